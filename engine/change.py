@@ -1,0 +1,107 @@
+"""The canonical envelope: what a source tells the engine, before and after mapping.
+
+A `RawChange` is one committed row change in the source's own columns; a `Change` is the same thing said of a
+record's fields. Values are canonical text end to end (`rules.values`): `None` is null, an absent field or
+`UNKNOWN` is *unknown* and never changes anything.
+
+Positions are opaque text. Inside one source row they compare as text: greater is newer.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, TypeAlias
+
+from rules.values import UNKNOWN, RawValue, Value
+
+__all__ = [
+    "UNKNOWN",
+    "Change",
+    "Operation",
+    "RawChange",
+    "RawValue",
+    "Relation",
+    "RowRef",
+    "Value",
+    "key_parts",
+    "key_text",
+]
+
+
+class RowRef(NamedTuple):
+    """One source row: the crosswalk's key. `key` is the key column's text, or a JSON array of several."""
+
+    system: str
+    stream: str
+    key: str
+
+
+def key_text(parts: tuple[str, ...]) -> str:
+    """One text for a key of one or several columns; the inverse is `key_parts`."""
+    return parts[0] if len(parts) == 1 else json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
+
+
+def key_parts(key: str, columns: int) -> tuple[str, ...]:
+    return (key,) if columns == 1 else tuple(json.loads(key))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Relation:
+    """The shape of a stream's rows at one moment; a source makes a new one when the schema changes.
+
+    `types` are portable names (`rules.expressions.COLUMN_TYPES`), aligned with `columns`.
+    """
+
+    stream: str
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+
+
+Operation: TypeAlias = Literal["insert", "update", "delete", "observe", "truncate"]
+
+
+@dataclass(slots=True)
+class RawChange:
+    """One committed change of one row, as the source holds it.
+
+    `values` align with `relation.columns`; a delete carries the key's columns and UNKNOWN for the rest; a
+    truncate carries none. `old_values` is set only when the key changed (the old key's columns, UNKNOWN for
+    the rest). `at` is the commit time in microseconds since 1970 UTC (None for an observation). `echo`: the
+    source knows that this transaction was written by Fieldwarden itself. `transaction` names it for people.
+    """
+
+    relation: Relation
+    operation: Operation
+    values: tuple[RawValue, ...]
+    position: str
+    at: int | None
+    old_values: tuple[RawValue, ...] | None = None
+    echo: bool = False
+    transaction: str = ""
+
+
+@dataclass(slots=True)
+class Change:
+    """One change said of one source row's contribution to a record.
+
+    `fields` holds canonical values; of a reference field it holds nothing until the engine has translated
+    `references[field]` (the row referred to) into a record id. `external_id` is the record id that the row itself carries.
+    `changed` names the fields that the source says were changed; None: find out by comparing.
+    `delete` with an `observation` is a row that a re-read did not find again.
+    """
+
+    row: RowRef
+    entity: str
+    operation: Literal["upsert", "delete"]
+    position: str
+    at: int | None
+    fields: dict[str, Value] = field(default_factory=dict)
+    references: dict[str, RowRef] = field(default_factory=dict)
+    parent: RowRef | None = None
+    old_row: RowRef | None = None
+    external_id: str | None = None
+    changed: frozenset[str] | None = None
+    observation: bool = False
+    echo: bool = False
+    transaction: str = ""

@@ -1,0 +1,73 @@
+"""The engine's part of the error tree.
+
+    FieldwardenError                      rules.errors
+    ├── ConfigurationError                rules.errors   exit 2
+    ├── ValueRefused                      rules.errors   bad data: dead letter
+    └── EngineError
+        ├── TransientError                try again with backoff; nothing was lost
+        │   └── TargetBusy                the target asked for a pause (`retry_after`, seconds)
+        ├── EnvironmentUnfit              a server, privilege or setting is missing; exit 3
+        ├── SourceGap                     changes between our position and the source's are gone: re-baseline
+        ├── SchemaDrift                   a mapped column vanished or changed: that stream stops
+        ├── Fenced                        another worker took over this lane: stop at once, acknowledge nothing
+        └── LedgerBroken                  the ledger does not verify
+
+Which of them is retried is decided in one table, `engine.retry`, not here. Anything else that escapes is a bug:
+the process stops and nothing is acknowledged.
+"""
+
+from __future__ import annotations
+
+from rules.errors import ConfigurationError, FieldwardenError, Problem, ValueRefused
+
+__all__ = [
+    "ConfigurationError",
+    "EngineError",
+    "EnvironmentUnfit",
+    "Fenced",
+    "FieldwardenError",
+    "LedgerBroken",
+    "Problem",
+    "SchemaDrift",
+    "SourceGap",
+    "TargetBusy",
+    "TransientError",
+    "ValueRefused",
+]
+
+
+class EngineError(FieldwardenError):
+    code = "engine"
+
+
+class TransientError(EngineError):
+    code = "transient"
+
+
+class TargetBusy(TransientError):
+    code = "target_busy"
+
+    def __init__(self, message: str, *, retry_after: float, suggestion: str = "", path: str = "") -> None:
+        super().__init__(message, suggestion=suggestion, path=path)
+        self.retry_after = retry_after
+
+
+class EnvironmentUnfit(EngineError):
+    code = "environment"
+    exit_code = 3
+
+
+class SourceGap(EngineError):
+    code = "source_gap"
+
+
+class SchemaDrift(EngineError):
+    code = "schema_drift"
+
+
+class Fenced(EngineError):
+    code = "fenced"
+
+
+class LedgerBroken(EngineError):
+    code = "ledger_broken"

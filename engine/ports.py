@@ -1,0 +1,240 @@
+"""The ports: all that the loops know of a source, a target and the hub's memory.
+
+Drawn for ten kinds of system (a WAL stream, a Kafka partition, a polled API, a bulk loader ...), so a position is
+opaque text, batches are pulled, and a write answers per record and per field. A shipped in-memory fake stands
+behind each port (`engine.testing`), and one contract suite in tests/contract runs against fake and real.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from engine.change import RawChange, RowRef, Value
+from engine.record import Record
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a source hands over at once; committing `position` with it makes all of it durable.
+
+    `snapshot` marks a batch of a (re-)read of all rows: "running" while rows come, "done" with the last one,
+    when every row that was not seen since the source was opened no longer exists. None: the live stream.
+    `lag_bytes` is how far the source's end was ahead when the batch was cut, where the source can tell.
+    """
+
+    changes: list[RawChange]
+    position: str
+    snapshot: Literal["running", "done"] | None = None
+    lag_bytes: int | None = None
+
+
+class Source(Protocol):
+    """One ordered stream of committed changes out of one system."""
+
+    system: str
+
+    async def open(self, position: str | None) -> None:
+        """Start after `position` (None: never started; begin with a snapshot).
+
+        Raises SourceGap, EnvironmentUnfit, TransientError."""
+
+    def batches(self) -> AsyncIterator[Batch]:
+        """Whatever has queued, as soon as there is any, bounded in changes and bytes. Empty batches only move
+        the position on. Raises TransientError when the connection is lost, SchemaDrift, SourceGap."""
+
+    async def acknowledge(self, position: str) -> None:
+        """`position` is durable in the hub: the source may forget everything up to it."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Write:
+    """Bring one row of one target to these values.
+
+    `values` are in the target's own terms (codes and references translated), by field name; None is null.
+    `expected` holds, for an update, what the row held when we last saw it (a field missing here is written
+    only if the row's value is null). `key` is None for a create. `token` is the caller's, returned as it is.
+    """
+
+    token: int
+    record: str
+    stream: str
+    operation: Literal["create", "update", "delete"]
+    key: str | None
+    values: dict[str, Value]
+    expected: dict[str, Value] = field(default_factory=dict)
+    parent_key: str | None = None
+
+
+@dataclass(slots=True)
+class WriteResult:
+    """What became of one write.
+
+    - done: the row holds what we wanted, but for the fields in `differing` (field -> what it holds instead:
+      somebody changed it since we looked, or the target rewrites what it is given).
+    - missing: there is no such row any more.
+    - rejected: bad data for this target (`reason` in words, no values); a dead letter.
+    - unknown: look it up before trying again.   `key` is the row's key, also of a created one.
+    """
+
+    token: int
+    status: Literal["done", "missing", "rejected", "unknown"]
+    key: str | None = None
+    differing: dict[str, Value] = field(default_factory=dict)
+    reason: str = ""
+
+
+class Target(Protocol):
+    system: str
+
+    async def write(self, writes: Sequence[Write]) -> Sequence[WriteResult]:
+        """Apply all writes, each guarded; one result per write, in any order.
+
+        Raises TransientError (nothing is known to have been applied; writing again is safe) or TargetBusy."""
+
+    async def close(self) -> None: ...
+
+
+# --- the hub -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to commit for one source; a newer epoch fences an older worker out."""
+
+    source: str
+    epoch: int
+    position: str | None
+
+
+@dataclass(slots=True)
+class Entry:
+    """One ledger entry: all that was decided for one change of one record. `body` is canonical JSON (bytes)."""
+
+    record: str
+    version: int
+    body: bytes
+
+
+@dataclass(slots=True)
+class SetAside:
+    """A change kept back with its reason, in order, per source row (dead letter, or waiting for something).
+
+    `kind`: "data" (a person mends it), "ambiguous" (a steward decides), "parent"/"reference" (`awaits` names the
+    row that must be known first), "behind" (an earlier change of the same row is set aside).
+    `payload` is the raw change as JSON (`engine.setaside`).
+    """
+
+    row: RowRef
+    entity: str
+    kind: Literal["data", "ambiguous", "parent", "reference", "behind"]
+    reason: str
+    payload: bytes
+    position: str
+    awaits: RowRef | None = None
+    candidates: tuple[str, ...] = ()
+    id: int = 0
+
+
+@dataclass(slots=True)
+class IngestOutcome:
+    """Everything one ingest transaction makes durable at once.
+
+    `records` are full new states (new or changed); `links`/`unlinks` change the crosswalk; `match_keys` maps a
+    record to all its (match key name, normalised value) pairs, for records whose pairs changed; `dirty` marks
+    (target, record). `released` are ids of set-aside changes that this outcome has dealt with.
+    """
+
+    records: list[Record] = field(default_factory=list)
+    links: list[tuple[RowRef, str]] = field(default_factory=list)
+    unlinks: list[RowRef] = field(default_factory=list)
+    match_keys: dict[str, tuple[str, list[tuple[str, str]]]] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    dirty: list[tuple[str, str]] = field(default_factory=list)
+    set_aside: list[SetAside] = field(default_factory=list)
+    released: list[int] = field(default_factory=list)
+
+
+class IngestTransaction(Protocol):
+    """One hub transaction. Entering it locks the source's position row and checks the fence (Fenced)."""
+
+    async def links(self, rows: Sequence[RowRef]) -> dict[RowRef, str]: ...
+    async def blocked(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        """Those rows that have set-aside changes: later ones wait behind them."""
+
+    async def lock_identity(self, entities: Sequence[str]) -> None:
+        """Hold off other lanes' creation of records of these entities until commit."""
+
+    async def matches(self, entity: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
+        """(match key name, normalised value) -> ids of the records that carry it."""
+
+    async def records(self, ids: Sequence[str]) -> dict[str, Record]:
+        """Load and lock, in id order (so that lanes cannot deadlock)."""
+
+    async def rows_of(self, system: str, stream: str, after: str, limit: int) -> list[RowRef]:
+        """Linked rows of one stream in key order, after a key: for truncates and sweeps."""
+
+    async def saw(self, rows: Sequence[RowRef]) -> None:
+        """Note rows that a re-read has seen, for `unseen`."""
+
+    async def unseen(self, limit: int) -> list[RowRef]:
+        """Linked rows of this source that the finished re-read did not see."""
+
+    async def commit(self, outcome: IngestOutcome, *, position: str, rulebook: str) -> None:
+        """Write everything, append one ledger block, move the position, commit."""
+
+
+@dataclass(slots=True)
+class Pending:
+    """One dirty (target, record), claimed: the record as it stood, and the marks to settle against."""
+
+    record: Record
+    revision: int
+    mark: int
+    attempts: int
+    last_result: str = ""
+
+
+@dataclass(slots=True)
+class Settlement:
+    """What became of one claimed delivery.
+
+    done: agree, forget the mark. retry: again after `delay` seconds. wait: until `awaits` (a record id) has a key
+    in this target. park: set aside for a person, with `reason`.
+    `held`: (row, field, value) that rows are now known to hold; `links`: keys of rows that were created.
+    """
+
+    record: str
+    mark: int
+    revision: int
+    status: Literal["done", "retry", "wait", "park"]
+    reason: str = ""
+    delay: float = 0.0
+    awaits: str | None = None
+    held: list[tuple[RowRef, str, Value]] = field(default_factory=list)
+    links: list[RowRef] = field(default_factory=list)
+    result: str = ""
+
+
+class Hub(Protocol):
+    """The engine's memory."""
+
+    async def lease(self, source: str) -> Lease:
+        """Take over a source: raises its epoch, so that whoever held it before can no longer commit."""
+
+    def ingest(self, lease: Lease) -> AbstractAsyncContextManager[IngestTransaction]: ...
+    async def releasable(self, source: str, limit: int) -> list[SetAside]:
+        """Set-aside changes whose `awaits` is linked now (and those behind them), or that a person released."""
+
+    async def claim(self, target: str, limit: int) -> list[Pending]:
+        """Dirty records due now, oldest first. Claims do not lock: settling compares marks."""
+
+    async def keys(self, records: Sequence[str], system: str) -> dict[str, list[RowRef]]:
+        """Record id -> its live rows in a system (to translate references on the way out)."""
+
+    async def settle(self, target: str, settlements: Sequence[Settlement]) -> None: ...
+    async def close(self) -> None: ...

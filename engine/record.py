@@ -1,0 +1,74 @@
+"""One golden record as the engine holds it: the golden values and the contributions they were chosen from.
+
+These structs are what the hub stores (JSON by msgspec), so a record is loaded, decided on and stored without
+another shape in between. A contribution belongs to a source row; it is also that row's shadow.
+
+Per contribution three things are kept apart:
+- what the row's system itself *said* (`fields`), which alone competes for golden;
+- when it said so: `base` is the stamp most fields share, `stamps` holds those that changed later;
+- what the row *holds* where that differs, because we wrote it (`held`). An incoming value equal to what the row
+  holds is our echo, and says nothing.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from engine.change import RowRef, Value
+
+
+class Stamp(NamedTuple):
+    """When a field last changed: position in its stream, and time (µs since 1970 UTC; None: never stated)."""
+
+    position: str
+    at: int | None
+
+
+class Contribution(msgspec.Struct, omit_defaults=True):
+    """What one source row currently says about a record.
+
+    `said` is the newest position heard. `lag` names fields that the newest image left unknown, with the position
+    of the last image that had them. `deleted` is the position of the row's deletion; the last values stay, since a
+    protected field outlives its owner's row.
+    """
+
+    system: str
+    stream: str
+    key: str
+    said: str
+    base: Stamp
+    fields: dict[str, Value]
+    stamps: dict[str, Stamp] = {}
+    lag: dict[str, str] = {}
+    held: dict[str, Value] = {}
+    deleted: str | None = None
+
+    @property
+    def ref(self) -> RowRef:
+        return RowRef(self.system, self.stream, self.key)
+
+    @property
+    def live(self) -> bool:
+        return self.deleted is None
+
+    def stamp(self, name: str) -> Stamp:
+        return self.stamps.get(name, self.base)
+
+    def holds(self, name: str) -> Value | msgspec.UnsetType:
+        """What the row holds as far as we know: our own write, else what it said; UNSET if never heard."""
+        if name in self.held:
+            return self.held[name]
+        return self.fields.get(name, msgspec.UNSET)
+
+
+class Record(msgspec.Struct, omit_defaults=True):
+    """A golden record. `version` counts the ledger entries about it; `id` is a UUIDv7 in text form."""
+
+    id: str
+    entity: str
+    version: int
+    golden: dict[str, Value]
+    rows: list[Contribution]
+    retired: bool = False

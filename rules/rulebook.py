@@ -1,0 +1,151 @@
+"""What the stewards said, folded once into the shapes the engine reads on every change.
+
+A rulebook is immutable and named by the hash of the files it came from. Nothing here knows YAML or pydantic:
+`rules.loading` builds it, the engine only reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rules.codes import CodeList
+from rules.expressions import Expression
+from rules.values import FieldType
+
+StrategyName = Literal["owner", "source_priority", "recency", "first_non_null"]
+OnReject = Literal["correct", "leave"]
+OnRetire = Literal["keep", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How one unit (a field alone, or a group) finds its winner.
+
+    `order` lists every system that may supply a value, best first; for `recency` it is the among-list, whose
+    order breaks ties of time. `protected`: only `owner` may change the value; `seed_from` may supply the first
+    one while the owner has said nothing. `nulls` names the systems whose null is a value that competes.
+    `sentence` is the rule in words, recorded with every decision.
+    """
+
+    strategy: StrategyName
+    order: tuple[str, ...]
+    owner: str | None = None
+    protected: bool = False
+    seed_from: tuple[str, ...] = ()
+    on_reject: OnReject = "correct"
+    approval: str | None = None
+    nulls: frozenset[str] = frozenset()
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    name: str
+    type: FieldType
+    personal: bool = False
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What wins or loses as a block: one field, or the fields of a group in declared order."""
+
+    name: str
+    fields: tuple[str, ...]
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class MatchKey:
+    """Fields whose normalised values identify a record exactly (`tax_id`; `[name, postal_code]`)."""
+
+    name: str
+    fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    name: str
+    fields: Mapping[str, Field]
+    units: tuple[Unit, ...]
+    unit_of: Mapping[str, Unit]
+    match: tuple[MatchKey, ...] = ()
+    delete_authority: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldMap:
+    """One canonical field in one stream.
+
+    `column` is set when the field is carried by one column, `read` when reading needs an expression instead
+    of the bare column. A field without `column` is read-only. `reference` names the stream (of the same system)
+    whose key the column holds, for a field of type ref.
+    """
+
+    field: str
+    column: str | None
+    read: Expression | None = None
+    reference: str | None = None
+    codes: CodeList | None = None
+    writable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """How the rows of one table (or object type) speak of one entity.
+
+    `key`: the key's columns. `parent`: the stream and the columns here that hold its key, for child rows.
+    `external_id`: the column that carries Fieldwarden's record id. `constants`: what creating a row here must
+    set besides the fields. `conflict`: the unique columns that make creating twice yield one row.
+    `update_fields` and `create_fields` are the write sets: never a field this system owns and protects
+    (a create may carry one that the entity's `seed_from` lets others supply first).
+    """
+
+    system: str
+    name: str
+    entity: str
+    key: tuple[str, ...]
+    fields: Mapping[str, FieldMap]
+    parent: str | None = None
+    parent_columns: tuple[str, ...] = ()
+    external_id: str | None = None
+    where: Expression | None = None
+    changed_at: Expression | None = None
+    reads: bool = True
+    creates: bool = False
+    constants: Mapping[str, str] = field(default_factory=dict)
+    conflict: tuple[str, ...] = ()
+    on_retire: OnRetire = "keep"
+    update_fields: tuple[str, ...] = ()
+    create_fields: tuple[str, ...] = ()
+    protected_columns: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A participant: its connector's kind and settings (secrets still references), rank and streams."""
+
+    name: str
+    rank: int
+    kind: str
+    settings: Mapping[str, str]
+    streams: Mapping[str, Stream]
+
+    def root(self, entity: str) -> Stream | None:
+        """The stream whose rows stand for records of `entity` here (child rows hang below it)."""
+        for stream in self.streams.values():
+            if stream.entity == entity and stream.parent is None:
+                return stream
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Rulebook:
+    """The loaded, validated set of files. `hash` is the SHA-256 (hex) over their canonical content."""
+
+    hash: str
+    entities: Mapping[str, Entity]
+    systems: Mapping[str, System]
+    source: str = ""
