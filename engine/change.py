@@ -86,7 +86,7 @@ class Change:
     """One change said of one source row's contribution to a record.
 
     `fields` holds canonical values; of a reference field it holds nothing until the engine has translated
-    `references[field]` (the row referred to) into a record id. `external_id` is the record id that the row itself carries.
+    `references[field]` (the row referred to) into a record id. `external_id` is the record id that the row carries.
     `changed` names the fields that the source says were changed; None: find out by comparing.
     `delete` with an `observation` is a row that a re-read did not find again.
     """
