@@ -1,0 +1,163 @@
+"""What the loops tell about themselves: Prometheus metrics, and the few facts from which readiness is judged.
+
+One instance per process, with a registry of its own, handed to every loop. The metrics' names are the product's
+(base units, `_total`; never an id, a key or a value as a label). Besides them it keeps one `Connector` per half of a
+system, because "running but dead" cannot be seen from a state alone: only from work that waits while nothing moves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+Half: TypeAlias = Literal["source", "target"]
+State: TypeAlias = Literal["new", "standby", "snapshot", "streaming", "delivering", "retrying", "halted", "stopped"]
+STATES: tuple[State, ...] = (
+    "new",
+    "standby",
+    "snapshot",
+    "streaming",
+    "delivering",
+    "retrying",
+    "halted",
+    "stopped",
+)
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+@dataclass(slots=True)
+class Connector:
+    """How one half of a system fares. `waiting` counts bytes of a source's log, or due deliveries of a target.
+
+    `idle_since` is the last moment (seconds since 1970) at which the half progressed or had nothing to do.
+    """
+
+    half: Half
+    name: str
+    state: State
+    message: str
+    waiting: int
+    idle_since: float
+
+    @property
+    def label(self) -> str:
+        return f"{self.name}.{self.half}"
+
+
+class Telemetry:
+    """All counters and gauges. Cheap enough to be called once per batch; call it per batch, not per change."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.registry = CollectorRegistry()
+        self._clock = clock
+        self._connectors: dict[tuple[Half, str], Connector] = {}
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"fieldwarden_{name}", text, labels, registry=self.registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"fieldwarden_{name}", text, labels, registry=self.registry)
+
+        self._changes = counter("changes_received", "Changes durable in the hub.", "system", "entity")
+        self._echoes = counter("echoes", "Our own writes that came back and decided nothing.", "system")
+        self._decisions = counter("decisions", "Decisions, one per field of a change.", "entity", "outcome")
+        self._refusals = counter("guard_refusals", "Edits of protected fields refused.", "entity", "owner")
+        self._deliveries = counter("deliveries", "Deliveries by what became of them.", "target", "result")
+        self._duration = Histogram(
+            "fieldwarden_delivery_duration_seconds",
+            "Time of one set of guarded writes to a target.",
+            ("target",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._lag = gauge(
+            "end_to_end_lag_seconds", "Age of the last change delivered, at its delivery.", "source", "target"
+        )
+        self._last_change = gauge(
+            "source_last_change_timestamp_seconds", "Commit time of the last change received.", "system"
+        )
+        self._lag_bytes = gauge("source_lag_bytes", "Log of a source not yet durable in the hub.", "system")
+        self._pending = gauge("deliveries_pending", "Records due for delivery.", "target")
+        self._slot = gauge("replication_slot_retained_bytes", "Log kept for a slot.", "slot")
+        self._state = gauge("connector_state", "1 for the state a connector is in.", "connector", "state")
+        self._dead_letters = gauge("dead_letters", "Changes and deliveries set aside.", "target", "reason")
+        self._dead_age = gauge("dead_letter_oldest_age_seconds", "Age of the oldest set aside.", "target")
+
+    # --- what the pipeline says ------------------------------------------------------------------------------
+
+    def changes_received(self, system: str, entity: str, n: int = 1) -> None:
+        self._changes.labels(system, entity).inc(n)
+
+    def echo(self, system: str, n: int = 1) -> None:
+        self._echoes.labels(system).inc(n)
+
+    def decision(self, entity: str, outcome: str, n: int = 1) -> None:
+        self._decisions.labels(entity, outcome).inc(n)
+
+    def refused(self, entity: str, owner: str, n: int = 1) -> None:
+        self._refusals.labels(entity, owner).inc(n)
+
+    def source_progress(self, system: str, position_time: float) -> None:
+        """The commit time (seconds since 1970) of the newest change that is durable in the hub."""
+        self._last_change.labels(system).set(position_time)
+
+    # --- what the delivery says ------------------------------------------------------------------------------
+
+    def delivered(self, target: str, result: str, n: int = 1) -> None:
+        """`result`: a settlement's status (done, retry, wait, park)."""
+        self._deliveries.labels(target, result).inc(n)
+
+    def delivery_seconds(self, target: str, seconds: float) -> None:
+        self._duration.labels(target).observe(seconds)
+
+    def lag(self, source: str, target: str, seconds: float) -> None:
+        """From the source's commit to the target's, of the change just delivered."""
+        self._lag.labels(source, target).set(max(0.0, seconds))
+
+    # --- what both say, and what `run` watches ---------------------------------------------------------------
+
+    def connector_state(self, half: Half, name: str, state: State, message: str = "") -> None:
+        """`message` says why, in words that hold neither values nor secrets."""
+        connector = self._connector(half, name)
+        connector.state, connector.message = state, message
+        for other in STATES:
+            self._state.labels(connector.label, other).set(1 if other == state else 0)
+
+    def progressed(self, half: Half, name: str, at: float | None = None) -> None:
+        """A source's position moved, or a target's delivery was settled (`at`: seconds since 1970; now)."""
+        connector = self._connector(half, name)
+        connector.idle_since = max(connector.idle_since, self._clock() if at is None else at)
+
+    def waiting(self, half: Half, name: str, amount: int) -> None:
+        """Bytes a source has not handed over, or deliveries due now. 0: nothing to do."""
+        connector = self._connector(half, name)
+        if connector.waiting == 0 or amount == 0:
+            connector.idle_since = max(connector.idle_since, self._clock())
+        connector.waiting = amount
+        (self._lag_bytes if half == "source" else self._pending).labels(name).set(amount)
+
+    def slot(self, slot: str, retained_bytes: int) -> None:
+        self._slot.labels(slot).set(retained_bytes)
+
+    def dead_letters(self, counts: Iterable[tuple[str, str, int]], oldest: Iterable[tuple[str, float]]) -> None:
+        """All of them anew: (system, kind, how many), and (system, age of its oldest in seconds)."""
+        self._dead_letters.clear()
+        self._dead_age.clear()
+        for system, reason, n in counts:
+            self._dead_letters.labels(system, reason).set(n)
+        for system, age in oldest:
+            self._dead_age.labels(system).set(age)
+
+    def connectors(self) -> list[Connector]:
+        """Every half that has said anything, by name."""
+        return sorted(list(self._connectors.values()), key=lambda connector: (connector.name, connector.half))
+
+    def _connector(self, half: Half, name: str) -> Connector:
+        found = self._connectors.get((half, name))
+        if found is None:
+            found = self._connectors[half, name] = Connector(half, name, "new", "", 0, self._clock())
+        return found
