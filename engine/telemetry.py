@@ -1,8 +1,8 @@
 """What the loops tell about themselves: Prometheus metrics, and the few facts from which readiness is judged.
 
-One instance per process, with a registry of its own, handed to every loop. The metrics' names are the product's
-(base units, `_total`; never an id, a key or a value as a label). Besides them it keeps one `Connector` per half of a
-system, because "running but dead" cannot be seen from a state alone: only from work that waits while nothing moves.
+One instance per process, with a registry of its own, handed to every loop. Metric names are the product's
+(base units, `_total`; never an id, a key or a value as a label). Besides them it keeps one `Connector` per half of
+a system, because "running but dead" cannot be seen from a state alone: only from work that waits while nothing moves.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class Telemetry:
 
     def connectors(self) -> list[Connector]:
         """Every half that has said anything, by name."""
-        return sorted(list(self._connectors.values()), key=lambda connector: (connector.name, connector.half))
+        return sorted(self._connectors.values(), key=lambda connector: (connector.name, connector.half))
 
     def _connector(self, half: Half, name: str) -> Connector:
         found = self._connectors.get((half, name))
