@@ -50,11 +50,15 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What wins or loses as a block: one field, or the fields of a group in declared order."""
+    """What wins or loses as a block: one field, or the fields of a group in declared order.
+
+    `optional` are those of the fields that may be null in a complete block.
+    """
 
     name: str
     fields: tuple[str, ...]
     policy: Policy
+    optional: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,142 @@
+"""How a contribution hears a change: what the row newly says, and what is only our own echo.
+
+Per field the newest position wins, so a change that arrives twice or late says nothing new; and a value the
+change did not carry stays what it was. A field's stamp is the position and time at which its value last *changed*,
+so an edit of one field never makes another look recent.
+
+Where the source names the fields it changed (`Change.changed`), any order of arrival ends in the same contribution.
+Where it does not, a field has changed when it differs from what the row held, which needs the source's own order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import Literal
+
+import msgspec
+
+from engine.change import Change, Value
+from engine.record import Contribution, Stamp
+
+NEVER = Stamp("", None)
+"""The stamp of a value that was seen, but not seen to change."""
+
+Heard = Literal["said", "echo", "stale", "nothing"]
+
+
+def begin(change: Change) -> Contribution:
+    """The empty contribution of a row heard of for the first time."""
+    row = change.row
+    return Contribution(row.system, row.stream, row.key, "", Stamp(change.position, change.at), {})
+
+
+def hear(
+    row: Contribution, change: Change, owned: Set[str], golden: Mapping[str, Value]
+) -> tuple[Heard, list[str]]:
+    """Take an upsert into `row`; give what it was and the fields whose said value or stamp changed.
+
+    `owned` are the fields that this row's system owns: of our own writes (an echo), only those become
+    its own word; of the others, those that have no golden value yet (a default the system filled in).
+    """
+    position = change.position
+    if row.deleted is not None:
+        if position <= row.deleted:
+            return "stale", []
+        _revive(row, change)
+    if position <= row.said:
+        return _hear_late(row, change)
+    changed: list[str] = []
+    fields, held = row.fields, row.held
+    echoed = False
+    for name, value in change.fields.items():
+        known = held[name] if name in held else fields.get(name, msgspec.UNSET)
+        if change.echo and name not in owned and name in golden:
+            echoed = _hold(row, name, value) or echoed
+        elif known is msgspec.UNSET or known != value:
+            fields[name] = value
+            held.pop(name, None)
+            if change.changed is None or name in change.changed:
+                _stamp(row, name, change)
+            elif known is msgspec.UNSET:
+                row.stamps[name] = NEVER
+            changed.append(name)
+        elif _edited(change, name):
+            _stamp(row, name, change)
+            changed.append(name)
+    _said(row, change)
+    if changed:
+        return "said", changed
+    return ("echo", []) if echoed or change.echo else ("nothing", [])
+
+
+def _hold(row: Contribution, name: str, value: Value) -> bool:
+    """Our own write came back: the row holds this now. True if that was news."""
+    if row.holds(name) == value:
+        return False
+    if name in row.fields and row.fields[name] == value:
+        row.held.pop(name, None)
+    else:
+        row.held[name] = value
+    return True
+
+
+def _stamp(row: Contribution, name: str, change: Change) -> None:
+    stamp = Stamp(change.position, change.at)
+    if stamp == row.base:
+        row.stamps.pop(name, None)
+    else:
+        row.stamps[name] = stamp
+
+
+def _said(row: Contribution, change: Change) -> None:
+    """Move the row's newest position on; fields that this image left unknown keep the position they had."""
+    if row.said and len(change.fields) < len(row.fields):
+        for name in row.fields:
+            if name not in change.fields:
+                row.lag.setdefault(name, row.said)
+    if row.lag:
+        for name in change.fields:
+            row.lag.pop(name, None)
+    row.said = change.position
+
+
+def _hear_late(row: Contribution, change: Change) -> tuple[Heard, list[str]]:
+    """An image older than the newest one: it may still tell a field that the newer ones left unknown, and when
+    a field that they repeat was really changed."""
+    changed = []
+    for name, value in change.fields.items():
+        last = row.lag.get(name, row.said) if name in row.fields else ""
+        if change.position > last:
+            differs = row.holds(name) != value
+            row.fields[name] = value
+            row.held.pop(name, None)
+            row.lag[name] = change.position
+            if differs or _edited(change, name):
+                _stamp(row, name, change)
+                changed.append(name)
+        elif _edited(change, name) and change.position > row.stamp(name).position:
+            _stamp(row, name, change)
+            changed.append(name)
+    return ("said", changed) if changed else ("stale", [])
+
+
+def _edited(change: Change, name: str) -> bool:
+    return change.changed is not None and name in change.changed
+
+
+def _revive(row: Contribution, change: Change) -> None:
+    row.deleted = None
+    row.said = ""
+    row.base = Stamp(change.position, change.at)
+    row.fields, row.stamps, row.lag, row.held = {}, {}, {}, {}
+
+
+def bury(row: Contribution, change: Change) -> bool:
+    """Take a delete into `row`; True if it was news. The last values stay (a protected field outlives its row)."""
+    if change.position <= row.said or (row.deleted is not None and change.position <= row.deleted):
+        return False
+    news = row.deleted is None
+    row.deleted = change.position
+    row.said = change.position
+    row.held = {}
+    return news

@@ -1,0 +1,199 @@
+"""From a source's columns to a record's fields: the `map` step, compiled once per relation.
+
+A mapper is bound to one shape of a stream's rows, so that every change is a walk over column positions. A row that
+the stream's `where` excludes is said to be deleted: it has left what this stream speaks of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from uuid import UUID
+
+from engine.change import UNKNOWN, Change, RawChange, RawValue, Relation, RowRef, Value, key_text
+from engine.errors import SchemaDrift, ValueRefused
+from rules.rulebook import Entity, FieldMap, Stream
+from rules.values import moment_micros
+
+Read = Callable[[Sequence[RawValue]], RawValue]
+Canonical = Callable[[str], str]
+
+
+class StreamMapper:
+    """Maps the raw changes of one stream in one shape. Raises SchemaDrift when a needed column is not there."""
+
+    def __init__(self, stream: Stream, entity: Entity, relation: Relation) -> None:
+        self.stream = stream
+        self.entity = entity
+        self._index = {column: position for position, column in enumerate(relation.columns)}
+        self._relation = relation
+        self._key = self._positions(stream.key)
+        self._single_key = self._key[0] if len(self._key) == 1 else None
+        self._parent = self._positions(stream.parent_columns)
+        self._external = self._positions((stream.external_id,))[0] if stream.external_id else None
+        self._where = stream.where.bind(relation.columns, relation.types) if stream.where else None
+        self._changed_at = stream.changed_at.bind(relation.columns, relation.types) if stream.changed_at else None
+        self._plain: list[tuple[str, int, Canonical | None]] = []
+        self._computed: list[tuple[str, Read, Canonical | None]] = []
+        self._references: list[tuple[str, int, str]] = []
+        for field in stream.fields.values():
+            self._add(field)
+
+    def _positions(self, columns: Sequence[str]) -> tuple[int, ...]:
+        try:
+            return tuple(self._index[column] for column in columns)
+        except KeyError as error:
+            raise self._missing(error.args[0]) from None
+
+    def _missing(self, column: str) -> SchemaDrift:
+        return SchemaDrift(
+            f"{self.stream.system}: {self.stream.name} has no column {column!r} any more, but its mapping uses it",
+            suggestion=f"mend the mapping in the system file of {self.stream.system}, then start `fieldwarden run`",
+        )
+
+    def _add(self, field: FieldMap) -> None:
+        canonical = _canonical(self.entity, field)
+        if field.read is not None:
+            for column in field.read.columns:
+                self._positions((column,))
+            read = field.read.bind(self._relation.columns, self._relation.types)
+            self._computed.append((field.field, read, canonical))
+            return
+        assert field.column is not None, "a field is read from a column or an expression"
+        position = self._positions((field.column,))[0]
+        if field.reference is not None:
+            self._references.append((field.field, position, field.reference))
+        else:
+            self._plain.append((field.field, position, canonical))
+
+    def __call__(self, raw: RawChange) -> Change:
+        """Raises ValueRefused, naming the field and never the value."""
+        values = raw.values
+        row = self._row(values)
+        change = Change(
+            row,
+            self.stream.entity,
+            "delete" if raw.operation == "delete" else "upsert",
+            raw.position,
+            raw.at,
+            observation=raw.operation == "observe",
+            echo=raw.echo,
+            transaction=raw.transaction,
+        )
+        if raw.old_values is not None:
+            change.old_row = self._row(raw.old_values)
+        if raw.operation == "delete":
+            return change
+        if self._where is not None and self._where(values) not in ("true", UNKNOWN):
+            change.operation = "delete"
+            return change
+        self._fill(change, values)
+        return change
+
+    def _row(self, values: Sequence[RawValue]) -> RowRef:
+        if self._single_key is not None:
+            key = values[self._single_key]
+            if type(key) is str:
+                return RowRef(self.stream.system, self.stream.name, key)
+        parts = []
+        for position in self._key:
+            part = values[position]
+            if not isinstance(part, str):
+                raise ValueRefused(f"a row of {self.stream.name} came without its key {', '.join(self.stream.key)}")
+            parts.append(part)
+        return RowRef(self.stream.system, self.stream.name, key_text(tuple(parts)))
+
+    def _fill(self, change: Change, values: Sequence[RawValue]) -> None:
+        fields = change.fields
+        name = "changed_at"
+        try:
+            if self._changed_at is not None:
+                moment = self._changed_at(values)
+                if isinstance(moment, str):
+                    change.at = moment_micros(moment)
+            for name, position, canonical in self._plain:
+                value = values[position]
+                if value is UNKNOWN:
+                    continue
+                fields[name] = value if canonical is None or value is None else canonical(value)
+            for name, read, canonical in self._computed:
+                value = read(values)
+                if value is not UNKNOWN:
+                    fields[name] = value if canonical is None or value is None else canonical(value)
+        except ValueRefused as error:
+            raise ValueRefused(
+                f"{self.stream.name}, field {name}: {error.message}",
+                suggestion=error.suggestion or "mend the row in its system, or the mapping, then retry",
+            ) from error
+        for name, position, stream in self._references:
+            value = values[position]
+            if isinstance(value, str):
+                change.references[name] = RowRef(self.stream.system, stream, value)
+            elif value is None:
+                fields[name] = None
+        self._fill_parent(change, values)
+
+    def _fill_parent(self, change: Change, values: Sequence[RawValue]) -> None:
+        if self.stream.parent is not None:
+            parts = [values[position] for position in self._parent]
+            if None in parts:
+                change.operation = "delete"
+            elif UNKNOWN not in parts:
+                key = key_text(tuple(str(part) for part in parts))
+                change.parent = RowRef(self.stream.system, self.stream.parent, key)
+        if self._external is not None:
+            change.external_id = _record_id(values[self._external])
+
+
+def _record_id(text: RawValue) -> str | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return None
+
+
+def _canonical(entity: Entity, field: FieldMap) -> Canonical | None:
+    codes = field.codes
+    if codes is None:
+        return entity.fields[field.field].type.canonical()
+    inward: Mapping[str, str] = codes.inward or {code: code for code in codes.codes}
+    name, system = codes.name, codes.system
+
+    def code(text: str) -> str:
+        try:
+            return inward[text]
+        except KeyError:
+            raise ValueRefused(
+                f"the code is not in the code list {name} for {system}",
+                suggestion=f"add the code to codes/{name}.csv, then retry",
+            ) from None
+
+    return code
+
+
+def outward(field: FieldMap, value: Value) -> Value:
+    """A canonical value in the target's own spelling. Raises ValueRefused for a code the target does not know."""
+    codes = field.codes
+    if codes is None or value is None:
+        return value
+    if not codes.outward:
+        return value
+    try:
+        return codes.outward[value]
+    except KeyError:
+        raise ValueRefused(
+            f"the code list {codes.name} has no code for {field.field} in {codes.system}",
+            suggestion=f"add a code for {codes.system} to codes/{codes.name}.csv, then retry",
+        ) from None
+
+
+def inward(entity: Entity, field: FieldMap, value: Value) -> Value:
+    """What a target's own value means canonically; a value it cannot mean is given back as it is."""
+    if value is None:
+        return None
+    canonical = _canonical(entity, field)
+    try:
+        return value if canonical is None else canonical(value)
+    except ValueRefused:
+        return value

@@ -1,0 +1,149 @@
+"""Survivorship: which contribution stands for each field, as a pure function of the set of contributions.
+
+The incumbent golden value is no candidate, and neither arrival order nor ingest time decides: ties end in a total
+order (time as the source states it, rank of the system, newest position inside one system, key). So any interleaving
+of the same changes ends in the same golden record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from engine.change import Value
+from engine.ledger import Decision, Outcome
+from engine.record import Contribution, Record
+from rules.rulebook import Entity, Policy, Unit
+
+_NEVER = -(2**62)
+
+
+def choose(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
+    """The contribution that wins the unit, or None where there is no candidate."""
+    policy = unit.policy
+    if policy.protected:
+        return _protected(unit, rows)
+    candidates = [row for row in rows if row.deleted is None and _complete(unit, row, policy)]
+    return _first(unit, candidates, policy.order, recency=policy.strategy == "recency")
+
+
+def _protected(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
+    """The owner's word; after its row is deleted its last word; before its first one a seed."""
+    policy = unit.policy
+    owners = [row for row in rows if row.system == policy.owner and _complete(unit, row, policy)]
+    if owners:
+        live = [row for row in owners if row.deleted is None]
+        if live:
+            return _first(unit, live, (policy.owner or "",), recency=False)
+        return max(owners, key=lambda row: (row.deleted or "", row.key))
+    seeds = [row for row in rows if row.deleted is None and _complete(unit, row, policy)]
+    return _first(unit, seeds, policy.seed_from, recency=False)
+
+
+def _complete(unit: Unit, row: Contribution, policy: Policy) -> bool:
+    """A candidate knows every field of the unit, and its nulls are values only where the system says so."""
+    fields = row.fields
+    if len(unit.fields) == 1:
+        name = unit.fields[0]
+        if name not in fields:
+            return False
+        return fields[name] is not None or (policy.strategy != "first_non_null" and row.system in policy.nulls)
+    for name in unit.fields:
+        if name not in fields:
+            return False
+        if fields[name] is None and row.system not in policy.nulls and name not in unit.optional:
+            return False
+    return True
+
+
+def _first(
+    unit: Unit, rows: Sequence[Contribution], order: Sequence[str], *, recency: bool
+) -> Contribution | None:
+    if len(rows) == 1:
+        return rows[0] if rows[0].system in order else None
+    best, best_rank = None, None
+    for row in rows:
+        if row.system not in order:
+            continue
+        place = -order.index(row.system)
+        stamps = [row.stamp(name) for name in unit.fields]
+        at = max(_NEVER if stamp.at is None else stamp.at for stamp in stamps)
+        newest = max(stamp.position for stamp in stamps)
+        rank = (at, place, newest, row.key) if recency else (place, at, newest, row.key)
+        if best_rank is None or rank > best_rank:
+            best, best_rank = row, rank
+    return best
+
+
+def resolve(record: Record, units: Iterable[Unit]) -> dict[str, Contribution | None]:
+    """Bring `record.golden` to what its contributions say, for these units; give each unit's winner by name."""
+    winners: dict[str, Contribution | None] = {}
+    golden = record.golden
+    for unit in units:
+        winner = choose(unit, record.rows)
+        winners[unit.name] = winner
+        for name in unit.fields:
+            if winner is None:
+                golden.pop(name, None)
+            else:
+                golden[name] = winner.fields[name]
+    return winners
+
+
+def retired(entity: Entity, root_streams: Iterable[tuple[str, str]], rows: Sequence[Contribution]) -> bool:
+    """Whether the record is retired: a system with delete authority deleted its row and none such has it, or no
+    row stands for it anywhere. `root_streams` are the (system, stream) whose rows stand for the entity."""
+    roots = [row for row in rows if (row.system, row.stream) in root_streams]
+    if not any(row.deleted is None for row in roots):
+        return bool(roots)
+    authorities = [row for row in roots if row.system in entity.delete_authority]
+    return bool(authorities) and all(row.deleted is not None for row in authorities)
+
+
+def decide(
+    entity: Entity, record: Record, row: Contribution, changed: Sequence[str], *, deleted: bool = False
+) -> list[Decision]:
+    """Re-resolve what a change touched and say what became of it, field by field.
+
+    `changed` are the fields of `row` whose word changed (all it had said, if the row is gone). A field of the
+    same group whose golden value moved with the block is decided too.
+    """
+    units: dict[str, Unit] = {}
+    for name in changed:
+        unit = entity.unit_of[name]
+        units[unit.name] = unit
+    before = dict(record.golden)
+    winners = resolve(record, units.values())
+    after = record.golden
+    decisions = []
+    touched = set(changed)
+    for unit in units.values():
+        winner = winners[unit.name]
+        for name in unit.fields:
+            old, new = before.get(name), after.get(name)
+            if name not in touched and old == new:
+                continue
+            proposed = None if deleted else row.fields.get(name)
+            if old is None and new is None and proposed is None:
+                continue
+            outcome = _gone(unit, row, winner) if deleted else _outcome(unit, row, winner, proposed, old, new)
+            decisions.append(
+                Decision(name, outcome, proposed, old, new, winner.system if winner else "", unit.policy.sentence)
+            )
+    return decisions
+
+
+def _gone(unit: Unit, row: Contribution, winner: Contribution | None) -> Outcome:
+    return "held" if winner is not None and winner.deleted is not None else "withdrawn"
+
+
+def _outcome(
+    unit: Unit, row: Contribution, winner: Contribution | None, proposed: Value, old: Value, new: Value
+) -> Outcome:
+    if winner is row:
+        return "agreed" if old == new else "accepted"
+    if proposed == new:
+        return "agreed"
+    policy = unit.policy
+    if policy.protected and row.system != policy.owner:
+        return "held" if policy.approval else "refused"
+    return "outranked"
