@@ -1,1 +1,251 @@
-def main() -> None: ...
+"""The command line, and the only place where the parts are put together: one command, one operation.
+
+Commands import their operation when they run, so that `--help`, completion and the light commands start at once.
+How a command ends is the same everywhere: 0 ok, 1 run-time failure, 2 usage or invalid configuration, 3 environment
+(something cannot be reached), 130/143 on SIGINT/SIGTERM. With `--json` the last line on stdout is one object.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from operations.report import Failure, Report
+from rules.errors import FieldwardenError
+
+Operation = Callable[..., Report]
+
+
+class Program(click.Group):
+    """Ends every command alike: a report, a failure in words, or a bug that is owned up to in one paragraph."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+        if not extra.pop("standalone_mode", True):
+            return super().main(args, *rest, standalone_mode=False, **extra)
+        words = list(sys.argv[1:] if args is None else args)
+        options = words[: words.index("--")] if "--" in words else words
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        try:
+            code = super().main(words, *rest, standalone_mode=False, **extra)
+        except (click.Abort, KeyboardInterrupt):
+            code = 130
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 1
+        except click.ClickException as error:
+            code = _usage(error, "--json" in options)
+        except FieldwardenError as error:
+            code = _emit(Report(failure=Failure.of(error), exit_code=error.exit_code), "--json" in options)
+        except Exception as error:
+            if "--debug" in options:
+                raise
+            from operations.bugs import own_up
+
+            code = _emit(own_up(error), "--json" in options)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _emit(report: Report, as_json: bool) -> int:
+    """Print a report and give its exit code."""
+    if as_json:
+        click.echo(report.as_json())
+        return report.exit_code
+    if report.text:
+        click.echo(report.text)
+    for note in report.notes:
+        click.echo(note, err=True)
+    if report.failure is not None:
+        click.echo(report.failure.lines(), err=True)
+    return report.exit_code
+
+
+def _usage(error: click.ClickException, as_json: bool) -> int:
+    if not as_json:
+        error.show()
+        return error.exit_code
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context else "fieldwarden"
+    failure = Failure("usage", error.format_message(), f"see `{where} --help`", where)
+    return _emit(Report(failure=failure, exit_code=error.exit_code), True)
+
+
+def command(parent: click.Group, name: str = "") -> Callable[[Operation], click.Command]:
+    """Register a function that returns a Report, with the options that every command has."""
+
+    def register(function: Operation) -> click.Command:
+        @functools.wraps(function)
+        def run(as_json: bool, debug: bool, **parameters: Any) -> int:
+            del debug  # read by Program.main, which alone sees what escapes
+            return _emit(function(**parameters), as_json)
+
+        for option in (
+            click.option("--debug", is_flag=True, help="Show the traceback of a bug instead of filing it."),
+            click.option("--json", "as_json", is_flag=True, help="Print one JSON object on the last line."),
+        ):
+            run = option(run)
+        return parent.command(name or function.__name__)(run)
+
+    return register
+
+
+def in_project(function: Operation) -> Operation:
+    """A command about a project: `--project DIR`, by default the folder or its nearest parent that is one."""
+    option = click.option(
+        "--project",
+        "folder",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="The project's folder (default: this one, or the nearest parent with a fieldwarden.yaml).",
+    )
+    return option(function)
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(version("fieldwarden"), "-V", "--version", message="fieldwarden %(version)s")
+def cli() -> None:
+    """Keep billing, CRM and ERP in agreement, field by field."""
+
+
+@command(cli)
+@click.argument("name", type=click.Path(path_type=Path))
+@click.option("--example", metavar="NAME", help="Copy a whole example instead: quote-to-cash.")
+def init(name: Path, example: str | None) -> Report:
+    """Lay out a small project in a new folder NAME, ready to run."""
+    from operations.init import lay_out
+
+    return lay_out(name, example)
+
+
+@command(cli)
+@in_project
+def validate(folder: Path | None) -> Report:
+    """Check all files of the project; name every problem at once."""
+    from operations.validate import validate
+
+    return validate(folder)
+
+
+@command(cli)
+@click.argument("kind", type=click.Choice(["entity", "system", "project"]))
+def schema(kind: str) -> Report:
+    """Print the JSON Schema of a kind of file, for your editor."""
+    from operations.schema import schema
+
+    return schema(kind)
+
+
+@command(cli)
+@in_project
+def doctor(folder: Path | None) -> Report:
+    """Look whether the hub and every system can be reached and fit the files."""
+    from operations.doctor import doctor
+
+    return doctor(folder)
+
+
+@command(cli)
+@click.option(
+    "--rebaseline",
+    metavar="SYSTEM",
+    multiple=True,
+    help="Read all rows of SYSTEM again first (after a gap). May be given several times.",
+)
+@click.option("--until-idle", is_flag=True, help="Stop when every change is decided on and delivered.")
+@click.option("--log-format", type=click.Choice(["auto", "human", "json"]), default="auto", show_default=True)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of /livez, /readyz, /metrics (0: any free one).")
+@in_project
+def run(folder: Path | None, **options: Any) -> Report:
+    """Replicate until told to stop (SIGTERM or Ctrl-C)."""
+    from operations.run import run
+
+    return run(folder, **options)
+
+
+@command(cli)
+@in_project
+def status(folder: Path | None) -> Report:
+    """How far every source and target is, and what waits for a person."""
+    from operations.status import status
+
+    return status(folder)
+
+
+@cli.group()
+def deadletter() -> None:
+    """Changes and deliveries set aside with their reason."""
+
+
+def which(function: Operation) -> Operation:
+    """The filters by which dead letters are chosen."""
+    for option in (
+        click.option(
+            "--kind", metavar="KIND", help="Only of this kind (data, ambiguous, reference, delivery ...)."
+        ),
+        click.option("--entity", metavar="ENTITY", help="Only about this entity."),
+        click.option("--system", metavar="SYSTEM", help="Only from or for this system."),
+    ):
+        function = option(function)
+    return function
+
+
+@command(deadletter, "list")
+@which
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@in_project
+def deadletter_list(folder: Path | None, **filters: Any) -> Report:
+    """List what is set aside, oldest first; values are not shown."""
+    from operations.deadletter import list_them
+
+    return list_them(folder, **filters)
+
+
+@command(deadletter, "show")
+@click.argument("id")
+@click.option("--values", is_flag=True, help="Show the change's values too, personal ones included.")
+@in_project
+def deadletter_show(folder: Path | None, id: str, values: bool) -> Report:
+    """Show one: its reason, where it came from, and what it waits for."""
+    from operations.deadletter import show
+
+    return show(folder, id, values=values)
+
+
+@command(deadletter, "retry")
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All that the filters leave.")
+@which
+@in_project
+def deadletter_retry(folder: Path | None, ids: tuple[str, ...], **filters: Any) -> Report:
+    """Try again: the ones named, or all that the filters leave (--all)."""
+    from operations.deadletter import retry
+
+    return retry(folder, ids, **filters)
+
+
+@command(deadletter, "discard")
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All that the filters leave.")
+@which
+@in_project
+def deadletter_discard(folder: Path | None, ids: tuple[str, ...], **filters: Any) -> Report:
+    """Drop for good: the ones named, or all that the filters leave (--all)."""
+    from operations.deadletter import discard
+
+    return discard(folder, ids, **filters)
+
+
+def main() -> None:
+    cli.main(prog_name="fieldwarden")
+
+
+if __name__ == "__main__":
+    main()

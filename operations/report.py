@@ -1,0 +1,83 @@
+"""What every operation hands back: one result for machines, calm lines for people, and how it ended.
+
+Operations compute and return; only the command line prints. So each one can be called from Python or a test as it
+is, and `--json` can never say something else than the text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rules.errors import FieldwardenError
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why it is not ok: the four keys of every error that `--json` shows."""
+
+    code: str
+    message: str
+    suggestion: str = ""
+    path: str = ""
+
+    @classmethod
+    def of(cls, error: FieldwardenError) -> Failure:
+        return cls(error.code, error.message, error.suggestion, error.path)
+
+    def lines(self) -> str:
+        text = [f"error: {self.message}"]
+        if self.path and self.path not in self.message:
+            text.append(f"  where: {self.path}")
+        if self.suggestion:
+            text.append(f"  try: {self.suggestion}")
+        return "\n".join(text)
+
+
+@dataclass(slots=True)
+class Report:
+    """`result` is what `--json` shows (made of JSON's own types), `text` what a person reads on stdout.
+
+    With a `failure` the command was carried out but what it found is not well; `exit_code` then says how.
+    """
+
+    result: Any = None
+    text: str = ""
+    failure: Failure | None = None
+    exit_code: int = 0
+    notes: list[str] = field(default_factory=list)
+    """Said to people on stderr: what is not the answer itself."""
+
+    def as_json(self) -> str:
+        body: dict[str, Any] = {"ok": self.failure is None, "result": self.result}
+        if self.failure is not None:
+            f = self.failure
+            body["error"] = {"code": f.code, "message": f.message, "suggestion": f.suggestion, "path": f.path}
+        return json.dumps(body, ensure_ascii=False, default=str)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, indent: str = "  ") -> str:
+    """Plain aligned columns: readable on a terminal, in a log, and by `awk`."""
+    cells = [[str(cell) for cell in row] for row in [columns, *rows]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
+    )
+    return "\n".join(indent + line for line in lines)
+
+
+def age(seconds: float | None) -> str:
+    """`3 s`, `4 min`, `2 h`, `5 d`: how long ago, as one reads it."""
+    if seconds is None:
+        return "never"
+    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{max(0, int(seconds / size))} {unit}"
+    return f"{int(seconds / 86_400)} d"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """`1 entity`, `3 entities`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
