@@ -27,7 +27,11 @@ Operation = Callable[..., Report]
 class Program(click.Group):
     """Ends every command alike: a report, a failure in words, or a bug that is owned up to in one paragraph."""
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(self.commands)  # in the order in which one meets them, not by alphabet
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:  # type: ignore[override]
         if not extra.pop("standalone_mode", True):
             return super().main(args, *rest, standalone_mode=False, **extra)
         words = list(sys.argv[1:] if args is None else args)

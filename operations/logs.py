@@ -1,0 +1,81 @@
+"""What `run` writes while it works: one event per line, JSON for machines, plain for a terminal, on stderr.
+
+A log must not become a second copy of the data. So the keys of an event are an allow-list: whatever else a caller
+passes is dropped (and its key, not its value, is named), and connection strings lose their passwords.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Literal, TextIO
+
+import structlog
+
+_KEYS = """
+    event level timestamp logger message error code suggestion path reason
+    system source target connector entity stream table column field half state status result position lane epoch
+    slot publication snapshot lag_bytes changes echoes decisions refused records rows pending waiting parked set_aside
+    seconds attempt delay height rulebook host port url pid signal version count not_shown
+"""
+ALLOWED = frozenset(_KEYS.split())
+_PASSWORD = re.compile(r"(?i)(://[^:/@\s]*:)[^@\s]*(@)|(password\s*=\s*)('[^']*'|\S+)")
+Event = MutableMapping[str, Any]
+
+
+def configure(style: Literal["auto", "human", "json"], level: str, stream: TextIO | None = None) -> None:
+    """Set up structlog and the standard library's loggers for this process."""
+    out = stream or sys.stderr
+    human = style == "human" or (style == "auto" and out.isatty())
+    number = logging.getLevelNamesMapping()[level.upper()]
+    renderer: Any = structlog.processors.JSONRenderer()
+    if human:
+        renderer = structlog.dev.ConsoleRenderer(colors=out.isatty() and not os.environ.get("NO_COLOR"))
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            only_allowed,
+            without_passwords,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+    root = logging.getLogger()
+    root.handlers = [_Forward()]
+    root.setLevel(max(number, logging.WARNING))
+
+
+def only_allowed(_logger: Any, _method: str, event: Event) -> Event:
+    """Drop every key that is not known to be harmless; say which were dropped."""
+    unknown = sorted(key for key in event if key not in ALLOWED)
+    for key in unknown:
+        del event[key]
+    if unknown:
+        event["not_shown"] = ", ".join(unknown)
+    return event
+
+
+def without_passwords(_logger: Any, _method: str, event: Event) -> Event:
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = scrub(value)
+    return event
+
+
+def scrub(text: str) -> str:
+    """The text with the passwords of connection strings blotted out."""
+    return _PASSWORD.sub(lambda m: f"{m[1] or m[3]}***{m[2] or ''}", text)
+
+
+class _Forward(logging.Handler):
+    """Libraries log through the standard library; their words come out in our form, without tracebacks."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger = structlog.get_logger()
+        logger.log(record.levelno, record.getMessage().partition("\n")[0], logger=record.name)
