@@ -1,0 +1,83 @@
+"""One process at a time: the right to drive a project's targets, held as advisory locks in the hub.
+
+Sources are fenced by their epoch; targets have no such row to lock, and two processes that deliver to one target
+would only trip over each other's compare-and-set. So a second `run` stands by until the first one is gone. The locks
+belong to a connection: they end with the process, however it ends, and no clock is involved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import psycopg
+
+from engine.errors import Fenced, TransientError
+
+_POLL_SECONDS = 1.0
+
+
+class Turn:
+    """Take the turn with `taken`; while it is held, `hold` must run, which notices when it is lost."""
+
+    def __init__(self, dsn: str, schema: str, targets: Sequence[str]) -> None:
+        self._dsn = dsn
+        self._keys = [_key(schema, target) for target in sorted(targets)]
+        self._connection: psycopg.AsyncConnection | None = None
+
+    @contextlib.asynccontextmanager
+    async def taken(self, standing_by: Callable[[], None]) -> AsyncIterator[None]:
+        """Wait for the turn; `standing_by` is called once if another process has it. Raises TransientError."""
+        try:
+            if not await self._try():
+                standing_by()
+                while not await self._try():
+                    await asyncio.sleep(_POLL_SECONDS)
+            yield
+        finally:
+            if self._connection is not None:
+                await self._connection.close()
+
+    async def hold(self) -> None:
+        """Runs until cancelled. Takes the turn again after a lost connection; raises Fenced if another has it."""
+        while True:
+            await asyncio.sleep(_POLL_SECONDS)
+            try:
+                if await self._try():
+                    continue
+            except TransientError:
+                continue  # the hub is away: nobody else can take the turn either, and the loops wait for it too
+            raise Fenced(
+                "another process took over while the hub could not be reached",
+                suggestion="nothing to mend: that process replicates now",
+            )
+
+    async def _try(self) -> bool:
+        """Whether all locks are held, taking them on a new connection where there is none."""
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = await psycopg.AsyncConnection.connect(
+                    self._dsn, autocommit=True, connect_timeout=10, application_name="fieldwarden turn"
+                )
+                return await self._take(self._connection)
+            await self._connection.execute("select 1")
+        except psycopg.OperationalError as error:
+            self._connection = None
+            raise TransientError("the hub's database cannot be reached") from error
+        return True
+
+    async def _take(self, connection: psycopg.AsyncConnection) -> bool:
+        for key in self._keys:
+            cursor = await connection.execute("select pg_try_advisory_lock(%s)", [key])
+            if not (await cursor.fetchone() or (False,))[0]:
+                await connection.close()
+                return False
+        return True
+
+
+def _key(schema: str, target: str) -> int:
+    """A lock's number, of 64 bits: the same for every process of a project."""
+    digest = hashlib.sha256(f"fieldwarden turn\0{schema}\0{target}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
