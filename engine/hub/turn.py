@@ -1,8 +1,8 @@
 """One process at a time: the right to drive a project's targets, held as advisory locks in the hub.
 
 Sources are fenced by their epoch; targets have no such row to lock, and two processes that deliver to one target
-would only trip over each other's compare-and-set. So a second `run` stands by until the first one is gone. The locks
-belong to a connection: they end with the process, however it ends, and no clock is involved.
+would only trip over each other's compare-and-set. So a second `run` stands by until the first one is gone. The
+locks belong to a connection: they end with the process, however it ends, and no clock is involved.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ class Turn:
 
     @contextlib.asynccontextmanager
     async def taken(self, standing_by: Callable[[], None]) -> AsyncIterator[None]:
-        """Wait for the turn; `standing_by` is called once if another process has it. Raises TransientError."""
+        """Wait for the turn; `standing_by` is called once if another process has it.
+
+        Raises TransientError if the hub cannot be reached at the start; a process that stands by waits it out."""
         try:
             if not await self._try():
                 standing_by()
-                while not await self._try():
-                    await asyncio.sleep(_POLL_SECONDS)
+                await self._await()
             yield
         finally:
             if self._connection is not None:
@@ -53,6 +54,13 @@ class Turn:
                 "another process took over while the hub could not be reached",
                 suggestion="nothing to mend: that process replicates now",
             )
+
+    async def _await(self) -> None:
+        while True:
+            await asyncio.sleep(_POLL_SECONDS)
+            with contextlib.suppress(TransientError):
+                if await self._try():
+                    return
 
     async def _try(self) -> bool:
         """Whether all locks are held, taking them on a new connection where there is none."""
