@@ -12,7 +12,10 @@ previous block's hash, the rulebook's hash and the time.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from hashlib import sha256
+from struct import Struct
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -56,3 +59,54 @@ class EntryBody(msgspec.Struct, omit_defaults=True):
     linked: str = ""
     was: str = ""
     retired: bool | None = None
+
+
+GENESIS: Final = bytes(32)
+"""What the first block of a lane names as its previous block."""
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(EntryBody)
+_version = Struct(">Q").pack
+_counts = Struct(">Iq").pack
+
+
+def encode(body: EntryBody) -> bytes:
+    """The body as canonical JSON: fields in declared order, defaults left out, no blanks, UTF-8."""
+    return _encoder.encode(body)
+
+
+def decode(body: bytes | str) -> EntryBody:
+    """The inverse of `encode`. Raises msgspec.DecodeError for anything that is not an entry's body."""
+    return _decoder.decode(body)
+
+
+def leaf(record: str, version: int, body: bytes) -> bytes:
+    """The hash of one entry: the 32 bytes that the Merkle tree is built on. `record` is a UUID's text."""
+    return sha256(b"\0" + bytes.fromhex(record.replace("-", "")) + _version(version) + body).digest()
+
+
+def merkle_root(leaves: Sequence[bytes]) -> bytes:
+    """The root over a block's leaves in their order; of none, the hash of nothing (RFC 6962, section 2.1)."""
+    if not leaves:
+        return sha256().digest()
+    level = list(leaves)
+    while len(level) > 1:
+        pairs = zip(level[::2], level[1::2], strict=False)
+        odd = level[-1:] if len(level) % 2 else []
+        level = [sha256(b"\1" + left + right).digest() for left, right in pairs] + odd
+    return level[0]
+
+
+def block_hash(lane: str, height: int, previous: bytes, root: bytes, rulebook: str, entries: int, at: int) -> bytes:
+    """The hash that names a block and that the lane's next block refers to. `at`: µs since 1970 UTC."""
+    return sha256(
+        b"fieldwarden-block-1"
+        + lane.encode()
+        + b"\0"
+        + _version(height)
+        + previous
+        + root
+        + rulebook.encode()
+        + b"\0"
+        + _counts(entries, at)
+    ).digest()
