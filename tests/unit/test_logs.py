@@ -1,0 +1,70 @@
+"""Logs hold what is allowed and nothing else: no values, no passwords, whatever a caller passes."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from operations.logs import configure, scrub
+
+
+@pytest.fixture
+def out() -> Iterator[io.StringIO]:
+    stream, root = io.StringIO(), logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield stream
+    structlog.reset_defaults()
+    root.handlers, root.level = handlers, level
+
+
+def test_json_lines_when_not_a_terminal(out: io.StringIO) -> None:
+    configure("auto", "info", out)
+    structlog.get_logger().info("source.open", system="crm", position="0/1")
+    event = json.loads(out.getvalue())
+    assert event["event"] == "source.open"
+    assert (event["level"], event["system"]) == ("info", "crm")
+    assert event["timestamp"].endswith("Z")
+
+
+def test_keys_nobody_allowed_are_dropped_and_named(out: io.StringIO) -> None:
+    configure("json", "info", out)
+    structlog.get_logger().info("x", system="crm", email="jane@example.com", values=["4111"])
+    assert "jane" not in out.getvalue()
+    assert "4111" not in out.getvalue()
+    assert json.loads(out.getvalue())["not_shown"] == "email, values"
+
+
+def test_passwords_are_blotted_out(out: io.StringIO) -> None:
+    configure("json", "info", out)
+    structlog.get_logger().warning("x", message="cannot reach postgresql://bob:hunter2@db/crm")
+    assert "hunter2" not in out.getvalue()
+    assert "bob:***@db" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["host=db password=hunter2 user=x", "password = 'hunter2'", "postgres://u:hunter2@h/d", "p://:hunter2@h"],
+)
+def test_scrub_knows_both_forms_of_connection_strings(text: str) -> None:
+    assert "hunter2" not in scrub(text)
+
+
+def test_levels_and_human_form(out: io.StringIO) -> None:
+    configure("human", "warning", out)
+    structlog.get_logger().info("quiet")
+    structlog.get_logger().warning("loud", system="crm")
+    assert "quiet" not in out.getvalue()
+    assert "loud" in out.getvalue()
+    assert "\x1b[" not in out.getvalue()
+
+
+def test_libraries_speak_in_our_form(out: io.StringIO) -> None:
+    configure("json", "info", out)
+    logging.getLogger("asyncio").warning("slow\nTraceback: secret")
+    event = json.loads(out.getvalue())
+    assert (event["event"], event["logger"], event["level"]) == ("slow", "asyncio", "warning")
