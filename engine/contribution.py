@@ -21,7 +21,8 @@ from engine.record import Contribution, Stamp
 NEVER = Stamp("", None)
 """The stamp of a value that was seen, but not seen to change."""
 
-Heard = Literal["said", "echo", "stale", "nothing"]
+Heard = Literal["said", "held", "echo", "stale", "nothing"]
+"""said: news of its own; held: our own write came back other than we knew; echo: as we knew; stale: older."""
 
 
 def begin(change: Change) -> Contribution:
@@ -30,9 +31,7 @@ def begin(change: Change) -> Contribution:
     return Contribution(row.system, row.stream, row.key, "", Stamp(change.position, change.at), {})
 
 
-def hear(
-    row: Contribution, change: Change, owned: Set[str], golden: Mapping[str, Value]
-) -> tuple[Heard, list[str]]:
+def hear(row: Contribution, change: Change, owned: Set[str], golden: Mapping[str, Value]) -> tuple[Heard, list[str]]:
     """Take an upsert into `row`; give what it was and the fields whose said value or stamp changed.
 
     `owned` are the fields that this row's system owns: of our own writes (an echo), only those become
@@ -66,7 +65,9 @@ def hear(
     _said(row, change)
     if changed:
         return "said", changed
-    return ("echo", []) if echoed or change.echo else ("nothing", [])
+    if echoed:
+        return "held", []
+    return ("echo" if change.echo else "nothing"), []
 
 
 def _hold(row: Contribution, name: str, value: Value) -> bool:

@@ -89,6 +89,13 @@ class StreamMapper:
         self._fill(change, values)
         return change
 
+    def row(self, raw: RawChange) -> RowRef:
+        """The source row of a change that cannot be mapped; without a key, the row of no key."""
+        try:
+            return self._row(raw.values)
+        except ValueRefused:
+            return RowRef(self.stream.system, self.stream.name, "")
+
     def _row(self, values: Sequence[RawValue]) -> RowRef:
         if self._single_key is not None:
             key = values[self._single_key]

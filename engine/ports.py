@@ -145,8 +145,10 @@ class IngestOutcome:
     """Everything one ingest transaction makes durable at once.
 
     `records` are full new states (new or changed); `links`/`unlinks` change the crosswalk; `match_keys` maps a
-    record to all its (match key name, normalised value) pairs, for records whose pairs changed; `dirty` marks
-    (target, record). `released` are ids of set-aside changes that this outcome has dealt with.
+    record to its entity and all its (match key name, normalised value) pairs, where these changed; `dirty` marks
+    (target, record) afresh, `suspect` only where it is not marked yet (our own write came back other than golden), so
+    that attempts go on counting. `released` are ids of set-aside changes that this outcome has dealt with; `kept`
+    (id, kind, reason) were tried again in vain: they wait for a person's next word.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -155,8 +157,10 @@ class IngestOutcome:
     match_keys: dict[str, tuple[str, list[tuple[str, str]]]] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     dirty: list[tuple[str, str]] = field(default_factory=list)
+    suspect: list[tuple[str, str]] = field(default_factory=list)
     set_aside: list[SetAside] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
+    kept: list[tuple[int, str, str]] = field(default_factory=list)
 
 
 class IngestTransaction(Protocol):
@@ -184,8 +188,20 @@ class IngestTransaction(Protocol):
     async def unseen(self, limit: int) -> list[RowRef]:
         """Linked rows of this source that the finished re-read did not see."""
 
-    async def commit(self, outcome: IngestOutcome, *, position: str, rulebook: str) -> None:
-        """Write everything, append one ledger block, move the position, commit."""
+    async def commit(
+        self,
+        outcome: IngestOutcome,
+        *,
+        position: str,
+        rulebook: str,
+        changes: int = 0,
+        echoes: int = 0,
+        state: str | None = None,
+    ) -> None:
+        """Write everything, append one ledger block, move the position, commit.
+
+        `changes` and `echoes` add to the source's counts; `state` is how it fares from now on (None: as before).
+        """
 
 
 @dataclass(slots=True)
@@ -225,6 +241,9 @@ class Hub(Protocol):
 
     async def lease(self, source: str) -> Lease:
         """Take over a source: raises its epoch, so that whoever held it before can no longer commit."""
+
+    async def note(self, source: str, state: str, message: str) -> None:
+        """How a source fares, for people: retrying or halted, and why."""
 
     def ingest(self, lease: Lease) -> AbstractAsyncContextManager[IngestTransaction]: ...
     async def releasable(self, source: str, limit: int) -> list[SetAside]:

@@ -1,8 +1,8 @@
 """Survivorship: which contribution stands for each field, as a pure function of the set of contributions.
 
 The incumbent golden value is no candidate, and neither arrival order nor ingest time decides: ties end in a total
-order (time as the source states it, rank of the system, newest position inside one system, key). So any interleaving
-of the same changes ends in the same golden record.
+order (time as the source states it, rank of the system, newest position inside one system, key). So any
+interleaving of the same changes ends in the same golden record.
 """
 
 from __future__ import annotations
@@ -55,9 +55,7 @@ def _complete(unit: Unit, row: Contribution, policy: Policy) -> bool:
     return True
 
 
-def _first(
-    unit: Unit, rows: Sequence[Contribution], order: Sequence[str], *, recency: bool
-) -> Contribution | None:
+def _first(unit: Unit, rows: Sequence[Contribution], order: Sequence[str], *, recency: bool) -> Contribution | None:
     if len(rows) == 1:
         return rows[0] if rows[0].system in order else None
     best, best_rank = None, None
@@ -125,14 +123,14 @@ def decide(
             proposed = None if deleted else row.fields.get(name)
             if old is None and new is None and proposed is None:
                 continue
-            outcome = _gone(unit, row, winner) if deleted else _outcome(unit, row, winner, proposed, old, new)
+            outcome = _gone(winner) if deleted else _outcome(unit, row, winner, proposed, old, new)
             decisions.append(
                 Decision(name, outcome, proposed, old, new, winner.system if winner else "", unit.policy.sentence)
             )
     return decisions
 
 
-def _gone(unit: Unit, row: Contribution, winner: Contribution | None) -> Outcome:
+def _gone(winner: Contribution | None) -> Outcome:
     return "held" if winner is not None and winner.deleted is not None else "withdrawn"
 
 

@@ -1,0 +1,294 @@
+"""From the hub to a target: one delivery loop per target.
+
+    hub.claim -> plan -> target.write -> hub.settle
+
+A write is guarded and safe to repeat, so a crash anywhere ends in planning the same delivery again. What a field
+holds instead of what was wanted is either somebody's newer edit (its change is on its way: wait for it) or the
+target's habit of rewriting values (after a few equal attempts the record is parked with that reason).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from engine import failpoints
+from engine.change import RowRef, Value
+from engine.errors import FieldwardenError
+from engine.mapping import inward
+from engine.plan import Plan, TargetPlan, apply_result
+from engine.ports import Hub, Pending, Settlement, Target, Write, WriteResult
+from engine.record import Record
+from engine.retry import backoff, judge
+from engine.telemetry import Telemetry
+from engine.wake import Wake, pause
+from rules.rulebook import Rulebook, Stream
+
+log = structlog.get_logger(__name__)
+
+ATTEMPTS = 4
+"""Equal attempts after which a delivery is parked."""
+_PASSES = 4
+_LIMIT = 2000
+_POLL = 0.5
+_REMEMBERED = 20_000
+
+
+@dataclass(slots=True)
+class _Job:
+    """One claimed record on its way: what the target's rows are known to hold, and what came of it so far."""
+
+    pending: Pending
+    held: list[tuple[RowRef, str, Value]] = field(default_factory=list)
+    links: list[RowRef] = field(default_factory=list)
+    expected: dict[tuple[str, str], Value] = field(default_factory=dict)
+    differing: dict[tuple[str, str], Value] = field(default_factory=dict)
+    plan: Plan = field(default_factory=Plan)
+    reason: str = ""
+    missing: bool = False
+    wrote: bool = False
+
+    @property
+    def record(self) -> Record:
+        return self.pending.record
+
+
+class Delivery:
+    """Runs one target until told to stop. A target that is down holds up nobody but itself."""
+
+    def __init__(
+        self,
+        rulebook: Rulebook,
+        system: str,
+        target: Target,
+        hub: Hub,
+        telemetry: Telemetry,
+        *,
+        clock: Callable[[], float] = time.time,
+        wake: Wake | None = None,
+    ) -> None:
+        self._rulebook = rulebook
+        self._system = system
+        self._streams = rulebook.systems[system].streams
+        self._plan = TargetPlan(rulebook, system)
+        self._target = target
+        self._hub = hub
+        self._telemetry = telemetry
+        self._clock = clock
+        self._wake = wake or Wake()
+        self._habits: OrderedDict[str, tuple[str, int]] = OrderedDict()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`. Raises bugs only."""
+        attempt = 0
+        while not stop.is_set():
+            try:
+                count = await self.step()
+                attempt = 0
+                self._telemetry.connector_state("target", self._system, "delivering")
+                if count == 0:
+                    self._telemetry.waiting("target", self._system, 0)
+                    await self._wake.wait(self._system, stop, _POLL)
+            except FieldwardenError as error:
+                if judge(error) == "bug":
+                    raise
+                attempt += 1
+                log.warning("target.retrying", system=self._system, message=error.message, attempt=attempt)
+                self._telemetry.connector_state("target", self._system, "retrying", error.message)
+                await pause(backoff(attempt, random.random(), error), stop)  # noqa: S311 (jitter)
+        await self._target.close()
+        self._telemetry.connector_state("target", self._system, "stopped")
+
+    async def step(self) -> int:
+        """Claim, write and settle once; give how many records were due."""
+        claimed = await self._hub.claim(self._system, _LIMIT)
+        if not claimed:
+            return 0
+        self._telemetry.waiting("target", self._system, len(claimed))
+        failpoints.hit("delivery.after_claim")
+        started = time.monotonic()
+        jobs = [_Job(pending) for pending in claimed]
+        open_jobs = jobs
+        for _ in range(_PASSES):
+            open_jobs = await self._pass(open_jobs)
+            if not open_jobs:
+                break
+        settlements = [self._settlement(job) for job in jobs]
+        await self._hub.settle(self._system, settlements)
+        self._tell(jobs, settlements, time.monotonic() - started)
+        return len(claimed)
+
+    async def _pass(self, jobs: Sequence[_Job]) -> list[_Job]:
+        """Plan and write once for each; give those for which another pass may do more."""
+        keys = await self._keys(jobs)
+        writes: list[Write] = []
+        owners: list[tuple[_Job, Write]] = []
+        for job in jobs:
+            job.plan = self._plan.plan(job.record, keys)
+            for write in job.plan.writes:
+                write.token = len(owners)
+                for name in write.expected:
+                    write.expected[name] = job.expected.get((write.stream, name), write.expected[name])
+                owners.append((job, write))
+                writes.append(write)
+        if not writes:
+            return []
+        again: dict[int, _Job] = {}
+        for result in await self._target.write(writes):
+            job, write = owners[result.token]
+            if self._absorb(job, write, result):
+                again[id(job)] = job
+        return list(again.values())
+
+    async def _keys(self, jobs: Iterable[_Job]) -> dict[str, dict[str, str]]:
+        needed = {id for job in jobs for id in self._plan.references(job.record)}
+        if not needed:
+            return {}
+        rows = await self._hub.keys(sorted(needed), self._system)
+        return {id: {row.stream: row.key for row in refs} for id, refs in rows.items()}
+
+    def _absorb(self, job: _Job, write: Write, result: WriteResult) -> bool:
+        """Note what a write's result says; True if planning again at once may do more."""
+        job.wrote = True
+        if result.status == "rejected":
+            job.reason = result.reason
+            return False
+        if result.status == "unknown":
+            job.differing[(write.stream, "")] = None
+            return False
+        stream = self._streams[write.stream]
+        if result.status == "missing":
+            job.missing = True
+            return False
+        key = result.key or write.key
+        assert key is not None, "a done write names its row"
+        if write.operation == "delete":
+            self._deleted(job, write)
+            return False
+        return self._learn(job, stream, write, result, key)
+
+    def _deleted(self, job: _Job, write: Write) -> None:
+        """The row is gone; what its system says of that comes with its own change. Until then it is not ours."""
+        for row in job.record.rows:
+            if row.system == self._system and row.stream == write.stream and row.key == write.key:
+                row.deleted = row.said + "!"
+
+    def _learn(self, job: _Job, stream: Stream, write: Write, result: WriteResult, key: str) -> bool:
+        entity = self._rulebook.entities[stream.entity]
+        golden = job.record.golden
+        held: dict[str, Value] = {}
+        retry = write.operation == "create"
+        for name in write.values:
+            place = (stream.name, name)
+            if name not in result.differing:
+                held[name] = golden[name]
+                job.differing.pop(place, None)
+                continue
+            raw = result.differing[name]
+            meant = raw if stream.fields[name].reference else inward(entity, stream.fields[name], raw)
+            if meant == golden[name] and not stream.fields[name].reference:
+                held[name] = meant
+                continue
+            known = write.expected.get(name)
+            job.differing[place] = raw
+            if not stream.reads:
+                held[name] = meant
+                job.expected[place] = raw
+                retry = retry or raw != known
+            elif raw != known and self._same_meaning(job, stream, name, meant):
+                # The same value in another spelling (a second code for it): expect that spelling instead.
+                job.expected[place] = raw
+                retry = True
+        if write.operation == "create":
+            job.links.append(RowRef(self._system, stream.name, key))
+        row = apply_result(job.record, self._system, stream, key, held)
+        job.held += [(row.ref, name, value) for name, value in held.items()]
+        return retry
+
+    def _same_meaning(self, job: _Job, stream: Stream, name: str, meant: Value) -> bool:
+        for row in job.record.rows:
+            if row.system == self._system and row.stream == stream.name and row.deleted is None:
+                return row.holds(name) == meant
+        return False
+
+    def _settlement(self, job: _Job) -> Settlement:
+        pending = job.pending
+        settlement = Settlement(job.record.id, pending.mark, pending.revision, "done", held=job.held, links=job.links)
+        reason = job.reason or job.plan.problem
+        if reason:
+            settlement.status, settlement.reason = "park", reason
+        elif job.missing or job.differing:
+            self._unsettled(job, settlement)
+        elif job.plan.awaits is not None:
+            settlement.status, settlement.awaits = "wait", job.plan.awaits
+            settlement.reason = f"record {job.plan.awaits}, which it refers to, has no key in {self._system} yet"
+        elif job.wrote and self._habit(job):
+            settlement.status = "park"
+            settlement.reason = f"{self._system} does not keep what it is given: it holds other values soon after"
+        return settlement
+
+    def _unsettled(self, job: _Job, settlement: Settlement) -> None:
+        names = sorted(name or "?" for _, name in job.differing)
+        settlement.result = "missing" if job.missing else _signature(job.differing)
+        attempts = job.pending.attempts + 1 if job.pending.last_result == settlement.result else 1
+        if attempts >= ATTEMPTS:
+            settlement.status = "park"
+            settlement.reason = (
+                f"the row no longer exists in {self._system}"
+                if job.missing
+                else f"{self._system} rewrites or keeps changing {', '.join(names)}: it holds another value after "
+                f"{attempts} equal attempts"
+            )
+            return
+        settlement.status = "retry"
+        settlement.reason = (
+            "the row is gone; waiting for its system to say so"
+            if job.missing
+            else (f"{', '.join(names)} changed in {self._system} meanwhile; waiting for that change")
+        )
+        settlement.delay = 0.25 * 2.0 ** (attempts - 1)
+
+    def _habit(self, job: _Job) -> bool:
+        """Whether the same golden values were delivered here time and again: something undoes them."""
+        signature = f"{job.record.version}"
+        last, count = self._habits.pop(job.record.id, ("", 0))
+        count = count + 1 if last == signature else 1
+        self._habits[job.record.id] = (signature, count)
+        if len(self._habits) > _REMEMBERED:
+            self._habits.popitem(last=False)
+        return count > ATTEMPTS
+
+    def _tell(self, jobs: Sequence[_Job], settlements: Sequence[Settlement], seconds: float) -> None:
+        telemetry, name = self._telemetry, self._system
+        counts: dict[str, int] = {}
+        for settlement in settlements:
+            counts[settlement.status] = counts.get(settlement.status, 0) + 1
+            if settlement.status == "park":
+                log.warning("delivery.parked", target=name, record=settlement.record, reason=settlement.reason)
+        for status, n in counts.items():
+            telemetry.delivered(name, status, n)
+        telemetry.delivery_seconds(name, seconds)
+        telemetry.progressed("target", name)
+        now = self._clock()
+        newest: dict[str, int] = {}
+        for job in jobs:
+            for row in job.record.rows:
+                stamp = row.base.at if not row.stamps else max((s.at or 0 for s in row.stamps.values()), default=0)
+                if row.system != name and stamp:
+                    newest[row.system] = max(newest.get(row.system, 0), stamp)
+        for source, at in newest.items():
+            telemetry.lag(source, name, now - at / 1e6)
+
+
+def _signature(differing: dict[tuple[str, str], Value]) -> str:
+    """Tells equal attempts apart from new ones without keeping the values."""
+    import hashlib
+
+    text = repr(sorted((stream, name, value or "") for (stream, name), value in differing.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

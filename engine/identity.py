@@ -1,0 +1,103 @@
+"""Which record a source row speaks of.
+
+By crosswalk; else by the record id that the row itself carries; else by the entity's match keys, exact after
+normalising. A match that is not unique, or that another row of the same stream already stands for, is never merged
+silently: the row waits for a steward.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.change import RowRef, Value
+from engine.record import Record
+from rules.rulebook import Entity
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    record: str
+    how: Literal["crosswalk", "external_id", "match", "parent"]
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """No record is known to be this one: a new one begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ambiguous:
+    candidates: tuple[str, ...]
+    reason: str
+
+
+MatchPair = tuple[str, str]
+
+
+def normalise(text: str) -> str:
+    """Letters and digits only, case folded, compatibility forms unified: what "exact after normalising" means."""
+    if text.isascii():
+        return "".join(filter(str.isalnum, text)).casefold()
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text))).casefold()
+
+
+def match_pairs(entity: Entity, fields: Mapping[str, Value]) -> list[MatchPair]:
+    """The (match key name, normalised value) pairs that these values state; incomplete keys state nothing."""
+    pairs = []
+    for key in entity.match:
+        parts = [normalise(fields.get(name) or "") for name in key.fields]
+        if all(parts):
+            pairs.append((key.name, "\x1f".join(parts)))
+    return pairs
+
+
+def record_pairs(entity: Entity, record: Record) -> list[MatchPair]:
+    """The pairs by which a record can be found: what its golden values and each of its live rows state."""
+    pairs = set(match_pairs(entity, record.golden))
+    for row in record.rows:
+        if row.deleted is None and row.fields:
+            pairs.update(match_pairs(entity, row.fields))
+    return sorted(pairs)
+
+
+def identify(
+    entity: str,
+    row: RowRef,
+    external_id: str | None,
+    pairs: Sequence[MatchPair],
+    matches: Mapping[MatchPair, Sequence[str]],
+    records: Mapping[str, Record],
+) -> Found | New | Ambiguous:
+    """Find the record of a row that the crosswalk does not know. The first match key that finds any decides."""
+    carried = records.get(external_id) if external_id is not None else None
+    if carried is not None and carried.entity == entity:
+        return Found(carried.id, "external_id")
+    for pair in pairs:
+        candidates = sorted({id for id in matches.get(pair, ()) if id in records and not records[id].retired})
+        if not candidates:
+            continue
+        free = [id for id in candidates if not _stands(records[id], row)]
+        if len(free) == 1 and len(candidates) == 1:
+            return Found(free[0], "match")
+        if not free:
+            return Ambiguous(tuple(candidates), f"another row of {row.system} {row.stream} has the same {pair[0]}")
+        return Ambiguous(tuple(candidates), f"{len(candidates)} records have the same {pair[0]}")
+    return New()
+
+
+def _stands(record: Record, row: RowRef) -> bool:
+    return any(
+        other.deleted is None and other.system == row.system and other.stream == row.stream and other.key != row.key
+        for other in record.rows
+    )
+
+
+def uuid7(now_us: int, random: int) -> str:
+    """A UUIDv7 (RFC 9562, section 5.7): 48 bits of milliseconds, 12 + 62 random bits."""
+    milliseconds = (now_us // 1000) & ((1 << 48) - 1)
+    high, low = (random >> 62) & 0xFFF, random & ((1 << 62) - 1)
+    value = f"{(milliseconds << 80) | (0x7 << 76) | (high << 64) | (0b10 << 62) | low:032x}"
+    return f"{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:]}"

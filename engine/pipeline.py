@@ -1,0 +1,341 @@
+"""From a source to the hub: one pipeline per source, one hub transaction per batch.
+
+    source.batches -> map -> [load what is known -> decide -> commit] -> source.acknowledge
+
+Reading and mapping the next batch goes on while the hub commits this one. A source is acknowledged strictly after the
+transaction that holds its changes is durable; if a commit's outcome is unknown, the pipeline starts anew from the
+position that the hub holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from engine import failpoints
+from engine.batch import Decider, Known, Mapped, Tally
+from engine.change import Change, RawChange, Relation, RowRef, key_parts
+from engine.errors import FieldwardenError, SchemaDrift, ValueRefused
+from engine.identity import uuid7
+from engine.mapping import StreamMapper
+from engine.plan import TargetPlan
+from engine.ports import Batch, Hub, IngestTransaction, Lease, SetAside, Source
+from engine.retry import backoff, judge
+from engine.setaside import unpack
+from engine.telemetry import Telemetry
+from engine.wake import Wake, either, pause
+from rules.rulebook import Rulebook, Stream
+
+log = structlog.get_logger(__name__)
+
+_SWEEP = 2000
+_RELEASE_EVERY = 1.0
+
+
+def microseconds() -> int:
+    return time.time_ns() // 1000
+
+
+class Pipeline:
+    """Runs one source until told to stop; a lost connection is retried, a gap or a changed schema halts it."""
+
+    def __init__(
+        self,
+        rulebook: Rulebook,
+        source: Source,
+        hub: Hub,
+        telemetry: Telemetry,
+        *,
+        clock: Callable[[], int] = microseconds,
+        bits: Callable[[int], int] = secrets.randbits,
+        wake: Wake | None = None,
+        tolerance: int = 300_000_000,
+    ) -> None:
+        """`clock` gives µs since 1970 UTC; `tolerance` (µs) is how far ahead of it a source's time may be."""
+        self._rulebook = rulebook
+        self._source = source
+        self._system = source.system
+        self._hub = hub
+        self._telemetry = telemetry
+        self._clock = clock
+        self._bits = bits
+        self._wake = wake or Wake()
+        self._tolerance = tolerance
+        plans = {name: TargetPlan(rulebook, name) for name in rulebook.systems}
+        self._plans = {name: plan for name, plan in plans.items() if plan.entities}
+        self._decider = Decider(rulebook, self._system, self._plans)
+        self._mappers: dict[int, tuple[StreamMapper, object]] = {}
+        self._position: str | None = None
+        self._rereading = False
+        self._turn = asyncio.Lock()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`. Raises only what a person or a developer must see: Fenced, and bugs."""
+        attempt = 0
+        while not stop.is_set():
+            before = self._position
+            try:
+                await self._session(stop)
+            except FieldwardenError as error:
+                verdict = judge(error)
+                if verdict == "bug":
+                    raise
+                attempt = 1 if self._position != before else attempt + 1
+                await self._trouble(error, verdict == "halt")
+                if verdict == "halt":
+                    await stop.wait()
+                else:
+                    await pause(backoff(attempt, random.random(), error), stop)  # noqa: S311 (jitter)
+        self._telemetry.connector_state("source", self._system, "stopped")
+
+    async def _trouble(self, error: FieldwardenError, halted: bool) -> None:
+        state = "halted" if halted else "retrying"
+        log.warning("source." + state, system=self._system, message=error.message, suggestion=error.suggestion)
+        self._telemetry.connector_state("source", self._system, "halted" if halted else "retrying", error.message)
+        try:
+            await self._hub.note(self._system, state, error.message)
+        except FieldwardenError:
+            log.warning("hub.unreachable", system=self._system)
+
+    async def _session(self, stop: asyncio.Event) -> None:
+        lease = await self._hub.lease(self._system)
+        self._position = lease.position or None
+        self._rereading = self._position is not None
+        self._mappers.clear()
+        queue: asyncio.Queue[tuple[Batch, list[Mapped]]] = asyncio.Queue(maxsize=1)
+        reader: asyncio.Task[None] | None = None
+        releaser: asyncio.Task[None] | None = None
+        try:
+            await self._source.open(self._position)
+            log.info("source.open", system=self._system)
+            reader = asyncio.create_task(self._read(queue))
+            releaser = asyncio.create_task(self._release(lease, stop))
+            while not stop.is_set():
+                await self._step(lease, queue, (reader, releaser), stop)
+        finally:
+            for task in (reader, releaser):
+                if task is not None:
+                    task.cancel()
+            await asyncio.gather(*(task for task in (reader, releaser) if task is not None), return_exceptions=True)
+            await self._source.close()
+
+    async def _step(
+        self,
+        lease: Lease,
+        queue: asyncio.Queue[tuple[Batch, list[Mapped]]],
+        tasks: Sequence[asyncio.Task[None]],
+        stop: asyncio.Event,
+    ) -> None:
+        if queue.empty():
+            getting = asyncio.create_task(queue.get())
+            stopping = asyncio.create_task(stop.wait())
+            running = [task for task in tasks if not task.done() or task.exception() is not None]
+            await asyncio.wait({getting, stopping, *running}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if not getting.done():
+                getting.cancel()
+                await asyncio.gather(getting, return_exceptions=True)
+                for task in running:
+                    if task.done():
+                        await task
+                return
+            batch, mapped = getting.result()
+        else:
+            batch, mapped = queue.get_nowait()
+        async with self._turn:
+            await self._take(lease, batch, mapped)
+
+    async def _read(self, queue: asyncio.Queue[tuple[Batch, list[Mapped]]]) -> None:
+        async for batch in self._source.batches():
+            await queue.put((batch, [self._map(raw) for raw in batch.changes]))
+
+    def _map(self, raw: RawChange, release: int = 0) -> Mapped:
+        found = self._mappers.get(id(raw.relation))
+        if found is None:
+            stream = self._rulebook.systems[self._system].streams[raw.relation.stream]
+            mapper = StreamMapper(stream, self._rulebook.entities[stream.entity], raw.relation)
+            found = self._mappers[id(raw.relation)] = (mapper, raw.relation)
+        mapper = found[0]
+        entity = mapper.stream.entity
+        if raw.operation == "truncate":
+            return Mapped(raw, RowRef(self._system, mapper.stream.name, ""), entity, None)
+        try:
+            change = mapper(raw)
+        except ValueRefused as error:
+            return Mapped(raw, mapper.row(raw), entity, None, refused=error.message, release=release)
+        return Mapped(raw, change.row, entity, change, release=release)
+
+    async def _take(self, lease: Lease, batch: Batch, mapped: list[Mapped]) -> None:
+        """Commit a batch and acknowledge it. A truncate in its midst is a delete of every row known of its stream."""
+        start = 0
+        for index, item in enumerate(mapped):
+            if item.raw.operation == "truncate":
+                await self._commit(lease, mapped[start:index], self._position or "")
+                await self._truncate(lease, item)
+                start = index + 1
+        state = "snapshot" if batch.snapshot == "running" else "streaming"
+        final = batch.position
+        if batch.snapshot == "done" and self._rereading:
+            await self._commit(lease, mapped[start:], self._position or "", seen=True)
+            await self._sweep(lease)
+            mapped, start = [], 0
+        seen = batch.snapshot is not None and self._rereading
+        await self._commit(lease, mapped[start:], final, seen=seen, state=state)
+        self._position = final
+        await self._source.acknowledge(final)
+        failpoints.hit("ingest.after_acknowledge")
+        self._progress(batch, state)
+
+    def _progress(self, batch: Batch, state: str) -> None:
+        telemetry, name = self._telemetry, self._system
+        telemetry.connector_state("source", name, "snapshot" if state == "snapshot" else "streaming")
+        telemetry.progressed("source", name)
+        telemetry.waiting("source", name, batch.lag_bytes or 0)
+        if batch.changes and batch.changes[-1].at is not None:
+            telemetry.source_progress(name, batch.changes[-1].at / 1e6)
+
+    async def _commit(
+        self, lease: Lease, mapped: Sequence[Mapped], position: str, *, seen: bool = False, state: str | None = None
+    ) -> None:
+        tally = Tally()
+        async with self._hub.ingest(lease) as tx:
+            known = await self._load(tx, mapped)
+            if seen:
+                await tx.saw([item.row for item in mapped])
+            outcome = self._decider.decide(mapped, known, self._new_id, tally, self._clock(), self._tolerance)
+            await tx.commit(
+                outcome,
+                position=position,
+                rulebook=self._rulebook.hash,
+                changes=len(mapped),
+                echoes=tally.echoes,
+                state=state,
+            )
+        self._wake.rouse({target for target, _ in outcome.dirty} | {target for target, _ in outcome.suspect})
+        self._count(tally)
+
+    async def _load(self, tx: IngestTransaction, mapped: Sequence[Mapped]) -> Known:
+        """Everything that deciding this batch may need, in a handful of queries."""
+        known = Known()
+        if not mapped:
+            return known
+        rows: dict[RowRef, None] = {}
+        for item in mapped:
+            rows[item.row] = None
+            if item.change is not None:
+                rows.update(dict.fromkeys(_related(item.change)))
+        known.links = await tx.links(list(rows))
+        known.blocked = await tx.blocked([item.row for item in mapped])
+        wanted = {id for item in mapped for id in _records(item, known.links)}
+        unknown = self._decider.unknown(mapped, known)
+        if unknown:
+            await tx.lock_identity(sorted(entity for entity, pairs in unknown.items() if pairs))
+            known.links.update(await tx.links([item.row for item in mapped if item.row not in known.links]))
+            for entity, pairs in unknown.items():
+                if pairs:
+                    known.matches[entity] = await tx.matches(entity, list(dict.fromkeys(pairs)))
+                    wanted.update(id for ids in known.matches[entity].values() for id in ids)
+            for item in mapped:
+                wanted.update(_records(item, known.links))
+                if item.change is not None and item.change.external_id and item.row not in known.links:
+                    wanted.add(item.change.external_id)
+        known.records = await tx.records(sorted(wanted))
+        return known
+
+    async def _truncate(self, lease: Lease, item: Mapped) -> None:
+        """Every row known of the stream is deleted, in bounded transactions. Repeating it finds them deleted."""
+        after = ""
+        while True:
+            async with self._hub.ingest(lease) as tx:
+                rows = await tx.rows_of(self._system, item.row.stream, after, _SWEEP)
+            if not rows:
+                return
+            stream = self._rulebook.systems[self._system].streams[item.row.stream]
+            gone = [_gone(stream, row, item.raw.position, item.raw.at, observation=False) for row in rows]
+            await self._commit(lease, gone, self._position or "")
+            after = rows[-1].key
+
+    async def _sweep(self, lease: Lease) -> None:
+        """A re-read has ended: rows that it did not find are gone."""
+        while True:
+            async with self._hub.ingest(lease) as tx:
+                rows = await tx.unseen(_SWEEP)
+            if not rows:
+                return
+            streams = self._rulebook.systems[self._system].streams
+            gone = [
+                _gone(streams[row.stream], row, "", None, observation=True) for row in rows if row.stream in streams
+            ]
+            await self._commit(lease, gone, self._position or "", seen=True)
+
+    async def _release(self, lease: Lease, stop: asyncio.Event) -> None:
+        """Try again what was set aside and may go on now: its row is known, or a person said so."""
+        while not stop.is_set():
+            async with self._turn:
+                waiting = await self._hub.releasable(self._system, _SWEEP)
+                if waiting:
+                    await self._commit(lease, self._again(waiting), self._position or "")
+            await either(asyncio.sleep(_RELEASE_EVERY), stop)
+
+    def _again(self, waiting: Sequence[SetAside]) -> list[Mapped]:
+        """Set-aside changes as if they came now. A row is identified by the newest of its changes."""
+        mapped = []
+        newest: dict[RowRef, Change] = {}
+        for kept in waiting:
+            raw = unpack(kept.payload)
+            try:
+                item = self._map(raw, kept.id)
+            except SchemaDrift as error:
+                item = Mapped(raw, kept.row, kept.entity, None, refused=error.message, release=kept.id)
+            self._mappers.pop(id(raw.relation), None)
+            mapped.append(item)
+            if item.change is not None and item.change.operation == "upsert":
+                newest[item.row] = item.change
+        for item in mapped:
+            if item.row in newest:
+                item.identified_by = newest[item.row].fields
+        return mapped
+
+    def _new_id(self) -> str:
+        return uuid7(self._clock(), self._bits(74))
+
+    def _count(self, tally: Tally) -> None:
+        telemetry = self._telemetry
+        for entity, n in tally.changes.items():
+            telemetry.changes_received(self._system, entity, n)
+        for (entity, outcome), n in tally.decisions.items():
+            telemetry.decision(entity, outcome, n)
+        for (entity, owner), n in tally.refusals.items():
+            telemetry.refused(entity, owner, n)
+        if tally.echoes:
+            telemetry.echo(self._system, tally.echoes)
+
+
+def _related(change: Change) -> list[RowRef]:
+    rows = list(change.references.values())
+    if change.parent is not None:
+        rows.append(change.parent)
+    if change.old_row is not None:
+        rows.append(change.old_row)
+    return rows
+
+
+def _records(item: Mapped, links: Mapping[RowRef, str]) -> list[str]:
+    """The records that a change may rewrite: its row's, its parent's and its former key's."""
+    rows = [item.row]
+    if item.change is not None:
+        rows += [row for row in (item.change.parent, item.change.old_row) if row is not None]
+    return [links[row] for row in rows if row in links]
+
+
+def _gone(stream: Stream, row: RowRef, position: str, at: int | None, *, observation: bool) -> Mapped:
+    """The delete of a row that no delete was told of: it was truncated, or a re-read did not find it."""
+    relation = Relation(stream.name, stream.key, ("text",) * len(stream.key))
+    raw = RawChange(relation, "delete", key_parts(row.key, len(stream.key)), position, at)
+    change = Change(row, stream.entity, "delete", position, at, observation=observation)
+    return Mapped(raw, row, stream.entity, change)

@@ -1,0 +1,243 @@
+"""What a target's copy of a record lacks: derived from the record each time, never queued.
+
+For record R and target T it is the set of fields in which T's rows differ from the golden values and which T may
+receive. A burst of a thousand changes to one record therefore costs one write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from engine.change import RowRef, Value
+from engine.errors import ValueRefused
+from engine.mapping import outward
+from engine.ports import Write
+from engine.record import Contribution, Record
+from rules.rulebook import Entity, Rulebook, Stream
+
+
+class Difference(NamedTuple):
+    """One row of the target that is not as it should be. `row` is None for one that has yet to be created."""
+
+    stream: Stream
+    operation: Literal["create", "update", "delete"]
+    row: Contribution | None
+    fields: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Plan:
+    """The writes that can be made now, a record to wait for (it has no key in the target yet), and what no write
+    can mend (`problem`, in words)."""
+
+    writes: list[Write] = field(default_factory=list)
+    awaits: str | None = None
+    problem: str = ""
+
+
+class TargetPlan:
+    """Everything the rulebook says of writing to one system."""
+
+    def __init__(self, rulebook: Rulebook, system: str) -> None:
+        self.system = system
+        self._entities = rulebook.entities
+        self._root: dict[str, Stream] = {}
+        self._children: dict[str, list[Stream]] = {}
+        for stream in rulebook.systems[system].streams.values():
+            if not (stream.update_fields or stream.create_fields):
+                continue
+            if stream.parent is None:
+                self._root[stream.entity] = stream
+            else:
+                self._children.setdefault(stream.entity, []).append(stream)
+        self.entities = frozenset(self._root) | frozenset(self._children)
+
+    def pending(self, record: Record) -> bool:
+        """Whether anything is to be done here for the record."""
+        if record.entity not in self.entities:
+            return False
+        return next(self._differences(record), None) is not None
+
+    def references(self, record: Record) -> set[str]:
+        """The records whose key in this target a plan needs."""
+        entity = self._entities[record.entity]
+        needed = set()
+        for difference in self._differences(record):
+            for name in difference.fields:
+                value = record.golden.get(name)
+                if value is not None and entity.fields[name].type.kind == "ref":
+                    needed.add(value)
+                if difference.row is not None and entity.fields[name].type.kind == "ref":
+                    held = difference.row.holds(name)
+                    if isinstance(held, str):
+                        needed.add(held)
+        return needed
+
+    def plan(self, record: Record, keys: Mapping[str, Mapping[str, str]], token: int = 0) -> Plan:
+        """The writes that bring the target's rows to the golden values.
+
+        `keys`: record id -> stream -> key, for `references(record)`. All writes carry `token`.
+        """
+        plan = Plan()
+        for difference in self._differences(record):
+            self._write(plan, record, difference, keys, token)
+        return plan
+
+    def _differences(self, record: Record) -> Iterator[Difference]:
+        entity = self._entities[record.entity]
+        root = self._root.get(record.entity)
+        anchor = self._row(record, root)
+        if record.retired:
+            yield from self._retirement(record, root, anchor)
+            return
+        if root is not None:
+            yield from self._root_difference(entity, record, root, anchor)
+        if root is not None and (anchor is None or anchor.deleted is not None):
+            return
+        for stream in self._children.get(record.entity, ()):
+            yield from self._child_difference(entity, record, stream)
+
+    def _row(self, record: Record, stream: Stream | None) -> Contribution | None:
+        """The row of a stream that stands for the record: the live one, else the latest deleted."""
+        if stream is None:
+            return None
+        latest = None
+        for row in record.rows:
+            if row.system == self.system and row.stream == stream.name:
+                if row.deleted is None:
+                    return row
+                latest = row
+        return latest
+
+    def _retirement(self, record: Record, root: Stream | None, anchor: Contribution | None) -> Iterator[Difference]:
+        if root is None or root.on_retire != "delete" or anchor is None or anchor.deleted is not None:
+            return
+        for stream in self._children.get(record.entity, ()):
+            if stream.on_retire != "delete":
+                continue
+            for row in record.rows:
+                if row.system == self.system and row.stream == stream.name and row.deleted is None:
+                    yield Difference(stream, "delete", row, ())
+        yield Difference(root, "delete", anchor, ())
+
+    def _root_difference(
+        self, entity: Entity, record: Record, stream: Stream, row: Contribution | None
+    ) -> Iterator[Difference]:
+        if row is None:
+            # A row that its own system deleted is not brought back: only a record never seen there is created.
+            if stream.creates:
+                yield from self._creation(record, stream, stream.create_fields)
+        elif row.deleted is None:
+            fields = self._differing(entity, record, stream, row)
+            if fields:
+                yield Difference(stream, "update", row, fields)
+
+    def _child_difference(self, entity: Entity, record: Record, stream: Stream) -> Iterator[Difference]:
+        rows = [row for row in record.rows if row.system == self.system and row.stream == stream.name]
+        live = [row for row in rows if row.deleted is None]
+        if not live:
+            if stream.creates:
+                names = stream.create_fields
+                if rows:
+                    names = tuple(n for n in names if entity.unit_of[n].policy.owner != self.system)
+                yield from self._creation(record, stream, names)
+        elif len(live) == 1:
+            fields = self._differing(entity, record, stream, live[0])
+            if fields:
+                yield Difference(stream, "update", live[0], fields)
+
+    def _creation(self, record: Record, stream: Stream, names: tuple[str, ...]) -> Iterator[Difference]:
+        golden = record.golden
+        fields = tuple(name for name in names if golden.get(name) is not None)
+        if fields:
+            yield Difference(stream, "create", None, fields)
+
+    def _differing(self, entity: Entity, record: Record, stream: Stream, row: Contribution) -> tuple[str, ...]:
+        golden, held, said = record.golden, row.held, row.fields
+        names = []
+        for name in stream.update_fields:
+            if name not in golden:
+                continue
+            value = golden[name]
+            holds = held[name] if name in held else said.get(name, msgspec.UNSET)
+            if holds == value or (holds is msgspec.UNSET and value is None):
+                continue
+            if name not in held and self._left(entity, name):
+                continue
+            names.append(name)
+        return tuple(names)
+
+    def _left(self, entity: Entity, name: str) -> bool:
+        """A refused word that the rule leaves standing in the system that said it."""
+        policy = entity.unit_of[name].policy
+        return policy.on_reject == "leave" and policy.protected and policy.owner != self.system
+
+    def _write(
+        self,
+        plan: Plan,
+        record: Record,
+        difference: Difference,
+        keys: Mapping[str, Mapping[str, str]],
+        token: int,
+    ) -> None:
+        stream, row = difference.stream, difference.row
+        write = Write(token, record.id, stream.name, difference.operation, row.key if row else None, {})
+        waited = False
+        for name in difference.fields:
+            try:
+                value = self._outward(stream, name, record.golden[name], keys)
+                if row is not None:
+                    holds = row.holds(name)
+                    if holds is not msgspec.UNSET:
+                        write.expected[name] = self._outward(stream, name, holds, keys)
+            except ValueRefused as error:
+                plan.problem = error.message
+                continue
+            except _NoKey as missing:
+                plan.awaits, waited = missing.record, True
+                continue
+            write.values[name] = value
+        if difference.operation == "create" and (waited or not write.values):
+            return
+        if difference.operation == "update" and not write.values:
+            return
+        if stream.parent is not None and difference.operation == "create":
+            anchor = self._row(record, self._root.get(record.entity))
+            write.parent_key = anchor.key if anchor else None
+        plan.writes.append(write)
+
+    def _outward(self, stream: Stream, name: str, value: Value, keys: Mapping[str, Mapping[str, str]]) -> Value:
+        mapping = stream.fields[name]
+        if mapping.reference is None or value is None:
+            return outward(mapping, value)
+        key = keys.get(value, {}).get(mapping.reference)
+        if key is None:
+            raise _NoKey(value)
+        return key
+
+
+class _NoKey(Exception):
+    def __init__(self, record: str) -> None:
+        super().__init__(record)
+        self.record = record
+
+
+def apply_result(record: Record, system: str, stream: Stream, key: str, held: Mapping[str, Value]) -> Contribution:
+    """Note on a record what a row of the target is now known to hold; a new row gets a contribution of its own."""
+    ref = RowRef(system, stream.name, key)
+    row = next((row for row in record.rows if row.ref == ref), None)
+    if row is None:
+        from engine.contribution import NEVER
+
+        row = Contribution(system, stream.name, key, "", NEVER, {})
+        record.rows.append(row)
+    for name, value in held.items():
+        if name in row.fields and row.fields[name] == value:
+            row.held.pop(name, None)
+        else:
+            row.held[name] = value
+    return row

@@ -1,0 +1,77 @@
+"""Changes set aside: how a raw change is kept until a person, or another row, lets it go on.
+
+What is kept is the change as the source told it, before mapping, so that a mended mapping or code list
+applies when it is tried again.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from engine.change import UNKNOWN, Operation, RawChange, RawValue, Relation
+
+
+class Payload(msgspec.Struct, omit_defaults=True):
+    """A raw change as JSON; `unknown` are the positions of values that it did not carry."""
+
+    stream: str
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    operation: Operation
+    values: list[str | None]
+    unknown: list[int]
+    position: str
+    at: int | None
+    old_values: list[str | None] | None = None
+    old_unknown: list[int] = []
+    echo: bool = False
+    transaction: str = ""
+
+
+_decoder = msgspec.json.Decoder(Payload)
+
+
+def pack(raw: RawChange) -> bytes:
+    values, unknown = _split(raw.values)
+    payload = Payload(
+        raw.relation.stream,
+        raw.relation.columns,
+        raw.relation.types,
+        raw.operation,
+        values,
+        unknown,
+        raw.position,
+        raw.at,
+        echo=raw.echo,
+        transaction=raw.transaction,
+    )
+    if raw.old_values is not None:
+        payload.old_values, payload.old_unknown = _split(raw.old_values)
+    return msgspec.json.encode(payload)
+
+
+def unpack(data: bytes) -> RawChange:
+    payload = _decoder.decode(data)
+    old = None if payload.old_values is None else _join(payload.old_values, payload.old_unknown)
+    return RawChange(
+        Relation(payload.stream, payload.columns, payload.types),
+        payload.operation,
+        _join(payload.values, payload.unknown),
+        payload.position,
+        payload.at,
+        old_values=old,
+        echo=payload.echo,
+        transaction=payload.transaction,
+    )
+
+
+def _split(values: tuple[RawValue, ...]) -> tuple[list[str | None], list[int]]:
+    known = [value if isinstance(value, str) else None for value in values]
+    return known, [position for position, value in enumerate(values) if value is UNKNOWN]
+
+
+def _join(values: list[str | None], unknown: list[int]) -> tuple[RawValue, ...]:
+    joined: list[RawValue] = list(values)
+    for position in unknown:
+        joined[position] = UNKNOWN
+    return tuple(joined)
