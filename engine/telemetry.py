@@ -33,7 +33,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 class Connector:
     """How one half of a system fares. `waiting` counts bytes of a source's log, or due deliveries of a target.
 
-    `idle_since` is the last moment (seconds since 1970) at which the half progressed or had nothing to do.
+    `steps` counts how often it progressed; `idle_since` is the last moment (seconds since 1970) at which the half progressed or had nothing to do.
     """
 
     half: Half
@@ -42,6 +42,7 @@ class Connector:
     message: str
     waiting: int
     idle_since: float
+    steps: int = 0
 
     @property
     def label(self) -> str:
@@ -130,6 +131,7 @@ class Telemetry:
     def progressed(self, half: Half, name: str, at: float | None = None) -> None:
         """A source's position moved, or a target's delivery was settled (`at`: seconds since 1970; now)."""
         connector = self._connector(half, name)
+        connector.steps += 1
         connector.idle_since = max(connector.idle_since, self._clock() if at is None else at)
 
     def waiting(self, half: Half, name: str, amount: int) -> None:
@@ -152,6 +154,15 @@ class Telemetry:
         for system, age in oldest:
             self._dead_age.labels(system).set(age)
 
+    def totals(self) -> dict[str, int]:
+        """Since the process began: changes received, decisions, deliveries done, refusals."""
+        return {
+            "changes": _sum(self._changes),
+            "decisions": _sum(self._decisions),
+            "refused": _sum(self._refusals),
+            "deliveries": _sum(self._deliveries, result="done"),
+        }
+
     def connectors(self) -> list[Connector]:
         """Every half that has said anything, by name."""
         return sorted(self._connectors.values(), key=lambda connector: (connector.name, connector.half))
@@ -161,3 +172,8 @@ class Telemetry:
         if found is None:
             found = self._connectors[half, name] = Connector(half, name, "new", "", 0, self._clock())
         return found
+
+
+def _sum(counter: Counter, **labels: str) -> int:
+    samples = (sample for family in counter.collect() for sample in family.samples)
+    return int(sum(s.value for s in samples if s.name.endswith("_total") and labels.items() <= s.labels.items()))
