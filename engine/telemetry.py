@@ -33,7 +33,8 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 class Connector:
     """How one half of a system fares. `waiting` counts bytes of a source's log, or due deliveries of a target.
 
-    `steps` counts how often it progressed; `idle_since` is the last moment (seconds since 1970) at which the half progressed or had nothing to do.
+    `steps` counts how often it progressed; `idle_since` is the last moment (seconds since 1970) at which it
+    progressed or had nothing to do.
     """
 
     half: Half
