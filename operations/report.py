@@ -62,9 +62,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, indent: s
     """Plain aligned columns: readable on a terminal, in a log, and by `awk`."""
     cells = [[str(cell) for cell in row] for row in [columns, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
-    )
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
     return "\n".join(indent + line for line in lines)
 
 
