@@ -7,8 +7,14 @@ write back (`N30|NET30`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+
+from rules.errors import Problem
+
+MAX_BYTES = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +29,117 @@ class CodeList:
     codes: frozenset[str]
     inward: Mapping[str, str]
     outward: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class CodeTable:
+    """One CSV, read. `spellings[system]` holds (canonical, that system's codes, the first to write back)."""
+
+    name: str
+    codes: frozenset[str]
+    spellings: Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]]
+
+    def for_system(self, system: str) -> CodeList:
+        inward: dict[str, str] = {}
+        outward: dict[str, str] = {}
+        for canonical, spelled in self.spellings.get(system, ()):
+            outward[canonical] = spelled[0]
+            inward.update(dict.fromkeys(spelled, canonical))
+        return CodeList(self.name, system, self.codes, inward, outward)
+
+
+def read_codes(name: str, file: str, text: str, systems: Collection[str]) -> tuple[CodeTable, list[Problem]]:
+    """Read one list; the problems say file:line:column of the cell. A cell left empty means that the system has
+    no code for this canonical one."""
+    return _CodeReader(name, file, systems).read(text)
+
+
+class _CodeReader:
+    def __init__(self, name: str, file: str, systems: Collection[str]) -> None:
+        self.name, self.file, self.known = name, file, systems
+        self.problems: list[Problem] = []
+        self.canonical: dict[str, int] = {}
+        self.spellings: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+        self.meanings: dict[tuple[str, str], tuple[str, int]] = {}
+
+    def read(self, text: str) -> tuple[CodeTable, list[Problem]]:
+        if len(text) > MAX_BYTES:
+            self.problem(1, 1, f"the file is larger than {MAX_BYTES:,} bytes")
+            text = ""
+        lines = text.splitlines()
+        rows = list(self.rows(text))
+        if not rows and not self.problems:
+            self.problem(1, 1, "the code list is empty", "its first line is: canonical,SYSTEM,...")
+        if rows:
+            header = self.header(rows[0][1], lines[0] if lines else "")
+            for line, cells in rows[1:]:
+                self.row(line, cells, header, lines[line - 1] if line <= len(lines) else "")
+        spellings = {system: tuple(entries) for system, entries in self.spellings.items()}
+        return CodeTable(self.name, frozenset(self.canonical), spellings), self.problems
+
+    def rows(self, text: str) -> Iterator[tuple[int, list[str]]]:
+        reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), strict=True)
+        line = 1
+        try:
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    yield line, [cell.strip() for cell in cells]
+                line = reader.line_num + 1
+        except csv.Error as error:
+            self.problem(reader.line_num or 1, 1, f"not valid CSV: {error}", "check the quotes")
+
+    def header(self, cells: list[str], raw: str) -> list[str]:
+        if cells[0] != "canonical":
+            self.problem(1, 1, f"the first column is {cells[0]!r}", "it must be 'canonical'")
+        for index, system in enumerate(cells[1:], 1):
+            if system in cells[1:index]:
+                self.problem(1, _column(raw, index), f"system {system!r} has two columns", "remove one")
+            elif system not in self.known:
+                suggestion = f"the systems are {', '.join(sorted(self.known))}"
+                self.problem(1, _column(raw, index), f"{system!r} is not a system", suggestion)
+            else:
+                self.spellings[system] = []
+        return cells
+
+    def row(self, line: int, cells: list[str], header: list[str], raw: str) -> None:
+        if len(cells) != len(header):
+            suggestion = "leave a cell empty where a system has no code"
+            self.problem(line, 1, f"{len(cells)} cells, but the header has {len(header)}", suggestion)
+            return
+        canonical = cells[0]
+        if not canonical:
+            self.problem(line, 1, "the canonical code is empty")
+            return
+        if canonical in self.canonical:
+            first = self.canonical[canonical]
+            self.problem(line, 1, f"canonical code {canonical!r} stands here twice, first on line {first}")
+            return
+        self.canonical[canonical] = line
+        for index, (system, cell) in enumerate(zip(header[1:], cells[1:], strict=True), 1):
+            spelled = tuple(code.strip() for code in cell.split("|") if code.strip())
+            if spelled and system in self.spellings:
+                self.meaning(line, _column(raw, index), system, canonical, spelled)
+
+    def meaning(self, line: int, column: int, system: str, canonical: str, spelled: tuple[str, ...]) -> None:
+        for code in spelled:
+            other, first = self.meanings.setdefault((system, code), (canonical, line))
+            if other != canonical:
+                message = f"code {code!r} of {system} means both {other!r} (line {first}) and {canonical!r}"
+                self.problem(line, column, message, "one code of a system has one meaning")
+        self.spellings[system].append((canonical, spelled))
+
+    def problem(self, line: int, column: int, message: str, suggestion: str = "") -> None:
+        self.problems.append(Problem(self.file, line, column, message, suggestion))
+
+
+def _column(raw: str, cell: int) -> int:
+    """The 1-based column at which the `cell`-th cell (from 0) of a line begins."""
+    quoted = False
+    for position, character in enumerate(raw):
+        if cell == 0:
+            return position + 1
+        if character == '"':
+            quoted = not quoted
+        elif character == "," and not quoted:
+            cell -= 1
+    return len(raw) + 1

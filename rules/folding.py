@@ -1,0 +1,143 @@
+"""Folds checked files into the rulebook that the engine reads on every change."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+
+from rules.expressions import Expression, column, parse
+from rules.files import Files, reads, writes
+from rules.models import EntityFile, FieldMapping, StreamModel, SystemFile
+from rules.policies import blocks, policy_of
+from rules.rulebook import Entity, Field, FieldMap, MatchKey, Rulebook, Stream, System, Unit
+
+_PLAIN_COLUMN = re.compile(r"[^\W\d][\w$]*$")
+
+
+def fold(files: Files) -> Rulebook:
+    """The rulebook of files that have passed every check."""
+    entities = {name: _entity(files, file.model) for name, file in files.entities.items()}
+    systems = {
+        name: _system(files, entities, files.systems[name].model, rank) for rank, name in enumerate(files.ranked())
+    }
+    source = canonical_source(files)
+    return Rulebook(hashlib.sha256(source.encode()).hexdigest(), entities, systems, source)
+
+
+def canonical_source(files: Files) -> str:
+    """All that the files say about rules, as one JSON text: files in order of name, keys as written."""
+    content = {
+        "ranks": files.ranked(),
+        "entities": [files.entities[name].document.data for name in sorted(files.entities)],
+        "systems": [files.systems[name].document.data for name in sorted(files.systems)],
+        "codes": {name: files.code_texts[name] for name in sorted(files.code_texts)},
+    }
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def expression(text: str) -> Expression:
+    """A column named as it is in the table, or an expression. Raises ValueError."""
+    return column(text) if _PLAIN_COLUMN.match(text) else parse(text)
+
+
+def field_source(source: str | FieldMapping) -> tuple[str | None, Expression | None, bool]:
+    """(column, expression to read through, writable) of one entry under `fields:`. Raises ValueError."""
+    if isinstance(source, str):
+        parsed = expression(source)
+        bare = parsed.bare_column
+        return (bare, None, True) if bare is not None else (None, parsed, False)
+    read = expression(source.read) if source.read is not None else None
+    if read is not None and read.bare_column is not None and source.column in (None, read.bare_column):
+        return read.bare_column, None, source.write and source.column is not None
+    return source.column, read, source.write and source.column is not None
+
+
+def _entity(files: Files, model: EntityFile) -> Entity:
+    fields = {
+        name: Field(name, field.type, personal=field.class_ == "personal", optional=field.optional)
+        for name, field in model.fields.items()
+    }
+    units = tuple(Unit(block.name, block.fields, policy_of(files, model, block)) for block in blocks(model))
+    return Entity(
+        name=model.entity,
+        fields=fields,
+        units=units,
+        unit_of={name: unit for unit in units for name in unit.fields},
+        match=tuple(MatchKey("+".join(names), names) for names in model.identity.match),
+        delete_authority=frozenset(model.delete.authority if model.delete else ()),
+    )
+
+
+def _system(files: Files, entities: Mapping[str, Entity], model: SystemFile, rank: int) -> System:
+    connector = model.connector
+    settings = {
+        "dsn": connector.dsn,
+        "slot": connector.slot or f"fieldwarden_{model.system}",
+        "publication": connector.publication or f"fieldwarden_{model.system}",
+    }
+    streams = {name: _stream(files, entities, model, name, stream) for name, stream in model.streams.items()}
+    return System(model.system, rank, connector.kind, settings, streams)
+
+
+def _stream(files: Files, entities: Mapping[str, Entity], system: SystemFile, name: str, model: StreamModel) -> Stream:
+    entity = entities[model.entity]
+    maps = {field: _field_map(files, entity, system, field, source) for field, source in model.fields.items()}
+    (parent, parent_columns), *_ = model.parent.items() if model.parent else [(None, ())]
+    writing = writes(system, model)
+    owned = {f for f in maps if _owned(entity, f, system.system) and entity.unit_of[f].policy.protected}
+    creatable = [f for f, m in maps.items() if writing and m.writable]
+    fixed = {*model.key, *parent_columns, model.external_id}
+    return Stream(
+        system=system.system,
+        name=name,
+        entity=model.entity,
+        key=model.key,
+        fields=maps,
+        parent=parent,
+        parent_columns=parent_columns,
+        external_id=model.external_id,
+        where=expression(model.where) if model.where else None,
+        changed_at=expression(model.changed_at) if model.changed_at else None,
+        reads=reads(system, model),
+        creates=model.create and writing,
+        constants=model.constants,
+        conflict=conflict_columns(model) if model.create else (),
+        on_retire=model.on_retire if writing else "keep",
+        update_fields=tuple(f for f in creatable if f not in owned and maps[f].column not in fixed),
+        create_fields=tuple(f for f in creatable if f not in owned or entity.unit_of[f].policy.seed_from),
+        protected_columns=frozenset(column for f in owned for column in _columns(maps[f])),
+    )
+
+
+def conflict_columns(stream: StreamModel) -> tuple[str, ...]:
+    """The unique columns by which creating a row twice yields one."""
+    if stream.unique:
+        return stream.unique
+    return (stream.external_id,) if stream.external_id else stream.key
+
+
+def _owned(entity: Entity, field: str, system: str) -> bool:
+    return entity.unit_of[field].policy.owner == system
+
+
+def _columns(field: FieldMap) -> Iterable[str]:
+    if field.column is not None:
+        return (field.column,)
+    return field.read.columns if field.read else ()
+
+
+def _field_map(files: Files, entity: Entity, system: SystemFile, field: str, source: str | FieldMapping) -> FieldMap:
+    name, read, writable = field_source(source)
+    kind = entity.fields[field].type
+    reference = root_stream(system, kind.target) if kind.kind == "ref" and kind.target else None
+    codes = files.codes[kind.target].for_system(system.system) if kind.kind == "code" and kind.target else None
+    return FieldMap(field, name, read, reference, codes, writable)
+
+
+def root_stream(system: SystemFile, entity: str) -> str | None:
+    for name, stream in system.streams.items():
+        if stream.entity == entity and stream.parent is None:
+            return name
+    return None

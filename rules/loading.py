@@ -1,0 +1,295 @@
+"""Reads a project's folder into one rulebook, or says everything that is wrong with it at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rules.checks import check
+from rules.codes import CodeTable, read_codes
+from rules.documents import Document, Position, read_yaml
+from rules.errors import ConfigurationError, FieldwardenError, Problem
+from rules.files import File, Files
+from rules.folding import fold
+from rules.models import EntityFile, ProjectFile, SystemFile
+from rules.rulebook import Rulebook
+from rules.wording import Model, closest, validate
+
+PROJECT_FILE = "fieldwarden.yaml"
+_REFERENCE = re.compile(r"\$\{(?:(?P<kind>[a-z]+):)?(?P<name>[^{}]*)\}")
+
+
+class ReferenceUnresolved(FieldwardenError):
+    """A secret's reference points at nothing. The message names the reference, never a value."""
+
+    code = "reference_unresolved"
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder that has passed every check. Connector settings in `rulebook` still hold their references."""
+
+    folder: Path
+    settings: ProjectFile
+    rulebook: Rulebook
+    files: Files = field(repr=False)
+    warnings: tuple[Problem, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def locate(
+        self, system: str, stream: str | None = None, field: str | None = None, *, part: str | None = None
+    ) -> Position:
+        """Where the files speak of a system, its stream, the stream's mapping of `field`, or another `part` of the
+        stream (`key`, `where`, `external_id`, ...): for what only the live system can tell is wrong."""
+        document = self.files.systems[system].document
+        path: tuple[str, ...] = ("streams", stream) if stream else ("system",)
+        if field is not None:
+            path = (*path, "fields", field)
+        elif part is not None:
+            path = (*path, part)
+        return document.key_at(*path) if field is None and part is None else document.at(*path)
+
+    def resolve(self, text: str, embedded: Callable[[str], str] | None = None) -> str:
+        """`resolve_reference` in this project: its environment, and files relative to its folder."""
+        return resolve_reference(text, self.environment, embedded, folder=self.folder)
+
+
+def load_project(folder: Path, environment: Mapping[str, str] = os.environ) -> Project:
+    """Raises ConfigurationError with every problem of every file."""
+    return _FolderReader(folder).project(environment)
+
+
+def load_rulebook_source(text: str) -> Rulebook:
+    """The rulebook back from its `source`, as the hub keeps it: same hash, same rules."""
+    content = json.loads(text)
+    return rulebook_from_documents(content["entities"], content["systems"], content["codes"], content["ranks"])
+
+
+def rulebook_from_documents(
+    entities: Sequence[Mapping[str, Any]],
+    systems: Sequence[Mapping[str, Any]],
+    codes: Mapping[str, str] | None = None,
+    ranks: Sequence[str] = (),
+) -> Rulebook:
+    """A rulebook without files: each mapping is what the YAML file would hold, `codes` maps a list's name to its
+    CSV text, `ranks` names the systems, best first (default: as given). Raises ConfigurationError."""
+    reader = _Reader()
+    for data in entities:
+        reader.entity(Document(f"entities/{data.get('entity')}.yaml", data))
+    for data in systems:
+        reader.system(Document(f"systems/{data.get('system')}.yaml", data))
+    for name, text in (codes or {}).items():
+        reader.codes(name, f"codes/{name}.csv", text)
+    ranked = tuple(ranks) or tuple(str(data.get("system")) for data in systems)
+    files = reader.files(ranked)
+    problems = [*reader.problems, *check(files).errors]
+    if problems:
+        raise ConfigurationError(problems)
+    return fold(files)
+
+
+def resolve_reference(
+    text: str,
+    environment: Mapping[str, str],
+    embedded: Callable[[str], str] | None,
+    *,
+    folder: Path | None = None,
+) -> str:
+    """`text` with `${env:NAME}`, `${file:path}` (relative to `folder`) and `${embedded:NAME}` replaced.
+
+    To be called when a connection is opened, and the result kept nowhere. Raises ReferenceUnresolved."""
+
+    def value(match: re.Match[str]) -> str:
+        kind, name = match["kind"], match["name"]
+        if kind == "env":
+            if name not in environment:
+                raise ReferenceUnresolved(f"environment variable {name} is not set", suggestion=f"set {name}")
+            return environment[name]
+        if kind == "file":
+            return _secret_file(folder / name if folder else Path(name))
+        if kind == "embedded":
+            if embedded is None:
+                raise ReferenceUnresolved(f"embedded database {name} cannot be reached from here")
+            return embedded(name)
+        raise ReferenceUnresolved("a reference is ${env:NAME}, ${file:path} or ${embedded:NAME}")
+
+    return _REFERENCE.sub(value, text)
+
+
+def _secret_file(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ReferenceUnresolved(f"file {path} cannot be read: {reason}", path=str(path)) from None
+
+
+class _Reader:
+    """Gathers files and their problems, until `files` gives what there is to check."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.entities: dict[str, File[EntityFile]] = {}
+        self.systems: dict[str, File[SystemFile]] = {}
+        self.code_files: dict[str, tuple[str, str]] = {}
+        self.unread: set[str] = set()
+
+    def entity(self, document: Document) -> None:
+        model = self.model(EntityFile, document, "entity")
+        if model and self.first(model.entity, document, self.entities, "entity"):
+            self.entities[model.entity] = File(model, document)
+
+    def system(self, document: Document) -> None:
+        model = self.model(SystemFile, document, "system")
+        if model and self.first(model.system, document, self.systems, "system"):
+            self.systems[model.system] = File(model, document)
+
+    def model(self, kind: type[Model], document: Document, name_key: str = "") -> Model | None:
+        model, problems = validate(kind, document)
+        lines = {(problem.file, problem.line) for problem in self.problems} if document.values else set()
+        self.problems += [problem for problem in problems if (problem.file, problem.line) not in lines]
+        if model is None and isinstance(document.data.get(name_key), str):
+            self.unread.add(document.data[name_key])
+        return model
+
+    def first(self, name: str, document: Document, known: Mapping[str, File[Any]], key: str) -> bool:
+        if name not in known:
+            return True
+        other = known[name].document.file
+        place = document.at(key)
+        self.problems.append(place.problem(f"{key} {name!r} is defined twice, first in {other}", "join the two files"))
+        return False
+
+    def codes(self, name: str, file: str, text: str) -> None:
+        self.code_files[name] = (file, text)
+
+    def files(self, ranks: tuple[str, ...]) -> Files:
+        systems = {*ranks, *self.systems}
+        tables: dict[str, CodeTable] = {}
+        for name, (file, text) in self.code_files.items():
+            tables[name], problems = read_codes(name, file, text, systems)
+            self.problems += problems
+        texts = {name: text for name, (_, text) in self.code_files.items()}
+        return Files(self.entities, self.systems, tables, ranks, frozenset(self.unread), texts)
+
+
+class _FolderReader(_Reader):
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def project(self, environment: Mapping[str, str]) -> Project:
+        if not self.folder.is_dir():
+            self.fail(str(self.folder), "there is no such folder", "fieldwarden init NAME makes one")
+            raise ConfigurationError(self.problems)
+        top = self.yaml(PROJECT_FILE, "fieldwarden init NAME lays out a project")
+        settings = self.model(ProjectFile, top) if top else None
+        for kind, take in (("entities", self.entity), ("systems", self.system)):
+            for name in self.listing(kind, "*.yaml", needed=True):
+                document = self.yaml(f"{kind}/{name}", "")
+                if document:
+                    take(document)
+                else:
+                    self.unread.add(Path(name).stem)
+        for name in self.listing("codes", "*.csv", needed=False):
+            content = self.read(f"codes/{name}", "")
+            if content is not None:
+                self.codes(Path(name).stem, f"codes/{name}", content.decode("utf-8", "replace"))
+        return self.checked(settings, top, environment)
+
+    def checked(self, settings: ProjectFile | None, top: Document | None, environment: Mapping[str, str]) -> Project:
+        files = self.files(settings.systems if settings else ())
+        if settings and top:
+            self.ranks(settings, top, files)
+            self.references(settings, top, files)
+        found = check(files)
+        lines = {(problem.file, problem.line) for problem in self.problems}
+        self.problems += [problem for problem in found.errors if (problem.file, problem.line) not in lines]
+        if self.problems or settings is None:
+            raise ConfigurationError(self.problems)
+        return Project(self.folder, settings, fold(files), files, tuple(sorted(found.warnings)), environment)
+
+    def ranks(self, settings: ProjectFile, top: Document, files: Files) -> None:
+        known = {*files.systems, *files.unread}
+        for index, name in enumerate(settings.systems):
+            place = top.at("systems", index)
+            if name in settings.systems[:index]:
+                self.problems.append(place.problem(f"system {name!r} is listed twice", "remove one"))
+            elif name not in known:
+                message = f"system {name!r} has no file in systems/"
+                self.problems.append(place.problem(message, closest(name, files.systems)))
+        for name, file in files.systems.items():
+            if name not in settings.systems:
+                place = file.document.at("system")
+                message = f"system {name!r} has no rank"
+                self.problems.append(place.problem(message, f"list it under systems: in {PROJECT_FILE}"))
+
+    def references(self, settings: ProjectFile, top: Document, files: Files) -> None:
+        """Every `${...}` is well formed and points at something this project has; no password in the open."""
+        databases = settings.embedded.databases
+        for name, script in databases.items():
+            if script and not (self.folder / script).is_file():
+                place = top.at("embedded", "databases", name)
+                self.problems.append(place.problem(f"there is no file {script}", "a path is relative to this folder"))
+        texts = [(top.at("hub", "dsn"), settings.hub.dsn)] if settings.hub.dsn else []
+        texts += [(file.document.at("connector", "dsn"), file.model.connector.dsn) for file in files.systems.values()]
+        for place, text in texts:
+            self.problems += [place.problem(*words) for words in _reference_problems(text, databases)]
+
+    def yaml(self, file: str, suggestion: str) -> Document | None:
+        content = self.read(file, suggestion)
+        if content is None:
+            return None
+        document, problems = read_yaml(file, content)
+        self.problems += problems
+        return document
+
+    def read(self, file: str, suggestion: str) -> bytes | None:
+        path = self.folder / file
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            self.fail(file, f"there is no {file} in {self.folder}", suggestion)
+        except OSError as error:
+            self.fail(file, f"it cannot be read: {error.strerror}", "")
+        return None
+
+    def listing(self, kind: str, pattern: str, *, needed: bool) -> list[str]:
+        folder = self.folder / kind
+        names = sorted(path.name for path in folder.glob(pattern)) if folder.is_dir() else []
+        for path in folder.glob("*.yml") if pattern == "*.yaml" and folder.is_dir() else ():
+            self.fail(f"{kind}/{path.name}", "it would not be read", f"rename it to {path.stem}.yaml")
+        if needed and not names:
+            self.fail(kind, f"there is no {kind}/{pattern} in {self.folder}", f"write one file for each in {kind}/")
+        return names
+
+    def fail(self, file: str, message: str, suggestion: str) -> None:
+        self.problems.append(Problem(file, 1, 1, message, suggestion))
+
+
+_PASSWORD = re.compile(
+    r"(?:^|\s)password\s*=\s*(?!\$\{)\S|://[^/@\s]*:(?!\$\{)[^/@\s]+@|[?&]password=(?!\$\{)[^&]", re.I
+)
+
+
+def _reference_problems(text: str, databases: Mapping[str, object]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    if _PASSWORD.search(text):
+        found.append(("a password stands here in the open", "write ${env:NAME} or ${file:path} instead"))
+    for match in _REFERENCE.finditer(text):
+        kind, name = match["kind"], match["name"]
+        if kind not in ("env", "file", "embedded") or not name:
+            suggestion = "a reference is ${env:NAME}, ${file:path} or ${embedded:NAME}"
+            found.append((f"{match[0]!r} is not a reference", suggestion))
+        elif kind == "embedded" and name not in databases:
+            suggestion = closest(name, databases, f"list it under embedded: databases: in {PROJECT_FILE}")
+            found.append((f"{name!r} is not an embedded database of this project", suggestion))
+    if "${" in _REFERENCE.sub("", text):
+        found.append(("a reference is not closed", "write ${env:NAME}"))
+    return found

@@ -1,0 +1,255 @@
+"""The shape of each kind of file a person writes: the project, an entity, a system (docs/configuration.md).
+
+These models say what may stand where and of which type, and nothing about how files relate: that is
+`rules.checks`. Unknown keys are errors. What they hold is as written; `rules.folding` makes a rulebook of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+    Tag,
+    WithJsonSchema,
+)
+
+from rules.rulebook import OnReject, OnRetire, StrategyName
+from rules.values import FieldType, parse_type
+
+Mode = Literal["both", "source", "target"]
+OnNull = Literal["ignore", "value"]
+
+_DURATION = re.compile(r"(\d{1,6})\s*(ms|s|m|h|d)$")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def _one_or_list(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.match(value) if isinstance(value, str) else None
+    if not match:
+        raise ValueError("a length of time is a number and its unit: 500ms, 30s, 5m, 2h or 1d")
+    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+
+
+def _type(value: object) -> FieldType:
+    if isinstance(value, FieldType):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("a type is text, as text, integer, decimal(14,2), date or ref(customer)")
+    return parse_type(value)
+
+
+def _constant(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str | int):
+        raise ValueError("a constant is text, a number, true or false")
+    return str(value)
+
+
+def _no_nul(value: str) -> str:
+    if "\0" in value or len(value.encode()) > 63:
+        raise ValueError("a column's name has at most 63 bytes")
+    return value
+
+
+Name = Annotated[StrictStr, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
+Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=4000)]
+Column = Annotated[StrictStr, StringConstraints(min_length=1), AfterValidator(_no_nul)]
+Columns = Annotated[
+    tuple[Column, ...],
+    BeforeValidator(_one_or_list),
+    Field(min_length=1),
+    WithJsonSchema({"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
+Names = Annotated[tuple[Name, ...], Field(min_length=1)]
+Duration = Annotated[
+    timedelta, PlainValidator(_duration), WithJsonSchema({"type": "string", "pattern": _DURATION.pattern})
+]
+Type = Annotated[
+    FieldType,
+    PlainValidator(_type),
+    WithJsonSchema({"type": "string", "examples": ["text", "decimal(14,2)", "code(payment_terms)", "ref(customer)"]}),
+]
+Constant = Annotated[
+    str, PlainValidator(_constant), WithJsonSchema({"type": ["string", "integer", "boolean", "number"]})
+]
+FieldNames = Annotated[
+    tuple[Name, ...],
+    BeforeValidator(_one_or_list),
+    Field(min_length=1),
+    WithJsonSchema({"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+# --- fieldwarden.yaml ----------------------------------------------------------------------------------------
+
+
+class Hub(Strict):
+    dsn: Text | None = Field(None, description="Connection string of the hub's PostgreSQL; leave out for the embedded.")
+    schema_name: Name = Field("fieldwarden", alias="schema", description="The schema the hub's tables live in.")
+
+
+class Embedded(Strict):
+    databases: dict[Name, Text | None] = Field(
+        default={}, description="Databases of the embedded server, each with the SQL script that fills it at first use."
+    )
+
+
+class Run(Strict):
+    host: Text = Field("127.0.0.1", description="Where /livez, /readyz and /metrics are served.")
+    port: Annotated[StrictInt, Field(ge=0, le=65535)] = Field(9187, description="0 takes any free port.")
+
+
+class Limits(Strict):
+    future_tolerance: Duration = Field(
+        timedelta(minutes=5), description="A source time further ahead than this is set aside."
+    )
+
+
+class ProjectFile(Strict):
+    """fieldwarden.yaml: the project."""
+
+    project: Annotated[StrictStr, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,62}$")] = Field(
+        description="The project's name."
+    )
+    systems: Names = Field(description="Every system in order of rank: the first wins ties.")
+    hub: Hub = Field(Hub(), description="The engine's memory.")
+    embedded: Embedded = Field(Embedded(), description="The embedded PostgreSQL.")
+    run: Run = Field(Run(), description="The background process.")
+    limits: Limits = Field(Limits(), description="Bounds past which a change is set aside.")
+
+
+# --- entities/*.yaml -----------------------------------------------------------------------------------------
+
+
+class PolicyKeys(Strict):
+    """Who has the say about a value."""
+
+    strategy: StrategyName | None = Field(None, description="How a winner is chosen; `owner` is implied by owner:.")
+    owner: Name | None = Field(None, description="The system of record: its value stands.")
+    protected: StrictBool | None = Field(None, description="No other system's value is ever accepted.")
+    seed_from: Names | None = Field(None, description="Systems that may supply the first value, best first.")
+    on_reject: OnReject | None = Field(None, description="Correct a refused edit back (default), or leave it.")
+    approval: Name | None = Field(None, description="The role that may approve a refused edit; it is held meanwhile.")
+    order: Names | None = Field(None, description="Systems, best first.")
+    among: Names | None = Field(None, description="The systems whose newest edit wins (recency).")
+
+
+POLICY_KEYS = tuple(PolicyKeys.model_fields)
+
+
+class FieldModel(PolicyKeys):
+    """One attribute of the entity: what it is, and who has the say about it."""
+
+    type: Type = Field(description="text, integer, decimal(P,S), boolean, date, timestamp, uuid, code(LIST), ref(E).")
+    class_: Literal["personal"] | None = Field(None, alias="class", description="personal: masked in listings.")
+    optional: StrictBool = Field(False, description="In a group: a row that lacks this field does not lose for it.")
+
+
+class Group(PolicyKeys):
+    """Fields that win or lose as a block."""
+
+    fields: Names = Field(description="The fields, all from one stream in each system.")
+
+
+class Identity(Strict):
+    match: tuple[FieldNames, ...] = Field(
+        default=(), description="Fields (or lists of fields) whose equal values mean the same record."
+    )
+
+
+class Delete(Strict):
+    authority: Names = Field(description="Systems whose deletion of the row retires the record.")
+
+
+class EntityFile(Strict):
+    """entities/*.yaml: what a record is, and who has the say about each field."""
+
+    entity: Name = Field(description="The entity's name.")
+    identity: Identity = Field(Identity(), description="How rows of different systems find the same record.")
+    delete: Delete | None = Field(None, description="Who may retire a record.")
+    defaults: PolicyKeys = Field(PolicyKeys(), description="What a field takes for what it does not say itself.")
+    fields: Annotated[dict[Name, FieldModel], Field(min_length=1)] = Field(description="The fields by name.")
+    groups: dict[Name, Group] = Field(default={}, description="Fields that win or lose as a block.")
+
+
+# --- systems/*.yaml ------------------------------------------------------------------------------------------
+
+
+class Connector(Strict):
+    kind: Literal["postgres"] = Field(description="The kind of system.")
+    dsn: Text = Field(description="Connection string; secrets as ${env:NAME} or ${file:path}, never in the open.")
+    slot: Name | None = Field(None, description="Replication slot (default fieldwarden_<system>).")
+    publication: Text | None = Field(None, description="Publication (default fieldwarden_<system>).")
+
+
+class FieldMapping(Strict):
+    column: Column | None = Field(None, description="The column that carries the field: read and written.")
+    read: Text | None = Field(None, description="An expression to read through instead of the bare column.")
+    write: StrictBool = Field(True, description="false: never written.")
+
+
+def _mapping_form(value: object) -> str:
+    return "form" if isinstance(value, Mapping | FieldMapping) else "text"
+
+
+FieldSource = Annotated[
+    Annotated[Text, Tag("text")] | Annotated[FieldMapping, Tag("form")], Discriminator(_mapping_form)
+]
+
+
+class StreamModel(Strict):
+    """How the rows of one table speak of one entity."""
+
+    entity: Name = Field(description="The entity these rows speak of.")
+    key: Columns = Field(description="The column, or list of columns, that identifies a row.")
+    mode: Mode | None = Field(None, description="source: never written; target: never read; both (default).")
+    parent: Annotated[dict[Text, Columns], Field(min_length=1, max_length=1)] | None = Field(
+        None, description="For child rows: the parent's stream and the column here that holds its key."
+    )
+    external_id: Column | None = Field(None, description="Unique text column that carries Fieldwarden's record id.")
+    where: Text | None = Field(None, description="Only rows for which this expression is true.")
+    changed_at: Text | None = Field(None, description="When the row was edited (default: the commit's time).")
+    create: StrictBool = Field(False, description="May Fieldwarden insert rows here?")
+    on_retire: OnRetire = Field("keep", description="What becomes of the row when the record is retired elsewhere.")
+    constants: dict[Column, Constant] = Field(
+        default={}, alias="set", description="Columns to set when a row is created."
+    )
+    unique: Columns | None = Field(None, description="The unique columns that make creating a child twice yield one.")
+    fields: dict[Name, FieldSource] = Field(
+        default={}, description="Field: column, field: expression, or field: {column, read, write}."
+    )
+
+
+class SystemFile(Strict):
+    """systems/*.yaml: how to reach a system, and how its rows map to entities."""
+
+    system: Name = Field(description="The system's name.")
+    connector: Connector = Field(description="How to reach it.")
+    on_null: OnNull = Field("ignore", description="value: a null of this system competes like any value.")
+    mode: Mode = Field("both", description="source: never written; target: never read.")
+    streams: Annotated[dict[Text, StreamModel], Field(min_length=1)] = Field(description="The tables, by name.")
