@@ -191,9 +191,7 @@ def deadletter() -> None:
 def which(function: Operation) -> Operation:
     """The filters by which dead letters are chosen."""
     for option in (
-        click.option(
-            "--kind", metavar="KIND", help="Only of this kind (data, ambiguous, reference, delivery ...)."
-        ),
+        click.option("--kind", metavar="KIND", help="Only of this kind (data, ambiguous, reference, delivery ...)."),
         click.option("--entity", metavar="ENTITY", help="Only about this entity."),
         click.option("--system", metavar="SYSTEM", help="Only from or for this system."),
     ):

@@ -1,0 +1,149 @@
+"""A user's project, opened: its files loaded, its embedded server running, its connectors at hand.
+
+The project is the given folder, or the nearest folder upwards that holds a `fieldwarden.yaml`. An embedded server is
+started only if the files refer to it, used together with other processes, and stopped by the last one out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rules.errors import FieldwardenError
+from rules.loading import PROJECT_FILE, Project, ReferenceUnresolved, load_project
+from rules.rulebook import Rulebook, Stream
+
+if TYPE_CHECKING:
+    from engine.hub.embedded import EmbeddedServer
+
+STATE = ".fieldwarden"
+_HUB_DATABASE = "fieldwarden"
+_EMBEDDED = re.compile(r"\$\{embedded:([^{}]*)\}")
+
+
+class NoProject(FieldwardenError):
+    """There is no project where one was looked for."""
+
+    code = "no_project"
+    exit_code = 2
+
+
+class UnknownSystem(FieldwardenError):
+    code = "unknown_system"
+    exit_code = 2
+
+
+def find(folder: Path | None) -> Path:
+    """The project's folder: the one named, or the nearest upwards from here. Raises NoProject."""
+    if folder is not None:
+        if (folder / PROJECT_FILE).is_file():
+            return folder.resolve()
+        what = f"it has no {PROJECT_FILE}" if folder.is_dir() else "there is no such folder"
+        raise NoProject(
+            f"{folder} is no project: {what}", suggestion="make one: fieldwarden init NAME", path=str(folder)
+        )
+    here = Path.cwd()
+    for candidate in (here, *here.parents):
+        if (candidate / PROJECT_FILE).is_file():
+            return candidate
+    raise NoProject(
+        f"there is no {PROJECT_FILE} here or in a folder above",
+        suggestion="go into a project's folder, name one with --project DIR, or make one: fieldwarden init NAME",
+        path=str(here),
+    )
+
+
+def load(folder: Path | None) -> Project:
+    """The project's files, checked. Raises NoProject, ConfigurationError."""
+    return load_project(find(folder))
+
+
+@dataclass
+class Opened:
+    """A project in use. Connections are made, and secrets read, only when asked for."""
+
+    project: Project
+    server: EmbeddedServer | None
+
+    @property
+    def rulebook(self) -> Rulebook:
+        return self.project.rulebook
+
+    @property
+    def hub_schema(self) -> str:
+        return self.project.settings.hub.schema_name
+
+    @property
+    def hub_dsn(self) -> str:
+        """Raises ReferenceUnresolved."""
+        given = self.project.settings.hub.dsn
+        return self._embedded(_HUB_DATABASE) if given is None else self._resolve(given, f"{PROJECT_FILE}: hub.dsn")
+
+    @property
+    def sources(self) -> list[str]:
+        """The systems that are read, by rank."""
+        return [name for name, system in self.rulebook.systems.items() if any(s.reads for s in system.streams.values())]
+
+    @property
+    def targets(self) -> list[str]:
+        """The systems that are written, by rank."""
+        return [name for name, system in self.rulebook.systems.items() if any(map(_written, system.streams.values()))]
+
+    def check_systems(self, names: Sequence[str]) -> None:
+        """Raises UnknownSystem for the first name that is no source of the project."""
+        for name in names:
+            if name not in self.sources:
+                raise UnknownSystem(
+                    f"no source is named {name!r}", suggestion=f"the sources are {', '.join(self.sources)}"
+                )
+
+    def dsn(self, system: str) -> str:
+        """A system's connection string. Raises ReferenceUnresolved."""
+        where = str(self.project.locate(system))
+        return self._resolve(self.rulebook.systems[system].settings["dsn"], where)
+
+    def _resolve(self, text: str, where: str) -> str:
+        try:
+            return self.project.resolve(text, self._embedded)
+        except ReferenceUnresolved as error:
+            error.path = error.path or where
+            raise
+
+    def _embedded(self, name: str) -> str:
+        assert self.server is not None, "opened() starts the server whenever the files refer to it"
+        return self.server.dsn(name)
+
+
+def _written(stream: Stream) -> bool:
+    return bool(stream.creates or stream.update_fields or stream.on_retire == "delete")
+
+
+def embedded_databases(project: Project) -> set[str]:
+    """The databases of the embedded server that the files refer to."""
+    texts = [system.settings["dsn"] for system in project.rulebook.systems.values()]
+    texts.append(project.settings.hub.dsn or "")
+    return {name for text in texts for name in _EMBEDDED.findall(text)}
+
+
+@contextlib.contextmanager
+def opened(folder: Path | None) -> Iterator[Opened]:
+    """The project with its embedded server, if the files refer to one, running and its databases made.
+
+    Raises NoProject, ConfigurationError, EnvironmentUnfit."""
+    project = load(folder)
+    names = embedded_databases(project)
+    if project.settings.hub.dsn is not None and not names:
+        yield Opened(project, None)
+        return
+    from engine.hub.embedded import EmbeddedServer
+
+    with EmbeddedServer(project.folder / STATE / "postgres").use() as server:
+        server.ensure_database(_HUB_DATABASE)
+        for name in sorted(names):
+            script = project.settings.embedded.databases[name]
+            server.ensure_database(name, project.folder / script if script else None)
+        yield Opened(project, server)

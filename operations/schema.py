@@ -1,0 +1,16 @@
+"""`fieldwarden schema`: the JSON Schema of a kind of file, for the editor of whoever writes one."""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from operations.report import Report
+
+
+def schema(kind: Literal["entity", "system", "project"]) -> Report:
+    """The schema as JSON text, on stdout as it is; with `--json` it is the result."""
+    from rules.schema import json_schema
+
+    document = json_schema(kind)
+    return Report(document, json.dumps(document, indent=2, ensure_ascii=False))

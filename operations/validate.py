@@ -1,0 +1,57 @@
+"""`fieldwarden validate`: are all files of the project right? No system is asked; `doctor` does that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from operations.project import find
+from operations.report import Failure, Report, count
+from rules.errors import ConfigurationError
+from rules.loading import Project, load_project
+
+
+def validate(folder: Path | None) -> Report:
+    """Every problem at once, or what was checked. Raises NoProject."""
+    place = find(folder)
+    try:
+        project = load_project(place)
+    except ConfigurationError as error:
+        return _problems(place, error)
+    return _right(project)
+
+
+def _problems(folder: Path, error: ConfigurationError) -> Report:
+    found = [
+        {"file": p.file, "line": p.line, "column": p.column, "message": p.message, "suggestion": p.suggestion}
+        for p in error.problems
+    ]
+    failure = Failure.of(error)
+    headline = f"{count(len(found), 'problem')} in {folder}"
+    shown = Failure(failure.code, f"{headline}\n{failure.message}", failure.suggestion, failure.path)
+    return Report({"folder": str(folder), "problems": found}, failure=shown, exit_code=error.exit_code)
+
+
+def _right(project: Project) -> Report:
+    rulebook = project.rulebook
+    fields = sum(len(entity.fields) for entity in rulebook.entities.values())
+    policies = [unit.policy for entity in rulebook.entities.values() for unit in entity.units for _ in unit.fields]
+    result = {
+        "folder": str(project.folder),
+        "rulebook": rulebook.hash,
+        "entities": len(rulebook.entities),
+        "fields": fields,
+        "owned": sum(policy.owner is not None for policy in policies),
+        "protected": sum(policy.protected for policy in policies),
+        "systems": len(rulebook.systems),
+        "streams": sum(len(system.streams) for system in rulebook.systems.values()),
+        "owners": sorted({policy.owner for policy in policies if policy.owner is not None}),
+        "warnings": [str(warning) for warning in project.warnings],
+    }
+    text = (
+        f"ok: {count(len(rulebook.entities), 'entity', 'entities')} with {count(fields, 'field')}"
+        f" ({result['owned']} owned, {result['protected']} protected),"
+        f" {count(len(rulebook.systems), 'system')} with {count(int(str(result['streams'])), 'stream')};"
+        f" owners: {', '.join(result['owners']) or 'none'}\n"  # type: ignore[arg-type]
+        f"rulebook {rulebook.hash[:12]}"
+    )
+    return Report(result, text, notes=[f"warning: {warning}" for warning in project.warnings])
