@@ -21,6 +21,7 @@ from engine.resolve import decide, retired
 from engine.setaside import pack
 from rules.rulebook import Entity, Rulebook
 
+_TOMBSTONES = 16
 NewId = Callable[[], str]
 
 
@@ -151,7 +152,7 @@ class _Run:
                 outcome.links.append((row, record))
         for id in self._rematch:
             record_ = self._stored[id]
-            pairs = [] if record_.retired else record_pairs(self._decider._entities[record_.entity], record_)
+            pairs = record_pairs(self._decider._entities[record_.entity], record_)
             outcome.match_keys[id] = (record_.entity, pairs)
         outcome.dirty = list(self._dirty)
         outcome.suspect = [pair for pair in self._suspect if pair not in self._dirty]
@@ -195,9 +196,9 @@ class _Run:
                     return False
                 if linked is None:
                     how = "parent"
-                elif linked != parent:
+                elif linked != parent and not self._outdated(change, linked):
                     self._move(change, linked, parent)
-                linked = parent
+                linked = parent if how else self._known.links[change.row]
             elif linked is None:
                 return True
         elif linked is None:
@@ -218,6 +219,11 @@ class _Run:
             self._link(change.row, linked)
         self._say(change, self._known.records[linked], how)
         return True
+
+    def _outdated(self, change: Change, linked: str) -> bool:
+        """Whether the row has said something newer: then an old parent does not take it back."""
+        row = _row_of(self._known.records[linked], change.row)
+        return row is not None and change.position <= row.said
 
     def _begin(self, change: Change) -> str:
         id = self._new_id()
@@ -277,6 +283,12 @@ class _Run:
             # A re-read did not find it: gone after all it said, and before whatever comes next.
             change.position = row.said + "!"
         if not bury(row, change):
+            if not self._decider.ordered:
+                self._store(record)
+            return
+        if change.echo and record.retired:
+            self._tally.echoes += 1
+            self._store(record)
             return
         entity = self._decider._entities[record.entity]
         event = "vanished" if change.observation else "deleted"
@@ -333,7 +345,7 @@ class _Run:
         if decisions or how or flipped is not None or deleted:
             self._entry(record, change, event, decisions, how, retired_=flipped)
         self._after(record)
-        if how or flipped is not None or self._touches_match(entity, changed):
+        if how or self._touches_match(entity, changed):
             self._rematch.add(record.id)
             self._index(entity, record)
 
@@ -415,7 +427,13 @@ def _stale(record: Record, change: Change) -> list[Decision]:
 
 
 def _forget_older(record: Record, row: Contribution) -> None:
-    """Of a child stream's deleted rows only the latest is kept: its last word may still hold a protected field."""
-    for other in [r for r in record.rows if r.system == row.system and r.stream == row.stream]:
-        if other is not row and other.deleted is not None and other.deleted <= (row.deleted or ""):
-            record.rows.remove(other)
+    """Of a child stream's deleted rows the latest few are kept: their last words may still hold a protected field,
+    and a late repetition must find them deleted."""
+    gone = [
+        other
+        for other in record.rows
+        if other.deleted is not None and other.system == row.system and other.stream == row.stream
+    ]
+    gone.sort(key=lambda other: other.deleted or "")
+    for other in gone[:-_TOMBSTONES]:
+        record.rows.remove(other)

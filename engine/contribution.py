@@ -44,8 +44,11 @@ def hear(row: Contribution, change: Change, owned: Set[str], golden: Mapping[str
         _revive(row, change)
     if position <= row.said:
         return _hear_late(row, change)
-    changed: list[str] = []
     fields, held = row.fields, row.held
+    if not fields and not held and not change.echo and change.changed is None and row.base.position == position:
+        row.fields, row.said = dict(change.fields), position
+        return "said", list(row.fields)
+    changed: list[str] = []
     echoed = False
     for name, value in change.fields.items():
         known = held[name] if name in held else fields.get(name, msgspec.UNSET)

@@ -55,10 +55,14 @@ def match_pairs(entity: Entity, fields: Mapping[str, Value]) -> list[MatchPair]:
 
 
 def record_pairs(entity: Entity, record: Record) -> list[MatchPair]:
-    """The pairs by which a record can be found: what its golden values and each of its live rows state."""
+    """The pairs by which a record can be found: what its golden values and each of its rows state.
+
+    Deleted rows and retired records count: whether a row comes before or after another's deletion must not
+    decide to which record it belongs.
+    """
     pairs = set(match_pairs(entity, record.golden))
     for row in record.rows:
-        if row.deleted is None and row.fields:
+        if row.fields:
             pairs.update(match_pairs(entity, row.fields))
     return sorted(pairs)
 
@@ -76,7 +80,7 @@ def identify(
     if carried is not None and carried.entity == entity:
         return Found(carried.id, "external_id")
     for pair in pairs:
-        candidates = sorted({id for id in matches.get(pair, ()) if id in records and not records[id].retired})
+        candidates = sorted({id for id in matches.get(pair, ()) if id in records})
         if not candidates:
             continue
         free = [id for id in candidates if not _stands(records[id], row)]

@@ -22,6 +22,10 @@ def choose(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
     policy = unit.policy
     if policy.protected:
         return _protected(unit, rows)
+    if len(rows) == 1:
+        row = rows[0]
+        stands = row.deleted is None and row.system in policy.order and _complete(unit, row, policy)
+        return row if stands else None
     candidates = [row for row in rows if row.deleted is None and _complete(unit, row, policy)]
     return _first(unit, candidates, policy.order, recency=policy.strategy == "recency")
 
