@@ -36,7 +36,7 @@ class Program(click.Group):
             return super().main(args, *rest, standalone_mode=False, **extra)
         words = list(sys.argv[1:] if args is None else args)
         options = words[: words.index("--")] if "--" in words else words
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             code = super().main(words, *rest, standalone_mode=False, **extra)
         except (click.Abort, KeyboardInterrupt):
@@ -54,6 +54,8 @@ class Program(click.Group):
             from operations.bugs import own_up
 
             code = _emit(own_up(error), "--json" in options)
+        finally:
+            signal.signal(signal.SIGTERM, before)
         sys.exit(code if isinstance(code, int) else 0)
 
 
