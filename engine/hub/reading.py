@@ -1,0 +1,49 @@
+"""Reading the hub as it stands at one moment, while replication goes on writing it.
+
+Everything that explains or proves reads in one REPEATABLE READ, READ ONLY transaction: ledger, records and pending
+work are seen as of the same commit, and nothing is locked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg import sql
+
+from engine.errors import EnvironmentUnfit
+from engine.hub.migrate import SCHEMA
+
+Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
+
+
+@asynccontextmanager
+async def snapshot(dsn: str, schema: str = SCHEMA) -> AsyncIterator[Connection]:
+    """A connection inside such a transaction. Raises EnvironmentUnfit if there is no hub to read."""
+    try:
+        connection = await psycopg.AsyncConnection.connect(dsn)
+    except psycopg.OperationalError as error:
+        raise EnvironmentUnfit(
+            "the hub's database cannot be reached", suggestion="check hub.dsn in fieldwarden.yaml"
+        ) from error
+    async with connection:
+        await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+        await connection.set_read_only(True)
+        await begin(connection, schema)
+        yield connection
+
+
+async def begin(connection: Connection, schema: str) -> None:
+    """Set the running transaction up for reading much: names resolve in the hub's schema only."""
+    await connection.execute(sql.SQL("set local search_path to {}").format(sql.Identifier(schema)))
+    # A cursor is planned for its first rows by default; here all of them are wanted.
+    await connection.execute("set local cursor_tuple_fraction to 1")
+    cursor = await connection.execute("select to_regclass('ledger_block') is not null")
+    row = await cursor.fetchone()
+    if row is None or not row[0]:
+        raise EnvironmentUnfit(
+            f"the hub's database has no schema {schema!r} with a ledger in it",
+            suggestion="run `fieldwarden run` once to create it, or check hub.schema in fieldwarden.yaml",
+        )
