@@ -44,26 +44,15 @@ def hear(row: Contribution, change: Change, owned: Set[str], golden: Mapping[str
         _revive(row, change)
     if position <= row.said:
         return _hear_late(row, change)
-    fields, held = row.fields, row.held
-    if not fields and not held and not change.echo and change.changed is None and row.base.position == position:
+    if not row.fields and not row.held and not change.echo and change.changed is None and row.base.position == position:
         row.fields, row.said = dict(change.fields), position
         return "said", list(row.fields)
     changed: list[str] = []
     echoed = False
     for name, value in change.fields.items():
-        known = held[name] if name in held else fields.get(name, msgspec.UNSET)
         if change.echo and name not in owned and name in golden:
             echoed = _hold(row, name, value) or echoed
-        elif known is msgspec.UNSET or known != value:
-            fields[name] = value
-            held.pop(name, None)
-            if change.changed is None or name in change.changed:
-                _stamp(row, name, change)
-            elif known is msgspec.UNSET:
-                row.stamps[name] = NEVER
-            changed.append(name)
-        elif _edited(change, name):
-            _stamp(row, name, change)
+        elif _take(row, name, value, change):
             changed.append(name)
     _said(row, change)
     if changed:
@@ -81,6 +70,24 @@ def _hold(row: Contribution, name: str, value: Value) -> bool:
         row.held.pop(name, None)
     else:
         row.held[name] = value
+    return True
+
+
+def _take(row: Contribution, name: str, value: Value, change: Change) -> bool:
+    """Hear one field's newest value; True if it, or the time it was changed, is news."""
+    known = row.holds(name)
+    edited = change.changed is None or name in change.changed
+    if known is not msgspec.UNSET and known == value:
+        if change.changed is not None and edited:
+            _stamp(row, name, change)
+            return True
+        return False
+    row.fields[name] = value
+    row.held.pop(name, None)
+    if edited:
+        _stamp(row, name, change)
+    elif known is msgspec.UNSET:
+        row.stamps[name] = NEVER
     return True
 
 
@@ -111,21 +118,13 @@ def _hear_late(row: Contribution, change: Change) -> tuple[Heard, list[str]]:
     for name, value in change.fields.items():
         last = row.lag.get(name, row.said) if name in row.fields else ""
         if change.position > last:
-            differs = row.holds(name) != value
-            row.fields[name] = value
-            row.held.pop(name, None)
             row.lag[name] = change.position
-            if differs or _edited(change, name):
-                _stamp(row, name, change)
+            if _take(row, name, value, change):
                 changed.append(name)
-        elif _edited(change, name) and change.position > row.stamp(name).position:
+        elif change.changed is not None and name in change.changed and change.position > row.stamp(name).position:
             _stamp(row, name, change)
             changed.append(name)
     return ("said", changed) if changed else ("stale", [])
-
-
-def _edited(change: Change, name: str) -> bool:
-    return change.changed is not None and name in change.changed
 
 
 def _revive(row: Contribution, change: Change) -> None:
