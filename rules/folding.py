@@ -59,7 +59,10 @@ def _entity(files: Files, model: EntityFile) -> Entity:
         name: Field(name, field.type, personal=field.class_ == "personal", optional=field.optional)
         for name, field in model.fields.items()
     }
-    units = tuple(Unit(block.name, block.fields, policy_of(files, model, block)) for block in blocks(model))
+    units = tuple(
+        Unit(block.name, block.fields, policy_of(files, model, block), _optional(model, block.fields))
+        for block in blocks(model)
+    )
     return Entity(
         name=model.entity,
         fields=fields,
@@ -68,6 +71,10 @@ def _entity(files: Files, model: EntityFile) -> Entity:
         match=tuple(MatchKey("+".join(names), names) for names in model.identity.match),
         delete_authority=frozenset(model.delete.authority if model.delete else ()),
     )
+
+
+def _optional(model: EntityFile, names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(name for name in names if model.fields[name].optional)
 
 
 def _system(files: Files, entities: Mapping[str, Entity], model: SystemFile, rank: int) -> System:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -109,8 +109,10 @@ class Strict(BaseModel):
 
 
 class Hub(Strict):
-    dsn: Text | None = Field(None, description="Connection string of the hub's PostgreSQL; leave out for the embedded.")
-    schema_name: Name = Field("fieldwarden", alias="schema", description="The schema the hub's tables live in.")
+    dsn: Text | None = Field(
+        default=None, description="Connection string of the hub's PostgreSQL; leave out for the embedded."
+    )
+    schema_name: Name = Field(default="fieldwarden", alias="schema", description="The schema the hub's tables live in.")
 
 
 class Embedded(Strict):
@@ -120,13 +122,13 @@ class Embedded(Strict):
 
 
 class Run(Strict):
-    host: Text = Field("127.0.0.1", description="Where /livez, /readyz and /metrics are served.")
-    port: Annotated[StrictInt, Field(ge=0, le=65535)] = Field(9187, description="0 takes any free port.")
+    host: Text = Field(default="127.0.0.1", description="Where /livez, /readyz and /metrics are served.")
+    port: Annotated[StrictInt, Field(ge=0, le=65535)] = Field(default=9187, description="0 takes any free port.")
 
 
 class Limits(Strict):
     future_tolerance: Duration = Field(
-        timedelta(minutes=5), description="A source time further ahead than this is set aside."
+        default=timedelta(minutes=5), description="A source time further ahead than this is set aside."
     )
 
 
@@ -137,10 +139,10 @@ class ProjectFile(Strict):
         description="The project's name."
     )
     systems: Names = Field(description="Every system in order of rank: the first wins ties.")
-    hub: Hub = Field(Hub(), description="The engine's memory.")
-    embedded: Embedded = Field(Embedded(), description="The embedded PostgreSQL.")
-    run: Run = Field(Run(), description="The background process.")
-    limits: Limits = Field(Limits(), description="Bounds past which a change is set aside.")
+    hub: Hub = Field(default_factory=Hub, description="The engine's memory.")
+    embedded: Embedded = Field(default_factory=Embedded, description="The embedded PostgreSQL.")
+    run: Run = Field(default_factory=Run, description="The background process.")
+    limits: Limits = Field(default_factory=Limits, description="Bounds past which a change is set aside.")
 
 
 # --- entities/*.yaml -----------------------------------------------------------------------------------------
@@ -149,14 +151,18 @@ class ProjectFile(Strict):
 class PolicyKeys(Strict):
     """Who has the say about a value."""
 
-    strategy: StrategyName | None = Field(None, description="How a winner is chosen; `owner` is implied by owner:.")
-    owner: Name | None = Field(None, description="The system of record: its value stands.")
-    protected: StrictBool | None = Field(None, description="No other system's value is ever accepted.")
-    seed_from: Names | None = Field(None, description="Systems that may supply the first value, best first.")
-    on_reject: OnReject | None = Field(None, description="Correct a refused edit back (default), or leave it.")
-    approval: Name | None = Field(None, description="The role that may approve a refused edit; it is held meanwhile.")
-    order: Names | None = Field(None, description="Systems, best first.")
-    among: Names | None = Field(None, description="The systems whose newest edit wins (recency).")
+    strategy: StrategyName | None = Field(
+        default=None, description="How a winner is chosen; `owner` is implied by owner:."
+    )
+    owner: Name | None = Field(default=None, description="The system of record: its value stands.")
+    protected: StrictBool | None = Field(default=None, description="No other system's value is ever accepted.")
+    seed_from: Names | None = Field(default=None, description="Systems that may supply the first value, best first.")
+    on_reject: OnReject | None = Field(default=None, description="Correct a refused edit back (default), or leave it.")
+    approval: Name | None = Field(
+        default=None, description="The role that may approve a refused edit; it is held meanwhile."
+    )
+    order: Names | None = Field(default=None, description="Systems, best first.")
+    among: Names | None = Field(default=None, description="The systems whose newest edit wins (recency).")
 
 
 POLICY_KEYS = tuple(PolicyKeys.model_fields)
@@ -166,8 +172,10 @@ class FieldModel(PolicyKeys):
     """One attribute of the entity: what it is, and who has the say about it."""
 
     type: Type = Field(description="text, integer, decimal(P,S), boolean, date, timestamp, uuid, code(LIST), ref(E).")
-    class_: Literal["personal"] | None = Field(None, alias="class", description="personal: masked in listings.")
-    optional: StrictBool = Field(False, description="In a group: a row that lacks this field does not lose for it.")
+    class_: Literal["personal"] | None = Field(default=None, alias="class", description="personal: masked in listings.")
+    optional: StrictBool = Field(
+        default=False, description="In a group: a row that lacks this field does not lose for it."
+    )
 
 
 class Group(PolicyKeys):
@@ -190,9 +198,13 @@ class EntityFile(Strict):
     """entities/*.yaml: what a record is, and who has the say about each field."""
 
     entity: Name = Field(description="The entity's name.")
-    identity: Identity = Field(Identity(), description="How rows of different systems find the same record.")
-    delete: Delete | None = Field(None, description="Who may retire a record.")
-    defaults: PolicyKeys = Field(PolicyKeys(), description="What a field takes for what it does not say itself.")
+    identity: Identity = Field(
+        default_factory=Identity, description="How rows of different systems find the same record."
+    )
+    delete: Delete | None = Field(default=None, description="Who may retire a record.")
+    defaults: PolicyKeys = Field(
+        default_factory=PolicyKeys, description="What a field takes for what it does not say itself."
+    )
     fields: Annotated[dict[Name, FieldModel], Field(min_length=1)] = Field(description="The fields by name.")
     groups: dict[Name, Group] = Field(default={}, description="Fields that win or lose as a block.")
 
@@ -203,14 +215,14 @@ class EntityFile(Strict):
 class Connector(Strict):
     kind: Literal["postgres"] = Field(description="The kind of system.")
     dsn: Text = Field(description="Connection string; secrets as ${env:NAME} or ${file:path}, never in the open.")
-    slot: Name | None = Field(None, description="Replication slot (default fieldwarden_<system>).")
-    publication: Text | None = Field(None, description="Publication (default fieldwarden_<system>).")
+    slot: Name | None = Field(default=None, description="Replication slot (default fieldwarden_<system>).")
+    publication: Text | None = Field(default=None, description="Publication (default fieldwarden_<system>).")
 
 
 class FieldMapping(Strict):
-    column: Column | None = Field(None, description="The column that carries the field: read and written.")
-    read: Text | None = Field(None, description="An expression to read through instead of the bare column.")
-    write: StrictBool = Field(True, description="false: never written.")
+    column: Column | None = Field(default=None, description="The column that carries the field: read and written.")
+    read: Text | None = Field(default=None, description="An expression to read through instead of the bare column.")
+    write: StrictBool = Field(default=True, description="false: never written.")
 
 
 def _mapping_form(value: object) -> str:
@@ -227,19 +239,25 @@ class StreamModel(Strict):
 
     entity: Name = Field(description="The entity these rows speak of.")
     key: Columns = Field(description="The column, or list of columns, that identifies a row.")
-    mode: Mode | None = Field(None, description="source: never written; target: never read; both (default).")
+    mode: Mode | None = Field(default=None, description="source: never written; target: never read; both (default).")
     parent: Annotated[dict[Text, Columns], Field(min_length=1, max_length=1)] | None = Field(
-        None, description="For child rows: the parent's stream and the column here that holds its key."
+        default=None, description="For child rows: the parent's stream and the column here that holds its key."
     )
-    external_id: Column | None = Field(None, description="Unique text column that carries Fieldwarden's record id.")
-    where: Text | None = Field(None, description="Only rows for which this expression is true.")
-    changed_at: Text | None = Field(None, description="When the row was edited (default: the commit's time).")
-    create: StrictBool = Field(False, description="May Fieldwarden insert rows here?")
-    on_retire: OnRetire = Field("keep", description="What becomes of the row when the record is retired elsewhere.")
+    external_id: Column | None = Field(
+        default=None, description="Unique text column that carries Fieldwarden's record id."
+    )
+    where: Text | None = Field(default=None, description="Only rows for which this expression is true.")
+    changed_at: Text | None = Field(default=None, description="When the row was edited (default: the commit's time).")
+    create: StrictBool = Field(default=False, description="May Fieldwarden insert rows here?")
+    on_retire: OnRetire = Field(
+        default="keep", description="What becomes of the row when the record is retired elsewhere."
+    )
     constants: dict[Column, Constant] = Field(
         default={}, alias="set", description="Columns to set when a row is created."
     )
-    unique: Columns | None = Field(None, description="The unique columns that make creating a child twice yield one.")
+    unique: Columns | None = Field(
+        default=None, description="The unique columns that make creating a child twice yield one."
+    )
     fields: dict[Name, FieldSource] = Field(
         default={}, description="Field: column, field: expression, or field: {column, read, write}."
     )
@@ -250,6 +268,6 @@ class SystemFile(Strict):
 
     system: Name = Field(description="The system's name.")
     connector: Connector = Field(description="How to reach it.")
-    on_null: OnNull = Field("ignore", description="value: a null of this system competes like any value.")
-    mode: Mode = Field("both", description="source: never written; target: never read.")
+    on_null: OnNull = Field(default="ignore", description="value: a null of this system competes like any value.")
+    mode: Mode = Field(default="both", description="source: never written; target: never read.")
     streams: Annotated[dict[Text, StreamModel], Field(min_length=1)] = Field(description="The tables, by name.")

@@ -45,7 +45,8 @@ def closest(word: str, known: Iterable[str], otherwise: str = "") -> str:
 def validate(model: type[Model], document: Document) -> tuple[Model | None, list[Problem]]:
     """The file as a model, with its problems. A file with problems still gives what is left of it without the
     wrong parts, where that makes sense, so that other files can be checked against it in the same run."""
-    data, problems = document.data, []
+    data: Any = document.data
+    problems: list[Problem] = []
     for attempt in range(6):
         try:
             return model.model_validate(data), problems
@@ -58,8 +59,7 @@ def validate(model: type[Model], document: Document) -> tuple[Model | None, list
 
 
 def _culprit(document: Document, detail: ErrorDetails) -> Path:
-    path = document.nearest(detail["loc"]) if document.values else tuple(detail["loc"])
-    return path
+    return document.nearest(detail["loc"]) if document.values else tuple(detail["loc"])
 
 
 def _without(data: Any, culprits: Iterable[Path], at: Path = ()) -> Any:
