@@ -409,9 +409,7 @@ def _is_postmaster(process: int, data: Path) -> bool:
     if not _exists(process):
         return False
     if not Path("/proc/self").exists():
-        shown = subprocess.run(
-            ["ps", "-o", "args=", "-p", str(process)], capture_output=True, text=True, check=False
-        )
+        shown = subprocess.run(["ps", "-o", "args=", "-p", str(process)], capture_output=True, text=True, check=False)
         return "postgres" in shown.stdout
     try:
         return Path(f"/proc/{process}/cwd").readlink() == data.resolve()

@@ -1,0 +1,201 @@
+"""One ingest transaction in PostgreSQL: what a batch may need to know comes in, everything it decided goes out at once.
+
+Costs are per batch, not per change: a handful of set-based statements, and COPY for what is wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from engine import failpoints
+from engine.change import RowRef
+from engine.hub.queries import QUERIES
+from engine.hub.rows import copied_json, new_record_row, new_state_row, plain_array, record_of, text_array
+from engine.hub.session import Connection
+from engine.ledger import GENESIS, block_hash, leaf, merkle_root
+from engine.ports import Entry, IngestOutcome, Lease, SetAside
+from engine.record import Record
+
+
+class PostgresIngest:
+    """Begins with the source's row locked and the fence checked (`PostgresHub.ingest`)."""
+
+    def __init__(self, connection: Connection, lease: Lease, clock: Callable[[], int]) -> None:
+        self._connection = connection
+        self._source = lease.source
+        self._clock = clock
+        self._loaded: set[str] = set()
+
+    # --- what is known ---------------------------------------------------------------------------------------
+
+    async def links(self, rows: Sequence[RowRef]) -> dict[RowRef, str]:
+        found: dict[RowRef, str] = {}
+        for (system, stream), keys in _by_stream(rows):
+            for key, record in await self._rows("links", system, stream, text_array(keys)):
+                found[RowRef(system, stream, key)] = record
+        return found
+
+    async def blocked(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        systems = sorted({row.system for row in rows})
+        if not systems or not (await self._rows("any_set_aside", text_array(systems)))[0][0]:
+            return set()
+        found: set[RowRef] = set()
+        for (system, stream), keys in _by_stream(rows):
+            for (key,) in await self._rows("blocked", system, stream, text_array(keys)):
+                found.add(RowRef(system, stream, key))
+        return found
+
+    async def lock_identity(self, entities: Sequence[str]) -> None:
+        for entity in sorted(set(entities)):
+            await self._run("lock_identity", entity)
+
+    async def matches(self, entity: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
+        found: dict[tuple[str, str], list[str]] = {}
+        for name, pairs in groupby(sorted(set(keys)), lambda pair: pair[0]):
+            values = text_array([value for _, value in pairs])
+            for value, record in await self._rows("matches", entity, name, values):
+                found.setdefault((name, value), []).append(record)
+        return found
+
+    async def records(self, ids: Sequence[str]) -> dict[str, Record]:
+        if not ids:
+            return {}
+        found = {row[0]: record_of(row) for row in await self._rows("lock_records", plain_array(ids))}
+        self._loaded.update(found)
+        return found
+
+    async def rows_of(self, system: str, stream: str, after: str, limit: int) -> list[RowRef]:
+        return [RowRef(system, stream, key) for (key,) in await self._rows("rows_of", system, stream, after, limit)]
+
+    async def saw(self, rows: Sequence[RowRef]) -> None:
+        for (system, stream), keys in _by_stream(rows):
+            await self._run("saw", system, stream, text_array(keys))
+
+    async def unseen(self, limit: int) -> list[RowRef]:
+        return [RowRef(*row) for row in await self._rows("unseen", self._source, limit)]
+
+    # --- what was decided ------------------------------------------------------------------------------------
+
+    async def commit(
+        self,
+        outcome: IngestOutcome,
+        *,
+        position: str,
+        rulebook: str,
+        changes: int = 0,
+        echoes: int = 0,
+        state: str | None = None,
+    ) -> None:
+        """An empty `position` leaves the stored one as it is."""
+        failpoints.hit("ingest.before_write")
+        await self._write_records(outcome.records)
+        await self._write_crosswalk(outcome)
+        await self._write_match_keys(outcome)
+        if outcome.entries:
+            await self._append_block(outcome.entries, rulebook)
+        await self._write_marks(outcome)
+        await self._write_set_aside(outcome)
+        await self._run("move_source", position, changes, echoes, state, state, self._source)
+        failpoints.hit("ingest.before_commit")
+        await self._connection.commit()
+        failpoints.hit("ingest.after_commit")
+
+    async def _write_records(self, records: Sequence[Record]) -> None:
+        new = [new_record_row(record) for record in records if record.id not in self._loaded]
+        old = [new_state_row(record) for record in records if record.id in self._loaded]
+        if new:
+            await self._copy("copy_records", new)
+        if old:
+            await self._copy("copy_new_state", old)
+            await self._run("update_records")
+
+    async def _write_crosswalk(self, outcome: IngestOutcome) -> None:
+        for (system, stream), keys in _by_stream(outcome.unlinks):
+            await self._run("unlink", system, stream, text_array(keys))
+        if not outcome.links:
+            return
+        linked = sorted(outcome.links)
+        for (system, stream), pairs in groupby(linked, lambda link: link[0][:2]):
+            rows, records = zip(*pairs, strict=True)
+            await self._run("link", system, stream, text_array([row.key for row in rows]), plain_array(records))
+        for system, found in groupby(linked, lambda link: link[0].system):
+            await self._run("wake", system, plain_array(sorted({record for _, record in found})))
+
+    async def _write_match_keys(self, outcome: IngestOutcome) -> None:
+        known = [record for record in outcome.match_keys if record in self._loaded]
+        if known:
+            await self._run("forget_match_keys", plain_array(known))
+        flat = [
+            (entity, name, value, record)
+            for record, (entity, pairs) in outcome.match_keys.items()
+            for name, value in pairs
+        ]
+        if flat:
+            entities, names, values, records = zip(*sorted(flat), strict=True)
+            columns = (text_array(entities), text_array(names), text_array(values), plain_array(records))
+            await self._run("add_match_keys", *columns)
+
+    async def _append_block(self, entries: Sequence[Entry], rulebook: str) -> None:
+        last = await self._rows("last_block", self._source)
+        height, previous = (last[0][0] + 1, bytes(last[0][1])) if last else (0, GENESIS)
+        root = merkle_root([leaf(entry.record, entry.version, entry.body) for entry in entries])
+        at = self._clock()
+        hash_ = block_hash(self._source, height, previous, root, rulebook, len(entries), at)
+        await self._run("add_block", self._source, height, previous, root, hash_, rulebook, len(entries), at)
+        head = f"{self._source}\t{height}\t"
+        await self._copy(
+            "copy_entries",
+            [
+                b"%b%d\t%b\t%d\t%b\n"
+                % (head.encode(), n, entry.record.encode(), entry.version, copied_json(entry.body))
+                for n, entry in enumerate(entries)
+            ],
+        )
+
+    async def _write_marks(self, outcome: IngestOutcome) -> None:
+        for query, marks in (("mark_dirty", outcome.dirty), ("mark_suspect", outcome.suspect)):
+            for target, pairs in groupby(sorted(set(marks)), lambda mark: mark[0]):
+                await self._run(query, target, plain_array(record for _, record in pairs))
+
+    async def _write_set_aside(self, outcome: IngestOutcome) -> None:
+        if outcome.released:
+            await self._run("drop_set_aside", plain_array(map(str, outcome.released)))
+        fresh = [_set_aside_columns(kept) for kept in outcome.set_aside if not kept.id]
+        if fresh:
+            await self._connection.cursor().executemany(QUERIES["set_aside"], fresh)
+        for kept in outcome.set_aside:
+            if kept.id:
+                await self._run("keep_aside", kept.kind, kept.reason, *_awaits(kept), kept.id)
+
+    # --- statements ------------------------------------------------------------------------------------------
+
+    async def _run(self, name: str, *values: object) -> None:
+        await self._connection.execute(QUERIES[name], values, prepare=True)
+
+    async def _rows(self, name: str, *values: object) -> list[tuple[Any, ...]]:
+        cursor = await self._connection.execute(QUERIES[name], values, prepare=True)
+        return await cursor.fetchall()
+
+    async def _copy(self, name: str, rows: Sequence[bytes]) -> None:
+        async with self._connection.cursor().copy(QUERIES[name]) as copy:
+            await copy.write(b"".join(rows))
+
+
+def _by_stream(rows: Iterable[RowRef]) -> list[tuple[tuple[str, str], list[str]]]:
+    """Keys by (system, stream), each once."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for row in rows:
+        found.setdefault((row.system, row.stream), {})[row.key] = None
+    return [(stream, list(keys)) for stream, keys in sorted(found.items())]
+
+
+def _set_aside_columns(kept: SetAside) -> tuple[str | None, ...]:
+    payload = kept.payload.decode()
+    return (*kept.row, kept.entity, kept.kind, kept.reason, kept.position, payload, *_awaits(kept))
+
+
+def _awaits(kept: SetAside) -> tuple[str | None, ...]:
+    """Candidates and the awaited row."""
+    return (plain_array(kept.candidates), *(kept.awaits or (None, None, None)))

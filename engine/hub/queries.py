@@ -1,0 +1,17 @@
+"""The hub's statements by name, out of the commented file `queries.sql` beside this one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+_NAME = re.compile(rb"^-- name: (\w+)\n", re.MULTILINE)
+
+
+def _load(path: Path) -> dict[str, bytes]:
+    parts = _NAME.split(path.read_bytes())[1:]
+    return {name.decode(): body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
+
+
+QUERIES: Final = _load(Path(__file__).with_name("queries.sql"))

@@ -1,0 +1,209 @@
+-- Every statement of the hub's store (`engine.hub.queries` loads them by name). The search path is the hub's schema.
+-- Lists come as array literals, which cost a tenth of driver-made arrays; larger rows come by COPY.
+
+-- name: temporary_tables
+-- Landing places of COPY, one set per connection, emptied at each commit.
+create temp table if not exists new_state (
+    id uuid, version bigint, retired boolean, golden json, contributions text
+) on commit delete rows;
+create temp table if not exists settled (
+    record uuid, revision bigint, mark bigint, status text, delay double precision, awaits uuid,
+    reason text, result text, contributions text
+) on commit delete rows;
+
+-- name: plans
+-- All hot statements are lookups by key. A plan made while a table was small must not scan it once it is large.
+set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off
+
+-- ingest ----------------------------------------------------------------------------------------------------------
+
+-- name: lease
+insert into source as s (name, epoch) values (%s, 1)
+on conflict (name) do update set epoch = s.epoch + 1, leased_at = clock_timestamp()
+returning epoch, position
+
+-- name: forget_seen
+delete from seen where system = %s
+
+-- name: note
+insert into source as s (name, state, message) values (%s, %s, %s)
+on conflict (name) do update set state = excluded.state, message = excluded.message, updated_at = clock_timestamp()
+
+-- name: fence
+select epoch, position from source where name = %s for update
+
+-- name: links
+select key, record::text from crosswalk where system = %s and stream = %s and key = any(%s::text[])
+
+-- name: any_set_aside
+select exists (select from set_aside where system = any(%s::text[]))
+
+-- name: blocked
+select distinct key from set_aside where system = %s and stream = %s and key = any(%s::text[])
+
+-- name: lock_identity
+select pg_advisory_xact_lock(1718183268, hashtext(%s))
+
+-- name: matches
+select value, record::text from match_key where entity = %s and name = %s and value = any(%s::text[])
+order by value, record
+
+-- name: lock_records
+select id::text, entity, version, golden::text, contributions, retired, revision
+from record where id = any(%s::uuid[]) order by id for update
+
+-- name: rows_of
+select key from crosswalk where system = %s and stream = %s and key > %s order by key limit %s
+
+-- name: saw
+insert into seen (system, stream, key) select %s, %s, unnest(%s::text[]) on conflict do nothing
+
+-- name: unseen
+-- Rows linked since the re-read began are not missing: we created them, after the moment that it shows.
+select c.system, c.stream, c.key from crosswalk c join source s on s.name = c.system
+where c.system = %s and c.linked_at < s.leased_at
+  and not exists (select from seen n where n.system = c.system and n.stream = c.stream and n.key = c.key)
+order by c.stream, c.key limit %s
+
+-- name: copy_records
+copy record (id, entity, version, revision, retired, golden, contributions) from stdin
+
+-- name: copy_new_state
+copy new_state (id, version, retired, golden, contributions) from stdin
+
+-- name: update_records
+update record r set version = n.version, revision = r.revision + 1, retired = n.retired, golden = n.golden,
+    contributions = n.contributions
+from new_state n where r.id = n.id
+
+-- name: unlink
+delete from crosswalk where system = %s and stream = %s and key = any(%s::text[])
+
+-- name: link
+insert into crosswalk as c (system, stream, key, record)
+select %s, %s, r.key, r.record from unnest(%s::text[], %s::uuid[]) as r (key, record)
+on conflict (system, stream, key) do update set record = excluded.record where c.record <> excluded.record
+
+-- name: forget_match_keys
+delete from match_key where record = any(%s::uuid[])
+
+-- name: add_match_keys
+insert into match_key (entity, name, value, record)
+select * from unnest(%s::text[], %s::text[], %s::text[], %s::uuid[]) on conflict do nothing
+
+-- name: last_block
+select height, hash from ledger_block where lane = %s order by height desc limit 1
+
+-- name: add_block
+insert into ledger_block (lane, height, previous, root, hash, rulebook, entries, at)
+values (%s, %s, %s, %s, %s, %s, %s, timestamptz 'epoch' + %s * interval '1 microsecond')
+
+-- name: copy_entries
+copy ledger_entry (lane, height, ordinal, record, version, body) from stdin
+
+-- name: mark_dirty
+-- One mark for all rows of a commit: a later commit's is greater, which is all that settling asks.
+insert into dirty (target, record, mark)
+select %s, r, m from (select nextval('mark') as m) as m, unnest(%s::uuid[]) as r
+on conflict (target, record) do update set
+    mark = excluded.mark, due = clock_timestamp(), status = 'due', attempts = 0, awaits = null, reason = ''
+
+-- name: mark_suspect
+insert into dirty (target, record, mark)
+select %s, r, m from (select nextval('mark') as m) as m, unnest(%s::uuid[]) as r
+on conflict (target, record) do nothing
+
+-- name: wake
+-- Deliveries to this system that wait for one of these records to have a key there.
+update dirty set status = 'due', awaits = null, due = clock_timestamp()
+where target = %s and awaits = any(%s::uuid[])
+
+-- name: set_aside
+insert into set_aside (system, stream, key, entity, kind, reason, position, payload, candidates,
+    await_system, await_stream, await_key)
+values (%s, %s, %s, %s, %s, %s, %s, %s::json, %s::uuid[], %s, %s, %s)
+
+-- name: keep_aside
+-- Tried again, and set aside again: it keeps its place among the changes of its row.
+update set_aside set kind = %s, reason = %s, candidates = %s::uuid[], await_system = %s, await_stream = %s,
+    await_key = %s, released = false
+where id = %s
+
+-- name: drop_set_aside
+delete from set_aside where id = any(%s::bigint[])
+
+-- name: move_source
+update source set position = coalesce(nullif(%s, ''), position), changes = changes + %s, echoes = echoes + %s,
+    state = coalesce(%s, state), message = case when %s::text is null then message else '' end,
+    updated_at = clock_timestamp()
+where name = %s
+
+-- name: releasable
+-- Ready: a person released it, the row that it awaits is linked, or it only stands behind others.
+-- It may go once everything before it of the same row is ready too.
+with open as (
+    select s.*, (released or kind = 'behind' or exists (
+        select from crosswalk c where c.system = await_system and c.stream = await_stream and c.key = await_key
+    )) as ready
+    from set_aside s where s.system = %(source)s and (released or kind not in ('data', 'ambiguous'))
+)
+select id, system, stream, key, entity, kind, reason, position, payload::text, candidates::text[],
+    await_system, await_stream, await_key
+from open o
+where ready
+  and not exists (select from open e where (e.system, e.stream, e.key) = (o.system, o.stream, o.key)
+                  and e.id < o.id and not e.ready)
+  and not exists (select from set_aside e where (e.system, e.stream, e.key) = (o.system, o.stream, o.key)
+                  and e.id < o.id and not e.released and e.kind in ('data', 'ambiguous'))
+order by id limit %(limit)s
+
+-- delivery --------------------------------------------------------------------------------------------------------
+
+-- name: claim
+select r.id::text, r.entity, r.version, r.golden::text, r.contributions, r.retired, r.revision,
+    d.mark, d.attempts, d.result
+from (select record, mark, attempts, result, due from dirty
+      where target = %s and status = 'due' and due <= clock_timestamp() order by due limit %s) d
+join record r on r.id = d.record
+order by d.due
+
+-- name: rows_of_records
+select id::text, contributions from record where id = any(%s::uuid[])
+
+-- name: copy_settled
+copy settled (record, revision, mark, status, delay, awaits, reason, result, contributions) from stdin
+
+-- name: settle_records
+-- Only where the record still is as the delivery knew it.
+update record r set contributions = s.contributions, revision = r.revision + 1
+from settled s where s.contributions is not null and r.id = s.record and r.revision = s.revision
+returning r.id::text
+
+-- name: unmoved_records
+select r.id::text from settled s join record r on r.id = s.record and r.revision = s.revision
+where s.contributions is null
+
+-- name: drop_settled
+delete from settled where record = any(%s::uuid[])
+
+-- name: settle_done
+delete from dirty d using settled s
+where s.status = 'done' and d.target = %s and d.record = s.record and d.mark = s.mark
+
+-- name: settle_open
+update dirty d set
+    status = case s.status when 'wait' then 'waiting' when 'park' then 'parked' else 'due' end,
+    due = clock_timestamp() + s.delay * interval '1 second',
+    attempts = d.attempts + case when s.status in ('retry', 'park') then 1 else 0 end,
+    awaits = s.awaits,
+    reason = s.reason,
+    result = case when s.status = 'again' then d.result else s.result end
+from settled s
+where s.status <> 'done' and d.target = %s and d.record = s.record and d.mark = s.mark
+
+-- name: link_created
+-- Gives back whom the row belongs to: a row that a source's change linked meanwhile stays where it is.
+insert into crosswalk as c (system, stream, key, record)
+select r.* from unnest(%s::text[], %s::text[], %s::text[], %s::uuid[]) as r (system, stream, key, record)
+on conflict (system, stream, key) do update set record = c.record
+returning system, stream, key, record::text

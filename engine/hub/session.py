@@ -1,0 +1,96 @@
+"""One connection to the hub, opened when first needed and again when it was lost.
+
+Here, and only here, psycopg's errors become the engine's: everything that may pass (a lost connection, a server that
+restarts, a deadlock, a full disk) is a TransientError with its cause kept; the rest is a bug and goes through as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.pq import TransactionStatus
+
+from engine.errors import TransientError
+from engine.hub.queries import QUERIES
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """psycopg's passing errors as TransientError. The message holds no values: primary messages may quote them."""
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        what = f"SQLSTATE {error.sqlstate}" if error.sqlstate else "the connection was lost"
+        raise TransientError(
+            f"the hub's database failed: {type(error).__name__}, {what}",
+            suggestion="see the server's log; Fieldwarden tries again by itself",
+        ) from error
+
+
+class Session:
+    """A connection for one purpose. `transaction` hands it out to one task at a time."""
+
+    def __init__(self, dsn: str, schema: str, purpose: str) -> None:
+        self._dsn = dsn
+        self._schema = schema
+        self._purpose = purpose
+        self._lock = asyncio.Lock()
+        self._connection: Connection | None = None
+
+    @property
+    def busy(self) -> bool:
+        return self._lock.locked()
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection with no transaction begun; the first statement begins one. Whoever leaves without having
+        committed has rolled back. Raises TransientError."""
+        async with self._lock:
+            with translated():
+                connection = await self._connected()
+                try:
+                    yield connection
+                finally:
+                    await self._tidy(connection)
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _connected(self) -> Connection:
+        if self._connection is None:
+            connection = await psycopg.AsyncConnection.connect(
+                self._dsn, application_name=f"fieldwarden {self._purpose}"
+            )
+            try:
+                await connection.execute(sql.SQL("set search_path to {}").format(sql.Identifier(self._schema)))
+                await connection.execute(QUERIES["plans"])
+                await connection.execute(QUERIES["temporary_tables"])
+                await connection.commit()
+            except BaseException:
+                await connection.close()
+                raise
+            connection.prepare_threshold = 2
+            self._connection = connection
+        return self._connection
+
+    async def _tidy(self, connection: Connection) -> None:
+        """Roll back what was left open; a connection that cannot do even that is given up."""
+        status = connection.info.transaction_status
+        if status == TransactionStatus.IDLE and not connection.closed:
+            return
+        try:
+            if status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
+                await connection.rollback()
+                return
+        except psycopg.Error:
+            pass
+        await self.close()

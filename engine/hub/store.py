@@ -1,0 +1,139 @@
+"""The hub in PostgreSQL: the engine's memory, behind the port `engine.ports.Hub`.
+
+One connection per lease (its ingest transactions), one per target (its claims and settlements) and one for all small
+reads, so that no loop waits for another's transaction. `engine.hub.ingest` and `engine.hub.deliveries` hold the two
+hot paths; what a transaction must guarantee is said there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from engine.change import RowRef
+from engine.errors import Fenced
+from engine.hub.deliveries import Deliveries
+from engine.hub.ingest import PostgresIngest
+from engine.hub.migrate import SCHEMA
+from engine.hub.queries import QUERIES
+from engine.hub.rows import contributions_of, plain_array
+from engine.hub.session import Session
+from engine.ports import Lease, Pending, SetAside, Settlement
+
+
+def now_us() -> int:
+    return time.time_ns() // 1000
+
+
+class PostgresHub:
+    """`dsn` names a database that `engine.hub.migrate` has brought up to date. Nothing connects before it must.
+
+    `clock` gives the time of ledger blocks (µs since 1970 UTC). Every method raises TransientError when the
+    database cannot be reached or gave way; whether a commit that failed so took effect, the next lease's position
+    tells.
+    """
+
+    def __init__(self, dsn: str, schema: str = SCHEMA, clock: Callable[[], int] = now_us) -> None:
+        self._dsn = dsn
+        self._schema = schema
+        self._clock = clock
+        self._reading = Session(dsn, schema, "hub")
+        self._ingesting: dict[Lease, Session] = {}
+        self._deliveries: dict[str, tuple[Deliveries, Session]] = {}
+
+    async def lease(self, source: str) -> Lease:
+        for old in [lease for lease in self._ingesting if lease.source == source]:
+            if not self._ingesting[old].busy:
+                await self._ingesting.pop(old).close()
+        async with self._reading.transaction() as connection:
+            row = await (await connection.execute(QUERIES["lease"], [source])).fetchone()
+            assert row is not None
+            await connection.execute(QUERIES["forget_seen"], [source])
+            await connection.commit()
+        return Lease(source, *row)
+
+    async def note(self, source: str, state: str, message: str) -> None:
+        async with self._reading.transaction() as connection:
+            await connection.execute(QUERIES["note"], [source, state, message])
+            await connection.commit()
+
+    @contextlib.asynccontextmanager
+    async def ingest(self, lease: Lease) -> AsyncIterator[PostgresIngest]:
+        """Raises Fenced if the source was leased again; the check holds until the transaction ends."""
+        session = self._ingesting.get(lease)
+        if session is None:
+            session = self._ingesting[lease] = Session(self._dsn, self._schema, f"ingest {lease.source}")
+        async with session.transaction() as connection:
+            cursor = await connection.execute(QUERIES["fence"], [lease.source], prepare=True)
+            row = await cursor.fetchone()
+            if row is None or row[0] != lease.epoch:
+                raise Fenced(
+                    f"another worker took over the source {lease.source!r}",
+                    suggestion="nothing of this batch was stored; the other worker goes on from the last position",
+                )
+            yield PostgresIngest(connection, lease, self._clock)
+
+    async def releasable(self, source: str, limit: int) -> list[SetAside]:
+        async with self._reading.transaction() as connection:
+            cursor = await connection.execute(QUERIES["releasable"], {"source": source, "limit": limit})
+            return [_set_aside(*row) for row in await cursor.fetchall()]
+
+    async def claim(self, target: str, limit: int) -> list[Pending]:
+        return await self._delivery(target).claim(limit)
+
+    async def keys(self, records: Sequence[str], system: str) -> dict[str, list[RowRef]]:
+        if not records:
+            return {}
+        async with self._reading.transaction() as connection:
+            cursor = await connection.execute(QUERIES["rows_of_records"], [plain_array(records)], prepare=True)
+            rows = await cursor.fetchall()
+        found: dict[str, list[RowRef]] = {}
+        for id, contributions in rows:
+            refs = [row.ref for row in contributions_of(contributions) if row.system == system and row.live]
+            if refs:
+                found[id] = refs
+        return found
+
+    async def settle(self, target: str, settlements: Sequence[Settlement]) -> None:
+        if settlements:
+            await self._delivery(target).settle(settlements)
+
+    async def close(self) -> None:
+        sessions = [self._reading, *self._ingesting.values(), *(session for _, session in self._deliveries.values())]
+        self._ingesting.clear()
+        self._deliveries.clear()
+        for session in sessions:
+            await session.close()
+
+    def _delivery(self, target: str) -> Deliveries:
+        if target not in self._deliveries:
+            session = Session(self._dsn, self._schema, f"delivery {target}")
+            self._deliveries[target] = (Deliveries(target, session), session)
+        return self._deliveries[target][0]
+
+
+def _set_aside(
+    id: int,
+    system: str,
+    stream: str,
+    key: str,
+    entity: str,
+    kind: str,
+    reason: str,
+    position: str,
+    payload: str,
+    candidates: list[str],
+    *awaits: str | None,
+) -> SetAside:
+    return SetAside(
+        RowRef(system, stream, key),
+        entity,
+        kind,  # type: ignore[arg-type]
+        reason,
+        payload.encode(),
+        position,
+        awaits=RowRef(*awaits) if awaits[0] is not None else None,  # type: ignore[arg-type]
+        candidates=tuple(candidates),
+        id=id,
+    )

@@ -1,0 +1,335 @@
+"""The hub in memory: one lock where PostgreSQL has many, dictionaries where it has tables."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from engine.change import RowRef
+from engine.errors import Fenced
+from engine.ledger import GENESIS, block_hash, leaf, merkle_root
+from engine.ports import Entry, IngestOutcome, Lease, Pending, SetAside, Settlement
+from engine.record import Contribution, Record
+from engine.settle import settle
+
+Crash = Callable[[str], None]
+"""Called with a failpoint's name at each durability step; it may raise, as a crash or a lost reply would."""
+
+_copy_rows = msgspec.json.Decoder(list[Contribution]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def copied(record: Record) -> Record:
+    """What a store gives back: equal, and nobody else's."""
+    rows = _copy_rows(_encode(record.rows))
+    return Record(record.id, record.entity, record.version, dict(record.golden), rows, record.retired)
+
+
+@dataclass(slots=True)
+class SourceRow:
+    epoch: int = 0
+    position: str | None = None
+    state: str = "new"
+    message: str = ""
+    changes: int = 0
+    echoes: int = 0
+    leased_at: int = 0
+
+
+@dataclass(slots=True)
+class Dirty:
+    mark: int
+    due: int
+    since: int
+    status: str = "due"
+    attempts: int = 0
+    awaits: str | None = None
+    result: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    lane: str
+    height: int
+    previous: bytes
+    root: bytes
+    hash: bytes
+    rulebook: str
+    at: int
+    entries: tuple[Entry, ...]
+
+
+class MemoryHub:
+    """`clock` gives µs since 1970 UTC; `crash` is told every durability step and may raise there."""
+
+    def __init__(self, clock: Callable[[], int] = lambda: 0, crash: Crash = lambda _: None) -> None:
+        self.clock = clock
+        self.crash = crash
+        self.sources: dict[str, SourceRow] = {}
+        self.records: dict[str, tuple[Record, int]] = {}
+        self.crosswalk: dict[RowRef, str] = {}
+        self.match_keys: dict[str, tuple[str, list[tuple[str, str]]]] = {}
+        self.dirty: dict[tuple[str, str], Dirty] = {}
+        self.set_aside: dict[int, SetAside] = {}
+        self.released: set[int] = set()
+        self.seen: set[RowRef] = set()
+        self.blocks: list[Block] = []
+        self._linked_at: dict[RowRef, int] = {}
+        self._claimed: dict[tuple[str, str], Pending] = {}
+        self._found: dict[tuple[str, str, str], set[str]] = {}
+        self._last: dict[str, Block] = {}
+        self._numbers = itertools.count(1)
+        self._turn = asyncio.Lock()
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The whole ledger, lane by lane in the order of commits."""
+        return [entry for block in self.blocks for entry in block.entries]
+
+    def record(self, id: str) -> Record:
+        return copied(self.records[id][0])
+
+    # --- sources ---------------------------------------------------------------------------------------------
+
+    async def lease(self, source: str) -> Lease:
+        row = self.sources.setdefault(source, SourceRow())
+        row.epoch += 1
+        row.leased_at = next(self._numbers)
+        self.seen = {ref for ref in self.seen if ref.system != source}
+        return Lease(source, row.epoch, row.position)
+
+    async def note(self, source: str, state: str, message: str) -> None:
+        row = self.sources.setdefault(source, SourceRow())
+        row.state, row.message = state, message
+
+    @contextlib.asynccontextmanager
+    async def ingest(self, lease: Lease) -> AsyncIterator[MemoryIngest]:
+        async with self._turn:
+            row = self.sources.get(lease.source)
+            if row is None or row.epoch != lease.epoch:
+                raise Fenced(f"another worker took over the source {lease.source!r}")
+            yield MemoryIngest(self, lease)
+
+    async def releasable(self, source: str, limit: int) -> list[SetAside]:
+        stuck: set[RowRef] = set()
+        found = []
+        for id in sorted(self.set_aside):
+            kept = self.set_aside[id]
+            if kept.row.system != source or kept.row in stuck:
+                continue
+            waits = kept.kind in ("parent", "reference") and kept.awaits in self.crosswalk
+            if id in self.released or kept.kind == "behind" or waits:
+                found.append(replace(kept))
+            else:
+                stuck.add(kept.row)
+        return found[:limit]
+
+    # --- targets ---------------------------------------------------------------------------------------------
+
+    async def claim(self, target: str, limit: int) -> list[Pending]:
+        now = self.clock()
+        due = sorted(
+            (dirty.due, dirty.mark, id)
+            for (name, id), dirty in self.dirty.items()
+            if name == target and dirty.status == "due" and dirty.due <= now
+        )
+        claims = []
+        for _, _, id in due[:limit]:
+            record, revision = self.records[id]
+            dirty = self.dirty[target, id]
+            claim = Pending(copied(record), revision, dirty.mark, dirty.attempts, dirty.result)
+            self._claimed[target, id] = claim
+            claims.append(claim)
+        return claims
+
+    async def keys(self, records: Sequence[str], system: str) -> dict[str, list[RowRef]]:
+        found = {}
+        for id in records:
+            if id in self.records:
+                refs = [row.ref for row in self.records[id][0].rows if row.system == system and row.live]
+                if refs:
+                    found[id] = refs
+        return found
+
+    async def settle(self, target: str, settlements: Sequence[Settlement]) -> None:
+        if not settlements:
+            return
+        async with self._turn:
+            self.crash("delivery.before_settle_commit")
+            for each in settlements:
+                if each.record in self.records:
+                    self._settle(target, each)
+                self._claimed.pop((target, each.record), None)
+            self.crash("delivery.after_settle")
+
+    def _settle(self, target: str, each: Settlement) -> None:
+        links = [link for link in each.links if self.crosswalk.get(link, each.record) == each.record]
+        strange = set(each.links) - set(links)
+        held = [fact for fact in each.held if fact[0] not in strange]
+        for link in links:
+            self._link(link, each.record)
+        current, revision = self.records[each.record]
+        claim = self._claimed.get((target, each.record))
+        claimed = claim.record if claim and claim.revision == each.revision else None
+        unmoved = claimed is not None and revision == each.revision
+        settled = settle(current, current if unmoved or claimed is None else claimed, target, held, links)
+        if settled.rows is not None:
+            current.rows = settled.rows
+            self.records[each.record] = (current, revision + 1)
+        self._clear(target, each, settled.clean and claimed is not None)
+        if each.links:
+            self._wake(target, {each.record})
+
+    def _clear(self, target: str, each: Settlement, clean: bool) -> None:
+        dirty = self.dirty.get((target, each.record))
+        if dirty is None or dirty.mark != each.mark:
+            return
+        awaited = self.records.get(each.awaits or "")
+        linked = awaited and any(row.system == target and row.live for row in awaited[0].rows)
+        if each.status == "done" and clean:
+            del self.dirty[target, each.record]
+            return
+        dirty.due = self.clock() + int(each.delay * 1_000_000)
+        dirty.status, dirty.awaits, dirty.reason = "due", None, each.reason
+        if each.status == "done" or (each.status == "wait" and linked):
+            return
+        dirty.result = each.result
+        if each.status == "wait":
+            dirty.status, dirty.awaits = "waiting", each.awaits
+            return
+        dirty.attempts += 1
+        if each.status == "park":
+            dirty.status = "parked"
+
+    async def close(self) -> None:
+        return
+
+    # --- what ingest and settlements share --------------------------------------------------------------------
+
+    def _link(self, row: RowRef, record: str) -> None:
+        if row not in self.crosswalk:
+            self._linked_at[row] = next(self._numbers)
+        self.crosswalk[row] = record
+
+    def _wake(self, target: str, records: set[str]) -> None:
+        for (name, _), dirty in self.dirty.items():
+            if name == target and dirty.awaits in records:
+                dirty.status, dirty.awaits, dirty.due = "due", None, self.clock()
+
+    def _apply(self, lease: Lease, outcome: IngestOutcome, rulebook: str) -> None:
+        for record in outcome.records:
+            revision = self.records[record.id][1] if record.id in self.records else 0
+            self.records[record.id] = (copied(record), revision + 1)
+        for row in outcome.unlinks:
+            self.crosswalk.pop(row, None)
+        for row, id in outcome.links:
+            self._link(row, id)
+        for row, id in outcome.links:
+            self._wake(row.system, {id})
+        for id, (entity, pairs) in outcome.match_keys.items():
+            self._index(id, entity, pairs)
+        if outcome.entries:
+            self._append(lease.source, outcome.entries, rulebook)
+        self._mark(outcome)
+        for number in outcome.released:
+            self.set_aside.pop(number, None)
+            self.released.discard(number)
+        for kept in outcome.set_aside:
+            number = kept.id or next(self._numbers)
+            old = self.set_aside.get(number)
+            self.set_aside[number] = replace(kept, id=number, payload=old.payload if old else kept.payload)
+            self.released.discard(number)
+
+    def _mark(self, outcome: IngestOutcome) -> None:
+        mark, now = next(self._numbers), self.clock()
+        for pair in outcome.dirty:
+            old = self.dirty.get(pair)
+            self.dirty[pair] = Dirty(mark, now, old.since if old else now, result=old.result if old else "")
+        for pair in outcome.suspect:
+            self.dirty.setdefault(pair, Dirty(mark, now, now))
+
+    def _index(self, record: str, entity: str, pairs: list[tuple[str, str]]) -> None:
+        old = self.match_keys.pop(record, None)
+        for pair in old[1] if old else ():
+            self._found[old[0] if old else "", *pair].discard(record)
+        self.match_keys[record] = (entity, list(pairs))
+        for pair in pairs:
+            self._found.setdefault((entity, *pair), set()).add(record)
+
+    def _append(self, lane: str, entries: Sequence[Entry], rulebook: str) -> None:
+        last = self._last.get(lane)
+        height, previous = (last.height + 1, last.hash) if last else (0, GENESIS)
+        root = merkle_root([leaf(entry.record, entry.version, entry.body) for entry in entries])
+        at = self.clock()
+        hash_ = block_hash(lane, height, previous, root, rulebook, len(entries), at)
+        block = Block(lane, height, previous, root, hash_, rulebook, at, tuple(entries))
+        self._last[lane] = block
+        self.blocks.append(block)
+
+
+class MemoryIngest:
+    """Reads see the hub as it is; nothing is written before `commit`, which writes all or nothing."""
+
+    def __init__(self, hub: MemoryHub, lease: Lease) -> None:
+        self._hub = hub
+        self._lease = lease
+        self._saw: set[RowRef] = set()
+
+    async def links(self, rows: Sequence[RowRef]) -> dict[RowRef, str]:
+        crosswalk = self._hub.crosswalk
+        return {row: crosswalk[row] for row in rows if row in crosswalk}
+
+    async def blocked(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        return {kept.row for kept in self._hub.set_aside.values()}.intersection(rows)
+
+    async def lock_identity(self, entities: Sequence[str]) -> None:
+        """Transactions take turns here anyway."""
+
+    async def matches(self, entity: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
+        found = {key: sorted(self._hub._found.get((entity, *key), ())) for key in keys}
+        return {key: ids for key, ids in found.items() if ids}
+
+    async def records(self, ids: Sequence[str]) -> dict[str, Record]:
+        return {id: self._hub.record(id) for id in sorted(set(ids)) if id in self._hub.records}
+
+    async def rows_of(self, system: str, stream: str, after: str, limit: int) -> list[RowRef]:
+        rows = (row for row in self._hub.crosswalk if row[:2] == (system, stream) and row.key > after)
+        return sorted(rows)[:limit]
+
+    async def saw(self, rows: Sequence[RowRef]) -> None:
+        self._saw.update(rows)
+
+    async def unseen(self, limit: int) -> list[RowRef]:
+        hub, source = self._hub, self._lease.source
+        leased_at = hub.sources[source].leased_at
+        rows = (row for row in hub.crosswalk if row.system == source and hub._linked_at[row] < leased_at)
+        return sorted(row for row in rows if row not in hub.seen and row not in self._saw)[:limit]
+
+    async def commit(
+        self,
+        outcome: IngestOutcome,
+        *,
+        position: str,
+        rulebook: str,
+        changes: int = 0,
+        echoes: int = 0,
+        state: str | None = None,
+    ) -> None:
+        hub = self._hub
+        hub.crash("ingest.before_write")
+        hub.crash("ingest.before_commit")
+        hub._apply(self._lease, outcome, rulebook)
+        hub.seen |= self._saw
+        source = hub.sources[self._lease.source]
+        source.position = position or source.position
+        source.changes += changes
+        source.echoes += echoes
+        if state is not None:
+            source.state, source.message = state, ""
+        hub.crash("ingest.after_commit")

@@ -1,0 +1,84 @@
+"""A source that replays a script, from any position, with the faults that it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from engine.change import RawChange
+from engine.ports import Batch
+
+
+def _never(_next: int) -> None:
+    return
+
+
+class ScriptedSource:
+    """Replays `changes` in batches of `size`. A batch's position is the number of changes up to its end.
+
+    Opened at a position it goes on after it, or `rewind` changes earlier, as a source does that repeats after a
+    crash. `extend` appends; `finish` ends the stream once everything was handed over, and until then it waits.
+    `fail` is called before each batch and may raise (a lost connection). `snapshot` batches come first: that many
+    changes count as a re-read of all rows when the source was never started.
+    """
+
+    def __init__(
+        self,
+        system: str,
+        changes: Sequence[RawChange] = (),
+        *,
+        size: int = 100,
+        rewind: int = 0,
+        snapshot: int = 0,
+        fail: Callable[[int], None] = _never,
+    ) -> None:
+        self.system = system
+        self.changes = list(changes)
+        self.acknowledged: list[str] = []
+        self.opened: list[str | None] = []
+        self._size = size
+        self._rewind = rewind
+        self._snapshot = snapshot
+        self._fail = fail
+        self._next = 0
+        self._finished = False
+        self._news = asyncio.Event()
+
+    def extend(self, changes: Sequence[RawChange]) -> None:
+        self.changes.extend(changes)
+        self._news.set()
+
+    def finish(self) -> None:
+        self._finished = True
+        self._news.set()
+
+    async def open(self, position: str | None) -> None:
+        self.opened.append(position)
+        self._next = max(0, int(position) - self._rewind) if position else 0
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        while True:
+            while self._next < len(self.changes):
+                self._fail(self._next)
+                yield self._cut()
+            if self._finished:
+                return
+            self._news.clear()
+            await self._news.wait()
+
+    def _cut(self) -> Batch:
+        start = self._next
+        reading = start < self._snapshot
+        end = min(start + self._size, self._snapshot if reading else len(self.changes))
+        self._next = end
+        batch = Batch(self.changes[start:end], f"{end:012d}")
+        if reading:
+            batch.snapshot = "done" if end == self._snapshot else "running"
+        batch.lag_bytes = len(self.changes) - end
+        return batch
+
+    async def acknowledge(self, position: str) -> None:
+        self.acknowledged.append(position)
+
+    async def close(self) -> None:
+        return
