@@ -1,0 +1,185 @@
+"""What the mapping wants of a system's tables, and what the server's catalogue says they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from connectors.postgres.pgoutput import Wanted
+from connectors.postgres.session import rows
+from rules.rulebook import Stream, System
+
+_PORTABLE = {
+    16: "boolean",
+    18: "text",
+    19: "text",
+    20: "integer",
+    21: "integer",
+    23: "integer",
+    25: "text",
+    114: "json",
+    700: "float",
+    701: "float",
+    1042: "text",
+    1043: "text",
+    1082: "date",
+    1114: "timestamp",
+    1184: "timestamptz",
+    1700: "numeric",
+    2950: "uuid",
+    3802: "json",
+}
+"""Built-in type OIDs as portable names; pg_type.dat never renumbers them."""
+
+_COLUMNS = """
+    select n.nspname || '.' || c.relname as table_name, c.oid, n.nspname, c.relname, c.relkind, c.relreplident,
+           has_schema_privilege(n.oid, 'USAGE') as usable, has_table_privilege(c.oid, 'SELECT') as readable,
+           a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated, a.attidentity, a.atthasdef,
+           format_type(a.atttypid, a.atttypmod) as written,
+           has_column_privilege(c.oid, a.attnum, 'SELECT') as column_readable
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace
+    join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+    where n.nspname || '.' || c.relname = any(%s) and c.relkind in ('r', 'p', 'v', 'm', 'f')
+    order by c.oid, a.attnum"""
+
+_INDEXES = """
+    select i.indrelid, i.indisprimary, i.indisreplident, i.indisunique and i.indisvalid and i.indpred is null as sound,
+           array(select a.attname::text from unnest(i.indkey[0:i.indnkeyatts - 1]) with ordinality as k (attnum, place)
+                 join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum order by k.place) as columns
+    from pg_index i
+    where i.indrelid = any(%s) and i.indisunique and i.indexprs is null"""
+
+_TYPES = """
+    with recursive base as (
+        select oid as of, oid, typtype, typbasetype, typcategory, typtypmod from pg_type where oid = any(%s)
+        union all
+        select base.of, t.oid, t.typtype, t.typbasetype, t.typcategory,
+               case when base.typtypmod <> -1 then base.typtypmod else t.typtypmod end
+        from base join pg_type t on t.oid = base.typbasetype where base.typtype = 'd')
+    select of, oid, typtype, typcategory, typtypmod from base where typtype <> 'd'"""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`type` is the portable name, `written` as SQL says it; `base` the OID below any domain, `modifier` its typmod."""
+
+    name: str
+    type: str
+    written: str
+    oid: int
+    base: int
+    modifier: int
+    generated: bool
+    stored: bool
+    readable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A relation. `identity` is pg_class.relreplident; `unique` the columns of each sound unique index."""
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    usable: bool
+    identity: str
+    identity_columns: tuple[str, ...]
+    primary: tuple[str, ...]
+    unique: tuple[tuple[str, ...], ...]
+    columns: Mapping[str, Column]
+
+
+def table_name(stream: str) -> str:
+    """A stream's name is schema.table; a bare table is in public."""
+    return stream if "." in stream else f"public.{stream}"
+
+
+def read_streams(system: System) -> dict[str, Stream]:
+    return {name: stream for name, stream in system.streams.items() if stream.reads}
+
+
+def wanted_columns(stream: Stream) -> Wanted:
+    """Every column that reading the stream needs."""
+    columns = {*stream.key, *stream.parent_columns}
+    if stream.external_id:
+        columns.add(stream.external_id)
+    for expression in (stream.where, stream.changed_at):
+        if expression is not None:
+            columns |= expression.columns
+    for mapped in stream.fields.values():
+        if mapped.column is not None:
+            columns.add(mapped.column)
+        if mapped.read is not None:
+            columns |= mapped.read.columns
+    return Wanted(stream.name, stream.key, frozenset(columns))
+
+
+async def describe(connection: psycopg.AsyncConnection[TupleRow], names: Iterable[str]) -> dict[str, Table]:
+    """The tables (or views) that exist among "schema.table" names."""
+    found = await rows(connection, _COLUMNS, [list(names)])
+    types = await _base_types(connection, {row["atttypid"] for row in found})
+    indexes = await rows(connection, _INDEXES, [list({row["oid"] for row in found})])
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for row in found:
+        tables.setdefault(row["table_name"], []).append(row)
+    return {
+        name: _table(columns, types, [index for index in indexes if index["indrelid"] == columns[0]["oid"]])
+        for name, columns in tables.items()
+    }
+
+
+def type_names(tables: Iterable[Table]) -> dict[int, str]:
+    """Portable names by type OID: the built-in ones and those the tables use."""
+    return _PORTABLE | {column.oid: column.type for table in tables for column in table.columns.values()}
+
+
+async def _base_types(connection: psycopg.AsyncConnection[TupleRow], oids: set[int]) -> dict[int, tuple[int, str, int]]:
+    """Type OID -> (OID below its domains, portable name, type modifier a domain sets or -1)."""
+    names = {}
+    for row in await rows(connection, _TYPES, [list(oids)]):
+        textual = row["typtype"] == "e" or row["typcategory"] == "S"
+        name = _PORTABLE.get(row["oid"], "text" if textual else "other")
+        names[row["of"]] = (row["oid"], name, row["typtypmod"])
+    return names
+
+
+def _table(
+    rows: list[dict[str, Any]], types: Mapping[int, tuple[int, str, int]], indexes: list[dict[str, Any]]
+) -> Table:
+    first = rows[0]
+    primary = next((tuple(index["columns"]) for index in indexes if index["indisprimary"]), ())
+    chosen = next((tuple(index["columns"]) for index in indexes if index["indisreplident"]), ())
+    identity = first["relreplident"]
+    whole = tuple(row["attname"] for row in rows)
+    return Table(
+        first["oid"],
+        first["nspname"],
+        first["relname"],
+        first["relkind"],
+        first["usable"],
+        identity,
+        {"d": primary, "i": chosen, "f": whole}.get(identity, ()),
+        primary,
+        tuple(tuple(index["columns"]) for index in indexes if index["sound"]),
+        {row["attname"]: _column(row, first["readable"], *types[row["atttypid"]]) for row in rows},
+    )
+
+
+def _column(row: dict[str, Any], readable: bool, base: int, name: str, modifier: int) -> Column:
+    return Column(
+        row["attname"],
+        name,
+        row["written"],
+        row["atttypid"],
+        base,
+        row["atttypmod"] if row["atttypmod"] != -1 else modifier,
+        row["attgenerated"] != "",
+        row["attgenerated"] == "s",
+        readable or row["column_readable"],
+    )

@@ -1,0 +1,65 @@
+"""How far a PostgreSQL source has come: the opaque token that the hub stores with every batch.
+
+`end` is the end LSN up to which every transaction is durable. While one transaction is handed over in several
+batches, `final` is its commit's LSN and `ordinal` how many of its changes are durable: an LSN alone is not unique, and
+a restart inside a transaction must neither lose nor repeat a row. `streams` are those whose rows have been read
+from the start; one that is mapped later has a gap. `server` is the source's system identifier.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    phase: Literal["snapshot", "stream"]
+    end: int
+    final: int = 0
+    ordinal: int = 0
+    streams: tuple[str, ...] = ()
+    server: str = ""
+
+    def encode(self) -> str:
+        token: dict[str, object] = {"v": 1, "phase": self.phase, "end": lsn_text(self.end)}
+        if self.ordinal:
+            token["partial"] = [lsn_text(self.final), self.ordinal]
+        token["streams"] = self.streams
+        token["server"] = self.server
+        return json.dumps(token, separators=(",", ":"))
+
+    @classmethod
+    def decode(cls, text: str) -> Position:
+        """The inverse of `encode`. Raises ValueError on anything else."""
+        try:
+            token = json.loads(text)
+            if token["v"] != 1 or token["phase"] not in ("snapshot", "stream"):
+                raise ValueError("another version or phase")
+            final, ordinal = token.get("partial", ("0/0", 0))
+            return cls(
+                token["phase"],
+                parse_lsn(token["end"]),
+                parse_lsn(final),
+                int(ordinal),
+                tuple(token["streams"]),
+                token["server"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a position of a PostgreSQL source: {error}") from error
+
+
+def lsn_text(lsn: int) -> str:
+    """PostgreSQL's way of writing an LSN: 16/B374D848."""
+    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+
+
+def parse_lsn(text: str) -> int:
+    high, _, low = text.partition("/")
+    return int(high, 16) << 32 | int(low, 16)
+
+
+def row_position(final_lsn: int, ordinal: int) -> str:
+    """Where one change stands in its stream; as text, greater is newer. A snapshot's rows have ordinal 0."""
+    return f"{final_lsn:016X}.{ordinal:08X}"

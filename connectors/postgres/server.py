@@ -1,0 +1,106 @@
+"""Whether a server, and the tables mapped there, can be followed at all: checked before anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from connectors.postgres.catalog import Table, read_streams, table_name, wanted_columns
+from connectors.postgres.position import parse_lsn
+from connectors.postgres.session import rows, translated
+from engine.errors import EnvironmentUnfit, SchemaDrift, SourceGap
+from rules.rulebook import System
+
+Connection = psycopg.AsyncConnection[TupleRow]
+
+_SERVER = """
+    select current_setting('server_version_num')::int as version, current_setting('wal_level') as wal_level,
+           (pg_control_system()).system_identifier::text as server, current_database() as database,
+           pg_is_in_recovery() as standby,
+           (case when pg_is_in_recovery() then '0/0'::pg_lsn else pg_current_wal_lsn() end)::text as end_lsn"""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    version: int
+    wal_level: str
+    server: str
+    database: str
+    end: int
+
+
+async def check_server(system: System, connection: Connection) -> Server:
+    """Raises EnvironmentUnfit if this server cannot stream row changes at all."""
+    with translated(system.name):
+        (row,) = await rows(connection, _SERVER)
+    server = Server(row["version"], row["wal_level"], row["server"], row["database"], parse_lsn(row["end_lsn"]))
+    if server.version < 140000:
+        raise EnvironmentUnfit(
+            f"{system.name}: PostgreSQL {server.version // 10000} is too old",
+            suggestion="PostgreSQL 14 or newer is needed",
+        )
+    if row["standby"]:
+        raise EnvironmentUnfit(
+            f"{system.name}: the server is a standby", suggestion="give the connection string of the primary server"
+        )
+    if server.wal_level != "logical":
+        raise EnvironmentUnfit(
+            f"{system.name}: wal_level is {server.wal_level}, so row changes cannot be streamed",
+            suggestion="ALTER SYSTEM SET wal_level = logical; then restart the server",
+        )
+    return server
+
+
+def check_tables(system: System, tables: Mapping[str, Table], server: Server) -> None:
+    """Raises EnvironmentUnfit or SchemaDrift at the first mapped table that cannot be followed."""
+    for name, stream in read_streams(system).items():
+        table = tables.get(table_name(name))
+        if table is None or table.kind not in ("r", "p"):
+            raise EnvironmentUnfit(
+                f"{system.name}: there is no table {name}" if table is None else f"{system.name}: {name} is no table",
+                suggestion=f"mend the system file of {system.name}, or create the table",
+                path=name,
+            )
+        for column in sorted(wanted_columns(stream).columns):
+            _check_column(system, table, name, column, server)
+        missing = [column for column in stream.key if column not in table.identity_columns]
+        if missing:
+            raise EnvironmentUnfit(
+                f"{system.name}: {name} has no primary key or replica identity that covers {', '.join(missing)}, "
+                "so updates and deletes could not be told apart",
+                suggestion=f"add a primary key on {', '.join(stream.key)}, or ALTER TABLE {name} REPLICA IDENTITY FULL",
+                path=name,
+            )
+
+
+def _check_column(system: System, table: Table, stream: str, name: str, server: Server) -> None:
+    column = table.columns.get(name)
+    if column is None:
+        raise SchemaDrift(
+            f"{system.name}: {stream} has no column {name}, but its mapping uses it",
+            suggestion=f"mend the mapping in the system file of {system.name}",
+            path=f"{stream}.{name}",
+        )
+    if column.generated and (server.version < 180000 or not column.stored):
+        raise EnvironmentUnfit(
+            f"{system.name}: {stream}.{name} is a generated column, which this server does not publish",
+            suggestion="map an expression over the columns it is generated from instead",
+            path=f"{stream}.{name}",
+        )
+    if not table.usable or not column.readable:
+        raise EnvironmentUnfit(
+            f"{system.name}: no privilege to read {stream}.{name}",
+            suggestion=f"GRANT USAGE ON SCHEMA {table.schema}; GRANT SELECT ON {stream} to Fieldwarden's role",
+            path=f"{stream}.{name}",
+        )
+
+
+def gap(system: System, what: str) -> SourceGap:
+    return SourceGap(
+        f"{system.name}: {what}; changes may have been missed",
+        suggestion=f"read everything again with `fieldwarden run --rebaseline {system.name}`",
+        path=system.name,
+    )

@@ -1,0 +1,100 @@
+"""Sessions with a system's PostgreSQL server, and what their failures mean for the engine.
+
+The one place where psycopg's exceptions of the source half become ours; the cause is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+
+from engine.errors import EngineError, EnvironmentUnfit, TransientError
+
+_PORTABLE_TEXT = {
+    "datestyle": "ISO",
+    "timezone": "UTC",
+    "intervalstyle": "iso_8601",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+}
+_NEVER_CUT_OFF = {"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+_UNFIT = ("password", "authentication", "does not exist", "pg_hba", "permission denied", "must be superuser")
+_NOT_YET = ("starting up", "shutting down", "in recovery mode", "too many", "remaining connection slots")
+
+
+def conninfo(dsn: str, **more: str) -> str:
+    """`dsn` with text in portable form, nothing timing out on us, and a dead peer noticed in half a minute.
+
+    Raises EnvironmentUnfit if it is not a connection string."""
+    try:
+        given = conninfo_to_dict(dsn)
+        settings = {**_PORTABLE_TEXT, **_NEVER_CUT_OFF}
+        options = " ".join([str(given.get("options") or ""), *(f"-c {k}={v}" for k, v in settings.items())])
+        defaults = {
+            "connect_timeout": "10",
+            "keepalives_idle": "10",
+            "keepalives_interval": "5",
+            "keepalives_count": "3",
+            "tcp_user_timeout": "30000",
+            "application_name": "fieldwarden",
+        }
+        missing = {name: value for name, value in defaults.items() if name not in given}
+        return make_conninfo(dsn, **missing, options=options.strip(), client_encoding="UTF8", **more)
+    except psycopg.ProgrammingError:
+        raise EnvironmentUnfit(
+            "the connection string is not one that libpq understands",
+            suggestion="write postgresql://user@host/database or host=... dbname=...",
+        ) from None
+
+
+async def connect(system: str, dsn: str, **more: str) -> psycopg.AsyncConnection[TupleRow]:
+    """A session in autocommit. Raises EnvironmentUnfit if trying again is pointless, else TransientError."""
+    with translated(system):
+        return await psycopg.AsyncConnection.connect(conninfo(dsn, **more), autocommit=True)
+
+
+@contextmanager
+def translated(system: str) -> Iterator[None]:
+    """psycopg's errors inside become TransientError or EnvironmentUnfit, naming the system."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _meaning(system, error) from error
+
+
+def _meaning(system: str, error: psycopg.Error) -> EngineError:
+    text = " ".join(str(error).split())
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return EnvironmentUnfit(
+            f"{system}: a privilege is missing: {text}",
+            suggestion=f"grant it, then run `fieldwarden doctor` to see whether anything else is missing in {system}",
+        )
+    if isinstance(error, psycopg.errors.ObjectInUse):
+        return TransientError(f"{system}: {text}", suggestion="it is tried again until the other session ends")
+    if isinstance(error, psycopg.errors.ConfigurationLimitExceeded):
+        return EnvironmentUnfit(f"{system}: {text}", suggestion="raise max_replication_slots and max_wal_senders")
+    connecting = error.sqlstate is None and isinstance(error, psycopg.OperationalError)
+    if connecting and any(word in text for word in _UNFIT) and not any(word in text for word in _NOT_YET):
+        return EnvironmentUnfit(
+            f"{system}: cannot connect: {text}", suggestion=f"check the connection string of {system}"
+        )
+    lost = isinstance(error, psycopg.OperationalError) or (error.sqlstate or "")[:2] in ("08", "40", "53", "57")
+    if lost:
+        return TransientError(f"{system}: {text}", suggestion=f"check that the server of {system} is up")
+    return EnvironmentUnfit(
+        f"{system}: the server refused: {text}", suggestion=f"run `fieldwarden doctor` to check {system}"
+    )
+
+
+async def rows(
+    connection: psycopg.AsyncConnection[TupleRow], query: str, parameters: Any = None
+) -> list[dict[str, Any]]:
+    """One catalogue query's rows by column name."""
+    async with connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+        await cursor.execute(query.encode(), parameters)
+        return await cursor.fetchall()

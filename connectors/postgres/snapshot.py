@@ -1,0 +1,113 @@
+"""The consistent baseline: every mapped table as it stood at the very point from which the stream goes on.
+
+Creating the slot exports a snapshot of its consistent point. All tables are copied inside one transaction with that
+snapshot, so what was committed before the point is read here, what comes after it is streamed: no gap and no overlap.
+A baseline that is interrupted starts again with a new slot, since its snapshot died with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from connectors.postgres.catalog import Table, read_streams, table_name, wanted_columns
+from connectors.postgres.pgoutput import BPCHAR
+from connectors.postgres.position import row_position
+from connectors.postgres.session import connect, translated
+from engine.change import RawChange, Relation
+from rules.rulebook import Stream, System
+
+
+def copy_order(system: System) -> list[Stream]:
+    """Parents and referenced streams before those that name them, as far as there is no circle."""
+    streams = read_streams(system)
+    ordered: dict[str, Stream] = {}
+    visiting: set[str] = set()
+
+    def visit(name: str) -> None:
+        stream = streams.get(name)
+        if stream is None or name in ordered or name in visiting:
+            return
+        visiting.add(name)
+        for needed in (stream.parent, *(mapped.reference for mapped in stream.fields.values())):
+            if needed is not None:
+                visit(needed)
+        ordered[name] = stream
+
+    for name in streams:
+        visit(name)
+    return list(ordered.values())
+
+
+class Snapshot:
+    """One baseline under way: a transaction that sees the exported snapshot until it is closed."""
+
+    def __init__(
+        self,
+        system: System,
+        tables: Mapping[str, Table],
+        connection: psycopg.AsyncConnection[TupleRow],
+        point: int,
+    ) -> None:
+        self.point = point
+        self._system = system
+        self._tables = tables
+        self._connection = connection
+
+    @classmethod
+    async def adopt(cls, system: System, dsn: str, tables: Mapping[str, Table], point: int, exported: str) -> Snapshot:
+        """Take the exported snapshot up, while the connection that made the slot has done nothing else."""
+        connection = await connect(system.name, dsn)
+        try:
+            with translated(system.name):
+                await connection.execute("begin isolation level repeatable read read only")
+                await connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(exported)))
+        except BaseException:
+            await connection.close()
+            raise
+        return cls(system, tables, connection, point)
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def chunks(self, max_changes: int, max_bytes: int) -> AsyncGenerator[list[RawChange], None]:
+        """Every row of every read stream as an observation, in bounded lists (the last may be of any length)."""
+        chunk: list[RawChange] = []
+        size = 0
+        for stream in copy_order(self._system):
+            async with aclosing(self._rows(stream)) as rows:
+                async for change, width in rows:
+                    chunk.append(change)
+                    size += width
+                    if len(chunk) >= max_changes or size >= max_bytes:
+                        yield chunk
+                        chunk, size = [], 0
+        yield chunk
+
+    async def _rows(self, stream: Stream) -> AsyncGenerator[tuple[RawChange, int], None]:
+        table = self._tables[table_name(stream.name)]
+        wanted = wanted_columns(stream).columns
+        columns = [column for column in table.columns.values() if column.name in wanted]
+        padded = [place for place, column in enumerate(columns) if column.oid == BPCHAR]
+        relation = Relation(
+            stream.name, tuple(column.name for column in columns), tuple(column.type for column in columns)
+        )
+        position = row_position(self.point, 0)
+        query = sql.SQL("copy (select {} from {}{}) to stdout").format(
+            sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
+            sql.SQL("only " if table.kind == "r" else ""),
+            sql.Identifier(table.schema, table.name),
+        )
+        with translated(self._system.name):
+            async with self._connection.cursor() as cursor, cursor.copy(query) as copy:
+                async for row in copy.rows():
+                    values = list(row)
+                    for place in padded:
+                        if values[place] is not None:
+                            values[place] = values[place].rstrip(" ")
+                    width = sum(map(len, filter(None, values)))
+                    yield RawChange(relation, "observe", tuple(values), position, None), width

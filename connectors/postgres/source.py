@@ -1,0 +1,220 @@
+"""A PostgreSQL database as a source: a consistent baseline, then its committed changes, each once.
+
+open      check server, tables, publication and slot; a baseline makes a new slot, else the stored position
+          must still be inside the slot (or there is a declared gap)
+batches   the baseline's rows, then whatever has queued from the walsender, across transactions
+acknowledge   only then does the slot's confirmed LSN move
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from connectors.postgres.catalog import (
+    Table,
+    describe,
+    read_streams,
+    table_name,
+    type_names,
+    wanted_columns,
+)
+from connectors.postgres.pgoutput import Decoder
+from connectors.postgres.position import Position
+from connectors.postgres.publications import check_publication, ensure_publication, publication_name
+from connectors.postgres.replication import ReplicationConnection
+from connectors.postgres.server import Server, check_server, check_tables, gap
+from connectors.postgres.session import connect, translated
+from connectors.postgres.slots import SlotHealth, check_slot, drop_slot, slot_health, slot_name
+from connectors.postgres.snapshot import Snapshot
+from connectors.postgres.spill import Spool
+from connectors.postgres.transactions import Transactions
+from engine.errors import EnvironmentUnfit, TransientError
+from engine.failpoints import hit
+from engine.ports import Batch
+from rules.rulebook import System
+
+IDLE_SECONDS = 10.0
+"""An idle source moves its position on no more often than this."""
+
+
+class PostgresSource:
+    """`engine.ports.Source` over logical replication.
+
+    `max_changes` and `max_bytes` bound a batch, `spill_bytes` what open streamed transactions keep in memory.
+    `rebaseline`: forget the stored position, read everything again.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        dsn: str,
+        *,
+        rebaseline: bool = False,
+        max_changes: int = 2000,
+        max_bytes: int = 8 << 20,
+        spill_bytes: int = 64 << 20,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        self.system = system.name
+        self._system = system
+        self._dsn = dsn
+        self._rebaseline = rebaseline
+        self._max_changes = max_changes
+        self._max_bytes = max_bytes
+        self._spill_bytes = spill_bytes
+        self._idle_seconds = idle_seconds
+        self._catalog: psycopg.AsyncConnection[TupleRow] | None = None
+        self._server: Server | None = None
+        self._tables: dict[str, Table] = {}
+        self._odd_types: set[int] = set()
+        self._start: Position | None = None
+        self._snapshot: Snapshot | None = None
+        self._stream: ReplicationConnection | None = None
+        self._spool: Spool | None = None
+
+    async def open(self, position: str | None) -> None:
+        start = self._parse(position)
+        try:
+            connection = self._catalog = await connect(self.system, self._dsn)
+            server = self._server = await check_server(self._system, connection)
+            with translated(self.system):
+                self._tables = await describe(connection, map(table_name, read_streams(self._system)))
+            if start is not None and start.phase == "stream" and not self._rebaseline:
+                await self._resume(connection, server, start)
+            else:
+                await self._begin(connection, server)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _resume(self, connection: psycopg.AsyncConnection[TupleRow], server: Server, start: Position) -> None:
+        await check_slot(self._system, connection, start, server)
+        streams = read_streams(self._system)
+        unread = sorted(streams.keys() - set(start.streams))
+        if unread:
+            raise gap(self._system, f"{', '.join(unread)} came into the mapping after the baseline, unread until now")
+        check_tables(self._system, self._tables, server)
+        await check_publication(self._system, connection)
+        # A stream that left the mapping is forgotten, or what it missed until it comes back would go unnoticed.
+        kept = tuple(name for name in start.streams if name in streams)
+        self._start = replace(start, streams=kept, server=server.server)
+
+    async def _begin(self, connection: psycopg.AsyncConnection[TupleRow], server: Server) -> None:
+        check_tables(self._system, self._tables, server)
+        await drop_slot(self._system, connection, server)
+        await ensure_publication(self._system, connection, self._tables, server)
+        creator = await ReplicationConnection.connect(self.system, self._dsn, high_water=0)
+        try:
+            point, exported = await creator.create_slot(slot_name(self._system))
+            hit("snapshot.slot_created")
+            self._snapshot = await Snapshot.adopt(self._system, self._dsn, self._tables, point, exported)
+        finally:
+            await creator.close()
+        self._start = Position("stream", point, streams=tuple(read_streams(self._system)), server=server.server)
+
+    async def batches(self) -> AsyncGenerator[Batch, None]:
+        if self._start is None:
+            raise TransientError(f"{self.system}: the source is not open")
+        if self._snapshot is not None:
+            async with aclosing(self._baseline(self._snapshot, self._start)) as baseline:
+                async for batch in baseline:
+                    yield batch
+        async with aclosing(self._live(self._start)) as live:
+            async for batch in live:
+                yield batch
+
+    async def _baseline(self, snapshot: Snapshot, start: Position) -> AsyncGenerator[Batch, None]:
+        running = replace(start, phase="snapshot").encode()
+        waiting: Batch | None = None
+        async with aclosing(snapshot.chunks(self._max_changes, self._max_bytes)) as chunks:
+            async for chunk in chunks:
+                if waiting is not None:
+                    yield waiting
+                    hit("snapshot.running")
+                waiting = Batch(chunk, running, "running")
+        await snapshot.close()
+        self._snapshot = None
+        hit("snapshot.done")
+        assert waiting is not None, "a snapshot has at least one chunk"
+        yield Batch(waiting.changes, start.encode(), "done")
+
+    async def _live(self, start: Position) -> AsyncGenerator[Batch, None]:
+        stream = await self._connect(start)
+        decoder = self._decoder()
+        self._spool = Spool(self._spill_bytes)
+        transactions = Transactions(
+            self.system, decoder, start, self._spool, max_changes=self._max_changes, max_bytes=self._max_bytes
+        )
+        clock = asyncio.get_running_loop().time
+        handed_over, idle_until = start, 0.0
+        while True:
+            stream.consumed(transactions.take(stream.frames))
+            self._notice_types(decoder)
+            drained = not (stream.frames or transactions.replaying) and transactions.settled
+            if transactions.full or (drained and transactions):
+                ready = True
+            else:
+                ready = drained and transactions.position != handed_over and clock() >= idle_until
+            if ready:
+                handed_over, idle_until = transactions.position, clock() + self._idle_seconds
+                lag = max(0, stream.newest - handed_over.end)
+                yield Batch(transactions.cut(), handed_over.encode(), lag_bytes=lag)
+            elif stream.frames or transactions.replaying:
+                await asyncio.sleep(0)
+            else:
+                await stream.arrived(1.0)
+
+    def _decoder(self) -> Decoder:
+        streams = read_streams(self._system)
+        wanted = {table_name(name): wanted_columns(stream) for name, stream in streams.items()}
+        return Decoder(wanted, type_names(self._tables.values()))
+
+    def _notice_types(self, decoder: Decoder) -> None:
+        """Reopen once for a column whose type was made since the catalogue was read."""
+        unknown = decoder.unknown_types - self._odd_types
+        if unknown:
+            self._odd_types |= unknown
+            raise TransientError(
+                f"{self.system}: a mapped column changed to a type that is new here", suggestion="types are read again"
+            )
+
+    async def _connect(self, start: Position) -> ReplicationConnection:
+        stream = await ReplicationConnection.connect(self.system, self._dsn, high_water=2 * self._max_bytes)
+        self._stream = stream
+        await stream.start(slot_name(self._system), publication_name(self._system), start.end)
+        return stream
+
+    async def acknowledge(self, position: str) -> None:
+        durable = Position.decode(position)
+        self._rebaseline = False
+        if durable.phase == "stream" and self._stream is not None:
+            self._stream.acknowledge(durable.end)
+
+    async def health(self) -> SlotHealth:
+        """How the slot fares; on a connection of its own, so that it can be asked at any time after `open`."""
+        if self._catalog is None or self._catalog.closed:
+            self._catalog = await connect(self.system, self._dsn)
+        return await slot_health(self._system, self._catalog)
+
+    async def close(self) -> None:
+        if self._spool is not None:
+            self._spool.close()
+        for part in (self._stream, self._snapshot, self._catalog):
+            if part is not None:
+                await part.close()
+        self._stream = self._snapshot = self._catalog = self._spool = self._start = None
+
+    def _parse(self, position: str | None) -> Position | None:
+        try:
+            return None if position is None else Position.decode(position)
+        except ValueError as error:
+            raise EnvironmentUnfit(
+                f"{self.system}: the hub holds a position that is {error}",
+                suggestion=f"read everything again with `fieldwarden run --rebaseline {self.system}`",
+            ) from error

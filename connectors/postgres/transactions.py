@@ -1,0 +1,227 @@
+"""From decoded messages to committed changes with exact positions: the sans-I/O heart of the source.
+
+Frames go in, changes and the position that makes them durable come out. A cut may fall anywhere, also inside a
+transaction; whoever restarts from `position` gets every later change once. The rule: a transaction whose commit
+stands before `end` is done; of the partial one the first `ordinal` changes are. (A commit's end LSN may equal the
+next transaction's LSNs, so `end` itself is not done.) Every row change counts, mapped or not, or else a new mapping
+would shift the ordinals.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+
+from connectors.postgres.pgoutput import (
+    Announcement,
+    Begin,
+    Commit,
+    Decoder,
+    LogicalMessage,
+    Prepared,
+    RolledBackPrepared,
+    Row,
+    StreamAbort,
+    StreamCommit,
+    StreamStart,
+    StreamStop,
+    Truncate,
+)
+from connectors.postgres.position import Position
+from connectors.postgres.spill import Spool
+from engine.change import RawChange
+from engine.errors import EnvironmentUnfit
+
+ECHO_PREFIX = "fieldwarden"
+"""Our own writes carry a transactional logical message of this prefix, before their rows."""
+
+_HEADER = 25
+"""Bytes of an XLogData frame before the message: 'w', start, end, send time."""
+
+_DATA = ord("w")
+_SPOOLED = frozenset(b"RYIUDTM")
+_EVERY = 1 << 62
+_wal_end = struct.Struct(">Q").unpack_from
+
+
+class Transactions:
+    """Assembles one connection's frames (CopyBoth payloads: XLogData 'w' and keepalives 'k')."""
+
+    def __init__(
+        self,
+        system: str,
+        decoder: Decoder,
+        start: Position,
+        spool: Spool,
+        *,
+        max_changes: int,
+        max_bytes: int,
+    ) -> None:
+        self._system = system
+        self._decoder = decoder
+        self._position = start
+        self._end = start.end
+        self._spool = spool
+        self._streaming: int | None = None
+        self._replay: Iterator[bytes] | None = None
+        self._replayed: StreamCommit | None = None
+        self._in_transaction = False
+        self._final = 0
+        self._prefix = ""
+        self._at = 0
+        self._label = ""
+        self._echo = False
+        self._ordinal = 0
+        self._skip = 0
+        self._max_changes = max_changes
+        self._max_bytes = max_bytes
+        self._changes: list[RawChange] = []
+        self._bytes = 0
+
+    @property
+    def settled(self) -> bool:
+        """No committed transaction is half taken: what it lacks is not on its way already."""
+        return not self._in_transaction
+
+    @property
+    def full(self) -> bool:
+        return len(self._changes) >= self._max_changes or self._bytes >= self._max_bytes
+
+    @property
+    def replaying(self) -> bool:
+        """There is more to take without any new frame."""
+        return self._replay is not None
+
+    def __len__(self) -> int:
+        """How many changes wait to be cut."""
+        return len(self._changes)
+
+    def cut(self) -> list[RawChange]:
+        """Hand over what was taken; `position`, read before the next `take`, makes it durable."""
+        changes, self._changes, self._bytes = self._changes, [], 0
+        return changes
+
+    @property
+    def position(self) -> Position:
+        """Durable with everything handed over so far."""
+        start = self._position
+        delivered = max(self._ordinal, self._skip) if self._in_transaction and self._skip != _EVERY else 0
+        if delivered:
+            return replace(start, end=self._end, final=self._final, ordinal=delivered)
+        if start.ordinal and start.final >= self._end:
+            return replace(start, end=self._end)
+        return replace(start, end=self._end, final=0, ordinal=0)
+
+    def take(self, frames: deque[bytes]) -> int:
+        """Work off `frames` from the left until a batch is full, or enough was done for one turn of the event loop.
+
+        Returns the bytes of the frames taken."""
+        decode, worked, taken = self._decoder.decode, 0, 0
+        while not self.full and worked < self._max_bytes:
+            if self._replay is not None:
+                worked += self._replay_one()
+                continue
+            if not frames:
+                break
+            frame = frames.popleft()
+            taken += len(frame)
+            worked += len(frame)
+            if frame[0] != _DATA:
+                self._keepalive(frame)
+            elif self._streaming is not None and frame[_HEADER] in _SPOOLED:
+                self._spool.append(self._streaming, frame[_HEADER:])
+            else:
+                message = decode(frame, _HEADER)
+                if type(message) is Row:
+                    self._row(message, len(frame))
+                else:
+                    self._other(message)
+        return taken
+
+    def _row(self, row: Row, size: int) -> None:
+        self._ordinal += 1
+        if self._ordinal <= self._skip or row.shape is None:
+            return
+        self._bytes += size
+        self._changes.append(
+            RawChange(
+                row.shape.relation,
+                row.operation,
+                row.values,
+                self._prefix + format(self._ordinal, "08X"),
+                self._at,
+                row.old,
+                self._echo,
+                self._label,
+            )
+        )
+
+    def _other(self, message: object) -> None:
+        match message:
+            case Begin(final_lsn, at, xid):
+                self._begin(final_lsn, at, xid)
+            case Commit(_, end_lsn, _):
+                self._finish(end_lsn)
+            case Announcement():
+                self._decoder.announce(message)
+            case Truncate():
+                self._truncate(message)
+            case LogicalMessage(transactional=True, prefix=prefix) if prefix == ECHO_PREFIX:
+                self._echo = True
+            case StreamStart(xid, _):
+                self._streaming = xid
+            case StreamStop():
+                self._streaming = None
+            case StreamAbort(xid, subxid):
+                self._spool.abort(xid, subxid)
+            case StreamCommit(xid, final_lsn, _, at):
+                self._begin(final_lsn, at, xid)
+                self._replay, self._replayed = self._spool.replay(xid), message
+            case Prepared() | RolledBackPrepared():
+                raise EnvironmentUnfit(
+                    f"{self._system}: the replication slot decodes two-phase transactions at PREPARE",
+                    suggestion="let Fieldwarden create its own slot, or create one without two_phase",
+                )
+
+    def _begin(self, final_lsn: int, at: int, xid: int) -> None:
+        start = self._position
+        self._in_transaction = True
+        self._final, self._at, self._ordinal, self._echo = final_lsn, at, 0, False
+        self._prefix = f"{final_lsn:016X}."
+        self._label = f"{self._system} xid {xid}"
+        if final_lsn < start.end:
+            self._skip = _EVERY
+        else:
+            self._skip = start.ordinal if final_lsn == start.final else 0
+
+    def _finish(self, end_lsn: int) -> None:
+        self._in_transaction = False
+        self._end = max(self._end, end_lsn)
+
+    def _replay_one(self) -> int:
+        assert self._replay is not None
+        assert self._replayed is not None
+        payload = next(self._replay, None)
+        if payload is None:
+            self._spool.forget(self._replayed.xid)
+            self._finish(self._replayed.end_lsn)
+            self._replay = None
+            return 0
+        message = self._decoder.decode(payload, streamed=True)
+        if type(message) is Row:
+            self._row(message, len(payload))
+        else:
+            self._other(message)
+        return len(payload)
+
+    def _truncate(self, message: Truncate) -> None:
+        for oid in message.oids:
+            self._row(Row(self._decoder.shapes.get(oid), "truncate", (), None, message.xid), 0)
+
+    def _keepalive(self, frame: bytes) -> None:
+        """Between transactions, the server has nothing for us before its WAL end."""
+        if not self._in_transaction:
+            (end,) = _wal_end(frame, 1)
+            self._end = max(self._end, end)

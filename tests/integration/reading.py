@@ -1,0 +1,99 @@
+"""A PostgreSQL source under test: mapped by hand, read batch by batch, acknowledged as the hub would."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+
+from connectors.postgres.source import PostgresSource
+from engine.change import RawChange
+from engine.ports import Batch
+from rules.rulebook import FieldMap, Stream, System
+
+DEADLINE = 30.0
+
+
+def stream(name: str, key: tuple[str, ...], columns: tuple[str, ...], **more: Any) -> Stream:
+    return Stream("crm", name, "customer", key, {column: FieldMap(column, column) for column in columns}, **more)
+
+
+def system(*streams: Stream, **settings: str) -> System:
+    return System("crm", 0, "postgres", settings, {each.name: each for each in streams})
+
+
+def run(dsn: str, *statements: str) -> None:
+    """Each statement in a transaction of its own."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def ask(dsn: str, query: str) -> Any:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        row = connection.execute(query.encode()).fetchone()
+    return row[0] if row else None
+
+
+class Reader:
+    """Pulls batches and notes what a hub would hold: every row's newest image, and the last durable position."""
+
+    def __init__(self, source: PostgresSource, batches: AsyncIterator[Batch]) -> None:
+        self.source = source
+        self.batches = batches
+        self.changes: list[RawChange] = []
+        self.positions: list[str] = []
+        self.snapshots: list[str | None] = []
+
+    async def step(self, *, acknowledge: bool = True) -> Batch:
+        async with asyncio.timeout(DEADLINE):
+            batch = await anext(self.batches)
+        self.changes += batch.changes
+        self.positions.append(batch.position)
+        self.snapshots.append(batch.snapshot)
+        if acknowledge:
+            await self.source.acknowledge(batch.position)
+        return batch
+
+    async def until(self, done: Callable[[list[RawChange]], bool], *, acknowledge: bool = True) -> list[RawChange]:
+        """Pull until `done` says of all changes so far that they are enough."""
+        while not done(self.changes):
+            await self.step(acknowledge=acknowledge)
+        return self.changes
+
+    async def count(self, number: int) -> list[RawChange]:
+        return await self.until(lambda changes: len(changes) >= number)
+
+    async def baseline(self) -> list[RawChange]:
+        while not self.snapshots or self.snapshots[-1] != "done":
+            await self.step()
+        return self.changes
+
+
+@asynccontextmanager
+async def reading(source: PostgresSource, position: str | None = None) -> AsyncIterator[Reader]:
+    await source.open(position)
+    batches = source.batches()
+    try:
+        yield Reader(source, batches)
+    finally:
+        await batches.aclose()
+        await source.close()
+
+
+def image(changes: list[RawChange], key: int = 0) -> dict[Any, tuple[Any, ...]]:
+    """The table that the changes describe."""
+    table: dict[Any, tuple[Any, ...]] = {}
+    for change in changes:
+        if change.operation == "truncate":
+            table.clear()
+        elif change.operation == "delete":
+            table.pop(change.values[key], None)
+        else:
+            if change.old_values is not None:
+                table.pop(change.old_values[key], None)
+            table[change.values[key]] = change.values
+    return table
