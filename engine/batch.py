@@ -160,20 +160,17 @@ class _Run:
 
     def _set_aside(self, mapped: Mapped, kind: str, reason: str, **more: object) -> None:
         self._blocked.add(mapped.row)
-        if mapped.release:
-            self._outcome.kept.append((mapped.release, kind, reason))
-            return
-        self._outcome.set_aside.append(
-            SetAside(
-                mapped.row,
-                mapped.entity,
-                kind,  # type: ignore[arg-type]
-                reason,
-                pack(mapped.raw),
-                mapped.raw.position,
-                **more,  # type: ignore[arg-type]
-            )
+        kept = SetAside(
+            mapped.row,
+            mapped.entity,
+            kind,  # type: ignore[arg-type]
+            reason,
+            pack(mapped.raw),
+            mapped.raw.position,
+            id=mapped.release,
+            **more,  # type: ignore[arg-type]
         )
+        self._outcome.set_aside.append(kept)
 
     def _apply(self, mapped: Mapped, change: Change) -> bool:
         """False if the change had to be set aside (again)."""

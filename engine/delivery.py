@@ -10,22 +10,25 @@ target's habit of rewriting values (after a few equal attempts the record is par
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 import structlog
 
 from engine import failpoints
 from engine.change import RowRef, Value
 from engine.errors import FieldwardenError
 from engine.mapping import inward
-from engine.plan import Plan, TargetPlan, apply_result
+from engine.plan import Plan, TargetPlan
 from engine.ports import Hub, Pending, Settlement, Target, Write, WriteResult
 from engine.record import Record
 from engine.retry import backoff, judge
+from engine.settle import overlaid
 from engine.telemetry import Telemetry
 from engine.wake import Wake, pause
 from rules.rulebook import Rulebook, Stream
@@ -45,6 +48,8 @@ class _Job:
     """One claimed record on its way: what the target's rows are known to hold, and what came of it so far."""
 
     pending: Pending
+    record: Record
+    """The record as it would be once what is learnt here is settled; the claimed one stays as it was."""
     held: list[tuple[RowRef, str, Value]] = field(default_factory=list)
     links: list[RowRef] = field(default_factory=list)
     expected: dict[tuple[str, str], Value] = field(default_factory=dict)
@@ -53,10 +58,6 @@ class _Job:
     reason: str = ""
     missing: bool = False
     wrote: bool = False
-
-    @property
-    def record(self) -> Record:
-        return self.pending.record
 
 
 class Delivery:
@@ -113,7 +114,7 @@ class Delivery:
         self._telemetry.waiting("target", self._system, len(claimed))
         failpoints.hit("delivery.after_claim")
         started = time.monotonic()
-        jobs = [_Job(pending) for pending in claimed]
+        jobs = [_Job(pending, pending.record) for pending in claimed]
         open_jobs = jobs
         for _ in range(_PASSES):
             open_jobs = await self._pass(open_jobs)
@@ -175,9 +176,12 @@ class Delivery:
 
     def _deleted(self, job: _Job, write: Write) -> None:
         """The row is gone; what its system says of that comes with its own change. Until then it is not ours."""
-        for row in job.record.rows:
-            if row.system == self._system and row.stream == write.stream and row.key == write.key:
-                row.deleted = row.said + "!"
+        rows = [
+            row
+            for row in job.record.rows
+            if (row.system, row.stream, row.key) != (self._system, write.stream, write.key)
+        ]
+        job.record = msgspec.structs.replace(job.record, rows=rows)
 
     def _learn(self, job: _Job, stream: Stream, write: Write, result: WriteResult, key: str) -> bool:
         entity = self._rulebook.entities[stream.entity]
@@ -205,10 +209,12 @@ class Delivery:
                 # The same value in another spelling (a second code for it): expect that spelling instead.
                 job.expected[place] = raw
                 retry = True
-        if write.operation == "create":
-            job.links.append(RowRef(self._system, stream.name, key))
-        row = apply_result(job.record, self._system, stream, key, held)
-        job.held += [(row.ref, name, value) for name, value in held.items()]
+        ref = RowRef(self._system, stream.name, key)
+        learnt = [(ref, name, value) for name, value in held.items()]
+        created = [ref] if write.operation == "create" else []
+        job.held += learnt
+        job.links += created
+        job.record = msgspec.structs.replace(job.record, rows=overlaid(job.record.rows, learnt, created))
         return retry
 
     def _same_meaning(self, job: _Job, stream: Stream, name: str, meant: Value) -> bool:
@@ -288,7 +294,5 @@ class Delivery:
 
 def _signature(differing: dict[tuple[str, str], Value]) -> str:
     """Tells equal attempts apart from new ones without keeping the values."""
-    import hashlib
-
     text = repr(sorted((stream, name, value or "") for (stream, name), value in differing.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

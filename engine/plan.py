@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from engine.change import RowRef, Value
+from engine.change import Value
 from engine.errors import ValueRefused
 from engine.mapping import outward
 from engine.ports import Write
@@ -224,20 +224,3 @@ class _NoKey(Exception):
     def __init__(self, record: str) -> None:
         super().__init__(record)
         self.record = record
-
-
-def apply_result(record: Record, system: str, stream: Stream, key: str, held: Mapping[str, Value]) -> Contribution:
-    """Note on a record what a row of the target is now known to hold; a new row gets a contribution of its own."""
-    ref = RowRef(system, stream.name, key)
-    row = next((row for row in record.rows if row.ref == ref), None)
-    if row is None:
-        from engine.contribution import NEVER
-
-        row = Contribution(system, stream.name, key, "", NEVER, {})
-        record.rows.append(row)
-    for name, value in held.items():
-        if name in row.fields and row.fields[name] == value:
-            row.held.pop(name, None)
-        else:
-            row.held[name] = value
-    return row

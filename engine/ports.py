@@ -147,8 +147,8 @@ class IngestOutcome:
     `records` are full new states (new or changed); `links`/`unlinks` change the crosswalk; `match_keys` maps a
     record to its entity and all its (match key name, normalised value) pairs, where these changed; `dirty` marks
     (target, record) afresh, `suspect` only where it is not marked yet (our own write came back other than golden), so
-    that attempts go on counting. `released` are ids of set-aside changes that this outcome has dealt with; `kept`
-    (id, kind, reason) were tried again in vain: they wait for a person's next word.
+    that attempts go on counting. `released` are ids of set-aside changes that this outcome has dealt with; a
+    `set_aside` with an id was tried again in vain and keeps its place.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -160,7 +160,6 @@ class IngestOutcome:
     suspect: list[tuple[str, str]] = field(default_factory=list)
     set_aside: list[SetAside] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
-    kept: list[tuple[int, str, str]] = field(default_factory=list)
 
 
 class IngestTransaction(Protocol):
