@@ -6,9 +6,10 @@ started only if the files refer to it, used together with other processes, and s
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +19,14 @@ from rules.loading import PROJECT_FILE, Project, ReferenceUnresolved, load_proje
 from rules.rulebook import Rulebook, Stream
 
 if TYPE_CHECKING:
+    from connectors.postgres.source import PostgresSource
+    from connectors.postgres.target import PostgresTarget
     from engine.hub.embedded import EmbeddedServer
+    from engine.hub.store import PostgresHub
 
 STATE = ".fieldwarden"
 _HUB_DATABASE = "fieldwarden"
+_EAGER_SECONDS = 0.2
 _EMBEDDED = re.compile(r"\$\{embedded:([^{}]*)\}")
 
 
@@ -84,6 +89,11 @@ class Opened:
         return self._embedded(_HUB_DATABASE) if given is None else self._resolve(given, f"{PROJECT_FILE}: hub.dsn")
 
     @property
+    def future_tolerance(self) -> int:
+        """How far ahead a source's time may be, in µs."""
+        return int(self.project.settings.limits.future_tolerance.total_seconds() * 1_000_000)
+
+    @property
     def sources(self) -> list[str]:
         """The systems that are read, by rank."""
         return [name for name, system in self.rulebook.systems.items() if any(s.reads for s in system.streams.values())]
@@ -105,6 +115,42 @@ class Opened:
         """A system's connection string. Raises ReferenceUnresolved."""
         where = str(self.project.locate(system))
         return self._resolve(self.rulebook.systems[system].settings["dsn"], where)
+
+    def source(self, name: str, *, rebaseline: bool = False, eager: bool = False) -> PostgresSource:
+        """The source of a system; not connected yet. `eager`: move an idle position on within a moment, not seconds."""
+        from connectors.postgres.source import IDLE_SECONDS, PostgresSource
+
+        idle = _EAGER_SECONDS if eager else IDLE_SECONDS
+        return PostgresSource(self.rulebook.systems[name], self.dsn(name), rebaseline=rebaseline, idle_seconds=idle)
+
+    def target(self, name: str) -> PostgresTarget:
+        """The target of a system; not connected yet."""
+        from connectors.postgres.target import PostgresTarget
+
+        return PostgresTarget(self.rulebook.systems[name], self.dsn(name))
+
+    def migrate(self) -> list[str]:
+        """Bring the hub's schema up to date. Raises EnvironmentUnfit."""
+        from engine.hub.migrate import migrate
+
+        return migrate(self.hub_dsn, self.hub_schema)
+
+    def prepare_embedded_hub(self) -> None:
+        """So that a project in which nothing ran yet can be asked. A server of the user's is only read."""
+        if self.project.settings.hub.dsn is None:
+            self.migrate()
+
+    @contextlib.asynccontextmanager
+    async def hub(self) -> AsyncIterator[PostgresHub]:
+        """The hub, migrated. Raises EnvironmentUnfit."""
+        from engine.hub.store import PostgresHub
+
+        await asyncio.to_thread(self.migrate)
+        hub = PostgresHub(self.hub_dsn, self.hub_schema)
+        try:
+            yield hub
+        finally:
+            await hub.close()
 
     def _resolve(self, text: str, where: str) -> str:
         try:
