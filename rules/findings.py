@@ -1,0 +1,31 @@
+"""What the checks collect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rules.documents import Document
+from rules.errors import Problem
+
+
+@dataclass
+class Findings:
+    errors: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One file's place in the findings: problems are said by path."""
+
+    document: Document
+    findings: Findings
+
+    def error(self, path: tuple[str | int, ...], message: str, suggestion: str = "") -> None:
+        self.findings.errors.append(self.document.at(*path).problem(message, suggestion))
+
+    def error_at_key(self, path: tuple[str | int, ...], message: str, suggestion: str = "") -> None:
+        self.findings.errors.append(self.document.key_at(*path).problem(message, suggestion))
+
+    def warning(self, path: tuple[str | int, ...], message: str, suggestion: str = "") -> None:
+        self.findings.warnings.append(self.document.key_at(*path).problem(message, suggestion))

@@ -1,0 +1,218 @@
+"""The checks of a system's file: its streams map what exists, and rows can be found, written and created."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rules.expressions import Expression
+from rules.files import Files, reads, writes
+from rules.findings import Findings, Page
+from rules.folding import conflict_columns, expression, field_source, root_stream
+from rules.models import EntityFile, FieldMapping, StreamModel
+from rules.wording import closest
+
+
+class SystemCheck:
+    def __init__(self, files: Files, name: str, findings: Findings) -> None:
+        self.files = files
+        self.model = files.systems[name].model
+        self.page = Page(files.systems[name].document, findings)
+
+    def run(self) -> None:
+        roots: dict[str, str] = {}
+        for name, stream in self.model.streams.items():
+            _StreamCheck(self.files, self.page, self.model.system, name, stream).run()
+            if stream.parent is None:
+                first = roots.setdefault(stream.entity, name)
+                if first != name:
+                    message = f"two streams stand for {stream.entity} in {self.model.system}: {first} and {name}"
+                    self.page.error_at_key(("streams", name), message, "give one of them a parent:")
+        for entity in {stream.entity for stream in self.model.streams.values()} & {*self.files.entities}:
+            self.groups(entity)
+
+    def groups(self, entity: str) -> None:
+        """In one system, the fields of a group come from one stream: they win or lose by one row."""
+        for group, keys in self.files.entities[entity].model.groups.items():
+            homes: dict[str, str] = {}
+            for name, stream in self.files.streams(entity, self.model.system):
+                homes.update({field: name for field in keys.fields if field in stream.fields})
+            first = next((homes[field] for field in keys.fields if field in homes), None)
+            for field, home in homes.items():
+                if home != first:
+                    message = f"the fields of group {group!r} come from two streams: {first} and {home}"
+                    hint = "in each system the fields of a group come from one stream"
+                    self.page.error_at_key(("streams", home, "fields", field), message, hint)
+                    break
+
+
+class _StreamCheck:
+    """One stream. `columns` gathers which field or key writes which column."""
+
+    def __init__(self, files: Files, page: Page, system: str, name: str, stream: StreamModel) -> None:
+        self.files, self.page, self.stream = files, page, stream
+        self.system, self.name = files.systems[system].model, name
+        entity = files.entities.get(stream.entity)
+        self.entity: EntityFile | None = entity.model if entity else None
+        self.reading, self.writing = reads(self.system, stream), writes(self.system, stream)
+        self.written: dict[str, str] = {}
+
+    def run(self) -> None:
+        self.expressions()
+        self.known_entity()
+        self.parent()
+        self.fields()
+        self.modes()
+        if self.stream.create and self.writing:
+            self.creation()
+
+    def at(self, *path: str) -> tuple[str, ...]:
+        return ("streams", self.name, *path)
+
+    def known_entity(self) -> None:
+        if self.entity is None and self.stream.entity not in self.files.unread:
+            message = f"{self.stream.entity!r} is not an entity"
+            self.page.error(self.at("entity"), message, closest(self.stream.entity, self.files.entities))
+
+    def expressions(self) -> None:
+        for key in ("where", "changed_at"):
+            text = getattr(self.stream, key)
+            if text is not None:
+                self.parsed(text, self.at(key))
+
+    def parsed(self, text: str, path: tuple[str, ...]) -> Expression | None:
+        try:
+            return expression(text)
+        except ValueError as error:
+            self.page.error(path, str(error))
+            return None
+
+    def modes(self) -> None:
+        if not self.reading and not self.writing:
+            message = f"stream {self.name} is neither read nor written: the system's mode is {self.system.mode}"
+            self.page.error(self.at("mode"), message, "leave mode out here")
+        elif not self.writing and self.stream.create:
+            self.page.error_at_key(self.at("create"), "rows cannot be created: mode is source", "remove create")
+        elif not self.writing and self.stream.on_retire == "delete":
+            self.page.error_at_key(self.at("on_retire"), "rows cannot be deleted: mode is source", "remove on_retire")
+
+    # --- child rows
+
+    def parent(self) -> None:
+        stream = self.stream
+        if stream.parent is None:
+            if stream.unique is not None:
+                message = "unique is for child rows; a stream without parent is created by external_id or its own key"
+                self.page.error_at_key(self.at("unique"), message, "name an external_id")
+            return
+        if stream.external_id is not None:
+            message = "a child row has no external_id: it speaks of its parent's record"
+            self.page.error_at_key(self.at("external_id"), message, "remove it")
+        ((name, columns),) = stream.parent.items()
+        path, parent = self.at("parent", name), self.system.streams.get(name)
+        if parent is None:
+            hint = closest(name, self.system.streams)
+            self.page.error_at_key(path, f"parent {name!r} is not a stream of {self.system.system}", hint)
+        elif parent.entity != stream.entity:
+            message = f"parent {name} speaks of {parent.entity}, this stream of {stream.entity}"
+            self.page.error_at_key(path, message, "a child row speaks of its parent's record")
+        elif len(columns) != len(parent.key):
+            message = f"the key of {name} has {len(parent.key)} column(s), but {len(columns)} hold it here"
+            self.page.error(path, message, f"its key is {', '.join(parent.key)}")
+        elif self.name in self.ancestors(name):
+            self.page.error_at_key(path, f"stream {self.name} is its own ancestor", "one stream has no parent")
+
+    def ancestors(self, name: str) -> list[str]:
+        found: list[str] = []
+        while name in self.system.streams and name not in found:
+            found.append(name)
+            name = next(iter(self.system.streams[name].parent or {}), "")
+        return found
+
+    # --- fields
+
+    def fields(self) -> None:
+        self.reserve()
+        for field, source in self.stream.fields.items():
+            path = self.at("fields", field)
+            if self.entity is not None and not self.known_field(field):
+                message = f"{self.entity.entity} has no field {field!r}"
+                self.page.error_at_key(path, message, closest(field, self.entity.fields))
+                continue
+            column = self.column(source, path)
+            if column is not None:
+                self.claim(column, field, path)
+            self.reference(field, path)
+
+    def known_field(self, field: str) -> bool:
+        assert self.entity is not None
+        written = self.files.entities[self.entity.entity].document.data.get("fields")
+        return field in self.entity.fields or (isinstance(written, dict) and field in written)
+
+    def reserve(self) -> None:
+        """Columns that are written for another reason than a field."""
+        for columns in (self.stream.parent or {}).values():
+            self.written.update(dict.fromkeys(columns, "parent"))
+        for column in self.stream.constants:
+            if column in self.written:
+                self.page.error_at_key(self.at("set", column), f"column {column!r} holds the parent's key", "remove it")
+            self.written[column] = "set"
+        if self.stream.external_id:
+            self.written[self.stream.external_id] = "external_id"
+
+    def column(self, source: str | FieldMapping, path: tuple[str, ...]) -> str | None:
+        """The column this entry writes, if any; errors in its form and its expressions."""
+        if isinstance(source, FieldMapping):
+            if source.column is None and source.read is None:
+                self.page.error(path, "neither a column nor an expression to read", "add column: NAME")
+                return None
+            if source.column is None and "write" in source.model_fields_set and source.write:
+                self.page.error((*path, "write"), "an expression cannot be written", "add column: NAME")
+            if source.read is not None and self.parsed(source.read, (*path, "read")) is None:
+                return None
+        elif self.parsed(source, path) is None:
+            return None
+        column, _, writable = field_source(source)
+        return column if writable and self.writing else None
+
+    def claim(self, column: str, field: str, path: tuple[str, ...]) -> None:
+        other = self.written.setdefault(column, field)
+        if other == field:
+            return
+        if other in ("parent", "set", "external_id"):
+            message = f"column {column!r} is written by {other}: already"
+        else:
+            message = f"column {column!r} is written by field {other!r} already"
+        self.page.error(path, message, f"write {{column: {column}, write: false}} to only read it")
+
+    def reference(self, field: str, path: tuple[str, ...]) -> None:
+        known = self.entity.fields.get(field) if self.entity else None
+        if known is None or known.type.kind != "ref" or known.type.target not in self.files.entities:
+            return
+        target = str(known.type.target)
+        root = root_stream(self.system, target)
+        if root is None:
+            message = f"{field!r} refers to {target}, but no stream of {self.system.system} stands for {target}"
+            self.page.error(path, message, f"map {target} in {self.system.system}, or leave the field out here")
+        elif len(self.system.streams[root].key) != 1:
+            message = f"{field!r} refers to {root}, whose key has several columns: one column cannot hold it"
+            self.page.error(path, message, "leave the field out here")
+
+    # --- creating rows
+
+    def creation(self) -> None:
+        stream = self.stream
+        if stream.parent is not None and stream.unique is None and not self.given(stream.key):
+            message = "create needs unique: which columns make creating the same child row twice yield one"
+            self.page.error_at_key(self.at("create"), message, "add unique: [...]")
+        elif stream.parent is None and stream.external_id is None and not self.given(stream.key):
+            message = "create needs an external_id, or a key whose columns are mapped fields"
+            self.page.error_at_key(self.at("create"), message, "add external_id: COLUMN")
+        for column in self.missing(conflict_columns(stream)) if stream.unique else ():
+            message = f"unique names column {column!r}, which nothing sets when a row is created"
+            self.page.error(self.at("unique"), message, "map it, or name it under set:")
+
+    def given(self, columns: tuple[str, ...]) -> bool:
+        return not list(self.missing(columns))
+
+    def missing(self, columns: tuple[str, ...]) -> Iterator[str]:
+        return (column for column in columns if column not in self.written)
