@@ -110,8 +110,8 @@ class _Audit:
     async def _lane(self, lane: str, entries_query: sql.Composed) -> None:
         chain, report = Chain(lane), self._report
         async with (
-            aclosing(_stream(self._connection, sql.SQL(_BLOCKS), [lane])) as blocks,
-            aclosing(_by_height(_stream(self._connection, entries_query, [lane]))) as groups,
+            aclosing(stream(self._connection, sql.SQL(_BLOCKS), [lane])) as blocks,
+            aclosing(_by_height(stream(self._connection, entries_query, [lane]))) as groups,
         ):
             group = await anext(groups, None)
             async for height, previous, root, hashed, rulebook, count, at in blocks:
@@ -140,8 +140,8 @@ class _Audit:
     async def records(self) -> None:
         """Walk histories and records side by side, both in order of the record's id."""
         async with (
-            aclosing(_stream(self._connection, sql.SQL(_RECORDS), [])) as records,
-            aclosing(_stream(self._connection, sql.SQL(_HISTORY), [])) as history,
+            aclosing(stream(self._connection, sql.SQL(_RECORDS), [])) as records,
+            aclosing(stream(self._connection, sql.SQL(_HISTORY), [])) as history,
         ):
             record = await anext(records, None)
             told: str | None = None
@@ -204,7 +204,7 @@ def _break(kind: BreakKind, place: Break, finding: Finding, entity: str) -> Brea
     return Break(kind, finding.words, place.lane, place.height, place.ordinal, place.record, entity, finding.field)
 
 
-async def _stream(
+async def stream(
     connection: Connection, query: sql.SQL | sql.Composed, parameters: list[Any]
 ) -> AsyncGenerator[tuple[Any, ...], None]:
     """The rows of a query through a server-side cursor: never more than a page of them in memory."""
