@@ -78,6 +78,11 @@ def _take(row: Contribution, name: str, value: Value, change: Change) -> bool:
     known = row.holds(name)
     edited = change.changed is None or name in change.changed
     if known is not msgspec.UNSET and known == value:
+        if change.echo and name in row.held:
+            # The owner's row holds what we gave it (a seed): from now on that is the owner's own word.
+            row.fields[name] = row.held.pop(name)
+            _stamp(row, name, change)
+            return True
         if change.changed is not None and edited:
             _stamp(row, name, change)
             return True

@@ -1,11 +1,12 @@
--- The invoice run: two invoices with two lines each for every customer, in one transaction ...
+-- The invoice run: two invoices with two lines each for every customer that has a currency, in one transaction ...
 begin;
 create temporary table run on commit drop as
 select 'INV-2025-' || (1000 + row_number() over (order by customer.id, month))::text as number,
        customer.id as customer_id, customer.currency, month, seats, terabytes,
        row_number() over (order by customer.id, month) as nth
 from customer, (values (date '2025-08-31'), (date '2025-09-30')) as months (month),
-     lateral (select 1 + length(customer.name) % 9 as seats, 1 + length(customer.email) % 5 as terabytes) as use;
+     lateral (select 1 + length(customer.name) % 9 as seats, 1 + length(customer.id || coalesce(email, '')) % 5 as terabytes) as use
+where customer.currency is not null;
 
 insert into invoice (number, customer_id, status, currency, total, issued_on, due_on)
 select number, customer_id, 'open', currency, seats * 29.00 + terabytes * 18.50, month, month + 30 from run;
