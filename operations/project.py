@@ -19,6 +19,7 @@ from rules.loading import PROJECT_FILE, Project, ReferenceUnresolved, load_proje
 from rules.rulebook import Rulebook, Stream
 
 if TYPE_CHECKING:
+    from connectors.postgres.lookout import Lookout
     from connectors.postgres.source import PostgresSource
     from connectors.postgres.target import PostgresTarget
     from engine.hub.embedded import EmbeddedServer
@@ -128,6 +129,12 @@ class Opened:
         from connectors.postgres.target import PostgresTarget
 
         return PostgresTarget(self.rulebook.systems[name], self.dsn(name))
+
+    def lookout(self, name: str) -> Lookout:
+        """A look at a source from outside its stream; not connected yet."""
+        from connectors.postgres.lookout import Lookout
+
+        return Lookout(self.rulebook.systems[name], self.dsn(name))
 
     def migrate(self) -> list[str]:
         """Bring the hub's schema up to date. Raises EnvironmentUnfit."""

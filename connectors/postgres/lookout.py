@@ -1,0 +1,57 @@
+"""A look at a source's server from outside its stream: how far its log has grown, and what its slot holds back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from connectors.postgres.position import Position
+from connectors.postgres.server import check_server
+from connectors.postgres.session import connect
+from connectors.postgres.slots import SlotHealth, slot_health
+from engine.errors import FieldwardenError
+from rules.rulebook import System
+
+
+class Lookout:
+    """One connection, opened when needed and given up after any failure."""
+
+    def __init__(self, system: System, dsn: str) -> None:
+        self._system = system
+        self._dsn = dsn
+        self._connection: psycopg.AsyncConnection[TupleRow] | None = None
+
+    async def end(self) -> int:
+        """The end of the server's log now, as an LSN. Raises TransientError, EnvironmentUnfit."""
+        async with self._open() as connection:
+            return (await check_server(self._system, connection)).end
+
+    async def slot(self) -> SlotHealth:
+        """Raises TransientError, EnvironmentUnfit."""
+        async with self._open() as connection:
+            return await slot_health(self._system, connection)
+
+    def reached(self, position: str | None, end: int) -> bool:
+        """Whether a stored position is at or past `end`."""
+        if position is None:
+            return False
+        at = Position.decode(position)
+        return at.phase == "stream" and at.end >= end
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    @contextlib.asynccontextmanager
+    async def _open(self) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
+        if self._connection is None or self._connection.closed:
+            self._connection = await connect(self._system.name, self._dsn)
+        try:
+            yield self._connection
+        except (FieldwardenError, psycopg.Error):
+            await self.close()
+            raise

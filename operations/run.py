@@ -1,0 +1,229 @@
+"""`fieldwarden run`: the background process. It starts one loop per source and per target, and ends them well.
+
+    serving health  ->  the turn (or standby)  ->  pipelines and deliveries  ->  a clean stop
+
+The loops look after their own troubles: a source that halts or a target that is down stops nobody else. What escapes
+a loop is a bug or a lost turn; then everything is cancelled, open transactions roll back, and nothing is acknowledged.
+The first SIGTERM or SIGINT lets each loop finish the batch in hand; a second one ends the process at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import structlog
+
+from engine.delivery import Delivery
+from engine.hub.turn import Turn
+from engine.pipeline import Pipeline
+from engine.ports import Hub
+from engine.telemetry import Telemetry
+from engine.wake import Wake
+from operations.logs import configure
+from operations.ops import Health, serving
+from operations.project import Opened, opened
+from operations.report import Report, count
+from operations.watch import Watch
+from rules.errors import FieldwardenError
+
+Guide: TypeAlias = Callable[[Watch], Awaitable[None]]
+"""What a bounded run sees through while the loops work; when it returns, the process stops."""
+
+log = structlog.get_logger("fieldwarden.run")
+GRACE = 25.0
+"""Seconds that a batch in hand may take after a signal; then it is cancelled and rolls back."""
+
+
+class RunFailed(FieldwardenError):
+    """The process cannot go on, or cannot come to the end it was asked for."""
+
+    code = "run_failed"
+
+
+@dataclass
+class Ending:
+    """Why the process stops: a signal, or the end of what it was asked to see through."""
+
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    caught: signal.Signals | None = None
+
+    def listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._caught, number)
+
+    def _caught(self, number: signal.Signals) -> None:
+        if self.caught is not None:
+            os._exit(128 + number)
+        self.caught = number
+        log.info("run.stopping", signal=number.name)
+        self.stop.set()
+
+
+def run(
+    folder: Path | None,
+    *,
+    rebaseline: Sequence[str] = (),
+    until_idle: bool = False,
+    log_format: Literal["auto", "human", "json"] = "auto",
+    log_level: str = "info",
+    port: int | None = None,
+    stall_after: float = 30.0,
+) -> Report:
+    """Replicate until a signal (exit code 130 or 143) or, with `until_idle`, until all is delivered (0).
+
+    Raises EnvironmentUnfit, ConfigurationError; Fenced when another process took over; bugs as they are."""
+    configure(log_format, log_level)
+    with opened(folder) as project:
+        project.check_systems(rebaseline)
+        settings = project.project.settings.run
+        return replicate(
+            project,
+            _until_idle if until_idle else None,
+            rebaseline=rebaseline,
+            host=settings.host,
+            port=settings.port if port is None else port,
+            stall_after=stall_after,
+        )
+
+
+async def _until_idle(watch: Watch) -> None:
+    stuck = await watch.idle()
+    if stuck:
+        raise RunFailed(f"not everything can be delivered: {'; '.join(stuck)}", suggestion="see `fieldwarden status`")
+    log.info("run.idle")
+
+
+def replicate(
+    project: Opened,
+    guide: Guide | None = None,
+    *,
+    rebaseline: Sequence[str] = (),
+    host: str = "127.0.0.1",
+    port: int = 0,
+    stall_after: float = 30.0,
+) -> Report:
+    """Run all loops of an opened project until a signal, or until `guide` returns; what it raises ends the process.
+
+    `port` 0 serves the health checks on any free one; `stall_after` is the readiness patience in seconds."""
+    running = _Running(project, guide, tuple(rebaseline))
+    try:
+        return asyncio.run(running.main(host, port, stall_after))
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+@dataclass
+class _Running:
+    """One process's run: from the health checks to the last loop's end."""
+
+    project: Opened
+    guide: Guide | None
+    rebaseline: tuple[str, ...]
+    ending: Ending = field(default_factory=Ending)
+    telemetry: Telemetry = field(default_factory=Telemetry)
+
+    async def main(self, host: str, port: int, stall_after: float) -> Report:
+        self.ending.listen()
+        project, health = self.project, Health(self.telemetry, patience=stall_after)
+        async with contextlib.AsyncExitStack() as stack:
+            url = stack.enter_context(serving(health, host, port))
+            beating = asyncio.create_task(health.keep_beating())
+            stack.callback(beating.cancel)
+            log.info("run.listening", url=url, pid=os.getpid())
+            hub = await stack.enter_async_context(project.hub())
+            turn = Turn(project.hub_dsn, project.hub_schema, [*project.sources, *project.targets])
+            if await _take_turn(stack, turn, health, self.ending.stop):
+                await self._supervise(hub, turn)
+        return _report(self.ending, self.telemetry)
+
+    def _loops(self, hub: Hub) -> list[Coroutine[Any, Any, None]]:
+        project, telemetry, stop, wake = self.project, self.telemetry, self.ending.stop, Wake()
+        loops: list[Coroutine[Any, Any, None]] = []
+        for name in project.sources:
+            source = project.source(name, rebaseline=name in self.rebaseline, eager=self.guide is not None)
+            tolerance = project.future_tolerance
+            loops.append(Pipeline(project.rulebook, source, hub, telemetry, wake=wake, tolerance=tolerance).run(stop))
+        for name in project.targets:
+            target = project.target(name)
+            loops.append(Delivery(project.rulebook, name, target, hub, telemetry, wake=wake).run(stop))
+        return loops
+
+    async def _supervise(self, hub: Hub, turn: Turn) -> None:
+        """Run all loops until they have stopped; any exception of theirs cancels the others and is raised."""
+        watch = Watch(self.project, self.telemetry)
+        helpers: list[Coroutine[Any, Any, None]] = [turn.hold(), watch.run()]
+        if self.guide is not None:
+            helpers.append(self._guided(self.guide, watch))
+        loops = self._loops(hub)
+        log.info("run.started", count=len(loops), rulebook=self.project.rulebook.hash[:12])
+        async with asyncio.TaskGroup() as group:
+            background = [group.create_task(helper) for helper in helpers]
+            working = [group.create_task(loop) for loop in loops]
+            await _finished(working, self.ending.stop)
+            for task in background:
+                task.cancel()
+
+    async def _guided(self, guide: Guide, watch: Watch) -> None:
+        await guide(watch)
+        self.ending.stop.set()
+
+
+async def _take_turn(stack: contextlib.AsyncExitStack, turn: Turn, health: Health, stop: asyncio.Event) -> bool:
+    """Wait until this process may drive the project; False if it was told to stop first."""
+
+    def standing_by() -> None:
+        health.standby = True
+        log.info("run.standby", message="another process replicates this project; waiting for it to end")
+
+    taking = asyncio.create_task(stack.enter_async_context(turn.taken(standing_by)))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not taking.done():
+        taking.cancel()
+        await asyncio.gather(taking, return_exceptions=True)
+        return False
+    await taking
+    health.standby = False
+    return True
+
+
+async def _finished(working: Sequence[asyncio.Task[None]], stop: asyncio.Event) -> None:
+    """Until all loops have ended; after `stop` they have GRACE seconds."""
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        pending = set(working)
+        while pending and not stopping.done():
+            _, waiting = await asyncio.wait({*pending, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            pending &= waiting
+        if pending:
+            _, late = await asyncio.wait(pending, timeout=GRACE)
+            for task in late:
+                task.cancel()
+    finally:
+        stopping.cancel()
+
+
+def _report(ending: Ending, telemetry: Telemetry) -> Report:
+    totals = telemetry.totals()
+    stopped_by = ending.caught.name if ending.caught else "idle"
+    text = (
+        f"stopped cleanly ({stopped_by}): {count(totals['changes'], 'change')}, "
+        f"{count(totals['decisions'], 'decision')}, {count(totals['deliveries'], 'delivery', 'deliveries')}"
+    )
+    return Report({"stopped_by": stopped_by, **totals}, text, exit_code=128 + ending.caught if ending.caught else 0)
