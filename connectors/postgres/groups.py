@@ -1,0 +1,192 @@
+"""Writes sorted into groups that one statement can apply, in an order that foreign keys allow; and their COPY text.
+
+Rows are created before the rows that refer to them (a parent before its children), then updates, and deletes last in
+the opposite order. A group of creates carries the same fields throughout, so that a field nobody knows is left to the
+column's default; a group of updates carries every field that one of its writes asks for, each row saying which.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from engine.change import key_parts
+from engine.guard import GuardViolation, Operation, writable
+from engine.ports import Write, WriteResult
+from rules.rulebook import Stream, System
+
+LIMIT = 2_000
+"""Writes per group: bounds what one statement holds, and what isolating bad rows among them costs."""
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+@dataclass(slots=True)
+class Group:
+    stream: Stream
+    operation: Operation
+    fields: tuple[str, ...]
+    writes: list[Write]
+
+
+def depths(system: System) -> dict[str, int]:
+    """Stream -> how many streams its rows refer to, one behind the other (a cycle counts where it is entered)."""
+    result: dict[str, int] = {}
+
+    def depth(name: str, path: frozenset[str]) -> int:
+        if name in result:
+            return result[name]
+        stream = system.streams[name]
+        needed = {mapping.reference for mapping in stream.fields.values()} | {stream.parent}
+        open_ones = {other for other in needed if other in system.streams and other not in path} - {name, None}
+        found = max((depth(other, path | {name}) + 1 for other in open_ones if other is not None), default=0)
+        if not path:
+            result[name] = found
+        return found
+
+    for name in system.streams:
+        depth(name, frozenset())
+    return result
+
+
+def arrange(system: System, depth: dict[str, int], writes: Sequence[Write]) -> tuple[list[Group], list[WriteResult]]:
+    """The groups in the order in which to apply them, and answers to writes that nothing is sent for.
+
+    Raises GuardViolation where a write is outside what the rulebook allows."""
+    collected: dict[tuple[str, str, frozenset[str]], list[Write]] = {}
+    rejected: list[WriteResult] = []
+    none: frozenset[str] = frozenset()
+    allowed = _Allowed(system)
+    for write in writes:
+        allowed.check(write)
+        creating = write.operation == "create"
+        if creating and write.parent_key is None and system.streams[write.stream].parent_columns:
+            reason = f"its row in {system.streams[write.stream].parent} has no key here yet"
+            rejected.append(WriteResult(write.token, "rejected", reason=reason))
+            continue
+        place = (write.stream, write.operation, frozenset(write.values) if creating else none)
+        collected.setdefault(place, []).append(write)
+    groups = [
+        group
+        for (name, _, _), members in collected.items()
+        for start in range(0, len(members), LIMIT)
+        for group in _group(system.streams[name], members[start : start + LIMIT])
+    ]
+    phase = {"create": 0, "update": 1, "delete": 2}
+    groups.sort(key=lambda g: (phase[g.operation], depth[g.stream.name] * (-1 if g.operation == "delete" else 1)))
+    return groups, rejected
+
+
+class _Allowed:
+    """The write sets of the streams met so far."""
+
+    def __init__(self, system: System) -> None:
+        self._system = system
+        self._sets: dict[tuple[str, str], frozenset[str]] = {}
+
+    def check(self, write: Write) -> None:
+        place = (write.stream, write.operation)
+        fields = self._sets.get(place)
+        if fields is None:
+            fields = self._sets[place] = self._of(write)
+        if write.operation != "delete" and not write.values.keys() <= fields:
+            names = ", ".join(sorted(write.values.keys() - fields))
+            raise self._violation(write, f"carries {names}, which is not in the stream's {write.operation} set")
+        if write.key is None and write.operation != "create":
+            raise self._violation(write, "names no row")
+
+    def _of(self, write: Write) -> frozenset[str]:
+        stream = self._system.streams.get(write.stream)
+        if stream is None:
+            raise self._violation(write, "names a stream the system does not have")
+        if write.operation == "create" and not stream.creates:
+            raise self._violation(write, "is not allowed: the stream is not declared `create: true`")
+        if write.operation == "delete" and stream.on_retire != "delete":
+            raise self._violation(write, "is not allowed: the stream is not declared `on_retire: delete`")
+        return writable(stream, write.operation)
+
+    def _violation(self, write: Write, what: str) -> GuardViolation:
+        return GuardViolation(
+            f"a {write.operation} for {self._system.name} {write.stream} {what}; nothing was sent",
+            suggestion="this is a defect in Fieldwarden: the plan and the rulebook's write sets disagree",
+            path=f"{self._system.name}.{write.stream}",
+        )
+
+
+def _group(stream: Stream, writes: list[Write]) -> Iterable[Group]:
+    operation = writes[0].operation
+    if operation == "delete":
+        return [Group(stream, operation, (), writes)]
+    asked = writes[0].values.keys() if operation == "create" else set().union(*(w.values for w in writes))
+    order = stream.create_fields if operation == "create" else stream.update_fields
+    return [Group(stream, operation, tuple(name for name in order if name in asked), writes)]
+
+
+def rows(group: Group, first: int) -> list[list[str | None]]:
+    """The temporary table's rows, aligned with ord and `Statement.input_columns`; numbered from `first`."""
+    stream, fields = group.stream, group.fields
+    if group.operation == "create":
+        start = _record if stream.external_id else _nothing
+        parents = len(stream.parent_columns)
+        return [
+            [
+                str(number),
+                *start(write),
+                *(_parts(stream, write.parent_key, parents) if parents else ()),
+                *map(write.values.__getitem__, fields),
+            ]
+            for number, write in enumerate(group.writes, first)
+        ]
+    result: list[list[str | None]] = []
+    width = len(stream.key)
+    for number, write in enumerate(group.writes, first):
+        row: list[str | None] = [str(number)]
+        if width == 1:
+            row.append(write.key)
+        else:
+            row += _parts(stream, write.key, width)
+        values, expected = write.values, write.expected.get
+        for name in fields:
+            if name in values:
+                row += ("t", values[name], expected(name))
+            else:
+                row += ("f", None, None)
+        result.append(row)
+    return result
+
+
+def _record(write: Write) -> tuple[str, ...]:
+    return (write.record,)
+
+
+def _nothing(_: Write) -> tuple[str, ...]:
+    return ()
+
+
+def _parts(stream: Stream, key: str | None, width: int) -> tuple[str, ...]:
+    try:
+        parts = key_parts(key or "", width)
+    except json.JSONDecodeError:
+        parts = ()
+    if len(parts) != width:
+        raise GuardViolation(f"a key for {stream.system} {stream.name} does not have its {width} parts")
+    return parts
+
+
+def copy_text(rows: Sequence[Sequence[str | None]]) -> str:
+    """Rows in COPY's text format: null is \\N, an empty string is empty, and every other character is itself.
+
+    Nearly no batch holds a character that needs escaping, so all are joined first and counted afterwards."""
+    if not rows:
+        return ""
+    text = "\n".join(["\t".join(["\\N" if value is None else value for value in row]) for row in rows]) + "\n"
+    nulls = sum([row.count(None) for row in rows])
+    if (
+        text.count("\\") == nulls
+        and text.count("\t") == len(rows) * (len(rows[0]) - 1)
+        and text.count("\n") == len(rows)
+        and "\r" not in text
+    ):
+        return text
+    return "".join(["\t".join(["\\N" if v is None else v.translate(_ESCAPES) for v in row]) + "\n" for row in rows])

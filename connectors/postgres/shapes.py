@@ -1,0 +1,140 @@
+"""What a target's table looks like: the types that guarded statements need to compare and carry values exactly.
+
+A typed temporary column would round, truncate or drop a time of day without a word when the value is copied into
+it. So values travel in the widest type of their family (`ColumnType.wire`), and a statement compares them with what
+the column would keep (`narrow`) before it writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import sqlglot
+from sqlglot import exp
+
+from rules.rulebook import FieldMap, Stream
+
+_INTEGERS = frozenset({"smallint", "integer", "bigint"})
+_WIRE = {**dict.fromkeys((*_INTEGERS, "real", "double precision"), "numeric"), "date": "timestamp without time zone"}
+_TEXTS = frozenset({"text", "character varying", "bpchar"})
+_NATIVE = frozenset(
+    {*_INTEGERS, "real", "double precision", "numeric", "boolean", "date", "uuid", "jsonb"}
+    | {f"{kind} {zone} time zone" for kind in ("timestamp", "time") for zone in ("with", "without")}
+)
+ROW = "t"
+INPUT = "i"
+"""The names under which statements know the target's row and our temporary table."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnType:
+    """A type as the catalogue names it: `plain` without its length or precision, `full` with it."""
+
+    plain: str
+    full: str
+
+    @property
+    def wire(self) -> str:
+        return _WIRE.get(self.plain, self.plain)
+
+    @property
+    def narrow(self) -> bool:
+        """Whether a value of the wire type may lose something in the column."""
+        return self.full != self.wire
+
+    def comparable(self, value: exp.Expr) -> exp.Expr:
+        """`value` (of this type) so that equal means equal to the last character: a case-insensitive collation or
+        type must not hide a difference, and a type without equality is compared as text."""
+        if self.plain in _NATIVE:
+            return value
+        if self.plain not in _TEXTS:
+            value = cast(value, "text")
+        return exp.Collate(this=value, expression=exp.to_identifier("C", quoted=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The types of the columns a stream's writes touch, and of the expressions its fields are read through."""
+
+    columns: Mapping[str, ColumnType]
+    reads: Mapping[str, ColumnType]
+
+    def held(self, mapping: FieldMap) -> ColumnType:
+        """The type of what a field is read as."""
+        assert mapping.column is not None
+        return self.reads.get(mapping.field) or self.columns[mapping.column]
+
+    def wire(self, mapping: FieldMap) -> str:
+        """The type in which a field's new value travels. A reference holds a key as the target spells it."""
+        assert mapping.column is not None
+        kind = self.columns[mapping.column]
+        return kind.plain if mapping.reference else kind.wire
+
+
+def table_parts(stream: str) -> tuple[str, ...]:
+    """The exact (schema, table) of a stream's name, or (table,). A part with a dot in it is written in double
+    quotes; nothing is folded to lower case."""
+    parts: list[str] = []
+    rest = stream
+    while True:
+        if rest.startswith('"'):
+            end = 1
+            while (end := rest.index('"', end)) + 1 < len(rest) and rest[end + 1] == '"':
+                end += 2
+            parts.append(rest[1:end].replace('""', '"'))
+            rest = rest[end + 1 :]
+            if not rest:
+                return tuple(parts)
+            rest = rest.removeprefix(".")
+        else:
+            part, dot, rest = rest.partition(".")
+            parts.append(part)
+            if not dot:
+                return tuple(parts)
+
+
+def table(stream: Stream, *, alias: str = ROW) -> exp.Table:
+    parts = [exp.to_identifier(part, quoted=True) for part in table_parts(stream.name)]
+    node = exp.Table(this=parts[-1], db=parts[0] if len(parts) > 1 else None)
+    node.set("alias", exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+    return node
+
+
+def column(name: str, source: str = ROW) -> exp.Column:
+    return exp.column(exp.to_identifier(name, quoted=True), table=exp.to_identifier(source, quoted=True))
+
+
+def cast(value: exp.Expr, kind: str) -> exp.Cast:
+    return exp.Cast(this=value, to=exp.DataType.build(kind, dialect="postgres", udt=True))
+
+
+def held(mapping: FieldMap) -> exp.Expr:
+    """What the row holds of a field: its column, or the expression it is read through."""
+    assert mapping.column is not None
+    return column(mapping.column) if mapping.read is None else parsed(mapping.read.sql(ROW))
+
+
+def parsed(text: str) -> exp.Expr:
+    return exp.Paren(this=sqlglot.parse_one(text, dialect="postgres"))
+
+
+def written_fields(stream: Stream) -> Iterator[FieldMap]:
+    for name in dict.fromkeys((*stream.update_fields, *stream.create_fields)):
+        yield stream.fields[name]
+
+
+def touched(stream: Stream) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns whose types a stream's statements need, and the fields read through an expression."""
+    fields = list(written_fields(stream))
+    names = [*stream.key, *stream.parent_columns, *stream.constants, *stream.conflict]
+    names += [stream.external_id] if stream.external_id else []
+    names += [mapping.column for mapping in fields if mapping.column is not None]
+    return tuple(dict.fromkeys(names)), tuple(mapping.field for mapping in fields if mapping.read is not None)
+
+
+def description(stream: Stream) -> str:
+    """A statement without rows, whose result columns have the types of `touched(stream)`, in that order."""
+    columns, reads = touched(stream)
+    values = [column(name) for name in columns] + [held(stream.fields[name]) for name in reads]
+    return exp.select(*values).from_(table(stream)).limit(0).sql(dialect="postgres")

@@ -1,0 +1,323 @@
+"""Guarded upserts: the statements that write one stream's rows, built as sqlglot trees and nothing else.
+
+A group of writes is copied into a temporary table `i` and applied by one set-based statement, which answers for the
+rows it wrote. `look` then answers for those it did not: they were equal already, changed by somebody, gone, or do
+not fit. Columns of `i`: ord (int, the write's number), k0.. (key), p0.. (parent's key), r (record), and per field,
+by its number in the stream's write set: w0.. (write it?), n0.. (new value), o0.. (expected old value).
+
+Both statements yield rows of (ord, key, differing[, misfit]); `key` is null where there is no such row, or none was
+made. `differing` is null where the row holds all that was asked for, else a JSON array over the group's fields of
+null or [text]. `misfit` is the reason why a value may not be written. $1 and $2 bound ord (from, up to but without).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from connectors.postgres.shapes import INPUT, ColumnType, Shape, cast, column, held, parsed, table, table_parts
+from engine import guard
+from engine.guard import GuardViolation, Operation
+from rules.rulebook import FieldMap, Stream
+
+KEPT = "the target kept the row although it accepted the delete: a trigger or rule of its own prevents deleting"
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    write: str
+    look: str
+    input_columns: tuple[str, ...]
+    """The temporary table's columns that COPY fills, in order, after ord."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """One field of a group: its number in the write set, and how its values are carried and compared."""
+
+    mapping: FieldMap
+    number: int
+    column: str
+    kind: ColumnType
+    held: ColumnType
+    wire: str
+
+    @property
+    def new(self) -> exp.Expr:
+        return column(f"n{self.number}", INPUT)
+
+    @property
+    def value(self) -> exp.Expr:
+        """The new value in the column's own type; exact, since a misfit is never written."""
+        return self.new if self.wire == self.kind.plain else cast(self.new, self.kind.plain)
+
+    @property
+    def asked(self) -> exp.Expr:
+        return column(f"w{self.number}", INPUT)
+
+    @property
+    def fits(self) -> exp.Expr | None:
+        """Whether the column would keep the new value as it is."""
+        if not self.kind.narrow or self.wire == self.kind.full:
+            return None
+        wire = ColumnType(self.wire, self.wire)
+        kept = cast(cast(self.new, self.kind.full), self.wire)
+        return exp.NullSafeEQ(this=wire.comparable(self.new), expression=wire.comparable(kept))
+
+    def differs(self, what: exp.Expr) -> exp.Expr:
+        """Whether `what` (of the type the field is read as) is not the new value."""
+        wanted = self.new if self.wire == self.held.plain else cast(self.new, self.held.plain)
+        return exp.NullSafeNEQ(this=self.held.comparable(what), expression=self.held.comparable(wanted))
+
+    def unchanged(self) -> exp.Expr:
+        """Whether the row still holds what was expected."""
+        expected: exp.Expr = column(f"o{self.number}", INPUT)
+        expected = expected if self.held.wire == self.held.plain else cast(expected, self.held.plain)
+        return exp.NullSafeEQ(this=self.held.comparable(held(self.mapping)), expression=self.held.comparable(expected))
+
+    def due(self) -> exp.Expr:
+        return exp.and_(self.asked, self.unchanged(), self.differs(held(self.mapping)))
+
+
+def input_table(stream: Stream, operation: Operation, shape: Shape) -> list[tuple[str, str]]:
+    """The temporary table for one stream and operation: (column, type) pairs."""
+    result = [("ord", "integer")]
+    if operation != "create":
+        result += [(f"k{n}", shape.columns[name].plain) for n, name in enumerate(stream.key)]
+    elif stream.external_id:
+        result += [("r", shape.columns[stream.external_id].plain)]
+    if operation == "create":
+        result += [(f"p{n}", shape.columns[name].plain) for n, name in enumerate(stream.parent_columns)]
+    for slot in _slots(stream, operation, shape, _write_set(stream, operation)):
+        result.append((f"n{slot.number}", slot.wire))
+        if operation == "update":
+            result += [(f"w{slot.number}", "boolean"), (f"o{slot.number}", slot.held.wire)]
+    return result
+
+
+def statement(stream: Stream, operation: Operation, shape: Shape, source: str, fields: Sequence[str]) -> Statement:
+    """Build and check the statements that apply a group: writes of one operation that ask for `fields`.
+
+    `source` names the temporary table. Raises GuardViolation if a statement would write outside the rules."""
+    slots = _slots(stream, operation, shape, fields)
+    match operation:
+        case "create":
+            write, look, inputs = _create(stream, shape, slots, _source(source))
+        case "update":
+            write, look, inputs = _update(stream, slots, _source(source))
+        case "delete":
+            write, look, inputs = _delete(stream, _source(source))
+    text = write.sql(dialect="postgres") if write is not None else ""
+    if text:
+        guard.check_statement(stream, operation, table_parts(stream.name), text)
+    return Statement(text, look.sql(dialect="postgres"), tuple(inputs))
+
+
+def _write_set(stream: Stream, operation: Operation) -> tuple[str, ...]:
+    return {"create": stream.create_fields, "update": stream.update_fields, "delete": ()}[operation]
+
+
+def _slots(stream: Stream, operation: Operation, shape: Shape, fields: Sequence[str]) -> list[_Slot]:
+    numbers = {name: number for number, name in enumerate(_write_set(stream, operation))}
+    result = []
+    for name in fields:
+        mapping = stream.fields[name]
+        if mapping.column is None or name not in numbers:
+            raise GuardViolation(f"{stream.system} {stream.name}: the field {name} is not in the {operation} set")
+        kind = shape.columns[mapping.column]
+        result.append(_Slot(mapping, numbers[name], mapping.column, kind, shape.held(mapping), shape.wire(mapping)))
+    return result
+
+
+def _source(name: str) -> exp.Table:
+    node = exp.Table(this=exp.to_identifier(name, quoted=True), db=exp.to_identifier("pg_temp", quoted=True))
+    node.set("alias", exp.TableAlias(this=exp.to_identifier(INPUT, quoted=True)))
+    return node
+
+
+def _ordinal() -> exp.Column:
+    return column("ord", INPUT)
+
+
+def _range() -> list[exp.Expr]:
+    return [
+        exp.GTE(this=_ordinal(), expression=exp.Parameter(this=exp.Literal.number(1))),
+        exp.LT(this=_ordinal(), expression=exp.Parameter(this=exp.Literal.number(2))),
+    ]
+
+
+def _update(stream: Stream, slots: Sequence[_Slot], source: exp.Table) -> tuple[exp.Expr | None, exp.Select, list[str]]:
+    write: exp.Expr | None = None
+    if slots:
+        write = exp.Update(
+            this=table(stream),
+            expressions=[exp.EQ(this=_bare(slot.column), expression=_assigned(slot)) for slot in slots],
+            from_=exp.From(this=source.copy()),
+            where=exp.Where(
+                this=exp.and_(*_range(), *_same_row(stream), exp.or_(*(s.due() for s in slots)), *_fits(slots))
+            ),
+            returning=exp.Returning(expressions=[_ordinal(), _key(stream), _differing(slots, asked=True)]),
+        )
+    look = _look(source, stream, exp.and_(*_same_row(stream)), [_differing(slots, asked=True), _misfit(slots)])
+    inputs = [f"k{n}" for n in range(len(stream.key))]
+    return write, look, inputs + [f"{part}{slot.number}" for slot in slots for part in "wno"]
+
+
+def _assigned(slot: _Slot) -> exp.Expr:
+    return exp.case().when(slot.due(), slot.value).else_(column(slot.column))
+
+
+def _delete(stream: Stream, source: exp.Table) -> tuple[exp.Expr | None, exp.Select, list[str]]:
+    write = exp.Delete(
+        this=table(stream),
+        using=[source.copy()],
+        where=exp.Where(this=exp.and_(*_range(), *_same_row(stream))),
+        returning=exp.Returning(expressions=[_ordinal(), _key(stream), exp.null()]),
+    )
+    kept = exp.case().when(_exists(stream), exp.Literal.string(KEPT))
+    look = _look(source, stream, exp.and_(*_same_row(stream)), [exp.null(), kept])
+    return write, look, [f"k{n}" for n in range(len(stream.key))]
+
+
+def _create(
+    stream: Stream, shape: Shape, slots: Sequence[_Slot], source: exp.Table
+) -> tuple[exp.Expr | None, exp.Select, list[str]]:
+    values = _inserted(stream, shape, slots)
+    arbiter = stream.conflict or ((stream.external_id,) if stream.external_id else stream.key)
+    for name in arbiter:
+        if name not in values:
+            raise GuardViolation(
+                f"{stream.system} {stream.name}: a row cannot be created idempotently, since nothing sets {name}",
+                suggestion="name an `external_id`, or map the columns of `unique` or of the key",
+            )
+    known = [_not_null(values[name]) for name in arbiter]
+    insert = exp.Insert(
+        this=exp.Schema(this=table(stream), expressions=[exp.to_identifier(name, quoted=True) for name in values]),
+        expression=exp.select(*values.values()).from_(source.copy()).where(*_range(), *known, *_fits(slots)),
+        conflict=_conflict(arbiter),
+        returning=exp.Returning(expressions=_made(stream, arbiter, slots)),
+    )
+    matched = [
+        exp.EQ(this=column(f"a{n}", "made"), expression=values[name].copy())
+        for n, name in enumerate(arbiter)
+        if name not in stream.constants
+    ]
+    if not matched:
+        raise GuardViolation(f"{stream.system} {stream.name}: constants alone cannot tell created rows apart")
+    given = exp.select("*").from_(source.copy()).where(*_range()).subquery(exp.to_identifier(INPUT, quoted=True))
+    write = (
+        exp.select(_ordinal(), column("key", "made"), _differing(slots, asked=False, source="made"))
+        .from_(exp.Table(this=exp.to_identifier("made", quoted=True)))
+        .join(given, on=exp.and_(*matched), join_type="full")
+        .with_("made", as_=insert)
+    )
+    same = [exp.EQ(this=column(name), expression=values[name].copy()) for name in arbiter]
+    missing = [
+        (exp.not_(check), f"{name} is null, but it identifies the row")
+        for name, check in zip(arbiter, known, strict=True)
+    ]
+    look = _look(source, stream, exp.and_(*same), [_differing(slots, asked=False), _misfit(slots, missing)])
+    inputs = ["r"] if stream.external_id else []
+    inputs += [f"p{n}" for n in range(len(stream.parent_columns))]
+    return write, look, inputs + [f"n{slot.number}" for slot in slots]
+
+
+def _inserted(stream: Stream, shape: Shape, slots: Sequence[_Slot]) -> dict[str, exp.Expr]:
+    """Column -> the value a created row gets."""
+    values: dict[str, exp.Expr] = {slot.column: slot.value for slot in slots}
+    for name, text in stream.constants.items():
+        values[name] = cast(exp.Literal.string(text), shape.columns[name].plain)
+    for number, name in enumerate(stream.parent_columns):
+        values[name] = column(f"p{number}", INPUT)
+    if stream.external_id:
+        values[stream.external_id] = column("r", INPUT)
+    return values
+
+
+def _conflict(arbiter: Sequence[str]) -> exp.OnConflict:
+    """Creating twice yields one row: what is there already is left alone, and `look` answers for it. The predicate
+    is implied by any value we insert; it lets a unique index be partial (WHERE ... IS NOT NULL)."""
+    names = [exp.to_identifier(name, quoted=True) for name in arbiter]
+    return exp.OnConflict(
+        conflict_keys=names,
+        index_predicate=exp.Where(this=exp.and_(*(_not_null(exp.Column(this=n.copy())) for n in names))),
+        action=exp.var("DO NOTHING"),
+    )
+
+
+def _made(stream: Stream, arbiter: Sequence[str], slots: Sequence[_Slot]) -> list[exp.Expr]:
+    result = [exp.alias_(column(name), f"a{n}", quoted=True) for n, name in enumerate(arbiter)]
+    result.append(exp.alias_(_key(stream), "key", quoted=True))
+    return result + [exp.alias_(held(slot.mapping), f"h{slot.number}", quoted=True) for slot in slots]
+
+
+def _look(source: exp.Table, stream: Stream, same: exp.Expr, values: Sequence[exp.Expr]) -> exp.Select:
+    key = exp.case().when(_exists(stream), _key(stream))
+    return (
+        exp.select(_ordinal(), key, *values)
+        .from_(source.copy())
+        .join(table(stream), on=same, join_type="left")
+        .where(*_range())
+    )
+
+
+def _same_row(stream: Stream) -> list[exp.Expr]:
+    """The row with this key, as long as it belongs to the stream."""
+    same: list[exp.Expr] = [
+        exp.EQ(this=column(name), expression=column(f"k{n}", INPUT)) for n, name in enumerate(stream.key)
+    ]
+    return same if stream.where is None else [*same, parsed(stream.where.sql("t"))]
+
+
+def _exists(stream: Stream) -> exp.Expr:
+    return _not_null(column(stream.key[0]))
+
+
+def _not_null(value: exp.Expr) -> exp.Expr:
+    return exp.not_(exp.Is(this=value.copy(), expression=exp.null()))
+
+
+def _key(stream: Stream) -> exp.Expr:
+    parts = [cast(column(name), "text") for name in stream.key]
+    return parts[0] if len(parts) == 1 else cast(_json(parts), "text")
+
+
+def _json(parts: Sequence[exp.Expr]) -> exp.Expr:
+    return exp.Anonymous(this="json_build_array", expressions=list(parts))
+
+
+def _bare(name: str) -> exp.Column:
+    return exp.Column(this=exp.to_identifier(name, quoted=True))
+
+
+def _fits(slots: Sequence[_Slot]) -> list[exp.Expr]:
+    return [fits for slot in slots if (fits := slot.fits) is not None]
+
+
+def _misfit(slots: Sequence[_Slot], more: Sequence[tuple[exp.Expr, str]] = ()) -> exp.Expr:
+    """The reason why a row's new values may not be written, or null."""
+    case = exp.case()
+    for condition, reason in more:
+        case = case.when(condition, exp.Literal.string(reason))
+    for slot in slots:
+        if (fits := slot.fits) is not None:
+            reason = (
+                f"{slot.mapping.field}: the column {slot.column} is {slot.kind.full} and cannot hold the value exactly"
+            )
+            case = case.when(exp.not_(exp.Paren(this=fits)), exp.Literal.string(reason))
+    return case if case.args.get("ifs") else cast(exp.null(), "text")
+
+
+def _differing(slots: Sequence[_Slot], *, asked: bool, source: str = "") -> exp.Expr:
+    """What the row holds in those fields that were asked for and do not hold the new value; null if there is none."""
+    tests, values = [], []
+    for slot in slots:
+        what = column(f"h{slot.number}", source) if source else held(slot.mapping)
+        test = exp.and_(slot.asked, slot.differs(what)) if asked else slot.differs(what)
+        tests.append(test)
+        values.append(exp.case().when(test.copy(), _json([cast(what.copy(), "text")])))
+    if not tests:
+        return exp.null()
+    return exp.case().when(exp.or_(*tests), cast(_json(values), "text"))

@@ -1,0 +1,86 @@
+"""PostgreSQL as a target: the port's promises, kept over connections that come and go.
+
+The work is in `groups` (what goes together), `statements` (the SQL), `writing` (one session's transactions) and
+`faults` (what refusals mean). Here a session is opened when needed and dropped after any failure, since a write that
+was not confirmed is simply made again: every write is guarded and idempotent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import psycopg
+
+from connectors.postgres import faults, session
+from connectors.postgres.groups import Group, arrange, depths
+from connectors.postgres.writing import ShapeChanged, Writing
+from engine.errors import TransientError
+from engine.ports import Write, WriteResult
+from rules.rulebook import System
+
+_DEADLINE = 300.0
+"""Seconds a whole call may take before its session is given up; the server's own timeouts come much earlier."""
+
+
+class PostgresTarget:
+    """`engine.ports.Target` for a PostgreSQL system: guarded upserts, one transaction per call.
+
+    `dsn` is a libpq connection string. Connects on first use, and again by itself after a failure."""
+
+    def __init__(self, system: System, dsn: str) -> None:
+        self.system = system.name
+        self._rules = system
+        self._dsn = dsn
+        self._depths = depths(system)
+        self._writing: Writing | None = None
+        self._lock = asyncio.Lock()
+
+    async def write(self, writes: Sequence[Write]) -> list[WriteResult]:
+        """See `engine.ports.Target.write`. Raises TransientError, EnvironmentUnfit (a table, column, index or
+        privilege is missing) and GuardViolation (a write outside the rulebook's write sets; nothing was sent)."""
+        groups, answered = arrange(self._rules, self._depths, writes)
+        if not groups:
+            return answered
+        async with self._lock:
+            return answered + await self._write(groups)
+
+    async def close(self) -> None:
+        async with self._lock:
+            await self._drop()
+
+    async def _write(self, groups: Sequence[Group]) -> list[WriteResult]:
+        done = False
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                try:
+                    results = await (await self._session()).apply(groups)
+                except ShapeChanged:
+                    await self._drop()
+                    results = await (await self._session()).apply(groups)
+            done = True
+            return results
+        except psycopg.Error as error:
+            raise faults.translated(self.system, error) from error
+        except (TimeoutError, ShapeChanged) as error:
+            raise TransientError(
+                f"{self.system}: the write was given up: "
+                + ("no answer" if isinstance(error, TimeoutError) else "its tables keep changing"),
+                suggestion="it is tried again",
+                path=self.system,
+            ) from error
+        finally:
+            if not done:
+                await self._drop()
+
+    async def _session(self) -> Writing:
+        if self._writing is None or self._writing.connection.closed:
+            connection = await session.connect(self.system, self._dsn)
+            self._writing = Writing(connection)
+            await self._writing.start()
+        return self._writing
+
+    async def _drop(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await writing.connection.close()
