@@ -72,6 +72,15 @@ def _no_nul(value: str) -> str:
     return value
 
 
+def _given(value: object) -> object:
+    if value is None:
+        raise ValueError("has no value")
+    return value
+
+
+GIVEN = BeforeValidator(_given)
+"""A key may be left out, but not left empty: `owner:` with nothing after it is a slip, not a choice."""
+
 Name = Annotated[StrictStr, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=4000)]
 Column = Annotated[StrictStr, StringConstraints(min_length=1), AfterValidator(_no_nul)]
@@ -109,7 +118,7 @@ class Strict(BaseModel):
 
 
 class Hub(Strict):
-    dsn: Text | None = Field(
+    dsn: Annotated[Text | None, GIVEN] = Field(
         default=None, description="Connection string of the hub's PostgreSQL; leave out for the embedded."
     )
     schema_name: Name = Field(default="fieldwarden", alias="schema", description="The schema the hub's tables live in.")
@@ -128,7 +137,9 @@ class Run(Strict):
 
 class Limits(Strict):
     future_tolerance: Duration = Field(
-        default=timedelta(minutes=5), description="A source time further ahead than this is set aside."
+        default=timedelta(minutes=5),
+        description="A source time further ahead than this is set aside.",
+        json_schema_extra={"default": "5m"},
     )
 
 
@@ -151,18 +162,26 @@ class ProjectFile(Strict):
 class PolicyKeys(Strict):
     """Who has the say about a value."""
 
-    strategy: StrategyName | None = Field(
+    strategy: Annotated[StrategyName | None, GIVEN] = Field(
         default=None, description="How a winner is chosen; `owner` is implied by owner:."
     )
-    owner: Name | None = Field(default=None, description="The system of record: its value stands.")
-    protected: StrictBool | None = Field(default=None, description="No other system's value is ever accepted.")
-    seed_from: Names | None = Field(default=None, description="Systems that may supply the first value, best first.")
-    on_reject: OnReject | None = Field(default=None, description="Correct a refused edit back (default), or leave it.")
-    approval: Name | None = Field(
+    owner: Annotated[Name | None, GIVEN] = Field(default=None, description="The system of record: its value stands.")
+    protected: Annotated[StrictBool | None, GIVEN] = Field(
+        default=None, description="No other system's value is ever accepted."
+    )
+    seed_from: Annotated[Names | None, GIVEN] = Field(
+        default=None, description="Systems that may supply the first value, best first."
+    )
+    on_reject: Annotated[OnReject | None, GIVEN] = Field(
+        default=None, description="Correct a refused edit back (default), or leave it."
+    )
+    approval: Annotated[Name | None, GIVEN] = Field(
         default=None, description="The role that may approve a refused edit; it is held meanwhile."
     )
-    order: Names | None = Field(default=None, description="Systems, best first.")
-    among: Names | None = Field(default=None, description="The systems whose newest edit wins (recency).")
+    order: Annotated[Names | None, GIVEN] = Field(default=None, description="Systems, best first.")
+    among: Annotated[Names | None, GIVEN] = Field(
+        default=None, description="The systems whose newest edit wins (recency)."
+    )
 
 
 POLICY_KEYS = tuple(PolicyKeys.model_fields)
@@ -172,7 +191,9 @@ class FieldModel(PolicyKeys):
     """One attribute of the entity: what it is, and who has the say about it."""
 
     type: Type = Field(description="text, integer, decimal(P,S), boolean, date, timestamp, uuid, code(LIST), ref(E).")
-    class_: Literal["personal"] | None = Field(default=None, alias="class", description="personal: masked in listings.")
+    class_: Annotated[Literal["personal"] | None, GIVEN] = Field(
+        default=None, alias="class", description="personal: masked in listings."
+    )
     optional: StrictBool = Field(
         default=False, description="In a group: a row that lacks this field does not lose for it."
     )
@@ -201,7 +222,7 @@ class EntityFile(Strict):
     identity: Identity = Field(
         default_factory=Identity, description="How rows of different systems find the same record."
     )
-    delete: Delete | None = Field(default=None, description="Who may retire a record.")
+    delete: Annotated[Delete | None, GIVEN] = Field(default=None, description="Who may retire a record.")
     defaults: PolicyKeys = Field(
         default_factory=PolicyKeys, description="What a field takes for what it does not say itself."
     )
@@ -215,13 +236,21 @@ class EntityFile(Strict):
 class Connector(Strict):
     kind: Literal["postgres"] = Field(description="The kind of system.")
     dsn: Text = Field(description="Connection string; secrets as ${env:NAME} or ${file:path}, never in the open.")
-    slot: Name | None = Field(default=None, description="Replication slot (default fieldwarden_<system>).")
-    publication: Text | None = Field(default=None, description="Publication (default fieldwarden_<system>).")
+    slot: Annotated[Name | None, GIVEN] = Field(
+        default=None, description="Replication slot (default fieldwarden_<system>)."
+    )
+    publication: Annotated[Text | None, GIVEN] = Field(
+        default=None, description="Publication (default fieldwarden_<system>)."
+    )
 
 
 class FieldMapping(Strict):
-    column: Column | None = Field(default=None, description="The column that carries the field: read and written.")
-    read: Text | None = Field(default=None, description="An expression to read through instead of the bare column.")
+    column: Annotated[Column | None, GIVEN] = Field(
+        default=None, description="The column that carries the field: read and written."
+    )
+    read: Annotated[Text | None, GIVEN] = Field(
+        default=None, description="An expression to read through instead of the bare column."
+    )
     write: StrictBool = Field(default=True, description="false: never written.")
 
 
@@ -239,15 +268,21 @@ class StreamModel(Strict):
 
     entity: Name = Field(description="The entity these rows speak of.")
     key: Columns = Field(description="The column, or list of columns, that identifies a row.")
-    mode: Mode | None = Field(default=None, description="source: never written; target: never read; both (default).")
-    parent: Annotated[dict[Text, Columns], Field(min_length=1, max_length=1)] | None = Field(
+    mode: Annotated[Mode | None, GIVEN] = Field(
+        default=None, description="source: never written; target: never read; both (default)."
+    )
+    parent: Annotated[Annotated[dict[Text, Columns], Field(min_length=1, max_length=1)] | None, GIVEN] = Field(
         default=None, description="For child rows: the parent's stream and the column here that holds its key."
     )
-    external_id: Column | None = Field(
+    external_id: Annotated[Column | None, GIVEN] = Field(
         default=None, description="Unique text column that carries Fieldwarden's record id."
     )
-    where: Text | None = Field(default=None, description="Only rows for which this expression is true.")
-    changed_at: Text | None = Field(default=None, description="When the row was edited (default: the commit's time).")
+    where: Annotated[Text | None, GIVEN] = Field(
+        default=None, description="Only rows for which this expression is true."
+    )
+    changed_at: Annotated[Text | None, GIVEN] = Field(
+        default=None, description="When the row was edited (default: the commit's time)."
+    )
     create: StrictBool = Field(default=False, description="May Fieldwarden insert rows here?")
     on_retire: OnRetire = Field(
         default="keep", description="What becomes of the row when the record is retired elsewhere."
@@ -255,7 +290,7 @@ class StreamModel(Strict):
     constants: dict[Column, Constant] = Field(
         default={}, alias="set", description="Columns to set when a row is created."
     )
-    unique: Columns | None = Field(
+    unique: Annotated[Columns | None, GIVEN] = Field(
         default=None, description="The unique columns that make creating a child twice yield one."
     )
     fields: dict[Name, FieldSource] = Field(

@@ -1,0 +1,34 @@
+"""JSON Schema of the three kinds of file, for editors that complete and check YAML."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from rules.models import EntityFile, ProjectFile, Strict, SystemFile
+
+Kind = Literal["entity", "system", "project"]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+_MODELS: dict[str, type[Strict]] = {"entity": EntityFile, "system": SystemFile, "project": ProjectFile}
+
+
+def json_schema(kind: str) -> dict[str, Any]:
+    """The schema (draft 2020-12) of one kind of file. Raises KeyError for a kind that is not in KINDS."""
+    schema = _plain(_MODELS[kind].model_json_schema(by_alias=True))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": f"Fieldwarden {kind}"}
+
+
+def _plain(node: Any) -> Any:
+    """Without what pydantic adds for Python's sake: titles made from names, null for a key that may be left out."""
+    if isinstance(node, list):
+        return [_plain(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    result = {key: _plain(item) for key, item in node.items() if key != "title" or not isinstance(item, str)}
+    if "default" in result and result["default"] is None and "anyOf" in result:
+        del result["default"]
+        (only,) = (choice for choice in result.pop("anyOf") if choice != {"type": "null"})
+        result = {**only, **result}
+    if "patternProperties" in result:
+        result["additionalProperties"] = False
+    return result
