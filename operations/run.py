@@ -25,7 +25,7 @@ from engine.hub.turn import Turn
 from engine.pipeline import Pipeline
 from engine.ports import Hub
 from engine.telemetry import Telemetry
-from engine.wake import Wake
+from engine.wake import Wake, either
 from operations.logs import configure
 from operations.ops import Health, serving
 from operations.project import Opened, opened
@@ -151,7 +151,7 @@ class _Running:
                 await self._supervise(hub, turn)
         return _report(self.ending, self.telemetry)
 
-    def _loops(self, hub: Hub) -> list[Coroutine[Any, Any, None]]:
+    def _loops(self, hub: Hub, watch: Watch) -> list[Coroutine[Any, Any, None]]:
         project, telemetry, stop, wake = self.project, self.telemetry, self.ending.stop, Wake()
         loops: list[Coroutine[Any, Any, None]] = []
         for name in project.sources:
@@ -160,7 +160,8 @@ class _Running:
             loops.append(Pipeline(project.rulebook, source, hub, telemetry, wake=wake, tolerance=tolerance).run(stop))
         for name in project.targets:
             target = project.target(name)
-            loops.append(Delivery(project.rulebook, name, target, hub, telemetry, wake=wake).run(stop))
+            delivery = Delivery(project.rulebook, name, target, hub, telemetry, wake=wake)
+            loops.append(self._deliver(name, delivery, watch))
         return loops
 
     async def _supervise(self, hub: Hub, turn: Turn) -> None:
@@ -169,7 +170,7 @@ class _Running:
         helpers: list[Coroutine[Any, Any, None]] = [turn.hold(), watch.run()]
         if self.guide is not None:
             helpers.append(self._guided(self.guide, watch))
-        loops = self._loops(hub)
+        loops = self._loops(hub, watch)
         log.info("run.started", count=len(loops), rulebook=self.project.rulebook.hash[:12])
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(helper) for helper in helpers]
@@ -177,6 +178,13 @@ class _Running:
             await _finished(working, self.ending.stop)
             for task in background:
                 task.cancel()
+
+    async def _deliver(self, name: str, delivery: Delivery, watch: Watch) -> None:
+        """A delivery begins when its target's own rows are known; else it would create rows that are there already."""
+        self.telemetry.connector_state("target", name, "new", "its rows have not been read yet")
+        if await either(watch.baseline(name, anew=name in self.rebaseline), self.ending.stop):
+            await delivery.run(self.ending.stop)
+        self.telemetry.connector_state("target", name, "stopped")
 
     async def _guided(self, guide: Guide, watch: Watch) -> None:
         await guide(watch)

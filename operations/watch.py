@@ -68,6 +68,19 @@ class Watch:
             if delivered == self._delivered():
                 return []
 
+    async def baseline(self, system: str, *, anew: bool = False) -> None:
+        """Wait until the rows of a system have been read once (or `anew`, by this process): before that, what is
+        missing there is not known."""
+        lookout = self._lookouts.get(system)
+        while lookout is not None:
+            try:
+                known = (await self._hub.positions()).get(system)
+                if lookout.reached(known, 0) and (not anew or self._streams(system)):
+                    return
+            except FieldwardenError as error:
+                log.debug("watch.failed", message=error.message)
+            await asyncio.sleep(_POLL)
+
     # --- what waits ------------------------------------------------------------------------------------------
 
     async def _look_at_hub(self) -> None:
@@ -130,6 +143,11 @@ class Watch:
 
     def _delivered(self) -> int:
         return sum(c.steps for c in self._telemetry.connectors() if c.half == "target")
+
+    def _streams(self, system: str) -> bool:
+        return any(
+            c.half == "source" and c.state == "streaming" for c in self._telemetry.connectors() if c.name == system
+        )
 
     def _stuck(self) -> list[str]:
         connectors = self._telemetry.connectors()
