@@ -9,7 +9,7 @@ from typing import Any
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from rules import scalars
+from rules import numerics, scalars, texts
 from rules.errors import ValueRefused
 
 FUNCTIONS = (
@@ -110,7 +110,7 @@ def _check_form(node: exp.Expr) -> None:
     elif isinstance(node, exp.Like | exp.ILike):
         if not is_string(node.expression):
             raise ValueError("the pattern of LIKE must be a string in quotes")
-        scalars.like(node.expression.name, ignore_case=False)
+        texts.like(node.expression.name, ignore_case=False)
     elif isinstance(node, exp.Substring) and (node.args.get("start") is None or is_string(node.args["start"])):
         raise ValueError("substring goes with a start (and a length), both numbers")
     elif isinstance(node, exp.Replace) and node.args.get("replacement") is None:
@@ -144,7 +144,7 @@ def cast_target(target: exp.Expr) -> tuple[str, Callable[[Any], Any] | None]:
     precision, scale = sizes[0], sizes[1] if len(sizes) > 1 else 0
     if len(sizes) > 2 or not 1 <= precision <= 1000 or not 0 <= scale <= precision:
         raise ValueError("a cast to numeric(p,s) needs 1 <= p <= 1000 and 0 <= s <= p")
-    return kind, scalars.limited(precision, scale)
+    return kind, numerics.limited(precision, scale)
 
 
 def whole_literal(node: exp.Expr) -> int:

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from sqlglot import exp
 
-from rules import scalars
+from rules import numerics, scalars, texts
 from rules.allowed import cast_target, number_literal, whole_literal
 from rules.terms import (
     INTEGERS,
@@ -222,7 +222,7 @@ class _Compiler:
         return Term("boolean", logical([strict(operator.eq, [subject, item]) for item in items], True))
 
     def like(self, node: exp.Expr) -> Term:
-        match = scalars.like(node.expression.name, ignore_case=isinstance(node, exp.ILike))
+        match = texts.like(node.expression.name, ignore_case=isinstance(node, exp.ILike))
         run = strict(match, self.arguments(node, this="text"))
         return Term("boolean", strict(operator.not_, [run]) if node.args.get("negate") else run)
 
@@ -247,10 +247,10 @@ class _Compiler:
         kind = term.type
 
         def exact(number: Any) -> Any:
-            return scalars.plain(number.copy_negate() if negative else number.copy_abs())
+            return numerics.plain(number.copy_negate() if negative else number.copy_abs())
 
         def whole(number: int) -> int:
-            return scalars.fitting(kind, -number if negative else abs(number))
+            return numerics.fitting(kind, -number if negative else abs(number))
 
         return Term(kind, strict(exact if kind == "numeric" else whole, [term.run]))
 
@@ -260,7 +260,7 @@ class _Compiler:
             raise ValueError(f"round goes with numeric, not with {spoken(term.type)}: cast it first")
         places = whole_literal(decimals) if decimals else 0
         run = coerced(term, "numeric").run
-        return Term("numeric", strict(lambda number: scalars.checked(scalars.rounded(number, places)), [run]))
+        return Term("numeric", strict(lambda number: numerics.checked(numerics.rounded(number, places)), [run]))
 
     # --- text
 
@@ -275,20 +275,20 @@ class _Compiler:
         return Term("text", strict(lambda text: strip(text, " "), self.arguments(node, this="text")))
 
     def substring(self, node: exp.Expr) -> Term:
-        return Term("text", strict(scalars.substring, self.arguments(node, this="text", start="int4", length="int4")))
+        return Term("text", strict(texts.substring, self.arguments(node, this="text", start="int4", length="int4")))
 
     def pipe(self, node: exp.Expr) -> Term:
         terms = [self.term(node.this), self.term(node.expression)]
         if not any(term.type in ("text", "literal") for term in terms):
             raise ValueError("one side of || must be text: cast it")
-        return Term("text", strict(scalars.join, [self.written(term) for term in terms]))
+        return Term("text", strict(texts.join, [self.written(term) for term in terms]))
 
     def concat(self, node: exp.Expr) -> Term:
         runs = [self.written(self.term(item), truth="t", falsehood="f") for item in node.expressions]
 
         def run(row: Row) -> Any:
             values = [run(row) for run in runs]
-            return UNKNOWN if UNKNOWN in values else scalars.join(*(value for value in values if value is not None))
+            return UNKNOWN if UNKNOWN in values else texts.join(*(value for value in values if value is not None))
 
         return Term("text", run)
 
@@ -304,18 +304,18 @@ class _Compiler:
 
 
 def _whole(function: Callable[[int, int], int]) -> Callable[[str], Callable[[int, int], int]]:
-    return lambda kind: lambda left, right: scalars.fitting(kind, function(left, right))
+    return lambda kind: lambda left, right: numerics.fitting(kind, function(left, right))
 
 
 def _division(kind: str) -> Callable[[int, int], int]:
-    return lambda left, right: scalars.divide_integers(kind, left, right)
+    return lambda left, right: numerics.divide_integers(kind, left, right)
 
 
 _ARITHMETIC: dict[type[exp.Expr], tuple[Callable[..., Any], Callable[[str], Callable[[int, int], int]]]] = {
-    exp.Add: (scalars.add, _whole(operator.add)),
-    exp.Sub: (scalars.subtract, _whole(operator.sub)),
-    exp.Mul: (scalars.multiply, _whole(operator.mul)),
-    exp.Div: (scalars.divide, _division),
+    exp.Add: (numerics.add, _whole(operator.add)),
+    exp.Sub: (numerics.subtract, _whole(operator.sub)),
+    exp.Mul: (numerics.multiply, _whole(operator.mul)),
+    exp.Div: (numerics.divide, _division),
 }
 _COMPARISONS: dict[type[exp.Expr], tuple[Callable[..., Any], bool]] = {
     exp.EQ: (operator.eq, False),
@@ -326,13 +326,13 @@ _COMPARISONS: dict[type[exp.Expr], tuple[Callable[..., Any], bool]] = {
     exp.GTE: (operator.ge, True),
 }
 _TEXT_FUNCTIONS: dict[type[exp.Expr], tuple[Callable[..., Any], dict[str, str], str]] = {
-    exp.Upper: (scalars.upper, {"this": "text"}, "text"),
-    exp.Lower: (scalars.lower, {"this": "text"}, "text"),
+    exp.Upper: (texts.upper, {"this": "text"}, "text"),
+    exp.Lower: (texts.lower, {"this": "text"}, "text"),
     exp.Length: (len, {"this": "text"}, "int4"),
     exp.Left: (lambda text, count: text[:count], {"this": "text", "expression": "int4"}, "text"),
-    exp.Right: (scalars.right, {"this": "text", "expression": "int4"}, "text"),
-    exp.Replace: (scalars.replace, {"this": "text", "expression": "text", "replacement": "text"}, "text"),
-    exp.SplitPart: (scalars.split_part, {"this": "text", "delimiter": "text", "part_index": "int4"}, "text"),
+    exp.Right: (texts.right, {"this": "text", "expression": "int4"}, "text"),
+    exp.Replace: (texts.replace, {"this": "text", "expression": "text", "replacement": "text"}, "text"),
+    exp.SplitPart: (texts.split_part, {"this": "text", "delimiter": "text", "part_index": "int4"}, "text"),
 }
 _NODES: dict[type[exp.Expr], Callable[[_Compiler, exp.Expr], Term]] = {
     exp.Column: _Compiler.column,

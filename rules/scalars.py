@@ -11,18 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation, Overflow
-from typing import Any, Final
+from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from rules.errors import ValueRefused
-
-MAX_DIGITS = 2_000
-MAX_TEXT = 16_000_000
-
-_EXACT: Final = Context(prec=2 * MAX_DIGITS, traps=[InvalidOperation, Inexact, Overflow])
-_ROUNDED: Final = Context(prec=2 * MAX_DIGITS, rounding=ROUND_HALF_UP, traps=[InvalidOperation])
-_BOUNDS = {"int4": 2**31, "int8": 2**63}
+from rules.numerics import MAX_DIGITS, checked, fitting, plain, rounded
 
 _WHOLE = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?\s*", re.ASCII)
@@ -46,37 +40,11 @@ def _integer(kind: str) -> Callable[[str], int]:
     return read
 
 
-def fitting(kind: str, number: int) -> int:
-    bound = _BOUNDS[kind]
-    if not -bound <= number < bound:
-        raise ValueRefused(f"an expression gives a number out of the range of {_NAMES[kind]}")
-    return number
-
-
 def _numeric(text: str) -> Decimal:
     if not _NUMBER.fullmatch(text) or len(text) > MAX_DIGITS:
         raise ValueRefused("an expression reads a text as a number that is none (or not a finite one)")
     number = Decimal(text.strip(_SPACE))
     return checked(plain(number))
-
-
-def plain(number: Decimal) -> Decimal:
-    """The same number with no exponent above zero and no negative zero."""
-    exponent = number.as_tuple().exponent
-    assert isinstance(exponent, int)
-    if exponent > 0:
-        if exponent + len(number.as_tuple().digits) > MAX_DIGITS:
-            raise ValueRefused("an expression gives a number of too many digits")
-        number = number.quantize(Decimal(1), context=_EXACT)
-    return number if number else number.copy_abs()
-
-
-def checked(number: Decimal) -> Decimal:
-    parts = number.as_tuple()
-    assert isinstance(parts.exponent, int)
-    if len(parts.digits) > MAX_DIGITS or -parts.exponent > MAX_DIGITS:
-        raise ValueRefused("an expression gives a number of too many digits")
-    return number
 
 
 def _boolean(text: str) -> bool:
@@ -198,168 +166,3 @@ EXPLICIT: Mapping[tuple[str, str], Callable[[Any], Any]] = {
     ("boolean", "int4"): int,
     ("timestamp", "date"): datetime.date,
 }
-
-
-# --- arithmetic ----------------------------------------------------------------------------------------------
-
-
-def add(left: Decimal, right: Decimal) -> Decimal:
-    return checked(plain(_EXACT.add(left, right)))
-
-
-def subtract(left: Decimal, right: Decimal) -> Decimal:
-    return checked(plain(_EXACT.subtract(left, right)))
-
-
-def multiply(left: Decimal, right: Decimal) -> Decimal:
-    return checked(plain(_EXACT.multiply(left, right)))
-
-
-def divide(left: Decimal, right: Decimal) -> Decimal:
-    """PostgreSQL's numeric division: at least 16 significant digits, and no fewer decimals than either side has
-    (select_div_scale in its numeric.c, which counts in groups of four digits)."""
-    if not right:
-        raise ValueRefused("an expression divides by zero")
-    left_scale, right_scale = scale_of(left), scale_of(right)
-    left_weight, left_first = _leading_group(left)
-    right_weight, right_first = _leading_group(right)
-    weight = left_weight - right_weight - (left_first <= right_first)
-    scale = min(max(16 - 4 * weight, left_scale, right_scale, 0), 1000)
-    top, bottom = int(left.scaleb(left_scale, _EXACT)), int(right.scaleb(right_scale, _EXACT))
-    shift = scale - left_scale + right_scale
-    top, bottom = (top * 10**shift, bottom) if shift >= 0 else (top, bottom * 10**-shift)
-    quotient, rest = divmod(abs(top), abs(bottom))
-    quotient += 2 * rest >= abs(bottom)
-    negative = (top < 0) != (bottom < 0) and quotient != 0
-    return checked(Decimal((int(negative), tuple(map(int, str(quotient))), -scale)))
-
-
-def scale_of(number: Decimal) -> int:
-    exponent = number.as_tuple().exponent
-    assert isinstance(exponent, int)
-    return -exponent
-
-
-def _leading_group(number: Decimal) -> tuple[int, int]:
-    """(weight, value) of the first group of four digits that is not zero; (0, 0) for zero."""
-    if not number:
-        return 0, 0
-    weight = number.adjusted() // 4
-    return weight, int(number.copy_abs().scaleb(-4 * weight, _ROUNDED))
-
-
-def divide_integers(kind: str, left: int, right: int) -> int:
-    if right == 0:
-        raise ValueRefused("an expression divides by zero")
-    quotient = abs(left) // abs(right)
-    return fitting(kind, -quotient if (left < 0) != (right < 0) else quotient)
-
-
-def rounded(number: Decimal, places: int) -> Decimal:
-    """Half away from zero, to `places` decimals (negative: to tens, hundreds ...)."""
-    result = number.quantize(Decimal(1).scaleb(-places), context=_ROUNDED)
-    return plain(result)
-
-
-def limited(precision: int, scale: int) -> Callable[[Decimal], Decimal]:
-    """The cast to numeric(precision, scale)."""
-
-    def cast(number: Decimal) -> Decimal:
-        result = rounded(number, scale)
-        if result and result.adjusted() >= precision - scale:
-            raise ValueRefused(f"an expression gives a number too large for numeric({precision},{scale})")
-        return result
-
-    return cast
-
-
-# --- text ----------------------------------------------------------------------------------------------------
-
-
-def upper(text: str) -> str:
-    """Unicode simple upper case, letter by letter, as PostgreSQL has it in a UTF-8 locale ("ß" stays)."""
-    return text.upper() if text.isascii() else "".join(map(_upper_letter, text))
-
-
-def lower(text: str) -> str:
-    return text.lower() if text.isascii() else "".join(map(_lower_letter, text))
-
-
-def _upper_letter(letter: str) -> str:
-    full = letter.upper()
-    if len(full) == 1:
-        return full
-    title = letter.title()
-    return title if len(title) == 1 else letter
-
-
-def _lower_letter(letter: str) -> str:
-    full = letter.lower()
-    return full if len(full) == 1 else full[0]
-
-
-def substring(text: str, start: int, length: int | None = None) -> str:
-    if length is None:
-        return text[max(start - 1, 0) :]
-    if length < 0:
-        raise ValueRefused("an expression takes a substring of negative length")
-    return text[max(start - 1, 0) : max(start - 1 + length, 0)]
-
-
-def right(text: str, count: int) -> str:
-    return text[max(len(text) - count, 0) :] if count >= 0 else text[-count:]
-
-
-def replace(text: str, old: str, new: str) -> str:
-    if not old:
-        return text
-    if len(text) + text.count(old) * (len(new) - len(old)) > MAX_TEXT:
-        raise ValueRefused("an expression gives a text that is too long")
-    return text.replace(old, new)
-
-
-def join(*parts: str) -> str:
-    if sum(map(len, parts)) > MAX_TEXT:
-        raise ValueRefused("an expression gives a text that is too long")
-    return "".join(parts)
-
-
-def split_part(text: str, separator: str, index: int) -> str:
-    if index == 0:
-        raise ValueRefused("an expression asks split_part for part zero")
-    if not text:
-        return ""
-    parts = text.split(separator) if separator else [text]
-    place = index - 1 if index > 0 else len(parts) + index
-    return parts[place] if 0 <= place < len(parts) else ""
-
-
-def like(pattern: str, *, ignore_case: bool) -> Callable[[str], bool]:
-    """The matcher of a LIKE pattern. Raises ValueError for a pattern that ends in its escape character."""
-    segments = [""]
-    letters = iter(lower(pattern) if ignore_case else pattern)
-    for letter in letters:
-        if letter == "%":
-            segments.append("")
-        elif letter == "\\":
-            escaped = next(letters, None)
-            if escaped is None:
-                raise ValueError("a LIKE pattern must not end with \\")
-            segments[-1] += re.escape(escaped)
-        else:
-            segments[-1] += "." if letter == "_" else re.escape(letter)
-    match = re.compile(_segmented(segments), re.DOTALL).fullmatch
-    if ignore_case:
-        return lambda text: match(lower(text)) is not None
-    return lambda text: match(text) is not None
-
-
-def _segmented(segments: list[str]) -> str:
-    """Each inner segment is taken where it first fits, for good (atomic), so that matching stays linear."""
-    if len(segments) == 1:
-        return segments[0]
-    first, *inner, last = segments
-    return first + "".join(f"(?>.*?{segment})" for segment in inner if segment) + ".*" + last
-
-
-_NAMES = {"int4": "integer", "int8": "bigint"}
