@@ -47,6 +47,7 @@ class ReplicationConnection:
         self._system = system
         self._connection = connection
         self._pgconn = connection.pgconn
+        self._socket = connection.pgconn.socket  # libpq forgets it when the connection is lost
         self._high_water = high_water
         self._queued = 0
         self._flushed = 0
@@ -132,8 +133,7 @@ class ReplicationConnection:
 
     async def close(self) -> None:
         self._pause()
-        if not self._connection.closed:
-            asyncio.get_running_loop().remove_writer(self._pgconn.socket)
+        asyncio.get_running_loop().remove_writer(self._socket)
         if self._timer is not None:
             self._timer.cancel()
             with suppress(asyncio.CancelledError):
@@ -145,13 +145,13 @@ class ReplicationConnection:
     def _resume(self) -> None:
         self._reading = True
         loop = asyncio.get_running_loop()
-        loop.add_reader(self._pgconn.socket, self._read)
+        loop.add_reader(self._socket, self._read)
         loop.call_soon(self._read)  # libpq may hold frames already, for which the socket will not become readable
 
     def _pause(self) -> None:
         if self._reading:
             self._reading = False
-            asyncio.get_running_loop().remove_reader(self._pgconn.socket)
+            asyncio.get_running_loop().remove_reader(self._socket)
 
     def _read(self) -> None:
         if not self._reading:
@@ -238,7 +238,7 @@ class ReplicationConnection:
             self._fail(str(error))
 
     def _flush(self) -> None:
-        loop, socket = asyncio.get_running_loop(), self._pgconn.socket
+        loop, socket = asyncio.get_running_loop(), self._socket
         try:
             if self._pgconn.flush():
                 loop.add_writer(socket, self._flush)
@@ -252,11 +252,11 @@ class ReplicationConnection:
         loop = asyncio.get_running_loop()
         while self._pgconn.is_busy():
             readable = asyncio.Event()
-            loop.add_reader(self._pgconn.socket, readable.set)
+            loop.add_reader(self._socket, readable.set)
             try:
                 await readable.wait()
             finally:
-                loop.remove_reader(self._pgconn.socket)
+                loop.remove_reader(self._socket)
             self._pgconn.consume_input()
 
 

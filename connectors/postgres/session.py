@@ -78,6 +78,11 @@ def _meaning(system: str, error: psycopg.Error) -> EngineError:
         return TransientError(f"{system}: {text}", suggestion="it is tried again until the other session ends")
     if isinstance(error, psycopg.errors.ConfigurationLimitExceeded):
         return EnvironmentUnfit(f"{system}: {text}", suggestion="raise max_replication_slots and max_wal_senders")
+    if "WAL sender" in text or "REPLICATION attribute" in text:
+        return EnvironmentUnfit(
+            f"{system}: the role may not stream changes: {text}",
+            suggestion="ALTER ROLE ... REPLICATION (on a managed service, its own replication role)",
+        )
     connecting = error.sqlstate is None and isinstance(error, psycopg.OperationalError)
     if connecting and any(word in text for word in _UNFIT) and not any(word in text for word in _NOT_YET):
         return EnvironmentUnfit(

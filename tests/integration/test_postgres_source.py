@@ -4,19 +4,56 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
+from dataclasses import replace
 
 import psycopg
 import pytest
-from tests.integration.reading import ask, image, reading, run, stream, system
 
-from connectors.postgres.pgoutput import DecodeError
 from connectors.postgres.position import Position, parse_lsn
 from connectors.postgres.source import PostgresSource
 from engine.change import UNKNOWN, RawChange
 from engine.errors import EnvironmentUnfit, SchemaDrift, SourceGap, TransientError
+from engine.hub.embedded import EmbeddedServer
+from tests.integration.reading import ask, image, reading, run, stream, system
 
 ACCOUNT = "create table account (id int primary key, name text, city text, code char(5), note text)"
 CRM = system(stream("public.account", ("id",), ("name", "city", "code")))
+
+
+CONFIRMED = """
+    select confirmed_flush_lsn::text from pg_replication_slots
+    where slot_name = 'fieldwarden_crm' and database = current_database()"""
+STREAMED = """
+    select stream_count from pg_stat_replication_slots join pg_replication_slots using (slot_name)
+    where database = current_database()"""
+
+
+def small_decoding_memory(dsn: str) -> None:
+    """Make the server stream large transactions before they commit."""
+    database = ask(dsn, "select current_database()")
+    run(dsn, f"alter database {database} set logical_decoding_work_mem = '64kB'")
+
+
+def fill(connection: psycopg.Connection, start: int, stop: int, name: str) -> None:
+    connection.execute(
+        "insert into account (id, name) select i, %s from generate_series(%s::int, %s::int) i", [name, start, stop - 1]
+    )
+
+
+async def eventually(dsn: str, query: str, lsn: int) -> None:
+    """Wait until the LSN that `query` asks for has come to `lsn`."""
+    deadline = time.monotonic() + 30
+    while parse_lsn(ask(dsn, query)) < lsn:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def slot_free(dsn: str) -> None:
+    deadline = time.monotonic() + 30
+    while ask(dsn, "select active from pg_replication_slots where slot_name = 'fieldwarden_crm'"):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
 
 
 def positions(changes: list[RawChange]) -> list[str]:
@@ -121,7 +158,395 @@ async def test_restart_at_every_batch_boundary_inside_a_copy(database: str) -> N
             batch = await reader.step()
             seen += batch.changes
             position = batch.position
-            await reader.step(acknowledge=False)  # taken, never made durable: must come again
+            if len(seen) < 501:
+                await reader.step(acknowledge=False)  # taken, never made durable: must come again
     assert [change.values[0] for change in seen] == [str(number) for number in range(501)]
     assert len(set(positions(seen))) == 501
     assert positions(seen) == sorted(positions(seen))
+
+
+async def test_a_streamed_transaction_without_its_aborted_subtransactions(database: str) -> None:
+    run(database, ACCOUNT)
+    small_decoding_memory(database)
+    async with reading(PostgresSource(CRM, database, max_changes=700, spill_bytes=100_000)) as reader:
+        await reader.baseline()
+        with psycopg.connect(database) as connection:
+            fill(connection, 0, 2000, "kept")
+            with pytest.raises(psycopg.errors.UniqueViolation), connection.transaction():
+                fill(connection, 2000, 4000, "rolled back")
+                connection.execute("insert into account (id) values (0)")
+            with connection.transaction():
+                fill(connection, 4000, 5000, "kept")
+            connection.execute("select pg_logical_emit_message(true, 'other', 'x')")
+        changes = await reader.count(3000)
+        assert ask(database, STREAMED) > 0
+    assert [int(str(change.values[0])) for change in changes] == [*range(2000), *range(4000, 5000)]
+    assert {change.values[1] for change in changes} == {"kept"}
+    assert positions(changes) == sorted(set(positions(changes)))
+    assert len({change.position[:16] for change in changes}) == 1
+
+
+async def test_two_interleaved_streamed_transactions_come_one_after_the_other(database: str) -> None:
+    run(database, ACCOUNT)
+    small_decoding_memory(database)
+    async with reading(PostgresSource(CRM, database, spill_bytes=100_000)) as reader:
+        await reader.baseline()
+        with psycopg.connect(database) as one, psycopg.connect(database) as two:
+            for start in range(0, 3000, 1000):
+                fill(one, start, start + 1000, "one")
+                fill(two, 10_000 + start, 10_000 + start + 1000, "two")
+            with psycopg.connect(database) as three:
+                fill(three, 20_000, 23_000, "three")
+                three.rollback()
+            two.commit()
+            one.commit()
+            changes = await reader.count(6000)
+        assert ask(database, STREAMED) > 2
+    expected = [*range(10_000, 13_000), *range(3000)]
+    assert [int(str(change.values[0])) for change in changes] == expected
+
+
+async def test_restart_inside_a_streamed_transaction(database: str) -> None:
+    run(database, ACCOUNT)
+    small_decoding_memory(database)
+    seen: list[RawChange] = []
+    async with reading(PostgresSource(CRM, database)) as reader:
+        await reader.baseline()
+        position = reader.positions[-1]
+    with psycopg.connect(database) as connection:
+        fill(connection, 0, 3000, "big")
+    run(database, "insert into account values (3000)")
+    while len(seen) < 3001:
+        async with reading(PostgresSource(CRM, database, max_changes=800), position) as reader:
+            batch = await reader.step()
+            seen += batch.changes
+            position = batch.position
+    assert [int(str(change.values[0])) for change in seen] == [*range(3001)]
+    assert ask(database, STREAMED) > 0
+
+
+async def test_relation_changes_in_the_middle_of_the_stream(database: str) -> None:
+    run(database, ACCOUNT)
+    async with reading(PostgresSource(CRM, database)) as reader:
+        await reader.baseline()
+        run(
+            database,
+            "insert into account values (1, 'a', 'b', 'c', 'd')",
+            "alter table account add extra text default 'e'",
+            "insert into account values (2, 'a', 'b', 'c', 'd', 'e')",
+            "alter table account drop note",
+            "create domain amount as numeric(10, 2)",
+            "alter table account alter city type text, alter name type varchar(50)",
+            "insert into account values (3, 'a', 'b', 'c', 'e')",
+        )
+        changes = await reader.count(3)
+        assert [change.values for change in changes] == [(str(number), "a", "b", "c") for number in (1, 2, 3)]
+        run(database, "alter table account drop city", "insert into account values (4, 'a', 'c', 'e')")
+        with pytest.raises(SchemaDrift, match=r"public\.account has no column city"):
+            await reader.count(4)
+    with pytest.raises(SchemaDrift, match=r"public\.account has no column city"):
+        await PostgresSource(CRM, database).open(reader.positions[-1])
+
+
+async def test_a_type_made_while_streaming_is_looked_up(database: str) -> None:
+    run(database, ACCOUNT)
+    source = PostgresSource(CRM, database)
+    async with reading(source) as reader:
+        await reader.baseline()
+        run(
+            database,
+            "create domain town as text",
+            "alter table account alter city type town",
+            "insert into account values (1, 'a', 'b')",
+        )
+        with pytest.raises(TransientError, match="type"):
+            await reader.count(1)
+    async with reading(source, reader.positions[-1]) as again:
+        changes = await again.count(1)
+    assert changes[0].relation.types == ("integer", "text", "text", "text")
+
+
+async def test_our_own_transactions_are_marked(database: str) -> None:
+    run(database, ACCOUNT)
+    async with reading(PostgresSource(CRM, database)) as reader:
+        await reader.baseline()
+        run(database, "insert into account values (1)")
+        with psycopg.connect(database) as connection:
+            connection.execute("select pg_logical_emit_message(true, 'fieldwarden', 'r')")
+            connection.execute("insert into account values (2), (3)")
+        with psycopg.connect(database) as connection:
+            connection.execute("select pg_logical_emit_message(false, 'fieldwarden', 'r')")
+            connection.execute("select pg_logical_emit_message(true, 'other', 'r')")
+            connection.execute("insert into account values (4)")
+        changes = await reader.count(4)
+    assert [change.echo for change in changes] == [False, True, True, False]
+
+
+async def test_feedback_moves_only_with_what_was_acknowledged(database: str) -> None:
+    run(database, ACCOUNT)
+    async with reading(PostgresSource(CRM, database, idle_seconds=0)) as reader:
+        await reader.baseline()
+        first = Position.decode(reader.positions[-1])
+        await eventually(database, CONFIRMED, first.end)
+        run(database, "insert into account values (1)")
+        batch = await reader.step(acknowledge=False)
+        while not batch.changes:
+            batch = await reader.step(acknowledge=False)
+        for number in range(3):
+            run(database, f"create table noise_{number} ()")
+            idle = await reader.step(acknowledge=False)
+        assert not idle.changes
+        assert parse_lsn(ask(database, CONFIRMED)) == first.end
+        durable = Position.decode(batch.position).end
+        await reader.source.acknowledge(batch.position)
+        await eventually(database, CONFIRMED, durable)
+        await reader.source.acknowledge(reader.positions[0])  # never backwards
+        run(database, "insert into account values (2)")
+        await reader.count(2)
+        assert parse_lsn(ask(database, CONFIRMED)) >= durable
+
+
+async def test_an_idle_publication_does_not_pin_wal(database: str) -> None:
+    run(database, ACCOUNT, "create table elsewhere (x int)")
+    source = PostgresSource(CRM, database, idle_seconds=0.05)
+    async with reading(source) as reader:
+        await reader.baseline()
+        run(database, "insert into elsewhere select generate_series(1, 10000)")
+        end = parse_lsn(ask(database, "select pg_current_wal_lsn()::text"))
+        while Position.decode(reader.positions[-1]).end < end:
+            batch = await reader.step()
+            assert batch.changes == []
+        await eventually(database, CONFIRMED, end)
+        health = await source.health()
+    assert health.wal_status == "reserved"
+    assert health.usable
+    assert health.active
+    assert health.behind_bytes < 100_000
+
+
+async def test_a_killed_walsender_is_transient_and_nothing_is_lost(database: str) -> None:
+    run(database, ACCOUNT)
+    source = PostgresSource(CRM, database)
+    async with reading(source) as reader:
+        await reader.baseline()
+        run(database, "insert into account values (1)")
+        await reader.count(1)
+        run(database, "select pg_terminate_backend(active_pid) from pg_replication_slots where active")
+        with pytest.raises(TransientError, match="crm: the replication connection was lost"):
+            await reader.count(2)
+    run(database, "insert into account values (2)")
+    async with reading(source, reader.positions[-1]) as again:
+        changes = await again.count(1)
+    assert [change.values[0] for change in changes] == ["2"]
+
+
+async def test_a_slot_in_use_names_the_process(database: str) -> None:
+    run(database, ACCOUNT)
+    async with reading(PostgresSource(CRM, database)) as reader:
+        await reader.baseline()
+        await reader.source.acknowledge(reader.positions[-1])
+        run(database, "insert into account values (1)")
+        await reader.count(1)
+        pid = ask(
+            database, "select active_pid from pg_replication_slots where active and database = current_database()"
+        )
+        async with reading(PostgresSource(CRM, database), reader.positions[-1]) as second:
+            with pytest.raises(TransientError, match=str(pid)):
+                await second.step()
+        with pytest.raises(TransientError, match=f"process {pid}"):
+            await PostgresSource(CRM, database).open(None)
+
+
+@pytest.mark.parametrize(
+    ("statements", "message"),
+    [
+        (["select pg_drop_replication_slot('fieldwarden_crm')"], "is gone"),
+        (
+            [
+                "select pg_drop_replication_slot('fieldwarden_crm')",
+                "insert into account values (1)",
+                "select pg_create_logical_replication_slot('fieldwarden_crm', 'pgoutput')",
+            ],
+            "made anew",
+        ),
+        (
+            [
+                "insert into account values (1)",
+                "select pg_replication_slot_advance('fieldwarden_crm', pg_current_wal_lsn())",
+            ],
+            "moved on by somebody else",
+        ),
+        (["drop publication fieldwarden_crm"], "publication fieldwarden_crm is gone"),
+        (["alter publication fieldwarden_crm drop table account"], r"no longer covers public\.account"),
+    ],
+)
+async def test_gaps_halt_and_a_new_baseline_mends_them(database: str, statements: list[str], message: str) -> None:
+    run(database, ACCOUNT)
+    async with reading(PostgresSource(CRM, database)) as reader:
+        await reader.baseline()
+        position = reader.positions[-1]
+    run(database, "create table other (id int primary key)", "alter publication fieldwarden_crm add table other")
+    await slot_free(database)
+    run(database, *statements)
+    with pytest.raises(SourceGap, match=message) as caught:
+        await PostgresSource(CRM, database).open(position)
+    assert "fieldwarden run --rebaseline crm" in caught.value.suggestion
+    source = PostgresSource(CRM, database, rebaseline=True)
+    async with reading(source, position) as again:
+        rows = len(await again.baseline())
+        run(database, "insert into account values (9)")
+        await again.count(rows + 1)
+    async with reading(source, again.positions[-1]) as resumed:  # the flag does not outlive the new baseline
+        run(database, "insert into account values (10)")
+        changes = await resumed.count(1)
+    assert [change.values[0] for change in changes] == ["10"]
+
+
+async def test_a_stream_mapped_later_and_another_server_are_gaps(database: str) -> None:
+    run(database, ACCOUNT, "create table contact (id int primary key)")
+    async with reading(PostgresSource(CRM, database)) as reader:
+        await reader.baseline()
+        position = Position.decode(reader.positions[-1])
+    wider = system(*CRM.streams.values(), stream("public.contact", ("id",), ()))
+    with pytest.raises(SourceGap, match=r"public\.contact came into the mapping after the baseline"):
+        await PostgresSource(wider, database).open(position.encode())
+    with pytest.raises(SourceGap, match="another server"):
+        await PostgresSource(CRM, database).open(replace(position, server="7").encode())
+    with pytest.raises(SourceGap, match="restored to an earlier state"):
+        await PostgresSource(CRM, database).open(replace(position, end=position.end + (1 << 40)).encode())
+
+
+async def test_an_interrupted_baseline_starts_again(database: str) -> None:
+    run(database, ACCOUNT, "insert into account select generate_series(1, 1000)")
+    async with reading(PostgresSource(CRM, database, max_changes=300)) as reader:
+        batch = await reader.step()
+        assert batch.snapshot == "running"
+    run(database, "delete from account where id > 500")
+    async with reading(PostgresSource(CRM, database, max_changes=300), batch.position) as again:
+        changes = await again.baseline()
+    assert len(changes) == 500
+    assert {change.operation for change in changes} == {"observe"}
+    assert again.snapshots == ["running", "done"]
+
+
+async def test_parents_are_read_before_their_children(database: str) -> None:
+    run(
+        database,
+        "create table party (id int primary key)",
+        "create table address (id int primary key, party_id int)",
+        "insert into address values (1, 1)",
+        "insert into party values (1)",
+    )
+    parent = stream("public.party", ("id",), ())
+    child = stream("public.address", ("id",), (), parent="public.party", parent_columns=("party_id",))
+    async with reading(PostgresSource(system(child, parent), database)) as reader:
+        changes = await reader.baseline()
+    assert [change.relation.stream for change in changes] == ["public.party", "public.address"]
+    assert changes[1].values == ("1", "1")
+
+
+async def test_partitioned_tables_generated_columns_and_custom_types(database: str) -> None:
+    run(
+        database,
+        "create type mood as enum ('good', 'bad')",
+        "create domain amount as numeric(10, 2)",
+        "create table part (id int, mood mood, amount amount, b boolean, at timestamptz, twice int "
+        "generated always as (id * 2) stored, primary key (id)) partition by range (id)",
+        "create table part_1 partition of part for values from (0) to (10)",
+        "create table part_2 partition of part for values from (10) to (20)",
+        "insert into part values (1, 'good', 1.5, true, '2026-01-31 10:00+02')",
+    )
+    crm = system(stream("public.part", ("id",), ("mood", "amount", "b", "at", "twice")))
+    async with reading(PostgresSource(crm, database)) as reader:
+        await reader.baseline()
+        run(database, "insert into part select 12, mood, amount, b, at from part")
+        changes = await reader.count(2)
+    assert changes[0].relation.types == ("integer", "text", "numeric", "boolean", "timestamptz", "integer")
+    assert changes[0].relation.columns == changes[1].relation.columns
+    assert changes[0].values == ("1", "good", "1.50", "t", "2026-01-31 08:00:00+00", "2")
+    assert changes[1].values == ("12", "good", "1.50", "t", "2026-01-31 08:00:00+00", "24")
+    assert changes[1].relation.types == changes[0].relation.types
+
+
+async def test_a_foreign_publication_is_checked_and_left_alone(database: str) -> None:
+    run(database, ACCOUNT, "create table other (id int primary key)", "create publication theirs for table other")
+    crm = system(*CRM.streams.values(), publication="theirs")
+    with pytest.raises(EnvironmentUnfit, match=r"does not cover public\.account"):
+        await PostgresSource(crm, database).open(None)
+    run(database, "alter publication theirs add table account (id, name, city, code)")
+    run(database, "alter publication theirs set (publish = 'insert, update')")
+    with pytest.raises(EnvironmentUnfit, match="does not publish delete, truncate"):
+        await PostgresSource(crm, database).open(None)
+    run(database, "alter publication theirs set (publish = 'insert, update, delete, truncate')")
+    async with reading(PostgresSource(crm, database)) as reader:
+        await reader.baseline()
+        run(database, "insert into other values (1)", "insert into account values (1, 'a', 'b', 'c', 'd')")
+        changes = await reader.count(1)
+    assert changes[0].values == ("1", "a", "b", "c")
+
+
+async def test_what_a_table_lacks_is_said_before_anything_is_made(database: str) -> None:
+    run(database, "create table account (id int, name text, city text, code text)")
+    with pytest.raises(
+        EnvironmentUnfit, match=r"public\.account has no primary key or replica identity that covers id"
+    ):
+        await PostgresSource(CRM, database).open(None)
+    missing = system(stream("public.nowhere", ("id",), ()))
+    with pytest.raises(EnvironmentUnfit, match=r"there is no table public\.nowhere"):
+        await PostgresSource(missing, database).open(None)
+    assert ask(database, "select count(*) from pg_publication") == 0
+    assert ask(database, "select count(*) from pg_replication_slots where database = current_database()") == 0
+
+
+async def test_missing_privileges_are_named(database: str) -> None:
+    role = f"reader_{database.rpartition('test_')[2].split()[0].split('?')[0].strip(chr(39))}"
+    run(database, ACCOUNT, f"create role {role} login")
+    dsn = psycopg.conninfo.make_conninfo(database, user=role)
+    try:
+        with pytest.raises(EnvironmentUnfit, match=r"no privilege to read public\.account"):
+            await PostgresSource(CRM, dsn).open(None)
+        run(database, f"grant select on account to {role}")
+        with pytest.raises(EnvironmentUnfit, match="no privilege to create the publication"):
+            await PostgresSource(CRM, dsn).open(None)
+        run(database, f"grant create on database {ask(database, 'select current_database()')} to {role}")
+        run(database, f"alter table account owner to {role}")
+        with pytest.raises(EnvironmentUnfit, match="the role may not stream changes"):
+            await PostgresSource(CRM, dsn).open(None)
+    finally:
+        run(database, f"drop owned by {role} cascade", f"drop role {role}")
+
+
+async def test_a_consumer_that_is_slow_holds_the_server_back(database: str) -> None:
+    run(database, ACCOUNT)
+    source = PostgresSource(CRM, database, max_bytes=100_000)
+    async with reading(source) as reader:
+        await reader.baseline()
+        run(database, "insert into account select i, repeat('x', 1000) from generate_series(1, 5000) i")
+        await reader.step()
+        stream_ = source._stream
+        assert stream_ is not None
+        while stream_._reading:
+            await asyncio.sleep(0)
+        assert sum(map(len, stream_.frames)) < 300_000
+        changes = await reader.count(5000)
+    assert len(changes) == 5000
+
+
+async def test_a_server_that_crashes_neither_loses_nor_repeats(crashable_postgres: EmbeddedServer) -> None:
+    dsn = crashable_postgres.dsn()
+    run(dsn, ACCOUNT)
+    source = PostgresSource(CRM, dsn)
+    async with reading(source) as reader:
+        await reader.baseline()
+        run(dsn, "insert into account select generate_series(1, 50)")
+        await reader.count(50)
+        crashable_postgres.stop("immediate")
+        with pytest.raises(TransientError):
+            await reader.count(51)
+    with pytest.raises(TransientError):
+        await source.open(reader.positions[-1])
+    crashable_postgres.start()
+    run(dsn, "insert into account values (51)")
+    async with reading(source, reader.positions[-1]) as again:
+        changes = await again.count(1)
+    assert [change.values[0] for change in changes] == ["51"]
