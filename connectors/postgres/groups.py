@@ -127,15 +127,8 @@ def rows(group: Group, first: int) -> list[list[str | None]]:
     """The temporary table's rows, aligned with ord and `Statement.input_columns`; numbered from `first`."""
     stream, fields = group.stream, group.fields
     if group.operation == "create":
-        start = _record if stream.external_id else _nothing
-        parents = len(stream.parent_columns)
         return [
-            [
-                str(number),
-                *start(write),
-                *(_parts(stream, write.parent_key, parents) if parents else ()),
-                *map(write.values.__getitem__, fields),
-            ]
+            [*_heads(stream, write, number), *map(write.values.__getitem__, fields)]
             for number, write in enumerate(group.writes, first)
         ]
     result: list[list[str | None]] = []
@@ -156,12 +149,12 @@ def rows(group: Group, first: int) -> list[list[str | None]]:
     return result
 
 
-def _record(write: Write) -> tuple[str, ...]:
-    return (write.record,)
-
-
-def _nothing(_: Write) -> tuple[str, ...]:
-    return ()
+def _heads(stream: Stream, write: Write, number: int) -> list[str]:
+    """What a created row gets besides its fields."""
+    heads = [str(number), write.record] if stream.external_id else [str(number)]
+    if stream.parent_columns:
+        heads += _parts(stream, write.parent_key, len(stream.parent_columns))
+    return heads
 
 
 def _parts(stream: Stream, key: str | None, width: int) -> tuple[str, ...]:
@@ -180,8 +173,14 @@ def copy_text(rows: Sequence[Sequence[str | None]]) -> str:
     Nearly no batch holds a character that needs escaping, so all are joined first and counted afterwards."""
     if not rows:
         return ""
-    text = "\n".join(["\t".join(["\\N" if value is None else value for value in row]) for row in rows]) + "\n"
-    nulls = sum([row.count(None) for row in rows])
+    lines, nulls = [], 0
+    for row in rows:
+        if None in row:
+            nulls += row.count(None)
+            lines.append("\t".join(["\\N" if value is None else value for value in row]))
+        else:
+            lines.append("\t".join(row))  # type: ignore[arg-type]
+    text = "\n".join(lines) + "\n"
     if (
         text.count("\\") == nulls
         and text.count("\t") == len(rows) * (len(rows[0]) - 1)

@@ -170,14 +170,10 @@ class Writing:
 
     async def _range(self, load: _Load, start: int, end: int) -> list[WriteResult]:
         """Apply the copied rows numbered from `start` up to `end`; one answer for each."""
-        results: list[WriteResult] = []
-        left = set(range(start, end))
-        if load.statement.write:
-            for ordinal, key, differing in await self._rows(load.statement.write, start, end):
-                if key is not None:
-                    left.discard(ordinal)
-                    results.append(_written(load, ordinal, key, differing))
-        if left:
+        answers = await self._rows(load.statement.write, start, end) if load.statement.write else []
+        results = _written(load, answers)
+        if len(results) < end - start:
+            left = set(range(start, end)).difference([ordinal for ordinal, key, _ in answers if key is not None])
             for ordinal, key, differing, misfit in await self._rows(load.statement.look, min(left), max(left) + 1):
                 if ordinal in left:
                     results.append(_found(load, ordinal, key, differing, misfit))
@@ -264,11 +260,17 @@ def _spans(start: int, end: int, holes: dict[int, str]) -> list[tuple[int, int]]
     return spans[::-1]
 
 
-def _written(load: _Load, ordinal: int, key: str, differing: str | None) -> WriteResult:
-    result = WriteResult(load.write(ordinal).token, "done", _key(load, key))
-    if differing is not None:
-        result.differing = _differing(load, differing)
-    return result
+def _written(load: _Load, answers: Sequence[TupleRow]) -> list[WriteResult]:
+    """Answers for the rows that a statement wrote (those with a key)."""
+    writes, first, composite = load.group.writes, load.first, len(load.group.stream.key) > 1
+    results = []
+    for ordinal, key, differing in answers:
+        if key is not None:
+            result = WriteResult(writes[ordinal - first].token, "done", _key(key) if composite else key)
+            if differing is not None:
+                result.differing = _differing(load, differing)
+            results.append(result)
+    return results
 
 
 def _found(load: _Load, ordinal: int, key: str | None, differing: str | None, misfit: str | None) -> WriteResult:
@@ -277,15 +279,15 @@ def _found(load: _Load, ordinal: int, key: str | None, differing: str | None, mi
     if misfit is not None and (key is not None or operation == "create"):
         return WriteResult(write.token, "rejected", write.key, reason=misfit)
     if key is not None:
-        return _written(load, ordinal, key, differing)
+        return _written(load, [(ordinal, key, differing)])[0]
     if operation == "create":
         reason = "the target accepted the row but did not keep it: a trigger or rule drops or rewrites it"
         return WriteResult(write.token, "rejected", reason=reason)
     return WriteResult(write.token, "done" if operation == "delete" else "missing", write.key)
 
 
-def _key(load: _Load, key: str) -> str:
-    return key if len(load.group.stream.key) == 1 else key_text(tuple(json.loads(key)))
+def _key(answer: str) -> str:
+    return key_text(tuple(json.loads(answer)))
 
 
 def _differing(load: _Load, text: str) -> dict[str, str | None]:
