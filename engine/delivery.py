@@ -61,7 +61,11 @@ class _Job:
 
 
 class Delivery:
-    """Runs one target until told to stop. A target that is down holds up nobody but itself."""
+    """Runs one target until told to stop. A target that is down holds up nobody but itself.
+
+    Nothing is written before every source has been read once: a row that is not known yet would be created a second
+    time, and an owner that has not been heard could not stand against the others.
+    """
 
     def __init__(
         self,
@@ -84,6 +88,9 @@ class Delivery:
         self._clock = clock
         self._wake = wake or Wake()
         self._habits: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._unread = [
+            name for name, other in rulebook.systems.items() if any(stream.reads for stream in other.streams.values())
+        ]
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`. Raises bugs only."""
@@ -108,6 +115,10 @@ class Delivery:
 
     async def step(self) -> int:
         """Claim, write and settle once; give how many records were due."""
+        if self._unread:
+            self._unread = await self._hub.unread(self._unread)
+            if self._unread:
+                return 0
         claimed = await self._hub.claim(self._system, _LIMIT)
         if not claimed:
             return 0

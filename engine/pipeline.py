@@ -187,6 +187,8 @@ class Pipeline:
         seen = batch.snapshot is not None and self._rereading
         await self._commit(lease, mapped[start:], final, seen=seen, state=state)
         self._position = final
+        if batch.snapshot == "done":
+            self._wake.rouse(self._plans)
         await self._source.acknowledge(final)
         failpoints.hit("ingest.after_acknowledge")
         self._progress(batch, state)

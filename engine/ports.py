@@ -248,6 +248,9 @@ class Hub(Protocol):
     async def releasable(self, source: str, limit: int) -> list[SetAside]:
         """Set-aside changes whose `awaits` is linked now (and those behind them), or that a person released."""
 
+    async def unread(self, sources: Sequence[str]) -> list[str]:
+        """Those of these sources whose rows have not all been read yet, ever."""
+
     async def claim(self, target: str, limit: int) -> list[Pending]:
         """Dirty records due now, oldest first. Claims do not lock: settling compares marks."""
 

@@ -97,7 +97,7 @@ class PostgresIngest:
             await self._append_block(outcome.entries, rulebook)
         await self._write_marks(outcome)
         await self._write_set_aside(outcome)
-        await self._run("move_source", position, changes, echoes, state, state, self._source)
+        await self._run("move_source", position, changes, echoes, state, state, state, self._source)
         failpoints.hit("ingest.before_commit")
         await self._connection.commit()
         failpoints.hit("ingest.after_commit")

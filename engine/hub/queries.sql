@@ -135,8 +135,13 @@ delete from set_aside where id = any(%s::bigint[])
 -- name: move_source
 update source set position = coalesce(nullif(%s, ''), position), changes = changes + %s, echoes = echoes + %s,
     state = coalesce(%s, state), message = case when %s::text is null then message else '' end,
+    read_at = coalesce(read_at, case when %s::text = 'streaming' then clock_timestamp() end),
     updated_at = clock_timestamp()
 where name = %s
+
+-- name: unread
+select wanted from unnest(%s::text[]) as wanted
+where not exists (select from source where name = wanted and read_at is not null)
 
 -- name: releasable
 -- Ready: a person released it, the row that it awaits is linked, or it only stands behind others.
@@ -194,7 +199,8 @@ where s.status = 'done' and d.target = %s and d.record = s.record and d.mark = s
 update dirty d set
     status = case s.status when 'wait' then 'waiting' when 'park' then 'parked' else 'due' end,
     due = clock_timestamp() + s.delay * interval '1 second',
-    attempts = d.attempts + case when s.status in ('retry', 'park') then 1 else 0 end,
+    attempts = case when s.status not in ('retry', 'park') then d.attempts
+                    when s.result = d.result then d.attempts + 1 else 1 end,  -- equal attempts in a row
     awaits = s.awaits,
     reason = s.reason,
     result = case when s.status = 'again' then d.result else s.result end
@@ -207,3 +213,52 @@ insert into crosswalk as c (system, stream, key, record)
 select r.* from unnest(%s::text[], %s::text[], %s::text[], %s::uuid[]) as r (system, stream, key, record)
 on conflict (system, stream, key) do update set record = c.record
 returning system, stream, key, record::text
+
+-- for people --------------------------------------------------------------------------------------------------------
+
+-- name: sources
+select name, state, message, position, changes, echoes, updated_at from source order by name
+
+-- name: targets
+select target, count(*) filter (where status = 'due'), count(*) filter (where status = 'waiting'),
+    count(*) filter (where status = 'parked'), min(since) filter (where status <> 'parked')
+from dirty group by target order by target
+
+-- name: set_aside_counts
+select system, kind, count(*), min(since) from set_aside group by system, kind order by system, kind
+
+-- name: record_counts
+select entity, count(*) filter (where not retired), count(*) filter (where retired)
+from record group by entity order by entity
+
+-- name: dead_letters
+-- Changes set aside, and deliveries parked (or, asked for by that kind, waiting), oldest first.
+select * from (
+    select id::text, kind, system, stream, key, entity, reason, since, released,
+        await_system, await_stream, await_key, candidates::text[], null::text as record
+    from set_aside
+    union all
+    select d.target || ':' || d.record, case d.status when 'parked' then 'delivery' else 'waiting' end, d.target, '', '',
+        r.entity, d.reason, d.since, false, null, null, null, '{}', d.record::text
+    from dirty d join record r on r.id = d.record where d.status in ('parked', 'waiting')
+) as letter
+where case when %(kind)s::text is null then kind <> 'waiting' else kind = %(kind)s end
+  and (%(system)s::text is null or system = %(system)s) and (%(entity)s::text is null or entity = %(entity)s)
+  and (%(ids)s::text[] is null or id = any(%(ids)s::text[]))
+order by since, id limit %(limit)s
+
+-- name: payload
+select payload::text from set_aside where id = %s
+
+-- name: release_changes
+update set_aside set released = true where id = any(%s::bigint[])
+
+-- name: release_delivery
+update dirty set status = 'due', attempts = 0, result = '', awaits = null, due = clock_timestamp()
+where target = %s and record = %s::uuid and status in ('parked', 'waiting')
+
+-- name: discard_delivery
+delete from dirty where target = %s and record = %s::uuid and status in ('parked', 'waiting')
+
+-- name: remember_rulebook
+insert into rulebook (hash, body) values (%s, %s) on conflict do nothing

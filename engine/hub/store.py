@@ -38,7 +38,7 @@ class PostgresHub:
         self._dsn = dsn
         self._schema = schema
         self._clock = clock
-        self._reading = Session(dsn, schema, "hub")
+        self._reading = Session(dsn, schema, "hub", hot=True)
         self._ingesting: dict[Lease, Session] = {}
         self._deliveries: dict[str, tuple[Deliveries, Session]] = {}
 
@@ -63,7 +63,7 @@ class PostgresHub:
         """Raises Fenced if the source was leased again; the check holds until the transaction ends."""
         session = self._ingesting.get(lease)
         if session is None:
-            session = self._ingesting[lease] = Session(self._dsn, self._schema, f"ingest {lease.source}")
+            session = self._ingesting[lease] = Session(self._dsn, self._schema, f"ingest {lease.source}", hot=True)
         async with session.transaction() as connection:
             cursor = await connection.execute(QUERIES["fence"], [lease.source], prepare=True)
             row = await cursor.fetchone()
@@ -78,6 +78,11 @@ class PostgresHub:
         async with self._reading.transaction() as connection:
             cursor = await connection.execute(QUERIES["releasable"], {"source": source, "limit": limit})
             return [_set_aside(*row) for row in await cursor.fetchall()]
+
+    async def unread(self, sources: Sequence[str]) -> list[str]:
+        async with self._reading.transaction() as connection:
+            cursor = await connection.execute(QUERIES["unread"], [list(sources)])
+            return [name for (name,) in await cursor.fetchall()]
 
     async def claim(self, target: str, limit: int) -> list[Pending]:
         return await self._delivery(target).claim(limit)
@@ -108,7 +113,7 @@ class PostgresHub:
 
     def _delivery(self, target: str) -> Deliveries:
         if target not in self._deliveries:
-            session = Session(self._dsn, self._schema, f"delivery {target}")
+            session = Session(self._dsn, self._schema, f"delivery {target}", hot=True)
             self._deliveries[target] = (Deliveries(target, session), session)
         return self._deliveries[target][0]
 

@@ -39,6 +39,7 @@ class SourceRow:
     changes: int = 0
     echoes: int = 0
     leased_at: int = 0
+    read: bool = False
 
 
 @dataclass(slots=True)
@@ -130,6 +131,9 @@ class MemoryHub:
                 stuck.add(kept.row)
         return found[:limit]
 
+    async def unread(self, sources: Sequence[str]) -> list[str]:
+        return [name for name in sources if name not in self.sources or not self.sources[name].read]
+
     # --- targets ---------------------------------------------------------------------------------------------
 
     async def claim(self, target: str, limit: int) -> list[Pending]:
@@ -199,11 +203,11 @@ class MemoryHub:
         dirty.status, dirty.awaits, dirty.reason = "due", None, each.reason
         if each.status == "done" or (each.status == "wait" and linked):
             return
-        dirty.result = each.result
+        equal, dirty.result = dirty.result == each.result, each.result
         if each.status == "wait":
             dirty.status, dirty.awaits = "waiting", each.awaits
             return
-        dirty.attempts += 1
+        dirty.attempts = dirty.attempts + 1 if equal else 1
         if each.status == "park":
             dirty.status = "parked"
 
@@ -332,4 +336,5 @@ class MemoryIngest:
         source.echoes += echoes
         if state is not None:
             source.state, source.message = state, ""
+            source.read = source.read or state == "streaming"
         hub.crash("ingest.after_commit")

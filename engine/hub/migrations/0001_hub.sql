@@ -16,6 +16,7 @@ create table source (
     changes    bigint not null default 0,      -- received and durable
     echoes     bigint not null default 0,
     leased_at  timestamptz not null default clock_timestamp(),
+    read_at    timestamptz,                    -- when all its rows had been read for the first time
     updated_at timestamptz not null default clock_timestamp()
 );
 
