@@ -38,6 +38,7 @@ log = structlog.get_logger(__name__)
 ATTEMPTS = 4
 """Equal attempts after which a delivery is parked."""
 _PASSES = 4
+_SLOWEST = 30.0
 _LIMIT = 2000
 _POLL = 0.5
 _REMEMBERED = 20_000
@@ -58,6 +59,8 @@ class _Job:
     reason: str = ""
     missing: bool = False
     wrote: bool = False
+    undone: bool = False
+    """A row held what we expected, took our write, and holds something else all the same."""
 
 
 class Delivery:
@@ -212,6 +215,7 @@ class Delivery:
                 continue
             known = write.expected.get(name)
             job.differing[place] = raw
+            job.undone = job.undone or (name in write.expected and raw == known)
             if not stream.reads:
                 held[name] = meant
                 job.expected[place] = raw
@@ -251,25 +255,31 @@ class Delivery:
         return settlement
 
     def _unsettled(self, job: _Job, settlement: Settlement) -> None:
-        names = sorted(name or "?" for _, name in job.differing)
+        """The rows do not hold what they should. A target that undoes what it is given is parked after equal
+        attempts; where somebody changed them meanwhile, that change is on its way and ends the waiting."""
+        names = ", ".join(sorted(name or "a row" for _, name in job.differing))
         settlement.result = "missing" if job.missing else _signature(job.differing)
-        attempts = job.pending.attempts + 1 if job.pending.last_result == settlement.result else 1
-        if attempts >= ATTEMPTS:
+        equal = job.pending.last_result == settlement.result
+        attempts = job.pending.attempts + 1 if equal else 1
+        if attempts >= ATTEMPTS and (job.undone or self._deaf(job)):
             settlement.status = "park"
             settlement.reason = (
                 f"the row no longer exists in {self._system}"
                 if job.missing
-                else f"{self._system} rewrites or keeps changing {', '.join(names)}: it holds another value after "
-                f"{attempts} equal attempts"
+                else f"{self._system} rewrites {names}: after {attempts} equal attempts it holds another value"
             )
             return
         settlement.status = "retry"
+        settlement.delay = min(_SLOWEST, 0.25 * 2.0 ** (min(attempts, 16) - 1))
         settlement.reason = (
-            "the row is gone; waiting for its system to say so"
+            f"the row is gone from {self._system}; waiting for its change"
             if job.missing
-            else (f"{', '.join(names)} changed in {self._system} meanwhile; waiting for that change")
+            else f"{names} changed in {self._system} meanwhile; waiting for that change"
         )
-        settlement.delay = 0.25 * 2.0 ** (attempts - 1)
+
+    def _deaf(self, job: _Job) -> bool:
+        """Whether no change can come from here: the target is never read."""
+        return not any(self._streams[write.stream].reads for write in job.plan.writes)
 
     def _habit(self, job: _Job) -> bool:
         """Whether the same golden values were delivered here time and again: something undoes them."""
