@@ -1,0 +1,242 @@
+"""Why a field of a record holds its value, and who lost: one claim per row, and the sentences made of them.
+
+Pure: the record, its rules and what is still to be delivered go in. The winner is chosen by the same function that
+chose it when it was decided (`engine.resolve`), so an explanation cannot tell another story than the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.record import Contribution, Record
+from engine.resolve import choose
+from engine.telling import Event, Show, when
+from rules.rulebook import Entity, Unit
+
+Standing = Literal["stands", "agrees", "refused", "held", "lost", "silent"]
+
+
+@dataclass(slots=True)
+class Claim:
+    """What one row says about the field, and what became of it. `holds`: what the row holds now, if we wrote it;
+    `then` says what was, or will be, done about a row that differs."""
+
+    system: str
+    stream: str
+    key: str
+    said: str | None
+    said_at: str | None
+    standing: Standing
+    why: str = ""
+    holds: str | None = None
+    then: str = ""
+
+
+@dataclass(slots=True)
+class Explanation:
+    """Why a field holds its value. `text` says it in sentences; the rest is what the sentences were made of."""
+
+    text: str
+    entity: str
+    field: str
+    record: str
+    label: str
+    value: str | None
+    winner: str
+    rule: str
+    group: list[str]
+    claims: list[Claim]
+    history: list[Event]
+
+
+def explain(
+    entity: Entity,
+    record: Record,
+    name: str,
+    label: str,
+    show: Show,
+    deliveries: Mapping[str, str],
+    writable: frozenset[str],
+) -> Explanation:
+    """`deliveries`: target -> what its pending delivery of this record waits for ("" if only for its turn);
+    `writable`: the (system stream) names whose rows Fieldwarden may write this field to, as "system stream"."""
+    unit = entity.unit_of[name]
+    winner = choose(unit, record.rows)
+    value = record.golden.get(name)
+    claims = [
+        _claim(unit, name, row, winner, record, show, deliveries, writable)
+        for row in record.rows
+        if name in row.fields or name in row.held
+    ]
+    claims.sort(key=lambda claim: _ORDER.index(claim.standing))
+    explanation = Explanation(
+        "",
+        entity.name,
+        name,
+        record.id,
+        label,
+        None if value is None else show(name, value),
+        winner.system if winner else "",
+        unit.policy.sentence,
+        [other for other in unit.fields if other != name],
+        claims,
+        [],
+    )
+    explanation.text = " ".join(_sentences(explanation, unit, winner, record, show))
+    return explanation
+
+
+_ORDER: tuple[Standing, ...] = ("stands", "refused", "held", "lost", "agrees", "silent")
+
+
+def _claim(
+    unit: Unit,
+    name: str,
+    row: Contribution,
+    winner: Contribution | None,
+    record: Record,
+    show: Show,
+    deliveries: Mapping[str, str],
+    writable: frozenset[str],
+) -> Claim:
+    standing, why = _standing(unit, name, row, winner, record)
+    spoken = name in row.fields
+    claim = Claim(
+        row.system,
+        row.stream,
+        row.key,
+        show(name, row.fields[name]) if spoken else None,
+        when(row.stamp(name).at) if spoken else None,
+        standing,
+        why,
+        show(name, row.held[name]) if name in row.held else None,
+    )
+    golden, holds = record.golden.get(name), row.holds(name)
+    if row.deleted is None and standing != "stands":
+        if holds == golden:
+            claim.then = f"{row.system} was corrected" if standing in ("refused", "held", "lost") else ""
+        elif f"{row.system} {row.stream}" not in writable:
+            claim.then = "Fieldwarden does not write it there"
+        elif unit.policy.protected and unit.policy.on_reject == "leave" and name not in row.held:
+            claim.then = "the rule leaves it as it is there"
+        elif row.system in deliveries:
+            reason = deliveries[row.system]
+            claim.then = f"{row.system} is yet to be corrected" + (f" ({reason})" if reason else "")
+        else:
+            claim.then = f"{row.system} still holds it"
+    return claim
+
+
+def _standing(
+    unit: Unit, name: str, row: Contribution, winner: Contribution | None, record: Record
+) -> tuple[Standing, str]:
+    """What became of a row's word, and why in a clause."""
+    policy = unit.policy
+    if row is winner:
+        return "stands", ""
+    if name not in row.fields:
+        return "silent", "it was written there, and its system has not said anything else since"
+    if row.deleted is not None:
+        return "lost", "its row is gone"
+    value = row.fields[name]
+    if value == record.golden.get(name):
+        return "agrees", ""
+    if policy.protected and row.system != policy.owner and row.system not in policy.seed_from:
+        return ("held" if policy.approval else "refused"), f"{policy.owner} owns it"
+    if policy.protected and row.system != policy.owner and winner is not None and winner.system == policy.owner:
+        return ("held" if policy.approval else "refused"), f"{policy.owner} owns it"
+    if not policy.protected and row.system not in policy.order:
+        return "lost", f"{row.system} is not heard on it"
+    gap = _gap(unit, row)
+    if gap:
+        return "lost", gap
+    return "lost", _outranked(unit, name, row, winner)
+
+
+def _gap(unit: Unit, row: Contribution) -> str:
+    """Why the row is no candidate at all: "" if it is one."""
+    policy = unit.policy
+    for other in unit.fields:
+        empty = row.fields.get(other) is None and other not in unit.optional
+        if other in row.fields and row.system in policy.nulls and policy.strategy != "first_non_null":
+            continue
+        if empty:
+            return "a null does not count there" if len(unit.fields) == 1 else f"its {unit.name} lacks {other}"
+    return ""
+
+
+def _outranked(unit: Unit, name: str, row: Contribution, winner: Contribution | None) -> str:
+    if winner is None:
+        return "it may not supply it"
+    policy = unit.policy
+    if winner.system == row.system:
+        return "another row of the same system stands before it"
+    if winner.system == policy.owner:
+        return f"{policy.owner} owns it"
+    if policy.strategy == "recency":
+        mine, theirs = row.stamp(name).at, winner.stamp(name).at
+        if theirs is not None and (mine is None or mine < theirs):
+            return "it is older" if mine is not None else "it was only read, not seen to change"
+    return f"{winner.system} comes before {row.system}"
+
+
+def _sentences(
+    explanation: Explanation, unit: Unit, winner: Contribution | None, record: Record, show: Show
+) -> Sequence[str]:
+    name, entity = explanation.field, explanation.entity
+    subject = f"{name} of {entity} {explanation.label}"
+    value = record.golden.get(name)
+    words: list[str] = []
+    if winner is None:
+        words.append(f"{subject} has no value because nobody who may supply it has said one ({unit.policy.sentence}).")
+    else:
+        because = _because(unit, winner)
+        words.append(f"{subject} is {show(name, value)} because {because}.")
+        at = when(winner.stamp(name).at)
+        words.append(f"{winner.system} said so {f'on {at}' if at else 'when it was first read'}.")
+        if winner.fields.get(name) != value:
+            words.append("The rules have changed since: by today's rules another value would stand.")
+    if len(unit.fields) > 1:
+        others = ", ".join(explanation.group)
+        words.append(f"It stands or falls together with {others} (group {unit.name}).")
+    words += [sentence for claim in explanation.claims if (sentence := _loser(claim, winner))]
+    if record.retired:
+        words.append(f"The {entity} is retired.")
+    return words
+
+
+def _because(unit: Unit, winner: Contribution) -> str:
+    policy, system = unit.policy, winner.system
+    order = " > ".join(policy.order)
+    if policy.owner is not None:
+        rule = f"owner {policy.owner}, protected" if policy.protected else f"owner {policy.owner}"
+        if system != policy.owner:
+            return f"{policy.owner}, which owns it, has not said a value, and {system} is next to be asked ({rule})"
+        if winner.deleted is not None:
+            return f"{system} owns it, and its last word outlives the row it deleted ({rule})"
+        return f"{system} owns it ({rule})"
+    if policy.strategy == "recency":
+        return f"{system} changed it last (recency among {', '.join(policy.order)})"
+    if policy.strategy == "first_non_null":
+        return f"{system} is the first to have one, in the order {order}"
+    if policy.order and policy.order[0] == system:
+        return f"{system} comes first in the order {order}"
+    return f"{system} is the first to have said one, in the order {order}"
+
+
+def _loser(claim: Claim, winner: Contribution | None) -> str:
+    then = f"; {claim.then}" if claim.then else ""
+    on = f" on {claim.said_at}" if claim.said_at else ""
+    if claim.standing == "refused":
+        return f"{claim.system} said {claim.said}{on} and was refused{then}."
+    if claim.standing == "held":
+        return f"{claim.system} said {claim.said}{on}, which is held for approval{then}."
+    if claim.standing == "lost":
+        return f"{claim.system} said {claim.said}{on} and lost, because {claim.why}{then}."
+    if claim.standing == "agrees" and winner is not None:
+        return f"{claim.system} agrees{then}."
+    if claim.standing == "silent" and claim.holds is not None and claim.then:
+        return f"{claim.system} holds {claim.holds}{then}."
+    return ""
