@@ -35,10 +35,13 @@ def translated() -> Iterator[None]:
 
 
 class Session:
-    """A connection for one purpose. `transaction` hands it out to one task at a time."""
+    """A connection for one purpose. `transaction` hands it out to one task at a time.
 
-    def __init__(self, dsn: str, schema: str, purpose: str) -> None:
+    `hot` prepares it for the set-based statements of `queries.sql`: landing tables, and plans by key only."""
+
+    def __init__(self, dsn: str, schema: str, purpose: str, *, hot: bool = False) -> None:
         self._dsn = dsn
+        self._hot = hot
         self._schema = schema
         self._purpose = purpose
         self._lock = asyncio.Lock()
@@ -72,8 +75,9 @@ class Session:
             )
             try:
                 await connection.execute(sql.SQL("set search_path to {}").format(sql.Identifier(self._schema)))
-                await connection.execute(QUERIES["plans"])
-                await connection.execute(QUERIES["temporary_tables"])
+                if self._hot:
+                    await connection.execute(QUERIES["plans"])
+                    await connection.execute(QUERIES["temporary_tables"])
                 await connection.commit()
             except BaseException:
                 await connection.close()

@@ -1,0 +1,484 @@
+"""What every hub keeps: the same suite against PostgreSQL and the one in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from engine.change import RowRef, Value
+from engine.errors import Fenced
+from engine.hub.store import PostgresHub
+from engine.ports import Entry, Hub, IngestOutcome, Pending, SetAside, Settlement
+from engine.record import Contribution, Record, Stamp
+from engine.testing import MemoryHub
+
+AWKWARD = 'tab\t line\n back\\slash "quote" {brace} ünïcødé \u2028'
+
+
+def ident(number: int) -> str:
+    return f"01900000-0000-7000-8000-{number:012x}"
+
+
+A, B, C = ident(1), ident(2), ident(3)
+ACCOUNT = RowRef("crm", "public.account", "1")
+PARTY = RowRef("erp", "public.party", "P-1")
+
+
+def said(row: RowRef, position: str = "p1", **fields: Value) -> Contribution:
+    return Contribution(*row, position, Stamp(position, 1), dict(fields))
+
+
+def record(id: str = A, *rows: Contribution, version: int = 1, **golden: Value) -> Record:
+    return Record(id, "customer", version, dict(golden), list(rows))
+
+
+@pytest.fixture(params=["postgres", "memory"])
+async def hub(request: pytest.FixtureRequest) -> AsyncIterator[Hub]:
+    hub: Hub = PostgresHub(request.getfixturevalue("hub_dsn")) if request.param == "postgres" else MemoryHub()
+    yield hub
+    await hub.close()
+
+
+async def commit(hub: Hub, source: str = "crm", *, position: str = "1", **parts: Any) -> None:
+    """One ingest transaction that loads what it changes, as the pipeline does."""
+    outcome = IngestOutcome(**parts)
+    lease = await hub.lease(source)
+    async with hub.ingest(lease) as tx:
+        await tx.records([each.id for each in outcome.records])
+        await tx.commit(outcome, position=position, rulebook="book")
+
+
+async def load(hub: Hub, *ids: str) -> dict[str, Record]:
+    lease = await hub.lease("reader")
+    async with hub.ingest(lease) as tx:
+        return await tx.records(ids)
+
+
+def settled(claim: Pending, status: str = "done", **more: Any) -> Settlement:
+    return Settlement(claim.record.id, claim.mark, claim.revision, status, **more)  # type: ignore[arg-type]
+
+
+# --- ingest ------------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_committed_is_read_back_unchanged(hub: Hub) -> None:
+    row = said(RowRef("crm", AWKWARD, AWKWARD), AWKWARD, name=AWKWARD, note=None, empty="")
+    row.stamps["name"] = Stamp("p2", None)
+    row.lag["note"] = "p0"
+    row.held["name"] = AWKWARD.upper()
+    stored = record(A, row, name=AWKWARD, note=None)
+    await commit(
+        hub,
+        position=AWKWARD,
+        records=[stored],
+        links=[(row.ref, A)],
+        match_keys={A: ("customer", [("tax_id", AWKWARD), ("tax_id", "x")])},
+    )
+    lease = await hub.lease("crm")
+    assert lease.position == AWKWARD
+    async with hub.ingest(lease) as tx:
+        assert await tx.links([row.ref, ACCOUNT]) == {row.ref: A}
+        assert await tx.matches("customer", [("tax_id", AWKWARD), ("tax_id", "y")]) == {("tax_id", AWKWARD): [A]}
+        assert await tx.matches("contact", [("tax_id", AWKWARD)]) == {}
+        assert await tx.records([A, B]) == {A: stored}
+        assert await tx.rows_of("crm", AWKWARD, "", 10) == [row.ref]
+    assert await load(hub, A) == {A: stored}
+
+
+async def test_leaving_without_commit_changes_nothing(hub: Hub) -> None:
+    await commit(hub, records=[record(A, name="one")])
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        (await tx.records([A]))[A].golden["name"] = "changed in memory only"
+        await tx.saw([ACCOUNT])
+    with pytest.raises(ZeroDivisionError):
+        async with hub.ingest(lease):
+            raise ZeroDivisionError
+    assert (await load(hub, A))[A].golden == {"name": "one"}
+    assert (await hub.lease("crm")).position == "1"
+
+
+async def test_an_older_lease_can_no_longer_commit(hub: Hub) -> None:
+    old = await hub.lease("crm")
+    new = await hub.lease("crm")
+    assert new.epoch > old.epoch
+    with pytest.raises(Fenced):
+        async with hub.ingest(old):
+            raise AssertionError("entered")
+    async with hub.ingest(new) as tx:
+        await tx.commit(IngestOutcome(records=[record(A)]), position="2", rulebook="book")
+    assert list(await load(hub, A)) == [A]
+
+
+async def test_a_lease_names_the_committed_position_and_an_empty_one_leaves_it(hub: Hub) -> None:
+    assert (await hub.lease("crm")).position is None
+    await commit(hub, position="")
+    assert (await hub.lease("crm")).position is None
+    await commit(hub, position="7")
+    await commit(hub, position="")
+    assert (await hub.lease("crm")).position == "7"
+    assert (await hub.lease("erp")).position is None
+
+
+async def test_links_move_and_go(hub: Hub) -> None:
+    await commit(hub, records=[record(A), record(B)], links=[(ACCOUNT, A), (PARTY, A)])
+    await commit(hub, links=[(ACCOUNT, B)], unlinks=[PARTY])
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        assert await tx.links([ACCOUNT, PARTY]) == {ACCOUNT: B}
+        assert await tx.links([]) == {}
+
+
+async def test_match_keys_of_a_record_are_replaced_as_a_whole(hub: Hub) -> None:
+    await commit(hub, records=[record(A), record(B)], match_keys={A: ("customer", [("tax_id", "1"), ("name", "x")])})
+    await commit(hub, records=[record(A, version=2), record(B)], match_keys={
+        A: ("customer", [("tax_id", "2")]), B: ("customer", [("tax_id", "2")]),
+    })  # fmt: skip
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        await tx.lock_identity(["customer", "contact"])
+        asked = [("tax_id", "1"), ("tax_id", "2"), ("name", "x"), ("tax_id", "2")]
+        assert await tx.matches("customer", asked) == {("tax_id", "2"): [A, B]}
+
+
+async def test_rows_of_a_stream_come_in_key_order_page_by_page(hub: Hub) -> None:
+    keys = ["10", "2", "Z", "a", "É"]
+    rows = [RowRef("crm", "s", key) for key in keys]
+    await commit(hub, records=[record(A)], links=[(row, A) for row in [*rows, RowRef("crm", "t", "1"), PARTY]])
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        first = await tx.rows_of("crm", "s", "", 3)
+        rest = await tx.rows_of("crm", "s", first[-1].key, 3)
+    assert [row.key for row in first + rest] == sorted(keys)
+
+
+async def test_a_reread_finds_what_it_did_not_see(hub: Hub) -> None:
+    one, two, three = (RowRef("crm", "s", str(number)) for number in (1, 2, 3))
+    await commit(hub, records=[record(A)], links=[(one, A), (two, A), (PARTY, A)])
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        await tx.saw([one, one])
+        await tx.commit(IngestOutcome(links=[(three, A)]), position="2", rulebook="book")
+    async with hub.ingest(lease) as tx:
+        # `three` was linked after the re-read began: it may be a row of ours that the re-read could not show.
+        assert await tx.unseen(10) == [two]
+        assert await tx.unseen(0) == []
+        await tx.saw([two])
+        assert await tx.unseen(10) == []
+    again = await hub.lease("crm")
+    async with hub.ingest(again) as tx:
+        assert await tx.unseen(10) == [one, two, three], "a re-read that begins anew has seen nothing yet"
+
+
+async def test_two_sources_commit_side_by_side(hub: Hub) -> None:
+    await commit(hub, "crm", records=[record(A), record(B)])
+    leases = [await hub.lease("crm"), await hub.lease("erp")]
+
+    async def add(index: int) -> None:
+        for _ in range(20):
+            async with hub.ingest(leases[index]) as tx:
+                found = await tx.records([B, A])
+                for each in found.values():
+                    each.version += 1
+                entries = [Entry(each.id, each.version, b"{}") for each in found.values()]
+                outcome = IngestOutcome(records=list(found.values()), entries=entries, dirty=[("billing", A)])
+                await tx.commit(outcome, position="2", rulebook="book")
+
+    await asyncio.gather(add(0), add(1))
+    found = await load(hub, A, B)
+    assert {id: each.version for id, each in found.items()} == {A: 41, B: 41}
+
+
+# --- changes set aside -------------------------------------------------------------------------------------------
+
+CHILD = RowRef("crm", "public.contact", "9")
+
+
+def aside(kind: str, row: RowRef = CHILD, **more: Any) -> SetAside:
+    return SetAside(row, "contact", kind, AWKWARD, b'{"stream":"s","n":"\\u0000"}', "p1", **more)  # type: ignore[arg-type]
+
+
+async def released(hub: Hub, limit: int = 10) -> list[tuple[str, str]]:
+    return [(kept.row.key, kept.kind) for kept in await hub.releasable("crm", limit)]
+
+
+async def test_a_set_aside_change_blocks_its_row_and_comes_back_whole(hub: Hub) -> None:
+    kept = aside("parent", awaits=ACCOUNT, candidates=(A, B))
+    await commit(hub, set_aside=[kept], records=[record(A)], links=[(ACCOUNT, A)])
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        assert await tx.blocked([CHILD, ACCOUNT, CHILD]) == {CHILD}
+        assert await tx.blocked([]) == set()
+    (found,) = await hub.releasable("crm", 10)
+    kept.id = found.id
+    assert found == kept
+    await commit(hub, released=[found.id])
+    assert await released(hub) == []
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        assert await tx.blocked([CHILD]) == set()
+
+
+async def test_what_waits_is_released_when_its_row_is_linked_with_all_that_stands_behind(hub: Hub) -> None:
+    waiting = aside("reference", awaits=ACCOUNT)
+    other = RowRef("crm", "public.contact", "10")
+    await commit(hub, set_aside=[waiting, aside("behind"), aside("data", other), aside("behind", other)])
+    assert await released(hub) == []
+    await commit(hub, records=[record(A)], links=[(ACCOUNT, A)])
+    assert await released(hub) == [("9", "reference"), ("9", "behind")]
+    assert await released(hub, 1) == [("9", "reference")]
+    assert await hub.releasable("erp", 10) == []
+
+
+async def test_a_change_that_still_waits_holds_up_those_behind_it(hub: Hub) -> None:
+    third = RowRef("crm", "public.account", "3")
+    first, second = aside("parent", awaits=ACCOUNT), aside("reference", awaits=third)
+    await commit(hub, set_aside=[first, aside("behind"), second, aside("behind")])
+    await commit(hub, records=[record(A)], links=[(ACCOUNT, A)])
+    assert await released(hub) == [("9", "parent"), ("9", "behind")]
+
+
+async def test_a_change_set_aside_again_keeps_its_place(hub: Hub) -> None:
+    await commit(hub, set_aside=[aside("parent", awaits=ACCOUNT), aside("behind")])
+    await commit(hub, records=[record(A)], links=[(ACCOUNT, A)])
+    first, _ = await hub.releasable("crm", 10)
+    await commit(hub, set_aside=[aside("data", id=first.id)])
+    assert await released(hub) == []
+    await commit(hub, released=[first.id])
+    assert await released(hub) == [("9", "behind")]
+
+
+# --- deliveries --------------------------------------------------------------------------------------------------
+
+
+async def due(hub: Hub, target: str = "erp") -> list[str]:
+    return [claim.record.id for claim in await hub.claim(target, 10)]
+
+
+async def test_claims_show_the_record_and_lock_nothing(hub: Hub) -> None:
+    stored = record(A, said(ACCOUNT, name="x"), name="x")
+    await commit(hub, records=[stored, record(B)], dirty=[("erp", A), ("billing", B)])
+    (claim,) = await hub.claim("erp", 10)
+    assert (claim.record, claim.attempts, claim.last_result) == (stored, 0, "")
+    assert await due(hub) == [A]
+    assert await due(hub, "billing") == [B]
+    assert await hub.claim("nobody", 10) == []
+    await hub.settle("erp", [settled(claim)])
+    assert await due(hub) == []
+    assert await due(hub, "billing") == [B]
+
+
+async def test_a_mark_made_after_the_claim_survives_its_settling(hub: Hub) -> None:
+    await commit(hub, records=[record(A)], dirty=[("erp", A)])
+    (claim,) = await hub.claim("erp", 10)
+    await commit(hub, records=[record(A, version=2, name="new")], dirty=[("erp", A)])
+    await hub.settle("erp", [settled(claim)])
+    (again,) = await hub.claim("erp", 10)
+    assert again.mark > claim.mark
+    assert again.record.golden == {"name": "new"}
+
+
+async def test_a_suspicion_marks_only_what_is_not_marked(hub: Hub) -> None:
+    await commit(hub, records=[record(A), record(B)], dirty=[("erp", A)])
+    (claim,) = await hub.claim("erp", 10)
+    await commit(hub, suspect=[("erp", A), ("erp", B)])
+    marks = {each.record.id: each.mark for each in await hub.claim("erp", 10)}
+    assert marks[A] == claim.mark
+    assert B in marks
+
+
+async def test_oldest_first(hub: Hub) -> None:
+    for id in (B, A, C):
+        await commit(hub, records=[record(id)], dirty=[("erp", id)])
+    if isinstance(hub, MemoryHub):
+        hub.clock = lambda: 1
+    assert await due(hub) == [B, A, C]
+
+
+async def test_what_a_delivery_learnt_is_merged_into_the_record(hub: Hub) -> None:
+    await commit(hub, records=[record(A, said(PARTY, name="old", city="x"), name="new")], links=[(PARTY, A)],
+                 dirty=[("erp", A)])  # fmt: skip
+    (claim,) = await hub.claim("erp", 10)
+    await hub.settle("erp", [settled(claim, held=[(PARTY, "name", AWKWARD), (PARTY, "city", "x")])])
+    (row,) = (await load(hub, A))[A].rows
+    assert row.fields == {"name": "old", "city": "x"}
+    assert row.held == {"name": AWKWARD}, "what equals the row's own word is no overlay"
+    assert await due(hub) == []
+
+
+async def test_created_rows_are_linked_and_have_a_contribution(hub: Hub) -> None:
+    await commit(hub, records=[record(A, name="x")], dirty=[("erp", A)])
+    (claim,) = await hub.claim("erp", 10)
+    await hub.settle("erp", [settled(claim, links=[PARTY], held=[(PARTY, "name", "x")])])
+    (row,) = (await load(hub, A))[A].rows
+    assert (row.ref, row.said, row.base, row.fields, row.held) == (PARTY, "", Stamp("", None), {}, {"name": "x"})
+    assert await hub.keys([A, B], "erp") == {A: [PARTY]}
+    assert await hub.keys([A], "crm") == {}
+    lease = await hub.lease("erp")
+    async with hub.ingest(lease) as tx:
+        assert await tx.links([PARTY]) == {PARTY: A}
+
+
+async def test_settling_twice_changes_nothing_more(hub: Hub) -> None:
+    await commit(hub, records=[record(A, name="x")], dirty=[("erp", A)])
+    (claim,) = await hub.claim("erp", 10)
+    settlement = settled(claim, links=[PARTY], held=[(PARTY, "name", "x")])
+    await hub.settle("erp", [settlement])
+    before = await load(hub, A)
+    await hub.settle("erp", [settlement])
+    assert await load(hub, A) == before
+
+
+async def test_settling_merges_into_a_record_that_moved_on(hub: Hub) -> None:
+    party, account = said(PARTY, name="old", city="x"), said(ACCOUNT, phone="1")
+    await commit(hub, records=[record(A, party, account, name="new")], dirty=[("erp", A)])
+    (claim,) = await hub.claim("erp", 10)
+    newer = said(ACCOUNT, "p2", phone="2")
+    await commit(hub, "erp", records=[record(A, party, newer, version=2, name="new")])
+    await hub.settle("erp", [settled(claim, held=[(PARTY, "name", "new")], links=[RowRef("erp", "t", "1")])])
+    rows = {row.ref: row for row in (await load(hub, A))[A].rows}
+    assert rows[PARTY].held == {"name": "new"}
+    assert rows[ACCOUNT].fields == {"phone": "2"}, "the source's newer word was not overwritten"
+    assert RowRef("erp", "t", "1") in rows
+    assert await due(hub) == [], "nothing that the delivery went by has changed"
+
+
+async def test_a_newer_word_about_a_written_row_wins_over_what_we_wrote(hub: Hub) -> None:
+    await commit(hub, records=[record(A, said(PARTY, name="old"), name="new")], dirty=[("erp", A)])
+    (claim,) = await hub.claim("erp", 10)
+    await commit(hub, "erp", records=[record(A, said(PARTY, "p2", name="theirs"), version=2, name="new")])
+    await hub.settle("erp", [settled(claim, held=[(PARTY, "name", "new")])])
+    found = (await load(hub, A))[A]
+    assert found.rows[0].holds("name") == "theirs"
+    assert await due(hub) == [A], "the verdict no longer stands, so the record is looked at again"
+
+
+async def test_a_verdict_without_writes_is_looked_at_again_if_the_record_moved_on(hub: Hub) -> None:
+    await commit(hub, records=[record(A, said(PARTY, name="x"), name="x")], dirty=[("erp", A)])
+    (claim,) = await hub.claim("erp", 10)
+    await commit(hub, "erp", records=[record(A, said(PARTY, "p2", name="y"), name="x")], suspect=[("erp", A)])
+    await hub.settle("erp", [settled(claim)])
+    (again,) = await hub.claim("erp", 10)
+    await hub.settle("erp", [settled(again)])
+    assert await due(hub) == []
+
+
+async def test_a_created_row_that_belongs_to_another_record_meanwhile_stays_there(hub: Hub) -> None:
+    await commit(hub, records=[record(A, name="x"), record(B, said(PARTY, name="x"))], dirty=[("erp", A)])
+    (claim,) = await hub.claim("erp", 10)
+    await commit(hub, "erp", links=[(PARTY, B)])
+    await hub.settle("erp", [settled(claim, links=[PARTY], held=[(PARTY, "name", "x")])])
+    assert (await load(hub, A))[A].rows == []
+    lease = await hub.lease("erp")
+    async with hub.ingest(lease) as tx:
+        assert await tx.links([PARTY]) == {PARTY: B}
+
+
+async def test_retries_count_equal_attempts_and_come_due_later(hub: Hub) -> None:
+    await commit(hub, records=[record(A)], dirty=[("erp", A)])
+    for result, attempts in (("a", 0), ("a", 1), ("b", 2), ("b", 1), ("", 2)):
+        (claim,) = await hub.claim("erp", 10)
+        assert claim.attempts == attempts
+        await hub.settle("erp", [settled(claim, "retry", result=result, reason=AWKWARD)])
+    (claim,) = await hub.claim("erp", 10)
+    assert claim.last_result == ""
+    await hub.settle("erp", [settled(claim, "retry", delay=3600.0)])
+    assert await due(hub) == []
+    await commit(hub, records=[record(A)], dirty=[("erp", A)])
+    (claim,) = await hub.claim("erp", 10)
+    assert claim.attempts == 0, "a new change is tried at once, from the start"
+
+
+async def test_a_parked_delivery_stays_until_the_record_changes(hub: Hub) -> None:
+    await commit(hub, records=[record(A)], dirty=[("erp", A)])
+    (claim,) = await hub.claim("erp", 10)
+    await hub.settle("erp", [settled(claim, "park", reason="why")])
+    await commit(hub, suspect=[("erp", A)])
+    assert await due(hub) == []
+    await commit(hub, dirty=[("erp", A)])
+    assert await due(hub) == [A]
+
+
+@pytest.mark.parametrize("by", ["ingest", "settlement"])
+async def test_a_delivery_waits_for_a_key_of_another_record(hub: Hub, by: str) -> None:
+    await commit(hub, records=[record(A), record(B)], dirty=[("erp", A), ("billing", A)])
+    for target in ("erp", "billing"):
+        (claim,) = await hub.claim(target, 10)
+        await hub.settle(target, [settled(claim, "wait", awaits=B)])
+    assert await due(hub) == await due(hub, "billing") == []
+    if by == "ingest":
+        await commit(hub, "erp", records=[record(B, said(PARTY))], links=[(PARTY, B)])
+    else:
+        await commit(hub, records=[record(B)], dirty=[("erp", B)])
+        (claim,) = await hub.claim("erp", 10)
+        await hub.settle("erp", [settled(claim, links=[PARTY])])
+    assert await due(hub) == [A]
+    assert await due(hub, "billing") == [], "the key is one in erp"
+
+
+async def test_a_key_that_came_before_the_wait_was_settled_is_noticed(hub: Hub) -> None:
+    clock = [0]
+    if isinstance(hub, MemoryHub):
+        hub.clock = lambda: clock[0]
+    await commit(hub, records=[record(A), record(B)], dirty=[("erp", A)])
+    (claim,) = await hub.claim("erp", 10)
+    await commit(hub, "erp", records=[record(B, said(PARTY))], links=[(PARTY, B)])
+    await hub.settle("erp", [settled(claim, "wait", awaits=B)])
+    clock[0] += 1_000_000
+    async with asyncio.timeout(10):
+        while await due(hub) != [A]:  # noqa: ASYNC110 (the server's clock decides)
+            await asyncio.sleep(0.02)
+
+
+async def test_many_settlements_at_once_each_by_its_own_fate(hub: Hub) -> None:
+    ids = [ident(number) for number in range(10, 60)]
+    await commit(hub, records=[record(id, name=id) for id in ids], dirty=[("erp", id) for id in ids])
+    claims = {claim.record.id: claim for claim in await hub.claim("erp", 100)}
+    assert sorted(claims) == ids
+    moved = [record(id, said(ACCOUNT, "p2"), version=2, name=id) for id in ids[::3]]
+    await commit(hub, records=moved, dirty=[("erp", id) for id in ids[::6]])
+    statuses = ("done", "retry", "park", "done")
+    settlements = []
+    for number, (id, claim) in enumerate(claims.items()):
+        row = RowRef("erp", "public.party", id)
+        more: dict[str, Any] = {"links": [row], "held": [(row, "name", id)]} if number % 4 == 0 else {}
+        settlements.append(settled(claim, statuses[number % 4], **more))
+    await hub.settle("erp", settlements)
+    fates = {settlement.record: settlement for settlement in settlements}
+    remarked = set(ids[::6])
+    retried = {id for id, fate in fates.items() if fate.status == "retry"}
+    assert set(await _all_due(hub)) == remarked | retried
+    for id, found in (await load(hub, *ids)).items():
+        created = [row.ref for row in found.rows if row.system == "erp"]
+        assert created == fates[id].links
+        assert (ACCOUNT in [row.ref for row in found.rows]) == (id in ids[::3])
+
+
+async def _all_due(hub: Hub) -> list[str]:
+    return [claim.record.id for claim in await hub.claim("erp", 100)]
+
+
+async def test_nothing_to_settle_and_a_record_unknown_are_no_trouble(hub: Hub) -> None:
+    await hub.settle("erp", [])
+    await hub.settle("erp", [Settlement(A, 1, 1, "done")])
+
+
+# --- PostgreSQL's own --------------------------------------------------------------------------------------------
+
+
+async def test_notes_and_counts_of_a_source_are_kept(hub_dsn: str) -> None:
+    hub = PostgresHub(hub_dsn)
+    await hub.note("crm", "halted", "why")
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        await tx.commit(IngestOutcome(), position="1", rulebook="b", changes=3, echoes=1, state="streaming")
+    async with hub.ingest(lease) as tx:
+        await tx.commit(IngestOutcome(), position="2", rulebook="b", changes=4)
+    await hub.close()
+    with psycopg.connect(hub_dsn) as connection:
+        row = connection.execute("select state, message, changes, echoes from fieldwarden.source").fetchone()
+    assert row == ("streaming", "", 7, 1)
