@@ -11,7 +11,7 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,14 +31,16 @@ class Program(click.Group):
         del ctx
         return list(self.commands)  # in the order in which one meets them, not by alphabet
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, **extra: Any) -> Any:  # type: ignore[override]
-        if not extra.pop("standalone_mode", True):
-            return super().main(args, *rest, standalone_mode=False, **extra)
-        words = list(sys.argv[1:] if args is None else args)
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        inner: Callable[..., Any] = super().main
+        if not standalone_mode:
+            return inner(*args, standalone_mode=False, **extra)
+        given = args[0] if args else extra.pop("args", None)
+        words = list(sys.argv[1:] if given is None else given)
         options = words[: words.index("--")] if "--" in words else words
         before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
-            code = super().main(words, *rest, standalone_mode=False, **extra)
+            code = inner(words, *args[1:], standalone_mode=False, **extra)
         except (click.Abort, KeyboardInterrupt):
             code = 130
         except BrokenPipeError:
@@ -120,6 +122,28 @@ def cli() -> None:
     """Keep billing, CRM and ERP in agreement, field by field."""
 
 
+def say(line: str) -> None:
+    """Progress, for people: on stderr, so that what is on stdout stays the answer."""
+    click.echo(line, err=True)
+
+
+@command(cli)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("fieldwarden-demo"),
+    show_default=True,
+    help="Where to leave the project.",
+)
+@click.option("--fresh", is_flag=True, help="Begin anew in a folder that an earlier demo made.")
+@click.option("--keep-running", is_flag=True, help="Go on replicating, so that you can edit rows and watch.")
+def demo(folder: Path, fresh: bool, keep_running: bool) -> Report:
+    """Run three sample systems, edit them from each side, and prove that they agree."""
+    from operations.demo import demo
+
+    return demo(folder, fresh=fresh, keep_running=keep_running, say=say)
+
+
 @command(cli)
 @click.argument("name", type=click.Path(path_type=Path))
 @click.option("--example", metavar="NAME", help="Copy a whole example instead: quote-to-cash.")
@@ -183,6 +207,66 @@ def status(folder: Path | None) -> Report:
     from operations.status import status
 
     return status(folder)
+
+
+unmasked = click.option("--unmask", is_flag=True, help="Show personal values too.")
+
+
+@command(cli)
+@click.argument("entity")
+@click.argument("key")
+@unmasked
+@in_project
+def trail(folder: Path | None, entity: str, key: str, unmask: bool) -> Report:
+    """One record's whole story across the systems; KEY is any system's key, a match key, or the record's id."""
+    from operations.proving import trail
+
+    return trail(folder, entity, key, unmask)
+
+
+@command(cli)
+@click.argument("name", metavar="ENTITY.FIELD")
+@click.argument("key")
+@unmasked
+@in_project
+def explain(folder: Path | None, name: str, key: str, unmask: bool) -> Report:
+    """Why a field holds its value, and who lost."""
+    from operations.proving import explain
+
+    return explain(folder, name, key, unmask)
+
+
+@cli.group()
+def audit() -> None:
+    """The ledger: what was decided, and the proof that nothing was changed afterwards."""
+
+
+@command(audit, "export")
+@click.option("--format", type=click.Choice(["jsonl", "csv"]), default="jsonl", show_default=True)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file, not to stdout.")
+@click.option("--entity", metavar="ENTITY")
+@click.option("--record", metavar="ID", help="Of one record (its id, as `trail` shows it).")
+@click.option("--field", metavar="FIELD")
+@click.option("--outcome", metavar="OUTCOME", help="accepted, agreed, outranked, refused, held, stale, withdrawn ...")
+@click.option("--system", metavar="SYSTEM", help="Only what this system said.")
+@click.option("--since", metavar="TIME", help="Not before (ISO 8601; UTC if it names no zone).")
+@click.option("--until", metavar="TIME", help="Before.")
+@unmasked
+@in_project
+def audit_export(folder: Path | None, **options: Any) -> Report:
+    """Write decisions as JSON Lines or CSV, oldest first."""
+    from operations.proving import export
+
+    return export(folder, **options)
+
+
+@command(audit, "verify")
+@in_project
+def audit_verify(folder: Path | None) -> Report:
+    """Recompute the chain, and replay the ledger against the golden records."""
+    from operations.proving import verify
+
+    return verify(folder)
 
 
 @cli.group()

@@ -104,6 +104,15 @@ class Opened:
         """The systems that are written, by rank."""
         return [name for name, system in self.rulebook.systems.items() if any(map(_written, system.streams.values()))]
 
+    def check_filters(self, entity: str | None = None, system: str | None = None, **_others: object) -> None:
+        """Raises UnknownName for a filter that can match nothing."""
+        from engine.hub.asking import UnknownName, closest, entity_named
+
+        if entity is not None:
+            entity_named(self.rulebook, entity)
+        if system is not None and system not in self.rulebook.systems:
+            raise UnknownName(f"there is no system {system!r}", suggestion=closest(system, self.rulebook.systems))
+
     def check_systems(self, names: Sequence[str]) -> None:
         """Raises UnknownSystem for the first name that is no source of the project."""
         for name in names:
@@ -142,10 +151,29 @@ class Opened:
 
         return migrate(self.hub_dsn, self.hub_schema)
 
-    def prepare_embedded_hub(self) -> None:
-        """So that a project in which nothing ran yet can be asked. A server of the user's is only read."""
+    def no_hub(self, error: FieldwardenError) -> FieldwardenError:
+        """The hub failed a command that only asks: there is nothing to try again by itself."""
+        from engine.errors import EnvironmentUnfit
+
+        return EnvironmentUnfit(
+            f"the hub cannot be asked: {error.message}",
+            suggestion="is its server up, and has `fieldwarden run` ever worked on this project?",
+            path=f"{PROJECT_FILE}: hub",
+        )
+
+    def prepare_hub(self) -> None:
+        """For commands that only ask: an embedded hub is made ready, so that a project in which nothing ran yet can be
+        asked; a server of the user's is only read. Raises EnvironmentUnfit if there is no hub on it."""
         if self.project.settings.hub.dsn is None:
             self.migrate()
+        else:
+            asyncio.run(self._check_hub())
+
+    async def _check_hub(self) -> None:
+        from engine.hub.reading import snapshot
+
+        async with snapshot(self.hub_dsn, self.hub_schema):
+            pass
 
     @contextlib.asynccontextmanager
     async def hub(self) -> AsyncIterator[PostgresHub]:

@@ -16,6 +16,8 @@ import msgspec
 
 from engine.hub.export import Filters
 from operations import audit
+from operations import explain as explaining
+from operations import trail as trails
 from operations.project import opened
 from operations.report import Failure, Report, count
 from rules.errors import FieldwardenError
@@ -30,10 +32,29 @@ class CannotWrite(FieldwardenError):
     code = "cannot_write"
 
 
+def trail(folder: Path | None, entity: str, key: str, unmask: bool) -> Report:
+    """`trail`: raises UnknownName, NotFound, Ambiguous."""
+    with opened(folder) as project:
+        project.prepare_hub()
+        work = trails.trail(project.hub_dsn, project.hub_schema, project.rulebook, entity, key, unmask)
+        story = asyncio.run(work)
+    return Report(msgspec.to_builtins(story), trails.text(story))
+
+
+def explain(folder: Path | None, name: str, key: str, unmask: bool) -> Report:
+    """`explain`: raises UnknownName, NotFound, Ambiguous."""
+    entity, field = explaining.split(name)
+    with opened(folder) as project:
+        project.prepare_hub()
+        work = explaining.explain(project.hub_dsn, project.hub_schema, project.rulebook, entity, field, key, unmask)
+        explanation = asyncio.run(work)
+    return Report(msgspec.to_builtins(explanation), explaining.text(explanation))
+
+
 def verify(folder: Path | None) -> Report:
     """`audit verify`: exit code 1 and every break named if the ledger does not prove what it claims."""
     with opened(folder) as project:
-        project.prepare_embedded_hub()
+        project.prepare_hub()
         found = asyncio.run(audit.verify(project.hub_dsn, project.hub_schema))
     result = msgspec.to_builtins(found)
     if found.ok:
@@ -61,7 +82,7 @@ def export(
     """`audit export`: the decisions to `output`, or to stdout. `since` and `until` are ISO 8601, UTC if unsaid."""
     chosen = Filters(since=_moment("--since", since), until=_moment("--until", until), **filters)
     with opened(folder) as project, _sink(output) as out:
-        project.prepare_embedded_hub()
+        project.prepare_hub()
         work = audit.export(project.hub_dsn, project.hub_schema, project.rulebook, chosen, format, out, unmask)
         number = asyncio.run(work)
     where = str(output) if output else "-"

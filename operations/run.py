@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeAlias
 import structlog
 
 from engine.delivery import Delivery
+from engine.hub.overview import Overview
 from engine.hub.turn import Turn
 from engine.pipeline import Pipeline
 from engine.ports import Hub
@@ -161,7 +162,7 @@ class _Running:
         for name in project.targets:
             target = project.target(name)
             delivery = Delivery(project.rulebook, name, target, hub, telemetry, wake=wake)
-            loops.append(self._deliver(name, delivery, watch))
+            loops.append(self._deliver(name, delivery, watch) if name in self.rebaseline else delivery.run(stop))
         return loops
 
     async def _supervise(self, hub: Hub, turn: Turn) -> None:
@@ -171,6 +172,7 @@ class _Running:
         if self.guide is not None:
             helpers.append(self._guided(self.guide, watch))
         loops = self._loops(hub, watch)
+        await self._remember_rulebook()
         log.info("run.started", count=len(loops), rulebook=self.project.rulebook.hash[:12])
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(helper) for helper in helpers]
@@ -179,10 +181,16 @@ class _Running:
             for task in background:
                 task.cancel()
 
+    async def _remember_rulebook(self) -> None:
+        """Old decisions are explained by the files they were made under."""
+        overview = Overview(self.project.hub_dsn, self.project.hub_schema)
+        await overview.remember_rulebook(self.project.rulebook.hash, self.project.rulebook.source)
+        await overview.close()
+
     async def _deliver(self, name: str, delivery: Delivery, watch: Watch) -> None:
-        """A delivery begins when its target's own rows are known; else it would create rows that are there already."""
-        self.telemetry.connector_state("target", name, "new", "its rows have not been read yet")
-        if await either(watch.baseline(name, anew=name in self.rebaseline), self.ending.stop):
+        """Into a system that is read anew only once that is done: it may hold rows that we have not heard of."""
+        self.telemetry.connector_state("target", name, "new", "its rows are being read again first")
+        if await either(watch.baseline(name), self.ending.stop):
             await delivery.run(self.ending.stop)
         self.telemetry.connector_state("target", name, "stopped")
 

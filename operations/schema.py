@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
 
 from operations.report import Report
 
 
-def schema(kind: Literal["entity", "system", "project"]) -> Report:
+def schema(kind: str) -> Report:
     """The schema as JSON text, on stdout as it is; with `--json` it is the result."""
     from rules.schema import json_schema
 

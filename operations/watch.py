@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
 
 from engine.errors import FieldwardenError
-from engine.hub.pulse import PulseTaker
+from engine.hub.overview import Overview, SetAsideCount, TargetState
+from engine.hub.pulse import Pulse
 from engine.telemetry import Connector, Telemetry
 from operations.project import Opened
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from connectors.postgres.lookout import Lookout
 
 log = structlog.get_logger("fieldwarden.watch")
-PERIOD = 2.0
+PERIOD = 3.0
 PATIENCE = 60.0
 """Seconds that a connector may keep retrying before a bounded run gives up waiting for it."""
 _POLL = 0.05
@@ -36,7 +38,8 @@ class Watch:
         self._project = project
         self._telemetry = telemetry
         self._patience = patience
-        self._hub = PulseTaker(project.hub_dsn, project.hub_schema)
+        self._pulse = Pulse(project.hub_dsn, project.hub_schema)
+        self._overview = Overview(project.hub_dsn, project.hub_schema)
         self._lookouts: dict[str, Lookout] = {name: project.lookout(name) for name in project.sources}
         self._positions: dict[str, str | None] = {}
         self._retrying: dict[str, float] = {}
@@ -52,7 +55,8 @@ class Watch:
                         log.debug("watch.failed", message=error.message)
                 await asyncio.sleep(PERIOD)
         finally:
-            await self._hub.close()
+            await self._pulse.close()
+            await self._overview.close()
             for lookout in self._lookouts.values():
                 await lookout.close()
 
@@ -68,33 +72,34 @@ class Watch:
             if delivered == self._delivered():
                 return []
 
-    async def baseline(self, system: str, *, anew: bool = False) -> None:
-        """Wait until the rows of a system have been read once (or `anew`, by this process): before that, what is
-        missing there is not known."""
-        lookout = self._lookouts.get(system)
-        while lookout is not None:
-            try:
-                known = (await self._hub.positions()).get(system)
-                if lookout.reached(known, 0) and (not anew or self._streams(system)):
+    async def baseline(self, system: str) -> None:
+        """Wait until this process has read the rows of a system to their end."""
+        while True:
+            for connector in self._telemetry.connectors():
+                if (connector.half, connector.name, connector.state) == ("source", system, "streaming"):
                     return
-            except FieldwardenError as error:
-                log.debug("watch.failed", message=error.message)
             await asyncio.sleep(_POLL)
 
     # --- what waits ------------------------------------------------------------------------------------------
 
     async def _look_at_hub(self) -> None:
-        pulse = await self._hub.take()
-        for target in self._project.targets:
-            self._telemetry.waiting("target", target, pulse.due.get(target, 0))
-        for name, source in pulse.sources.items():
-            if source.position != self._positions.get(name) and name in self._lookouts:
-                self._telemetry.progressed("source", name)
-            self._positions[name] = source.position
+        pending = {target.name: target for target in await self._overview.targets()}
+        for name in self._project.targets:
+            self._telemetry.waiting("target", name, pending[name].due if name in pending else 0)
+        for source in await self._overview.sources():
+            if source.name in self._lookouts and source.position != self._positions.get(source.name):
+                self._positions[source.name] = source.position
+                self._telemetry.progressed("source", source.name)
+        self._tell_dead_letters(await self._overview.set_aside(), pending.values())
+
+    def _tell_dead_letters(self, aside: Iterable[SetAsideCount], targets: Iterable[TargetState]) -> None:
+        now = datetime.now(UTC)
+        counts = [(each.system, each.kind, each.number) for each in aside]
+        counts += [(target.name, "delivery", target.parked) for target in targets if target.parked]
         oldest: dict[str, float] = {}
-        for system, _, _, age in pulse.aside:
-            oldest[system] = max(age, oldest.get(system, 0.0))
-        counts = [(system, kind, number) for system, kind, number, _ in pulse.aside]
+        for each in aside:
+            age = (now - each.oldest).total_seconds()
+            oldest[each.system] = max(age, oldest.get(each.system, 0.0))
         self._telemetry.dead_letters(counts, oldest.items())
 
     def _looking_at(self, name: str) -> Callable[[], Awaitable[None]]:
@@ -133,21 +138,16 @@ class Watch:
 
     def _caught_up(self, ends: dict[str, int]) -> Callable[[], Awaitable[bool]]:
         async def caught_up() -> bool:
-            positions = await self._hub.positions()
+            positions = await self._pulse.positions()
             return all(self._lookouts[name].reached(positions.get(name), end) for name, end in ends.items())
 
         return caught_up
 
     async def _quiet(self) -> bool:
-        return not await self._hub.busy()
+        return not await self._pulse.busy()
 
     def _delivered(self) -> int:
         return sum(c.steps for c in self._telemetry.connectors() if c.half == "target")
-
-    def _streams(self, system: str) -> bool:
-        return any(
-            c.half == "source" and c.state == "streaming" for c in self._telemetry.connectors() if c.name == system
-        )
 
     def _stuck(self) -> list[str]:
         connectors = self._telemetry.connectors()

@@ -85,6 +85,21 @@ class Turn:
         return True
 
 
+async def taken_by_somebody(dsn: str, schema: str, targets: Sequence[str]) -> bool:
+    """Whether a process has the turn now; takes nothing. Raises TransientError."""
+    wanted = {_key(schema, target) for target in targets}
+    try:
+        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10) as connection:
+            cursor = await connection.execute(
+                "select (classid::bigint << 32) | objid::bigint from pg_locks"
+                " where locktype = 'advisory' and objsubid = 1 and granted"
+                " and database = (select oid from pg_database where datname = current_database())"
+            )
+            return not wanted.isdisjoint(row[0] for row in await cursor.fetchall())
+    except psycopg.OperationalError as error:
+        raise TransientError("the hub's database cannot be reached") from error
+
+
 def _key(schema: str, target: str) -> int:
     """A lock's number, of 64 bits: the same for every process of a project."""
     digest = hashlib.sha256(f"fieldwarden turn\0{schema}\0{target}".encode()).digest()

@@ -1,0 +1,174 @@
+"""`fieldwarden deadletter`: what was set aside and why, and a person's word about it, singly or by filter.
+
+Lists and `show` hold no values of rows unless `--values` asks for them; keys are shown, since without them nobody
+could find the row. What is retried is taken up by the running process, or by the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from engine.change import RawChange, RowRef
+from engine.errors import TransientError
+from engine.hub.overview import DeadLetter, Overview
+from operations.project import opened
+from operations.report import Report, count, table
+from rules.errors import FieldwardenError
+
+T = TypeVar("T")
+_ID = re.compile(r"\d{1,18}|[a-z][a-z0-9_]*:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+class NoSuchLetter(FieldwardenError):
+    """Nothing set aside has this id; it may have been dealt with meanwhile."""
+
+    code = "no_such_dead_letter"
+    exit_code = 2
+
+
+class NothingChosen(FieldwardenError):
+    code = "usage"
+    exit_code = 2
+
+
+def list_them(folder: Path | None, *, kind: str | None, entity: str | None, system: str | None, limit: int) -> Report:
+    """Oldest first. `kind` "waiting" shows deliveries that wait for another record, which need nobody."""
+
+    async def ask(overview: Overview) -> list[DeadLetter]:
+        return await overview.dead_letters(kind=kind, entity=entity, system=system, limit=limit + 1)
+
+    found = _ask(folder, ask, entity=entity, system=system)
+    more = len(found) > limit
+    letters = found[:limit]
+    notes = [f"there are more: --limit {limit * 10}, or choose by --kind, --entity, --system"] if more else []
+    text = "nothing is set aside"
+    if letters:
+        rows = [[each.id, each.kind, _place(each), each.entity, each.since.date(), each.reason] for each in letters]
+        text = table(["id", "kind", "where", "entity", "since", "reason"], rows, indent="")
+    return Report({"dead_letters": [_plain(each) for each in letters], "more": more}, text, notes=notes)
+
+
+def show(folder: Path | None, id: str, *, values: bool) -> Report:
+    """One of them. Raises NoSuchLetter."""
+    (id,) = _checked([id])
+
+    async def ask(overview: Overview) -> tuple[list[DeadLetter], RawChange | None]:
+        return await overview.dead_letters(ids=[id]), await overview.values_of(id) if values else None
+
+    found, change = _ask(folder, ask)
+    if not found:
+        found = _ask(folder, lambda overview: overview.dead_letters(kind="waiting", ids=[id]))
+    if not found:
+        raise _no_such([id])
+    result = _plain(found[0])
+    if change is not None:
+        result["operation"] = change.operation
+        result["values"] = {
+            name: value if value is None or isinstance(value, str) else "(not in the change)"
+            for name, value in zip(change.relation.columns, change.values, strict=False)
+        }
+    return Report(result, "\n".join(_lines(result)))
+
+
+def retry(folder: Path | None, ids: Sequence[str], *, everything: bool, **filters: str | None) -> Report:
+    """Let them be tried again. Raises NoSuchLetter, NothingChosen."""
+    number = _tell(folder, ids, everything, filters, lambda overview, chosen: overview.retry(chosen))
+    return Report({"retried": number}, f"{count(number, 'dead letter')} will be tried again by `fieldwarden run`")
+
+
+def discard(folder: Path | None, ids: Sequence[str], *, everything: bool, **filters: str | None) -> Report:
+    """Drop them for good. Raises NoSuchLetter, NothingChosen."""
+    number = _tell(folder, ids, everything, filters, lambda overview, chosen: overview.discard(chosen))
+    return Report({"discarded": number}, f"{count(number, 'dead letter')} discarded")
+
+
+# --- parts ---------------------------------------------------------------------------------------------------
+
+
+def _tell(
+    folder: Path | None,
+    ids: Sequence[str],
+    everything: bool,
+    filters: dict[str, str | None],
+    word: Callable[[Overview, list[str]], Awaitable[int]],
+) -> int:
+    if bool(ids) == everything:
+        raise NothingChosen(
+            "name the ids, or choose all with --all (and --kind, --entity, --system), but not both",
+            suggestion="see `fieldwarden deadletter list`",
+        )
+    if ids and any(filters.values()):
+        raise NothingChosen("a filter goes with --all, not with ids", suggestion="leave one of them out")
+    named = _checked(ids)
+
+    async def act(overview: Overview) -> int:
+        found = await overview.dead_letters(ids=named or None, **filters)  # type: ignore[arg-type]
+        if missing := [id for id in named if id not in {each.id for each in found}]:
+            raise _no_such(missing)
+        return await word(overview, [each.id for each in found])
+
+    return _ask(folder, act, **filters)
+
+
+def _ask(folder: Path | None, question: Callable[[Overview], Awaitable[T]], **filters: str | None) -> T:
+    with opened(folder) as project:
+        project.check_filters(**filters)
+        project.prepare_hub()
+
+        async def ask() -> T:
+            overview = Overview(project.hub_dsn, project.hub_schema)
+            try:
+                return await question(overview)
+            except TransientError as error:
+                raise project.no_hub(error) from error
+            finally:
+                await overview.close()
+
+        return asyncio.run(ask())
+
+
+def _checked(ids: Sequence[str]) -> list[str]:
+    if wrong := [id for id in ids if not _ID.fullmatch(id)]:
+        raise _no_such(wrong)
+    return list(dict.fromkeys(ids))
+
+
+def _no_such(ids: Sequence[str]) -> NoSuchLetter:
+    return NoSuchLetter(
+        f"nothing is set aside under {', '.join(ids)}",
+        suggestion="see `fieldwarden deadletter list`; it may have been dealt with already",
+    )
+
+
+def _place(letter: DeadLetter) -> str:
+    return f"{letter.system} {letter.stream} {letter.key}" if letter.record is None else f"to {letter.system}"
+
+
+def _row(row: RowRef | None) -> dict[str, str] | None:
+    return None if row is None else {"system": row.system, "stream": row.stream, "key": row.key}
+
+
+def _plain(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "kind": letter.kind,
+        "system": letter.system,
+        "stream": letter.stream,
+        "key": letter.key,
+        "entity": letter.entity,
+        "reason": letter.reason,
+        "since": letter.since.isoformat(),
+        "released": letter.released,
+        "awaits": _row(letter.awaits),
+        "candidates": list(letter.candidates),
+        "record": letter.record,
+    }
+
+
+def _lines(result: dict[str, Any]) -> list[str]:
+    lines = [f"{name}: {value}" for name, value in result.items() if value and name != "values"]
+    return lines + [f"  {name} = {value!r}" for name, value in result.get("values", {}).items()]
