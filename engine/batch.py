@@ -335,7 +335,8 @@ class _Run:
         *,
         deleted: bool = False,
     ) -> None:
-        decisions = decide(entity, record, row, changed, deleted=deleted)
+        observed = change.observation and not deleted
+        decisions = decide(entity, record, row, changed, deleted=deleted, observed=observed)
         now_retired = retired(entity, self._decider._roots[record.entity], record.rows)
         flipped = now_retired if now_retired != record.retired else None
         record.retired = now_retired

@@ -18,29 +18,39 @@ _NEVER = -(2**62)
 
 
 def choose(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
-    """The contribution that wins the unit, or None where there is no candidate."""
+    """The contribution that wins the unit, or None where nobody has a word on it.
+
+    Where no candidate is complete, the best of those that know every field stands, nulls and all: a value that its
+    only source cleared is cleared everywhere.
+    """
     policy = unit.policy
     if policy.protected:
         return _protected(unit, rows)
-    if len(rows) == 1:
-        row = rows[0]
-        stands = row.deleted is None and row.system in policy.order and _complete(unit, row, policy)
-        return row if stands else None
-    candidates = [row for row in rows if row.deleted is None and _complete(unit, row, policy)]
-    return _first(unit, candidates, policy.order, recency=policy.strategy == "recency")
+    return _best(unit, [row for row in rows if row.deleted is None and row.system in policy.order], policy.order)
 
 
 def _protected(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
     """The owner's word; after its row is deleted its last word; before its first one a seed."""
     policy = unit.policy
-    owners = [row for row in rows if row.system == policy.owner and _complete(unit, row, policy)]
+    owners = [row for row in rows if row.system == policy.owner and _known(unit, row)]
     if owners:
         live = [row for row in owners if row.deleted is None]
         if live:
-            return _first(unit, live, (policy.owner or "",), recency=False)
+            return _best(unit, live, (policy.owner or "",))
         return max(owners, key=lambda row: (row.deleted or "", row.key))
-    seeds = [row for row in rows if row.deleted is None and _complete(unit, row, policy)]
-    return _first(unit, seeds, policy.seed_from, recency=False)
+    seeds = [row for row in rows if row.deleted is None and row.system in policy.seed_from]
+    return _best(unit, seeds, policy.seed_from)
+
+
+def _best(unit: Unit, rows: Sequence[Contribution], order: Sequence[str]) -> Contribution | None:
+    candidates = [row for row in rows if _complete(unit, row, unit.policy)]
+    if not candidates:
+        candidates = [row for row in rows if _known(unit, row)]
+    return _first(unit, candidates, order, recency=unit.policy.strategy == "recency")
+
+
+def _known(unit: Unit, row: Contribution) -> bool:
+    return all(name in row.fields for name in unit.fields)
 
 
 def _complete(unit: Unit, row: Contribution, policy: Policy) -> bool:
@@ -61,11 +71,9 @@ def _complete(unit: Unit, row: Contribution, policy: Policy) -> bool:
 
 def _first(unit: Unit, rows: Sequence[Contribution], order: Sequence[str], *, recency: bool) -> Contribution | None:
     if len(rows) == 1:
-        return rows[0] if rows[0].system in order else None
+        return rows[0]
     best, best_rank = None, None
     for row in rows:
-        if row.system not in order:
-            continue
         place = -order.index(row.system)
         stamps = [row.stamp(name) for name in unit.fields]
         at = max(_NEVER if stamp.at is None else stamp.at for stamp in stamps)
@@ -102,12 +110,19 @@ def retired(entity: Entity, root_streams: Iterable[tuple[str, str]], rows: Seque
 
 
 def decide(
-    entity: Entity, record: Record, row: Contribution, changed: Sequence[str], *, deleted: bool = False
+    entity: Entity,
+    record: Record,
+    row: Contribution,
+    changed: Sequence[str],
+    *,
+    deleted: bool = False,
+    observed: bool = False,
 ) -> list[Decision]:
     """Re-resolve what a change touched and say what became of it, field by field.
 
     `changed` are the fields of `row` whose word changed (all it had said, if the row is gone). A field of the
-    same group whose golden value moved with the block is decided too.
+    same group whose golden value moved with the block is decided too. What was merely `observed` (read by a
+    snapshot) nobody has tried to do, so it can be outranked but not refused.
     """
     units: dict[str, Unit] = {}
     for name in changed:
@@ -128,6 +143,8 @@ def decide(
             if old is None and new is None and proposed is None:
                 continue
             outcome = _gone(winner) if deleted else _outcome(unit, row, winner, proposed, old, new)
+            if observed and outcome in ("refused", "held"):
+                outcome = "outranked"
             decisions.append(
                 Decision(name, outcome, proposed, old, new, winner.system if winner else "", unit.policy.sentence)
             )

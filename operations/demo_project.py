@@ -1,0 +1,124 @@
+"""What a demo is made of: a folder that is marked as one, and the edits that are carried out in its systems."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from engine.hub.embedded import EmbeddedServer
+from operations.project import STATE, Opened
+from rules.errors import FieldwardenError
+
+_EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "quote-to-cash"
+_MARKER = Path(STATE) / "demo.json"
+
+
+class CannotDemo(FieldwardenError):
+    """The folder is not a demo's, is in use, or its edits were cut off in the middle."""
+
+    code = "demo"
+    exit_code = 2
+
+
+@dataclass
+class Marker:
+    """What makes a folder a demo's: which files of `edits/` have been carried out there."""
+
+    folder: Path
+    done: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, folder: Path) -> Marker | None:
+        try:
+            return cls(folder, json.loads((folder / _MARKER).read_text("utf-8"))["edits"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self) -> None:
+        path = self.folder / _MARKER
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps({"demo": "quote-to-cash", "edits": self.done}, indent=1) + "\n", "utf-8")
+        new.replace(path)
+
+
+def prepare(folder: Path, *, fresh: bool) -> Marker:
+    """The demo's folder: laid out if it is new or empty, else as it was left. `fresh` begins anew.
+
+    Never touches a folder that no demo has made. Raises CannotDemo."""
+    marker = Marker.read(folder)
+    if folder.exists() and marker is None and (not folder.is_dir() or any(folder.iterdir())):
+        raise CannotDemo(
+            f"{folder} is there already and is not a demo's",
+            suggestion="choose another folder: fieldwarden demo --folder DIR",
+            path=str(folder),
+        )
+    if marker is not None and fresh:
+        _remove(folder)
+        marker = None
+    if marker is None:
+        marker = Marker(folder)
+        marker.write()
+    if not (folder / STATE / "postgres").exists():  # new, or cut off while it was laid out
+        for entry in sorted(_EXAMPLE.iterdir()):
+            if entry.is_dir():
+                shutil.copytree(entry, folder / entry.name, dirs_exist_ok=True)
+            else:
+                shutil.copy(entry, folder)
+    return marker
+
+
+def _remove(folder: Path) -> None:
+    """Stop the folder's server and delete the folder; not while another process uses it."""
+    server = EmbeddedServer(folder / STATE / "postgres")
+    users = server.folder / "users"
+    if users.exists():
+        with users.open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise CannotDemo(
+                    f"another process is using {folder}",
+                    suggestion="stop it (a `demo --keep-running` or `run`) and try again",
+                    path=str(folder),
+                ) from None
+            server.stop()
+    shutil.rmtree(folder)
+
+
+def steps(folder: Path) -> list[list[Path]]:
+    """The files `edits/N-what.system.sql`, those with the same N together, in order."""
+    together: dict[int, list[Path]] = {}
+    for path in sorted((folder / "edits").glob("*.sql")):
+        together.setdefault(int(path.name.split("-", 1)[0]), []).append(path)
+    return [together[number] for number in sorted(together)]
+
+
+def title(step: list[Path]) -> str:
+    """`2-both-at-once.crm.sql` ... -> `both at once: billing, crm, erp`."""
+    what = step[0].name.split("-", 1)[1].split(".", 1)[0].replace("-", " ")
+    return f"{what}: {', '.join(system_of(path) for path in step)}"
+
+
+def system_of(path: Path) -> str:
+    return path.name.split(".")[-2]
+
+
+async def carry_out(project: Opened, path: Path) -> None:
+    """Carry out one file as a person would, with psql. Raises CannotDemo."""
+    assert project.server is not None, "the demo's databases are embedded"
+    command = [*project.server.psql_command(system_of(path)), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(path)]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await process.communicate()
+    if process.returncode:
+        raise CannotDemo(
+            f"the edits in {path.name} failed: {errors.decode(errors='replace').strip().splitlines()[0]}",
+            suggestion="begin anew: fieldwarden demo --fresh",
+            path=str(path),
+        )
