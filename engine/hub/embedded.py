@@ -14,8 +14,8 @@ binaries, which may lie below a 0700 folder (a home, a mkdtemp): such folders ar
 that they can be passed through but not listed. As an ordinary user nothing of this happens.
 
 Over the socket everybody who can reach it is let in (`trust`); so it lies in a 0700 folder: the data folder, or,
-where that path is longer than a socket's may be, one below /tmp named by a hash of it. Over TCP (only with `port`,
-only on 127.0.0.1) the password in the file `password` is asked for.
+where that path is longer or odder than a socket's may be, one below /tmp named by a hash of it. Over TCP (only with
+`port`, only on 127.0.0.1) the password in the file `password` is asked for.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import re
 import secrets
 import shutil
 import stat
@@ -47,6 +48,8 @@ _SOCKET_PORT = 5432
 _LONGEST_SOCKET = 103  # bytes of sun_path, less its zero, on the systems we run on (Linux has 107)
 _START_SECONDS = 3600  # crash recovery takes as long as it takes; a server that dies ends the wait at once
 _STOP_SECONDS = 60
+_ORPHAN_SECONDS = 60
+_PLAIN_PATH = re.compile(r"[\w./ -]+")  # a comma would make it a list of hosts
 _KEPT_LOG_BYTES = 16 * 1024 * 1024
 
 _SETTINGS: dict[str, str] = {
@@ -173,8 +176,7 @@ class EmbeddedServer:
             yield
 
     def _ensure_running(self) -> None:
-        if self._alive():
-            self._await_ready()
+        if self._is_or_becomes_ready():
             return
         if not (self.data / "PG_VERSION").exists():
             self._make_cluster()
@@ -182,8 +184,8 @@ class EmbeddedServer:
         if account is not None:
             _make_reachable(self.data, _binaries())
         self._write_settings(account)
-        self._remove_foreign_pid_file()
-        deadline = time.monotonic() + 30
+        self._forget_killed_server()
+        deadline = time.monotonic() + _ORPHAN_SECONDS
         while not self._launch(account):
             # Backends of a server that was killed hold its shared memory until they notice, which takes a moment.
             if "is still in use" not in self._log_tail() or time.monotonic() > deadline:
@@ -241,7 +243,7 @@ class EmbeddedServer:
             "port": str(self.port or _SOCKET_PORT),
         }
         lines = ["# Written by Fieldwarden at every start. Use ALTER SYSTEM for settings of your own."]
-        lines += [f"{name} = '{value}'" for name, value in settings.items()]
+        lines += ["{} = '{}'".format(name, value.replace("'", "''")) for name, value in settings.items()]
         path = self.data / "fieldwarden.conf"
         path.write_text("\n".join(lines) + "\n")
         if account is not None:
@@ -291,20 +293,33 @@ class EmbeddedServer:
         text = self._postmaster_line(0)
         return bool(text) and _is_postmaster(int(text), self.data)
 
-    def _await_ready(self) -> None:
-        """Somebody else started it (or died doing so) and it may still be recovering."""
+    def _is_or_becomes_ready(self) -> bool:
+        """A server that somebody else started, and was killed over, may still be recovering; one that somebody
+        else told to stop is on its way out, and False once it is gone."""
         deadline = time.monotonic() + _START_SECONDS
-        while not self.running():
-            if not self._alive() or time.monotonic() > deadline:
-                raise self._unfit("the embedded PostgreSQL died while starting")
+        while self._alive():
+            if self.running():
+                return True
+            if time.monotonic() > deadline:
+                raise self._unfit("the embedded PostgreSQL neither starts nor stops")
             time.sleep(0.05)
+        return False
 
-    def _remove_foreign_pid_file(self) -> None:
-        """After a crash the process id in the file may belong to another program by now (in a container it
-        usually does), and PostgreSQL would take that for itself and refuse to start."""
+    def _forget_killed_server(self) -> None:
+        """After a kill the process id in the server's lock files may be a zombie's, or belong to another program
+        by now (in a container it often does); PostgreSQL would take that for its server and refuse to start. What it
+        guards against are backends that outlive their server, so those are waited for first."""
         text = self._postmaster_line(0)
-        if text and _exists(int(text)):
-            (self.data / "postmaster.pid").unlink()
+        if not text or not _exists(int(text)):
+            return
+        deadline = time.monotonic() + _ORPHAN_SECONDS
+        while _works_in(self.data):
+            if time.monotonic() > deadline:
+                raise self._unfit("backends of an embedded PostgreSQL that was killed are still at work")
+            time.sleep(0.05)
+        socket = self._socket_folder() / f".s.PGSQL.{self._postmaster_line(3)}.lock"
+        for path in (socket, self.data / "postmaster.pid"):
+            path.unlink(missing_ok=True)
 
     def _socket_folder(self) -> Path:
         actual = self._postmaster_line(4)
@@ -370,7 +385,7 @@ def _make_reachable(*paths: Path) -> None:
 
 
 def _socket_path(data: Path) -> Path:
-    if len(os.fsencode(data / f".s.PGSQL.{_SOCKET_PORT}")) <= _LONGEST_SOCKET:
+    if len(os.fsencode(data / f".s.PGSQL.{_SOCKET_PORT}")) <= _LONGEST_SOCKET and _PLAIN_PATH.fullmatch(str(data)):
         return data
     name = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:16]
     return Path("/tmp") / f"fieldwarden-{name}"  # noqa: S108  (made 0700 and its owner checked below)
@@ -415,3 +430,13 @@ def _is_postmaster(process: int, data: Path) -> bool:
         return Path(f"/proc/{process}/cwd").readlink() == data.resolve()
     except OSError:  # gone, a zombie, or somebody else's process
         return False
+
+
+def _works_in(data: Path) -> bool:
+    """Whether any process has this working directory, as a server and all its backends have (Linux only)."""
+    place = data.resolve()
+    for process in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if process.readlink() == place:
+                return True
+    return False

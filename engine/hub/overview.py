@@ -158,5 +158,9 @@ class Overview:
 
 
 def _dead_letter(*row: Any) -> DeadLetter:
-    awaits = RowRef(*row[9:12]) if row[9] is not None else None
-    return DeadLetter(*row[:9], awaits, tuple(row[12]), row[13])
+    *plain, await_system, await_stream, await_key, candidates, record = row
+    id, kind, system, stream, key, entity, reason, since, released = plain
+    awaits = RowRef(await_system, await_stream, await_key) if await_key is not None else None
+    return DeadLetter(
+        id, kind, system, stream, key, entity, reason, since, released, awaits, tuple(candidates), record
+    )  # fmt: skip
