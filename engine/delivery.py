@@ -79,6 +79,7 @@ class Delivery:
         telemetry: Telemetry,
         *,
         clock: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
         wake: Wake | None = None,
     ) -> None:
         self._rulebook = rulebook
@@ -89,6 +90,7 @@ class Delivery:
         self._hub = hub
         self._telemetry = telemetry
         self._clock = clock
+        self._chance = chance
         self._wake = wake or Wake()
         self._habits: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._unread = [
@@ -112,7 +114,7 @@ class Delivery:
                 attempt += 1
                 log.warning("target.retrying", system=self._system, message=error.message, attempt=attempt)
                 self._telemetry.connector_state("target", self._system, "retrying", error.message)
-                await pause(backoff(attempt, random.random(), error), stop)  # noqa: S311 (jitter)
+                await pause(backoff(attempt, self._chance(), error), stop)
         await self._target.close()
         self._telemetry.connector_state("target", self._system, "stopped")
 

@@ -53,6 +53,7 @@ class Pipeline:
         *,
         clock: Callable[[], int] = microseconds,
         bits: Callable[[int], int] = secrets.randbits,
+        chance: Callable[[], float] = random.random,
         wake: Wake | None = None,
         tolerance: int = 300_000_000,
     ) -> None:
@@ -64,6 +65,7 @@ class Pipeline:
         self._telemetry = telemetry
         self._clock = clock
         self._bits = bits
+        self._chance = chance
         self._wake = wake or Wake()
         self._tolerance = tolerance
         plans = {name: TargetPlan(rulebook, name) for name in rulebook.systems}
@@ -90,7 +92,7 @@ class Pipeline:
                 if verdict == "halt":
                     await stop.wait()
                 else:
-                    await pause(backoff(attempt, random.random(), error), stop)  # noqa: S311 (jitter)
+                    await pause(backoff(attempt, self._chance(), error), stop)
         self._telemetry.connector_state("source", self._system, "stopped")
 
     async def _trouble(self, error: FieldwardenError, halted: bool) -> None:

@@ -19,7 +19,7 @@ class ScriptedSource:
     Opened at a position it goes on after it, or `rewind` changes earlier, as a source does that repeats after a
     crash. `extend` appends; `finish` ends the stream once everything was handed over, and until then it waits.
     `fail` is called before each batch and may raise (a lost connection). `snapshot` batches come first: that many
-    changes count as a re-read of all rows when the source was never started.
+    changes are a re-read of all rows, which begins anew when it was interrupted.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class ScriptedSource:
         self._snapshot = snapshot
         self._fail = fail
         self._next = 0
+        self._reading = False
         self._finished = False
         self._news = asyncio.Event()
 
@@ -54,7 +55,9 @@ class ScriptedSource:
 
     async def open(self, position: str | None) -> None:
         self.opened.append(position)
-        self._next = max(0, int(position) - self._rewind) if position else 0
+        done = int(position) if position else 0
+        self._reading = done < self._snapshot
+        self._next = 0 if self._reading else max(0, done - self._rewind)
 
     async def batches(self) -> AsyncIterator[Batch]:
         while True:
@@ -68,7 +71,7 @@ class ScriptedSource:
 
     def _cut(self) -> Batch:
         start = self._next
-        reading = start < self._snapshot
+        reading = self._reading and start < self._snapshot
         end = min(start + self._size, self._snapshot if reading else len(self.changes))
         self._next = end
         batch = Batch(self.changes[start:end], f"{end:012d}")

@@ -203,12 +203,12 @@ def _golden(rows: list[Row]) -> dict[str, Value]:
                 golden[name] = winner.values[name]
 
     def by_system(names: tuple[str, ...], order: list[str], nulls: tuple[str, ...]) -> Row | None:
-        for system in order:
+        for system, cleared in [(s, False) for s in order] + [(s, True) for s in order]:
             mine = [
                 row
                 for row in live
                 if row.system == system
-                and all(n in row.values and (row.values[n] is not None or system in nulls) for n in names)
+                and all(n in row.values and (row.values[n] is not None or system in nulls or cleared) for n in names)
             ]
             if mine:
                 return max(
@@ -232,6 +232,7 @@ def _golden(rows: list[Row]) -> dict[str, Value]:
         and "phone" in row.values
         and (row.values["phone"] is not None or row.system == "billing")
     ]
+    phones = phones or [row for row in live if row.system == "crm" and "phone" in row.values]
     if phones:
         newest = max(
             phones,
