@@ -66,7 +66,9 @@ _TYPES = """
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`type` is the portable name, `written` as SQL says it; `base` the OID below any domain, `modifier` its typmod."""
+    """`type` is the portable name, `written` as SQL says it; `base` the OID below any domain, `modifier` its typmod.
+
+    `required`: a new row must say it, since it is NOT NULL and nothing fills it."""
 
     name: str
     type: str
@@ -77,6 +79,7 @@ class Column:
     generated: bool
     stored: bool
     readable: bool
+    required: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,4 +185,5 @@ def _column(row: dict[str, Any], readable: bool, base: int, name: str, modifier:
         row["attgenerated"] != "",
         row["attgenerated"] == "s",
         readable or row["column_readable"],
+        row["attnotnull"] and not (row["atthasdef"] or row["attidentity"] or row["attgenerated"]),
     )

@@ -21,7 +21,7 @@ from rules.rulebook import System
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
-_MARK = "made by fieldwarden"
+MARK = "made by fieldwarden"
 """The comment on a publication of ours; any other is only checked, never altered."""
 
 _PUBLICATION = """
@@ -67,7 +67,7 @@ async def ensure_publication(
             await _create_publication(system, connection, name, list(needed.values()), options)
             return
         missing = [table for full_name, table in needed.items() if full_name not in found[0]["tables"]]
-        if found[0]["mark"] == _MARK:
+        if found[0]["mark"] == MARK:
             await _mend_publication(connection, name, missing, options)
             return
     if missing:
@@ -100,9 +100,7 @@ async def _create_publication(
             f"{system.name}: no privilege to create the publication {name}: {error.diag.message_primary}",
             suggestion=f"as the tables' owner: {create.format(sql.Identifier(name), listed, options).as_string()}",
         ) from error
-    await connection.execute(
-        sql.SQL("comment on publication {} is {}").format(sql.Identifier(name), sql.Literal(_MARK))
-    )
+    await connection.execute(sql.SQL("comment on publication {} is {}").format(sql.Identifier(name), sql.Literal(MARK)))
 
 
 async def _mend_publication(

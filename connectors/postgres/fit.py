@@ -1,0 +1,222 @@
+"""Whether a table fits what is mapped onto it: columns, keys, types, uniqueness and rights. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from connectors.postgres.catalog import Column, Table, wanted_columns
+from connectors.postgres.finding import Finding, bad, note, warning
+from rules.rulebook import Entity, Stream
+from rules.values import FieldType
+
+_EXACT: dict[str, tuple[str, ...]] = {
+    "integer": ("integer",),
+    "decimal": ("numeric", "integer"),
+    "boolean": ("boolean",),
+    "date": ("date",),
+    "timestamp": ("timestamp", "timestamptz", "date"),
+    "uuid": ("uuid",),
+}
+"""Column types whose every value the field's type can carry."""
+
+_SOME: dict[str, tuple[str, ...]] = {
+    "integer": ("text", "numeric"),
+    "decimal": ("text",),
+    "boolean": ("text", "integer"),
+    "date": ("text", "timestamp", "timestamptz"),
+    "timestamp": ("text",),
+    "uuid": ("text",),
+}
+"""Column types some of whose values it can carry: the others become dead letters."""
+
+
+def reading_findings(stream: Stream, table: Table, entity: Entity | None, version: int) -> Iterator[Finding]:
+    """What is wrong for the source's half, and what both halves need: columns, key, types."""
+    wanted = wanted_columns(stream)
+    for name in sorted(wanted.columns | set(stream.conflict) | set(stream.constants)):
+        column = table.columns.get(name)
+        if column is None:
+            yield _no_column(stream, table, name)
+        elif name in wanted.columns:
+            yield from _readable(stream, table, column, version)
+    if not any(set(unique) <= set(stream.key) for unique in table.unique):
+        columns = ", ".join(stream.key)
+        yield (bad if table.identity != "f" else warning)(
+            "key",
+            f"{stream.name} has no primary key or unique index on its key {columns}",
+            f"ALTER TABLE {stream.name} ADD PRIMARY KEY ({columns})",
+            stream.name,
+        )
+    elif stream.reads and not set(stream.key) <= set(table.identity_columns):
+        yield bad(
+            "key",
+            f"the replica identity of {stream.name} does not cover its key {', '.join(stream.key)}",
+            f"ALTER TABLE {stream.name} REPLICA IDENTITY FULL, or USING INDEX on a unique index of the key",
+            stream.name,
+        )
+    if entity is not None:
+        for mapped in stream.fields.values():
+            column = table.columns.get(mapped.column or "")
+            if column is not None and mapped.read is None and mapped.field in entity.fields:
+                yield from _type_fits(stream, column, entity.fields[mapped.field].type)
+
+
+def _no_column(stream: Stream, table: Table, name: str) -> Finding:
+    near = get_close_matches(name, table.columns, 1)
+    suggestion = f"did you mean {near[0]}?" if near else f"its columns are {', '.join(table.columns)}"
+    return bad("column", f"{stream.name} has no column {name}", suggestion, stream.name, name)
+
+
+def _readable(stream: Stream, table: Table, column: Column, version: int) -> Iterator[Finding]:
+    if not table.usable or not column.readable:
+        yield bad(
+            "privilege",
+            f"the role may not read {stream.name}.{column.name}",
+            f"GRANT USAGE ON SCHEMA {table.schema}; GRANT SELECT ON {stream.name} to the role",
+            stream.name,
+            column.name,
+        )
+    if stream.reads and column.generated and (version < 180000 or not column.stored):
+        yield bad(
+            "column",
+            f"{stream.name}.{column.name} is a generated column, which this server does not publish",
+            "map an expression over the columns it is generated from instead",
+            stream.name,
+            column.name,
+        )
+
+
+def _type_fits(stream: Stream, column: Column, wanted: FieldType) -> Iterator[Finding]:
+    where = f"{stream.name}.{column.name} ({column.written})"
+    exact = _EXACT.get(wanted.kind)
+    if exact is None:
+        return
+    if column.type in exact:
+        if wanted.kind == "decimal" and column.type == "numeric" and wanted.precision is not None:
+            yield from _numeric_fits(stream, column, wanted, where)
+    elif column.type in _SOME[wanted.kind]:
+        yield warning(
+            "type",
+            f"{where} may hold what is no {wanted}; such a row is set aside",
+            f"make the column {_sql_type(wanted)}, or read it through an expression",
+            stream.name,
+            column.name,
+        )
+    elif wanted.kind == "decimal" and column.type == "float":
+        yield warning(
+            "type",
+            f"{where} is binary floating point, which does not hold {wanted} exactly",
+            f"make the column {_sql_type(wanted)}",
+            stream.name,
+            column.name,
+        )
+    else:
+        yield bad(
+            "type",
+            f"{where} cannot hold a {wanted}",
+            "map another column, read it through an expression, or change the field's type",
+            stream.name,
+            column.name,
+        )
+
+
+def _numeric_fits(stream: Stream, column: Column, wanted: FieldType, where: str) -> Iterator[Finding]:
+    assert wanted.precision is not None
+    assert wanted.scale is not None
+    if column.modifier < 4:
+        yield note(
+            "type", f"{where} has no bound; what does not fit {wanted} is set aside", "", stream.name, column.name
+        )
+        return
+    precision, scale = (column.modifier - 4) >> 16 & 0xFFFF, (column.modifier - 4) & 0x7FF
+    if scale > wanted.scale or precision - scale > wanted.precision - wanted.scale:
+        yield warning(
+            "type",
+            f"{where} holds more than {wanted}; what does not fit is set aside",
+            f"widen the field to decimal({max(precision, wanted.precision)},{max(scale, wanted.scale)})",
+            stream.name,
+            column.name,
+        )
+
+
+def _sql_type(wanted: FieldType) -> str:
+    if wanted.kind == "decimal":
+        return "numeric" if wanted.precision is None else f"numeric({wanted.precision},{wanted.scale})"
+    return {"timestamp": "timestamptz"}.get(wanted.kind, wanted.kind)
+
+
+# --- the target's half ------------------------------------------------------------------------------------------
+
+
+def writing_findings(stream: Stream, table: Table, rights: Mapping[str, Any]) -> Iterator[Finding]:
+    """What is wrong for the target's half. `rights`: `deletes`, and the columns of `inserts` and `updates`."""
+    carrier = table.columns.get(stream.external_id or "")
+    if carrier is not None:
+        yield from _external_id(stream, carrier, table)
+    if stream.conflict and set(stream.conflict) not in map(set, table.unique):
+        columns = ", ".join(stream.conflict)
+        yield bad(
+            "unique",
+            f"{stream.name} has no unique constraint on {columns}, so creating twice would make two rows",
+            f"ALTER TABLE {stream.name} ADD UNIQUE ({columns})",
+            stream.name,
+        )
+    updated = {stream.fields[name].column for name in stream.update_fields}
+    yield from _denied(stream, "UPDATE", _known(updated, table) - set(rights["updates"]))
+    if stream.on_retire == "delete" and (stream.creates or stream.update_fields) and not rights["deletes"]:
+        yield _grant(stream, "DELETE", "")
+    if stream.creates:
+        created = {stream.fields[name].column for name in stream.create_fields}
+        created |= {*stream.parent_columns, *stream.constants, stream.external_id}
+        yield from _denied(stream, "INSERT", _known(created, table) - set(rights["inserts"]))
+        for column in table.columns.values():
+            if column.required and column.name not in created:
+                yield bad(
+                    "column",
+                    f"{stream.name}.{column.name} is NOT NULL without a default, and creating a row does not set it",
+                    "map a field to it, set it (`set:`), give it a default, or leave `create` out",
+                    stream.name,
+                    column.name,
+                )
+
+
+def _external_id(stream: Stream, column: Column, table: Table) -> Iterator[Finding]:
+    if column.type not in ("text", "uuid"):
+        yield bad(
+            "external_id",
+            f"{stream.name}.{column.name} ({column.written}) cannot carry a record id",
+            "make it a text or uuid column",
+            stream.name,
+            column.name,
+        )
+    if (column.name,) not in table.unique:
+        yield (bad if stream.creates else warning)(
+            "external_id",
+            f"{stream.name}.{column.name} has no unique index, so creating twice would make two rows",
+            f"ALTER TABLE {stream.name} ADD UNIQUE ({column.name})",
+            stream.name,
+            column.name,
+        )
+
+
+def _known(columns: set[str | None], table: Table) -> set[str]:
+    return {column for column in columns if column is not None and column in table.columns}
+
+
+def _denied(stream: Stream, right: str, columns: set[str]) -> Iterator[Finding]:
+    for column in sorted(columns):
+        yield _grant(stream, right, column)
+
+
+def _grant(stream: Stream, right: str, column: str) -> Finding:
+    what = f"{stream.name}.{column}" if column else stream.name
+    listed = f"{right} ({column})" if column else right
+    return bad(
+        "privilege",
+        f"the role has no {right} privilege on {what}",
+        f"GRANT {listed} ON {stream.name} to the role",
+        stream.name,
+        column,
+    )

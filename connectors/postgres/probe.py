@@ -1,0 +1,186 @@
+"""What `doctor` asks of a PostgreSQL system: everything that would stop or hurt a run, all at once, changing nothing.
+
+The source refuses at the first thing that is wrong; a person wants the whole list, for the source's half and the
+target's half together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from connectors.postgres.catalog import Table, describe, read_streams, table_name
+from connectors.postgres.finding import Finding, bad, good, note, warning
+from connectors.postgres.fit import reading_findings, writing_findings
+from connectors.postgres.publications import MARK, publication_name
+from connectors.postgres.session import connect, rows, translated
+from connectors.postgres.slots import SlotHealth, slot_health
+from engine.errors import EngineError
+from rules.rulebook import Entity, System
+
+__all__ = ["Finding", "probe"]
+
+_MUCH_WAL = 1 << 30
+"""Retained bytes from which on a slot is worth a warning."""
+
+_FACTS = """
+    select current_setting('server_version_num')::int as version, current_setting('wal_level') as wal_level,
+           pg_is_in_recovery() as standby, pg_encoding_to_char(d.encoding) as encoding,
+           has_database_privilege(d.oid, 'CREATE') as creates,
+           current_setting('max_replication_slots')::int
+               - (select count(*) from pg_replication_slots) as free_slots,
+           current_setting('max_wal_senders')::int - (select count(*) from pg_stat_replication) as free_senders,
+           (select obj_description(oid, 'pg_publication') is not distinct from %s
+            from pg_publication where pubname = %s) as ours,
+           array(select schemaname || '.' || tablename from pg_publication_tables where pubname = %s) as published
+    from pg_database d where d.datname = current_database()"""
+
+_TABLES = """
+    select n.nspname || '.' || c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where c.relkind in ('r', 'p') and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'"""
+
+_RIGHTS = """
+    select has_table_privilege(%(table)s::oid, 'DELETE') as deletes,
+           array(select c from unnest(%(columns)s::text[]) c
+                 where has_column_privilege(%(table)s::oid, c, 'INSERT')) as inserts,
+           array(select c from unnest(%(columns)s::text[]) c
+                 where has_column_privilege(%(table)s::oid, c, 'UPDATE')) as updates"""
+
+
+async def probe(system: System, dsn: str, entities: Mapping[str, Entity] | None = None) -> list[Finding]:
+    """Everything about one system, good and bad. With `entities`, whether columns fit their fields' types too.
+
+    A server that cannot be reached is one finding with the subject "connection", not an error."""
+    try:
+        connection = await connect(system.name, dsn)
+    except EngineError as error:
+        return [bad("connection", error.message, error.suggestion)]
+    try:
+        with translated(system.name):
+            return [
+                good("connection", f"{system.name} answers"),
+                *await _server_half(system, dsn, connection),
+                *await _tables_half(system, connection, entities or {}),
+            ]
+    except EngineError as error:
+        return [bad("connection", error.message, error.suggestion)]
+    finally:
+        await connection.close()
+
+
+async def _server_half(system: System, dsn: str, connection: psycopg.AsyncConnection[TupleRow]) -> list[Finding]:
+    (facts,) = await rows(connection, _FACTS, [MARK, *[publication_name(system)] * 2])
+    found = [_version(facts)]
+    if not read_streams(system):
+        return found
+    health = await slot_health(system, connection)
+    found += _settings(facts, health)
+    found += [await _streams(system, dsn), _publication(system, facts), _slot(system, health)]
+    return found
+
+
+def _version(facts: Mapping[str, Any]) -> Finding:
+    major = facts["version"] // 10000
+    if major < 14:
+        return bad("server", f"PostgreSQL {major} is too old", "PostgreSQL 14 or newer is needed")
+    return good("server", f"PostgreSQL {major}")
+
+
+def _settings(facts: Mapping[str, Any], health: SlotHealth) -> Iterator[Finding]:
+    if facts["standby"]:
+        yield bad("server", "the server is a standby", "give the connection string of the primary server")
+    if facts["wal_level"] == "logical":
+        yield good("wal_level", "wal_level is logical")
+    else:
+        yield bad(
+            "wal_level",
+            f"wal_level is {facts['wal_level']}, so row changes cannot be streamed",
+            "ALTER SYSTEM SET wal_level = logical; then restart the server",
+        )
+    if facts["encoding"] == "SQL_ASCII":
+        yield warning(
+            "server",
+            "the database's encoding is SQL_ASCII, so text may be no valid UTF-8",
+            "a text that is not stops the source; move the data to a UTF8 database",
+        )
+    if health.wal_status == "missing" and facts["free_slots"] < 1:
+        yield bad("slots", "no replication slot is free", "raise max_replication_slots, or drop one not in use")
+    if not health.active and facts["free_senders"] < 1:
+        yield bad("senders", "no WAL sender is free", "raise max_wal_senders")
+
+
+async def _streams(system: System, dsn: str) -> Finding:
+    try:
+        connection = await connect(system.name, dsn, replication="database")
+    except EngineError as error:
+        return bad("replication", error.message, error.suggestion)
+    await connection.close()
+    return good("replication", "the role may stream changes")
+
+
+def _publication(system: System, facts: Mapping[str, Any]) -> Finding:
+    name = publication_name(system)
+    if facts["ours"] is None:
+        if facts["creates"]:
+            return note("publication", f"{name} does not exist yet; the first run makes it")
+        return bad(
+            "publication",
+            f"{name} does not exist, and the role may not make it",
+            "GRANT CREATE ON DATABASE to the role (it must own the tables too), or have their owner make it",
+        )
+    missing = sorted({table_name(name) for name in read_streams(system)} - set(facts["published"]))
+    if not missing:
+        return good("publication", f"{name} covers every mapped table")
+    listed = ", ".join(missing)
+    if facts["ours"]:
+        return note("publication", f"{name} does not cover {listed} yet; a new baseline adds what is missing")
+    return bad("publication", f"{name} does not cover {listed}", f"ALTER PUBLICATION {name} ADD TABLE {listed}")
+
+
+def _slot(system: System, health: SlotHealth) -> Finding:
+    again = f"read everything again with `fieldwarden run --rebaseline {system.name}`"
+    if health.wal_status == "missing":
+        return note("slot", f"{health.slot} does not exist yet; the first run makes it")
+    if not health.usable:
+        return bad("slot", f"the server gave up {health.slot} ({health.reason or 'its WAL was removed'})", again)
+    kept = f"{health.slot} keeps {health.retained_bytes / 1e6:.1f} MB of WAL"
+    if health.wal_status == "unreserved":
+        return warning(
+            "slot", f"{kept} and is about to be lost", "start `fieldwarden run`; raise max_slot_wal_keep_size"
+        )
+    if health.retained_bytes > _MUCH_WAL:
+        return warning("slot", kept, "start `fieldwarden run`, or drop the slot if this project is not used any more")
+    return good("slot", kept)
+
+
+async def _tables_half(
+    system: System, connection: psycopg.AsyncConnection[TupleRow], entities: Mapping[str, Entity]
+) -> list[Finding]:
+    tables = await describe(connection, map(table_name, system.streams))
+    existing = [row["name"] for row in await rows(connection, _TABLES)]
+    version = connection.info.server_version
+    found: list[Finding] = []
+    for name, stream in system.streams.items():
+        table = tables.get(table_name(name))
+        if table is None or table.kind not in ("r", "p"):
+            found.append(_no_table(name, table, existing))
+            continue
+        wrong = list(reading_findings(stream, table, entities.get(stream.entity), version))
+        columns = [column for column in table.columns.values() if not column.generated]
+        (rights,) = await rows(
+            connection, _RIGHTS, {"table": table.oid, "columns": [column.name for column in columns]}
+        )
+        wrong += writing_findings(stream, table, rights)
+        found += wrong or [good("table", f"{name} fits its mapping", name)]
+    return found
+
+
+def _no_table(name: str, table: Table | None, existing: list[str]) -> Finding:
+    if table is not None:
+        return bad("table", f"{name} is no table", "map the tables below it instead", name)
+    near = get_close_matches(table_name(name), existing, 1)
+    return bad("table", f"there is no table {name}", f"did you mean {near[0]}?" if near else "create it", name)

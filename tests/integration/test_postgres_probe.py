@@ -1,0 +1,131 @@
+"""`doctor`'s questions to a real server: everything that is wrong, at once."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from connectors.postgres.probe import Finding, probe
+from connectors.postgres.source import PostgresSource
+from rules.rulebook import Entity, Field, FieldMap, Stream
+from rules.values import parse_type
+from tests.integration.reading import ask, reading, run, stream, system
+
+
+def entity(**types: str) -> dict[str, Entity]:
+    fields = {name: Field(name, parse_type(text)) for name, text in types.items()}
+    return {"customer": Entity("customer", fields, (), {})}
+
+
+def wrong(found: list[Finding]) -> list[str]:
+    return [finding.message for finding in found if not finding.ok]
+
+
+async def test_a_sound_system_has_nothing_wrong_before_and_after_its_first_run(database: str) -> None:
+    run(database, "create table account (id int primary key, name text)")
+    crm = system(stream("public.account", ("id",), ("name",)))
+    found = await probe(crm, database)
+    assert wrong(found) == []
+    assert {finding.subject for finding in found if finding.level == "note"} == {"publication", "slot"}
+    async with reading(PostgresSource(crm, database)) as reader:
+        await reader.baseline()
+    found = await probe(crm, database)
+    assert {finding.level for finding in found} == {"ok"}
+    assert "public.account fits its mapping" in {finding.message for finding in found}
+
+
+async def test_everything_wrong_is_said_at_once(database: str) -> None:
+    run(
+        database,
+        "create table account (id int, name text, limit_amount text, due timestamptz, price numeric, rate float8,"
+        " open boolean, big numeric(20, 4), ext int, needed int not null)",
+        "create table keyed (id int primary key, other int unique)",
+    )
+    account = Stream(
+        "crm",
+        "public.account",
+        "customer",
+        ("id",),
+        {
+            name: FieldMap(name, column)
+            for name, column in {
+                "name": "nmae",
+                "amount": "limit_amount",
+                "due": "due",
+                "price": "price",
+                "rate": "rate",
+                "wide": "big",
+                "day": "open",
+            }.items()
+        },
+        external_id="ext",
+        creates=True,
+        conflict=("name",),
+    )
+    crm = system(account, stream("public.acount", ("id",), ()), stream("public.keyed", ("other",), ()))
+    types = {"amount": "decimal(14,2)", "price": "decimal(14,2)", "rate": "decimal(14,2)", "wide": "decimal(14,2)"}
+    found = await probe(crm, database, entity(name="text", due="date", day="date", **types))
+    assert set(wrong(found)) == {
+        "public.account has no column nmae",
+        "public.account has no primary key or unique index on its key id",
+        "public.account.open (boolean) cannot hold a date",
+        "public.account.ext (integer) cannot carry a record id",
+        "public.account.ext has no unique index, so creating twice would make two rows",
+        "public.account has no unique constraint on name, so creating twice would make two rows",
+        "public.account.needed is NOT NULL without a default, and creating a row does not set it",
+        "there is no table public.acount",
+        "the replica identity of public.keyed does not cover its key other",
+    }
+    by_column = {finding.column: finding for finding in found if finding.level in ("warning", "note")}
+    assert by_column["limit_amount"].level == "warning"
+    assert by_column["due"].level == "warning"
+    assert by_column["price"].level == "note"
+    assert by_column["rate"].level == "warning"
+    assert "decimal(20,4)" in by_column["big"].suggestion
+    suggestions = {finding.suggestion for finding in found}
+    assert {"did you mean name?", "did you mean public.account?"} <= suggestions
+
+
+async def test_missing_rights_are_named_column_by_column(database: str) -> None:
+    run(database, "create table account (id int primary key, name text, city text, ext text unique)")
+    role = f"poor_{ask(database, 'select current_database()')}"
+    run(database, f"create role {role} login", f"grant select, update (city) on account to {role}")
+    account = Stream(
+        "crm",
+        "public.account",
+        "customer",
+        ("id",),
+        {name: FieldMap(name, name) for name in ("name", "city")},
+        external_id="ext",
+        on_retire="delete",
+        update_fields=("name", "city"),
+    )
+    try:
+        found = wrong(await probe(system(account), make_conninfo(database, user=role)))
+    finally:
+        run(database, f"drop owned by {role} cascade", f"drop role {role}")
+    assert "the role has no UPDATE privilege on public.account.name" in found
+    assert "the role has no UPDATE privilege on public.account.city" not in found
+    assert "the role has no DELETE privilege on public.account" in found
+    assert any("the role may not stream changes" in message for message in found)
+    assert any("the role may not make it" in message for message in found)
+
+
+async def test_a_server_out_of_reach_is_one_finding(database: str) -> None:
+    crm = system(stream("public.account", ("id",), ()))
+    dsn = make_conninfo(database, dbname="no_such_database", password="hush")
+    found = await probe(crm, dsn)
+    assert [(finding.ok, finding.subject) for finding in found] == [(False, "connection")]
+    assert "no_such_database" in found[0].message
+    assert "hush" not in found[0].message
+
+
+async def test_probing_changes_nothing(database: str) -> None:
+    run(database, "create table account (id int primary key)")
+    await probe(system(stream("public.account", ("id",), ())), database)
+    with psycopg.connect(database) as connection:
+        counts = connection.execute(
+            "select (select count(*) from pg_publication),"
+            " (select count(*) from pg_replication_slots where database = current_database())"
+        ).fetchone()
+    assert counts == (0, 0)

@@ -1,0 +1,192 @@
+"""From frames to changes with positions: every cut can be restarted from, exactly."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.postgres.position import Position, parse_lsn, row_position
+from connectors.postgres.spill import Spool
+from connectors.postgres.transactions import Transactions
+from engine.change import RawChange
+from engine.errors import EnvironmentUnfit, TransientError
+from tests.unit.postgres import wire
+
+START = Position("stream", 0x100, streams=("public.account",), server="1")
+
+
+def transactions(start: Position = START, max_changes: int = 1000, max_bytes: int = 1 << 20) -> Transactions:
+    return Transactions("crm", wire.decoder(), start, Spool(2000), max_changes=max_changes, max_bytes=max_bytes)
+
+
+def take(made: Transactions, payloads: list[bytes]) -> list[RawChange]:
+    frames = deque(payloads)
+    while frames or made.replaying:
+        made.take(frames)
+    return made.cut()
+
+
+def row(number: int, xid: int = 0) -> bytes:
+    return wire.insert(number, None, "a", "b", xid=xid)
+
+
+def history() -> list[bytes]:
+    """Three transactions, the last begins where the second ended; one of them is streamed in two chunks."""
+    payloads = [
+        wire.relation(),
+        *(wire.begin(0x100), *(row(number) for number in range(5)), wire.commit(0x100, 0x130)),
+        *(wire.stream_start(50), wire.relation(xid=50), *(row(number, 50) for number in range(10, 14)), b"E"),
+        *(wire.begin(0x130, 8), row(5), wire.truncate(wire.ACCOUNT), wire.commit(0x130, 0x160)),
+        *(wire.stream_start(50, False), row(90, 51), *(row(number, 50) for number in range(14, 17)), b"E"),
+        wire.stream_abort(50, 51),
+        wire.stream_commit(50, 0x160, 0x190),
+        *(wire.begin(0x190, 9), row(6), wire.commit(0x190, 0x1C0)),
+    ]
+    return [*(wire.frame(payload) for payload in payloads), wire.keepalive(0x200)]
+
+
+def test_changes_carry_position_time_and_transaction() -> None:
+    changes = take(transactions(), history())
+    keys = [change.values[0] if change.values else change.operation for change in changes]
+    assert keys == [*"01234", "5", "truncate", *map(str, range(10, 17)), "6"]
+    assert changes[0].position == row_position(0x100, 1) == "0000000000000100.00000001"
+    assert changes[0].at == 1_700_000_000_000_000
+    assert changes[0].transaction == "crm xid 7"
+    assert [change.position for change in changes] == sorted({change.position for change in changes})
+
+
+def restart_everywhere(max_changes: int) -> Iterator[tuple[list[RawChange], Position]]:
+    made, frames = transactions(max_changes=max_changes), deque(history())
+    yield [], START
+    taken: list[RawChange] = []
+    while frames or made.replaying:
+        made.take(frames)
+        taken += made.cut()
+        yield list(taken), made.position
+
+
+@pytest.mark.parametrize("max_changes", range(1, 16))
+def test_a_restart_at_any_cut_loses_and_repeats_nothing(max_changes: int) -> None:
+    whole = [(change.position, change.values) for change in take(transactions(), history())]
+    for taken, position in restart_everywhere(max_changes):
+        token = Position.decode(position.encode())
+        assert token == position
+        rest = take(transactions(token), history())
+        assert [(change.position, change.values) for change in taken + rest] == whole
+
+
+def test_an_idle_keepalive_moves_the_end_but_not_inside_a_transaction() -> None:
+    made = transactions()
+    take(made, [wire.keepalive(0x180)])
+    assert made.position.end == 0x180
+    take(made, [wire.frame(wire.begin(0x190)), wire.keepalive(0x999)])
+    assert made.position.end == 0x180
+    take(made, [wire.frame(wire.commit(0x190, 0x1A0)), wire.keepalive(0x120)])
+    assert made.position == Position("stream", 0x1A0, streams=START.streams, server="1")
+
+
+def test_a_transaction_before_the_end_is_done_and_one_at_the_end_is_not() -> None:
+    payloads = [wire.relation(), wire.begin(0xFF), row(1), wire.commit(0xFF, 0x100), wire.begin(0x100), row(2)]
+    changes = take(transactions(), [wire.frame(payload) for payload in [*payloads, wire.commit(0x100, 0x110)]])
+    assert [change.values[0] for change in changes] == ["2"]
+
+
+def test_a_pending_partial_transaction_survives_keepalives_before_it() -> None:
+    partial = Position("stream", 0x100, 0x150, 3, START.streams, "1")
+    made = transactions(partial)
+    take(made, [wire.keepalive(0x140)])
+    assert made.position == Position("stream", 0x140, 0x150, 3, START.streams, "1")
+    take(made, [wire.frame(wire.relation()), wire.frame(wire.begin(0x150)), wire.frame(row(1))])
+    assert (made.position.final, made.position.ordinal) == (0x150, 3)
+
+
+def test_our_own_transactions_are_marked_from_the_message_on() -> None:
+    payloads = [
+        *(wire.relation(), wire.begin(0x100), row(1), wire.message("fieldwarden", b""), row(2)),
+        *(wire.commit(0x100, 0x110), wire.begin(0x110), wire.message("other", b""), row(3), wire.commit(0x110, 0x120)),
+        *(wire.message("fieldwarden", b"", transactional=False), wire.begin(0x120), row(4), wire.commit(0x120, 0x130)),
+    ]
+    changes = take(transactions(), [wire.frame(payload) for payload in payloads])
+    assert [change.echo for change in changes] == [False, True, False, False]
+
+
+def test_a_mark_in_an_aborted_subtransaction_marks_nothing() -> None:
+    payloads = [
+        *(wire.stream_start(50), wire.relation(xid=50), wire.message("fieldwarden", b"", xid=51), row(1, 51)),
+        *(row(2, 50), b"E", wire.stream_abort(50, 51), wire.stream_commit(50, 0x100, 0x110)),
+    ]
+    (change,) = take(transactions(), [wire.frame(payload) for payload in payloads])
+    assert (change.values[0], change.echo) == ("2", False)
+
+
+def test_a_schema_announced_in_an_aborted_subtransaction_still_counts() -> None:
+    payloads = [
+        *(wire.stream_start(50), wire.relation(xid=51), row(1, 51), row(2, 50), b"E"),
+        *(wire.stream_abort(50, 51), wire.stream_commit(50, 0x100, 0x110)),
+    ]
+    (change,) = take(transactions(), [wire.frame(payload) for payload in payloads])
+    assert change.values[0] == "2"
+
+
+def test_a_batch_is_bounded_in_bytes() -> None:
+    made = transactions(max_bytes=300)
+    frames = deque(wire.frame(payload) for payload in [wire.relation(), wire.begin(0x100), *map(row, range(50))])
+    sizes = []
+    while frames:
+        made.take(frames)
+        if made.full:
+            sizes.append(len(made.cut()))
+    assert sizes
+    assert max(sizes) <= 6
+
+
+def test_two_phase_transactions_are_refused_by_name() -> None:
+    prepare = b"b" + bytes(28) + b"gid\0"
+    with pytest.raises(EnvironmentUnfit, match="two-phase"):
+        take(transactions(), [wire.frame(prepare)])
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1))
+def test_positions_survive_the_hub(end: int, final: int, ordinal: int) -> None:
+    position = Position("stream", end, final if ordinal else 0, ordinal, ("a", "b"), "7")
+    assert Position.decode(position.encode()) == position
+
+
+@pytest.mark.parametrize("token", ["", "{}", "0/0", '{"v":2}', "[1]", '{"v":1,"phase":"x"}'])
+def test_what_is_no_position_is_refused(token: str) -> None:
+    with pytest.raises(ValueError, match="not a position"):
+        Position.decode(token)
+
+
+def test_lsn_text() -> None:
+    assert parse_lsn("16/B374D848") == 0x16B374D848
+
+
+@pytest.mark.parametrize("limit", [0, 200, 1 << 20])
+def test_the_spool_keeps_order_within_its_bound(limit: int) -> None:
+    spool = Spool(limit)
+    for number in range(200):
+        spool.append(50 + number % 2, row(number, 50 + number % 2 + 10 * (number % 3)))
+        assert spool.memory <= limit
+    spool.abort(50, 60)
+    spool.abort(51, 51)
+    kept = [
+        message for message in (row(n, 50 + 10 * (n % 3)) for n in range(0, 200, 2)) if message[1:5] != b"\0\0\0\x3c"
+    ]
+    assert list(spool.replay(50)) == kept
+    assert list(spool.replay(51)) == []
+    spool.close()
+    assert spool.memory == 0
+
+
+def test_a_full_disk_is_transient_and_says_where(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    def full(**_: object) -> object:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("connectors.postgres.spill.tempfile.TemporaryFile", full)
+    with pytest.raises(TransientError, match="No space left on device"):
+        Spool(10).append(50, row(1, 50))
