@@ -85,7 +85,8 @@ def test_the_story_is_told_under_any_systems_key(shown: tuple[Path, Answer]) -> 
     by_account = fieldwarden("trail", "customer", "C-1042", "--json", cwd=folder)
     assert by_account.code == 0, by_account
     by_party = fieldwarden("trail", "customer", "10042", "--json", cwd=folder)
-    assert by_party.json["result"] == by_account.json["result"]
+    assert by_party.json["result"]["found_by"] == "key in erp public.party"
+    assert by_party.json["result"]["record"] == by_account.json["result"]["record"]
     told = fieldwarden("explain", "customer.credit_limit", "C-1042", cwd=folder)
     assert told.code == 0, told
     assert "9000.00" in told.out
@@ -100,10 +101,10 @@ def test_the_ledger_verifies_until_a_byte_is_flipped(shown: tuple[Path, Answer])
     flip += "fieldwarden.ledger_entry where body like '%{0}%' limit 1)"
     with EmbeddedServer(folder / ".fieldwarden" / "postgres").use() as server:
         with psycopg.connect(server.dsn("fieldwarden"), autocommit=True) as hub:
-            hub.execute(flip.format("9000.00", "9900.00"))  # type: ignore[arg-type]
+            hub.execute(flip.format("9000.00", "9900.00"))
         tampered = fieldwarden("audit", "verify", "--json", cwd=folder)
         with psycopg.connect(server.dsn("fieldwarden"), autocommit=True) as hub:
-            hub.execute(flip.format("9900.00", "9000.00"))  # type: ignore[arg-type]
+            hub.execute(flip.format("9900.00", "9000.00"))
     assert tampered.code == 1, tampered
     assert tampered.json["ok"] is False
 
