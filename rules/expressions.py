@@ -63,8 +63,9 @@ class Expression:
         missing = sorted(self.columns - places.keys())
         if missing:
             raise ValueError(f"column {missing[0]!r} does not exist")
-        if self.bare_column is not None:
-            return itemgetter(places[self.bare_column])
+        bare = self.bare_column
+        if bare is not None and types[places[bare]] != "boolean":  # which must read true or false, not t or f
+            return itemgetter(places[bare])
         return compile_text(self.tree, {name: (places[name], types[places[name]]) for name in self.columns})
 
     def sql(self, alias: str) -> str:

@@ -132,7 +132,7 @@ WRITE: Mapping[str, Callable[[Any], str]] = {
     "boolean": lambda truth: "true" if truth else "false",
     "date": date.isoformat,
     "timestamp": _timestamp_text,
-    "timestamptz": lambda moment: moment.isoformat(" "),
+    "timestamptz": lambda moment: _timestamp_text(moment.replace(tzinfo=None)) + "+00",
 }
 """How a value is written, as PostgreSQL's cast to text does (timestamptz: in UTC)."""
 
