@@ -1,0 +1,147 @@
+"""A starter project on the tests' own server, and `fieldwarden` as real processes in it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from operations.init import lay_out
+
+COMMAND = Path(sys.executable).with_name("fieldwarden")
+DEADLINE = 60.0
+
+
+def eventually(question: Callable[[], Any], what: str) -> Any:
+    """Poll until the answer is true; the answer. The deadline is only there to end a failing test."""
+    end = time.monotonic() + DEADLINE
+    while not (answer := question()):
+        assert time.monotonic() < end, f"waited in vain for: {what}"
+        time.sleep(0.03)
+    return answer
+
+
+@dataclass
+class Run:
+    """A `fieldwarden run` that works."""
+
+    process: subprocess.Popen[str]
+    log: Path
+    url: str = ""
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+    def event(self, name: str) -> dict[str, Any] | None:
+        return next((event for event in self.events() if event["event"] == name), None)
+
+    def await_event(self, name: str) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            found = self.event(name)
+            assert found or self.process.poll() is None, f"run ended: {self.log.read_text()}"
+            return found
+
+        found: dict[str, Any] = eventually(look, f"the log event {name}")
+        return found
+
+    def get(self, path: str) -> tuple[int, str]:
+        url = self.url or self.await_event("run.listening")["url"]
+        try:
+            with urllib.request.urlopen(url + path, timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def await_ready(self) -> None:
+        eventually(lambda: self.get("/readyz")[0] == 200, "ready")
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, dict[str, Any]]:
+        """Send a signal and wait: the exit code, and the object on the last line."""
+        self.process.send_signal(number)
+        out, _ = self.process.communicate(timeout=DEADLINE)
+        return self.process.returncode, json.loads(out.splitlines()[-1])
+
+
+@dataclass
+class Shop:
+    """The starter project, with hub, crm and erp as databases of the tests' server."""
+
+    folder: Path
+    hub: str
+    crm: str
+    erp: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.folder / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def sql(self, system: str, statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(getattr(self, system), autocommit=True) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def call(self, *words: str) -> tuple[int, dict[str, Any]]:
+        """A command with --json: exit code and the object on the last line."""
+        done = subprocess.run(
+            [COMMAND, *words, "--json", "--project", self.folder],
+            capture_output=True,
+            text=True,
+            env=os.environ | self.environment,
+            timeout=DEADLINE,
+            check=False,
+        )
+        assert done.stdout, done.stderr
+        return done.returncode, json.loads(done.stdout.splitlines()[-1])
+
+    def settle(self) -> dict[str, Any]:
+        """Replicate until nothing is left to do."""
+        code, body = self.call("run", "--until-idle", "--port", "0", "--log-level", "error")
+        assert code == 0, body
+        result: dict[str, Any] = body["result"]
+        return result
+
+    @contextlib.contextmanager
+    def running(self, *words: str) -> Iterator[Run]:
+        log = self.folder.parent / f"run-{time.monotonic_ns()}.log"
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                [COMMAND, "run", "--json", "--port", "0", "--project", self.folder, *words],
+                stdout=subprocess.PIPE,
+                stderr=out,
+                text=True,
+                env=os.environ | self.environment,
+            )
+        try:
+            yield Run(process, log)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            assert process.stdout
+            process.stdout.close()
+
+
+def make_shop(folder: Path, hub: str, crm: str, erp: str) -> Shop:
+    lay_out(folder)
+    shop = Shop(folder, hub, crm, erp, {"HUB_DSN": hub, "CRM_DSN": crm, "ERP_DSN": erp})
+    settings = folder / "fieldwarden.yaml"
+    settings.write_text('project: shop\nsystems: [erp, crm]\nhub: {dsn: "${env:HUB_DSN}"}\n')
+    for system in ("crm", "erp"):
+        shop.edit(f"systems/{system}.yaml", f"${{embedded:{system}}}", f"${{env:{system.upper()}_DSN}}")
+        shop.sql(system, (folder / f"sql/{system}.sql").read_text())
+    return shop

@@ -1,0 +1,194 @@
+"""`fieldwarden run` as a real process: it replicates, tells how it fares, and ends as it promises."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.integration.cli_project import Shop, eventually, make_shop
+
+
+@pytest.fixture
+def shop(tmp_path: Path, make_database: Callable[..., str]) -> Shop:
+    return make_shop(tmp_path / "shop", make_database(), make_database(), make_database())
+
+
+def customers(shop: Shop) -> list[tuple[list[object], ...]]:
+    """What both systems hold, in one spelling."""
+    crm = shop.sql(
+        "crm",
+        "select vat_number, name, email, credit_limit, case terms when 'Net 30' then 'N30' when 'Net 60' then 'N60'"
+        " when 'Prepaid' then 'N00' end from account order by vat_number",
+    )
+    erp = shop.sql("erp", "select tax_number, name, email, credit_limit, term_code from party order by tax_number")
+    return [crm, erp]  # type: ignore[list-item]
+
+
+def test_until_idle_brings_both_systems_to_agreement(shop: Shop) -> None:
+    result = shop.settle()
+    assert result["stopped_by"] == "idle"
+    assert result["changes"] >= 5
+    crm, erp = customers(shop)
+    assert crm == erp
+    assert len(crm) == 4, "nothing is created twice on the first read"
+
+    shop.sql("crm", "update account set credit_limit = 1, email = 'New@alder.example' where vat_number = 'DE811907980'")
+    assert shop.settle()["refused"] == 1
+    crm, erp = customers(shop)
+    assert [row[2] for row in crm].count("New@alder.example") + [row[2] for row in crm].count("new@alder.example") == 1
+    assert [row[3] for row in crm] == [row[3] for row in erp]
+    assert any(str(row[3]) == "25000.00" for row in crm)
+    assert shop.settle()["decisions"] == 0, "an idle project decides nothing"
+
+
+def test_it_replicates_reports_and_stops_cleanly(shop: Shop) -> None:
+    with shop.running() as run:
+        run.await_event("run.started")
+        run.await_ready()
+        assert json.loads(run.get("/livez")[1]) == {"live": True}
+        shop.sql("erp", "update party set term_code = 'N00' where tax_number = 'ATU12345675'")
+        eventually(
+            lambda: shop.sql("crm", "select 1 from account where vat_number = 'ATU12345675' and terms = 'Prepaid'"),
+            "the change to arrive",
+        )
+        families = {family.name: family for family in text_string_to_metric_families(run.get("/metrics")[1])}
+        changes = {s.labels["system"] for s in families["fieldwarden_changes_received"].samples}
+        assert changes == {"crm", "erp"}
+        states = [s.labels for s in families["fieldwarden_connector_state"].samples if s.value == 1]
+        assert {"connector": "crm.source", "state": "streaming"} in states
+        assert {"connector": "erp.target", "state": "delivering"} in states
+        assert "fieldwarden_deliveries" in families
+        eventually(lambda: "fieldwarden_replication_slot_retained_bytes{" in run.get("/metrics")[1], "slots")
+
+        code, body = shop.call("status")
+        assert (code, body["result"]["running"]) == (0, True)
+        assert {s["name"]: s["state"] for s in body["result"]["sources"]} == {"crm": "streaming", "erp": "streaming"}
+
+        code, body = run.end(signal.SIGTERM)
+        assert (code, body["ok"], body["result"]["stopped_by"]) == (143, True, "SIGTERM")
+        text = run.log.read_text()
+    assert "alder" not in text.lower(), "no value is logged"
+    assert "not_shown" not in text, "no loop logs a key that is not allowed"
+    code, body = shop.call("status")
+    assert body["result"]["running"] is False
+    assert {s["state"] for s in body["result"]["sources"]} == {"stopped"}
+    assert shop.settle()["decisions"] == 0, "nothing was left half done"
+
+
+def test_ctrl_c_is_130(shop: Shop) -> None:
+    with shop.running() as run:
+        run.await_event("run.started")
+        assert run.end(signal.SIGINT)[0] == 130
+
+
+def test_a_second_run_stands_by_and_takes_over(shop: Shop) -> None:
+    with shop.running() as first, shop.running() as second:
+        runs = [first, second]
+        waiting = eventually(lambda: [r for r in runs if r.event("run.standby")], "one to stand by")[0]
+        active = next(r for r in runs if r is not waiting)
+        active.await_ready()
+        status, body = waiting.get("/readyz")
+        assert (status, "standby" in body) == (503, True)
+        assert waiting.get("/livez")[0] == 200
+        active.process.kill()
+        waiting.await_ready()
+        shop.sql("crm", "update account set name = 'Cedar Laboratories' where vat_number = 'NL001234567B01'")
+        eventually(lambda: shop.sql("erp", "select 1 from party where name = 'Cedar Laboratories'"), "the change")
+        assert waiting.end()[0] == 143
+
+
+def test_a_standby_ends_at_once(shop: Shop) -> None:
+    with shop.running() as first:
+        first.await_event("run.started")
+        with shop.running() as second:
+            second.await_event("run.standby")
+            code, body = second.end(signal.SIGINT)
+            assert (code, body["result"]["changes"]) == (130, 0)
+        assert first.process.poll() is None
+
+
+def test_a_halted_source_stops_nobody_else_and_a_rebaseline_mends_it(shop: Shop) -> None:
+    shop.settle()
+    shop.sql("crm", "select pg_drop_replication_slot('fieldwarden_crm')")
+    shop.sql("crm", "update account set name = 'Birch & Co' where vat_number = 'FR40303265045'")
+    with shop.running() as run:
+        event = run.await_event("source.halted")
+        assert (event["system"], "--rebaseline crm" in event["suggestion"]) == ("crm", True)
+        eventually(lambda: "source crm is halted" in run.get("/readyz")[1], "not ready")
+        shop.sql("erp", "update party set credit_limit = 9000 where tax_number = 'ATU12345675'")
+        eventually(lambda: shop.sql("crm", "select 1 from account where credit_limit = 9000"), "erp's change in crm")
+        code, body = shop.call("status")
+        assert [s["state"] for s in body["result"]["sources"] if s["name"] == "crm"] == ["halted"]
+        run.end()
+    code, body = shop.call("run", "--until-idle", "--port", "0")
+    assert (code, body["error"]["code"]) == (1, "run_failed")
+    assert "crm is halted" in body["error"]["message"]
+
+    code, _ = shop.call("run", "--until-idle", "--port", "0", "--rebaseline", "crm")
+    assert code == 0
+    crm, erp = customers(shop)
+    assert crm == erp
+    assert any(row[1] == "Birch & Co" for row in erp)
+
+
+def test_a_bug_stops_the_process_and_says_so(shop: Shop) -> None:
+    shop.settle()
+    shop.sql("hub", "alter table fieldwarden.record rename to elsewhere")
+    shop.sql("erp", "update party set credit_limit = 9000")
+    code, body = shop.call("run", "--port", "0")
+    assert (code, body["error"]["code"]) == (1, "bug")
+    assert "9000" not in json.dumps(body)
+    Path(body["error"]["path"]).unlink()
+    shop.sql("hub", "alter table fieldwarden.elsewhere rename to record")
+    shop.settle()
+    crm, erp = customers(shop)
+    assert crm == erp, "nothing was acknowledged"
+
+
+# --- what cannot start ---------------------------------------------------------------------------------------
+
+
+def test_a_port_that_is_taken(shop: Shop) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = str(holder.getsockname()[1])
+        code, body = shop.call("run", "--port", port)
+    assert (code, body["error"]["code"]) == (3, "environment")
+    assert port in body["error"]["message"]
+
+
+def test_an_unknown_system_to_rebaseline(shop: Shop) -> None:
+    code, body = shop.call("run", "--rebaseline", "cmr")
+    assert (code, body["error"]["code"]) == (2, "unknown_system")
+
+
+@pytest.mark.parametrize("words", [["run", "--port", "0"], ["status"], ["doctor"], ["audit", "verify"]])
+def test_a_hub_that_cannot_be_reached(shop: Shop, words: list[str]) -> None:
+    shop.environment["HUB_DSN"] = "postgresql://nobody:hunter2@127.0.0.1:1/none"
+    code, body = shop.call(*words)
+    assert code == 3, body
+    assert "hunter2" not in json.dumps(body)
+
+
+@pytest.mark.parametrize("words", [["run", "--port", "0"], ["status"]])
+def test_a_variable_that_is_not_set(shop: Shop, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HUB_DSN", raising=False)
+    del shop.environment["HUB_DSN"]
+    code, body = shop.call(*words)
+    assert (code, body["error"]["code"]) == (3, "reference_unresolved")
+    assert "HUB_DSN" in body["error"]["message"]
+    assert body["error"]["path"]
+
+
+@pytest.mark.parametrize("words", [["status"], ["deadletter", "list"], ["audit", "verify"], ["trail", "customer", "1"]])
+def test_a_server_without_a_hub(shop: Shop, words: list[str]) -> None:
+    code, body = shop.call(*words)
+    assert (code, body["error"]["code"]) == (3, "environment")
+    assert "fieldwarden run" in body["error"]["suggestion"]
