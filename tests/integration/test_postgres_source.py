@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
 
-from connectors.postgres.position import Position, parse_lsn
+from connectors.postgres.position import Position, lsn_text, parse_lsn
 from connectors.postgres.source import PostgresSource
 from engine.change import UNKNOWN, RawChange
 from engine.errors import EnvironmentUnfit, SchemaDrift, SourceGap, TransientError
@@ -43,15 +48,13 @@ def fill(connection: psycopg.Connection, start: int, stop: int, name: str) -> No
 
 async def eventually(dsn: str, query: str, lsn: int) -> None:
     """Wait until the LSN that `query` asks for has come to `lsn`."""
-    deadline = time.monotonic() + 30
-    while parse_lsn(ask(dsn, query)) < lsn:
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
+    await until(dsn, f"select pg_wal_lsn_diff(({query})::pg_lsn, '{lsn_text(lsn)}') >= 0")
 
 
-async def slot_free(dsn: str) -> None:
+async def until(dsn: str, query: str) -> None:
+    """Wait until `query` is true."""
     deadline = time.monotonic() + 30
-    while ask(dsn, "select active from pg_replication_slots where slot_name = 'fieldwarden_crm'"):
+    while not ask(dsn, query):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
 
@@ -170,16 +173,17 @@ async def test_a_streamed_transaction_without_its_aborted_subtransactions(databa
     small_decoding_memory(database)
     async with reading(PostgresSource(CRM, database, max_changes=700, spill_bytes=100_000)) as reader:
         await reader.baseline()
+        run(database, "insert into account (id) values (-1)")
+        await reader.count(1)  # now the walsender is there, and streams while the transaction goes on
         with psycopg.connect(database) as connection:
             fill(connection, 0, 2000, "kept")
-            with pytest.raises(psycopg.errors.UniqueViolation), connection.transaction():
-                fill(connection, 2000, 4000, "rolled back")
-                connection.execute("insert into account (id) values (0)")
+            connection.execute("savepoint undone")
+            fill(connection, 2000, 4000, "rolled back")
+            await until(database, f"select coalesce(({STREAMED}), 0) > 2")
+            connection.execute("rollback to undone")
             with connection.transaction():
                 fill(connection, 4000, 5000, "kept")
-            connection.execute("select pg_logical_emit_message(true, 'other', 'x')")
-        changes = await reader.count(3000)
-        assert ask(database, STREAMED) > 0
+        changes = (await reader.count(3001))[1:]
     assert [int(str(change.values[0])) for change in changes] == [*range(2000), *range(4000, 5000)]
     assert {change.values[1] for change in changes} == {"kept"}
     assert positions(changes) == sorted(set(positions(changes)))
@@ -386,7 +390,7 @@ async def test_gaps_halt_and_a_new_baseline_mends_them(database: str, statements
         await reader.baseline()
         position = reader.positions[-1]
     run(database, "create table other (id int primary key)", "alter publication fieldwarden_crm add table other")
-    await slot_free(database)
+    await until(database, "select not active from pg_replication_slots where database = current_database()")
     run(database, *statements)
     with pytest.raises(SourceGap, match=message) as caught:
         await PostgresSource(CRM, database).open(position)
@@ -516,20 +520,60 @@ async def test_missing_privileges_are_named(database: str) -> None:
         run(database, f"drop owned by {role} cascade", f"drop role {role}")
 
 
-async def test_a_consumer_that_is_slow_holds_the_server_back(database: str) -> None:
+async def test_a_consumer_that_is_slow_holds_the_server_back_and_is_not_cut_off(database: str) -> None:
     run(database, ACCOUNT)
+    run(database, f"alter database {ask(database, 'select current_database()')} set wal_sender_timeout = '1500ms'")
     source = PostgresSource(CRM, database, max_bytes=100_000)
     async with reading(source) as reader:
         await reader.baseline()
-        run(database, "insert into account select i, repeat('x', 1000) from generate_series(1, 5000) i")
+        run(database, "insert into account select i, repeat('x', 1000) from generate_series(1, 20000) i")
         await reader.step()
-        stream_ = source._stream
-        assert stream_ is not None
-        while stream_._reading:
-            await asyncio.sleep(0)
-        assert sum(map(len, stream_.frames)) < 300_000
-        changes = await reader.count(5000)
-    assert len(changes) == 5000
+        sender = "select pid || state from pg_stat_replication join pg_replication_slots on pid = active_pid"
+        sender += " where database = current_database()"
+        before = ask(database, sender)
+        await asyncio.sleep(3)  # twice the timeout: the fault itself, not a wait for something to happen
+        replication = source._stream
+        assert replication is not None
+        assert 100_000 < sum(map(len, replication.frames)) < 300_000
+        assert ask(database, sender) == before
+        changes = await reader.count(20000)
+    assert len(changes) == 20000
+
+
+@pytest.mark.parametrize("failpoint", ["snapshot.slot_created", "snapshot.running", "snapshot.done"])
+async def test_a_baseline_that_is_killed_starts_again(database: str, failpoint: str) -> None:
+    run(database, ACCOUNT, "insert into account select generate_series(1, 100)")
+    script = """if True:
+        import asyncio, sys
+        from connectors.postgres.source import PostgresSource
+        from tests.integration.test_postgres_source import CRM
+
+        async def main():
+            source = PostgresSource(CRM, sys.argv[1], max_changes=30)
+            await source.open(None)
+            async for batch in source.batches():
+                print(batch.position, flush=True)
+
+        asyncio.run(main())"""
+    killed = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", script, database],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"FIELDWARDEN_FAILPOINT": failpoint},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    position = killed.stdout.splitlines()[-1] if killed.stdout else None
+    assert (position is None) == (failpoint == "snapshot.slot_created")
+    await until(database, "select bool_and(not active) from pg_replication_slots where database = current_database()")
+    async with reading(PostgresSource(CRM, database), position) as reader:
+        run(database, "insert into account values (101)")
+        assert len(await reader.baseline()) == 100
+        changes = await reader.count(101)
+    assert changes[-1].values[0] == "101"
 
 
 async def test_a_server_that_crashes_neither_loses_nor_repeats(crashable_postgres: EmbeddedServer) -> None:
