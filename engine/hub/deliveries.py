@@ -67,12 +67,13 @@ class Deliveries:
                 merging.add(each.record)
         async with self._session.transaction() as connection:
             await _copy(connection, "copy_settled", lines)
-            unmoved = {id for (id,) in await _rows(connection, "settle_records")} if merging else set()
+            ids = _ids(settlements)
+            unmoved = {id for (id,) in await _rows(connection, "settle_records", ids)} if merging else set()
             if len(merging) < len(settlements):
-                unmoved |= {id for (id,) in await _rows(connection, "unmoved_records")}
+                unmoved |= {id for (id,) in await _rows(connection, "unmoved_records", ids)}
             moved = [each for each in settlements if each.record not in unmoved]
             if moved:
-                await _rows(connection, "drop_settled", plain_array(each.record for each in moved))
+                await _rows(connection, "drop_settled", _ids(moved))
             here = [each for each in settlements if each.record in unmoved]
             if await self._link(connection, here):
                 return settlements  # a created row belongs to another record by now; nothing of this is committed
@@ -98,7 +99,7 @@ class Deliveries:
                 status, delay = ("again", again) if again is not None else (each.status, each.delay)
                 lines.append(_line(each, status, delay, revision, settled.rows))
             await _copy(connection, "copy_settled", lines)
-            await _rows(connection, "settle_records")
+            await _rows(connection, "settle_records", _ids(here))
             await self._clear(connection, here)
 
     def _again(self, each: Settlement, clean: bool, current: Mapping[str, tuple[Record, int]]) -> float | None:
@@ -124,14 +125,18 @@ class Deliveries:
 
     async def _clear(self, connection: Connection, settlements: Sequence[Settlement]) -> None:
         """Clear or move the marks that still are those of the claim, rouse who waited, and commit."""
-        await _rows(connection, "settle_done", self._target)
-        await _rows(connection, "settle_open", self._target)
+        await _rows(connection, "settle_done", self._target, _ids(settlements))
+        await _rows(connection, "settle_open", self._target, _ids(settlements))
         linked = sorted({each.record for each in settlements if each.links})
         if linked:
             await _rows(connection, "wake", self._target, plain_array(linked))
         failpoints.hit("delivery.before_settle_commit")
         await connection.commit()
         failpoints.hit("delivery.after_settle")
+
+
+def _ids(settlements: Sequence[Settlement]) -> str:
+    return plain_array(each.record for each in settlements)
 
 
 def _line(each: Settlement, status: str, delay: float, revision: int, rows: Sequence[Contribution] | None) -> bytes:

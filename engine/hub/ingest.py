@@ -104,12 +104,12 @@ class PostgresIngest:
 
     async def _write_records(self, records: Sequence[Record]) -> None:
         new = [new_record_row(record) for record in records if record.id not in self._loaded]
-        old = [new_state_row(record) for record in records if record.id in self._loaded]
+        old = [record for record in records if record.id in self._loaded]
         if new:
             await self._copy("copy_records", new)
         if old:
-            await self._copy("copy_new_state", old)
-            await self._run("update_records")
+            await self._copy("copy_new_state", [new_state_row(record) for record in old])
+            await self._run("update_records", plain_array(record.id for record in old))
 
     async def _write_crosswalk(self, outcome: IngestOutcome) -> None:
         for (system, stream), keys in _by_stream(outcome.unlinks):

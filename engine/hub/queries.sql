@@ -12,8 +12,9 @@ create temp table if not exists settled (
 ) on commit delete rows;
 
 -- name: plans
--- All hot statements are lookups by key. A plan made while a table was small must not scan it once it is large.
-set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off
+-- Plans are made once, while tables may be small and are never analysed, and must hold when they are large: every hot
+-- statement finds the big table's rows by an array of keys, and joins them to a landing table by hashing.
+set enable_seqscan = off; set enable_nestloop = off; set enable_mergejoin = off
 
 -- ingest ----------------------------------------------------------------------------------------------------------
 
@@ -74,7 +75,7 @@ copy new_state (id, version, retired, golden, contributions) from stdin
 -- name: update_records
 update record r set version = n.version, revision = r.revision + 1, retired = n.retired, golden = n.golden,
     contributions = n.contributions
-from new_state n where r.id = n.id
+from new_state n where r.id = any(%s::uuid[]) and r.id = n.id
 
 -- name: unlink
 delete from crosswalk where system = %s and stream = %s and key = any(%s::text[])
@@ -169,7 +170,7 @@ select r.id::text, r.entity, r.version, r.golden::text, r.contributions, r.retir
     d.mark, d.attempts, d.result
 from (select record, mark, attempts, result, due from dirty
       where target = %s and status = 'due' and due <= clock_timestamp() order by due limit %s) d
-join record r on r.id = d.record
+cross join lateral (select * from record where id = d.record offset 0) r  -- one lookup each, whatever is planned
 order by d.due
 
 -- name: rows_of_records
@@ -181,19 +182,20 @@ copy settled (record, revision, mark, status, delay, awaits, reason, result, con
 -- name: settle_records
 -- Only where the record still is as the delivery knew it.
 update record r set contributions = s.contributions, revision = r.revision + 1
-from settled s where s.contributions is not null and r.id = s.record and r.revision = s.revision
+from settled s
+where r.id = any(%s::uuid[]) and s.contributions is not null and r.id = s.record and r.revision = s.revision
 returning r.id::text
 
 -- name: unmoved_records
 select r.id::text from settled s join record r on r.id = s.record and r.revision = s.revision
-where s.contributions is null
+where r.id = any(%s::uuid[]) and s.contributions is null
 
 -- name: drop_settled
 delete from settled where record = any(%s::uuid[])
 
 -- name: settle_done
 delete from dirty d using settled s
-where s.status = 'done' and d.target = %s and d.record = s.record and d.mark = s.mark
+where s.status = 'done' and d.target = %s and d.record = any(%s::uuid[]) and d.record = s.record and d.mark = s.mark
 
 -- name: settle_open
 update dirty d set
@@ -205,7 +207,7 @@ update dirty d set
     reason = s.reason,
     result = case when s.status = 'again' then d.result else s.result end
 from settled s
-where s.status <> 'done' and d.target = %s and d.record = s.record and d.mark = s.mark
+where s.status <> 'done' and d.target = %s and d.record = any(%s::uuid[]) and d.record = s.record and d.mark = s.mark
 
 -- name: link_created
 -- Gives back whom the row belongs to: a row that a source's change linked meanwhile stays where it is.

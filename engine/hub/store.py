@@ -38,7 +38,7 @@ class PostgresHub:
         self._dsn = dsn
         self._schema = schema
         self._clock = clock
-        self._reading = Session(dsn, schema, "hub", hot=True)
+        self._reading = Session(dsn, schema, "hub")
         self._ingesting: dict[Lease, Session] = {}
         self._deliveries: dict[str, tuple[Deliveries, Session]] = {}
 
