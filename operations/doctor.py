@@ -1,0 +1,134 @@
+"""`fieldwarden doctor`: can everything be reached, and do databases and files fit? A checklist; nothing is changed.
+
+What only a live system can tell is wrong (a missing column, a privilege) is shown with the place in the files that
+speaks of it. Exit code 3 if a server, a secret or a server's setting is amiss, else 2 if files and tables do not fit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from operations.project import Opened, opened
+from operations.report import Failure, Report, count
+from rules.errors import FieldwardenError
+from rules.loading import Project
+
+if TYPE_CHECKING:
+    from connectors.postgres.finding import Finding
+
+Level = Literal["ok", "note", "warning", "error"]
+_SHOWN: dict[Level, str] = {"ok": "ok", "note": "note", "warning": "warning", "error": "ERROR"}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the checklist. `about` is "files", "hub" or a system; `path` the place in the files, if one is."""
+
+    about: str
+    subject: str
+    level: Level
+    message: str
+    suggestion: str = ""
+    path: str = ""
+    environment: bool = False
+    """An error of the environment, rather than of the files."""
+
+
+def doctor(folder: Path | None) -> Report:
+    """Raises NoProject, ConfigurationError; EnvironmentUnfit if the embedded server does not start."""
+    with opened(folder) as project:
+        checks = [_files(project.project), *asyncio.run(_live(project))]
+    wrong = [check for check in checks if check.level == "error"]
+    result = {"checks": [asdict(check) for check in checks], "errors": len(wrong)}
+    text = "\n".join(_lines(checks))
+    if not wrong:
+        return Report(result, f"{text}\nall well: `fieldwarden run` can start")
+    unfit = [check for check in wrong if check.environment]
+    first = (unfit or wrong)[0]
+    code = "environment" if unfit else "does_not_fit"
+    failure = Failure(code, f"{count(len(wrong), 'thing')} to mend first", first.suggestion, first.path)
+    return Report(result, text, failure, 3 if unfit else 2)
+
+
+def _files(project: Project) -> Check:
+    rulebook = project.rulebook
+    what = f"{count(len(rulebook.entities), 'entity', 'entities')}, {count(len(rulebook.systems), 'system')}"
+    if not project.warnings:
+        return Check("files", "files", "ok", what)
+    return Check("files", "files", "warning", "\n".join(map(str, project.warnings)))
+
+
+async def _live(project: Opened) -> list[Check]:
+    systems = await asyncio.gather(*(_system(project, name) for name in project.rulebook.systems))
+    return [await _hub(project), *(check for checks in systems for check in checks)]
+
+
+async def _hub(project: Opened) -> Check:
+    from engine.hub.checkup import check_up
+
+    try:
+        found = await check_up(project.hub_dsn, project.hub_schema)
+    except FieldwardenError as error:
+        return Check("hub", "hub", "error", error.message, error.suggestion, error.path, environment=True)
+    where = "embedded" if project.project.settings.hub.dsn is None else f"schema {project.hub_schema}"
+    if found.applied < found.known:
+        state = "the first run makes its tables" if found.applied == 0 else "the next run brings its tables up to date"
+        return Check("hub", "hub", "note", f"PostgreSQL {found.server}, {where}; {state}")
+    return Check("hub", "hub", "ok", f"PostgreSQL {found.server}, {where}, version {found.applied}")
+
+
+async def _system(project: Opened, name: str) -> list[Check]:
+    from connectors.postgres.probe import probe
+
+    system = project.rulebook.systems[name]
+    try:
+        dsn = project.dsn(name)
+    except FieldwardenError as error:
+        return [Check(name, "connection", "error", error.message, error.suggestion, error.path, environment=True)]
+    return [_check(project.project, name, finding) for finding in await probe(system, dsn, project.rulebook.entities)]
+
+
+def _check(project: Project, system: str, finding: Finding) -> Check:
+    path = "" if finding.level == "ok" else _place(project, system, finding)
+    environment = finding.level == "error" and finding.stream is None
+    return Check(system, finding.subject, finding.level, finding.message, finding.suggestion, path, environment)
+
+
+def _place(project: Project, system: str, finding: Finding) -> str:
+    """Where the files speak of what was found: the field that a column carries, else the stream's part that names
+    it, else the stream, else the system."""
+    if finding.stream is None:
+        return str(project.locate(system))
+    stream, column = project.rulebook.systems[system].streams[finding.stream], finding.column
+    for name, mapped in stream.fields.items():
+        if column is not None and (column == mapped.column or (mapped.read and column in mapped.read.columns)):
+            return str(project.locate(system, stream.name, name))
+    parts = {
+        "key": stream.key,
+        "external_id": (stream.external_id,),
+        "parent": stream.parent_columns,
+        "where": stream.where.columns if stream.where else (),
+        "changed_at": stream.changed_at.columns if stream.changed_at else (),
+        "set": stream.constants,
+        "unique": stream.conflict,
+    }
+    for part, columns in parts.items():
+        if column in columns:
+            return str(project.locate(system, stream.name, part=part))
+    return str(project.locate(system, stream.name))
+
+
+def _lines(checks: list[Check]) -> Iterator[str]:
+    width = max(len(check.about) for check in checks)
+    for check in checks:
+        place = f"{check.path}: " if check.path and check.level in ("warning", "error") else ""
+        head, *more = f"{place}{check.message}".splitlines() or [""]
+        yield f"  {check.about:<{width}}  {_SHOWN[check.level]:<7}  {head}"
+        for line in more:
+            yield " " * (width + 13) + line
+        if check.suggestion:
+            yield " " * (width + 13) + f"try: {check.suggestion}"
