@@ -50,8 +50,8 @@ async def record(dsn: str) -> dict[str, object]:
         connection.execute("select pg_logical_emit_message(false, 'end', '')")
     stream = await ReplicationConnection.connect("recorded", dsn, high_water=1 << 24)
     await stream.start("recorded", "recorded", point)
-    while not any(frame[25:26] == b"M" and b"end\0" in frame for frame in stream.frames):
-        await asyncio.sleep(0.05)  # noqa: ASYNC110  (what is waited for is the network's)
+    while not any(frame[25:26] == b"M" and b"end\0" in frame for frame in stream.frames):  # noqa: ASYNC110
+        await asyncio.sleep(0.05)
     frames = [frame.hex() for frame in stream.frames if frame[0] == ord("w")]
     await stream.close()
     run(dsn, "drop publication recorded", "drop table account")
