@@ -1,0 +1,79 @@
+"""What a benchmark says: for people, ratios with what the yardstick leaves undone; for programs, everything."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from bench.figures import FLAT, Scenario, Spread
+from bench.match import CONTENDERS, YARDSTICKS, Outcome
+
+_WIDTH = 100
+
+
+def text(outcome: Outcome) -> str:
+    return "\n".join(_lines(outcome))
+
+
+def _lines(outcome: Outcome) -> Iterator[str]:
+    for scenario in outcome.scenarios:
+        yield from _scenario(scenario)
+        yield ""
+    if outcome.memory is not None:
+        memory = outcome.memory
+        yield (
+            f"memory    {memory.small_peak / 2**20:,.0f} MiB at its peak with {memory.small:,} changes waiting, "
+            f"{memory.large_peak / 2**20:,.0f} MiB with {memory.large:,}: ratio {memory.ratio:.2f} (bound {FLAT})"
+        )
+    if outcome.void:
+        yield "VOID: these figures prove nothing, for"
+        yield from (f"  - {reason}" for reason in outcome.void)
+    else:
+        yield (
+            "proof     after every repetition source and all three targets had equal checksums; the ledger verifies "
+            f"({outcome.ledger.entries:,} entries)"
+        )
+
+
+def _scenario(scenario: Scenario) -> Iterator[str]:
+    yield f"{scenario.title} ({scenario.runs['ours'][0].rows:,} rows, {len(scenario.runs['ours'])} repetitions)"
+    for contender in CONTENDERS:
+        rate = scenario.rate(contender)
+        line = f"  {contender:<12}{rate.middle:>9,.0f} rows/s   {rate.low:,.0f} to {rate.high:,.0f}"
+        cpu = scenario.cpu_per_row(contender)
+        if cpu is not None:
+            own = f"{cpu[0]:.0f} us/row own CPU, " if cpu[0] else ""
+            line += f"   ({own}{cpu[1]:.0f} us/row in the servers)"
+        yield line
+    for yardstick in YARDSTICKS:
+        ratio = scenario.ratio("ours", yardstick.name)
+        yield f"  ours/{yardstick.name:<7} {ratio.middle:>8.2f}          {ratio.low:.2f} to {ratio.high:.2f}"
+        yield from textwrap.wrap(yardstick.lacks, _WIDTH, initial_indent="      ", subsequent_indent="      ")
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    memory = outcome.memory
+    return {
+        "scenarios": [
+            {
+                "name": scenario.name,
+                "rows": scenario.runs["ours"][0].rows,
+                "rows_per_second": {name: _spread(scenario.rate(name)) for name in CONTENDERS},
+                "ratios": {
+                    f"ours/{each.name}": {**_spread(scenario.ratio("ours", each.name)), "yardstick": each.lacks}
+                    for each in YARDSTICKS
+                },
+                "runs": {name: [asdict(run) for run in runs] for name, runs in scenario.runs.items()},
+            }
+            for scenario in outcome.scenarios
+        ],
+        "memory": None if memory is None else {**asdict(memory), "ratio": memory.ratio, "flat": memory.flat},
+        "ledger": asdict(outcome.ledger),
+        "void": outcome.void,
+    }
+
+
+def _spread(spread: Spread) -> dict[str, float]:
+    return {"median": round(spread.middle, 3), "low": round(spread.low, 3), "high": round(spread.high, 3)}
