@@ -36,7 +36,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from engine.errors import EnvironmentUnfit
+from engine.errors import ConfigurationError, EnvironmentUnfit, Problem
 from engine.hub.surroundings import (
     SOCKET_PORT,
     SYSTEM_USER,
@@ -151,9 +151,10 @@ class EmbeddedServer:
     def ensure_database(self, name: str, script: Path | None = None) -> bool:
         """Create a database and run an SQL script in it, unless it exists; True if it was made now.
 
-        All or nothing: if the script fails, the database is dropped again.
+        All or nothing: if the script fails, the database is dropped again. Two processes take turns. Raises
+        ConfigurationError for a script that does not run.
         """
-        with psycopg.connect(self.dsn(), autocommit=True) as admin:
+        with self._gate(), psycopg.connect(self.dsn(), autocommit=True) as admin:
             if admin.execute("select 1 from pg_database where datname = %s", [name]).fetchone():
                 return False
             admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
@@ -162,8 +163,10 @@ class EmbeddedServer:
             try:
                 with psycopg.connect(self.dsn(name)) as fresh:
                     fresh.execute(script.read_bytes())
-            except BaseException:
+            except BaseException as error:
                 admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+                if isinstance(error, psycopg.Error):
+                    raise ConfigurationError([_script_problem(script, error)]) from error
                 raise
         return True
 
@@ -344,3 +347,12 @@ class EmbeddedServer:
             suggestion=f"read {self.log}; if the data is beyond repair, move {self.folder} away",
             path=str(self.folder),
         )
+
+
+def _script_problem(script: Path, error: psycopg.Error) -> Problem:
+    """Where in the script it went wrong, as the server says. The script is the user's own file, not a row's value."""
+    place = int(error.diag.statement_position or 1) - 1
+    before = script.read_text("utf-8", "replace")[:place]
+    line, column = before.count("\n") + 1, place - before.rfind("\n")
+    message = error.diag.message_primary or "it does not run"
+    return Problem(str(script), line, column, f"{message}; the database was not made", "mend the script")
