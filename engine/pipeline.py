@@ -34,6 +34,8 @@ from rules.rulebook import Rulebook, Stream
 log = structlog.get_logger(__name__)
 
 _SWEEP = 2000
+_UNMOVED = ""
+"""Commits within a batch, and between batches, leave the source's position as the hub has it."""
 _RELEASE_EVERY = 1.0
 
 
@@ -177,13 +179,13 @@ class Pipeline:
         start = 0
         for index, item in enumerate(mapped):
             if item.raw.operation == "truncate":
-                await self._commit(lease, mapped[start:index], self._position or "")
+                await self._commit(lease, mapped[start:index], _UNMOVED)
                 await self._truncate(lease, item)
                 start = index + 1
         state = "snapshot" if batch.snapshot == "running" else "streaming"
         final = batch.position
         if batch.snapshot == "done" and self._rereading:
-            await self._commit(lease, mapped[start:], self._position or "", seen=True)
+            await self._commit(lease, mapped[start:], _UNMOVED, seen=True)
             await self._sweep(lease)
             mapped, start = [], 0
         seen = batch.snapshot is not None and self._rereading
@@ -261,7 +263,7 @@ class Pipeline:
                 return
             stream = self._rulebook.systems[self._system].streams[item.row.stream]
             gone = [_gone(stream, row, item.raw.position, item.raw.at, observation=False) for row in rows]
-            await self._commit(lease, gone, self._position or "")
+            await self._commit(lease, gone, _UNMOVED)
             after = rows[-1].key
 
     async def _sweep(self, lease: Lease) -> None:
@@ -275,7 +277,7 @@ class Pipeline:
             gone = [
                 _gone(streams[row.stream], row, "", None, observation=True) for row in rows if row.stream in streams
             ]
-            await self._commit(lease, gone, self._position or "", seen=True)
+            await self._commit(lease, gone, _UNMOVED, seen=True)
 
     async def _release(self, lease: Lease, stop: asyncio.Event) -> None:
         """Try again what was set aside and may go on now: its row is known, or a person said so."""
@@ -283,7 +285,7 @@ class Pipeline:
             async with self._turn:
                 waiting = await self._hub.releasable(self._system, _SWEEP)
                 if waiting:
-                    await self._commit(lease, self._again(waiting), self._position or "")
+                    await self._commit(lease, self._again(waiting), _UNMOVED)
             await either(asyncio.sleep(_RELEASE_EVERY), stop)
 
     def _again(self, waiting: Sequence[SetAside]) -> list[Mapped]:

@@ -199,7 +199,8 @@ class IngestTransaction(Protocol):
     ) -> None:
         """Write everything, append one ledger block, move the position, commit.
 
-        `changes` and `echoes` add to the source's counts; `state` is how it fares from now on (None: as before).
+        An empty `position` leaves the stored one as it is. `changes` and `echoes` add to the source's counts;
+        `state` is how it fares from now on (None: as before).
         """
 
 

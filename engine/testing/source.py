@@ -17,7 +17,7 @@ class ScriptedSource:
     """Replays `changes` in batches of `size`. A batch's position is the number of changes up to its end.
 
     Opened at a position it goes on after it, or `rewind` changes earlier, as a source does that repeats after a
-    crash. `extend` appends; `finish` ends the stream once everything was handed over, and until then it waits.
+    crash; what it repeats does not take its position back. `extend` appends; `finish` ends the stream once everything was handed over, and until then it waits.
     `fail` is called before each batch and may raise (a lost connection). `snapshot` batches come first: that many
     changes are a re-read of all rows, which begins anew when it was interrupted.
     """
@@ -41,6 +41,7 @@ class ScriptedSource:
         self._snapshot = snapshot
         self._fail = fail
         self._next = 0
+        self._reached = 0
         self._reading = False
         self._finished = False
         self._news = asyncio.Event()
@@ -56,6 +57,7 @@ class ScriptedSource:
     async def open(self, position: str | None) -> None:
         self.opened.append(position)
         done = int(position) if position else 0
+        self._reached = done
         self._reading = done < self._snapshot
         self._next = 0 if self._reading else max(0, done - self._rewind)
 
@@ -74,7 +76,8 @@ class ScriptedSource:
         reading = self._reading and start < self._snapshot
         end = min(start + self._size, self._snapshot if reading else len(self.changes))
         self._next = end
-        batch = Batch(self.changes[start:end], f"{end:012d}")
+        self._reached = max(self._reached, end)
+        batch = Batch(self.changes[start:end], f"{self._reached:012d}")
         if reading:
             batch.snapshot = "done" if end == self._snapshot else "running"
         batch.lag_bytes = len(self.changes) - end
