@@ -15,6 +15,8 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Position:
+    """A decoded token: see the module. LSNs are integers; `ordinal` 0 means that no transaction is half durable."""
+
     phase: Literal["snapshot", "stream"]
     end: int
     final: int = 0

@@ -19,7 +19,7 @@ import psycopg
 from psycopg import pq
 from psycopg.rows import TupleRow
 
-from connectors.postgres.pgoutput import EPOCH_MICROS
+from connectors.postgres.messages import EPOCH_MICROS
 from connectors.postgres.position import lsn_text, parse_lsn
 from connectors.postgres.session import connect, translated
 from engine.errors import TransientError

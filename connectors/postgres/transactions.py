@@ -14,21 +14,20 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 
-from connectors.postgres.pgoutput import (
+from connectors.postgres.messages import (
     Announcement,
     Begin,
     Commit,
-    Decoder,
     LogicalMessage,
     Prepared,
     RolledBackPrepared,
-    Row,
     StreamAbort,
     StreamCommit,
     StreamStart,
     StreamStop,
     Truncate,
 )
+from connectors.postgres.pgoutput import Decoder, Row
 from connectors.postgres.position import Position
 from connectors.postgres.spill import Spool
 from engine.change import RawChange

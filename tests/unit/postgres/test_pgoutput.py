@@ -9,27 +9,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.postgres.pgoutput import (
+from connectors.postgres.messages import (
     EPOCH_MICROS,
     Announcement,
     Begin,
     Column,
     Commit,
     DecodeError,
-    Decoder,
     LogicalMessage,
     Origin,
     Prepared,
     RolledBackPrepared,
-    Row,
     StreamAbort,
     StreamCommit,
     StreamStart,
     StreamStop,
     Truncate,
     TypeName,
-    Wanted,
 )
+from connectors.postgres.pgoutput import Decoder, Row, Wanted
 from engine.change import UNKNOWN
 from engine.errors import SchemaDrift
 from tests.unit.postgres import wire

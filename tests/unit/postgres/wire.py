@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from connectors.postgres.pgoutput import EPOCH_MICROS, Decoder, Wanted
+from connectors.postgres.messages import EPOCH_MICROS
+from connectors.postgres.pgoutput import Decoder, Wanted
 
 UNCHANGED = object()
 ACCOUNT = 16400
