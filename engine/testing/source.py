@@ -17,9 +17,10 @@ class ScriptedSource:
     """Replays `changes` in batches of `size`. A batch's position is the number of changes up to its end.
 
     Opened at a position it goes on after it, or `rewind` changes earlier, as a source does that repeats after a
-    crash; what it repeats does not take its position back. `extend` appends; `finish` ends the stream once everything was handed over, and until then it waits.
-    `fail` is called before each batch and may raise (a lost connection). `snapshot` batches come first: that many
-    changes are a re-read of all rows, which begins anew when it was interrupted.
+    crash; what it repeats does not take its position back. `extend` appends; `finish` ends the stream once everything
+    was handed over, and until then it waits. `fail` is called before each batch and may raise (a lost connection).
+    `snapshot` batches come first: that many changes are a re-read of all rows, which begins anew when it was
+    interrupted.
     """
 
     def __init__(
