@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from engine.errors import EnvironmentUnfit
+from engine.errors import ConfigurationError, EnvironmentUnfit
 from engine.hub.embedded import EmbeddedServer
 from tests.conftest import THROW_AWAY
 
@@ -232,7 +232,7 @@ def test_databases_are_made_whole_or_not_at_all(server: EmbeddedServer, folder: 
     server.start()
     script = folder / "schema.sql"
     script.write_text("create table t (n int); insert into t values (1); select nonsense;")
-    with pytest.raises(psycopg.errors.UndefinedColumn):
+    with pytest.raises(ConfigurationError, match=r"schema\.sql:1:\d+: .*nonsense"):
         server.ensure_database("erp", script)
     script.write_text("create table t (n int); insert into t values (1);")
     assert server.ensure_database("erp", script) is True
