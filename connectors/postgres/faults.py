@@ -73,18 +73,21 @@ def copy_place(error: psycopg.Error) -> tuple[int | None, str]:
     return (int(match[1]), match[2] or "") if match else (None, "")
 
 
-def translated(system: str, error: psycopg.Error) -> EngineError:
-    """The engine's error for one that concerns the server and not a row."""
+def translated(system: str, stream: str, error: psycopg.Error) -> EngineError:
+    """The engine's error for one that concerns the server and not a row. `stream` was being written ("": none)."""
     state = error.sqlstate
+    place = f"{system} {stream}".strip()
     message = " ".join((error.diag.message_primary or str(error)).split())
     if verdict(error) != "unfit":
         return TransientError(
-            f"{system}: the write was not made: {message}" + (f" (SQLSTATE {state})" if state else ""),
+            f"{place}: the write was not made: {message}" + (f" (SQLSTATE {state})" if state else ""),
             suggestion="it is tried again; if this stays, check the server's log",
-            path=system,
+            path=f"{system}.{stream}".strip("."),
         )
     return EnvironmentUnfit(
-        f"{system}: cannot write: {message} (SQLSTATE {state})", suggestion=_advice(state or ""), path=system
+        f"{place}: cannot write: {message} (SQLSTATE {state})",
+        suggestion=_advice(state or ""),
+        path=f"{system}.{stream}".strip("."),
     )
 
 

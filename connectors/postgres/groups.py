@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from connectors.postgres.shapes import identifying
 from engine.change import key_parts
 from engine.guard import GuardViolation, Operation, writable
 from engine.ports import Write, WriteResult
@@ -61,8 +62,7 @@ def arrange(system: System, depth: dict[str, int], writes: Sequence[Write]) -> t
     for write in writes:
         allowed.check(write)
         creating = write.operation == "create"
-        if creating and write.parent_key is None and system.streams[write.stream].parent_columns:
-            reason = f"its row in {system.streams[write.stream].parent} has no key here yet"
+        if creating and (reason := allowed.unready(write)):
             rejected.append(WriteResult(write.token, "rejected", reason=reason))
             continue
         place = (write.stream, write.operation, frozenset(write.values) if creating else none)
@@ -84,6 +84,7 @@ class _Allowed:
     def __init__(self, system: System) -> None:
         self._system = system
         self._sets: dict[tuple[str, str], frozenset[str]] = {}
+        self._identifying = {name: identifying(stream) for name, stream in system.streams.items()}
 
     def check(self, write: Write) -> None:
         place = (write.stream, write.operation)
@@ -95,6 +96,16 @@ class _Allowed:
             raise self._violation(write, f"carries {names}, which is not in the stream's {write.operation} set")
         if write.key is None and write.operation != "create":
             raise self._violation(write, "names no row")
+
+    def unready(self, write: Write) -> str:
+        """Why a row cannot be created yet ("": it can be)."""
+        stream = self._system.streams[write.stream]
+        if write.parent_key is None and stream.parent_columns:
+            return f"its row in {stream.parent} has no key here yet"
+        for field in self._identifying[write.stream]:
+            if write.values.get(field) is None:
+                return f"{field} has no value, but it identifies the row"
+        return ""
 
     def _of(self, write: Write) -> frozenset[str]:
         stream = self._system.streams.get(write.stream)

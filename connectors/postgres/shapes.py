@@ -59,6 +59,8 @@ class Shape:
 
     columns: Mapping[str, ColumnType]
     reads: Mapping[str, ColumnType]
+    fires_first: bool = False
+    """A trigger of the table runs before an insert, and so even for a row that then turns out to exist already."""
 
     def held(self, mapping: FieldMap) -> ColumnType:
         """The type of what a field is read as."""
@@ -117,6 +119,18 @@ def held(mapping: FieldMap) -> exp.Expr:
 
 def parsed(text: str) -> exp.Expr:
     return exp.Paren(this=sqlglot.parse_one(text, dialect="postgres"))
+
+
+def arbiter(stream: Stream) -> tuple[str, ...]:
+    """The unique columns by which a created row is known again, so that creating twice yields one row."""
+    return stream.conflict or ((stream.external_id,) if stream.external_id else stream.key)
+
+
+def identifying(stream: Stream) -> tuple[str, ...]:
+    """The fields that a created row is known again by."""
+    others = {*stream.parent_columns, *stream.constants, stream.external_id}
+    unique = set(arbiter(stream)) - others
+    return tuple(name for name in stream.create_fields if stream.fields[name].column in unique)
 
 
 def written_fields(stream: Stream) -> Iterator[FieldMap]:

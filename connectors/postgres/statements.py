@@ -12,12 +12,12 @@ null or [text]. `misfit` is the reason why a value may not be written. $1 and $2
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
 
-from connectors.postgres.shapes import INPUT, ColumnType, Shape, cast, column, held, parsed, table, table_parts
+from connectors.postgres.shapes import INPUT, ColumnType, Shape, arbiter, cast, column, held, parsed, table, table_parts
 from engine import guard
 from engine.guard import GuardViolation, Operation
 from rules.rulebook import FieldMap, Stream
@@ -160,7 +160,7 @@ def _update(stream: Stream, slots: Sequence[_Slot], source: exp.Table) -> tuple[
             ),
             returning=exp.Returning(expressions=[_ordinal(), _key(stream), _differing(slots, asked=True)]),
         )
-    look = _look(source, stream, exp.and_(*_same_row(stream)), [_differing(slots, asked=True), _misfit(slots)])
+    look = _look(source, stream, _same_row(stream), [_differing(slots, asked=True), _misfit(slots)])
     inputs = [f"k{n}" for n in range(len(stream.key))]
     return write, look, inputs + [f"{part}{slot.number}" for slot in slots for part in "wno"]
 
@@ -177,7 +177,7 @@ def _delete(stream: Stream, source: exp.Table) -> tuple[exp.Expr | None, exp.Sel
         returning=exp.Returning(expressions=[_ordinal(), _key(stream), exp.null()]),
     )
     kept = exp.case().when(_exists(stream), exp.Literal.string(KEPT))
-    look = _look(source, stream, exp.and_(*_same_row(stream)), [exp.null(), kept])
+    look = _look(source, stream, _same_row(stream), [exp.null(), kept])
     return write, look, [f"k{n}" for n in range(len(stream.key))]
 
 
@@ -185,43 +185,47 @@ def _create(
     stream: Stream, shape: Shape, slots: Sequence[_Slot], source: exp.Table
 ) -> tuple[exp.Expr | None, exp.Select, list[str]]:
     values = _inserted(stream, shape, slots)
-    arbiter = stream.conflict or ((stream.external_id,) if stream.external_id else stream.key)
-    for name in arbiter:
-        if name not in values:
-            raise GuardViolation(
-                f"{stream.system} {stream.name}: a row cannot be created idempotently, since nothing sets {name}",
-                suggestion="name an `external_id`, or map the columns of `unique` or of the key",
-            )
-    known = [_not_null(values[name]) for name in arbiter]
+    unique = _told_apart(stream, values)
+    same = [exp.EQ(this=column(name), expression=values[name].copy()) for name in unique]
+    chosen = exp.select(*values.values()).from_(source.copy()).where(*_range(), *_fits(slots))
+    if shape.fires_first:
+        chosen = chosen.where(exp.not_(exp.Exists(this=exp.select("1").from_(table(stream)).where(*same))))
     insert = exp.Insert(
         this=exp.Schema(this=table(stream), expressions=[exp.to_identifier(name, quoted=True) for name in values]),
-        expression=exp.select(*values.values()).from_(source.copy()).where(*_range(), *known, *_fits(slots)),
-        conflict=_conflict(arbiter),
-        returning=exp.Returning(expressions=_made(stream, arbiter, slots)),
+        expression=chosen,
+        conflict=_conflict(unique),
+        returning=exp.Returning(expressions=_made(stream, unique, slots)),
     )
-    matched = [
+    # A full join is never a nested loop, whatever the planner thinks of a temporary table it knows nothing about.
+    made_from = [
         exp.EQ(this=column(f"a{n}", "made"), expression=values[name].copy())
-        for n, name in enumerate(arbiter)
+        for n, name in enumerate(unique)
         if name not in stream.constants
     ]
-    if not matched:
-        raise GuardViolation(f"{stream.system} {stream.name}: constants alone cannot tell created rows apart")
     given = exp.select("*").from_(source.copy()).where(*_range()).subquery(exp.to_identifier(INPUT, quoted=True))
     write = (
         exp.select(_ordinal(), column("key", "made"), _differing(slots, asked=False, source="made"))
         .from_(exp.Table(this=exp.to_identifier("made", quoted=True)))
-        .join(given, on=exp.and_(*matched), join_type="full")
+        .join(given, on=exp.and_(*made_from), join_type="full")
         .with_("made", as_=insert)
     )
-    same = [exp.EQ(this=column(name), expression=values[name].copy()) for name in arbiter]
-    missing = [
-        (exp.not_(check), f"{name} is null, but it identifies the row")
-        for name, check in zip(arbiter, known, strict=True)
-    ]
-    look = _look(source, stream, exp.and_(*same), [_differing(slots, asked=False), _misfit(slots, missing)])
+    look = _look(source, stream, same, [_differing(slots, asked=False), _misfit(slots)])
     inputs = ["r"] if stream.external_id else []
     inputs += [f"p{n}" for n in range(len(stream.parent_columns))]
     return write, look, inputs + [f"n{slot.number}" for slot in slots]
+
+
+def _told_apart(stream: Stream, values: Mapping[str, exp.Expr]) -> tuple[str, ...]:
+    """The unique columns of a created row, each of which must be set, and not only by constants."""
+    unique = arbiter(stream)
+    unset = [name for name in unique if name not in values]
+    if unset or all(name in stream.constants for name in unique):
+        raise GuardViolation(
+            f"{stream.system} {stream.name}: a row could be created twice, since nothing sets "
+            f"{unset[0] if unset else 'its unique columns but constants'}",
+            suggestion="name an `external_id`, or map the columns of `unique` or of the key",
+        )
+    return unique
 
 
 def _inserted(stream: Stream, shape: Shape, slots: Sequence[_Slot]) -> dict[str, exp.Expr]:
@@ -236,10 +240,10 @@ def _inserted(stream: Stream, shape: Shape, slots: Sequence[_Slot]) -> dict[str,
     return values
 
 
-def _conflict(arbiter: Sequence[str]) -> exp.OnConflict:
+def _conflict(unique: Sequence[str]) -> exp.OnConflict:
     """Creating twice yields one row: what is there already is left alone, and `look` answers for it. The predicate
     is implied by any value we insert; it lets a unique index be partial (WHERE ... IS NOT NULL)."""
-    names = [exp.to_identifier(name, quoted=True) for name in arbiter]
+    names = [exp.to_identifier(name, quoted=True) for name in unique]
     return exp.OnConflict(
         conflict_keys=names,
         index_predicate=exp.Where(this=exp.and_(*(_not_null(exp.Column(this=n.copy())) for n in names))),
@@ -247,18 +251,18 @@ def _conflict(arbiter: Sequence[str]) -> exp.OnConflict:
     )
 
 
-def _made(stream: Stream, arbiter: Sequence[str], slots: Sequence[_Slot]) -> list[exp.Expr]:
-    result = [exp.alias_(column(name), f"a{n}", quoted=True) for n, name in enumerate(arbiter)]
+def _made(stream: Stream, unique: Sequence[str], slots: Sequence[_Slot]) -> list[exp.Expr]:
+    result = [exp.alias_(column(name), f"a{n}", quoted=True) for n, name in enumerate(unique)]
     result.append(exp.alias_(_key(stream), "key", quoted=True))
     return result + [exp.alias_(held(slot.mapping), f"h{slot.number}", quoted=True) for slot in slots]
 
 
-def _look(source: exp.Table, stream: Stream, same: exp.Expr, values: Sequence[exp.Expr]) -> exp.Select:
+def _look(source: exp.Table, stream: Stream, same: Sequence[exp.Expr], values: Sequence[exp.Expr]) -> exp.Select:
     key = exp.case().when(_exists(stream), _key(stream))
     return (
         exp.select(_ordinal(), key, *values)
         .from_(source.copy())
-        .join(table(stream), on=same, join_type="left")
+        .join(table(stream), on=exp.and_(*same), join_type="left")
         .where(*_range())
     )
 
@@ -296,11 +300,9 @@ def _fits(slots: Sequence[_Slot]) -> list[exp.Expr]:
     return [fits for slot in slots if (fits := slot.fits) is not None]
 
 
-def _misfit(slots: Sequence[_Slot], more: Sequence[tuple[exp.Expr, str]] = ()) -> exp.Expr:
+def _misfit(slots: Sequence[_Slot]) -> exp.Expr:
     """The reason why a row's new values may not be written, or null."""
     case = exp.case()
-    for condition, reason in more:
-        case = case.when(condition, exp.Literal.string(reason))
     for slot in slots:
         if (fits := slot.fits) is not None:
             reason = (

@@ -61,7 +61,7 @@ class PostgresTarget:
             done = True
             return results
         except psycopg.Error as error:
-            raise faults.translated(self.system, error) from error
+            raise faults.translated(self.system, self._writing.stream if self._writing else "", error) from error
         except (TimeoutError, ShapeChanged) as error:
             raise TransientError(
                 f"{self.system}: the write was given up: "

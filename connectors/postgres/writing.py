@@ -2,13 +2,13 @@
 
 A transaction is first tried as a whole. Only if the target refuses something is it tried again carefully, with
 savepoints: rows that COPY cannot parse are found by its own word for the line, rows that a constraint or trigger
-refuses by halving. Either way everything that can be written is written, in one transaction.
+refuses by ever smaller pieces. Either way everything that can be written is written, in one transaction.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -33,6 +33,11 @@ _SETTINGS = """
 set lock_timeout = '5s'; set statement_timeout = '60s'; set idle_in_transaction_session_timeout = '60s';
 set default_transaction_isolation = 'read committed'; set jit = off; set client_min_messages = warning
 """
+_TYPE_NAMES = b"""
+select format_type(o, -1), format_type(o, m) from unnest($1::oid[], $2::int[]) with ordinality as given(o, m, n)
+order by n
+"""
+_FIRES_FIRST = b"select exists (select from pg_trigger where tgrelid = $1::oid and tgtype & 7 = 7 and not tgisinternal)"
 _BEGIN = "begin; set constraints all immediate; select pg_logical_emit_message(true, '{}', '{}')"
 
 
@@ -71,6 +76,8 @@ class Writing:
         self._cursor = psycopg.AsyncRawCursor(connection)
         self._stagings: dict[tuple[str, Operation], _Staging] = {}
         self._shapes: dict[str, Shape] = {}
+        self.stream = ""
+        """The stream last worked on, to say where an error happened."""
 
     async def start(self) -> None:
         await self._cursor.execute(_SETTINGS.encode(), prepare=False)
@@ -95,9 +102,11 @@ class Writing:
         await self._cursor.execute(_BEGIN.format(MARK, note.replace("'", "")).encode(), prepare=False)
         results: list[WriteResult] = []
         for group, staging in ready:
+            self.stream = group.stream.name
             load = _Load(group, staging, self._compiled(group, staging), staging.filled)
             staging.filled += len(group.writes)
             results += await (self._carefully(load) if careful else self._at_once(load))
+        self.stream = ""
         failpoints.hit("delivery.before_target_commit")
         await self._cursor.execute(b"commit", prepare=False)
         failpoints.hit("delivery.after_target_commit")
@@ -106,6 +115,7 @@ class Writing:
     # --- what statements need -------------------------------------------------------------------------------
 
     async def _staging(self, group: Group) -> _Staging:
+        self.stream = group.stream.name
         place = (group.stream.name, group.operation)
         staging = self._stagings.get(place)
         if staging is None:
@@ -130,13 +140,15 @@ class Writing:
         assert result is not None
         types = [(result.ftype(n), result.fmod(n)) for n in range(result.nfields)]
         await self._cursor.execute(
-            b"select format_type(o, -1), format_type(o, m) from unnest($1::oid[], $2::int[])"
-            b" with ordinality as given(o, m, n) order by n",
+            _TYPE_NAMES,
             [[oid for oid, _ in types], [modifier for _, modifier in types]],
         )
         kinds = [ColumnType(plain, full) for plain, full in await self._cursor.fetchall()]
+        await self._cursor.execute(_FIRES_FIRST, [result.ftable(0)])
+        (fires_first,) = await self._cursor.fetchall()
         columns, reads = touched(stream)
-        return Shape(dict(zip(columns, kinds, strict=False)), dict(zip(reads, kinds[len(columns) :], strict=True)))
+        types_of_reads = dict(zip(reads, kinds[len(columns) :], strict=True))
+        return Shape(dict(zip(columns, kinds, strict=False)), types_of_reads, fires_first[0])
 
     async def _recheck(self, streams: dict[str, Stream]) -> None:
         for name, stream in streams.items():
@@ -184,80 +196,70 @@ class Writing:
         return await self._cursor.fetchall()
 
     async def _carefully(self, load: _Load) -> list[WriteResult]:
-        rejected = await self._copy_carefully(load)
-        results = [WriteResult(load.write(n).token, "rejected", reason=why) for n, why in rejected.items()]
-        spans = _spans(load.first, load.first + len(load.group.writes), rejected)
-        while spans:
-            start, end = spans.pop()
-            error = await self._attempt(load, start, end, results)
-            if error is None:
-                continue
-            if end - start == 1:
-                write = load.write(start)
-                results.append(WriteResult(write.token, "rejected", write.key, reason=faults.reason(error)))
-            else:
-                middle = (start + end) // 2
-                spans += [(middle, end), (start, middle)]
+        texts, rejected = _encoded(load)
+        results: list[WriteResult] = []
+
+        async def copy(ordinals: Sequence[int]) -> None:
+            await self._copy(load, b"".join([texts[ordinal] for ordinal in ordinals]))
+
+        async def apply(ordinals: Sequence[int]) -> None:
+            results.extend(await self._range(load, ordinals[0], ordinals[-1] + 1))
+
+        await self._cursor.execute(b"savepoint fw", prepare=False)
+        for step in (copy, apply):
+            fine = [ordinal for ordinal in texts if ordinal not in rejected]
+            for ordinal, error in await self._isolate(fine, step):
+                rejected[ordinal] = faults.reason(error, _field_of(load, faults.copy_place(error)[1]))
+        await self._cursor.execute(b"release fw", prepare=False)
+        for ordinal, why in rejected.items():
+            write = load.write(ordinal)
+            results.append(WriteResult(write.token, "rejected", write.key, reason=why))
         return results
 
-    async def _attempt(self, load: _Load, start: int, end: int, results: list[WriteResult]) -> psycopg.Error | None:
-        await self._cursor.execute(b"savepoint fw", prepare=False)
-        try:
-            results += await self._range(load, start, end)
-        except psycopg.Error as error:
-            return await self._back(error)
-        await self._cursor.execute(b"release fw", prepare=False)
-        return None
+    async def _isolate(
+        self, ordinals: Sequence[int], step: Callable[[Sequence[int]], Awaitable[None]]
+    ) -> list[tuple[int, psycopg.Error]]:
+        """Take a step with all of these; give those with which it fails alone.
 
-    async def _back(self, error: psycopg.Error) -> psycopg.Error:
-        if faults.verdict(error) != "data":
-            raise error
-        await self._cursor.execute(b"rollback to fw; release fw", prepare=False)
-        return error
-
-    async def _copy_carefully(self, load: _Load) -> dict[int, str]:
-        """Copy all rows that can be copied; give the others' numbers with the reason.
-
-        After a failure the rows before the bad one go again, then ever larger pieces: linear in rows."""
-        rejected: dict[int, str] = {}
-        encoded: list[tuple[int, bytes]] = []
-        for ordinal, row in enumerate(rows(load.group, load.first), load.first):
-            try:
-                encoded.append((ordinal, copy_text([row]).encode()))
-            except UnicodeEncodeError:
-                rejected[ordinal] = "a value holds a character that is not valid Unicode"
-        start, size = 0, len(encoded)
-        while start < len(encoded):
-            piece = encoded[start : start + size]
-            error = await self._attempt_copy(load, b"".join([text for _, text in piece]))
+        Pieces shrink after a failure (to the rows before the one that COPY names) and double after a success, so
+        that few bad rows cost a few tries each, and nothing but bad rows costs one try per row."""
+        failed: list[tuple[int, psycopg.Error]] = []
+        start, size = 0, len(ordinals)
+        while start < len(ordinals):
+            piece = ordinals[start : start + size]
+            error = await self._attempt(step(piece))
             if error is None:
                 start, size = start + len(piece), size * 2
             elif len(piece) == 1:
-                rejected[piece[0][0]] = faults.reason(error, _field_of(load, faults.copy_place(error)[1]))
+                failed.append((piece[0], error))
                 start += 1
             else:
                 line, _ = faults.copy_place(error)
-                size = max(1, min(line - 1, len(piece) - 1) if line is not None else len(piece) // 2)
-        return rejected
+                size = len(piece) // 2 if line is None else max(1, min(line, len(piece)) - 1)
+        return failed
 
-    async def _attempt_copy(self, load: _Load, text: bytes) -> psycopg.Error | None:
-        await self._cursor.execute(b"savepoint fw", prepare=False)
+    async def _attempt(self, step: Awaitable[None]) -> psycopg.Error | None:
         try:
-            await self._copy(load, text)
+            await step
         except psycopg.Error as error:
-            return await self._back(error)
-        await self._cursor.execute(b"release fw", prepare=False)
+            if faults.verdict(error) != "data":
+                raise
+            await self._cursor.execute(b"rollback to fw", prepare=False)
+            return error
+        await self._cursor.execute(b"release fw; savepoint fw", prepare=False)
         return None
 
 
-def _spans(start: int, end: int, holes: dict[int, str]) -> list[tuple[int, int]]:
-    """The gaps between the holes, last first. Rejected rows in between were never copied, so no span has any."""
-    spans, begin = [], start
-    for hole in [*sorted(holes), end]:
-        if hole > begin:
-            spans.append((begin, hole))
-        begin = hole + 1
-    return spans[::-1]
+def _encoded(load: _Load) -> tuple[dict[int, bytes], dict[int, str]]:
+    """Each row's COPY text by its number, and the numbers of those that cannot be sent at all."""
+    texts: dict[int, bytes] = {}
+    rejected: dict[int, str] = {}
+    for ordinal, row in enumerate(rows(load.group, load.first), load.first):
+        try:
+            texts[ordinal] = copy_text([row]).encode()
+        except UnicodeEncodeError:
+            rejected[ordinal] = "a value holds a character that is not valid Unicode"
+    return texts, rejected
 
 
 def _written(load: _Load, answers: Sequence[TupleRow]) -> list[WriteResult]:

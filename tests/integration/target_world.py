@@ -1,0 +1,105 @@
+"""A database to write to: a table by its DDL, a stream over it, and plain SQL to look at and meddle with rows."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, LiteralString, cast
+
+import psycopg
+
+from connectors.postgres.target import PostgresTarget
+from engine.change import Value
+from engine.ports import Write, WriteResult
+from rules.expressions import parse
+from rules.rulebook import FieldMap, Stream, System
+
+PARTY = """
+create table party (
+    id bigint generated always as identity primary key,
+    ext text unique, name text, phone text, credit numeric(10,2), terms text default 'N30', kind text
+)
+"""
+
+
+def stream(name: str = "public.party", fields: Sequence[str] = ("name", "phone", "credit"), **more: Any) -> Stream:
+    """A stream over a table; each field in a column of its own name, or as `reads` maps field to expression."""
+    reads: Mapping[str, str] = more.pop("reads", {})
+    columns: Mapping[str, str] = more.pop("columns", {})
+    maps = {
+        field: FieldMap(field, columns.get(field, field), parse(reads[field]) if field in reads else None)
+        for field in fields
+    }
+    settings = {"external_id": "ext", "creates": True, "on_retire": "delete"} | more
+    plain = Stream("erp", name, "customer", ("id",), maps, update_fields=tuple(fields), create_fields=tuple(fields))
+    return replace(plain, **settings)
+
+
+class World:
+    """The target under test and a person's own session beside it."""
+
+    def __init__(self, dsn: str, *streams: Stream, ddl: str = PARTY) -> None:
+        self.streams = {each.name: each for each in streams or (stream(),)}
+        self.name = next(iter(self.streams))
+        self.dsn = dsn
+        self.person = psycopg.connect(dsn, autocommit=True)
+        if ddl:
+            self.sql(ddl)
+        self.target = PostgresTarget(System("erp", 0, "postgres", {}, self.streams), dsn)
+        self._tokens = itertools.count(100)
+
+    async def __aenter__(self) -> World:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.target.close()
+        self.person.close()
+
+    def sql(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        cursor = self.person.execute(cast(LiteralString, query), parameters or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def row(self, columns: str = "name, phone", where: str = "true", table: str = "party") -> tuple[Any, ...]:
+        (found,) = self.sql(f"select {columns} from {table} where {where}")
+        return found
+
+    def create(self, record: str = "r-1", /, *, on: str = "", parent: str | None = None, **values: Value) -> Write:
+        return Write(next(self._tokens), record, on or self.name, "create", None, values, parent_key=parent)
+
+    def update(
+        self, key: str, /, was: Mapping[str, Value] | None = None, *, on: str = "", **values: Value
+    ) -> Write:
+        return Write(next(self._tokens), "r-1", on or self.name, "update", key, values, dict(was or {}))
+
+    def delete(self, key: str, /, *, on: str = "") -> Write:
+        return Write(next(self._tokens), "r-1", on or self.name, "delete", key, {})
+
+    async def write(self, *writes: Write) -> list[WriteResult]:
+        """The answers in the order of the writes."""
+        results = {result.token: result for result in await self.target.write(writes)}
+        assert len(results) == len(writes)
+        return [results[each.token] for each in writes]
+
+    async def one(self, write: Write) -> WriteResult:
+        (result,) = await self.write(write)
+        return result
+
+    async def made(self, record: str = "r-1", /, **values: Value) -> str:
+        """Create a row; its key."""
+        result = await self.one(self.create(record, **values))
+        assert result.status == "done", result
+        assert result.key is not None
+        return result.key
+
+    async def until(self, query: str, *, seconds: float = 20) -> None:
+        """Wait until a query gives a row."""
+        deadline = time.monotonic() + seconds
+        while not self.sql(query):
+            assert time.monotonic() < deadline, query
+            await asyncio.sleep(0.01)
+
+
+WAITING = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
