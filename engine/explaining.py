@@ -6,10 +6,11 @@ chose it when it was decided (`engine.resolve`), so an explanation cannot tell a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from engine.change import RowRef
 from engine.record import Contribution, Record
 from engine.resolve import choose
 from engine.telling import Event, Show, when
@@ -51,22 +52,25 @@ class Explanation:
     history: list[Event]
 
 
-def explain(
-    entity: Entity,
-    record: Record,
-    name: str,
-    label: str,
-    show: Show,
-    deliveries: Mapping[str, str],
-    writable: frozenset[str],
-) -> Explanation:
-    """`deliveries`: target -> what its pending delivery of this record waits for ("" if only for its turn);
-    `writable`: the (system stream) names whose rows Fieldwarden may write this field to, as "system stream"."""
+class Circumstances(NamedTuple):
+    """What besides the record bears on a field's story.
+
+    `outcomes`: what was decided last on each row's word about the field, as far as known. `deliveries`: target -> what
+    its pending delivery of this record waits for ("" if only for its turn). `writable`: the (system, stream) whose rows
+    Fieldwarden may write the field to.
+    """
+
+    outcomes: Mapping[RowRef, str]
+    deliveries: Mapping[str, str]
+    writable: Set[tuple[str, str]]
+
+
+def explain(entity: Entity, record: Record, name: str, label: str, show: Show, around: Circumstances) -> Explanation:
     unit = entity.unit_of[name]
     winner = choose(unit, record.rows)
     value = record.golden.get(name)
     claims = [
-        _claim(unit, name, row, winner, record, show, deliveries, writable)
+        _claim(unit, name, row, winner, record, show, around)
         for row in record.rows
         if name in row.fields or name in row.held
     ]
@@ -98,10 +102,9 @@ def _claim(
     winner: Contribution | None,
     record: Record,
     show: Show,
-    deliveries: Mapping[str, str],
-    writable: frozenset[str],
+    around: Circumstances,
 ) -> Claim:
-    standing, why = _standing(unit, name, row, winner, record)
+    standing, why = _standing(unit, name, row, winner, record, around.outcomes.get(row.ref))
     spoken = name in row.fields
     claim = Claim(
         row.system,
@@ -117,12 +120,12 @@ def _claim(
     if row.deleted is None and standing != "stands":
         if holds == golden:
             claim.then = f"{row.system} was corrected" if standing in ("refused", "held", "lost") else ""
-        elif f"{row.system} {row.stream}" not in writable:
+        elif (row.system, row.stream) not in around.writable:
             claim.then = "Fieldwarden does not write it there"
         elif unit.policy.protected and unit.policy.on_reject == "leave" and name not in row.held:
             claim.then = "the rule leaves it as it is there"
-        elif row.system in deliveries:
-            reason = deliveries[row.system]
+        elif row.system in around.deliveries:
+            reason = around.deliveries[row.system]
             claim.then = f"{row.system} is yet to be corrected" + (f" ({reason})" if reason else "")
         else:
             claim.then = f"{row.system} still holds it"
@@ -130,7 +133,7 @@ def _claim(
 
 
 def _standing(
-    unit: Unit, name: str, row: Contribution, winner: Contribution | None, record: Record
+    unit: Unit, name: str, row: Contribution, winner: Contribution | None, record: Record, outcome: str | None
 ) -> tuple[Standing, str]:
     """What became of a row's word, and why in a clause."""
     policy = unit.policy
@@ -140,30 +143,29 @@ def _standing(
         return "silent", "it was written there, and its system has not said anything else since"
     if row.deleted is not None:
         return "lost", "its row is gone"
-    value = row.fields[name]
-    if value == record.golden.get(name):
+    if row.fields[name] == record.golden.get(name):
         return "agrees", ""
-    if policy.protected and row.system != policy.owner and row.system not in policy.seed_from:
-        return ("held" if policy.approval else "refused"), f"{policy.owner} owns it"
-    if policy.protected and row.system != policy.owner and winner is not None and winner.system == policy.owner:
-        return ("held" if policy.approval else "refused"), f"{policy.owner} owns it"
-    if not policy.protected and row.system not in policy.order:
-        return "lost", f"{row.system} is not heard on it"
+    if policy.protected and row.system != policy.owner and outcome in ("refused", "held"):
+        return ("held" if outcome == "held" else "refused"), f"{policy.owner} owns it"
+    if row.system != policy.owner and row.system not in (policy.seed_from if policy.protected else policy.order):
+        return "lost", f"{policy.owner} owns it" if policy.protected else f"{row.system} is not heard on it"
     gap = _gap(unit, row)
-    if gap:
+    if gap and not (winner is not None and _gap(unit, winner)):
         return "lost", gap
     return "lost", _outranked(unit, name, row, winner)
 
 
 def _gap(unit: Unit, row: Contribution) -> str:
-    """Why the row is no candidate at all: "" if it is one."""
+    """Why the row is a candidate only if there is no better one; "" if it is a full one."""
     policy = unit.policy
+    alone = len(unit.fields) == 1
     for other in unit.fields:
-        empty = row.fields.get(other) is None and other not in unit.optional
-        if other in row.fields and row.system in policy.nulls and policy.strategy != "first_non_null":
+        if row.fields.get(other) is not None or other in unit.optional:
             continue
-        if empty:
-            return "a null does not count there" if len(unit.fields) == 1 else f"its {unit.name} lacks {other}"
+        counts = row.system in policy.nulls and not (alone and policy.strategy == "first_non_null")
+        if other in row.fields and counts:
+            continue
+        return "a null does not count there" if alone else f"its {unit.name} lacks {other}"
     return ""
 
 
@@ -190,10 +192,14 @@ def _sentences(
     value = record.golden.get(name)
     words: list[str] = []
     if winner is None:
-        words.append(f"{subject} has no value because nobody who may supply it has said one ({unit.policy.sentence}).")
+        words.append(
+            f"{subject} is empty because no system that may supply it has said anything ({unit.policy.sentence})."
+        )
     else:
         because = _because(unit, winner)
-        words.append(f"{subject} is {show(name, value)} because {because}.")
+        if value is None and winner.system != unit.policy.owner:
+            because = f"no system that may supply it says a value ({unit.policy.sentence})"
+        words.append(f"{subject} is {'empty' if value is None else show(name, value)} because {because}.")
         at = when(winner.stamp(name).at)
         words.append(f"{winner.system} said so {f'on {at}' if at else 'when it was first read'}.")
         if winner.fields.get(name) != value:

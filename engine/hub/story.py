@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 import psycopg
 
-from engine.change import Value
+from engine.change import RowRef, Value
 from engine.errors import LedgerBroken
-from engine.explaining import Explanation, explain
+from engine.explaining import Circumstances, Explanation, explain
 from engine.hub.asking import MASK, Mask, entity_named, field_named
 from engine.hub.finding import Candidate, find_one, label, labels_of
 from engine.hub.reading import Connection
@@ -59,6 +59,8 @@ class _Teller:
         self.record = record
         self.mask = mask
         self.labels: dict[str, str] = {}
+        self.outcomes: dict[RowRef, str] = {}
+        """What was decided last about each row's word, once `events` was asked about a field."""
 
     def show(self, name: str, value: Value) -> str:
         """A value as it stands in a sentence."""
@@ -80,7 +82,12 @@ class _Teller:
         entries = [(*row[:5], _decoded(row), row[6]) for row in await cursor.fetchall()]
         await self._label(body for *_, body, _ in entries)
         events = [self._event(entry, about) for entry in entries]
-        return [event for event in events if event.outcomes] if about else events
+        if not about:
+            return events
+        for (*_, body, _), event in zip(entries, events, strict=True):
+            if event.outcomes:
+                self.outcomes.setdefault(RowRef(*body.row), event.outcomes[about])
+        return [event for event in events if event.outcomes]
 
     async def _label(self, bodies: Iterable[EntryBody]) -> None:
         """Learn what the records that these entries refer to are called."""
@@ -163,19 +170,20 @@ async def explain_field(
     field_named(entity, field_name)
     found = await find_one(connection, rulebook, entity, key, mask)
     teller = _Teller(connection, rulebook, entity, await _load(connection, found), mask)
-    history = await teller.events(field_name, _TOLD)
+    history = await teller.events(field_name)
     writable = frozenset(
-        f"{system.name} {stream.name}"
+        (system.name, stream.name)
         for system in rulebook.systems.values()
         for stream in system.streams.values()
         if stream.entity == entity.name and field_name in stream.update_fields
     )
     pending = {each.target: each.reason for each in await teller.deliveries()}
+    around = Circumstances(teller.outcomes, pending, writable)
     called = label(rulebook, entity.name, found.record, teller.record.golden, mask)
-    explanation = explain(entity, teller.record, field_name, called, teller.show, pending, writable)
+    explanation = explain(entity, teller.record, field_name, called, teller.show, around)
     for claim in explanation.claims:
         claim.key = mask.key(claim.system, claim.stream, claim.key)
-    explanation.history = history
+    explanation.history = history[:_TOLD]
     return explanation
 
 
