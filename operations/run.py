@@ -87,7 +87,7 @@ def run(
         settings = project.project.settings.run
         return replicate(
             project,
-            _until_idle if until_idle else None,
+            to_rest if until_idle else None,
             rebaseline=rebaseline,
             host=settings.host,
             port=settings.port if port is None else port,
@@ -95,7 +95,8 @@ def run(
         )
 
 
-async def _until_idle(watch: Watch) -> None:
+async def to_rest(watch: Watch) -> None:
+    """A guide: until every change is decided on and delivered. Raises RunFailed if that needs a person first."""
     stuck = await watch.idle()
     if stuck:
         raise RunFailed(f"not everything can be delivered: {'; '.join(stuck)}", suggestion="see `fieldwarden status`")

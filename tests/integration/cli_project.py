@@ -15,10 +15,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psycopg
 
 from operations.init import lay_out
+from operations.project import opened
+from operations.run import replicate, to_rest
 
 COMMAND = Path(sys.executable).with_name("fieldwarden")
 DEADLINE = 60.0
@@ -109,10 +112,9 @@ class Shop:
         return done.returncode, json.loads(done.stdout.splitlines()[-1])
 
     def settle(self) -> dict[str, Any]:
-        """Replicate until nothing is left to do."""
-        code, body = self.call("run", "--until-idle", "--port", "0", "--log-level", "error")
-        assert code == 0, body
-        result: dict[str, Any] = body["result"]
+        """Replicate in this process until nothing is left to do."""
+        with mock.patch.dict(os.environ, self.environment), opened(self.folder) as project:
+            result: dict[str, Any] = replicate(project, to_rest).result
         return result
 
     @contextlib.contextmanager

@@ -31,7 +31,9 @@ def customers(shop: Shop) -> list[tuple[list[object], ...]]:
 
 
 def test_until_idle_brings_both_systems_to_agreement(shop: Shop) -> None:
-    result = shop.settle()
+    code, body = shop.call("run", "--until-idle", "--port", "0")
+    assert (code, body["ok"]) == (0, True)
+    result = body["result"]
     assert result["stopped_by"] == "idle"
     assert result["changes"] >= 5
     crm, erp = customers(shop)

@@ -28,11 +28,12 @@ OUTSIDE = {
     "operations": {"msgspec", "pydantic", "prometheus_client", "rich", "structlog"},
     "cli": {"click"},
 }
-LOOPS = {"engine/pipeline.py", "engine/delivery.py", "engine/telemetry.py", "engine/wake.py", "engine/testing.py"}
+LOOPS = {"engine/pipeline.py", "engine/delivery.py", "engine/telemetry.py", "engine/wake.py", "engine/failpoints.py"}
 IMPURE = {"asyncio", "socket", "subprocess", "http", "urllib", "random", "structlog", "prometheus_client", "time"}
 EXCEPTIONS = {
-    # The demo is a person at three databases: it edits and compares them with SQL of its own.
+    # The demo plays a person at three databases, who edits and compares them with SQL of his own.
     "operations/demo.py": {"psycopg"},
+    "operations/proof.py": {"psycopg"},
 }
 
 
@@ -84,7 +85,7 @@ def test_only_the_named_libraries_are_used_where(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [p for p in modules() if layer(name(p)) in ("rules", "engine")], ids=name)
 def test_the_core_does_no_io_and_asks_no_clock(path: Path) -> None:
-    if name(path) in LOOPS or name(path) == "engine/failpoints.py":
+    if name(path) in LOOPS or name(path).startswith("engine/testing/"):
         return
     for module in imports(path):
         top = module.split(".")[0]
@@ -99,15 +100,6 @@ def test_modules_read_like_a_page(path: Path) -> None:
         assert word not in path.stem, f"{name(path)}: name it after what it does"
     if path.name != "__init__.py":
         assert ast.get_docstring(ast.parse(text)), f"{name(path)} does not say why it exists"
-
-
-@pytest.mark.parametrize("path", modules(), ids=name)
-def test_public_classes_and_functions_of_the_core_are_documented_where_they_are_long(path: Path) -> None:
-    for node in ast.parse(path.read_text("utf-8")).body:
-        if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        if not node.name.startswith("_") and (node.end_lineno or 0) - node.lineno >= 25:
-            assert ast.get_docstring(node), f"{name(path)}:{node.lineno} {node.name} has no docstring"
 
 
 def test_no_registry_address_or_machine_path_in_the_tree() -> None:

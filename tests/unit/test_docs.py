@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from cli import cli
@@ -73,7 +74,8 @@ def test_every_file_shown_would_be_accepted(page: str, body: str) -> None:
     document, problems = read_yaml(page, body.encode())
     assert document is not None
     first = next(iter(document.data))
-    kind = {"project": ProjectFile, "entity": EntityFile, "system": SystemFile}[first]
+    kinds: dict[str, type[BaseModel]] = {"project": ProjectFile, "entity": EntityFile, "system": SystemFile}
+    kind = kinds[first]
     _, more = validate(kind, document)
     assert [*problems, *more] == []
 

@@ -1,0 +1,106 @@
+"""Dead letters: listed without values, shown, tried again, dropped, singly and by filter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from cli import cli
+from tests.integration.cli_project import Shop, make_shop
+
+SECRET = "jane@private.example"
+TOO_LARGE = "99999999999999"
+
+
+@pytest.fixture
+def shop(tmp_path: Path, make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """Two edits in the ERP that the field's type cannot carry."""
+    shop = make_shop(tmp_path / "shop", make_database(), make_database(), make_database())
+    for name, value in shop.environment.items():
+        monkeypatch.setenv(name, value)
+    shop.sql("erp", "alter table party alter credit_limit type numeric")
+    shop.settle()
+    shop.sql("erp", f"update party set credit_limit = {TOO_LARGE}, email = '{SECRET}' where tax_number = 'ATU12345675'")
+    shop.sql("erp", f"update party set credit_limit = {TOO_LARGE} where tax_number = 'DE 811907980'")
+    shop.sql("erp", f"update party set credit_limit = {TOO_LARGE} where tax_number = 'DE811907980'")
+    shop.settle()
+    return shop
+
+
+def call(shop: Shop, *words: str) -> tuple[int, dict[str, Any]]:
+    result = CliRunner().invoke(cli, ["deadletter", *words, "--json", "--project", str(shop.folder)])
+    return result.exit_code, json.loads(result.stdout.splitlines()[-1])
+
+
+def ids(shop: Shop, *words: str) -> list[str]:
+    code, body = call(shop, "list", *words)
+    assert code == 0
+    return [letter["id"] for letter in body["result"]["dead_letters"]]
+
+
+def test_the_life_of_a_dead_letter(shop: Shop) -> None:
+    code, body = call(shop, "list")
+    letters = body["result"]["dead_letters"]
+    assert [(each["kind"], each["system"], each["entity"]) for each in letters] == [("data", "erp", "customer")] * 2
+    assert TOO_LARGE not in json.dumps(body)
+    assert SECRET not in json.dumps(body)
+    assert all("credit_limit" in each["reason"] for each in letters), letters
+
+    first, second = ids(shop)
+    _, body = call(shop, "show", first)
+    assert SECRET not in json.dumps(body)
+    assert body["result"]["stream"] == "public.party"
+    _, body = call(shop, "show", first, "--values")
+    assert body["result"]["values"]["email"] == SECRET
+
+    # Tried again as it is, it comes back; mended, it goes through, and what stood behind it too.
+    assert call(shop, "retry", first)[1]["result"] == {"retried": 1}
+    shop.settle()
+    assert len(ids(shop)) == 2
+    shop.sql("erp", "update party set credit_limit = 5000 where tax_number = 'ATU12345675'")
+    shop.settle()
+    assert call(shop, "discard", first)[1]["result"] == {"discarded": 1}
+    shop.settle()
+    assert ids(shop) == [second]
+    assert shop.sql("crm", "select credit_limit from account where vat_number = 'ATU12345675'")[0][0] == 5000
+
+    _, body = call(shop, "discard", "--all", "--system", "erp", "--kind", "data")
+    assert body["result"] == {"discarded": 1}
+    assert ids(shop) == []
+
+
+def test_filters(shop: Shop) -> None:
+    assert len(ids(shop, "--system", "erp")) == 2
+    assert ids(shop, "--system", "crm") == []
+    assert ids(shop, "--kind", "ambiguous") == []
+    assert len(ids(shop, "--entity", "customer")) == 2
+    _, body = call(shop, "list", "--limit", "1")
+    assert (len(body["result"]["dead_letters"]), body["result"]["more"]) == (1, True)
+    assert call(shop, "retry", "--all", "--entity", "customer")[1]["result"] == {"retried": 2}
+
+
+def test_wrong_words(shop: Shop) -> None:
+    for words in (["retry"], ["discard"], ["discard", "--system", "erp"], ["discard", "1", "--all"]):
+        code, body = call(shop, *words)
+        assert (code, body["error"]["code"]) == (2, "usage"), words
+    for id in ("999999", "x", "9" * 40, "erp:1", "erp:00000000-0000-0000-0000-000000000000"):
+        for verb in ("show", "retry", "discard"):
+            code, body = call(shop, verb, id)
+            assert (code, body["error"]["code"]) == (2, "no_such_dead_letter"), (verb, id)
+    assert call(shop, "list", "--system", "cmr")[1]["error"]["code"] == "unknown_name"
+    assert call(shop, "discard", "--all", "--entity", "custmer")[0] == 2
+    assert len(ids(shop)) == 2, "nothing was discarded by a wrong word"
+
+
+def test_people_read_a_table(shop: Shop) -> None:
+    result = CliRunner().invoke(cli, ["deadletter", "list", "--project", str(shop.folder)])
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[0].split() == ["id", "kind", "where", "entity", "since", "reason"]
+    assert SECRET not in result.stdout
+    result = CliRunner().invoke(cli, ["status", "--project", str(shop.folder)])
+    assert "set aside from" in result.stdout
