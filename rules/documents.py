@@ -136,6 +136,8 @@ class _Reader:
                 continue
             self.keys[(*path, key)] = place
             result[key] = self.value(value_node, (*path, key))
+            if value_node.start_mark.index == value_node.end_mark.index:  # nothing written: YAML points past it
+                self.values[(*path, key)] = place
         return result
 
     def scalar(self, node: ScalarNode, place: tuple[int, int]) -> Any:

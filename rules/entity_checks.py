@@ -18,6 +18,8 @@ PathParts = tuple[str | int, ...]
 
 
 class EntityCheck:
+    """One entity's file against all the others; `run` adds what it finds to the findings."""
+
     def __init__(self, files: Files, name: str, findings: Findings) -> None:
         self.files = files
         self.model = files.entities[name].model
@@ -118,9 +120,10 @@ class EntityCheck:
             if key == "protected" and not own[key]:
                 continue
             if strategy != "owner" and key in BELONG["owner"]:
-                contradiction = key == "owner"
-                message = f"{key} goes with an owner, but the strategy here is {strategy}"
-                hint = "remove one of the two" if contradiction else "add owner: SYSTEM"
+                if key == "owner":
+                    message, hint = f"a field has an owner or strategy {strategy}, not both", "remove one of the two"
+                else:
+                    message, hint = f"{key} goes with an owner, but the strategy is {strategy}", "add owner: SYSTEM"
                 self.page.error_at_key((*path, key), message, hint)
             else:
                 hint = {"among": "recency"}.get(key, "source_priority, first_non_null or recency")

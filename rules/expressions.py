@@ -118,7 +118,9 @@ def _qualified(tree: exp.Expr, alias: str) -> exp.Expr:
     copy = tree.copy().transform(step)
     for node in list(copy.find_all(*_OPERATORS)):
         if node.parent is not None and isinstance(node.parent, _OPERATORS):
-            node.replace(exp.Paren(this=node.copy()))
+            around = exp.Paren()
+            node.replace(around)
+            around.set("this", node)
     return copy
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,22 +12,25 @@ from typing import Any
 from rules.checks import check
 from rules.codes import CodeTable, read_codes
 from rules.documents import Document, Position, read_yaml
-from rules.errors import ConfigurationError, FieldwardenError, Problem
+from rules.errors import ConfigurationError, Problem
 from rules.files import File, Files
 from rules.folding import fold
 from rules.models import EntityFile, ProjectFile, SystemFile
+from rules.references import ReferenceUnresolved, reference_problems, resolve_reference
 from rules.rulebook import Rulebook
 from rules.wording import Model, closest, validate
 
+__all__ = [
+    "PROJECT_FILE",
+    "Project",
+    "ReferenceUnresolved",
+    "load_project",
+    "load_rulebook_source",
+    "resolve_reference",
+    "rulebook_from_documents",
+]
+
 PROJECT_FILE = "fieldwarden.yaml"
-_REFERENCE = re.compile(r"\$\{(?:(?P<kind>[a-z]+):)?(?P<name>[^{}]*)\}")
-
-
-class ReferenceUnresolved(FieldwardenError):
-    """A secret's reference points at nothing. The message names the reference, never a value."""
-
-    code = "reference_unresolved"
-    exit_code = 3
 
 
 @dataclass(frozen=True)
@@ -94,42 +96,6 @@ def rulebook_from_documents(
     return fold(files)
 
 
-def resolve_reference(
-    text: str,
-    environment: Mapping[str, str],
-    embedded: Callable[[str], str] | None,
-    *,
-    folder: Path | None = None,
-) -> str:
-    """`text` with `${env:NAME}`, `${file:path}` (relative to `folder`) and `${embedded:NAME}` replaced.
-
-    To be called when a connection is opened, and the result kept nowhere. Raises ReferenceUnresolved."""
-
-    def value(match: re.Match[str]) -> str:
-        kind, name = match["kind"], match["name"]
-        if kind == "env":
-            if name not in environment:
-                raise ReferenceUnresolved(f"environment variable {name} is not set", suggestion=f"set {name}")
-            return environment[name]
-        if kind == "file":
-            return _secret_file(folder / name if folder else Path(name))
-        if kind == "embedded":
-            if embedded is None:
-                raise ReferenceUnresolved(f"embedded database {name} cannot be reached from here")
-            return embedded(name)
-        raise ReferenceUnresolved("a reference is ${env:NAME}, ${file:path} or ${embedded:NAME}")
-
-    return _REFERENCE.sub(value, text)
-
-
-def _secret_file(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ReferenceUnresolved(f"file {path} cannot be read: {reason}", path=str(path)) from None
-
-
 class _Reader:
     """Gathers files and their problems, until `files` gives what there is to check."""
 
@@ -154,8 +120,9 @@ class _Reader:
         model, problems = validate(kind, document)
         lines = {(problem.file, problem.line) for problem in self.problems} if document.values else set()
         self.problems += [problem for problem in problems if (problem.file, problem.line) not in lines]
-        if model is None and isinstance(document.data.get(name_key), str):
-            self.unread.add(document.data[name_key])
+        if model is None:
+            name = document.data.get(name_key)
+            self.unread.add(name if isinstance(name, str) else Path(document.file).stem)
         return model
 
     def first(self, name: str, document: Document, known: Mapping[str, File[Any]], key: str) -> bool:
@@ -240,7 +207,7 @@ class _FolderReader(_Reader):
         texts = [(top.at("hub", "dsn"), settings.hub.dsn)] if settings.hub.dsn else []
         texts += [(file.document.at("connector", "dsn"), file.model.connector.dsn) for file in files.systems.values()]
         for place, text in texts:
-            self.problems += [place.problem(*words) for words in _reference_problems(text, databases)]
+            self.problems += [place.problem(*words) for words in reference_problems(text, databases)]
 
     def yaml(self, file: str, suggestion: str) -> Document | None:
         content = self.read(file, suggestion)
@@ -271,25 +238,3 @@ class _FolderReader(_Reader):
 
     def fail(self, file: str, message: str, suggestion: str) -> None:
         self.problems.append(Problem(file, 1, 1, message, suggestion))
-
-
-_PASSWORD = re.compile(
-    r"(?:^|\s)password\s*=\s*(?!\$\{)\S|://[^/@\s]*:(?!\$\{)[^/@\s]+@|[?&]password=(?!\$\{)[^&]", re.I
-)
-
-
-def _reference_problems(text: str, databases: Mapping[str, object]) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    if _PASSWORD.search(text):
-        found.append(("a password stands here in the open", "write ${env:NAME} or ${file:path} instead"))
-    for match in _REFERENCE.finditer(text):
-        kind, name = match["kind"], match["name"]
-        if kind not in ("env", "file", "embedded") or not name:
-            suggestion = "a reference is ${env:NAME}, ${file:path} or ${embedded:NAME}"
-            found.append((f"{match[0]!r} is not a reference", suggestion))
-        elif kind == "embedded" and name not in databases:
-            suggestion = closest(name, databases, f"list it under embedded: databases: in {PROJECT_FILE}")
-            found.append((f"{name!r} is not an embedded database of this project", suggestion))
-    if "${" in _REFERENCE.sub("", text):
-        found.append(("a reference is not closed", "write ${env:NAME}"))
-    return found

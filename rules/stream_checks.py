@@ -9,10 +9,13 @@ from rules.files import Files, reads, writes
 from rules.findings import Findings, Page
 from rules.folding import conflict_columns, expression, field_source, root_stream
 from rules.models import EntityFile, FieldMapping, StreamModel
+from rules.policies import blocks, rule_of
 from rules.wording import closest
 
 
 class SystemCheck:
+    """One system's file against the entities; `run` adds what it finds to the findings."""
+
     def __init__(self, files: Files, name: str, findings: Findings) -> None:
         self.files = files
         self.model = files.systems[name].model
@@ -46,7 +49,7 @@ class SystemCheck:
 
 
 class _StreamCheck:
-    """One stream. `columns` gathers which field or key writes which column."""
+    """One stream. `written` gathers what writes which column: a field's name, or parent, set, external_id."""
 
     def __init__(self, files: Files, page: Page, system: str, name: str, stream: StreamModel) -> None:
         self.files, self.page, self.stream = files, page, stream
@@ -90,9 +93,10 @@ class _StreamCheck:
         if not self.reading and not self.writing:
             message = f"stream {self.name} is neither read nor written: the system's mode is {self.system.mode}"
             self.page.error(self.at("mode"), message, "leave mode out here")
-        elif not self.writing and self.stream.create:
+            return
+        if not self.writing and self.stream.create:
             self.page.error_at_key(self.at("create"), "rows cannot be created: mode is source", "remove create")
-        elif not self.writing and self.stream.on_retire == "delete":
+        if not self.writing and self.stream.on_retire == "delete":
             self.page.error_at_key(self.at("on_retire"), "rows cannot be deleted: mode is source", "remove on_retire")
 
     # --- child rows
@@ -142,6 +146,29 @@ class _StreamCheck:
             if column is not None:
                 self.claim(column, field, path)
             self.reference(field, path)
+        self.protected()
+
+    def protected(self) -> None:
+        """A column that a protected field of this very system is read from is not written for another field."""
+        for block in blocks(self.entity) if self.entity else ():
+            rule = rule_of(self.entity, block) if self.entity else {}
+            if rule.get("owner") != self.system.system or not rule.get("protected"):
+                continue
+            for field in set(block.fields) & self.stream.fields.keys():
+                for column in self.read_from(self.stream.fields[field]):
+                    other = self.written.get(column, field)
+                    if other not in block.fields:
+                        message = (
+                            f"column {column!r} is protected, since {field!r} is read from it; {other!r} writes it"
+                        )
+                        self.page.error(self.at("fields", field), message, f"write: false on {other}")
+
+    def read_from(self, source: str | FieldMapping) -> frozenset[str]:
+        try:
+            column, read, _ = field_source(source)
+        except ValueError:
+            return frozenset()
+        return read.columns if column is None and read else frozenset()
 
     def known_field(self, field: str) -> bool:
         assert self.entity is not None

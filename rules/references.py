@@ -1,0 +1,75 @@
+"""Secrets are references (`${env:NAME}`, `${file:path}`, `${embedded:NAME}`), followed when a connection is opened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from rules.errors import FieldwardenError
+from rules.wording import closest
+
+_REFERENCE = re.compile(r"\$\{(?:(?P<kind>[a-z]+):)?(?P<name>[^{}]*)\}")
+_PASSWORD = re.compile(r"(?:^|[\s?&])password\s*=\s*[^\s&]|://[^/@\s:]*:[^/@\s]+@", re.IGNORECASE)
+"""A password in a connection string from which the references were taken out."""
+
+
+class ReferenceUnresolved(FieldwardenError):
+    """A secret's reference points at nothing. The message names the reference, never a value."""
+
+    code = "reference_unresolved"
+    exit_code = 3
+
+
+def resolve_reference(
+    text: str,
+    environment: Mapping[str, str],
+    embedded: Callable[[str], str] | None,
+    *,
+    folder: Path | None = None,
+) -> str:
+    """`text` with `${env:NAME}`, `${file:path}` (relative to `folder`) and `${embedded:NAME}` replaced.
+
+    To be called when a connection is opened, and the result kept nowhere. Raises ReferenceUnresolved."""
+
+    def value(match: re.Match[str]) -> str:
+        kind, name = match["kind"], match["name"]
+        if kind == "env":
+            if name not in environment:
+                raise ReferenceUnresolved(f"environment variable {name} is not set", suggestion=f"set {name}")
+            return environment[name]
+        if kind == "file":
+            return _secret_file(folder / name if folder else Path(name))
+        if kind == "embedded":
+            if embedded is None:
+                raise ReferenceUnresolved(f"embedded database {name} cannot be reached from here")
+            return embedded(name)
+        raise ReferenceUnresolved("a reference is ${env:NAME}, ${file:path} or ${embedded:NAME}")
+
+    return _REFERENCE.sub(value, text)
+
+
+def _secret_file(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ReferenceUnresolved(f"file {path} cannot be read: {reason}", path=str(path)) from None
+
+
+def reference_problems(text: str, databases: Mapping[str, object]) -> list[tuple[str, str]]:
+    """(message, suggestion) of everything wrong with the references of one text, and of a password in the open."""
+    found: list[tuple[str, str]] = []
+    if _PASSWORD.search(_REFERENCE.sub("", text)):
+        found.append(("a password stands here in the open", "write ${env:NAME} or ${file:path} instead"))
+    for match in _REFERENCE.finditer(text):
+        kind, name = match["kind"], match["name"]
+        if kind not in ("env", "file", "embedded") or not name:
+            suggestion = "a reference is ${env:NAME}, ${file:path} or ${embedded:NAME}"
+            found.append((f"{match[0]!r} is not a reference", suggestion))
+        elif kind == "embedded" and name not in databases:
+            suggestion = closest(name, databases, "list it under embedded: databases: in fieldwarden.yaml")
+            found.append((f"{name!r} is not an embedded database of this project", suggestion))
+    if "${" in _REFERENCE.sub("", text):
+        found.append(("a reference is not closed", "write ${env:NAME}"))
+    return found

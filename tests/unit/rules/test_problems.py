@@ -1,0 +1,276 @@
+"""Every mistake a person can make in the files: the exact message, at the exact place, with a way out."""
+
+# ruff: noqa: E501 - one mistake a line reads best
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rules.documents import MAX_BYTES
+from rules.errors import ConfigurationError
+from tests.unit.rules.projects import FILES, load, replaced, said, write
+
+CUSTOMER, CRM, ERP, BILLING = (
+    "entities/customer.yaml",
+    "systems/crm.yaml",
+    "systems/erp.yaml",
+    "systems/billing.yaml",
+)
+PROJECT, TERMS = "fieldwarden.yaml", "codes/terms.csv"
+
+SHAPE = [
+    (PROJECT, "project: shop", "project: shop\n▸hubb: {}", "unknown key 'hubb' (did you mean 'hub'?)"),
+    (PROJECT, "future_tolerance: 5m", "future_tolerance: ▸soon", "'future_tolerance': a length of time is a number"),
+    (
+        CUSTOMER,
+        "{type: text, owner: erp, seed",
+        "{type: text, ▸ownr: erp, seed",
+        "unknown key 'ownr' (did you mean 'owner'?)",
+    ),
+    (CUSTOMER, "owner: erp, seed_from", "owner: ▸{}, seed_from", "'owner' must be text"),
+    (CUSTOMER, "owner: erp, seed_from: [crm]", "owner: erp, seed_from: ▸crm", "'seed_from' must be a list"),
+    (CUSTOMER, "protected: true, on_reject", "protected: ▸yes, on_reject", "'protected' must be true or false"),
+    (
+        CUSTOMER,
+        "on_reject: correct",
+        "on_reject: ▸corect",
+        "'on_reject' must be correct or leave (did you mean 'correct'?)",
+    ),
+    (CUSTOMER, "tax_id: {type: text}", "▸tax_id: {}", "'type' is missing (add type:)"),
+    (CUSTOMER, "tax_id: {type: text}", "▸tax_id: {tpe: text}", "'type' is missing ('tpe' stands there: is it meant?)"),
+    (CUSTOMER, "tax_id: {type: text}", "tax_id: {type: ▸txt}", "'type': 'txt' is not a type; the types are text"),
+    (CUSTOMER, "tax_id: {type: text}", "tax_id: {type: ▸decimal(2)}", "'type': a decimal is decimal(PRECISION,SCALE)"),
+    (CUSTOMER, "tax_id: {type: text}", "tax_id: ▸text", "'tax_id' must be a mapping of keys to values"),
+    (CUSTOMER, "  tax_id: {type", "  ▸Tax: {type", "'Tax' is not a name (a name is lower-case letters"),
+    (CUSTOMER, "class: personal", "class: ▸private", "'class' must be personal"),
+    (CUSTOMER, "entity: customer\nidentity", "▸identity", "'entity' is missing (add entity:)"),
+    (CRM, "key: id", "▸key:", "'key' has no value (give it one, or remove the key)"),
+    (CRM, "create: true", "create: ▸1", "'create' must be true or false"),
+    (CRM, "key: id", "key: [id, ▸7]", "item 2 of 'key' must be text"),
+    (CRM, "{column: mail, read", "{▸colum: mail, read", "unknown key 'colum' (did you mean 'column'?)"),
+    (CRM, "kind: postgres", "kind: ▸oracle", "'kind' must be postgres"),
+    (
+        ERP,
+        "parent: {public.party: party_id}",
+        "parent: ▸{public.party: party_id, x: y}",
+        "'parent' may hold only one entry",
+    ),
+    (ERP, "set: {kind: invoice}", "set: {kind: ▸[a]}", "'kind': a constant is text, a number, true or false"),
+    (CRM, "key: id\n", "key: id\n    ▸key: id\n", "key 'key' stands here twice, first on line 7 (remove one)"),
+    (CRM, "key: id\n", "key: ▸&k id\n", "anchors (&) and aliases (*) are not supported (write the value out)"),
+    (CRM, "key: id\n", "key: ▸!!python/name:os.system id\n", "tags (!) are not supported (write a plain value)"),
+    (CRM, "    key: id\n", "   ▸key: id\n", "not valid YAML: "),
+]
+
+ENTITY = [
+    ("order: [erp, billing, crm]", "order: [▸erq, billing, crm]", "order names 'erq', which is not a system (did you mean 'erp'?)"),
+    ("owner: erp, seed_from: [crm]", "owner: ▸sap, seed_from: [crm]", "owner names 'sap', which is not a system"),
+    ("among: [crm, billing]", "among: [crm, ▸bill]", "among names 'bill', which is not a system (did you mean 'billing'?)"),
+    ("seed_from: [crm]", "seed_from: [crm, ▸crm]", "seed_from names 'crm' twice (remove one)"),
+    ("seed_from: [crm]", "seed_from: [▸erp]", "the owner cannot seed its own field (remove it)"),
+    ("authority: [crm]", "authority: [▸crn]", "authority names 'crn', which is not a system (did you mean 'crm'?)"),
+    ("match: [tax_id,", "match: [▸taxid,", "match key names 'taxid', which is not a field of customer (did you mean 'tax_id'?)"),
+    ("[legal_name, postal_code]]", "[legal_name, ▸postcode]]", "match key names 'postcode', which is not a field"),
+    ("code(terms)", "▸code(term)", "there is no code list codes/term.csv (did you mean 'terms'?)"),
+    ("ref(customer)", "▸ref(costumer)", "'costumer' is not an entity (did you mean 'customer'?)"),
+    ("tax_id: {type: text}", "tax_id: {type: text, ▸protected: true}", "protected goes with an owner, but the strategy is"),
+    ("tax_id: {type: text}", "tax_id: {type: text, strategy: ▸owner}", "strategy owner needs an owner (add owner: SYSTEM)"),
+    ("tax_id: {type: text}", "tax_id: {type: text, ▸owner: erp, strategy: recency}", "a field has an owner or strategy recency, not both"),
+    ("tax_id: {type: text}", "tax_id: {type: text, ▸among: [crm]}", "among has no meaning with strategy source_priority"),
+    ("tax_id: {type: text}", "tax_id: {type: text, owner: erp, ▸order: [crm]}", "order has no meaning with strategy owner"),
+    ("tax_id: {type: text}", "tax_id: {type: text, owner: erp, ▸approval: boss}", "approval goes with protected: true"),
+    ("tax_id: {type: text}", "tax_id: {type: text, owner: erp, ▸on_reject: leave}", "on_reject goes with protected: true"),
+    ("email: {type: text, class: personal, strategy: recency, among: [crm, billing]}", "email: {type: text, owner: ▸erp}", "owner erp does not map 'email' (map it in systems/erp.yaml)"),
+    ("email: {type: text, class: personal, strategy: recency, among: [crm, billing]}", "▸email: {type: text, order: [erp]}", "no system that may supply 'email' maps it and is read"),
+    ("fields: [credit_limit, currency]", "fields: [credit_limit, ▸curency]", "'curency' is not a field of customer (did you mean 'currency'?)"),
+    ("fields: [street, postal_code]", "fields: [street, ▸currency, postal_code]", "field 'currency' is already in group 'credit'"),
+    ("  credit: {fields", "  ▸email: {fields", "'email' is both a field and a group"),
+    ("currency: {type: text, owner: erp,", "currency: {type: text, owner: ▸billing,", "two systems claim 'currency': field 'credit_limit' says owner erp, field 'currency' says owner billing"),
+    ("street: {type: text}", "street: {type: text, owner: ▸erp}", "two systems claim 'street': group 'address' says owner billing, field 'street' says owner erp (a field has one owner)"),
+    ("currency: {type: text, owner: erp, protected: true}", "currency: {type: text, owner: erp, protected: ▸false}", "fields of group 'credit' must agree: field 'credit_limit' says protected true, this false"),
+    ("currency: {type: text, owner: erp, protected: true}", "▸currency: {type: text}", "fields of group 'credit' must agree: 'currency' says source_priority [erp, billing, crm], others owner erp, protected (write the policy on the group 'credit')"),
+]  # fmt: skip
+
+SYSTEM = [
+    (CRM, "entity: customer", "entity: ▸custmer", "'custmer' is not an entity (did you mean 'customer'?)"),
+    (CRM, "legal_name: name", "▸legal_nme: name", "customer has no field 'legal_nme' (did you mean 'legal_name'?)"),
+    (CRM, "upper(vat)", "▸md5(vat)", "md5() is not allowed in an expression; allowed are the functions coalesce, nullif"),
+    (CRM, "read: lower(mail)", "read: ▸lower(mail", "'lower(mail' is not a PostgreSQL scalar expression"),
+    (CRM, "changed_at: coalesce(updated_at, created_at)", "changed_at: ▸now()", "the clock (now(), current_date ...) is not allowed"),
+    (ERP, "where: kind = 'invoice'", "where: ▸p.kind = 'invoice'", "column 'kind' is qualified"),
+    (CRM, "{column: parent_id}", "▸{write: false}", "neither a column nor an expression to read (add column: NAME)"),
+    (CRM, "{column: mail, read: lower(mail)}", "{read: lower(mail), write: ▸true}", "an expression cannot be written (add column: NAME)"),
+    (CRM, "currency: currency", "currency: ▸mail", "column 'mail' is written by field 'email' already (write {column: mail, write: false}"),
+    (CRM, "currency: currency", "currency: ▸fieldwarden_id", "column 'fieldwarden_id' is written by external_id: already"),
+    (ERP, "street: street", "street: ▸party_id", "column 'party_id' is written by parent: already"),
+    (ERP, "street: street", "street: ▸kind", "column 'kind' is written by set: already"),
+    (ERP, "set: {kind: invoice}", "set: {kind: invoice, ▸party_id: 1}", "column 'party_id' holds the parent's key"),
+    (ERP, "terms: term_code, credit_limit: credit_limit, ", "terms: term_code, credit_limit: ▸round(tax_id), ", "column 'tax_id' is protected, since 'credit_limit' is read from it; 'tax_id' writes it (write: false on tax_id)"),
+    (ERP, "parent: {public.party: party_id}", "parent: {▸public.prty: party_id}", "parent 'public.prty' is not a stream of erp (did you mean 'public.party'?)"),
+    (ERP, "parent: {public.party: party_id}", "parent: {public.party: ▸[a, b]}", "the key of public.party has 1 column(s), but 2 hold it here (its key is id)"),
+    (ERP, "parent: {public.party: party_id}", "parent: {▸public.party_address: party_id}", "stream public.party_address is its own ancestor"),
+    (ERP, "unique: [party_id, kind]", "unique: ▸[party_id, sort]", "unique names column 'sort', which nothing sets when a row is created"),
+    (ERP, "    create: true\n    set: {kind: invoice}\n    unique: [party_id, kind]\n", "    ▸create: true\n    set: {kind: invoice}\n", "create needs unique: which columns"),
+    (ERP, "  public.party_address:\n    entity: customer\n    parent: {public.party: party_id}\n    key: id\n    where: kind = 'invoice'\n    create: true\n    set: {kind: invoice}\n    unique: [party_id, kind]\n", "  ▸public.party_address:\n    entity: customer\n    key: id\n", "two streams stand for customer in erp: public.party and public.party_address"),
+    (CRM, "    external_id: fieldwarden_id\n    changed_at: coalesce(updated_at, created_at)\n    create", "    ▸create", "create needs an external_id, or a key whose columns are mapped fields (add external_id: COLUMN)"),
+    (CRM, "create: true\n", "create: true\n    ▸unique: [name]\n", "unique is for child rows"),
+    (CRM, "create: true\n", "mode: source\n    ▸create: true\n", "rows cannot be created: mode is source (remove create)"),
+    (ERP, "on_retire: delete", "mode: source\n    ▸on_retire: delete", "rows cannot be deleted: mode is source"),
+    (ERP, "set: {kind: invoice}", "set: {kind: invoice}\n    ▸external_id: ext", "a child row has no external_id: it speaks of its parent's record"),
+    (CRM, "dsn: \"${embedded:crm}\"", "dsn: ▸\"${embedded:crn}\"", "'crn' is not an embedded database of this project (did you mean 'crm'?)"),
+    (CRM, "dsn: \"${embedded:crm}\"", "dsn: ▸\"${vault:crm}\"", "'${vault:crm}' is not a reference (a reference is ${env:NAME}, ${file:path} or ${embedded:NAME})"),
+    (CRM, "dsn: \"${embedded:crm}\"", "dsn: ▸\"${env:CRM\"", "a reference is not closed (write ${env:NAME})"),
+    (BILLING, "dsn: \"postgresql://app:${env:PW}@db/billing\"", "dsn: ▸\"postgresql://app:hunter2@db/billing\"", "a password stands here in the open"),
+    (ERP, "dsn: \"service=erp\"", "dsn: ▸\"host=x password=hunter2\"", "a password stands here in the open"),
+    (PROJECT, "systems: [erp, billing, crm]", "systems: [erp, billing, crm, ▸shop]", "system 'shop' has no file in systems/"),
+    (PROJECT, "systems: [erp, billing, crm]", "systems: [erp, billing, crm, ▸erp]", "system 'erp' is listed twice (remove one)"),
+    (PROJECT, "sql/crm.sql", "▸sql/crn.sql", "there is no file sql/crn.sql"),
+    (TERMS, "canonical,erp,crm", "▸code,erp,crm", "the first column is 'code' (it must be 'canonical')"),
+    (TERMS, "canonical,erp,crm", "canonical,erp,▸crn", "'crn' is not a system (the systems are billing, crm, erp)"),
+    (TERMS, "canonical,erp,crm", "canonical,erp,▸erp", "system 'erp' has two columns (remove one)"),
+    (TERMS, "NET60,N60,", "▸NET30,N60,", "canonical code 'NET30' stands here twice, first on line 2"),
+    (TERMS, "NET60,N60,", "NET60,▸N30,", "code 'N30' of erp means both 'NET30' (line 2) and 'NET60' (one code of a system has one meaning)"),
+    (TERMS, "NET60,N60,Net 60", "▸NET60,N60", "2 cells, but the header has 3"),
+    (TERMS, "NET60,N60,", "▸,N60,", "the canonical code is empty"),
+]  # fmt: skip
+
+
+def found(folder: Path, file: str, old: str, new: str, message: str) -> None:
+    files, line, column = replaced(file, old, new)
+    everything = [str(problem) for problem in said(folder, files)]
+    wanted = f"{file}:{line}:{column}: {message}"
+    assert any(problem.startswith(wanted) for problem in everything), f"{wanted}\nnot in\n" + "\n".join(everything)
+
+
+@pytest.mark.parametrize(("file", "old", "new", "message"), SHAPE)
+def test_a_wrong_shape_is_named_where_it_stands(tmp_path: Path, file: str, old: str, new: str, message: str) -> None:
+    found(tmp_path, file, old, new, message)
+
+
+@pytest.mark.parametrize(("old", "new", "message"), ENTITY)
+def test_a_rule_that_cannot_be_kept_is_named_where_it_stands(tmp_path: Path, old: str, new: str, message: str) -> None:
+    found(tmp_path, CUSTOMER, old, new, message)
+
+
+@pytest.mark.parametrize(("file", "old", "new", "message"), SYSTEM)
+def test_a_mapping_that_means_nothing_is_named_where_it_stands(
+    tmp_path: Path, file: str, old: str, new: str, message: str
+) -> None:
+    found(tmp_path, file, old, new, message)
+
+
+def test_group_fields_from_two_streams_of_one_system(tmp_path: Path) -> None:
+    files = dict(FILES)
+    files[BILLING] = files[BILLING].replace(", postal_code: zip}", "}") + (
+        "  extra:\n    entity: customer\n    parent: {customer: n}\n    key: id\n    fields: {postal_code: zip}\n"
+    )
+    assert [str(problem) for problem in said(tmp_path, files)] == [
+        "systems/billing.yaml:12:14: the fields of group 'address' come from two streams: customer and extra"
+        " (in each system the fields of a group come from one stream)"
+    ]
+
+
+def test_a_reference_where_the_system_has_no_stream_for_it(tmp_path: Path) -> None:
+    files = dict(FILES)
+    files["entities/region.yaml"] = "entity: region\nfields: {name: {type: text}}\n"
+    files[CUSTOMER] = files[CUSTOMER].replace("ref(customer)", "ref(region)")
+    assert [str(problem) for problem in said(tmp_path, files)] == [
+        "systems/crm.yaml:16:23: 'parent_company' refers to region, but no stream of crm stands for region"
+        " (map region in crm, or leave the field out here)",
+        "systems/erp.yaml:11:30: 'parent_company' refers to region, but no stream of erp stands for region"
+        " (map region in erp, or leave the field out here)",
+    ]
+
+
+def test_two_files_that_define_one_entity(tmp_path: Path) -> None:
+    files = {**FILES, "entities/zz.yaml": "# again\nentity: customer\nfields: {name: {type: text}}\n"}
+    assert [str(problem) for problem in said(tmp_path, files)] == [
+        "entities/zz.yaml:2:9: entity 'customer' is defined twice, first in entities/customer.yaml (join the two files)"
+    ]
+
+
+def test_a_system_without_rank(tmp_path: Path) -> None:
+    files = {**FILES, PROJECT: FILES[PROJECT].replace("[erp, billing, crm]", "[erp, billing]")}
+    assert [str(problem) for problem in said(tmp_path, files)] == [
+        "systems/crm.yaml:1:9: system 'crm' has no rank (list it under systems: in fieldwarden.yaml)"
+    ]
+
+
+def test_all_errors_of_all_files_are_said_at_once_in_file_order(tmp_path: Path) -> None:
+    files = dict(FILES)
+    files[CUSTOMER] = files[CUSTOMER].replace("owner: erp, seed", "ownr: erp, seed").replace("ref(customer)", "ref(x)")
+    files[CRM] = files[CRM].replace("legal_name: name", "legal_nam: name").replace("key: id", "key: 7")
+    files[TERMS] += "NET60,X,Y\n"
+    files[BILLING] = "system: [\n"
+    places = [str(problem).split(": ")[0] for problem in said(tmp_path, files)]
+    assert places == [
+        "codes/terms.csv:4:1",
+        "entities/customer.yaml:6:28",
+        "entities/customer.yaml:12:26",
+        "systems/billing.yaml:2:1",
+        "systems/crm.yaml:7:10",
+    ]
+
+
+def test_files_that_cannot_be_read_do_not_make_others_wrong(tmp_path: Path) -> None:
+    files = {**FILES, CUSTOMER: "entity: customer\nfields: [\n"}
+    assert {problem.file for problem in said(tmp_path, files)} == {CUSTOMER}
+
+
+def test_missing_folders_and_files(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(ConfigurationError) as missing:
+        load(nowhere)
+    assert str(missing.value) == f"{nowhere}:1:1: there is no such folder (fieldwarden init NAME makes one)"
+    empty = write(tmp_path / "empty", {"systems/x.yml": "system: x\n"})
+    with pytest.raises(ConfigurationError) as bare:
+        load(empty)
+    assert [f"{problem.file}: {problem.message}" for problem in bare.value.problems] == [
+        f"entities: there is no entities/*.yaml in {empty}",
+        f"fieldwarden.yaml: there is no fieldwarden.yaml in {empty}",
+        f"systems: there is no systems/*.yaml in {empty}",
+        "systems/x.yml: it would not be read",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"entity: \xff\n", "1:1: the file is not UTF-8 text (save it as UTF-8)"),
+        (b"", "1:1: the file must hold a mapping of keys to values"),
+        (b"- a\n", "1:1: the file must hold a mapping of keys to values"),
+        (b"[" * 5_000, "1:1: nested too deeply"),
+        (b"entity: a\n\x00", "1:1: not valid YAML: it holds a character that YAML does not allow"),
+        (b"#" * (MAX_BYTES + 1), "1:1: the file is larger than 1,000,000 bytes (split it)"),
+        (b"entity: a\n---\nentity: b\n", "2:1: not valid YAML: expected a single document"),
+    ],
+    ids=["not text", "empty", "list", "deep", "control", "large", "two documents"],
+)
+def test_a_file_that_is_no_mapping(tmp_path: Path, content: bytes, message: str) -> None:
+    write(tmp_path)
+    (tmp_path / CUSTOMER).write_bytes(content)
+    with pytest.raises(ConfigurationError) as error:
+        load(tmp_path)
+    assert str(error.value).startswith(f"{CUSTOMER}:{message}")
+
+
+def test_a_password_is_never_repeated(tmp_path: Path) -> None:
+    files = {**FILES, ERP: FILES[ERP].replace("service=erp", "postgresql://u:hunter2@h/d")}
+    assert "hunter2" not in str(ConfigurationError(said(tmp_path, files)))
+
+
+def test_what_is_idle_is_a_warning(tmp_path: Path) -> None:
+    files = dict(FILES)
+    files[CUSTOMER] = (
+        files[CUSTOMER]
+        .replace("  tax_id:", "  nickname: {type: text}\n  tax_id:")
+        .replace("among: [crm, billing]", "among: [crm, billing, erp]")
+    )
+    project = load(write(tmp_path, files))
+    assert [str(warning) for warning in project.warnings] == [
+        "entities/customer.yaml:7:3: no system maps 'nickname' (map it, or remove it)",
+        "entities/customer.yaml:12:81: among names 'erp', which does not supply email"
+        " (map it there, or remove the system)",
+    ]
