@@ -23,6 +23,8 @@ from engine.change import Value
 
 Outcome = Literal["accepted", "agreed", "outranked", "refused", "held", "stale", "released", "withdrawn"]
 
+Event = Literal["said", "observed", "deleted", "vanished", "rekeyed", "moved", "left"]
+
 
 class Decision(NamedTuple):
     """What was decided for one field: encoded as a JSON array in this order.
@@ -51,7 +53,7 @@ class EntryBody(msgspec.Struct, omit_defaults=True):
 
     entity: str
     row: tuple[str, str, str]
-    event: Literal["said", "observed", "deleted", "vanished", "rekeyed", "moved", "left"]
+    event: Event
     position: str
     at: int | None
     decisions: list[Decision]

@@ -18,10 +18,11 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from engine import failpoints
-from engine.batch import Decider, Known, Mapped, Tally
+from engine.batch import Decider
 from engine.change import Change, RawChange, Relation, RowRef, key_parts
 from engine.errors import FieldwardenError, SchemaDrift, ValueRefused
 from engine.identity import uuid7
+from engine.known import Known, Mapped, Tally
 from engine.mapping import StreamMapper
 from engine.plan import TargetPlan
 from engine.ports import Batch, Hub, IngestTransaction, Lease, SetAside, Source
@@ -36,7 +37,9 @@ log = structlog.get_logger(__name__)
 _SWEEP = 2000
 _UNMOVED = ""
 """Commits within a batch, and between batches, leave the source's position as the hub has it."""
-_RELEASE_EVERY = 1.0
+_RELEASE_EVERY = 0.5
+_LOOK_EVERY = 3.0
+"""Seconds: after new links, what waited for them goes on at once; what a person released, a little later."""
 
 
 def microseconds() -> int:
@@ -76,6 +79,7 @@ class Pipeline:
         self._mappers: dict[int, tuple[StreamMapper, object]] = {}
         self._position: str | None = None
         self._rereading = False
+        self._linked = True
         self._turn = asyncio.Lock()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -222,6 +226,7 @@ class Pipeline:
                 echoes=tally.echoes,
                 state=state,
             )
+        self._linked = self._linked or bool(outcome.links)
         self._wake.rouse({target for target, _ in outcome.dirty} | {target for target, _ in outcome.suspect})
         self._count(tally)
 
@@ -281,11 +286,15 @@ class Pipeline:
 
     async def _release(self, lease: Lease, stop: asyncio.Event) -> None:
         """Try again what was set aside and may go on now: its row is known, or a person said so."""
+        looked = 0.0
         while not stop.is_set():
-            async with self._turn:
-                waiting = await self._hub.releasable(self._system, _SWEEP)
-                if waiting:
-                    await self._commit(lease, self._again(waiting), _UNMOVED)
+            now = asyncio.get_running_loop().time()
+            if self._linked or now - looked >= _LOOK_EVERY:
+                self._linked, looked = False, now
+                async with self._turn:
+                    waiting = await self._hub.releasable(self._system, _SWEEP)
+                    if waiting:
+                        await self._commit(lease, self._again(waiting), _UNMOVED)
             await either(asyncio.sleep(_RELEASE_EVERY), stop)
 
     def _again(self, waiting: Sequence[SetAside]) -> list[Mapped]:

@@ -120,6 +120,9 @@ class Entry:
     body: bytes
 
 
+SetAsideKind = Literal["data", "ambiguous", "parent", "reference", "behind"]
+
+
 @dataclass(slots=True)
 class SetAside:
     """A change kept back with its reason, in order, per source row (dead letter, or waiting for something).
@@ -131,7 +134,7 @@ class SetAside:
 
     row: RowRef
     entity: str
-    kind: Literal["data", "ambiguous", "parent", "reference", "behind"]
+    kind: SetAsideKind
     reason: str
     payload: bytes
     position: str

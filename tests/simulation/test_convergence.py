@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.batch import Decider, Known, Mapped, Tally
+from engine.batch import Decider
 from engine.change import Change, RawChange, Relation, RowRef, Value
+from engine.known import Known, Mapped, Tally
 from engine.ledger import decode
 from engine.plan import TargetPlan
 from engine.ports import Entry

@@ -1,0 +1,259 @@
+"""One batch on its way: each change identified, heard, resolved and recorded, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from engine.change import Change, RowRef
+from engine.contribution import begin, bury, hear
+from engine.harvest import Harvest
+from engine.identity import Ambiguous, Found, identify, match_pairs
+from engine.known import Known, Mapped, Tally
+from engine.ledger import Decision, Event
+from engine.ports import IngestOutcome, SetAsideKind
+from engine.record import Contribution, Record
+from engine.resolve import decide, retired
+from engine.scope import Scope
+from rules.rulebook import Entity
+
+NewId = Callable[[], str]
+_TOMBSTONES = 16
+
+
+class Course:
+    """The state of one batch while it is decided. What one change links or creates, the next ones see."""
+
+    def __init__(self, scope: Scope, known: Known, new_id: NewId, tally: Tally) -> None:
+        self._scope = scope
+        self._known = known
+        self._new_id = new_id
+        self._tally = tally
+        self._harvest = Harvest(scope, known, tally)
+        self._blocked: set[RowRef] = set()
+
+    def finish(self) -> IngestOutcome:
+        return self._harvest.finish()
+
+    def take(self, mapped: Mapped, latest: int) -> None:
+        changes = self._tally.changes
+        changes[mapped.entity] = changes.get(mapped.entity, 0) + 1
+        change = mapped.change
+        if mapped.row in self._blocked or (mapped.row in self._known.blocked and not mapped.release):
+            self._set_aside(mapped, "behind", "an earlier change of this row is set aside")
+        elif change is None:
+            self._set_aside(mapped, "data", mapped.refused)
+        elif change.at is not None and change.at > latest:
+            self._set_aside(mapped, "data", "its source time lies in the future, beyond the tolerance")
+        elif self._apply(mapped, change) and mapped.release:
+            self._harvest.released(mapped)
+
+    def _apply(self, mapped: Mapped, change: Change) -> bool:
+        """False if the change had to be set aside (again)."""
+        if change.old_row is not None:
+            self._rekey(change, change.old_row)
+        if change.operation == "delete":
+            self._delete(change)
+            return True
+        if not self._translate(mapped, change):
+            return False
+        linked = self._known.links.get(change.row)
+        how = ""
+        stream = self._scope.streams[change.row.stream]
+        if stream.parent is not None:
+            if change.parent is not None:
+                parent = self._known.links.get(change.parent)
+                if parent is None:
+                    reason = f"its parent row in {stream.parent} is not known yet"
+                    self._set_aside(mapped, "parent", reason, awaits=change.parent)
+                    return False
+                if linked is None:
+                    how = "parent"
+                elif linked != parent and not self._outdated(change, linked):
+                    self._move(change, linked, parent)
+                linked = parent if how else self._known.links[change.row]
+            elif linked is None:
+                return True
+        elif linked is None:
+            entity = self._scope.entities[change.entity]
+            found = identify(
+                entity.name,
+                change.row,
+                change.external_id,
+                match_pairs(entity, mapped.identified_by or change.fields),
+                self._known.matches.get(entity.name, {}),
+                self._known.records,
+            )
+            if isinstance(found, Ambiguous):
+                self._set_aside(mapped, "ambiguous", found.reason, candidates=found.candidates)
+                return False
+            linked, how = (found.record, found.how) if isinstance(found, Found) else (self._begin(change), "new")
+        if how:
+            self._harvest.link(change.row, linked)
+        self._say(change, self._known.records[linked], how)
+        return True
+
+    def _outdated(self, change: Change, linked: str) -> bool:
+        """Whether the row has said something newer: then an old parent does not take it back."""
+        row = _row_of(self._known.records[linked], change.row)
+        return row is not None and change.position <= row.said
+
+    def _begin(self, change: Change) -> str:
+        id = self._new_id()
+        self._known.records[id] = Record(id, change.entity, 0, {}, [])
+        return id
+
+    def _translate(self, mapped: Mapped, change: Change) -> bool:
+        for name, row in change.references.items():
+            record = self._known.links.get(row)
+            if record is None:
+                reason = f"field {name} refers to a row of {row.stream} that is not known yet"
+                self._set_aside(mapped, "reference", reason, awaits=row)
+                return False
+            change.fields[name] = record
+        return True
+
+    def _say(self, change: Change, record: Record, how: str) -> None:
+        entity = self._scope.entities[record.entity]
+        row = _row_of(record, change.row)
+        fresh = row is None
+        if row is None:
+            row = begin(change)
+            record.rows.append(row)
+        was_deleted = row.deleted is not None
+        heard, changed = hear(row, change, self._scope.owned[record.entity], record.golden)
+        if heard == "said" or fresh or was_deleted != (row.deleted is not None):
+            event: Event = "observed" if change.observation else "said"
+            self._record(entity, record, row, change, event, changed, how)
+        elif heard == "held":
+            self._harvest.store(record)
+            self._harvest.mark(record, suspect=True)
+        elif not self._scope.ordered:
+            self._unordered(record, change, heard)
+        if heard in ("held", "echo"):
+            self._tally.echoes += 1
+
+    def _unordered(self, record: Record, change: Change, heard: str) -> None:
+        """Without an order of its own to rely on, a source's late words are recorded, and its newest position kept."""
+        self._harvest.store(record)
+        if heard == "stale":
+            self._harvest.entry(record, change, "said", _stale(record, change), "")
+
+    def _delete(self, change: Change) -> None:
+        linked = self._known.links.get(change.row)
+        record = self._known.records.get(linked) if linked else None
+        row = _row_of(record, change.row) if record else None
+        if record is None or row is None:
+            return
+        if change.observation:
+            # A re-read did not find it: gone after all it said, and before whatever comes next.
+            change.position = row.said + "!"
+        if not bury(row, change):
+            if not self._scope.ordered:
+                self._harvest.store(record)
+            return
+        if change.echo and record.retired:
+            self._tally.echoes += 1
+            self._harvest.store(record)
+            return
+        entity = self._scope.entities[record.entity]
+        event: Event = "vanished" if change.observation else "deleted"
+        self._record(entity, record, row, change, event, list(row.fields), "", deleted=True)
+        if self._scope.streams[change.row.stream].parent is not None:
+            _forget_older(record, row)
+
+    def _move(self, change: Change, old: str, new: str) -> None:
+        """A child row's parent changed: its contribution leaves one record for the other."""
+        left = self._known.records[old]
+        row = _row_of(left, change.row)
+        if row is not None:
+            # Nothing of the row stays, not even an owner's last word: it speaks of another record now.
+            left.rows.remove(row)
+            entity = self._scope.entities[left.entity]
+            gone = decide(entity, left, row, list(row.fields), deleted=True)
+            self._harvest.entry(left, change, "left", gone, "")
+            self._harvest.after(left)
+            target = self._known.records[new]
+            target.rows.append(row)
+            moved = decide(entity, target, row, list(row.fields))
+            self._harvest.entry(target, change, "moved", moved, "", was=old)
+            self._harvest.after(target)
+        self._harvest.link(change.row, new)
+
+    def _rekey(self, change: Change, old: RowRef) -> None:
+        linked = self._known.links.get(old)
+        if linked is None or change.row in self._known.links:
+            return
+        record = self._known.records[linked]
+        row = _row_of(record, old)
+        self._harvest.link(old, None)
+        self._harvest.link(change.row, linked)
+        if row is not None:
+            row.key = change.row.key
+            self._harvest.entry(record, change, "rekeyed", [], "", was=old.key)
+
+    def _record(
+        self,
+        entity: Entity,
+        record: Record,
+        row: Contribution,
+        change: Change,
+        event: Event,
+        changed: list[str],
+        how: str,
+        *,
+        deleted: bool = False,
+    ) -> None:
+        observed = change.observation and not deleted
+        decisions = decide(entity, record, row, changed, deleted=deleted, observed=observed)
+        now_retired = retired(entity, self._scope.roots[record.entity], record.rows)
+        flipped = now_retired if now_retired != record.retired else None
+        record.retired = now_retired
+        if decisions or how or flipped is not None or deleted:
+            self._harvest.entry(record, change, event, decisions, how, retired_=flipped)
+        self._harvest.after(record)
+        if how or self._touches_match(entity, changed):
+            self._harvest.rematch(entity, record)
+
+    def _touches_match(self, entity: Entity, changed: Sequence[str]) -> bool:
+        return any(name in changed for key in entity.match for name in key.fields)
+
+    def _set_aside(
+        self,
+        mapped: Mapped,
+        kind: SetAsideKind,
+        reason: str,
+        *,
+        awaits: RowRef | None = None,
+        candidates: tuple[str, ...] = (),
+    ) -> None:
+        self._blocked.add(mapped.row)
+        self._harvest.set_aside(mapped, kind, reason, awaits=awaits, candidates=candidates)
+
+
+def _row_of(record: Record, ref: RowRef) -> Contribution | None:
+    for row in record.rows:
+        if row.key == ref.key and row.stream == ref.stream and row.system == ref.system:
+            return row
+    return None
+
+
+def _stale(record: Record, change: Change) -> list[Decision]:
+    golden = record.golden
+    return [
+        Decision(name, "stale", value, golden.get(name), golden.get(name), "", "older than what the row said")
+        for name, value in change.fields.items()
+        if golden.get(name) != value
+    ]
+
+
+def _forget_older(record: Record, row: Contribution) -> None:
+    """Of a child stream's deleted rows the latest few are kept: their last words may still hold a protected field,
+    and a late repetition must find them deleted."""
+    gone = [
+        other
+        for other in record.rows
+        if other.deleted is not None and other.system == row.system and other.stream == row.stream
+    ]
+    gone.sort(key=lambda other: other.deleted or "")
+    for other in gone[:-_TOMBSTONES]:
+        record.rows.remove(other)

@@ -1,0 +1,136 @@
+"""What a batch's decisions add up to: the one value that must become durable, gathered as they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.change import Change, RowRef
+from engine.identity import record_pairs
+from engine.known import Known, Mapped, Tally
+from engine.ledger import Decision, EntryBody, encode
+from engine.ports import Entry, IngestOutcome, SetAside, SetAsideKind
+from engine.record import Record
+from engine.scope import Scope
+from engine.setaside import pack
+from rules.rulebook import Entity
+
+
+class Harvest:
+    """Gathers an IngestOutcome, and keeps `Known` true to it for the changes that come after."""
+
+    def __init__(self, scope: Scope, known: Known, tally: Tally) -> None:
+        self._scope = scope
+        self._known = known
+        self._tally = tally
+        self._outcome = IngestOutcome()
+        self._stored: dict[str, Record] = {}
+        self._links: dict[RowRef, str | None] = {}
+        self._rematch: set[str] = set()
+        self._dirty: dict[tuple[str, str], None] = {}
+        self._suspect: dict[tuple[str, str], None] = {}
+
+    def finish(self) -> IngestOutcome:
+        outcome = self._outcome
+        outcome.records = list(self._stored.values())
+        for row, record in self._links.items():
+            if record is None:
+                outcome.unlinks.append(row)
+            else:
+                outcome.links.append((row, record))
+        for id in self._rematch:
+            record_ = self._stored[id]
+            pairs = record_pairs(self._scope.entities[record_.entity], record_)
+            outcome.match_keys[id] = (record_.entity, pairs)
+        outcome.dirty = list(self._dirty)
+        outcome.suspect = [pair for pair in self._suspect if pair not in self._dirty]
+        return outcome
+
+    def set_aside(
+        self,
+        mapped: Mapped,
+        kind: SetAsideKind,
+        reason: str,
+        *,
+        awaits: RowRef | None = None,
+        candidates: tuple[str, ...] = (),
+    ) -> None:
+        kept = SetAside(
+            mapped.row,
+            mapped.entity,
+            kind,
+            reason,
+            pack(mapped.raw),
+            mapped.raw.position,
+            awaits=awaits,
+            candidates=candidates,
+            id=mapped.release,
+        )
+        self._outcome.set_aside.append(kept)
+
+    def released(self, mapped: Mapped) -> None:
+        self._outcome.released.append(mapped.release)
+
+    def link(self, row: RowRef, record: str | None) -> None:
+        self._links[row] = record
+        if record is None:
+            self._known.links.pop(row, None)
+        else:
+            self._known.links[row] = record
+
+    def store(self, record: Record) -> None:
+        self._stored[record.id] = record
+
+    def after(self, record: Record) -> None:
+        self.store(record)
+        self.mark(record)
+
+    def mark(self, record: Record, *, suspect: bool = False) -> None:
+        marks = self._suspect if suspect else self._dirty
+        for name, plan in self._scope.plans[record.entity]:
+            if plan.pending(record):
+                marks[(name, record.id)] = None
+
+    def rematch(self, entity: Entity, record: Record) -> None:
+        """The record may be found by other match pairs now; later rows of this batch see them."""
+        self._rematch.add(record.id)
+        for pair in record_pairs(entity, record):
+            ids = self._known.matches.setdefault(entity.name, {}).setdefault(pair, [])
+            if record.id not in ids:
+                ids.append(record.id)
+
+    def entry(
+        self,
+        record: Record,
+        change: Change,
+        event: Event,
+        decisions: list[Decision],
+        how: str,
+        *,
+        was: str = "",
+        retired_: bool | None = None,
+    ) -> None:
+        record.version += 1
+        self.store(record)
+        body = EntryBody(
+            record.entity,
+            change.row,
+            event,
+            change.position,
+            change.at,
+            decisions,
+            transaction=change.transaction,
+            linked=how,
+            was=was,
+            retired=retired_,
+        )
+        self._outcome.entries.append(Entry(record.id, record.version, encode(body)))
+        self._count(self._scope.entities[record.entity], decisions)
+
+    def _count(self, entity: Entity, decisions: Sequence[Decision]) -> None:
+        tally = self._tally.decisions
+        for decision in decisions:
+            key = (entity.name, decision.outcome)
+            tally[key] = tally.get(key, 0) + 1
+            if decision.outcome in ("refused", "held"):
+                refused = (entity.name, entity.unit_of[decision.field].policy.owner or "")
+                self._tally.refusals[refused] = self._tally.refusals.get(refused, 0) + 1

@@ -1,0 +1,46 @@
+"""What a batch is decided from, and what is counted on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from engine.change import Change, RawChange, RowRef, Value
+from engine.identity import MatchPair
+from engine.record import Record
+
+
+@dataclass(slots=True)
+class Mapped:
+    """A raw change beside what it means, or why it cannot be mapped."""
+
+    raw: RawChange
+    row: RowRef
+    entity: str
+    change: Change | None
+    refused: str = ""
+    release: int = 0
+    """The id of the set-aside change that this one is, when it is tried again."""
+    identified_by: Mapping[str, Value] | None = None
+    """What to identify the row by, where newer changes of it wait behind this one."""
+
+
+@dataclass(slots=True)
+class Known:
+    """What the hub knows about a batch; `Decider` keeps it up to date as it goes."""
+
+    links: dict[RowRef, str] = field(default_factory=dict)
+    blocked: set[RowRef] = field(default_factory=set)
+    records: dict[str, Record] = field(default_factory=dict)
+    matches: dict[str, dict[MatchPair, list[str]]] = field(default_factory=dict)
+    """By entity: which records carry a match pair."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a batch did, for metrics: counts by kind."""
+
+    changes: dict[str, int] = field(default_factory=dict)
+    decisions: dict[tuple[str, str], int] = field(default_factory=dict)
+    refusals: dict[tuple[str, str], int] = field(default_factory=dict)
+    echoes: int = 0

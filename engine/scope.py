@@ -1,0 +1,44 @@
+"""What the rulebook says of one system's part in deciding, folded once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.plan import TargetPlan
+from rules.rulebook import Entity, Rulebook, Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """`plans`: by entity, the targets that may receive it; `owned`: by entity, the fields this system owns; `roots`: by
+    entity, the (system, stream) whose rows stand for its records. `ordered`: the source tells each row's changes in
+    order, so an older one is a repetition."""
+
+    streams: Mapping[str, Stream]
+    entities: Mapping[str, Entity]
+    plans: Mapping[str, Sequence[tuple[str, TargetPlan]]]
+    owned: Mapping[str, frozenset[str]]
+    roots: Mapping[str, frozenset[tuple[str, str]]]
+    ordered: bool
+
+
+def scope_of(rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *, ordered: bool) -> Scope:
+    owned = {
+        entity.name: frozenset(name for name, unit in entity.unit_of.items() if unit.policy.owner == system)
+        for entity in rulebook.entities.values()
+    }
+    roots = {
+        entity: frozenset(
+            (other.name, stream.name)
+            for other in rulebook.systems.values()
+            for stream in other.streams.values()
+            if stream.entity == entity and stream.parent is None
+        )
+        for entity in rulebook.entities
+    }
+    receiving = {
+        entity: [(name, plan) for name, plan in plans.items() if entity in plan.entities]
+        for entity in rulebook.entities
+    }
+    return Scope(rulebook.systems[system].streams, rulebook.entities, receiving, owned, roots, ordered)
