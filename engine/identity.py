@@ -37,10 +37,13 @@ class Ambiguous:
 MatchPair = tuple[str, str]
 
 
+_ASCII = {code: chr(code).lower() if chr(code).isalnum() else None for code in range(128)}
+
+
 def normalise(text: str) -> str:
     """Letters and digits only, case folded, compatibility forms unified: what "exact after normalising" means."""
     if text.isascii():
-        return "".join(filter(str.isalnum, text)).casefold()
+        return text.translate(_ASCII)
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text))).casefold()
 
 

@@ -44,8 +44,12 @@ Kind = Literal["text", "integer", "decimal", "boolean", "date", "timestamp", "uu
 
 _TYPE = re.compile(r"(?P<kind>[a-z]+)\s*(?:\(\s*(?P<arguments>[^()]*?)\s*\))?$")
 _INTEGER = re.compile(r"[+-]?\d+$")
+_PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}").fullmatch
 _DECIMAL = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,4})?$")
 _SHORT_ZONE = re.compile(r"[+-]\d\d$")
+_UTC = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[ T]([0-9]{2}:[0-9]{2}:[0-9]{2})(\.[0-9]{1,6})?(?:\+00(?::00)?|Z)?"
+).fullmatch
 _BOOLEAN = {"t": "true", "true": "true", "1": "true", "f": "false", "false": "false", "0": "false"}
 
 
@@ -98,6 +102,8 @@ def _decimal_type(arguments: str | None) -> FieldType:
 
 
 def _integer(text: str) -> str:
+    if _PLAIN_INTEGER(text):
+        return text
     if not _INTEGER.match(text.strip()):
         raise ValueRefused("not an integer")
     return str(int(text))
@@ -181,7 +187,12 @@ def moment_micros(text: str) -> int:
 
 
 def _timestamp(text: str) -> str:
+    utc = _UTC(text)
     try:
+        if utc is not None:
+            datetime.fromisoformat(text)  # as it is written in nearly every change; only its spelling is ours
+            day, clock, fraction = utc.groups()
+            return f"{day}T{clock}{fraction or '.':0<7}Z"
         moment = _moment(text)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
