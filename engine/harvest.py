@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from engine.change import Change, RowRef
 from engine.identity import record_pairs
 from engine.known import Known, Mapped, Tally
-from engine.ledger import Decision, EntryBody, encode
+from engine.ledger import Decision, EntryBody, Event, encode
 from engine.ports import Entry, IngestOutcome, SetAside, SetAsideKind
 from engine.record import Record
 from engine.scope import Scope
