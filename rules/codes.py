@@ -66,6 +66,9 @@ class _CodeReader:
         if len(text) > MAX_BYTES:
             self.problem(1, 1, f"the file is larger than {MAX_BYTES:,} bytes")
             text = ""
+        if "\0" in text:
+            self.problem(text.count("\n", 0, text.index("\0")) + 1, 1, "the line holds a NUL character")
+            text = text.replace("\0", "")
         lines = text.splitlines()
         rows = list(self.rows(text))
         if not rows and not self.problems:

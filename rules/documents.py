@@ -20,6 +20,7 @@ from rules.errors import Problem
 
 MAX_BYTES = 1_000_000
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})$")
+_UNSTORABLE = re.compile("[\\0\\ud800-\\udfff]")
 _CORE = "tag:yaml.org,2002:"
 
 Path: TypeAlias = tuple[str | int, ...]
@@ -72,11 +73,9 @@ def read_yaml(file: str, content: bytes) -> tuple[Document | None, list[Problem]
     top = Position(file, 1, 1)
     if len(content) > MAX_BYTES:
         return None, [top.problem(f"the file is larger than {MAX_BYTES:,} bytes", "split it")]
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        return None, [Position(file, line, 1).problem("the file is not UTF-8 text", "save it as UTF-8")]
+    text = as_text(file, content)
+    if isinstance(text, Problem):
+        return None, [text]
     try:
         root = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
@@ -92,6 +91,15 @@ def read_yaml(file: str, content: bytes) -> tuple[Document | None, list[Problem]
     reader = _Reader(file)
     data = reader.value(root, ())
     return Document(file, data, reader.keys, reader.values), reader.problems
+
+
+def as_text(file: str, content: bytes) -> str | Problem:
+    """A file's bytes as text, or what is wrong with them."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return Position(file, line, 1).problem("the file is not UTF-8 text", "save it as UTF-8")
 
 
 def _syntax(error: MarkedYAMLError) -> str:
@@ -142,6 +150,9 @@ class _Reader:
 
     def scalar(self, node: ScalarNode, place: tuple[int, int]) -> Any:
         text = str(node.value)
+        if _UNSTORABLE.search(text):
+            self.problem(place, "the text holds a character that cannot be stored (NUL or a lone surrogate)")
+            return None
         kind = str(node.tag).removeprefix(_CORE)
         if node.style is not None or kind in ("str", "float", "timestamp", "value", "merge"):
             return text

@@ -42,7 +42,7 @@ class EntityCheck:
     def types(self) -> None:
         for name, field in self.model.fields.items():
             target, path = field.type.target, ("fields", name, "type")
-            if field.type.kind == "code" and target not in self.files.codes:
+            if field.type.kind == "code" and target not in {*self.files.codes, *self.files.unread}:
                 hint = closest(str(target), self.files.codes, "add the file")
                 self.page.error(path, f"there is no code list codes/{target}.csv", hint)
             if field.type.kind == "ref" and target not in self.files.entities and target not in self.files.unread:
@@ -51,7 +51,7 @@ class EntityCheck:
     def identity(self) -> None:
         for index, names in enumerate(self.model.identity.match):
             for place, name in enumerate(names):
-                if name not in self.model.fields:
+                if not self.files.has_field(self.model.entity, name):
                     message = f"match key names {name!r}, which is not a field of {self.model.entity}"
                     path: PathParts = ("identity", "match", index, place)
                     self.page.error(path, message, closest(name, self.model.fields))
@@ -73,7 +73,7 @@ class EntityCheck:
                 self.page.error_at_key(("groups", group), message, "give the group another name")
             for index, name in enumerate(model.fields):
                 path: PathParts = ("groups", group, "fields", index)
-                if name not in self.model.fields:
+                if not self.files.has_field(self.model.entity, name):
                     message = f"{name!r} is not a field of {self.model.entity}"
                     self.page.error(path, message, closest(name, self.model.fields))
                 elif name in taken:

@@ -23,8 +23,8 @@ class File(Generic[Model]):
 
 @dataclass(frozen=True)
 class Files:
-    """All that makes a rulebook. `ranks` names the systems, best first; `unread` names the entities and systems
-    whose files could not be read, so that naming them is not an error of its own."""
+    """All that makes a rulebook. `ranks` names the systems, best first; `unread` names the entities, systems and
+    code lists whose files could not be read, so that naming them is not an error of its own."""
 
     entities: Mapping[str, File[EntityFile]]
     systems: Mapping[str, File[SystemFile]]
@@ -50,6 +50,12 @@ class Files:
             for system in self.ranked()
             if all(any(name in stream.fields for stream in self._read(entity, system)) for name in names)
         )
+
+    def has_field(self, entity: str, name: str) -> bool:
+        """Whether the entity's file names the field, even where it could not be understood."""
+        file = self.entities[entity]
+        written = file.document.data.get("fields")
+        return name in file.model.fields or (isinstance(written, dict) and name in written)
 
     def mapped(self, entity: str, name: str) -> bool:
         return any(name in stream.fields for system in self.systems for _, stream in self.streams(entity, system))

@@ -11,7 +11,7 @@ from typing import Any
 
 from rules.checks import check
 from rules.codes import CodeTable, read_codes
-from rules.documents import Document, Position, read_yaml
+from rules.documents import Document, Position, as_text, read_yaml
 from rules.errors import ConfigurationError, Problem
 from rules.files import File, Files
 from rules.folding import fold
@@ -166,8 +166,12 @@ class _FolderReader(_Reader):
                     self.unread.add(Path(name).stem)
         for name in self.listing("codes", "*.csv", needed=False):
             content = self.read(f"codes/{name}", "")
-            if content is not None:
-                self.codes(Path(name).stem, f"codes/{name}", content.decode("utf-8", "replace"))
+            text = as_text(f"codes/{name}", content) if content is not None else ""
+            if isinstance(text, Problem):
+                self.problems.append(text)
+                self.unread.add(Path(name).stem)
+            elif content is not None:
+                self.codes(Path(name).stem, f"codes/{name}", text)
         return self.checked(settings, top, environment)
 
     def checked(self, settings: ProjectFile | None, top: Document | None, environment: Mapping[str, str]) -> Project:

@@ -138,7 +138,7 @@ class _StreamCheck:
         self.reserve()
         for field, source in self.stream.fields.items():
             path = self.at("fields", field)
-            if self.entity is not None and not self.known_field(field):
+            if self.entity is not None and not self.files.has_field(self.entity.entity, field):
                 message = f"{self.entity.entity} has no field {field!r}"
                 self.page.error_at_key(path, message, closest(field, self.entity.fields))
                 continue
@@ -169,11 +169,6 @@ class _StreamCheck:
         except ValueError:
             return frozenset()
         return read.columns if column is None and read else frozenset()
-
-    def known_field(self, field: str) -> bool:
-        assert self.entity is not None
-        written = self.files.entities[self.entity.entity].document.data.get("fields")
-        return field in self.entity.fields or (isinstance(written, dict) and field in written)
 
     def reserve(self) -> None:
         """Columns that are written for another reason than a field."""

@@ -62,6 +62,8 @@ SHAPE = [
     (CRM, "key: id\n", "key: ▸&k id\n", "anchors (&) and aliases (*) are not supported (write the value out)"),
     (CRM, "key: id\n", "key: ▸!!python/name:os.system id\n", "tags (!) are not supported (write a plain value)"),
     (CRM, "    key: id\n", "   ▸key: id\n", "not valid YAML: "),
+    (CRM, "key: id\n", 'key: ▸"i\\0d"\n', "the text holds a character that cannot be stored"),
+    (CRM, "key: id\n", 'key: ▸"\\ud800"\n', "the text holds a character that cannot be stored"),
 ]
 
 ENTITY = [
@@ -254,6 +256,19 @@ def test_a_file_that_is_no_mapping(tmp_path: Path, content: bytes, message: str)
     with pytest.raises(ConfigurationError) as error:
         load(tmp_path)
     assert str(error.value).startswith(f"{CUSTOMER}:{message}")
+
+
+def test_a_code_list_that_is_not_text(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / TERMS).write_bytes(b"canonical,erp\nNET30,\xff\n")
+    with pytest.raises(ConfigurationError) as error:
+        load(tmp_path)
+    assert str(error.value) == f"{TERMS}:2:1: the file is not UTF-8 text (save it as UTF-8)"
+
+
+def test_a_field_that_could_not_be_read_is_not_reported_missing_elsewhere(tmp_path: Path) -> None:
+    files = {**FILES, CUSTOMER: FILES[CUSTOMER].replace("tax_id: {type: text}", "tax_id: {type: txt}")}
+    assert [str(problem).split(": ")[0] for problem in said(tmp_path, files)] == ["entities/customer.yaml:7:18"]
 
 
 def test_a_password_is_never_repeated(tmp_path: Path) -> None:
