@@ -1,0 +1,366 @@
+"""The hub in PostgreSQL through what a database does to it: lost connections, lost replies, crashes, old servers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from engine.change import RawChange, Relation, RowRef, Value
+from engine.errors import EnvironmentUnfit, TransientError
+from engine.hub.embedded import EmbeddedServer
+from engine.hub.migrate import known_migrations, migrate
+from engine.hub.overview import Overview
+from engine.hub.queries import QUERIES
+from engine.hub.store import PostgresHub
+from engine.ledger import GENESIS, block_hash, leaf, merkle_root
+from engine.ports import Entry, IngestOutcome, Lease, SetAside, Settlement
+from engine.record import Contribution, Record, Stamp
+from engine.setaside import pack
+
+A = "01900000-0000-7000-8000-000000000001"
+B = "01900000-0000-7000-8000-000000000002"
+ACCOUNT = RowRef("crm", "public.account", "1")
+
+
+def record(id: str = A, **golden: str | None) -> Record:
+    row = Contribution(*ACCOUNT, "p1", Stamp("p1", 1), dict(golden))
+    return Record(id, "customer", 1, dict(golden), [row])
+
+
+@pytest.fixture
+async def hub(hub_dsn: str) -> AsyncIterator[PostgresHub]:
+    hub = PostgresHub(hub_dsn, clock=lambda: 1_700_000_000_123_456)
+    yield hub
+    await hub.close()
+
+
+def ask(dsn: str, query: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(dsn, autocommit=True, options="-c search_path=fieldwarden") as connection:
+        cursor = connection.execute(query)
+        return cursor.fetchall() if cursor.description else []
+
+
+async def commit(hub: PostgresHub, position: str = "1", **parts: Any) -> None:
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        await tx.commit(IngestOutcome(**parts), position=position, rulebook="book")
+
+
+# --- the ledger --------------------------------------------------------------------------------------------------
+
+
+async def test_each_commit_with_entries_appends_one_chained_block(hub: PostgresHub, hub_dsn: str) -> None:
+    bodies = [rb'{"a":"back\\slash"}', '{"b":"ünïcødé \u2028"}'.encode()]
+    await commit(hub, records=[record()], entries=[Entry(A, n + 1, body) for n, body in enumerate(bodies)])
+    await commit(hub, "2")
+    await commit(hub, "3", entries=[Entry(A, 3, b"{}")])
+    blocks = ask(hub_dsn, "select height, previous, root, hash, entries, at::text from ledger_block order by height")
+    assert [(height, entries) for height, _, _, _, entries, _ in blocks] == [(0, 2), (1, 1)]
+    assert blocks[0][5].startswith("2023-11-14 22:13:20.123456")
+    root = merkle_root([leaf(A, 1, bodies[0]), leaf(A, 2, bodies[1])])
+    first = block_hash("crm", 0, GENESIS, root, "book", 2, 1_700_000_000_123_456)
+    assert [bytes(part) for part in blocks[0][1:4]] == [GENESIS, root, first]
+    assert bytes(blocks[1][1]) == first
+    stored = ask(hub_dsn, "select body from ledger_entry order by height, ordinal")
+    assert [body.encode() for (body,) in stored] == [*bodies, b"{}"]
+
+
+# --- faults ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_lost_connection_is_transient_and_the_next_transaction_works(hub: PostgresHub, hub_dsn: str) -> None:
+    lease = await hub.lease("crm")
+
+    async def interrupted() -> None:
+        async with hub.ingest(lease) as tx:
+            assert await tx.records([A]) == {}
+            ask(
+                hub_dsn, "select pg_terminate_backend(pid) from pg_stat_activity where application_name like '%ingest%'"
+            )
+            await tx.commit(IngestOutcome(records=[record()]), position="9", rulebook="book")
+
+    with pytest.raises(TransientError) as caught:
+        await interrupted()
+    assert isinstance(caught.value.__cause__, psycopg.Error)
+    async with hub.ingest(lease) as tx:
+        assert await tx.records([A]) == {}
+        await tx.commit(IngestOutcome(records=[record()]), position="1", rulebook="book")
+    assert (await hub.lease("crm")).position == "1"
+
+
+async def test_a_server_that_crashes_loses_nothing_committed(crashable_postgres: EmbeddedServer) -> None:
+    server = crashable_postgres
+    migrate(server.dsn())
+    hub = PostgresHub(server.dsn())
+    try:
+        await commit(hub, records=[record(name="x")], links=[(ACCOUNT, A)], dirty=[("erp", A)])
+        lease = await hub.lease("crm")
+        async with hub.ingest(lease) as tx:
+            await tx.saw([ACCOUNT])
+            await tx.commit(IngestOutcome(), position="2", rulebook="book")
+        await asyncio.to_thread(server.stop, "immediate")
+        for attempt in (hub.lease("crm"), hub.claim("erp", 1), hub.releasable("crm", 1)):
+            with pytest.raises(TransientError):
+                await attempt
+        await asyncio.to_thread(server.start)
+        async with hub.ingest(lease) as tx:
+            assert await tx.unseen(10) == [], "what was seen is not forgotten in a crash"
+            assert list(await tx.records([A])) == [A]
+        (claim,) = await hub.claim("erp", 10)
+        assert claim.record.golden == {"name": "x"}
+    finally:
+        await hub.close()
+
+
+async def test_when_the_reply_to_commit_is_lost_the_next_lease_tells(hub_dsn: str, tmp_path: Path) -> None:
+    async with SwallowingProxy(hub_dsn, tmp_path) as proxy:
+        hub = PostgresHub(proxy.dsn)
+        try:
+            lease = await hub.lease("crm")
+            await commit_one(hub, lease, "1", record())
+            proxy.swallow = True
+            with pytest.raises(TransientError):
+                await commit_one(hub, lease, "2", record(B))
+            proxy.swallow = False
+            assert (await hub.lease("crm")).position == "2", "it did take effect"
+            assert ask(hub_dsn, "select count(*) from record") == [(2,)]
+        finally:
+            await hub.close()
+
+
+async def commit_one(hub: PostgresHub, lease: Lease, position: str, *records: Record) -> None:
+    async with hub.ingest(lease) as tx:
+        await tx.commit(IngestOutcome(records=list(records)), position=position, rulebook="book")
+
+
+async def test_a_deadlock_is_transient(hub: PostgresHub, hub_dsn: str) -> None:
+    await commit(hub, records=[record(A), record(B)])
+    leases = [await hub.lease("crm"), await hub.lease("erp")]
+    met = asyncio.Barrier(2)
+
+    async def cross(index: int) -> None:
+        async with hub.ingest(leases[index]) as tx:
+            await tx.records([(A, B)[index]])
+            await met.wait()
+            await tx.records([(B, A)[index]])
+            await tx.commit(IngestOutcome(), position="2", rulebook="book")
+
+    outcomes = await asyncio.gather(cross(0), cross(1), return_exceptions=True)
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["NoneType", "TransientError"]
+
+
+async def test_cancelling_a_transaction_leaves_the_hub_usable(hub: PostgresHub, hub_dsn: str) -> None:
+    lease = await hub.lease("crm")
+    with psycopg.connect(hub_dsn, options="-c search_path=fieldwarden") as other:
+        other.execute("select from source where name = 'crm' for update")
+
+        async def blocked() -> None:
+            async with hub.ingest(lease):
+                raise AssertionError("entered")
+
+        task = asyncio.create_task(blocked())
+        async with asyncio.timeout(10):
+            while not ask(hub_dsn, "select 1 from pg_stat_activity where wait_event_type = 'Lock'"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    async with hub.ingest(lease) as tx:
+        await tx.commit(IngestOutcome(), position="1", rulebook="book")
+
+
+class SwallowingProxy:
+    """Stands between a client and the server; with `swallow`, it passes a COMMIT on and keeps the reply."""
+
+    def __init__(self, dsn: str, folder: Path) -> None:
+        given = psycopg.conninfo.conninfo_to_dict(dsn)
+        self._server = f"{given['host']}/.s.PGSQL.{given['port']}"
+        self._listening = str(folder / ".s.PGSQL.5432")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.dsn = psycopg.conninfo.make_conninfo(dsn, host=str(folder), port=5432)
+        self.swallow = False
+
+    async def __aenter__(self) -> SwallowingProxy:
+        self._listener = await asyncio.start_unix_server(self._serve, self._listening)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        reader, writer = await asyncio.open_unix_connection(self._server)
+        committing = asyncio.Event()
+
+        async def replies() -> None:
+            while (data := await reader.read(65536)) and not committing.is_set():
+                back.write(data)
+
+        replying = asyncio.create_task(replies())
+        try:
+            while not replying.done() and (data := await client.read(65536)):
+                if self.swallow and b"COMMIT" in data:
+                    committing.set()
+                writer.write(data)
+                if committing.is_set():
+                    await replying
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            replying.cancel()
+            for end in (writer, back):
+                end.close()
+                with contextlib.suppress(ConnectionError):
+                    await end.wait_closed()
+
+
+# --- plans -------------------------------------------------------------------------------------------------------
+
+
+async def test_hot_statements_planned_on_empty_tables_stay_fast_on_full_ones(hub: PostgresHub, hub_dsn: str) -> None:
+    """Two thousand records come, are delivered and change again, on the connections that began with nothing."""
+    ids = [f"01900000-0000-7000-8000-{number:012x}" for number in range(2000)]
+    lease = await hub.lease("crm")
+    async with asyncio.timeout(60):
+        for round_ in range(4):
+            async with hub.ingest(lease) as tx:
+                known = await tx.records(ids)
+                records = list(known.values()) or [record(id, name="x") for id in ids]
+                outcome = IngestOutcome(records=records, dirty=[("erp", id) for id in ids])
+                await tx.commit(outcome, position=str(round_), rulebook="book")
+            claims = await hub.claim("erp", 2000)
+            held: list[tuple[RowRef, str, Value]] = [(ACCOUNT, "name", str(round_))]
+            done = [Settlement(each.record.id, each.mark, each.revision, "done", held=held) for each in claims]
+            await hub.settle("erp", done)
+    assert ask(hub_dsn, "select count(*), min(revision) from record") == [(2000, 8)]
+    assert ask(hub_dsn, "select count(*) from dirty") == [(0,)]
+
+
+# --- what people see ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def overview(hub_dsn: str) -> AsyncIterator[Overview]:
+    overview = Overview(hub_dsn)
+    yield overview
+    await overview.close()
+
+
+def aside(key: str, kind: str = "data") -> SetAside:
+    relation = Relation("public.account", ("id", "name"), ("text", "text"))
+    raw = RawChange(relation, "update", (key, "Jane Doe"), "p1", 1)
+    row = RowRef("crm", "public.account", key)
+    return SetAside(row, "customer", kind, "not a date", pack(raw), "p1")  # type: ignore[arg-type]
+
+
+async def test_dead_letters_are_listed_chosen_retried_and_discarded(hub: PostgresHub, overview: Overview) -> None:
+    await commit(
+        hub,
+        records=[record(A), record(B)],
+        dirty=[("erp", A), ("erp", B)],
+        set_aside=[aside("1"), aside("1", "behind"), aside("2")],
+    )
+    first, second = await hub.claim("erp", 10)
+    await hub.settle("erp", [
+        Settlement(first.record.id, first.mark, first.revision, "park", reason="refused"),
+        Settlement(second.record.id, second.mark, second.revision, "wait", awaits=first.record.id),
+    ])  # fmt: skip
+    letters = await overview.dead_letters()
+    assert [letter.kind for letter in letters if letter.system == "crm"] == ["data", "behind", "data"]
+    (parked,) = await overview.dead_letters(kind="delivery")
+    assert (parked.system, parked.entity, parked.record) == ("erp", "customer", first.record.id)
+    assert len(await overview.dead_letters(kind="waiting")) == 1
+    assert await overview.dead_letters(entity="contact") == []
+    assert len(await overview.dead_letters(system="crm", limit=2)) == 2
+    assert "Jane" not in repr(letters)
+    change = next(letter for letter in letters if letter.key == "2")
+    raw = await overview.values_of(change.id)
+    assert raw is not None
+    assert raw.values == ("2", "Jane Doe")
+    assert await overview.values_of(parked.id) is None
+
+    assert await overview.retry([change.id, parked.id, "77", "erp:nonsense", "nonsense"]) == 2
+    assert [kept.row.key for kept in await hub.releasable("crm", 10)] == ["2"]
+    assert [claim.record.id for claim in await hub.claim("erp", 10)] == [first.record.id]
+    heads = [letter.id for letter in letters if letter.key == "1" and letter.kind == "data"]
+    assert await overview.discard(heads) == 1
+    assert [kept.row.key for kept in await hub.releasable("crm", 10)] == ["1", "2"]
+    assert (await overview.dead_letters(ids=heads)) == []
+
+
+async def test_the_state_of_everything(hub: PostgresHub, overview: Overview) -> None:
+    await commit(hub, "5", records=[record(A), record(B)], dirty=[("erp", A)], set_aside=[aside("1")])
+    (source,) = await overview.sources()
+    assert (source.name, source.position, source.state) == ("crm", "5", "new")
+    (target,) = await overview.targets()
+    assert (target.name, target.due, target.waiting, target.parked) == ("erp", 1, 0, 0)
+    assert target.oldest is not None
+    assert [(count.entity, count.live, count.retired) for count in await overview.records()] == [("customer", 2, 0)]
+    assert [(count.system, count.kind, count.number) for count in await overview.set_aside()] == [("crm", "data", 1)]
+    await overview.remember_rulebook("hash", "files")
+    await overview.remember_rulebook("hash", "files")
+
+
+# --- migrations --------------------------------------------------------------------------------------------------
+
+
+def test_migrations_are_applied_once(database: str) -> None:
+    assert migrate(database) == [each.name for each in known_migrations()]
+    assert migrate(database) == []
+    assert migrate(database, "another") == [each.name for each in known_migrations()]
+
+
+def test_a_changed_or_newer_migration_is_noticed(database: str, tmp_path: Path) -> None:
+    (tmp_path / "0001_first.sql").write_text("create table t ();")
+    (tmp_path / "0002_second.sql").write_text("create table u ();")
+    assert migrate(database, folder=tmp_path) == ["0001_first", "0002_second"]
+    (tmp_path / "0001_first.sql").write_text("create table t (n int);")
+    with pytest.raises(EnvironmentUnfit, match=r"0001_first was applied .* in another form"):
+        migrate(database, folder=tmp_path)
+    (tmp_path / "0001_first.sql").write_text("create table t ();")
+    (tmp_path / "0002_second.sql").unlink()
+    with pytest.raises(EnvironmentUnfit, match="newer than this program"):
+        migrate(database, folder=tmp_path)
+
+
+def test_a_failed_migration_leaves_nothing_behind(database: str, tmp_path: Path) -> None:
+    (tmp_path / "0001_first.sql").write_text("create table t (); select nonsense;")
+    with pytest.raises(EnvironmentUnfit, match="0001_first failed and was undone"):
+        migrate(database, folder=tmp_path)
+    (tmp_path / "0001_first.sql").write_text("create table t ();")
+    assert migrate(database, folder=tmp_path) == ["0001_first"]
+
+
+@pytest.fixture
+def powerless(postgres: EmbeddedServer, database: str) -> Iterator[str]:
+    ask(database, "create role powerless login")
+    yield psycopg.conninfo.make_conninfo(database, user="powerless")
+    ask(database, "drop role powerless")
+
+
+def test_a_role_that_may_not_create_is_told_so(powerless: str) -> None:
+    with pytest.raises(EnvironmentUnfit, match="may not create") as caught:
+        migrate(powerless)
+    assert "grant" in caught.value.suggestion
+
+
+def test_a_database_that_is_not_there_is_told_so(postgres: EmbeddedServer) -> None:
+    with pytest.raises(EnvironmentUnfit, match="cannot be reached"):
+        migrate(postgres.dsn("nowhere"))
+
+
+def test_every_statement_is_used_and_every_used_one_exists() -> None:
+    folder = Path(PostgresHub.__module__.replace(".", "/")).parent
+    code = "\n".join(path.read_text() for path in (Path(__file__).parents[2] / folder).glob("*.py"))
+    assert [name for name in QUERIES if f'"{name}"' not in code] == []
