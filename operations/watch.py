@@ -144,7 +144,7 @@ class Watch:
         return caught_up
 
     async def _quiet(self) -> bool:
-        return not await self._pulse.busy()
+        return not await self._pulse.busy(self._project.sources)
 
     def _delivered(self) -> int:
         return sum(c.steps for c in self._telemetry.connectors() if c.half == "target")

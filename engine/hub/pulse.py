@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from engine.hub.session import Session
+from collections.abc import Sequence
 
-_BUSY = """
-select exists (select from dirty where status = 'due') or exists (select from set_aside where released)
-"""
+from engine.hub.queries import QUERIES
+from engine.hub.session import Session
 
 _REFUSED = """
 select count(*) from ledger_block b join ledger_entry e using (lane, height),
@@ -28,11 +27,17 @@ class Pulse:
             rows = await (await connection.execute("select name, position from source")).fetchall()
         return dict(rows)
 
-    async def busy(self) -> bool:
-        """Whether something is due now or soon: a delivery, or a change that a person released."""
+    async def busy(self, sources: Sequence[str]) -> bool:
+        """Whether something is due now or soon: a delivery, or a change set aside that may go on."""
         async with self._session.transaction() as connection:
-            row = await (await connection.execute(_BUSY)).fetchone()
-        return bool(row and row[0])
+            cursor = await connection.execute("select exists (select from dirty where status = 'due')")
+            if (await cursor.fetchone() or (False,))[0]:
+                return True
+            for source in sources:
+                cursor = await connection.execute(QUERIES["releasable"], {"source": source, "limit": 1})
+                if await cursor.fetchone():
+                    return True
+        return False
 
     async def refused(self, hours: int) -> int:
         """Refusals of the last hours."""

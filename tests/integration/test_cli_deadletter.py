@@ -44,7 +44,7 @@ def ids(shop: Shop, *words: str) -> list[str]:
 
 
 def test_the_life_of_a_dead_letter(shop: Shop) -> None:
-    code, body = call(shop, "list")
+    _, body = call(shop, "list")
     letters = body["result"]["dead_letters"]
     assert [(each["kind"], each["system"], each["entity"]) for each in letters] == [("data", "erp", "customer")] * 2
     assert TOO_LARGE not in json.dumps(body)
