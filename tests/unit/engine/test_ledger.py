@@ -129,9 +129,7 @@ def test_merkle_root_is_that_of_rfc_6962(leaves: list[bytes]) -> None:
 
 
 @given(leaf_lists.filter(bool), st.data())
-def test_any_altered_removed_added_or_swapped_leaf_changes_the_root(
-    leaves: list[bytes], data: st.DataObject
-) -> None:
+def test_any_altered_removed_added_or_swapped_leaf_changes_the_root(leaves: list[bytes], data: st.DataObject) -> None:
     root = ledger.merkle_root(leaves)
     at = data.draw(st.integers(0, len(leaves) - 1))
     other = data.draw(st.binary(min_size=32, max_size=32).filter(lambda new: new != leaves[at]))

@@ -1,0 +1,98 @@
+"""What a source row is heard to say, in any order, and what is only our own echo."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine.change import Change
+from engine.contribution import NEVER, begin, bury, hear
+from engine.record import Contribution, Stamp
+from tests.builders import ACCOUNT, deleted, said
+
+NOTHING_OWNED: frozenset[str] = frozenset()
+
+
+def heard(*changes: Change, owned: frozenset[str] = NOTHING_OWNED, golden: tuple[str, ...] = ()) -> Contribution:
+    row = begin(changes[0])
+    for change in changes:
+        if change.operation == "delete":
+            bury(row, change)
+        else:
+            hear(row, change, owned, dict.fromkeys(golden, "golden"))
+    return row
+
+
+def test_an_edit_of_one_field_does_not_make_another_look_recent() -> None:
+    row = heard(said(ACCOUNT, 1, name="Acme", phone="1"), said(ACCOUNT, 2, name="Acme", phone="2"))
+    assert row.stamp("name").at == 1
+    assert row.stamp("phone").at == 2
+
+
+def test_a_field_that_a_change_leaves_out_stays_what_it_was() -> None:
+    row = heard(said(ACCOUNT, 1, name="Acme", phone="1"), said(ACCOUNT, 2, phone="2"))
+    assert row.fields == {"name": "Acme", "phone": "2"}
+
+
+def test_a_value_told_late_fills_what_newer_images_left_unknown() -> None:
+    row = heard(
+        said(ACCOUNT, 1, name="old", phone="1"), said(ACCOUNT, 3, phone="3"), said(ACCOUNT, 2, name="new", phone="2")
+    )
+    assert row.fields == {"name": "new", "phone": "3"}
+
+
+def test_a_repeated_change_says_nothing() -> None:
+    change = said(ACCOUNT, 1, name="Acme")
+    row = begin(change)
+    assert hear(row, change, NOTHING_OWNED, {}) == ("said", ["name"])
+    assert hear(row, change, NOTHING_OWNED, {}) == ("stale", [])
+
+
+def test_our_own_write_coming_back_is_held_but_not_said() -> None:
+    echo = replace(said(ACCOUNT, 2, phone="9"), echo=True)
+    row = heard(said(ACCOUNT, 1, phone="1"), echo, golden=("phone",))
+    assert row.fields["phone"] == "1"
+    assert row.holds("phone") == "9"
+
+
+def test_an_edit_after_our_write_is_the_systems_own_word_again() -> None:
+    echo = replace(said(ACCOUNT, 2, phone="9"), echo=True)
+    row = heard(said(ACCOUNT, 1, phone="1"), echo, said(ACCOUNT, 3, phone="1"), golden=("phone",))
+    assert row.fields["phone"] == "1"
+    assert row.held == {}
+    assert row.stamp("phone") == Stamp("00000003", 3)
+
+
+def test_an_unmarked_echo_is_recognised_by_its_value() -> None:
+    row = heard(said(ACCOUNT, 1, phone="1"))
+    row.held["phone"] = "9"
+    assert hear(row, said(ACCOUNT, 2, phone="9"), NOTHING_OWNED, {"phone": "9"}) == ("nothing", [])
+    assert row.fields["phone"] == "1"
+
+
+def test_what_the_owner_was_given_becomes_its_own_word_with_the_echo() -> None:
+    row = heard(replace(said(ACCOUNT, 1, terms="NET30"), echo=True), owned=frozenset({"terms"}), golden=("terms",))
+    assert row.fields == {"terms": "NET30"}
+
+
+def test_a_default_that_the_system_filled_in_is_its_own_word() -> None:
+    row = heard(replace(said(ACCOUNT, 1, segment="new"), echo=True), golden=("name",))
+    assert row.fields == {"segment": "new"}
+
+
+def test_a_reinserted_row_says_everything_anew() -> None:
+    row = heard(said(ACCOUNT, 1, name="Acme", phone="1"), deleted(ACCOUNT, 2), said(ACCOUNT, 3, name="Acme"))
+    assert row.live
+    assert row.fields == {"name": "Acme"}
+    assert row.stamp("name") == Stamp("00000003", 3)
+
+
+def test_a_change_older_than_the_deletion_does_not_bring_the_row_back() -> None:
+    row = heard(said(ACCOUNT, 1, name="Acme"), deleted(ACCOUNT, 3), said(ACCOUNT, 2, name="Late"))
+    assert row.deleted == "00000003"
+    assert row.fields == {"name": "Acme"}
+
+
+def test_a_value_that_was_seen_but_not_seen_to_change_has_no_time() -> None:
+    row = heard(replace(said(ACCOUNT, 5, name="Acme", phone="1"), changed=frozenset({"name"})))
+    assert row.stamp("phone") == NEVER
+    assert row.stamp("name") == Stamp("00000005", 5)

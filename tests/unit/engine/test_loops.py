@@ -1,0 +1,260 @@
+"""The loops at their edges: what is set aside and released, retried, halted, parked; and what is acknowledged when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from engine.change import RawChange
+from engine.delivery import ATTEMPTS, Delivery
+from engine.errors import SourceGap, TargetBusy, TransientError
+from engine.pipeline import Pipeline
+from engine.ports import Write
+from engine.retry import backoff, judge
+from engine.telemetry import Telemetry
+from engine.testing import MemoryHub, MemoryTarget, ScriptedSource
+from rules.rulebook import Rulebook
+from tests.builders import BILLING, raw, rulebook
+from tests.simulation.virtual_time import simulate
+
+RULES = rulebook()
+
+
+def account(position: int, key: str = "C-1", **columns: Any) -> RawChange:
+    names = ("tax_id", "name", "phone", "segment", "credit_limit", "terms", "street", "city")
+    return raw("public.account", "update", position, id=key, ext=None, **(dict.fromkeys(names) | columns))
+
+
+def party(position: int, key: str = "P-1", **columns: Any) -> RawChange:
+    names = ("tax_id", "name", "phone", "segment", "credit_limit", "terms")
+    return raw("public.party", "update", position, id=key, ext=None, **(dict.fromkeys(names) | columns))
+
+
+def address(position: int, party_id: str, key: str = "A-1") -> RawChange:
+    return raw("public.address", "update", position, id=key, party_id=party_id, street="Main St", city="Rome")
+
+
+def live(
+    source: ScriptedSource,
+    hub: MemoryHub,
+    seconds: float = 30.0,
+    *,
+    during: Callable[[], None] = lambda: None,
+    rules: Rulebook = RULES,
+) -> Telemetry:
+    """Run one pipeline for some virtual seconds; `during` is called half-way."""
+    telemetry = Telemetry()
+
+    async def main() -> None:
+        hub.clock = lambda: int(asyncio.get_running_loop().time() * 1e6)
+        stop = asyncio.Event()
+        pipeline = Pipeline(rules, source, hub, telemetry, clock=hub.clock, chance=lambda: 0.5)
+        running = asyncio.create_task(pipeline.run(stop))
+        await asyncio.sleep(seconds / 2)
+        during()
+        await asyncio.sleep(seconds / 2)
+        stop.set()
+        await running
+
+    simulate(main())
+    return telemetry
+
+
+def kinds(hub: MemoryHub) -> list[str]:
+    return [kept.kind for _, kept in sorted(hub.set_aside.items())]
+
+
+def test_bad_data_is_set_aside_and_later_changes_of_that_row_wait_behind_it() -> None:
+    hub = MemoryHub()
+    changes = [account(1, credit_limit="1.005"), account(2, name="Acme"), account(3, "C-2", name="Other")]
+    live(ScriptedSource("crm", changes), hub)
+    assert kinds(hub) == ["data", "behind"]
+    assert [hub.record(id).golden["name"] for id in hub.records] == ["Other"]
+
+
+def test_no_value_stands_in_the_reason() -> None:
+    hub = MemoryHub()
+    live(ScriptedSource("crm", [account(1, credit_limit="1.005")]), hub)
+    [kept] = hub.set_aside.values()
+    assert "1.005" not in kept.reason
+    assert "credit_limit" in kept.reason
+
+
+def test_a_child_row_waits_for_its_parent_and_goes_on_with_it() -> None:
+    hub = MemoryHub()
+    live(ScriptedSource("erp", [address(1, "P-1"), party(2, tax_id="T1")], size=1), hub)
+    assert hub.set_aside == {}
+    [id] = hub.records
+    assert hub.record(id).golden["city"] == "Rome"
+
+
+def test_a_second_row_with_the_same_match_key_waits_for_a_steward() -> None:
+    hub = MemoryHub()
+    live(ScriptedSource("crm", [account(1, tax_id="DE 1"), account(2, "C-2", tax_id="de-1")]), hub)
+    assert kinds(hub) == ["ambiguous"]
+    assert len(hub.records) == 1
+
+
+def test_a_change_dated_in_the_future_is_set_aside() -> None:
+    hub = MemoryHub()
+    change = account(1, name="Acme")
+    change.at = 10**15
+    live(ScriptedSource("crm", [change]), hub)
+    assert kinds(hub) == ["data"]
+
+
+def test_nothing_is_acknowledged_that_is_not_durable() -> None:
+    def crash(step: str) -> None:
+        if step == "ingest.before_commit":
+            raise TransientError("the hub is down")
+
+    hub = MemoryHub(crash=crash)
+    source = ScriptedSource("crm", [account(1, name="Acme")])
+    live(source, hub)
+    assert source.acknowledged == []
+    assert len(source.opened) > 3
+
+
+def test_an_unknown_commit_is_settled_by_the_position_in_the_hub() -> None:
+    crashes = iter([True])
+
+    def crash(step: str) -> None:
+        if step == "ingest.after_commit" and next(crashes, False):
+            raise TransientError("the answer was lost")
+
+    hub = MemoryHub(crash=crash)
+    source = ScriptedSource("crm", [account(1, name="Acme")])
+    live(source, hub, during=lambda: source.extend([account(2, name="Acme Ltd")]))
+    assert source.opened == [None, "000000000001"]
+    assert [entry.version for entry in hub.entries] == [1, 2]
+
+
+def test_a_gap_halts_the_source_and_says_so() -> None:
+    def gap(_: int) -> None:
+        raise SourceGap("changes are gone", suggestion="re-baseline")
+
+    hub = MemoryHub()
+    source = ScriptedSource("crm", [account(1)], fail=gap)
+    telemetry = live(source, hub)
+    assert hub.sources["crm"].state == "halted"
+    assert source.opened == [None]
+    assert [connector.state for connector in telemetry.connectors()] == ["stopped"]
+
+
+def test_a_truncate_is_a_delete_of_every_row_and_repeating_it_is_none() -> None:
+    hub = MemoryHub()
+    truncate = raw("public.account", "truncate", 3)
+    source = ScriptedSource("crm", [account(1, tax_id="T1"), account(2, "C-2", tax_id="T2"), truncate])
+    live(source, hub)
+    assert all(hub.record(id).retired for id in hub.records)
+    entries = len(hub.entries)
+    source.extend([raw("public.account", "truncate", 4)])
+    live(source, hub)
+    assert len(hub.entries) == entries
+
+
+def test_a_reread_finds_out_what_is_gone() -> None:
+    hub = MemoryHub()
+    live(ScriptedSource("crm", [account(1, tax_id="T1"), account(2, "C-2", tax_id="T2")], snapshot=2), hub)
+    reread = ScriptedSource("crm", [account(0, tax_id="T0")] * 2 + [account(3, tax_id="T1")], snapshot=3)
+    live(reread, hub)
+    assert sorted(hub.record(id).retired for id in hub.records) == [False, True]
+
+
+def test_a_key_that_changes_keeps_its_record() -> None:
+    hub = MemoryHub()
+    moved = account(2, "C-9", tax_id="T1", name="Acme")
+    moved.old_values = account(1).values
+    live(ScriptedSource("crm", [account(1, tax_id="T1", name="Acme"), moved]), hub)
+    [id] = hub.records
+    assert [row.key for row in hub.record(id).rows] == ["C-9"]
+    assert [row.key for row in hub.crosswalk] == ["C-9"]
+
+
+# --- deliveries ----------------------------------------------------------------------------------------------
+
+
+def deliver(hub: MemoryHub, target: MemoryTarget, rounds: int = 12, rules: Rulebook = RULES) -> None:
+    async def main() -> None:
+        hub.clock = lambda: int(asyncio.get_running_loop().time() * 1e6)
+        for system in ("crm", "billing", "erp"):
+            await hub.lease(system)
+            hub.sources[system].read = True
+        delivery = Delivery(rules, "billing", target, hub, Telemetry(), chance=lambda: 0.5)
+        for _ in range(rounds):
+            await delivery.step()
+            await asyncio.sleep(40)
+
+    simulate(main())
+
+
+def hub_with(*changes: RawChange) -> MemoryHub:
+    hub = MemoryHub()
+    live(ScriptedSource("crm", list(changes)), hub)
+    return hub
+
+
+def test_a_record_is_created_once_even_if_the_answer_was_lost() -> None:
+    hub = hub_with(account(1, tax_id="T1", name="Acme"))
+    answers = iter([TransientError("timed out")])
+
+    def lose(_: object) -> None:
+        for error in answers:
+            raise error
+
+    target = MemoryTarget("billing", after=lose)
+    with pytest.raises(TransientError):
+        deliver(hub, target, 1)
+    deliver(hub, target, 1)
+    assert len(target.rows["public.customer"]) == 1
+    assert not [key for key in hub.dirty if key[0] == "billing"]
+
+
+def test_a_burst_of_changes_to_one_record_costs_one_write() -> None:
+    hub = hub_with(*(account(n, tax_id="T1", name=f"Acme {n}") for n in range(1, 200)))
+    target = MemoryTarget("billing")
+    deliver(hub, target)
+    assert target.written == 1
+
+
+def test_a_row_the_target_refuses_is_parked_and_the_others_go_on() -> None:
+    def reject(write: Write) -> str:
+        return "its own constraint" if write.values.get("tax_id") == "T1" else ""
+
+    hub = hub_with(account(1, tax_id="T1"), account(2, "C-2", tax_id="T2"))
+    target = MemoryTarget("billing", reject=reject)
+    deliver(hub, target)
+    [dirty] = [mark for (name, _), mark in hub.dirty.items() if name == "billing"]
+    assert (dirty.status, dirty.reason) == ("parked", "its own constraint")
+    assert [row.values["tax_id"] for row in target.rows["public.customer"].values()] == ["T2"]
+
+
+def test_a_target_that_rewrites_is_parked_after_a_few_equal_attempts() -> None:
+    hub = hub_with(account(1, tax_id="T1", segment="big"))
+    writes: list[Write] = []
+    target = MemoryTarget("billing", rewrite=lambda _s, _n, value: value.upper() if value else value)
+    target.before = writes.extend
+    deliver(hub, target, rules=rulebook(billing=BILLING | {"mode": "target"}))
+    [dirty] = [mark for (name, _), mark in hub.dirty.items() if name == "billing"]
+    assert (dirty.status, dirty.reason) == (
+        "parked",
+        "billing rewrites segment: after 4 equal attempts it holds another value",
+    )
+    assert len(writes) <= 4 * ATTEMPTS
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"), [(TransientError("x"), "retry"), (SourceGap("x"), "halt"), (KeyError(), "bug")]
+)
+def test_what_is_tried_again_stands_in_one_table(error: Exception, verdict: str) -> None:
+    assert judge(error) == verdict
+
+
+def test_backoff_doubles_up_to_a_bound_and_honours_what_the_target_asks() -> None:
+    pauses = [backoff(attempt, 1.0) for attempt in range(1, 12)]
+    assert pauses[:3] == [0.2, 0.4, 0.8]
+    assert max(pauses) == 30.0
+    assert backoff(1, 0.0, TargetBusy("x", retry_after=17)) == 17

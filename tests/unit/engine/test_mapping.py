@@ -1,0 +1,118 @@
+"""From a source's columns to a record's fields."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.change import UNKNOWN, RawChange, RowRef
+from engine.errors import SchemaDrift, ValueRefused
+from engine.mapping import StreamMapper
+from rules.loading import rulebook_from_documents
+from tests.builders import ERP, RANKS, raw
+
+ENTITY = {
+    "entity": "item",
+    "fields": {
+        "sku": {"type": "text"},
+        "price": {"type": "decimal(10,2)"},
+        "since": {"type": "date"},
+        "terms": {"type": "code(terms)"},
+        "label": {"type": "text"},
+        "parent": {"type": "ref(item)"},
+    },
+}
+SYSTEM = {
+    "system": "erp",
+    "connector": ERP["connector"],
+    "streams": {
+        "public.item": {
+            "entity": "item",
+            "key": "id",
+            "external_id": "ext",
+            "where": "kind = 'sold'",
+            "changed_at": "touched",
+            "fields": {
+                "sku": "sku",
+                "price": "price",
+                "since": "since",
+                "terms": "terms",
+                "label": "upper(label)",
+                "parent": {"column": "parent_id"},
+            },
+        }
+    },
+}
+RULES = rulebook_from_documents([ENTITY], [SYSTEM], {"terms": "canonical,erp\nNET30,N30|N30X\n"}, ["erp"])
+COLUMNS = {
+    "id": "7",
+    "sku": "A",
+    "price": "1.5",
+    "since": "2026-01-31",
+    "terms": "N30X",
+    "label": "wide",
+    "parent_id": "3",
+    "kind": "sold",
+    "ext": None,
+    "touched": "2026-01-01 00:00:01+00",
+}
+
+
+def item(operation: str = "update", **columns: object) -> RawChange:
+    return raw("public.item", operation, 1, **(COLUMNS | columns))  # type: ignore[arg-type]
+
+
+def mapper(change: RawChange) -> StreamMapper:
+    return StreamMapper(RULES.systems["erp"].streams["public.item"], RULES.entities["item"], change.relation)
+
+
+def test_columns_become_canonical_fields() -> None:
+    change = mapper(item())(item())
+    assert change.row == RowRef("erp", "public.item", "7")
+    assert change.fields == {"sku": "A", "price": "1.50", "since": "2026-01-31", "terms": "NET30", "label": "WIDE"}
+    assert change.references == {"parent": RowRef("erp", "public.item", "3")}
+    assert change.at == 1767225601000000
+
+
+def test_a_value_that_did_not_come_is_no_field() -> None:
+    change = mapper(item())(item(sku=UNKNOWN, label=UNKNOWN, parent_id=None))
+    assert "sku" not in change.fields
+    assert "label" not in change.fields
+    assert change.fields["parent"] is None
+
+
+def test_a_row_outside_the_filter_has_left() -> None:
+    assert mapper(item())(item(kind="bought")).operation == "delete"
+
+
+def test_the_record_id_that_a_row_carries_is_read_if_it_is_one() -> None:
+    id = "01890a5d-ac96-774b-bcce-b302099a8057"
+    assert mapper(item())(item(ext=id.upper())).external_id == id
+    assert mapper(item())(item(ext="something else")).external_id is None
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("price", "1.005", "more than 2 digits"),
+        ("price", "123456789.00", "too large"),
+        ("price", "NaN", "not a decimal"),
+        ("since", "2026-02-30", "not a valid date"),
+        ("terms", "N99", "not in the code list terms for erp"),
+        ("touched", "yesterday", "not a valid timestamp"),
+    ],
+)
+def test_bad_data_is_refused_naming_the_field_and_not_the_value(column: str, value: str, words: str) -> None:
+    with pytest.raises(ValueRefused, match=words) as refusal:
+        mapper(item())(item(**{column: value}))
+    assert "public.item" in refusal.value.message
+    assert value not in refusal.value.message
+
+
+def test_a_mapped_column_that_vanished_is_drift() -> None:
+    narrower = raw("public.item", "update", 1, **{k: v for k, v in COLUMNS.items() if k != "price"})
+    with pytest.raises(SchemaDrift, match=r"public\.item has no column 'price'"):
+        mapper(narrower)
+
+
+def test_ranks_name_every_system_of_the_builders() -> None:
+    assert set(RANKS) == {"crm", "billing", "erp"}

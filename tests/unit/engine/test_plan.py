@@ -1,0 +1,99 @@
+"""What a target lacks is derived from the record each time; what its owner protects is never in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.change import RowRef, Value
+from engine.plan import TargetPlan
+from engine.ports import Write
+from engine.record import Contribution, Record, Stamp
+from tests.builders import ACCOUNT, ADDRESS, CUSTOMER, PARTY, SUBSCRIBER, rulebook
+
+RULES = rulebook()
+GOLDEN: dict[str, Value] = {
+    "tax_id": "T1",
+    "name": "Acme",
+    "phone": "1",
+    "credit_limit": "5.00",
+    "terms": "NET30",
+    "street": "A",
+    "city": "B",
+}
+
+
+def row(ref: RowRef, held: Any = None, **fields: Value) -> Contribution:
+    return Contribution(*ref, "00000001", Stamp("00000001", 1), dict(fields), held=held or {})
+
+
+def plan(system: str, *rows: Contribution, rules: Any = RULES, retired: bool = False) -> list[Write]:
+    record = Record("r1", "customer", 1, dict(GOLDEN), list(rows), retired=retired)
+    target = TargetPlan(rules, system)
+    writes = target.plan(record, {}).writes
+    assert bool(writes) == target.pending(record)
+    return writes
+
+
+def test_a_system_that_agrees_is_left_alone() -> None:
+    assert plan("billing", row(SUBSCRIBER, **GOLDEN)) == []
+
+
+def test_only_what_differs_is_written_expecting_what_was_last_seen() -> None:
+    [write] = plan("billing", row(SUBSCRIBER, **(GOLDEN | {"phone": "9"})))
+    assert (write.operation, write.key, write.values, write.expected) == (
+        "update",
+        "B-1",
+        {"phone": "1"},
+        {"phone": "9"},
+    )
+
+
+def test_what_we_wrote_there_ourselves_is_what_it_holds() -> None:
+    assert plan("billing", row(SUBSCRIBER, {"phone": "1"}, **(GOLDEN | {"phone": "9"}))) == []
+
+
+def test_a_record_never_seen_there_is_created_from_what_is_known() -> None:
+    [write] = plan("crm", row(SUBSCRIBER, **GOLDEN))
+    assert write.operation == "create"
+    assert write.values == GOLDEN
+
+
+def test_its_owner_is_never_given_a_protected_value_but_the_first_of_a_seeded_one() -> None:
+    [write] = plan("erp", row(SUBSCRIBER, **GOLDEN))
+    assert "terms" not in write.values
+    assert write.values["credit_limit"] == "5.00"
+    party = row(PARTY, tax_id="T1", name="Acme", phone="1", credit_limit="7.00", terms="NET60")
+    assert plan("erp", party, row(ADDRESS, street="A", city="B")) == []
+
+
+def test_a_child_row_is_created_once_its_parents_key_is_known() -> None:
+    assert [write.stream for write in plan("erp", row(SUBSCRIBER, **GOLDEN))] == ["public.party"]
+    party = row(PARTY, tax_id="T1", name="Acme", phone="1", credit_limit="5.00", terms="NET30")
+    [write] = plan("erp", row(SUBSCRIBER, **GOLDEN), party)
+    assert (write.stream, write.operation, write.parent_key) == ("public.address", "create", "P-1")
+
+
+def test_two_child_rows_for_one_record_are_nobodys_to_overwrite() -> None:
+    party = row(PARTY, tax_id="T1", name="Acme", phone="1", credit_limit="5.00", terms="NET30")
+    other = RowRef("erp", "public.address", "A-2")
+    assert plan("erp", party, row(ADDRESS, street="x", city="y"), row(other, street="z", city="y")) == []
+
+
+def test_a_row_that_its_system_deleted_is_not_brought_back() -> None:
+    gone = row(ACCOUNT, **GOLDEN)
+    gone.deleted = "00000002"
+    assert plan("crm", gone, row(SUBSCRIBER, **GOLDEN)) == []
+
+
+def test_a_retired_record_is_deleted_only_where_the_stream_says_so() -> None:
+    rows = [row(PARTY, **GOLDEN), row(SUBSCRIBER, **GOLDEN)]
+    assert [write.operation for write in plan("erp", *rows, retired=True)] == ["delete"]
+    assert plan("billing", *rows, retired=True) == []
+
+
+def test_a_refused_word_is_left_where_the_rule_says_leave() -> None:
+    terms = CUSTOMER["fields"]["terms"] | {"on_reject": "leave"}
+    rules = rulebook(CUSTOMER | {"fields": CUSTOMER["fields"] | {"terms": terms}})
+    assert plan("crm", row(ACCOUNT, **(GOLDEN | {"terms": "NET90"})), rules=rules) == []
+    [write] = plan("crm", row(ACCOUNT, **(GOLDEN | {"terms": "NET90"})))
+    assert write.values == {"terms": "NET30"}

@@ -1,0 +1,142 @@
+"""Who wins, field by field: the rules of tests.builders.CUSTOMER as a table of cases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.change import RowRef, Value
+from engine.contribution import begin, hear
+from engine.record import Contribution, Record
+from engine.resolve import choose, decide, retired
+from tests.builders import ACCOUNT, ADDRESS, PARTY, SUBSCRIBER, rulebook, said
+
+CUSTOMER = rulebook().entities["customer"]
+ROOTS = {("crm", "public.account"), ("billing", "public.customer"), ("erp", "public.party")}
+
+
+def row(ref: RowRef, position: int = 1, at: int | None = None, *, gone: bool = False, **fields: Value) -> Contribution:
+    change = said(ref, position, at, **fields)
+    change.at = at
+    contribution = begin(change)
+    hear(contribution, change, frozenset(), {})
+    if gone:
+        contribution.deleted = f"{position + 1:08}"
+    return contribution
+
+
+def winner(unit: str, *rows: Contribution) -> str | None:
+    found = choose(next(u for u in CUSTOMER.units if u.name == unit), rows)
+    return found.system if found else None
+
+
+CASES: list[tuple[str, str, list[Contribution], str | None]] = [
+    ("the owner stands", "name", [row(ACCOUNT, name="A"), row(PARTY, name="B")], "erp"),
+    ("an owner's null stands", "name", [row(ACCOUNT, name="A"), row(PARTY, name=None)], "erp"),
+    (
+        "without the owner's word, its seeds supply it",
+        "name",
+        [row(ACCOUNT, name="A"), row(SUBSCRIBER, name="B")],
+        "crm",
+    ),
+    (
+        "the owner's row is gone: the runner-up",
+        "name",
+        [row(ACCOUNT, name="A"), row(PARTY, gone=True, name="B")],
+        "crm",
+    ),
+    ("a protected field waits for its owner", "terms", [row(ACCOUNT, terms="NET30")], None),
+    ("a seed may come first", "credit_limit", [row(SUBSCRIBER, credit_limit="5.00")], "billing"),
+    ("who may not seed does not", "credit_limit", [row(ACCOUNT, credit_limit="5.00")], None),
+    (
+        "the owner's last word outlives its row",
+        "terms",
+        [row(ACCOUNT, terms="NET30"), row(PARTY, gone=True, terms="NET60")],
+        "erp",
+    ),
+    ("priority: the first with a value", "tax_id", [row(ACCOUNT, tax_id="1"), row(SUBSCRIBER, tax_id="2")], "billing"),
+    ("a null is no value", "segment", [row(ACCOUNT, segment=None), row(SUBSCRIBER, segment="big")], "billing"),
+    (
+        "a null competes where the system says so",
+        "tax_id",
+        [row(ACCOUNT, tax_id="1"), row(SUBSCRIBER, tax_id=None)],
+        "billing",
+    ),
+    ("first_non_null never takes a null", "segment", [row(SUBSCRIBER, segment=None), row(PARTY, segment="x")], "erp"),
+    ("what its only source cleared is cleared", "segment", [row(ACCOUNT, segment=None)], "crm"),
+    ("recency: the newest edit", "phone", [row(ACCOUNT, at=5, phone="1"), row(SUBSCRIBER, at=9, phone="2")], "billing"),
+    ("recency: a tie goes by rank", "phone", [row(ACCOUNT, at=5, phone="1"), row(SUBSCRIBER, at=5, phone="2")], "crm"),
+    (
+        "recency: an undated observation never beats a dated edit",
+        "phone",
+        [row(ACCOUNT, phone="1"), row(SUBSCRIBER, at=1, phone="2")],
+        "billing",
+    ),
+    ("recency: outsiders do not compete", "phone", [row(PARTY, at=9, phone="1"), row(ACCOUNT, at=1, phone="2")], "crm"),
+    (
+        "a group: an incomplete block loses whole",
+        "address",
+        [row(ACCOUNT, street="A", city="B"), row(ADDRESS, street="C", city=None)],
+        "crm",
+    ),
+    (
+        "a group: what is not known is not complete",
+        "address",
+        [row(SUBSCRIBER, street="A"), row(ADDRESS, street="C", city="D")],
+        "erp",
+    ),
+]
+
+
+@pytest.mark.parametrize(("unit", "rows", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_who_wins(unit: str, rows: list[Contribution], expected: str | None) -> None:
+    assert winner(unit, *rows) == expected
+    assert winner(unit, *reversed(rows)) == expected
+
+
+def decided(target: Contribution, changed: list[str], *others: Contribution, **golden: Value) -> dict[str, Any]:
+    record = Record("r", "customer", 0, dict(golden), [target, *others])
+    return {decision.field: decision for decision in decide(CUSTOMER, record, target, changed)}
+
+
+def test_a_foreign_edit_of_a_protected_field_is_refused_and_golden_stays() -> None:
+    target = row(ACCOUNT, credit_limit="9.00")
+    decision = decided(target, ["credit_limit"], row(PARTY, credit_limit="5.00"), credit_limit="5.00")["credit_limit"]
+    assert (decision.outcome, decision.proposed, decision.after, decision.winner) == ("refused", "9.00", "5.00", "erp")
+
+
+def test_where_the_rule_asks_for_approval_it_is_held() -> None:
+    decision = decided(row(ACCOUNT, terms="NET90"), ["terms"], row(PARTY, terms="NET30"), terms="NET30")["terms"]
+    assert decision.outcome == "held"
+
+
+def test_saying_what_already_stands_agrees() -> None:
+    decision = decided(row(ACCOUNT, terms="NET30"), ["terms"], row(PARTY, terms="NET30"), terms="NET30")["terms"]
+    assert decision.outcome == "agreed"
+
+
+def test_a_field_that_moves_with_its_block_is_decided_too() -> None:
+    found = decided(row(SUBSCRIBER, street="A", city="B"), ["street"], street="old", city="older")
+    assert {name: decision.after for name, decision in found.items()} == {"street": "A", "city": "B"}
+
+
+def test_resolving_depends_on_nothing_but_the_contributions() -> None:
+    rows = [row(ACCOUNT, at=1, name="A", phone="1"), row(PARTY, name="B"), row(SUBSCRIBER, at=2, phone="2")]
+    ends = []
+    for golden in ({}, {"name": "stale", "phone": "stale", "terms": "stale"}):
+        record = Record("r", "customer", 0, dict(golden), list(rows))
+        decide(CUSTOMER, record, rows[0], list(CUSTOMER.fields))
+        ends.append(record.golden)
+    assert ends[0] == ends[1] == {"name": "B", "phone": "2"}
+
+
+def test_only_delete_authority_retires_a_record() -> None:
+    crm, erp = row(ACCOUNT, name="A"), row(PARTY, name="B")
+    assert not retired(CUSTOMER, ROOTS, [crm, erp])
+    assert not retired(CUSTOMER, ROOTS, [crm, row(PARTY, gone=True, name="B")])
+    assert retired(CUSTOMER, ROOTS, [row(ACCOUNT, gone=True, name="A"), erp])
+
+
+def test_a_record_that_no_row_stands_for_is_retired() -> None:
+    assert retired(CUSTOMER, ROOTS, [row(PARTY, gone=True, name="B"), row(ADDRESS, street="A")])
