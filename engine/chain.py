@@ -16,6 +16,9 @@ import msgspec
 
 from engine.ledger import GENESIS, block_hash, decode, encode, leaf, merkle_root
 
+_MANY = 1000
+"""Of a block that claims far more entries than there are, no more missing ones are named."""
+
 BreakKind = Literal[
     "entry_altered",
     "entry_missing",
@@ -57,7 +60,11 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block as stored. `at` in µs since 1970 UTC, None where it is no time at all (infinity)."""
+    """A block as stored. `at` in µs since 1970 UTC, None where it is no time at all (infinity).
+
+    `leaves`: the entries' hashes, 32 bytes each, if the hub keeps them. The Merkle root vouches for them, and with them
+    every altered entry can be named; without them only the block can, unless the entry gives itself away.
+    """
 
     lane: str
     height: int
@@ -67,16 +74,16 @@ class Block:
     rulebook: str
     entries: int
     at: int | None
+    leaves: bytes | None = None
 
 
 class StoredEntry(NamedTuple):
-    """An entry as stored; `leaf` is the hash kept beside it, where the hub keeps one."""
+    """An entry as stored."""
 
     ordinal: int
     record: str
     version: int
     body: bytes
-    leaf: bytes | None = None
 
 
 class Chain:
@@ -95,13 +102,14 @@ class Chain:
         root = merkle_root(leaves)
         hashed = _hash(block)
         breaks = self._place(block)
-        root_is_wrong = False
+        culprit = ""
         if hashed != block.hash:
             culprit = self._culprit(block, root, len(entries))
-            root_is_wrong = culprit == "Merkle root"
+            if culprit == "previous hash":
+                breaks.clear()
             words = f"its {culprit} was altered" if culprit else "its hash, rulebook, time or lane was altered"
             breaks.append(self._at(block, "block_altered", words))
-        if root != block.root and not root_is_wrong:
+        if root != block.root and culprit != "Merkle root":
             breaks += self._entries(block, entries, leaves)
         else:
             breaks += self._numbers(block, entries, leaves)
@@ -139,38 +147,37 @@ class Chain:
 
     def _entries(self, block: Block, entries: Sequence[StoredEntry], leaves: Sequence[bytes]) -> list[Break]:
         """The entries are not the ones that the root was made of: say which, as exactly as can be known."""
-        breaks = []
-        due = range(block.entries)
+        listed = _split(block.leaves or b"")
+        vouched = listed if merkle_root(listed) == block.root else []
+        due = range(len(vouched) or min(block.entries, len(entries) + _MANY))
         there = {entry.ordinal for entry in entries}
-        missing = [ordinal for ordinal in due if ordinal not in there] if block.entries <= 1 << 20 else []
-        for ordinal in missing:
-            words = "it is missing"
-            breaks.append(Break("entry_missing", words, self.lane, block.height, ordinal))
-        stored = [entry.leaf for entry in entries]
-        vouched = None not in stored and merkle_root([each or b"" for each in stored]) == block.root
+        breaks = [
+            Break("entry_missing", "it is missing", self.lane, block.height, ordinal)
+            for ordinal in due
+            if ordinal not in there
+        ]
         for entry, hashed in zip(entries, leaves, strict=True):
             if entry.ordinal not in due:
                 words = f"it is none of the block's {block.entries} entries"
                 breaks.append(self._entry(block.height, entry, "entry_extra", words))
-            elif (entry.leaf is not None and entry.leaf != hashed) or (not vouched and not _readable(entry.body)):
+            elif vouched and hashed != vouched[entry.ordinal]:
+                words = f"it stands where entry {entry.ordinal} of the block stood, and was another one"
+                words = words if hashed in vouched else "it was altered"
+                breaks.append(self._entry(block.height, entry, "entry_altered", words))
+            elif not vouched and (len(entries) == 1 or not _readable(entry.body)):
                 breaks.append(self._entry(block.height, entry, "entry_altered", "it was altered"))
-        if breaks:
-            return breaks
-        if len(entries) == 1:
-            return [self._entry(block.height, entries[0], "entry_altered", "it was altered")]
         words = f"one or more of its {len(entries)} entries were altered, exchanged or put in another order"
-        return [self._at(block, "entry_altered", words)]
+        return breaks or [self._at(block, "entry_altered", words)]
 
     def _numbers(self, block: Block, entries: Sequence[StoredEntry], leaves: Sequence[bytes]) -> list[Break]:
-        """The entries are the right ones: are their numbers, and the hashes kept beside them?"""
+        """The entries are the right ones: are their numbers, and the list of their hashes?"""
         breaks = []
-        for number, (entry, hashed) in enumerate(zip(entries, leaves, strict=True)):
+        for number, entry in enumerate(entries):
             if entry.ordinal != number:
                 words = f"its number was altered: it is entry {number} of the block"
                 breaks.append(self._entry(block.height, entry, "entry_altered", words))
-            if entry.leaf is not None and entry.leaf != hashed:
-                words = "the hash kept beside it was altered"
-                breaks.append(self._entry(block.height, entry, "entry_altered", words))
+        if block.leaves is not None and block.leaves != b"".join(leaves):
+            breaks.append(self._at(block, "block_altered", "the list of its entries' hashes was altered"))
         return breaks
 
     def _at(self, block: Block, kind: BreakKind, words: str) -> Break:
@@ -193,6 +200,10 @@ def _readable(body: bytes) -> bool:
         return encode(decode(body)) == body
     except msgspec.MsgspecError:
         return False
+
+
+def _split(leaves: bytes) -> list[bytes]:
+    return [leaves[at : at + 32] for at in range(0, len(leaves), 32)]
 
 
 def _leaf(entry: StoredEntry) -> bytes:

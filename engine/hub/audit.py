@@ -29,11 +29,11 @@ _golden = msgspec.json.Decoder(dict[str, str | None])
 
 _BLOCKS: LiteralString = """
 select height, previous, root, hash, rulebook, entries,
-       case when isfinite(at) then (extract(epoch from at) * 1000000)::numeric(30, 0)::text end
+       case when isfinite(at) then (extract(epoch from at) * 1000000)::numeric(30, 0)::text end, {leaves}
 from ledger_block where lane = %s order by height
 """
 _ENTRIES: LiteralString = """
-select height, ordinal, record::text, version, body, {leaf}
+select height, ordinal, record::text, version, body
 from ledger_entry where lane = %s order by height, ordinal
 """
 _LANES: LiteralString = "select lane from ledger_block union select lane from ledger_entry order by 1"
@@ -93,28 +93,27 @@ class _Audit:
                 self._report.breaks.append(each)
 
     async def chains(self) -> None:
-        leaf = sql.SQL("leaf" if await self._keeps_leaves() else "null::bytea")
-        query = sql.SQL(_ENTRIES).format(leaf=leaf)
+        leaves = sql.SQL("leaves" if await self._keeps_leaves() else "null::bytea")
         lanes = await (await self._connection.execute(_LANES)).fetchall()
         for (lane,) in lanes:
-            await self._lane(lane, query)
+            await self._lane(lane, sql.SQL(_BLOCKS).format(leaves=leaves))
 
     async def _keeps_leaves(self) -> bool:
         cursor = await self._connection.execute(
-            "select exists (select from pg_attribute where attrelid = 'ledger_entry'::regclass"
-            " and attname = 'leaf' and not attisdropped)"
+            "select exists (select from pg_attribute where attrelid = 'ledger_block'::regclass"
+            " and attname = 'leaves' and not attisdropped)"
         )
         row = await cursor.fetchone()
         return bool(row and row[0])
 
-    async def _lane(self, lane: str, entries_query: sql.Composed) -> None:
+    async def _lane(self, lane: str, blocks_query: sql.Composed) -> None:
         chain, report = Chain(lane), self._report
         async with (
-            aclosing(stream(self._connection, sql.SQL(_BLOCKS), [lane])) as blocks,
-            aclosing(_by_height(stream(self._connection, entries_query, [lane]))) as groups,
+            aclosing(stream(self._connection, blocks_query, [lane])) as blocks,
+            aclosing(_by_height(stream(self._connection, sql.SQL(_ENTRIES), [lane]))) as groups,
         ):
             group = await anext(groups, None)
-            async for height, previous, root, hashed, rulebook, count, at in blocks:
+            async for height, previous, root, hashed, rulebook, count, at, leaves in blocks:
                 while group is not None and group[0] < height:
                     self._stray(chain, *group)
                     group = await anext(groups, None)
@@ -123,7 +122,7 @@ class _Audit:
                     found = group[1]
                     group = await anext(groups, None)
                 moment = None if at is None else int(at)
-                block = Block(lane, height, previous, root, hashed, rulebook, count, moment)
+                block = Block(lane, height, previous, root, hashed, rulebook, count, moment, leaves)
                 self._note(chain.take(block, found))
                 report.entries += len(found)
             while group is not None:
@@ -218,11 +217,11 @@ async def stream(
 async def _by_height(rows: AsyncIterator[tuple[Any, ...]]) -> AsyncGenerator[tuple[int, list[StoredEntry]], None]:
     height: int | None = None
     group: list[StoredEntry] = []
-    async for at, ordinal, record, version, body, leaf in rows:
+    async for at, ordinal, record, version, body in rows:
         if at != height:
             if height is not None:
                 yield height, group
             height, group = at, []
-        group.append(StoredEntry(ordinal, record, version, body.encode(), leaf))
+        group.append(StoredEntry(ordinal, record, version, body.encode()))
     if height is not None:
         yield height, group

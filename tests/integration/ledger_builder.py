@@ -28,7 +28,7 @@ class Builder:
     def __init__(self, connection: Connection, *, leaves: bool = False) -> None:
         connection.execute("set search_path to fieldwarden")
         if leaves:
-            connection.execute("alter table ledger_entry add column if not exists leaf bytea")
+            connection.execute("alter table ledger_block add column if not exists leaves bytea")
         self._connection = connection
         self._leaves = leaves
         self._heads: dict[str, tuple[int, bytes]] = {}
@@ -59,20 +59,21 @@ class Builder:
         height, previous = self._heads.get(lane, (-1, GENESIS))
         height += 1
         at = START + self.blocks * 60_000_000 + 1
-        root = merkle_root([leaf(*entry) for entry in entries])
+        hashes = [leaf(*entry) for entry in entries]
+        root = merkle_root(hashes)
         hashed = block_hash(lane, height, previous, root, RULEBOOK, len(entries), at)
         self._heads[lane] = height, hashed
         self.blocks += 1
-        self._connection.execute(
-            "insert into ledger_block values"
-            " (%s, %s, %s, %s, %s, %s, %s, timestamptz 'epoch' + %s * interval '1 microsecond')",
-            [lane, height, previous, root, hashed, RULEBOOK, len(entries), at],
-        )
-        columns = "lane, height, ordinal, record, version, body" + (", leaf" if self._leaves else "")
-        with self._connection.cursor().copy(f"copy ledger_entry ({columns}) from stdin") as copy:
-            for ordinal, entry in enumerate(entries):
-                row: list[Any] = [lane, height, ordinal, entry[0], entry[1], entry[2].decode()]
-                copy.write_row([*row, leaf(*entry)] if self._leaves else row)
+        columns = "lane, height, previous, root, hash, rulebook, entries, at"
+        values: list[Any] = [lane, height, previous, root, hashed, RULEBOOK, len(entries), at]
+        marks = "%s, %s, %s, %s, %s, %s, %s, timestamptz 'epoch' + %s * interval '1 microsecond'"
+        if self._leaves:
+            columns, marks, values = f"{columns}, leaves", f"{marks}, %s", [*values, b"".join(hashes)]
+        self._connection.execute(f"insert into ledger_block ({columns}) values ({marks})".encode(), values)
+        entry_columns = "lane, height, ordinal, record, version, body"
+        with self._connection.cursor().copy(f"copy ledger_entry ({entry_columns}) from stdin".encode()) as copy:
+            for ordinal, (record, version, body) in enumerate(entries):
+                copy.write_row([lane, height, ordinal, record, version, body.decode()])
 
     def records(self, rows: dict[str, list[Contribution]] | None = None) -> None:
         """Write every record as its entries left it, with the given contributions by record id."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -12,6 +12,7 @@ import pytest
 from engine.chain import Break
 from engine.errors import EnvironmentUnfit
 from engine.hub.audit import VerifyReport, verify
+from engine.hub.embedded import EmbeddedServer
 from engine.hub.reading import Connection, begin, snapshot
 from tests.integration.ledger_builder import Builder, record_id
 
@@ -19,15 +20,24 @@ SCHEMA = "fieldwarden"
 Tamper = Callable[[Connection], Awaitable[Any]]
 
 
-@pytest.fixture(params=[False, True], ids=["bare", "with leaves"])
+@pytest.fixture(scope="module", params=[False, True], ids=["bare", "with leaves"])
 def leaves(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 
 
-@pytest.fixture
-def ledger(hub_dsn: str, leaves: bool) -> str:
-    """Two lanes, blocks of one to four entries, records told of in both lanes."""
-    with psycopg.connect(hub_dsn) as connection:
+@pytest.fixture(scope="module")
+def ledger(postgres: EmbeddedServer, hub_template: str, leaves: bool) -> Iterator[str]:
+    """Two lanes, blocks of one to four entries, records told of in both lanes. Whoever tampers with it rolls back."""
+    name = f"ledger_{leaves}".lower()
+    with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
+        admin.execute(f"create database {name} template {hub_template}".encode())
+        write(postgres.dsn(name), leaves)
+        yield postgres.dsn(name)
+        admin.execute(f"drop database {name} with (force)".encode())
+
+
+def write(dsn: str, leaves: bool) -> None:
+    with psycopg.connect(dsn) as connection:
         build = Builder(connection, leaves=leaves)
         build.block("crm", [build.change(n, {"name": f"Firm {n}", "email": f"{n}@x"}, linked="new") for n in range(4)])
         build.block("crm", [build.change(1, {"email": "one@x"})])
@@ -36,7 +46,6 @@ def ledger(hub_dsn: str, leaves: bool) -> str:
         build.block("erp", [build.change(n, {"limit": "9.50"}) for n in (0, 1, 2)])
         build.block("crm", [build.change(0, {"name": "Zero"}, transaction="77")])
         build.records()
-    return hub_dsn
 
 
 async def audited(dsn: str, *tampers: Tamper, named: int = 100) -> VerifyReport:
@@ -142,16 +151,14 @@ async def test_one_flipped_byte_of_an_entry_is_named(ledger: str, column: str, l
                 assert any(each.ordinal == ordinal or each.record == record for each in at), names(report)
 
 
-async def test_a_flipped_stored_leaf_is_named(ledger: str, leaves: bool) -> None:
+async def test_a_flipped_list_of_hashes_is_named(ledger: str, leaves: bool) -> None:
     if not leaves:
         return
-    flip = run(f"update ledger_entry set leaf = {FLIPS['bytea'][0].format(c='leaf')} where lane = 'erp' and height = 0")
-    report = await audited(ledger, flip)
-    assert [(each.kind, each.height, each.ordinal) for each in report.breaks] == [
-        ("entry_altered", 0, 0),
-        ("entry_altered", 0, 1),
-        ("entry_altered", 0, 2),
-    ]
+    for flip in FLIPS["bytea"]:
+        change = f"update ledger_block set leaves = {flip.format(c='leaves')} where lane = 'erp' and height = 0"
+        report = await audited(ledger, run(change))
+        assert [(each.kind, each.lane, each.height) for each in report.breaks] == [("block_altered", "erp", 0)]
+        assert "list" in report.breaks[0].words
 
 
 async def test_every_byte_of_a_lone_entry_counts_and_is_named_exactly(ledger: str) -> None:
@@ -220,8 +227,9 @@ async def test_two_exchanged_entries_are_noticed(ledger: str, leaves: bool) -> N
         run("update ledger_entry set ordinal = ordinal + 9 where lane = 'crm' and height = 0 and ordinal in (1, 2)"),
         run(swap),
     )
-    assert found(report, "entry_altered") == {("entry_altered", "crm", 0, None)}
-    assert "order" in report.breaks[0].words
+    ordinals = (1, 2) if leaves else (None,)
+    assert found(report, "entry_altered") == {("entry_altered", "crm", 0, ordinal) for ordinal in ordinals}
+    assert ("stands where" if leaves else "order") in report.breaks[0].words
 
 
 async def test_two_exchanged_blocks_are_noticed(ledger: str) -> None:
@@ -315,11 +323,12 @@ async def test_breaks_are_counted_beyond_those_named(ledger: str) -> None:
     assert not report.ok
 
 
-async def test_verifying_sees_one_moment_while_the_ledger_grows(ledger: str) -> None:
-    async with snapshot(ledger, SCHEMA) as connection:
+async def test_verifying_sees_one_moment_while_the_ledger_grows(hub_dsn: str) -> None:
+    write(hub_dsn, False)
+    async with snapshot(hub_dsn, SCHEMA) as connection:
 
         def grow() -> None:
-            with psycopg.connect(ledger) as writer:
+            with psycopg.connect(hub_dsn) as writer:
                 writer.execute("set search_path to fieldwarden")
                 writer.execute("delete from ledger_block where lane = 'erp'")
                 writer.execute("update record set version = 99")
