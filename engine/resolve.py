@@ -24,9 +24,18 @@ def choose(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
     only source cleared is cleared everywhere.
     """
     policy = unit.policy
+    if len(rows) == 1 and rows[0].deleted is None:
+        return _alone(unit, rows[0])
     if policy.protected:
         return _protected(unit, rows)
     return _best(unit, [row for row in rows if row.deleted is None and row.system in policy.order], policy.order)
+
+
+def _alone(unit: Unit, row: Contribution) -> Contribution | None:
+    """Who has nobody to contend with stands, if it may speak at all and knows every field."""
+    policy, system = unit.policy, row.system
+    heard = (system == policy.owner or system in policy.seed_from) if policy.protected else system in policy.order
+    return row if heard and _known(unit, row) else None
 
 
 def _protected(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
@@ -50,7 +59,11 @@ def _best(unit: Unit, rows: Sequence[Contribution], order: Sequence[str]) -> Con
 
 
 def _known(unit: Unit, row: Contribution) -> bool:
-    return all(name in row.fields for name in unit.fields)
+    fields = row.fields
+    for name in unit.fields:  # noqa: SIM110 (this is asked for every field of every change)
+        if name not in fields:
+            return False
+    return True
 
 
 def _complete(unit: Unit, row: Contribution, policy: Policy) -> bool:
@@ -84,19 +97,18 @@ def _first(unit: Unit, rows: Sequence[Contribution], order: Sequence[str], *, re
     return best
 
 
-def resolve(record: Record, units: Iterable[Unit]) -> dict[str, Contribution | None]:
-    """Bring `record.golden` to what its contributions say, for these units; give each unit's winner by name."""
-    winners: dict[str, Contribution | None] = {}
-    golden = record.golden
+def resolve(record: Record, units: Iterable[Unit]) -> None:
+    """Bring `record.golden` to what its contributions say, for these units."""
     for unit in units:
-        winner = choose(unit, record.rows)
-        winners[unit.name] = winner
-        for name in unit.fields:
-            if winner is None:
-                golden.pop(name, None)
-            else:
-                golden[name] = winner.fields[name]
-    return winners
+        _stand(record.golden, unit, choose(unit, record.rows))
+
+
+def _stand(golden: dict[str, Value], unit: Unit, winner: Contribution | None) -> None:
+    for name in unit.fields:
+        if winner is None:
+            golden.pop(name, None)
+        else:
+            golden[name] = winner.fields[name]
 
 
 def retired(entity: Entity, root_streams: Iterable[tuple[str, str]], rows: Sequence[Contribution]) -> bool:
@@ -124,30 +136,29 @@ def decide(
     same group whose golden value moved with the block is decided too. What was merely `observed` (read by a
     snapshot) nobody has tried to do, so it can be outranked but not refused.
     """
-    units: dict[str, Unit] = {}
-    for name in changed:
-        unit = entity.unit_of[name]
-        units[unit.name] = unit
-    before = dict(record.golden)
-    winners = resolve(record, units.values())
-    after = record.golden
+    golden, rows, said = record.golden, record.rows, row.fields
+    touched, decided = set(changed), set()
     decisions = []
-    touched = set(changed)
-    for unit in units.values():
-        winner = winners[unit.name]
-        for name in unit.fields:
-            old, new = before.get(name), after.get(name)
-            if name not in touched and old == new:
+    for first in changed:
+        unit = entity.unit_of[first]
+        if unit.name in decided:
+            continue
+        decided.add(unit.name)
+        winner = choose(unit, rows)
+        system, sentence = winner.system if winner is not None else "", unit.policy.sentence
+        before = {name: golden.get(name) for name in unit.fields}
+        _stand(golden, unit, winner)
+        for name, old in before.items():
+            new = golden.get(name)
+            if old == new and name not in touched:
                 continue
-            proposed = None if deleted else row.fields.get(name)
+            proposed = None if deleted else said.get(name)
             if old is None and new is None and proposed is None:
                 continue
             outcome = _gone(winner) if deleted else _outcome(unit, row, winner, proposed, old, new)
             if observed and outcome in ("refused", "held"):
                 outcome = "outranked"
-            decisions.append(
-                Decision(name, outcome, proposed, old, new, winner.system if winner else "", unit.policy.sentence)
-            )
+            decisions.append(Decision(name, outcome, proposed, old, new, system, sentence))
     return decisions
 
 
