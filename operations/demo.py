@@ -38,7 +38,8 @@ _NAMED = 20
 
 
 _TALLY = """
-    select said->>'entity', decision->>0, said->'row'->>0, said->>'event' = 'deleted', decision->>1, decision->>6, count(*)
+    select said->>'entity', decision->>0, said->'row'->>0, said->>'event' = 'deleted', decision->>1, decision->>6,
+           count(*)
     from ledger_entry, lateral (select body::jsonb) as entry (said), jsonb_array_elements(said->'decisions') as decision
     group by 1, 2, 3, 4, 5, 6 order by 7 desc, 1, 2, 3, 4, 5
 """
@@ -46,9 +47,11 @@ _TALLY = """
 
 @dataclass
 class Tally:
-    """What the hub has recorded. `refusals`: outcome, entity.field, offending system, rule and how often."""
+    """What the hub has recorded. `echoes`: of the changes, our own writes coming back. `refusals`: outcome,
+    entity.field, offending system, rule and how often."""
 
     changes: int
+    echoes: int
     decisions: dict[str, int]
     refusals: list[dict[str, Any]]
 
@@ -56,7 +59,8 @@ class Tally:
     def read(cls, dsn: str, schema: str) -> Tally:
         with psycopg.connect(dsn) as connection:
             connection.execute("select set_config('search_path', %s, false)", [schema])
-            changes = connection.execute("select coalesce(sum(changes), 0)::bigint from source").fetchone()
+            sums = "select coalesce(sum(changes), 0)::bigint, coalesce(sum(echoes), 0)::bigint from source"
+            changes, echoes = connection.execute(sums).fetchone() or (0, 0)
             rows = connection.execute(_TALLY).fetchall()
         decisions: dict[str, int] = {}
         refusals = []
@@ -72,7 +76,7 @@ class Tally:
                         "count": number,
                     }
                 )
-        return cls(changes[0] if changes else 0, dict(sorted(decisions.items())), refusals)
+        return cls(changes, echoes, dict(sorted(decisions.items())), refusals)
 
 
 @dataclass
@@ -102,6 +106,7 @@ class Finding:
             "compared": self.proof.compared,
             "agreed": self.proof.things,
             "refusals": self.tally.refusals,
+            "echoes": self.tally.echoes,
             "systems": self.systems,
             "folder": str(self.folder),
         }
@@ -113,9 +118,9 @@ class Finding:
         refusals = [[r["outcome"], r["field"], r["offender"], r["count"], r["rule"]] for r in self.tally.refusals]
         lines = [table(["outcome", "field", "by", "times", "rule"], refusals, indent="    ")] if refusals else []
         lines.append(
-            f"  {count(self.tally.changes, 'change')} · {count(sum(decisions.values()), 'decision')} · "
-            f"{decisions.get('refused', 0)} refused: another system owns the field · "
-            f"{held} held for approval"
+            f"  {count(self.tally.changes, 'change')} ({self.tally.echoes} our own writes coming back) · "
+            f"{count(sum(decisions.values()), 'decision')} · "
+            f"{decisions.get('refused', 0)} refused: another system owns the field · {held} held for approval"
         )
         things = sum(self.proof.things.values())
         agreement = (
@@ -193,7 +198,9 @@ class _Showing:
             left = [path for path in step if path.name not in self.marker.done]
             if left and not stuck:
                 self.say(f"  {title(step)}")
-                await asyncio.gather(*(self._edit(path) for path in left))
+                async with asyncio.TaskGroup() as together:
+                    for path in left:
+                        together.create_task(self._edit(path))
                 stuck = await self._rest(watch)
         self.finding = await self._judge(stuck)
         if self.keep_running:
@@ -201,6 +208,15 @@ class _Showing:
             await asyncio.Event().wait()
 
     async def _edit(self, path: Path) -> None:
+        """Once begun it is finished, signal or not: the next demo must know whether it was done."""
+        work = asyncio.create_task(self._carry_out(path))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await work
+            raise
+
+    async def _carry_out(self, path: Path) -> None:
         await carry_out(self.project, path)
         self.marker.done.append(path.name)
         self.marker.write()

@@ -113,7 +113,11 @@ async def carry_out(project: Opened, path: Path) -> None:
     assert project.server is not None, "the demo's databases are embedded"
     command = [*project.server.psql_command(system_of(path)), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(path)]
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for us, not for an edit under way
     )
     _, errors = await process.communicate()
     if process.returncode:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +24,6 @@ from operations.proof import Cell, prove
 from rules.loading import load_project
 
 ROOT = Path(__file__).resolve().parents[2]
-Command = Callable[..., "Answer"]
 
 
 class Answer:
@@ -43,13 +46,24 @@ def fieldwarden(*arguments: str, cwd: Path) -> Answer:
     return Answer(subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240))
 
 
+def wait_for(reached: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, "it was never reached"
+        time.sleep(0.05)
+
+
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Answer]]:
-    """One whole demo; the tests below look at what it printed and at what it left behind."""
-    folder = tmp_path_factory.mktemp("demo")
-    answer = fieldwarden("demo", "--json", cwd=folder)
-    yield folder / "fieldwarden-demo", answer
-    EmbeddedServer(folder / "fieldwarden-demo" / ".fieldwarden" / "postgres").stop("immediate")
+def shown() -> Iterator[tuple[Path, Answer]]:
+    """One whole demo; the tests below look at what it printed and at what it left behind.
+
+    Not below pytest's own temporary folder: another pytest shuts that for the server's user while ours still runs."""
+    folder = Path(tempfile.mkdtemp(prefix="fieldwarden-shown-"))
+    try:
+        yield folder / "fieldwarden-demo", fieldwarden("demo", "--json", cwd=folder)
+    finally:
+        EmbeddedServer(folder / "fieldwarden-demo" / ".fieldwarden" / "postgres").stop("immediate")
+        shutil.rmtree(folder)
 
 
 def test_the_last_line_is_the_computed_outcome(shown: tuple[Path, Answer]) -> None:
@@ -123,6 +137,39 @@ def test_a_second_demo_edits_nothing_and_proves_again(shown: tuple[Path, Answer]
     assert again.json["result"]["agreed"] == first.json["result"]["agreed"]
 
 
+def test_kept_running_it_replicates_what_a_person_edits(shown: tuple[Path, Answer]) -> None:
+    folder, _ = shown
+    command = [sys.executable, "-m", "cli", "demo", "--folder", str(folder), "--keep-running"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            told = ""
+            assert process.stderr is not None
+            while "replicating until Ctrl-C" not in told:
+                line = process.stderr.readline()
+                assert line, f"it ended early: {told}"
+                told += line
+            edit_and_watch(EmbeddedServer(folder / ".fieldwarden" / "postgres"))
+        finally:
+            process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+
+
+def edit_and_watch(server: EmbeddedServer) -> None:
+    """Sales may change a website, but not payment terms: one goes to the ERP, the other comes back."""
+    with (
+        psycopg.connect(server.dsn("crm"), autocommit=True) as crm,
+        psycopg.connect(server.dsn("erp"), autocommit=True) as erp,
+    ):
+        crm.execute(
+            "update account set website = 'https://fjord.example', payment_terms = 'Net 60' where id = 'C-1014'"
+        )
+        website = "select website from party where customer_no = 'C-1014'"
+        wait_for(lambda: erp.execute(website).fetchone() == ("https://fjord.example",))
+        terms = "select payment_terms from account where id = 'C-1014'"
+        wait_for(lambda: crm.execute(terms).fetchone() == ("Net 14",))
+
+
 def test_the_proof_sees_a_difference_made_by_hand(shown: tuple[Path, Answer]) -> None:
     """While nothing replicates, a row is changed: the engine's memory still says that all agree, the proof does not."""
     folder, _ = shown
@@ -138,7 +185,7 @@ def test_the_proof_sees_a_difference_made_by_hand(shown: tuple[Path, Answer]) ->
     assert proof.differences[0].holds["crm"] == "'000'"
     assert mended.converged
 
-    tally = Tally(changes=1, decisions={"accepted": 1}, refusals=[])
+    tally = Tally(changes=1, echoes=0, decisions={"accepted": 1}, refusals=[])
     report = Finding(folder, ["crm", "billing", "erp"], tally, proof, VerifyReport(), [], 1.0).report()
     assert report.exit_code == 1
     assert report.failure is not None
