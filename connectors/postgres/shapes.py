@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
+from engine.errors import EnvironmentUnfit
 from rules.rulebook import FieldMap, Stream
 
 _INTEGERS = frozenset({"smallint", "integer", "bigint"})
@@ -108,7 +110,16 @@ def column(name: str, source: str = ROW) -> exp.Column:
 
 
 def cast(value: exp.Expr, kind: str) -> exp.Cast:
-    return exp.Cast(this=value, to=exp.DataType.build(kind, dialect="postgres", udt=True))
+    """Raises EnvironmentUnfit for a type that could not be read again when the statement is checked."""
+    node = exp.Cast(this=value, to=exp.DataType.build(kind, dialect="postgres", udt=True))
+    try:
+        sqlglot.parse_one(f"CAST(x AS {node.to.sql(dialect='postgres')})", dialect="postgres")
+    except SqlglotError:
+        raise EnvironmentUnfit(
+            f"a column of type {kind} cannot be written to",
+            suggestion="mark its field `write: false`, or give the column a more usual type",
+        ) from None
+    return node
 
 
 def held(mapping: FieldMap) -> exp.Expr:

@@ -97,6 +97,7 @@ async def test_a_row_that_somebody_brought_there_already_is_left_alone(database:
         before = world.row("xmin, ctid")
         result = await world.one(world.update(key, {"name": "older", "phone": "0"}, name="old", phone="1"))
         assert done(result)
+        assert done(await world.one(world.update(key, {"name": "old"}, name="old")))
         assert world.row("xmin, ctid") == before
 
 

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.postgres.groups import copy_text
+from engine.errors import EnvironmentUnfit
 from tests.integration.target_world import World, stream
 
 
@@ -141,6 +142,12 @@ async def test_a_value_that_does_not_fit_is_rejected_alone(database: str, kind: 
             assert why in result.reason, result.reason
             assert value not in result.reason
         assert world.sql("select name, v from party") == [("c", None)]
+
+
+async def test_a_type_that_cannot_be_checked_is_said_to_be_so(database: str) -> None:
+    async with World(database, stream(fields=("name", "v")), ddl=typed("numeric(5,-2)")) as world:
+        with pytest.raises(EnvironmentUnfit, match=r"type numeric\(5,-2\) cannot be written to"):
+            await world.write(world.create(v="100"))
 
 
 async def test_the_reason_names_the_field_where_it_can(database: str) -> None:
