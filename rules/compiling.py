@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 from sqlglot import exp
@@ -246,8 +247,8 @@ class _Compiler:
         negative = isinstance(node, exp.Neg)
         kind = term.type
 
-        def exact(number: Any) -> Any:
-            return numerics.plain(number.copy_negate() if negative else number.copy_abs())
+        def exact(number: Decimal) -> Decimal:
+            return numerics.negate(number) if negative else number.copy_abs()
 
         def whole(number: int) -> int:
             return numerics.fitting(kind, -number if negative else abs(number))
@@ -260,7 +261,7 @@ class _Compiler:
             raise ValueError(f"round goes with numeric, not with {spoken(term.type)}: cast it first")
         places = whole_literal(decimals) if decimals else 0
         run = coerced(term, "numeric").run
-        return Term("numeric", strict(lambda number: numerics.checked(numerics.rounded(number, places)), [run]))
+        return Term("numeric", strict(lambda number: numerics.rounded(number, places), [run]))
 
     # --- text
 

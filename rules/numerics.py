@@ -6,17 +6,33 @@ A numeric is a Decimal whose exponent is minus PostgreSQL's display scale, so th
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, InvalidOperation, Overflow
-from typing import Final
+from decimal import (
+    ROUND_HALF_UP,
+    Clamped,
+    Context,
+    Decimal,
+    DecimalException,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+    Rounded,
+    Subnormal,
+)
+from typing import Any, Final
 
 from rules.errors import ValueRefused
 
 MAX_DIGITS = 2_000
+"""More digits than this, before and after the point together, are refused: no business number has them, and
+expressions must not be a way to exhaust memory."""
 
-_EXACT: Final = Context(prec=2 * MAX_DIGITS, traps=[InvalidOperation, Inexact, Overflow])
-_ROUNDED: Final = Context(prec=2 * MAX_DIGITS, rounding=ROUND_HALF_UP, traps=[InvalidOperation])
+_EXACT: Final = Context(
+    prec=MAX_DIGITS, Emin=-MAX_DIGITS, traps=[InvalidOperation, Overflow, Inexact, Rounded, Subnormal, Clamped]
+)
+_HALF_UP: Final = Context(prec=2 * MAX_DIGITS, rounding=ROUND_HALF_UP, traps=[InvalidOperation])
 _BOUNDS = {"int4": 2**31, "int8": 2**63}
 
+_ONE = Decimal(1)
 _NAMES = {"int4": "integer", "int8": "bigint"}
 
 
@@ -27,35 +43,38 @@ def fitting(kind: str, number: int) -> int:
     return number
 
 
-def plain(number: Decimal) -> Decimal:
-    """The same number with no exponent above zero and no negative zero."""
-    exponent = number.as_tuple().exponent
-    assert isinstance(exponent, int)
-    if exponent > 0:
-        if exponent + len(number.as_tuple().digits) > MAX_DIGITS:
-            raise ValueRefused("an expression gives a number of too many digits")
-        number = number.quantize(Decimal(1), context=_EXACT)
-    return number if number else number.copy_abs()
+def _exactly(operation: Callable[..., Decimal], *operands: Any) -> Decimal:
+    try:
+        result = operation(*operands)
+    except DecimalException:
+        raise ValueRefused("an expression gives a number of too many digits") from None
+    return result if result else result.copy_abs()  # PostgreSQL has no negative zero
 
 
-def checked(number: Decimal) -> Decimal:
-    parts = number.as_tuple()
-    assert isinstance(parts.exponent, int)
-    if len(parts.digits) > MAX_DIGITS or -parts.exponent > MAX_DIGITS:
-        raise ValueRefused("an expression gives a number of too many digits")
+def read(text: str) -> Decimal:
+    """A decimal number's text, with or without an exponent, as PostgreSQL's numeric."""
+    number = _exactly(_EXACT.create_decimal, text)
+    if "e" in text or "E" in text:
+        exponent = number.as_tuple().exponent
+        if isinstance(exponent, int) and exponent > 0:
+            return _exactly(number.quantize, _ONE, None, _EXACT)
     return number
 
 
+def negate(number: Decimal) -> Decimal:
+    return number.copy_negate() if number else number
+
+
 def add(left: Decimal, right: Decimal) -> Decimal:
-    return checked(plain(_EXACT.add(left, right)))
+    return _exactly(_EXACT.add, left, right)
 
 
 def subtract(left: Decimal, right: Decimal) -> Decimal:
-    return checked(plain(_EXACT.subtract(left, right)))
+    return _exactly(_EXACT.subtract, left, right)
 
 
 def multiply(left: Decimal, right: Decimal) -> Decimal:
-    return checked(plain(_EXACT.multiply(left, right)))
+    return _exactly(_EXACT.multiply, left, right)
 
 
 def divide(left: Decimal, right: Decimal) -> Decimal:
@@ -68,13 +87,12 @@ def divide(left: Decimal, right: Decimal) -> Decimal:
     right_weight, right_first = _leading_group(right)
     weight = left_weight - right_weight - (left_first <= right_first)
     scale = min(max(16 - 4 * weight, left_scale, right_scale, 0), 1000)
-    top, bottom = int(left.scaleb(left_scale, _EXACT)), int(right.scaleb(right_scale, _EXACT))
+    top, bottom = int(left.scaleb(left_scale, _HALF_UP)), int(right.scaleb(right_scale, _HALF_UP))
     shift = scale - left_scale + right_scale
     top, bottom = (top * 10**shift, bottom) if shift >= 0 else (top, bottom * 10**-shift)
     quotient, rest = divmod(abs(top), abs(bottom))
     quotient += 2 * rest >= abs(bottom)
-    negative = (top < 0) != (bottom < 0) and quotient != 0
-    return checked(Decimal((int(negative), tuple(map(int, str(quotient))), -scale)))
+    return _exactly(_EXACT.scaleb, Decimal(-quotient if (top < 0) != (bottom < 0) else quotient), -scale)
 
 
 def scale_of(number: Decimal) -> int:
@@ -88,7 +106,7 @@ def _leading_group(number: Decimal) -> tuple[int, int]:
     if not number:
         return 0, 0
     weight = number.adjusted() // 4
-    return weight, int(number.copy_abs().scaleb(-4 * weight, _ROUNDED))
+    return weight, int(number.copy_abs().scaleb(-4 * weight, _HALF_UP))
 
 
 def divide_integers(kind: str, left: int, right: int) -> int:
@@ -100,8 +118,8 @@ def divide_integers(kind: str, left: int, right: int) -> int:
 
 def rounded(number: Decimal, places: int) -> Decimal:
     """Half away from zero, to `places` decimals (negative: to tens, hundreds ...)."""
-    result = number.quantize(Decimal(1).scaleb(-places), context=_ROUNDED)
-    return plain(result)
+    result = _exactly(number.quantize, _ONE.scaleb(-places), None, _HALF_UP)
+    return result if places >= 0 else _exactly(result.quantize, _ONE, None, _EXACT)
 
 
 def limited(precision: int, scale: int) -> Callable[[Decimal], Decimal]:

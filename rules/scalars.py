@@ -16,7 +16,8 @@ from typing import Any
 from uuid import UUID
 
 from rules.errors import ValueRefused
-from rules.numerics import MAX_DIGITS, checked, fitting, plain, rounded
+from rules.numerics import MAX_DIGITS, fitting, rounded
+from rules.numerics import read as read_number
 
 _WHOLE = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?\s*", re.ASCII)
@@ -43,8 +44,7 @@ def _integer(kind: str) -> Callable[[str], int]:
 def _numeric(text: str) -> Decimal:
     if not _NUMBER.fullmatch(text) or len(text) > MAX_DIGITS:
         raise ValueRefused("an expression reads a text as a number that is none (or not a finite one)")
-    number = Decimal(text.strip(_SPACE))
-    return checked(plain(number))
+    return read_number(text.strip(_SPACE))
 
 
 def _boolean(text: str) -> bool:
