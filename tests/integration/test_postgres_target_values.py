@@ -6,13 +6,41 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connectors.postgres.groups import copy_text
 from engine.errors import EnvironmentUnfit
+from engine.hub.embedded import EmbeddedServer
+from tests.conftest import drop_database
 from tests.integration.target_world import World, stream
+
+
+@pytest.fixture(scope="module")
+def shared(postgres: EmbeddedServer) -> Iterator[str]:
+    """One database for the whole module: most tests here are small and many."""
+    with psycopg.connect(postgres.dsn(), autocommit=True) as admin:
+        admin.execute("create database target_values")
+    yield postgres.dsn("target_values")
+    drop_database(postgres, "target_values")
+
+
+@pytest.fixture
+def database(shared: str) -> str:
+    """The shared database, emptied."""
+    with psycopg.connect(shared, autocommit=True) as admin:
+        admin.execute("drop schema public cascade; create schema public")
+    return shared
+
+
+@pytest.fixture(scope="module")
+def scratch(shared: str) -> Iterator[psycopg.Connection]:
+    """A table for many examples, which an emptied schema leaves alone."""
+    with psycopg.connect(shared, autocommit=True) as connection:
+        connection.execute("create temp table copied (a text, b text)")
+        yield connection
 
 
 @pytest.mark.parametrize(
@@ -42,22 +70,15 @@ async def test_text_arrives_as_it_is(database: str, value: str) -> None:
         assert world.row() == ("other", value)
 
 
-@pytest.fixture(scope="module")
-def scratch(postgres: object) -> Iterator[World]:
-    """One table for many examples."""
-    world = World(postgres.dsn("postgres"), ddl="")  # type: ignore[attr-defined]
-    world.sql("create temp table copied (a text, b text)")
-    yield world
-    world.person.close()
-
-
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(*[st.none() | st.text(st.characters(exclude_characters="\x00", codec="utf-8"))] * 2)))
-def test_copy_text_is_what_postgres_reads_back(scratch: World, rows: list[tuple[str | None, str | None]]) -> None:
-    scratch.sql("truncate copied")
-    with scratch.person.cursor() as cursor, cursor.copy("copy copied from stdin") as copy:
+def test_copy_text_is_what_postgres_reads_back(
+    scratch: psycopg.Connection, rows: list[tuple[str | None, str | None]]
+) -> None:
+    scratch.execute("truncate copied")
+    with scratch.cursor() as cursor, cursor.copy("copy copied from stdin") as copy:
         copy.write(copy_text([list(row) for row in rows]).encode())
-    assert sorted(scratch.sql("select * from copied"), key=repr) == sorted(rows, key=repr)
+    assert sorted(scratch.execute("select * from copied").fetchall(), key=repr) == sorted(rows, key=repr)
 
 
 TAKEN = [
