@@ -124,6 +124,17 @@ async def test_a_lease_names_the_committed_position_and_an_empty_one_leaves_it(h
     assert (await hub.lease("erp")).position is None
 
 
+async def test_a_source_is_read_once_it_has_streamed_and_stays_so(hub: Hub) -> None:
+    assert await hub.unread(["crm", "erp"]) == ["crm", "erp"]
+    lease = await hub.lease("crm")
+    for state, unread in (("snapshot", ["crm", "erp"]), ("streaming", ["erp"]), ("snapshot", ["erp"])):
+        async with hub.ingest(lease) as tx:
+            await tx.commit(IngestOutcome(), position="1", rulebook="book", state=state)
+        assert await hub.unread(["crm", "erp"]) == unread
+    await hub.note("erp", "halted", "why")
+    assert await hub.unread(["crm", "erp"]) == ["erp"]
+
+
 async def test_links_move_and_go(hub: Hub) -> None:
     await commit(hub, records=[record(A), record(B)], links=[(ACCOUNT, A), (PARTY, A)])
     await commit(hub, links=[(ACCOUNT, B)], unlinks=[PARTY])
