@@ -215,6 +215,7 @@ class EmbeddedServer:
                 command = ["stop", "--wait", "--silent", f"--timeout={_STOP_SECONDS}", f"--mode={how}"]
                 self._run("pg_ctl", [*command, f"--pgdata={self.data}"], account, log)
                 if not self._alive():
+                    self._remove_socket_folder()
                     return
         raise self._unfit("the embedded PostgreSQL did not stop")
 
@@ -331,6 +332,13 @@ class EmbeddedServer:
     def _socket_folder(self) -> Path:
         actual = self._postmaster_line(4)
         return Path(actual) if actual else socket_path(self.data)
+
+    def _remove_socket_folder(self) -> None:
+        """Where it is one of its own, and empty; after an immediate stop the next start clears the socket away."""
+        path = socket_path(self.data)
+        if path != self.data:
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
     def _log_tail(self, lines: int = 12) -> str:
         try:
