@@ -152,7 +152,7 @@ _EVENTS = {
     "moved": "{row} moved here from record {was}",
     "left": "{row} moved to another record",
 }
-_LINKED = {
+LINKED = {
     "new": "a new record",
     "external_id": "linked by the record id it carries",
     "match": "linked by a match key",
@@ -165,7 +165,7 @@ def headline(body: EntryBody, key: str, was: str) -> str:
     system, stream, _ = body.row
     words = [_EVENTS[body.event].format(row=f"{system} {stream} {key}", was=was)]
     if body.linked:
-        words.append(_LINKED.get(body.linked, body.linked))
+        words.append(LINKED.get(body.linked, body.linked))
     if body.retired is not None:
         words.append("the record is retired" if body.retired else "the record is alive again")
     return "; ".join(words)

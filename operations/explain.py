@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from engine.explaining import Claim, Explanation
-from engine.hub.asking import Mask, UnknownName
+from engine.hub.asking import MASK, Mask, UnknownName
 from engine.hub.reading import snapshot
 from engine.hub.story import explain_field
 from operations.report import table
+from operations.trail import hidden
 from rules.rulebook import Rulebook
 
 _WIDTH = 100
@@ -47,7 +48,9 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     if explanation.claims:
         yield ""
         yield "Who says what (times in UTC)"
-        yield table(("system", "table", "key", "says", "since", ""), [_claim(claim) for claim in explanation.claims])
+        yield table(
+            ("system", "table", "key", "says", "since", "standing"), [_claim(claim) for claim in explanation.claims]
+        )
     if explanation.history:
         yield ""
         yield "Latest decisions"
@@ -56,6 +59,8 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     yield ""
     yield f"  rule: {explanation.rule}"
     yield f"  record {explanation.record}"
+    if explanation.value == MASK:
+        yield f"  {hidden()}"
 
 
 def _claim(claim: Claim) -> tuple[str, ...]:

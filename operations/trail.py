@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 
-from engine.hub.asking import Mask
+from engine.hub.asking import MASK, Mask
 from engine.hub.reading import snapshot
 from engine.hub.story import tell
 from engine.telling import Event, Reference, Trail
@@ -44,6 +44,13 @@ def _lines(story: Trail) -> Iterator[str]:
     yield from _section("Set aside", _set_aside(story))
     yield from _section("Refers to", map(_reference, story.refers_to))
     yield from _section("Referred to by", _referred_by(story))
+    if MASK in story.golden.values():
+        yield ""
+        yield hidden()
+
+
+def hidden() -> str:
+    return f"{MASK} stands for a personal value; --unmask shows it"
 
 
 def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
@@ -75,8 +82,20 @@ def _event(event: Event) -> Iterator[str]:
     at, source = event.at[:19], event.source_time
     stated = f" (stated {source})" if source and source[:16] != at[:16] else ""
     yield _wrapped(f"{at}  {event.headline}{stated}", 2, 23)
-    for decision in event.decisions:
+    for decision in _decisions(event):
         yield _wrapped(decision, 23, 25)
+
+
+def _decisions(event: Event) -> Iterator[str]:
+    """The decisions, but those that only agree in one line."""
+    agreed = [name for name, outcome in event.outcomes.items() if outcome == "agreed"]
+    if len(agreed) < 2 or len(event.outcomes) != len(event.decisions):
+        yield from event.decisions
+        return
+    for decision, outcome in zip(event.decisions, event.outcomes.values(), strict=True):
+        if outcome != "agreed":
+            yield decision
+    yield f"agrees on {', '.join(agreed)}"
 
 
 def _earlier(story: Trail) -> str:

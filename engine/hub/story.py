@@ -22,6 +22,7 @@ from engine.hub.rows import record_of
 from engine.ledger import EntryBody, decode
 from engine.record import Contribution, Record
 from engine.telling import (
+    LINKED,
     Event,
     Kept,
     PendingDelivery,
@@ -223,6 +224,8 @@ def _row(teller: _Teller, row: Contribution, timeline: list[Event]) -> Row:
             linked = linked or event.headline.partition("; ")[2].partition("; ")[0]
     if row.said == "":
         linked = "created by Fieldwarden"
+    elif linked == LINKED["new"]:
+        linked = "began the record"
     golden = teller.record.golden
     differs = [
         name

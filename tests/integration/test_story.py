@@ -182,7 +182,7 @@ async def test_a_trail_tells_the_whole_story(acme: Stage) -> None:
     assert story.golden["credit_limit"] == "50000.00"
     assert story.golden["phone"] == MASK
     assert [(row.system, row.key, row.linked, row.live) for row in story.rows] == [
-        ("crm", "1", "a new record", True),
+        ("crm", "1", "began the record", True),
         ("billing", "2", "linked by a match key", True),
         ("erp", "3", "linked by a match key", True),
         ("erp", "4", "linked by its parent row", True),
