@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.change import Change, RowRef
-from engine.identity import record_pairs
+from engine.identity import MatchPair, record_pairs
 from engine.known import Known, Mapped, Tally
 from engine.ledger import Decision, EntryBody, Event, encode
 from engine.ports import Entry, IngestOutcome, SetAside, SetAsideKind
@@ -25,7 +25,7 @@ class Harvest:
         self._outcome = IngestOutcome()
         self._stored: dict[str, Record] = {}
         self._links: dict[RowRef, str | None] = {}
-        self._rematch: set[str] = set()
+        self._rematch: dict[str, list[MatchPair] | None] = {}
         self._dirty: dict[tuple[str, str], None] = {}
         self._suspect: dict[tuple[str, str], None] = {}
 
@@ -37,9 +37,10 @@ class Harvest:
                 outcome.unlinks.append(row)
             else:
                 outcome.links.append((row, record))
-        for id in self._rematch:
+        for id, pairs in self._rematch.items():
             record_ = self._stored[id]
-            pairs = record_pairs(self._scope.entities[record_.entity], record_)
+            if pairs is None:
+                pairs = record_pairs(self._scope.entities[record_.entity], record_)
             outcome.match_keys[id] = (record_.entity, pairs)
         outcome.dirty = list(self._dirty)
         outcome.suspect = [pair for pair in self._suspect if pair not in self._dirty]
@@ -82,6 +83,8 @@ class Harvest:
 
     def after(self, record: Record) -> None:
         self.store(record)
+        if record.id in self._rematch:
+            self._rematch[record.id] = None
         self.mark(record)
 
     def mark(self, record: Record, *, suspect: bool = False) -> None:
@@ -92,9 +95,10 @@ class Harvest:
 
     def rematch(self, entity: Entity, record: Record) -> None:
         """The record may be found by other match pairs now; later rows of this batch see them."""
-        self._rematch.add(record.id)
-        for pair in record_pairs(entity, record):
-            ids = self._known.matches.setdefault(entity.name, {}).setdefault(pair, [])
+        pairs = self._rematch[record.id] = record_pairs(entity, record)
+        matches = self._known.matches.setdefault(entity.name, {})
+        for pair in pairs:
+            ids = matches.setdefault(pair, [])
             if record.id not in ids:
                 ids.append(record.id)
 
@@ -128,9 +132,12 @@ class Harvest:
 
     def _count(self, entity: Entity, decisions: Sequence[Decision]) -> None:
         tally = self._tally.decisions
-        for decision in decisions:
-            key = (entity.name, decision.outcome)
-            tally[key] = tally.get(key, 0) + 1
-            if decision.outcome in ("refused", "held"):
-                refused = (entity.name, entity.unit_of[decision.field].policy.owner or "")
-                self._tally.refusals[refused] = self._tally.refusals.get(refused, 0) + 1
+        outcomes = [decision.outcome for decision in decisions]
+        for outcome in set(outcomes):
+            key = (entity.name, outcome)
+            tally[key] = tally.get(key, 0) + outcomes.count(outcome)
+        if "refused" in outcomes or "held" in outcomes:
+            for decision in decisions:
+                if decision.outcome in ("refused", "held"):
+                    refused = (entity.name, entity.unit_of[decision.field].policy.owner or "")
+                    self._tally.refusals[refused] = self._tally.refusals.get(refused, 0) + 1

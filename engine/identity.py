@@ -63,10 +63,15 @@ def record_pairs(entity: Entity, record: Record) -> list[MatchPair]:
     Deleted rows and retired records count: whether a row comes before or after another's deletion must not
     decide to which record it belongs.
     """
-    pairs = set(match_pairs(entity, record.golden))
-    for row in record.rows:
-        if row.fields:
-            pairs.update(match_pairs(entity, row.fields))
+    if not entity.match:
+        return []
+    pairs = set()
+    values = [record.golden, *[row.fields for row in record.rows if row.fields]]
+    for key in entity.match:
+        for stated in {tuple([fields.get(name) or "" for name in key.fields]) for fields in values}:
+            parts = [normalise(text) for text in stated]
+            if all(parts):
+                pairs.add((key.name, "\x1f".join(parts)))
     return sorted(pairs)
 
 

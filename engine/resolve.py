@@ -100,15 +100,12 @@ def _first(unit: Unit, rows: Sequence[Contribution], order: Sequence[str], *, re
 def resolve(record: Record, units: Iterable[Unit]) -> None:
     """Bring `record.golden` to what its contributions say, for these units."""
     for unit in units:
-        _stand(record.golden, unit, choose(unit, record.rows))
-
-
-def _stand(golden: dict[str, Value], unit: Unit, winner: Contribution | None) -> None:
-    for name in unit.fields:
-        if winner is None:
-            golden.pop(name, None)
-        else:
-            golden[name] = winner.fields[name]
+        winner = choose(unit, record.rows)
+        for name in unit.fields:
+            if winner is None:
+                record.golden.pop(name, None)
+            else:
+                record.golden[name] = winner.fields[name]
 
 
 def retired(entity: Entity, root_streams: Iterable[tuple[str, str]], rows: Sequence[Contribution]) -> bool:
@@ -137,33 +134,39 @@ def decide(
     snapshot) nobody has tried to do, so it can be outranked but not refused.
     """
     golden, rows, said = record.golden, record.rows, row.fields
+    alone = rows[0] if len(rows) == 1 and rows[0].deleted is None else None
     touched, decided = set(changed), set()
     decisions = []
     for first in changed:
         unit = entity.unit_of[first]
-        if unit.name in decided:
-            continue
-        decided.add(unit.name)
-        winner = choose(unit, rows)
-        system, sentence = winner.system if winner is not None else "", unit.policy.sentence
-        before = {name: golden.get(name) for name in unit.fields}
-        _stand(golden, unit, winner)
-        for name, old in before.items():
-            new = golden.get(name)
+        if len(unit.fields) > 1:
+            if unit.name in decided:
+                continue
+            decided.add(unit.name)
+        winner = choose(unit, rows) if alone is None else _alone(unit, alone)
+        for name in unit.fields:
+            old, new = golden.get(name), None
+            if winner is None:
+                golden.pop(name, None)
+            else:
+                new = golden[name] = winner.fields[name]
             if old == new and name not in touched:
                 continue
             proposed = None if deleted else said.get(name)
             if old is None and new is None and proposed is None:
                 continue
-            outcome = _gone(winner) if deleted else _outcome(unit, row, winner, proposed, old, new)
+            outcome = _gone(record, winner) if deleted else _outcome(unit, row, winner, proposed, old, new)
             if observed and outcome in ("refused", "held"):
                 outcome = "outranked"
-            decisions.append(Decision(name, outcome, proposed, old, new, system, sentence))
+            system = "" if winner is None else winner.system
+            decisions.append(Decision(name, outcome, proposed, old, new, system, unit.policy.sentence))
     return decisions
 
 
-def _gone(winner: Contribution | None) -> Outcome:
-    return "held" if winner is not None and winner.deleted is not None else "withdrawn"
+def _gone(record: Record, winner: Contribution | None) -> Outcome:
+    """A protected field whose owner's row is gone is held for a person to look at, unless the record went with it."""
+    held = winner is not None and winner.deleted is not None and not record.retired
+    return "held" if held else "withdrawn"
 
 
 def _outcome(
