@@ -203,11 +203,11 @@ class Course:
         *,
         deleted: bool = False,
     ) -> None:
-        observed = change.observation and not deleted
-        decisions = decide(entity, record, row, changed, deleted=deleted, observed=observed)
         now_retired = retired(entity, self._scope.roots[record.entity], record.rows)
         flipped = now_retired if now_retired != record.retired else None
         record.retired = now_retired
+        observed = change.observation and not deleted
+        decisions = decide(entity, record, row, changed, deleted=deleted, observed=observed)
         if decisions or how or flipped is not None or deleted:
             self._harvest.entry(record, change, event, decisions, how, retired_=flipped)
         self._harvest.after(record)

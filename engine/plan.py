@@ -17,6 +17,7 @@ from engine.errors import ValueRefused
 from engine.mapping import outward
 from engine.ports import Write
 from engine.record import Contribution, Record
+from engine.resolve import choose
 from rules.rulebook import Entity, Rulebook, Stream
 
 
@@ -166,15 +167,22 @@ class TargetPlan:
             holds = held[name] if name in held else said.get(name, msgspec.UNSET)
             if holds == value or (holds is msgspec.UNSET and value is None):
                 continue
-            if name not in held and self._left(entity, name):
+            if name not in held and self._left(entity, record, row, name):
                 continue
             names.append(name)
         return tuple(names)
 
-    def _left(self, entity: Entity, name: str) -> bool:
-        """A refused word that the rule leaves standing in the system that said it."""
-        policy = entity.unit_of[name].policy
-        return policy.on_reject == "leave" and policy.protected and policy.owner != self.system
+    def _left(self, entity: Entity, record: Record, row: Contribution, name: str) -> bool:
+        """A refused word that the rule leaves standing in the system that said it, until its owner says another."""
+        unit = entity.unit_of[name]
+        policy = unit.policy
+        if policy.on_reject != "leave" or not policy.protected or policy.owner == self.system:
+            return False
+        winner = choose(unit, record.rows)
+        if winner is None or winner.system != policy.owner:
+            return True
+        said, stands = row.stamp(name).at, winner.stamp(name).at
+        return stands is None or (said is not None and said >= stands)
 
     def _write(
         self,

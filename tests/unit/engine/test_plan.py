@@ -91,9 +91,14 @@ def test_a_retired_record_is_deleted_only_where_the_stream_says_so() -> None:
     assert plan("billing", *rows, retired=True) == []
 
 
-def test_a_refused_word_is_left_where_the_rule_says_leave() -> None:
+def test_a_refused_word_is_left_where_the_rule_says_leave_until_the_owner_says_another() -> None:
     terms = CUSTOMER["fields"]["terms"] | {"on_reject": "leave"}
     rules = rulebook(CUSTOMER | {"fields": CUSTOMER["fields"] | {"terms": terms}})
-    assert plan("crm", row(ACCOUNT, **(GOLDEN | {"terms": "NET90"})), rules=rules) == []
-    [write] = plan("crm", row(ACCOUNT, **(GOLDEN | {"terms": "NET90"})))
-    assert write.values == {"terms": "NET30"}
+    own = row(ACCOUNT, **(GOLDEN | {"terms": "NET90"}))
+    party = row(PARTY, **GOLDEN)
+    assert plan("crm", own, party, rules=rules) == []
+    [corrected] = plan("crm", own, party)
+    assert corrected.values == {"terms": "NET30"}
+    party.stamps["terms"] = Stamp("00000009", 9)
+    [followed] = plan("crm", own, party, rules=rules)
+    assert followed.values == {"terms": "NET30"}
