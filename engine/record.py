@@ -26,7 +26,7 @@ class Stamp(NamedTuple):
     at: int | None
 
 
-class Contribution(msgspec.Struct, omit_defaults=True):
+class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
     """What one source row currently says about a record.
 
     `said` is the newest position heard. `lag` names fields that the newest image left unknown, with the position
@@ -63,7 +63,7 @@ class Contribution(msgspec.Struct, omit_defaults=True):
         return self.fields.get(name, msgspec.UNSET)
 
 
-class Record(msgspec.Struct, omit_defaults=True):
+class Record(msgspec.Struct, omit_defaults=True, gc=False):
     """A golden record. `version` counts the ledger entries about it; `id` is a UUIDv7 in text form."""
 
     id: str
