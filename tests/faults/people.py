@@ -1,0 +1,197 @@
+"""People at work in three systems at once, with ordinary SQL, whether or not Fieldwarden or a server is up.
+
+One thread per system. What they try next is drawn by a seed; what they really did stands in the systems' own
+`touched` tables. Every value they write is new, so that it can be told apart wherever it turns up, and every edit
+states a time of its own, so that the newest one is the same whoever reads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from tests.faults.landscape import CUSTOMERS, DOOMED, INVOICES, ITEMS
+
+PERSON = "a person"
+_NEW = 6
+"""Customers that each system's people add: C-1.. in the CRM, B-1.. in billing, E-1.. in the ERP."""
+_AT = "edited_at = timestamptz '2020-01-01' + %s * interval '1 second'"
+
+Edit = tuple[str, tuple[object, ...]]
+
+
+class Person:
+    """What one system's people do next: a statement that is a transaction of its own."""
+
+    def __init__(self, system: str, seed: int, numbers: Iterator[int]) -> None:
+        self._rng = random.Random(f"{seed} {system}")
+        self._numbers = numbers
+        self._new = itertools.chain(range(1, _NEW + 1), itertools.repeat(0))
+        self._habits: list[Callable[[], Edit | None]] = {
+            "crm": [*[self._crm_field] * 6, self._crm_add, self._crm_everybody, self._crm_remove],
+            "billing": [*[self._billing_field] * 4, self._billing_add, self._invoice, self._amount, self._product],
+            "erp": [*[self._erp_field] * 4, self._address, self._address, self._erp_add, self._receivable, self._item],
+        }[system]
+
+    def next(self) -> Edit:
+        while True:
+            edit = self._rng.choice(self._habits)()
+            if edit is not None:
+                return edit
+
+    def _customer(self, letters: str) -> str:
+        letter = self._rng.choice(letters)
+        return f"{letter}-{self._rng.randint(1, CUSTOMERS if letter == 'T' else _NEW)}"
+
+    def _news(self, column: str) -> tuple[str, int]:
+        """A value never written before, and when it was, in seconds of an imaginary clock."""
+        n = next(self._numbers)
+        return (f"{n}.{self._rng.randint(1, 99):02}" if column.startswith("credit") else f"{column} {n}"), n
+
+    def _crm_field(self) -> Edit:
+        column = self._rng.choice(["phone", "phone", "segment", "name", "credit_limit"])
+        # Only where the ERP's own people have named the customer: else its word is whatever we brought there first.
+        customer = self._customer("TE" if column == "name" else "TCBE")
+        return f"update account set {column} = %s, {_AT} where tax = %s", (*self._news(column), customer)
+
+    def _crm_add(self) -> Edit | None:
+        if not (n := next(self._new)):
+            return None
+        name, at = self._news("name")
+        values = (f"C-{n}", name, f"seg {at}", f"{at}.50", f"phone {at}", at)
+        return (
+            "insert into account (tax, name, segment, credit_limit, phone, edited_at)"
+            " values (%s, %s, %s, %s, %s, timestamptz '2020-01-01' + %s * interval '1 second')"
+        ), values
+
+    def _crm_everybody(self) -> Edit:
+        return f"update account set segment = %s || tax, {_AT}", self._news("all")
+
+    def _crm_remove(self) -> Edit:
+        # Not before Fieldwarden has brought a row: a delete that no baseline saw is nobody's word.
+        known = "exists (select from account where ext is not null)"
+        return f"delete from account where tax = %s and {known}", (f"D-{self._rng.randint(1, DOOMED)}",)
+
+    def _billing_field(self) -> Edit:
+        column = self._rng.choice(["phone", "phone", "segment", "label", "credit", "street"])
+        customer = self._customer("TE" if column == "label" else "TCBE")
+        if column == "street":
+            street, at = self._news("street")
+            return f"update customer set street = %s, city = %s, {_AT} where vat = %s", (
+                street,
+                f"c {at}",
+                at,
+                customer,
+            )
+        return f"update customer set {column} = %s, {_AT} where vat = %s", (*self._news(column), customer)
+
+    def _billing_add(self) -> Edit | None:
+        if not (n := next(self._new)):
+            return None
+        label, at = self._news("name")
+        values = (f"B-{n}", label, f"seg {at}", f"phone {at}", f"street {at}", f"city {at}", at)
+        return (
+            "insert into customer (vat, label, segment, phone, street, city, edited_at)"
+            " values (%s, %s, %s, %s, %s, %s, timestamptz '2020-01-01' + %s * interval '1 second')"
+        ), values
+
+    def _invoice(self) -> Edit:
+        n = next(self._numbers)
+        return (
+            "insert into invoice (number, customer_id, amount) select %s, id, %s from customer where vat = %s",
+            (f"J-{n}", f"{n}.10", self._customer("TCBE")),
+        )
+
+    def _amount(self) -> Edit:
+        n, number = next(self._numbers), f"I-{self._rng.randint(1, INVOICES)}"
+        return "update invoice set amount = %s where number = %s", (f"{n}.20", number)
+
+    def _product(self) -> Edit:
+        sku = f"P-{self._rng.randint(1, ITEMS)}"
+        return "update product set title = %s where sku = %s", (f"not theirs {next(self._numbers)}", sku)
+
+    def _erp_field(self) -> Edit:
+        column = self._rng.choice(["name", "name", "segment", "credit_limit"])
+        return f"update party set {column} = %s, {_AT} where tax = %s", (*self._news(column), self._customer("TCBE"))
+
+    def _address(self) -> Edit:
+        street, at = self._news("street")
+        mine = "party_id = (select id from party where tax = %s)"
+        return f"update party_address set street = %s, city = %s where {mine}", (
+            street,
+            f"city {at}",
+            self._customer("TCBE"),
+        )
+
+    def _erp_add(self) -> Edit | None:
+        if not (n := next(self._new)):
+            return None
+        name, at = self._news("name")
+        values = (f"E-{n}", name, f"seg {at}", f"{at}.30", at, f"street {at}", f"city {at}")
+        return (
+            "with born as (insert into party (tax, name, segment, credit_limit, edited_at)"
+            " values (%s, %s, %s, %s, timestamptz '2020-01-01' + %s * interval '1 second') returning id)"
+            " insert into party_address (party_id, street, city) select id, %s, %s from born"
+        ), values
+
+    def _receivable(self) -> Edit:
+        n, number = next(self._numbers), f"I-{self._rng.randint(1, INVOICES)}"
+        return "update receivable set amount = %s where number = %s", (f"{n}.40", number)
+
+    def _item(self) -> Edit:
+        sku = f"P-{self._rng.randint(1, ITEMS)}"
+        return "update item set title = %s where sku = %s", (f"title {next(self._numbers)}", sku)
+
+
+class People:
+    """Everybody at work, until told to stop. A server that is down is tried again; an edit it refuses is dropped."""
+
+    def __init__(self, dsns: Mapping[str, str], seed: int, pause: float) -> None:
+        self._over = threading.Event()
+        self._pause = pause
+        self._edits = itertools.count(1)
+        self.edits = 0
+        """Edits that were confirmed so far."""
+        self.failure: BaseException | None = None
+        numbers = itertools.count(1)
+        self._threads = [
+            threading.Thread(target=self._work, args=(Person(system, seed, numbers), dsn), name=f"people of {system}")
+            for system, dsn in dsns.items()
+        ]
+
+    def __enter__(self) -> People:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+        if self.failure is not None:
+            raise self.failure
+
+    def _work(self, person: Person, dsn: str) -> None:
+        try:
+            while not self._over.is_set():
+                with contextlib.suppress(psycopg.OperationalError), self._session(dsn) as session:
+                    self._edit(person, session)
+                self._over.wait(0.05)
+        except BaseException as error:
+            self.failure = error
+
+    def _session(self, dsn: str) -> psycopg.Connection:
+        return psycopg.connect(make_conninfo(dsn, application_name=PERSON), autocommit=True)
+
+    def _edit(self, person: Person, session: psycopg.Connection) -> None:
+        while not self._over.is_set():
+            statement, values = person.next()
+            session.execute(statement.encode(), values)
+            self.edits = next(self._edits)
+            self._over.wait(self._pause)
