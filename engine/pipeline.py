@@ -13,7 +13,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -22,10 +22,11 @@ from engine.batch import Decider
 from engine.change import Change, RawChange, Relation, RowRef, key_parts
 from engine.errors import FieldwardenError, SchemaDrift, ValueRefused
 from engine.identity import uuid7
-from engine.known import Known, Mapped, Tally
+from engine.known import Mapped, Tally
+from engine.loading import load
 from engine.mapping import StreamMapper
 from engine.plan import TargetPlan
-from engine.ports import Batch, Hub, IngestTransaction, Lease, SetAside, Source
+from engine.ports import Batch, Hub, Lease, SetAside, Source
 from engine.retry import backoff, judge
 from engine.setaside import unpack
 from engine.telemetry import Telemetry
@@ -214,7 +215,7 @@ class Pipeline:
     ) -> None:
         tally = Tally()
         async with self._hub.ingest(lease) as tx:
-            known = await self._load(tx, mapped)
+            known = await load(tx, self._decider, mapped)
             if seen:
                 await tx.saw([item.row for item in mapped])
             outcome = self._decider.decide(mapped, known, self._new_id, tally, self._clock(), self._tolerance)
@@ -229,34 +230,6 @@ class Pipeline:
         self._linked = self._linked or bool(outcome.links)
         self._wake.rouse({target for target, _ in outcome.dirty} | {target for target, _ in outcome.suspect})
         self._count(tally)
-
-    async def _load(self, tx: IngestTransaction, mapped: Sequence[Mapped]) -> Known:
-        """Everything that deciding this batch may need, in a handful of queries."""
-        known = Known()
-        if not mapped:
-            return known
-        rows: dict[RowRef, None] = {}
-        for item in mapped:
-            rows[item.row] = None
-            if item.change is not None:
-                rows.update(dict.fromkeys(_related(item.change)))
-        known.links = await tx.links(list(rows))
-        known.blocked = await tx.blocked([item.row for item in mapped])
-        wanted = {id for item in mapped for id in _records(item, known.links)}
-        unknown = self._decider.unknown(mapped, known)
-        if unknown:
-            await tx.lock_identity(sorted(entity for entity, pairs in unknown.items() if pairs))
-            known.links.update(await tx.links([item.row for item in mapped if item.row not in known.links]))
-            for entity, pairs in unknown.items():
-                if pairs:
-                    known.matches[entity] = await tx.matches(entity, list(dict.fromkeys(pairs)))
-                    wanted.update(id for ids in known.matches[entity].values() for id in ids)
-            for item in mapped:
-                wanted.update(_records(item, known.links))
-                if item.change is not None and item.change.external_id and item.row not in known.links:
-                    wanted.add(item.change.external_id)
-        known.records = await tx.records(sorted(wanted))
-        return known
 
     async def _truncate(self, lease: Lease, item: Mapped) -> None:
         """Every row known of the stream is deleted, in bounded transactions. Repeating it finds them deleted."""
@@ -329,23 +302,6 @@ class Pipeline:
             telemetry.refused(entity, owner, n)
         if tally.echoes:
             telemetry.echo(self._system, tally.echoes)
-
-
-def _related(change: Change) -> list[RowRef]:
-    rows = list(change.references.values())
-    if change.parent is not None:
-        rows.append(change.parent)
-    if change.old_row is not None:
-        rows.append(change.old_row)
-    return rows
-
-
-def _records(item: Mapped, links: Mapping[RowRef, str]) -> list[str]:
-    """The records that a change may rewrite: its row's, its parent's and its former key's."""
-    rows = [item.row]
-    if item.change is not None:
-        rows += [row for row in (item.change.parent, item.change.old_row) if row is not None]
-    return [links[row] for row in rows if row in links]
 
 
 def _gone(stream: Stream, row: RowRef, position: str, at: int | None, *, observation: bool) -> Mapped:

@@ -1,0 +1,56 @@
+"""What deciding a batch may need, loaded in a handful of queries however many changes there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from engine.batch import Decider
+from engine.change import Change, RowRef
+from engine.known import Known, Mapped
+from engine.ports import IngestTransaction
+
+
+async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]) -> Known:
+    """Links first; for rows that may begin a record, what could be theirs already; then all records, locked at once."""
+    known = Known()
+    if not mapped:
+        return known
+    rows: dict[RowRef, None] = {}
+    for item in mapped:
+        rows[item.row] = None
+        if item.change is not None:
+            rows.update(dict.fromkeys(_related(item.change)))
+    known.links = await tx.links(list(rows))
+    known.blocked = await tx.blocked([item.row for item in mapped])
+    wanted = {id for item in mapped for id in _records(item, known.links)}
+    unknown = decider.unknown(mapped, known)
+    if unknown:
+        await tx.lock_identity(sorted(entity for entity, pairs in unknown.items() if pairs))
+        known.links.update(await tx.links([item.row for item in mapped if item.row not in known.links]))
+        for entity, pairs in unknown.items():
+            if pairs:
+                known.matches[entity] = await tx.matches(entity, list(dict.fromkeys(pairs)))
+                wanted.update(id for ids in known.matches[entity].values() for id in ids)
+        for item in mapped:
+            wanted.update(_records(item, known.links))
+            if item.change is not None and item.change.external_id and item.row not in known.links:
+                wanted.add(item.change.external_id)
+    known.records = await tx.records(sorted(wanted))
+    return known
+
+
+def _related(change: Change) -> list[RowRef]:
+    rows = list(change.references.values())
+    if change.parent is not None:
+        rows.append(change.parent)
+    if change.old_row is not None:
+        rows.append(change.old_row)
+    return rows
+
+
+def _records(item: Mapped, links: Mapping[RowRef, str]) -> list[str]:
+    """The records that a change may rewrite: its row's, its parent's and its former key's."""
+    rows = [item.row]
+    if item.change is not None:
+        rows += [row for row in (item.change.parent, item.change.old_row) if row is not None]
+    return [links[row] for row in rows if row in links]
