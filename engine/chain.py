@@ -191,14 +191,14 @@ def entity_of(body: bytes) -> str:
     """What entity a body speaks of; "" if it cannot be read."""
     try:
         return decode(body).entity
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return ""
 
 
 def _readable(body: bytes) -> bool:
     try:
         return encode(decode(body)) == body
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return False
 
 
