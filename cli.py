@@ -192,6 +192,13 @@ def doctor(folder: Path | None) -> Report:
 @click.option("--log-format", type=click.Choice(["auto", "human", "json"]), default="auto", show_default=True)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of /livez, /readyz, /metrics (0: any free one).")
+@click.option(
+    "--stall-after",
+    type=click.FloatRange(min=1),
+    default=30.0,
+    metavar="SECONDS",
+    help="Not ready when changes wait and nothing has moved for so long (default: 30).",
+)
 @in_project
 def run(folder: Path | None, **options: Any) -> Report:
     """Replicate until told to stop (SIGTERM or Ctrl-C)."""

@@ -28,6 +28,7 @@ PERIOD = 3.0
 PATIENCE = 60.0
 """Seconds that a connector may keep retrying before a bounded run gives up waiting for it."""
 _POLL = 0.05
+_LOOK_SECONDS = 3.0
 
 
 class Watch:
@@ -49,16 +50,21 @@ class Watch:
         try:
             while True:
                 for look in (self._look_at_hub, *(self._looking_at(name) for name in self._lookouts)):
-                    try:
-                        await look()
-                    except FieldwardenError as error:
-                        log.debug("watch.failed", message=error.message)
+                    await self._try(look)
                 await asyncio.sleep(PERIOD)
         finally:
             await self._pulse.close()
             await self._overview.close()
             for lookout in self._lookouts.values():
                 await lookout.close()
+
+    async def _try(self, look: Callable[[], Awaitable[None]]) -> None:
+        """A server that does not answer holds up no other look: then what it would tell simply does not move."""
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS):
+                await look()
+        except (FieldwardenError, TimeoutError) as error:
+            log.debug("watch.failed", message=str(error))
 
     async def idle(self) -> list[str]:
         """Wait until every change committed by now, and what follows from it, is decided on and delivered.

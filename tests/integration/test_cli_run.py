@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -151,6 +152,26 @@ def test_a_bug_stops_the_process_and_says_so(shop: Shop) -> None:
     shop.settle()
     crm, erp = customers(shop)
     assert crm == erp, "nothing was acknowledged"
+
+
+def test_standing_still_is_not_ready_and_a_second_signal_ends_at_once(shop: Shop) -> None:
+    shop.settle()
+    with shop.running("--stall-after", "1") as run:
+        run.await_ready()
+        with psycopg.connect(shop.hub) as blocker:
+            blocker.execute("lock table fieldwarden.source")
+            shop.sql("erp", "update party set credit_limit = 9000 where tax_number = 'ATU12345675'")
+            eventually(lambda: "source erp has not moved" in run.get("/readyz")[1], "it to notice")
+            assert run.get("/readyz")[0] == 503
+            assert run.get("/livez")[0] == 200, "restarting would not help"
+            run.process.send_signal(signal.SIGTERM)
+            run.await_event("run.stopping")
+            assert run.process.poll() is None, "the batch in hand is given its time"
+            run.process.send_signal(signal.SIGTERM)
+            assert run.process.wait(timeout=20) == 143
+    shop.settle()
+    crm, erp = customers(shop)
+    assert crm == erp
 
 
 # --- what cannot start ---------------------------------------------------------------------------------------
