@@ -29,7 +29,7 @@ _golden = msgspec.json.Decoder(dict[str, str | None])
 
 _BLOCKS: LiteralString = """
 select height, previous, root, hash, rulebook, entries,
-       case when isfinite(at) then (extract(epoch from at) * 1000000)::numeric(30, 0)::text end, {leaves}
+       case when isfinite(at) then (extract(epoch from at) * 1000000)::numeric(30, 0)::text end, leaves
 from ledger_block where lane = %s order by height
 """
 _ENTRIES: LiteralString = """
@@ -93,23 +93,14 @@ class _Audit:
                 self._report.breaks.append(each)
 
     async def chains(self) -> None:
-        leaves = sql.SQL("leaves" if await self._keeps_leaves() else "null::bytea")
         lanes = await (await self._connection.execute(_LANES)).fetchall()
         for (lane,) in lanes:
-            await self._lane(lane, sql.SQL(_BLOCKS).format(leaves=leaves))
+            await self._lane(lane)
 
-    async def _keeps_leaves(self) -> bool:
-        cursor = await self._connection.execute(
-            "select exists (select from pg_attribute where attrelid = 'ledger_block'::regclass"
-            " and attname = 'leaves' and not attisdropped)"
-        )
-        row = await cursor.fetchone()
-        return bool(row and row[0])
-
-    async def _lane(self, lane: str, blocks_query: sql.Composed) -> None:
+    async def _lane(self, lane: str) -> None:
         chain, report = Chain(lane), self._report
         async with (
-            aclosing(stream(self._connection, blocks_query, [lane])) as blocks,
+            aclosing(stream(self._connection, sql.SQL(_BLOCKS), [lane])) as blocks,
             aclosing(_by_height(stream(self._connection, sql.SQL(_ENTRIES), [lane]))) as groups,
         ):
             group = await anext(groups, None)

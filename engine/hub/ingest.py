@@ -140,10 +140,13 @@ class PostgresIngest:
     async def _append_block(self, entries: Sequence[Entry], rulebook: str) -> None:
         last = await self._rows("last_block", self._source)
         height, previous = (last[0][0] + 1, bytes(last[0][1])) if last else (0, GENESIS)
-        root = merkle_root([leaf(entry.record, entry.version, entry.body) for entry in entries])
+        leaves = [leaf(entry.record, entry.version, entry.body) for entry in entries]
+        root = merkle_root(leaves)
         at = self._clock()
         hash_ = block_hash(self._source, height, previous, root, rulebook, len(entries), at)
-        await self._run("add_block", self._source, height, previous, root, hash_, rulebook, len(entries), at)
+        count = len(entries)
+        kept = b"".join(leaves)
+        await self._run("add_block", self._source, height, previous, root, hash_, rulebook, count, at, kept)
         head = f"{self._source}\t{height}\t"
         await self._copy(
             "copy_entries",

@@ -96,8 +96,8 @@ select * from unnest(%s::text[], %s::text[], %s::text[], %s::uuid[]) on conflict
 select height, hash from ledger_block where lane = %s order by height desc limit 1
 
 -- name: add_block
-insert into ledger_block (lane, height, previous, root, hash, rulebook, entries, at)
-values (%s, %s, %s, %s, %s, %s, %s, timestamptz 'epoch' + %s * interval '1 microsecond')
+insert into ledger_block (lane, height, previous, root, hash, rulebook, entries, at, leaves)
+values (%s, %s, %s, %s, %s, %s, %s, timestamptz 'epoch' + %s * interval '1 microsecond', %s)
 
 -- name: copy_entries
 copy ledger_entry (lane, height, ordinal, record, version, body) from stdin

@@ -25,12 +25,9 @@ def record_id(number: int) -> str:
 class Builder:
     """Tracks what each record and lane is, as the store would, and writes blocks and records."""
 
-    def __init__(self, connection: Connection, *, leaves: bool = False) -> None:
+    def __init__(self, connection: Connection) -> None:
         connection.execute("set search_path to fieldwarden")
-        if leaves:
-            connection.execute("alter table ledger_block add column if not exists leaves bytea")
         self._connection = connection
-        self._leaves = leaves
         self._heads: dict[str, tuple[int, bytes]] = {}
         self._records: dict[str, tuple[str, int, dict[str, Value]]] = {}
         self.blocks = 0
@@ -64,14 +61,14 @@ class Builder:
         hashed = block_hash(lane, height, previous, root, RULEBOOK, len(entries), at)
         self._heads[lane] = height, hashed
         self.blocks += 1
-        columns = "lane, height, previous, root, hash, rulebook, entries, at"
-        values: list[Any] = [lane, height, previous, root, hashed, RULEBOOK, len(entries), at]
-        marks = "%s, %s, %s, %s, %s, %s, %s, timestamptz 'epoch' + %s * interval '1 microsecond'"
-        if self._leaves:
-            columns, marks, values = f"{columns}, leaves", f"{marks}, %s", [*values, b"".join(hashes)]
-        self._connection.execute(f"insert into ledger_block ({columns}) values ({marks})".encode(), values)
-        entry_columns = "lane, height, ordinal, record, version, body"
-        with self._connection.cursor().copy(f"copy ledger_entry ({entry_columns}) from stdin".encode()) as copy:
+        self._connection.execute(
+            "insert into ledger_block (lane, height, previous, root, hash, rulebook, entries, at, leaves) values"
+            " (%s, %s, %s, %s, %s, %s, %s, timestamptz 'epoch' + %s * interval '1 microsecond', %s)",
+            [lane, height, previous, root, hashed, RULEBOOK, len(entries), at, b"".join(hashes)],
+        )
+        with self._connection.cursor().copy(
+            "copy ledger_entry (lane, height, ordinal, record, version, body) from stdin"
+        ) as copy:
             for ordinal, (record, version, body) in enumerate(entries):
                 copy.write_row([lane, height, ordinal, record, version, body.decode()])
 

@@ -107,8 +107,10 @@ create table ledger_block (
     rulebook   text not null,
     entries    integer not null,
     at         timestamptz not null,
+    leaves     bytea not null,                 -- the entries' hashes, 32 bytes each: an altered one can be named
     primary key (lane, height)
 );
+alter table ledger_block alter column leaves set storage external;
 create table ledger_entry (
     lane       text collate "C" not null,
     height     bigint not null,
