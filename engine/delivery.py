@@ -161,6 +161,8 @@ class Delivery:
             job, write = owners[result.token]
             if self._absorb(job, write, result):
                 again[id(job)] = job
+        for job in again.values():
+            job.record = msgspec.structs.replace(job.record, rows=overlaid(job.record.rows, job.held, job.links))
         return list(again.values())
 
     async def _keys(self, jobs: Iterable[_Job]) -> dict[str, dict[str, str]]:
@@ -202,8 +204,15 @@ class Delivery:
     def _learn(self, job: _Job, stream: Stream, write: Write, result: WriteResult, key: str) -> bool:
         entity = self._rulebook.entities[stream.entity]
         golden = job.record.golden
+        ref = RowRef(self._system, stream.name, key)
+        created = write.operation == "create"
+        if created:
+            job.links.append(ref)
+        if not result.differing and not job.differing:
+            job.held += [(ref, name, golden[name]) for name in write.values]
+            return created and self._plan.follows(stream)
         held: dict[str, Value] = {}
-        retry = write.operation == "create"
+        retry = created
         for name in write.values:
             place = (stream.name, name)
             if name not in result.differing:
@@ -226,12 +235,7 @@ class Delivery:
                 # The same value in another spelling (a second code for it): expect that spelling instead.
                 job.expected[place] = raw
                 retry = True
-        ref = RowRef(self._system, stream.name, key)
-        learnt = [(ref, name, value) for name, value in held.items()]
-        created = [ref] if write.operation == "create" else []
-        job.held += learnt
-        job.links += created
-        job.record = msgspec.structs.replace(job.record, rows=overlaid(job.record.rows, learnt, created))
+        job.held += [(ref, name, value) for name, value in held.items()]
         return retry
 
     def _same_meaning(self, job: _Job, stream: Stream, name: str, meant: Value) -> bool:

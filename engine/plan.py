@@ -56,6 +56,16 @@ class TargetPlan:
             else:
                 self._children.setdefault(stream.entity, []).append(stream)
         self.entities = frozenset(self._root) | frozenset(self._children)
+        streams = rulebook.systems[system].streams.values()
+        self._referring = frozenset(
+            stream.entity for stream in streams if any(mapping.reference for mapping in stream.fields.values())
+        )
+        self._plain = {
+            stream.name: frozenset(
+                name for name, mapping in stream.fields.items() if mapping.reference is None and mapping.codes is None
+            )
+            for stream in streams
+        }
 
     def pending(self, record: Record) -> bool:
         """Whether anything is to be done here for the record."""
@@ -65,6 +75,8 @@ class TargetPlan:
 
     def references(self, record: Record) -> set[str]:
         """The records whose key in this target a plan needs."""
+        if record.entity not in self._referring:
+            return set()
         entity = self._entities[record.entity]
         needed = set()
         for difference in self._differences(record):
@@ -77,6 +89,10 @@ class TargetPlan:
                     if isinstance(held, str):
                         needed.add(held)
         return needed
+
+    def follows(self, stream: Stream) -> bool:
+        """Whether more may be written for a record once its row in this stream has been created."""
+        return stream.entity in self._children or not set(stream.update_fields) <= set(stream.create_fields)
 
     def plan(self, record: Record, keys: Mapping[str, Mapping[str, str]], token: int = 0) -> Plan:
         """The writes that bring the target's rows to the golden values.
@@ -153,7 +169,7 @@ class TargetPlan:
 
     def _creation(self, record: Record, stream: Stream, names: tuple[str, ...]) -> Iterator[Difference]:
         golden = record.golden
-        fields = tuple(name for name in names if golden.get(name) is not None)
+        fields = tuple([name for name in names if golden.get(name) is not None])
         if fields:
             yield Difference(stream, "create", None, fields)
 
@@ -195,7 +211,13 @@ class TargetPlan:
         stream, row = difference.stream, difference.row
         write = Write(token, record.id, stream.name, difference.operation, row.key if row else None, {})
         waited = False
+        plain = self._plain[stream.name]
         for name in difference.fields:
+            if name in plain:
+                write.values[name] = record.golden[name]
+                if row is not None and (holds := row.holds(name)) is not msgspec.UNSET:
+                    write.expected[name] = holds
+                continue
             try:
                 value = self._outward(stream, name, record.golden[name], keys)
                 if row is not None:

@@ -55,16 +55,30 @@ def overlaid(rows: Sequence[Contribution], held: Sequence[Held], links: Sequence
     for link in links:
         if not any(row.system == link.system and row.stream == link.stream and row.key == link.key for row in rows):
             merged.append(Contribution(link.system, link.stream, link.key, "", Stamp("", None), {}))
-    values: dict[RowRef, dict[str, Value]] = {}
-    for ref, name, value in held:
-        values.setdefault(ref, {})[name] = value
-    for index, row in enumerate(merged):
-        if row.deleted is None and (news := values.get(row.ref)) is not None:
-            own = row.fields
-            overlay = {**row.held, **news}
-            overlay = {name: value for name, value in overlay.items() if name not in own or own[name] != value}
-            merged[index] = msgspec.structs.replace(row, held=overlay)
+    for ref, news in _by_row(held).items():
+        for index, row in enumerate(merged):
+            if row.key == ref.key and row.stream == ref.stream and row.system == ref.system and row.deleted is None:
+                merged[index] = msgspec.structs.replace(row, held=_overlay(row, news))
     return merged
+
+
+def _by_row(held: Sequence[Held]) -> dict[RowRef, dict[str, Value]]:
+    values: dict[RowRef, dict[str, Value]] = {}
+    last: RowRef | None = None
+    news: dict[str, Value] = {}
+    for ref, name, value in held:
+        if ref is not last:  # what is learnt of one row stands together
+            last, news = ref, values.setdefault(ref, {})
+        news[name] = value
+    return values
+
+
+def _overlay(row: Contribution, news: dict[str, Value]) -> dict[str, Value]:
+    """What the row holds that is not what it said."""
+    own, overlay = row.fields, {**row.held, **news}
+    if not own:
+        return overlay
+    return {name: value for name, value in overlay.items() if name not in own or own[name] != value}
 
 
 def _belief(row: Contribution | None, name: str) -> object:
