@@ -126,10 +126,10 @@ def _publication(system: System, facts: Mapping[str, Any]) -> Finding:
     name = publication_name(system)
     if facts["ours"] is None:
         if facts["creates"]:
-            return note("publication", f"{name} does not exist yet; the first run makes it")
+            return note("publication", f"publication {name} does not exist yet; the first run makes it")
         return bad(
             "publication",
-            f"{name} does not exist, and the role may not make it",
+            f"publication {name} does not exist, and the role may not make it",
             "GRANT CREATE ON DATABASE to the role (it must own the tables too), or have their owner make it",
         )
     missing = sorted({table_name(name) for name in read_streams(system)} - set(facts["published"]))
@@ -144,7 +144,7 @@ def _publication(system: System, facts: Mapping[str, Any]) -> Finding:
 def _slot(system: System, health: SlotHealth) -> Finding:
     again = f"read everything again with `fieldwarden run --rebaseline {system.name}`"
     if health.wal_status == "missing":
-        return note("slot", f"{health.slot} does not exist yet; the first run makes it")
+        return note("slot", f"slot {health.slot} does not exist yet; the first run makes it")
     if not health.usable:
         return bad("slot", f"the server gave up {health.slot} ({health.reason or 'its WAL was removed'})", again)
     kept = f"{health.slot} keeps {health.retained_bytes / 1e6:.1f} MB of WAL"
