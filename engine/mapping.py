@@ -7,10 +7,12 @@ the stream's `where` excludes is said to be deleted: it has left what this strea
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from uuid import UUID
 
 from engine.change import UNKNOWN, Change, RawChange, RawValue, Relation, RowRef, Value, key_text
 from engine.errors import SchemaDrift, ValueRefused
+from rules.expressions import Expression
 from rules.rulebook import Entity, FieldMap, Stream
 from rules.values import moment_micros
 
@@ -30,11 +32,11 @@ class StreamMapper:
         self._single_key = self._key[0] if len(self._key) == 1 else None
         self._parent = self._positions(stream.parent_columns)
         self._external = self._positions((stream.external_id,))[0] if stream.external_id else None
-        self._where = stream.where.bind(relation.columns, relation.types) if stream.where else None
-        self._changed_at = stream.changed_at.bind(relation.columns, relation.types) if stream.changed_at else None
+        self._where = self._bound(stream.where) if stream.where else None
+        self._changed_at = self._bound(stream.changed_at) if stream.changed_at else None
         self._plain: list[tuple[str, int, Canonical | None]] = []
         self._computed: list[tuple[str, Read, Canonical | None]] = []
-        self._references: list[tuple[str, int, str]] = []
+        self._references: list[tuple[str, Read, str]] = []
         for field in stream.fields.values():
             self._add(field)
 
@@ -50,20 +52,32 @@ class StreamMapper:
             suggestion=f"mend the mapping in the system file of {self.stream.system}, then start `fieldwarden run`",
         )
 
+    def _bound(self, expression: Expression) -> Read:
+        self._positions(sorted(expression.columns))
+        try:
+            return expression.bind(self._relation.columns, self._relation.types)
+        except ValueError as error:
+            raise SchemaDrift(
+                f"{self.stream.system}: {self.stream.name} no longer fits the expression {expression.text!r}: {error}",
+                suggestion=f"mend the mapping in the system file of {self.stream.system}, then start `fieldwarden run`",
+            ) from error
+
     def _add(self, field: FieldMap) -> None:
+        if field.reference is not None:
+            self._references.append((field.field, self._read(field), field.reference))
+            return
         canonical = _canonical(self.entity, field)
         if field.read is not None:
-            for column in field.read.columns:
-                self._positions((column,))
-            read = field.read.bind(self._relation.columns, self._relation.types)
-            self._computed.append((field.field, read, canonical))
+            self._computed.append((field.field, self._bound(field.read), canonical))
             return
+        self._plain.append((field.field, self._column(field), canonical))
+
+    def _read(self, field: FieldMap) -> Read:
+        return itemgetter(self._column(field)) if field.read is None else self._bound(field.read)
+
+    def _column(self, field: FieldMap) -> int:
         assert field.column is not None, "a field is read from a column or an expression"
-        position = self._positions((field.column,))[0]
-        if field.reference is not None:
-            self._references.append((field.field, position, field.reference))
-        else:
-            self._plain.append((field.field, position, canonical))
+        return self._positions((field.column,))[0]
 
     def __call__(self, raw: RawChange) -> Change:
         """Raises ValueRefused, naming the field and never the value."""
@@ -131,8 +145,8 @@ class StreamMapper:
                 f"{self.stream.name}, field {name}: {error.message}",
                 suggestion=error.suggestion or "mend the row in its system, or the mapping, then retry",
             ) from error
-        for name, position, stream in self._references:
-            value = values[position]
+        for name, read, stream in self._references:
+            value = read(values)
             if isinstance(value, str):
                 change.references[name] = RowRef(self.stream.system, stream, value)
             elif value is None:

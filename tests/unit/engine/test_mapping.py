@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import pytest
 
-from engine.change import UNKNOWN, RawChange, RowRef
+from engine.change import UNKNOWN, RawChange, Relation, RowRef
 from engine.errors import SchemaDrift, ValueRefused
 from engine.mapping import StreamMapper
 from rules.loading import rulebook_from_documents
@@ -21,7 +24,7 @@ ENTITY = {
         "parent": {"type": "ref(item)"},
     },
 }
-SYSTEM = {
+SYSTEM: dict[str, Any] = {
     "system": "erp",
     "connector": ERP["connector"],
     "streams": {
@@ -112,6 +115,24 @@ def test_a_mapped_column_that_vanished_is_drift() -> None:
     narrower = raw("public.item", "update", 1, **{k: v for k, v in COLUMNS.items() if k != "price"})
     with pytest.raises(SchemaDrift, match=r"public\.item has no column 'price'"):
         mapper(narrower)
+
+
+def test_a_reference_may_be_read_through_an_expression() -> None:
+    system = copy.deepcopy(SYSTEM)
+    system["streams"]["public.item"]["fields"]["parent"] = {"column": "parent_id", "read": "nullif(parent_id, '0')"}
+    rules = rulebook_from_documents([ENTITY], [system], {"terms": "canonical,erp\nNET30,N30|N30X\n"}, ["erp"])
+    bound = StreamMapper(rules.systems["erp"].streams["public.item"], rules.entities["item"], item().relation)
+    assert bound(item()).references == {"parent": RowRef("erp", "public.item", "3")}
+    assert bound(item(parent_id="0")).fields["parent"] is None
+
+
+def test_an_expression_that_no_longer_fits_the_columns_is_drift() -> None:
+    change = item()
+    columns = change.relation.columns
+    types = tuple("date" if column == "label" else "text" for column in columns)
+    change.relation = Relation("public.item", columns, types)
+    with pytest.raises(SchemaDrift, match="no longer fits the expression"):
+        mapper(change)
 
 
 def test_ranks_name_every_system_of_the_builders() -> None:
