@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -17,12 +18,13 @@ from rules.rulebook import System
 
 
 class Lookout:
-    """One connection, opened when needed and given up after any failure."""
+    """One connection, opened when needed and given up after any failure; one question at a time."""
 
     def __init__(self, system: System, dsn: str) -> None:
         self._system = system
         self._dsn = dsn
         self._connection: psycopg.AsyncConnection[TupleRow] | None = None
+        self._asking = asyncio.Lock()
 
     async def end(self) -> int:
         """The end of the server's log now, as an LSN. Raises TransientError, EnvironmentUnfit."""
@@ -48,10 +50,11 @@ class Lookout:
 
     @contextlib.asynccontextmanager
     async def _open(self) -> AsyncIterator[psycopg.AsyncConnection[TupleRow]]:
-        if self._connection is None or self._connection.closed:
-            self._connection = await connect(self._system.name, self._dsn)
-        try:
-            yield self._connection
-        except (FieldwardenError, psycopg.Error):
-            await self.close()
-            raise
+        async with self._asking:
+            if self._connection is None or self._connection.closed:
+                self._connection = await connect(self._system.name, self._dsn)
+            try:
+                yield self._connection
+            except (FieldwardenError, psycopg.Error):
+                await self.close()
+                raise
