@@ -56,11 +56,26 @@ def reading_findings(stream: Stream, table: Table, entity: Entity | None, versio
             f"ALTER TABLE {stream.name} REPLICA IDENTITY FULL, or USING INDEX on a unique index of the key",
             stream.name,
         )
+    yield from _expressions_fit(stream, table)
     if entity is not None:
         for mapped in stream.fields.values():
             column = table.columns.get(mapped.column or "")
             if column is not None and mapped.read is None and mapped.field in entity.fields:
                 yield from _type_fits(stream, column, entity.fields[mapped.field].type)
+
+
+def _expressions_fit(stream: Stream, table: Table) -> Iterator[Finding]:
+    """An expression is typed by the columns it reads, so only the real table can tell whether it makes sense."""
+    columns = tuple(table.columns.values())
+    named = [("where", stream.where), ("changed_at", stream.changed_at)]
+    named += [(f"field {mapped.field}", mapped.read) for mapped in stream.fields.values()]
+    for name, expression in named:
+        if expression is None or not expression.columns <= table.columns.keys():
+            continue
+        try:
+            expression.bind([column.name for column in columns], [column.type for column in columns])
+        except ValueError as error:
+            yield bad("expression", f"{stream.name}, {name}: {error}", "mend the expression", stream.name)
 
 
 def _no_column(stream: Stream, table: Table, name: str) -> Finding:

@@ -7,6 +7,7 @@ from psycopg.conninfo import make_conninfo
 
 from connectors.postgres.probe import Finding, probe
 from connectors.postgres.source import PostgresSource
+from rules.expressions import parse
 from rules.rulebook import Entity, Field, FieldMap, Stream
 from rules.values import parse_type
 from tests.integration.reading import ask, reading, run, stream, system
@@ -84,6 +85,16 @@ async def test_everything_wrong_is_said_at_once(database: str) -> None:
     assert "decimal(20,4)" in by_column["big"].suggestion
     suggestions = {finding.suggestion for finding in found}
     assert {"did you mean name?", "did you mean public.account?"} <= suggestions
+
+
+async def test_an_expression_that_the_columns_types_do_not_allow_is_named(database: str) -> None:
+    run(database, "create table account (id int primary key, name text, touched date)")
+    mapped = {"name": FieldMap("name", None, parse("name + 1"))}
+    account = Stream("crm", "public.account", "customer", ("id",), mapped, where=parse("touched > 3"))
+    found = [each for each in await probe(system(account), database) if not each.ok]
+    assert [each.subject for each in found] == ["expression", "expression"]
+    assert found[0].message.startswith("public.account, where: ")
+    assert found[1].message.startswith("public.account, field name: ")
 
 
 async def test_missing_rights_are_named_column_by_column(database: str) -> None:
