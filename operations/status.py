@@ -16,6 +16,14 @@ from operations.project import Opened, opened
 from operations.report import Report, age, count, table
 
 _HOURS = 24
+_NEEDS = {
+    "data": ("bad data", "a person"),
+    "ambiguous": ("more than one record fits", "a person"),
+    "parent": ("the parent row is not known", "that row"),
+    "reference": ("the row referred to is not known", "that row"),
+    "behind": ("an earlier change of its row is set aside", "that change"),
+}
+"""Why a change is set aside, and what lets it go on."""
 
 
 def status(folder: Path | None) -> Report:
@@ -114,8 +122,11 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
     if rows:
         yield _block(["entity", "records", "retired"], rows)
     if result["set_aside"]:
-        rows = [[a["system"], a["kind"], a["number"], age(a["oldest_seconds"])] for a in result["set_aside"]]
-        yield _block(["set aside from", "kind", "number", "oldest"], rows)
+        rows = [
+            [a["system"], *_NEEDS.get(a["kind"], (a["kind"], "a person")), a["number"], age(a["oldest_seconds"])]
+            for a in result["set_aside"]
+        ]
+        yield _block(["set aside from", "because", "needs", "number", "oldest"], rows)
         yield "  see: fieldwarden deadletter list"
     yield f"  {count(result['refused_24h'], 'edit')} of protected fields refused in the last {_HOURS} hours"
 
