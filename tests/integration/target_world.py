@@ -7,7 +7,7 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 
@@ -33,7 +33,7 @@ def stream(name: str = "public.party", fields: Sequence[str] = ("name", "phone",
         field: FieldMap(field, columns.get(field, field), parse(reads[field]) if field in reads else None)
         for field in fields
     }
-    settings = {"external_id": "ext", "creates": True, "on_retire": "delete"} | more
+    settings: dict[str, Any] = {"external_id": "ext", "creates": True, "on_retire": "delete"} | more
     plain = Stream("erp", name, "customer", ("id",), maps, update_fields=tuple(fields), create_fields=tuple(fields))
     return replace(plain, **settings)
 
@@ -59,7 +59,7 @@ class World:
         self.person.close()
 
     def sql(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        cursor = self.person.execute(cast(LiteralString, query), parameters or None)
+        cursor = self.person.execute(query.encode(), parameters or None)
         return cursor.fetchall() if cursor.description else []
 
     def row(self, columns: str = "name, phone", where: str = "true", table: str = "party") -> tuple[Any, ...]:
@@ -69,9 +69,7 @@ class World:
     def create(self, record: str = "r-1", /, *, on: str = "", parent: str | None = None, **values: Value) -> Write:
         return Write(next(self._tokens), record, on or self.name, "create", None, values, parent_key=parent)
 
-    def update(
-        self, key: str, /, was: Mapping[str, Value] | None = None, *, on: str = "", **values: Value
-    ) -> Write:
+    def update(self, key: str, /, was: Mapping[str, Value] | None = None, *, on: str = "", **values: Value) -> Write:
         return Write(next(self._tokens), "r-1", on or self.name, "update", key, values, dict(was or {}))
 
     def delete(self, key: str, /, *, on: str = "") -> Write:
@@ -87,7 +85,7 @@ class World:
         (result,) = await self.write(write)
         return result
 
-    async def made(self, record: str = "r-1", /, **values: Value) -> str:
+    async def made(self, record: str = "r-1", /, **values: Any) -> str:
         """Create a row; its key."""
         result = await self.one(self.create(record, **values))
         assert result.status == "done", result
