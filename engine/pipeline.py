@@ -58,19 +58,20 @@ class Pipeline:
         telemetry: Telemetry,
         *,
         clock: Callable[[], int] = microseconds,
-        bits: Callable[[int], int] = secrets.randbits,
+        bits: Callable[[int], int] | None = None,
         chance: Callable[[], float] = random.random,
         wake: Wake | None = None,
         tolerance: int = 300_000_000,
     ) -> None:
-        """`clock` gives µs since 1970 UTC; `tolerance` (µs) is how far ahead of it a source's time may be."""
+        """`clock` gives µs since 1970 UTC; `tolerance` (µs) is how far ahead of it a source's time may be; `bits` makes
+        record ids unlike any other's (they are no secret), by default out of one seed from the system."""
         self._rulebook = rulebook
         self._source = source
         self._system = source.system
         self._hub = hub
         self._telemetry = telemetry
         self._clock = clock
-        self._bits = bits
+        self._bits = bits or random.Random(secrets.token_bytes(32)).getrandbits  # noqa: S311
         self._chance = chance
         self._wake = wake or Wake()
         self._tolerance = tolerance

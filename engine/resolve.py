@@ -111,6 +111,8 @@ def resolve(record: Record, units: Iterable[Unit]) -> None:
 def retired(entity: Entity, root_streams: Iterable[tuple[str, str]], rows: Sequence[Contribution]) -> bool:
     """Whether the record is retired: a system with delete authority deleted its row and none such has it, or no
     row stands for it anywhere. `root_streams` are the (system, stream) whose rows stand for the entity."""
+    if all(row.deleted is None for row in rows):
+        return False
     roots = [row for row in rows if (row.system, row.stream) in root_streams]
     if not any(row.deleted is None for row in roots):
         return bool(roots)
