@@ -22,7 +22,8 @@ NEVER = Stamp("", None)
 """The stamp of a value that was seen, but not seen to change."""
 
 Heard = Literal["said", "held", "echo", "stale", "nothing"]
-"""said: news of its own; held: our own write came back other than we knew; echo: as we knew; stale: older."""
+"""said: news of its own; held: our own write came back, for the first time or other than we knew; echo: as it was
+told before; stale: older."""
 
 
 def begin(change: Change) -> Contribution:
@@ -44,11 +45,12 @@ def hear(row: Contribution, change: Change, owned: Set[str], golden: Mapping[str
         _revive(row, change)
     if position <= row.said:
         return _hear_late(row, change)
-    if not row.fields and not row.held and not change.echo and change.changed is None and row.base.position == position:
+    fresh = not (row.fields or row.held or row.sent)
+    if fresh and not change.echo and change.changed is None and row.base.position == position:
         row.fields, row.said = dict(change.fields), position
         return "said", list(row.fields)
     changed: list[str] = []
-    echoed = False
+    echoed, waiting = False, len(row.sent)
     for name, value in change.fields.items():
         if change.echo and name not in owned and name in golden:
             echoed = _hold(row, name, value) or echoed
@@ -57,15 +59,16 @@ def hear(row: Contribution, change: Change, owned: Set[str], golden: Mapping[str
     _said(row, change)
     if changed:
         return "said", changed
-    if echoed:
+    if echoed or len(row.sent) < waiting:
         return "held", []
     return ("echo" if change.echo else "nothing"), []
 
 
 def _hold(row: Contribution, name: str, value: Value) -> bool:
-    """Our own write came back: the row holds this now. True if that was news."""
-    if row.holds(name) == value:
+    """Our own write came back: the row holds this now. True if its source had not told so."""
+    if row.told(name) == value:
         return False
+    row.sent.pop(name, None)
     if name in row.fields and row.fields[name] == value:
         row.held.pop(name, None)
     else:
@@ -75,8 +78,11 @@ def _hold(row: Contribution, name: str, value: Value) -> bool:
 
 def _take(row: Contribution, name: str, value: Value, change: Change) -> bool:
     """Hear one field's newest value; True if it, or the time it was changed, is news."""
-    known = row.holds(name)
+    known = row.told(name)
     edited = change.changed is None or name in change.changed
+    if name in row.sent and known != value and row.sent.pop(name) == value and not change.echo:
+        _hold(row, name, value)
+        known = value
     if known is not msgspec.UNSET and known == value:
         if change.echo and name in row.held:
             # The owner's row holds what we gave it (a seed): from now on that is the owner's own word.
@@ -136,7 +142,7 @@ def _revive(row: Contribution, change: Change) -> None:
     row.deleted = None
     row.said = ""
     row.base = Stamp(change.position, change.at)
-    row.fields, row.stamps, row.lag, row.held = {}, {}, {}, {}
+    row.fields, row.stamps, row.lag, row.held, row.sent = {}, {}, {}, {}, {}
 
 
 def bury(row: Contribution, change: Change) -> bool:
@@ -146,5 +152,5 @@ def bury(row: Contribution, change: Change) -> bool:
     news = row.deleted is None
     row.deleted = change.position
     row.said = change.position
-    row.held = {}
+    row.held, row.sent = {}, {}
     return news

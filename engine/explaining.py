@@ -72,7 +72,7 @@ def explain(entity: Entity, record: Record, name: str, label: str, show: Show, a
     claims = [
         _claim(unit, name, row, winner, record, show, around)
         for row in record.rows
-        if name in row.fields or name in row.held
+        if name in row.fields or row.given(name)
     ]
     claims.sort(key=lambda claim: _ORDER.index(claim.standing))
     explanation = Explanation(
@@ -114,7 +114,7 @@ def _claim(
         when(row.stamp(name).at) if spoken else None,
         standing,
         why,
-        show(name, row.held[name]) if name in row.held else None,
+        show(name, row.sent.get(name, row.held.get(name))) if row.given(name) else None,
     )
     golden, holds = record.golden.get(name), row.holds(name)
     if row.deleted is None and standing != "stands":
@@ -122,7 +122,7 @@ def _claim(
             claim.then = f"{row.system} was corrected" if standing in ("refused", "held", "lost") else ""
         elif (row.system, row.stream) not in around.writable:
             claim.then = "Fieldwarden does not write it there"
-        elif unit.policy.protected and unit.policy.on_reject == "leave" and name not in row.held:
+        elif unit.policy.protected and unit.policy.on_reject == "leave" and not row.given(name):
             claim.then = "the rule leaves it as it is there"
         elif row.system in around.deliveries:
             reason = around.deliveries[row.system]

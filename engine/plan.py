@@ -174,16 +174,16 @@ class TargetPlan:
             yield Difference(stream, "create", None, fields)
 
     def _differing(self, entity: Entity, record: Record, stream: Stream, row: Contribution) -> tuple[str, ...]:
-        golden, held, said = record.golden, row.held, row.fields
+        golden, sent, held, said = record.golden, row.sent, row.held, row.fields
         names = []
         for name in stream.update_fields:
             if name not in golden:
                 continue
             value = golden[name]
-            holds = held[name] if name in held else said.get(name, msgspec.UNSET)
+            holds = sent[name] if name in sent else held[name] if name in held else said.get(name, msgspec.UNSET)
             if holds == value or (holds is msgspec.UNSET and value is None):
                 continue
-            if name not in held and self._left(entity, record, row, name):
+            if name not in held and name not in sent and self._left(entity, record, row, name):
                 continue
             names.append(name)
         return tuple(names)

@@ -6,8 +6,9 @@ another shape in between. A contribution belongs to a source row; it is also tha
 Per contribution three things are kept apart:
 - what the row's system itself *said* (`fields`), which alone competes for golden;
 - when it said so: `base` is the stamp most fields share, `stamps` holds those that changed later;
-- what the row *holds* where that differs, because we wrote it (`held`). An incoming value equal to what the row
-  holds is our echo, and says nothing.
+- what the row *holds* where that differs, because we wrote it: `held` once its source has told so, `sent` until
+  then. Images from before our write still come in after it: what they repeat says nothing. Nor does a value that
+  we wrote, which is our echo.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
     stamps: dict[str, Stamp] = {}
     lag: dict[str, str] = {}
     held: dict[str, Value] = {}
+    sent: dict[str, Value] = {}
     deleted: str | None = None
 
     @property
@@ -58,9 +60,15 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
 
     def holds(self, name: str) -> Value | msgspec.UnsetType:
         """What the row holds as far as we know: our own write, else what it said; UNSET if never heard."""
-        if name in self.held:
-            return self.held[name]
-        return self.fields.get(name, msgspec.UNSET)
+        return self.sent[name] if name in self.sent else self.told(name)
+
+    def given(self, name: str) -> bool:
+        """Whether what the row holds there is our own write, as far as we know."""
+        return name in self.sent or name in self.held
+
+    def told(self, name: str) -> Value | msgspec.UnsetType:
+        """What the row held when its source last spoke of it; UNSET if never heard."""
+        return self.held[name] if name in self.held else self.fields.get(name, msgspec.UNSET)
 
 
 class Record(msgspec.Struct, omit_defaults=True, gc=False):

@@ -1,8 +1,9 @@
 """What a delivery has learnt of the rows it wrote, taken into a record that may have moved on meanwhile.
 
 A delivery works on the record as it stood when it was claimed. If a source's change came in before the delivery
-settles, the record's newer word about a row stands, and what we believe to have written is forgotten: whether the
-change came before our write or after it cannot be told from here, and the next look at the row will show.
+settles, the record's newer word about a row stands, and what we believe to have written is forgotten, unless that
+change tells the same: whether it came before our write or after it cannot be told from here, and the next look at the
+row will show.
 """
 
 from __future__ import annotations
@@ -36,9 +37,7 @@ def settle(current: Record, claimed: Record, target: str, held: Sequence[Held], 
         return Settled(overlaid(claimed.rows, held, links) if held or links else None, clean=True)
     then = {row.ref: row for row in claimed.rows}
     now = {row.ref: row for row in current.rows}
-    standing = [
-        (ref, name, value) for ref, name, value in held if _belief(now.get(ref), name) == _belief(then.get(ref), name)
-    ]
+    standing = [fact for fact in held if _stands(fact, now.get(fact[0]), then.get(fact[0]))]
     rows = overlaid(current.rows, standing, links)
     expected = overlaid(claimed.rows, held, links)
     clean = (
@@ -58,7 +57,7 @@ def overlaid(rows: Sequence[Contribution], held: Sequence[Held], links: Sequence
     for ref, news in _by_row(held).items():
         for index, row in enumerate(merged):
             if row.key == ref.key and row.stream == ref.stream and row.system == ref.system and row.deleted is None:
-                merged[index] = msgspec.structs.replace(row, held=_overlay(row, news))
+                merged[index] = msgspec.structs.replace(row, sent=_overlay(row, news))
     return merged
 
 
@@ -74,16 +73,24 @@ def _by_row(held: Sequence[Held]) -> dict[RowRef, dict[str, Value]]:
 
 
 def _overlay(row: Contribution, news: dict[str, Value]) -> dict[str, Value]:
-    """What the row holds that is not what it said."""
-    own, overlay = row.fields, {**row.held, **news}
-    if not own:
+    """What the row holds that its source has not told yet."""
+    overlay = {**row.sent, **news}
+    if not row.fields and not row.held:
         return overlay
-    return {name: value for name, value in overlay.items() if name not in own or own[name] != value}
+    return {name: value for name, value in overlay.items() if row.told(name) != value}
 
 
-def _belief(row: Contribution | None, name: str) -> object:
-    return None if row is None else (row.deleted is None, row.holds(name))
+def _stands(fact: Held, now: Contribution | None, then: Contribution | None) -> bool:
+    """Whether what was learnt of a row is still news of it. Once its source has spoken of the row again, that may
+    come from before our write or from after it, even where it repeats what the row held before."""
+    if now is None or then is None:
+        return now is then
+    _, name, value = fact
+    same = now.said == then.said and now.deleted == then.deleted and now.holds(name) == then.holds(name)
+    return same or (now.live and now.told(name) == value)
 
 
 def _beliefs(rows: Sequence[Contribution], system: str) -> dict[RowRef, dict[str, Value]]:
-    return {row.ref: {**row.fields, **row.held} for row in rows if row.system == system and row.deleted is None}
+    return {
+        row.ref: {**row.fields, **row.held, **row.sent} for row in rows if row.system == system and row.deleted is None
+    }

@@ -317,7 +317,7 @@ async def test_what_a_delivery_learnt_is_merged_into_the_record(hub: Hub) -> Non
     await hub.settle("erp", [settled(claim, held=[(PARTY, "name", AWKWARD), (PARTY, "city", "x")])])
     (row,) = (await load(hub, A))[A].rows
     assert row.fields == {"name": "old", "city": "x"}
-    assert row.held == {"name": AWKWARD}, "what equals the row's own word is no overlay"
+    assert (row.sent, row.held) == ({"name": AWKWARD}, {}), "what equals the row's own word is no overlay"
     assert await due(hub) == []
 
 
@@ -326,7 +326,7 @@ async def test_created_rows_are_linked_and_have_a_contribution(hub: Hub) -> None
     (claim,) = await hub.claim("erp", 10)
     await hub.settle("erp", [settled(claim, links=[PARTY], held=[(PARTY, "name", "x")])])
     (row,) = (await load(hub, A))[A].rows
-    assert (row.ref, row.said, row.base, row.fields, row.held) == (PARTY, "", Stamp("", None), {}, {"name": "x"})
+    assert (row.ref, row.said, row.base, row.fields, row.sent) == (PARTY, "", Stamp("", None), {}, {"name": "x"})
     assert await hub.keys([A, B], "erp") == {A: [PARTY]}
     assert await hub.keys([A], "crm") == {}
     lease = await hub.lease("erp")
@@ -352,7 +352,7 @@ async def test_settling_merges_into_a_record_that_moved_on(hub: Hub) -> None:
     await commit(hub, "erp", records=[record(A, party, newer, version=2, name="new")])
     await hub.settle("erp", [settled(claim, held=[(PARTY, "name", "new")], links=[RowRef("erp", "t", "1")])])
     rows = {row.ref: row for row in (await load(hub, A))[A].rows}
-    assert rows[PARTY].held == {"name": "new"}
+    assert rows[PARTY].sent == {"name": "new"}
     assert rows[ACCOUNT].fields == {"phone": "2"}, "the source's newer word was not overwritten"
     assert RowRef("erp", "t", "1") in rows
     assert await due(hub) == [], "nothing that the delivery went by has changed"
@@ -366,6 +366,21 @@ async def test_a_newer_word_about_a_written_row_wins_over_what_we_wrote(hub: Hub
     found = (await load(hub, A))[A]
     assert found.rows[0].holds("name") == "theirs"
     assert await due(hub) == [A], "the verdict no longer stands, so the record is looked at again"
+
+
+async def test_a_word_that_may_be_older_or_newer_than_our_write_is_looked_at_again(hub: Hub) -> None:
+    await commit(hub, records=[record(A, said(PARTY, name="old", city="x"), name="new")], dirty=[("erp", A)])
+    (claim,) = await hub.claim("erp", 10)
+    repeated = said(PARTY, "p2", name="old", city="y")
+    await commit(hub, "erp", records=[record(A, repeated, version=2, name="new")])
+    await hub.settle("erp", [settled(claim, held=[(PARTY, "name", "new")])])
+    (again,) = await hub.claim("erp", 10)
+    assert again.record.rows[0].holds("name") == "old"
+    echoed = said(PARTY, "p3", name="old", city="y")
+    echoed.held["name"] = "new"
+    await commit(hub, "erp", records=[record(A, echoed, version=3, name="new")])
+    await hub.settle("erp", [settled(again, held=[(PARTY, "name", "new")])])
+    assert await due(hub) == [], "its source tells the same"
 
 
 async def test_a_verdict_without_writes_is_looked_at_again_if_the_record_moved_on(hub: Hub) -> None:

@@ -54,6 +54,41 @@ def test_our_own_write_coming_back_is_held_but_not_said() -> None:
     assert row.holds("phone") == "9"
 
 
+def test_an_image_from_before_our_write_says_nothing_new() -> None:
+    row = heard(said(ACCOUNT, 1, name="Acme", phone="1"))
+    row.sent["phone"] = "9"
+    late = said(ACCOUNT, 2, name="Acme Ltd", phone="1")
+    assert hear(row, late, NOTHING_OWNED, {"phone": "9"}) == ("said", ["name"])
+    assert (row.holds("phone"), row.stamp("phone").at) == ("9", 1)
+    echo = replace(said(ACCOUNT, 3, name="Acme Ltd", phone="9"), echo=True)
+    assert hear(row, echo, NOTHING_OWNED, {"name": "Acme Ltd", "phone": "9"}) == ("held", [])
+    assert (row.sent, row.held) == ({}, {"phone": "9"})
+    assert hear(row, said(ACCOUNT, 4, name="Acme Ltd", phone="1"), NOTHING_OWNED, {}) == ("said", ["phone"])
+
+
+def test_an_edit_behind_our_write_is_heard_at_once() -> None:
+    row = heard(said(ACCOUNT, 1, phone="1"))
+    row.sent["phone"] = "9"
+    assert hear(row, said(ACCOUNT, 2, phone="2"), NOTHING_OWNED, {"phone": "9"}) == ("said", ["phone"])
+    assert (row.sent, row.holds("phone")) == ({}, "2")
+
+
+def test_an_older_write_of_ours_comes_back_before_the_newest() -> None:
+    row = heard(said(ACCOUNT, 1, phone="1", name="a"))
+    row.sent.update(phone="9", name="b")
+    older = replace(said(ACCOUNT, 2, phone="1", name="b"), echo=True)
+    assert hear(row, older, NOTHING_OWNED, {"phone": "9", "name": "b"}) == ("held", [])
+    assert (row.sent, row.held) == ({"phone": "9"}, {"name": "b"})
+
+
+def test_our_write_back_to_the_rows_own_word_waits_for_its_echo_too() -> None:
+    row = heard(said(ACCOUNT, 1, phone="1"), replace(said(ACCOUNT, 2, phone="9"), echo=True), golden=("phone",))
+    row.sent["phone"] = "1"
+    assert hear(row, said(ACCOUNT, 3, phone="9"), NOTHING_OWNED, {"phone": "1"}) == ("nothing", [])
+    hear(row, replace(said(ACCOUNT, 4, phone="1"), echo=True), NOTHING_OWNED, {"phone": "1"})
+    assert (row.fields, row.sent, row.held) == ({"phone": "1"}, {}, {})
+
+
 def test_an_edit_after_our_write_is_the_systems_own_word_again() -> None:
     echo = replace(said(ACCOUNT, 2, phone="9"), echo=True)
     row = heard(said(ACCOUNT, 1, phone="1"), echo, said(ACCOUNT, 3, phone="1"), golden=("phone",))
@@ -67,6 +102,13 @@ def test_an_unmarked_echo_is_recognised_by_its_value() -> None:
     row.held["phone"] = "9"
     assert hear(row, said(ACCOUNT, 2, phone="9"), NOTHING_OWNED, {"phone": "9"}) == ("nothing", [])
     assert row.fields["phone"] == "1"
+
+
+def test_an_unmarked_echo_of_what_was_sent_is_remembered() -> None:
+    row = heard(said(ACCOUNT, 1, phone="1"))
+    row.sent["phone"] = "9"
+    assert hear(row, said(ACCOUNT, 2, phone="9"), NOTHING_OWNED, {"phone": "9"}) == ("held", [])
+    assert (row.fields, row.held, row.sent) == ({"phone": "1"}, {"phone": "9"}, {})
 
 
 def test_what_the_owner_was_given_becomes_its_own_word_with_the_echo() -> None:
