@@ -21,7 +21,7 @@ def main() -> int:
         if options.profile:
             profile(stage, options.profile, options.rows, say)
             return 0
-        size = match.Size(options.rows, options.repeat, 0 if options.skip_memory else options.memory)
+        size = match.Size(options.rows, options.repeat, 0 if options.skip_memory else options.memory, options.durable)
         outcome = match.play(stage, size, options.scenario or list(match.SCENARIOS), say)
     print(json.dumps(report.as_json(outcome)) if options.json else report.text(outcome))
     return 1 if outcome.void else 0
@@ -37,6 +37,7 @@ def _options() -> argparse.Namespace:
         "--memory", type=int, default=size.memory, metavar="CHANGES", help="the smaller backlog weighed"
     )
     parser.add_argument("--skip-memory", action="store_true", help="do not weigh memory")
+    parser.add_argument("--durable", action="store_true", help="native commits wait for the disk, as ours do")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     parser.add_argument("--profile", choices=list(match.SCENARIOS), metavar="SCENARIO", help="show where time goes")
     return parser.parse_args()

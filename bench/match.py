@@ -12,7 +12,7 @@ from bench.yardsticks import Native, Raw
 
 Say = Callable[[str], None]
 CONTENDERS = ("ours", "native", "raw")
-YARDSTICKS = (Native, Raw)
+YARDSTICKS = CONTENDERS[1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class Size:
     rows: int = 20_000
     repeat: int = 3
     memory: int = 100_000
+    durable: bool = False
+    """Whether the native subscription's commits wait for the disk."""
 
 
 @dataclass(slots=True)
@@ -29,6 +31,8 @@ class Outcome:
     """Everything that a whole benchmark found; `void` says in words why it may not be believed."""
 
     scenarios: list[Scenario]
+    lacks: dict[str, str]
+    """What each yardstick leaves undone, in words."""
     ledger: Ledger
     memory: Memory | None
     void: list[str] = field(default_factory=list)
@@ -43,7 +47,7 @@ SCENARIOS: dict[str, tuple[str, Callable[[Stage, int], Backlog]]] = {
 
 def play(stage: Stage, size: Size, names: list[str], say: Say) -> Outcome:
     """Run the scenarios on a fresh stage. Raises Stuck."""
-    ours, native, raw = Ours(stage), Native(stage), Raw(stage)
+    ours, native, raw = Ours(stage), Native(stage, size.durable), Raw(stage)
     runs: dict[str, Callable[[Backlog], Run]] = {"ours": ours.run, "native": native.run, "raw": raw.run}
     ours.prepare()
     native.prepare()
@@ -67,7 +71,8 @@ def play(stage: Stage, size: Size, names: list[str], say: Say) -> Outcome:
         tables.append(("memory", only_ours))
     say("verifying the ledger")
     ledger = ours.verify()
-    return Outcome(scenarios, ledger, memory, objections(tables, ledger, stage.changes, memory))
+    lacks = {native.name: native.lacks, raw.name: raw.lacks}
+    return Outcome(scenarios, lacks, ledger, memory, objections(tables, ledger, stage.changes, memory))
 
 
 def checksums(stage: Stage) -> dict[str, Checksum]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -19,7 +19,7 @@ def text(outcome: Outcome) -> str:
 
 def _lines(outcome: Outcome) -> Iterator[str]:
     for scenario in outcome.scenarios:
-        yield from _scenario(scenario)
+        yield from _scenario(scenario, outcome.lacks)
         yield ""
     if outcome.memory is not None:
         memory = outcome.memory
@@ -37,7 +37,7 @@ def _lines(outcome: Outcome) -> Iterator[str]:
         )
 
 
-def _scenario(scenario: Scenario) -> Iterator[str]:
+def _scenario(scenario: Scenario, lacks: Mapping[str, str]) -> Iterator[str]:
     yield f"{scenario.title} ({scenario.runs['ours'][0].rows:,} rows, {len(scenario.runs['ours'])} repetitions)"
     for contender in CONTENDERS:
         rate = scenario.rate(contender)
@@ -48,9 +48,9 @@ def _scenario(scenario: Scenario) -> Iterator[str]:
             line += f"   ({own}{cpu[1]:.0f} us/row in the servers)"
         yield line
     for yardstick in YARDSTICKS:
-        ratio = scenario.ratio("ours", yardstick.name)
-        yield f"  ours/{yardstick.name:<7} {ratio.middle:>8.2f}          {ratio.low:.2f} to {ratio.high:.2f}"
-        yield from textwrap.wrap(yardstick.lacks, _WIDTH, initial_indent="      ", subsequent_indent="      ")
+        ratio = scenario.ratio("ours", yardstick)
+        yield f"  ours/{yardstick:<7} {ratio.middle:>8.2f}          {ratio.low:.2f} to {ratio.high:.2f}"
+        yield from textwrap.wrap(lacks[yardstick], _WIDTH, initial_indent="      ", subsequent_indent="      ")
 
 
 def as_json(outcome: Outcome) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
                 "rows": scenario.runs["ours"][0].rows,
                 "rows_per_second": {name: _spread(scenario.rate(name)) for name in CONTENDERS},
                 "ratios": {
-                    f"ours/{each.name}": {**_spread(scenario.ratio("ours", each.name)), "yardstick": each.lacks}
+                    f"ours/{each}": {**_spread(scenario.ratio("ours", each)), "yardstick": outcome.lacks[each]}
                     for each in YARDSTICKS
                 },
                 "runs": {name: [asdict(run) for run in runs] for name, runs in scenario.runs.items()},

@@ -15,15 +15,19 @@ _BATCH = 2_000
 
 @dataclass(slots=True)
 class Native:
-    """PostgreSQL's own logical replication of the table into a table of the same shape."""
+    """PostgreSQL's own logical replication of the table into a table of the same shape.
+
+    By default its subscription does not wait for the disk when it commits; `durable` makes it wait, as ours does."""
 
     stage: Stage
+    durable: bool = False
 
     name = "native"
-    lacks = (
-        "native replication copies rows: no mapping, no identity, no rules, no ledger, nothing guarded; and its "
-        "subscription's commits do not wait for the disk (its default)"
-    )
+
+    @property
+    def lacks(self) -> str:
+        text = "native replication copies rows: no mapping, no identity, no rules, no ledger, nothing guarded"
+        return text if self.durable else text + "; and its commits do not wait for the disk (its default)"
 
     def prepare(self) -> None:
         """The slot is made by hand, since the subscription must exist disabled."""
@@ -33,7 +37,8 @@ class Native:
         with self._connect() as native:
             native.execute(
                 f"create subscription native connection '{_libpq(self.stage.source_dsn)}' publication native"
-                " with (enabled = false, create_slot = false, slot_name = 'native', copy_data = false)".encode()
+                " with (enabled = false, create_slot = false, slot_name = 'native', copy_data = false,"
+                f" synchronous_commit = {'on' if self.durable else 'off'})".encode()
             )
 
     def run(self, backlog: Backlog) -> Run:

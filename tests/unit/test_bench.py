@@ -9,6 +9,7 @@ from bench.match import CONTENDERS, Outcome
 from bench.profiling import statements
 from bench.report import as_json, text
 
+LACKS = {"native": "it copies rows", "raw": "it reads no log"}
 WHOLE = Ledger(ok=True, entries=30, broken=0, set_aside=0)
 ROWS = Checksum(10, "123")
 EQUAL = [("insert-1, repetition 1", dict.fromkeys(("source", "target", "native", "raw"), ROWS))]
@@ -69,16 +70,16 @@ def test_what_is_not_proven_is_void(
 
 def test_the_report_says_next_to_each_ratio_what_the_yardstick_leaves_undone() -> None:
     measured = scenario(ours=[2.0], native=[1.0], raw=[0.5])
-    said = " ".join(text(Outcome([measured], WHOLE, None)).split())
-    assert "ours/native 0.50" in said
-    assert "native replication copies rows" in said
-    assert "ours/raw 0.25" in said
-    assert "reads no log" in said
+    said = " ".join(text(Outcome([measured], LACKS, WHOLE, None)).split())
+    assert "ours/native 0.50 0.50 to 0.50 it copies rows" in said
+    assert "ours/raw 0.25 0.25 to 0.25 it reads no log" in said
     assert "VOID" not in said
 
 
 def test_a_void_report_says_so() -> None:
-    outcome = Outcome([scenario(**{name: [1.0] for name in CONTENDERS})], WHOLE, None, ["the ledger does not verify"])
+    outcome = Outcome(
+        [scenario(**{name: [1.0] for name in CONTENDERS})], LACKS, WHOLE, None, ["the ledger does not verify"]
+    )
     assert "VOID" in text(outcome)
     assert as_json(outcome)["void"] == ["the ledger does not verify"]
 
