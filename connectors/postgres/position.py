@@ -4,13 +4,20 @@
 batches, `final` is its commit's LSN and `ordinal` how many of its changes are durable: an LSN alone is not unique, and
 a restart inside a transaction must neither lose nor repeat a row. `streams` are those whose rows have been read
 from the start; one that is mapped later has a gap. `server` is the source's system identifier.
+
+`epoch` counts the baselines. It stands in front of every row's position, since a baseline may be read from a server
+whose LSNs are lower than those read before (a restore, a new cluster): what it says is newer all the same.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from typing import Literal
+
+FIRST_EPOCH = 1
+_DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,7 @@ class Position:
     ordinal: int = 0
     streams: tuple[str, ...] = ()
     server: str = ""
+    epoch: int = FIRST_EPOCH
 
     def encode(self) -> str:
         token: dict[str, object] = {"v": 1, "phase": self.phase, "end": lsn_text(self.end)}
@@ -30,6 +38,7 @@ class Position:
             token["partial"] = [lsn_text(self.final), self.ordinal]
         token["streams"] = self.streams
         token["server"] = self.server
+        token["epoch"] = self.epoch
         return json.dumps(token, separators=(",", ":"))
 
     @classmethod
@@ -47,6 +56,7 @@ class Position:
                 int(ordinal),
                 tuple(token["streams"]),
                 token["server"],
+                int(token.get("epoch", FIRST_EPOCH)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a position of a PostgreSQL source: {error}") from error
@@ -62,6 +72,24 @@ def parse_lsn(text: str) -> int:
     return int(high, 16) << 32 | int(low, 16)
 
 
-def row_position(final_lsn: int, ordinal: int) -> str:
+def next_epoch(stored: str | None) -> int:
+    """The epoch of a baseline that begins now, after the `stored` position.
+
+    Where that cannot be read, the days since 1970: far above what counting baselines ever comes to, and with room in
+    the four digits to count on from there."""
+    if stored is None:
+        return FIRST_EPOCH
+    try:
+        return Position.decode(stored).epoch + 1
+    except ValueError:
+        return int(time.time()) // _DAY
+
+
+def row_prefix(epoch: int, final_lsn: int) -> str:
+    """What the positions of one transaction's changes begin with."""
+    return f"{epoch:04X}.{final_lsn:016X}."
+
+
+def row_position(epoch: int, final_lsn: int, ordinal: int) -> str:
     """Where one change stands in its stream; as text, greater is newer. A snapshot's rows have ordinal 0."""
-    return f"{final_lsn:016X}.{ordinal:08X}"
+    return f"{row_prefix(epoch, final_lsn)}{ordinal:08X}"

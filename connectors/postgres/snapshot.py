@@ -52,14 +52,18 @@ class Snapshot:
         tables: Mapping[str, Table],
         connection: psycopg.AsyncConnection[TupleRow],
         point: int,
+        epoch: int,
     ) -> None:
         self.point = point
+        self._epoch = epoch
         self._system = system
         self._tables = tables
         self._connection = connection
 
     @classmethod
-    async def adopt(cls, system: System, dsn: str, tables: Mapping[str, Table], point: int, exported: str) -> Snapshot:
+    async def adopt(
+        cls, system: System, dsn: str, tables: Mapping[str, Table], point: int, exported: str, epoch: int
+    ) -> Snapshot:
         """Take the exported snapshot up, while the connection that made the slot has done nothing else."""
         connection = await connect(system.name, dsn)
         try:
@@ -69,7 +73,7 @@ class Snapshot:
         except BaseException:
             await connection.close()
             raise
-        return cls(system, tables, connection, point)
+        return cls(system, tables, connection, point, epoch)
 
     async def close(self) -> None:
         await self._connection.close()
@@ -96,7 +100,7 @@ class Snapshot:
         relation = Relation(
             stream.name, tuple(column.name for column in columns), tuple(column.type for column in columns)
         )
-        position = row_position(self.point, 0)
+        position = row_position(self._epoch, self.point, 0)
         query = sql.SQL("copy (select {} from {}{}) to stdout").format(
             sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
             sql.SQL("only " if table.kind == "r" else ""),

@@ -25,7 +25,7 @@ from connectors.postgres.catalog import (
     wanted_columns,
 )
 from connectors.postgres.pgoutput import Decoder
-from connectors.postgres.position import Position
+from connectors.postgres.position import Position, next_epoch
 from connectors.postgres.publications import check_publication, ensure_publication, publication_name
 from connectors.postgres.replication import ReplicationConnection
 from connectors.postgres.server import Server, check_server, check_tables, gap
@@ -47,7 +47,7 @@ class PostgresSource:
     """`engine.ports.Source` over logical replication.
 
     `max_changes` and `max_bytes` bound a batch, `spill_bytes` what open streamed transactions keep in memory.
-    `rebaseline`: forget the stored position, read everything again.
+    `rebaseline`: read everything again, whatever the stored position; it may be one that cannot be read.
     """
 
     def __init__(
@@ -79,16 +79,16 @@ class PostgresSource:
         self._spool: Spool | None = None
 
     async def open(self, position: str | None) -> None:
-        start = self._parse(position)
+        start = None if self._rebaseline else self._parse(position)
         try:
             connection = self._catalog = await connect(self.system, self._dsn)
             server = self._server = await check_server(self._system, connection)
             with translated(self.system):
                 self._tables = await describe(connection, map(table_name, read_streams(self._system)))
-            if start is not None and start.phase == "stream" and not self._rebaseline:
+            if start is not None and start.phase == "stream":
                 await self._resume(connection, server, start)
             else:
-                await self._begin(connection, server)
+                await self._begin(connection, server, next_epoch(position))
         except BaseException:
             await self.close()
             raise
@@ -105,7 +105,7 @@ class PostgresSource:
         kept = tuple(name for name in start.streams if name in streams)
         self._start = replace(start, streams=kept, server=server.server)
 
-    async def _begin(self, connection: psycopg.AsyncConnection[TupleRow], server: Server) -> None:
+    async def _begin(self, connection: psycopg.AsyncConnection[TupleRow], server: Server, epoch: int) -> None:
         check_tables(self._system, self._tables, server)
         await drop_slot(self._system, connection, server)
         await ensure_publication(self._system, connection, self._tables, server)
@@ -113,10 +113,11 @@ class PostgresSource:
         try:
             point, exported = await creator.create_slot(slot_name(self._system))
             hit("snapshot.slot_created")
-            self._snapshot = await Snapshot.adopt(self._system, self._dsn, self._tables, point, exported)
+            self._snapshot = await Snapshot.adopt(self._system, self._dsn, self._tables, point, exported, epoch)
         finally:
             await creator.close()
-        self._start = Position("stream", point, streams=tuple(read_streams(self._system)), server=server.server)
+        streams = tuple(read_streams(self._system))
+        self._start = Position("stream", point, streams=streams, server=server.server, epoch=epoch)
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
         if self._start is None:
@@ -131,6 +132,8 @@ class PostgresSource:
 
     async def _baseline(self, snapshot: Snapshot, start: Position) -> AsyncGenerator[Batch, None]:
         running = replace(start, phase="snapshot").encode()
+        # Before any row: were it killed after rows of this epoch, but before their position, the next would repeat it.
+        yield Batch([], running, "running")
         waiting: Batch | None = None
         async with aclosing(snapshot.chunks(self._max_changes, self._max_bytes)) as chunks:
             async for chunk in chunks:

@@ -28,7 +28,7 @@ from connectors.postgres.messages import (
     Truncate,
 )
 from connectors.postgres.pgoutput import Decoder, Row
-from connectors.postgres.position import Position
+from connectors.postgres.position import Position, row_prefix
 from connectors.postgres.spill import Spool
 from engine.change import RawChange
 from engine.errors import EnvironmentUnfit
@@ -188,7 +188,7 @@ class Transactions:
         start = self._position
         self._in_transaction = True
         self._final, self._at, self._ordinal, self._echo = final_lsn, at, 0, False
-        self._prefix = f"{final_lsn:016X}."
+        self._prefix = row_prefix(start.epoch, final_lsn)
         self._label = f"{self._system} xid {xid}"
         if final_lsn < start.end:
             self._skip = _EVERY

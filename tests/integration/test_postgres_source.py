@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from connectors.postgres.position import Position, lsn_text, parse_lsn
+from connectors.postgres.position import Position, lsn_text, parse_lsn, row_position
 from connectors.postgres.source import PostgresSource
 from engine.change import UNKNOWN, RawChange
 from engine.errors import EnvironmentUnfit, SchemaDrift, SourceGap, TransientError
@@ -187,7 +187,7 @@ async def test_a_streamed_transaction_without_its_aborted_subtransactions(databa
     assert [int(str(change.values[0])) for change in changes] == [*range(2000), *range(4000, 5000)]
     assert {change.values[1] for change in changes} == {"kept"}
     assert positions(changes) == sorted(set(positions(changes)))
-    assert len({change.position[:16] for change in changes}) == 1
+    assert len({change.position[:22] for change in changes}) == 1
 
 
 async def test_two_interleaved_streamed_transactions_come_one_after_the_other(database: str) -> None:
@@ -406,6 +406,38 @@ async def test_gaps_halt_and_a_new_baseline_mends_them(database: str, statements
     assert [change.values[0] for change in changes] == ["10"]
 
 
+async def test_a_new_baseline_is_newer_than_what_was_read_at_higher_positions(database: str) -> None:
+    """The server was restored, or is another: its log begins lower than what the hub has heard."""
+    run(database, ACCOUNT, "insert into account values (1, 'before')")
+    async with reading(PostgresSource(CRM, database)) as reader:
+        await reader.baseline()
+        ahead = replace(Position.decode(reader.positions[-1]), end=1 << 60, server="7")
+        said = row_position(ahead.epoch, ahead.end, 5)
+    await until(database, "select not active from pg_replication_slots where database = current_database()")
+    async with reading(PostgresSource(CRM, database, rebaseline=True), ahead.encode()) as again:
+        first = await again.step()
+        assert (first.changes, first.snapshot) == ([], "running")
+        assert Position.decode(first.position).epoch == ahead.epoch + 1, "durable before any row that carries it"
+        await again.baseline()
+        run(database, "update account set name = 'after'")
+        changes = await again.count(2)
+    assert [change.values[1] for change in changes] == ["before", "after"]
+    assert said < changes[0].position < changes[1].position
+    async with reading(PostgresSource(CRM, database), again.positions[-1]) as resumed:
+        run(database, "update account set name = 'resumed'")
+        assert (await resumed.count(1))[0].position > changes[1].position
+
+
+async def test_a_position_that_cannot_be_read_is_mended_by_a_new_baseline(database: str) -> None:
+    run(database, ACCOUNT, "insert into account values (1, 'a')")
+    with pytest.raises(EnvironmentUnfit) as caught:
+        await PostgresSource(CRM, database).open("from another connector")
+    assert "--rebaseline crm" in caught.value.suggestion
+    async with reading(PostgresSource(CRM, database, rebaseline=True), "from another connector") as reader:
+        [change] = await reader.baseline()
+    assert change.position > row_position(0x1000, 1 << 60, 0)
+
+
 async def test_a_stream_mapped_later_and_another_server_are_gaps(database: str) -> None:
     run(database, ACCOUNT, "create table contact (id int primary key)")
     async with reading(PostgresSource(CRM, database)) as reader:
@@ -430,7 +462,8 @@ async def test_an_interrupted_baseline_starts_again(database: str) -> None:
         changes = await again.baseline()
     assert len(changes) == 500
     assert {change.operation for change in changes} == {"observe"}
-    assert again.snapshots == ["running", "done"]
+    assert again.snapshots == ["running", "running", "done"]
+    assert {change.position[:5] for change in changes} == {"0002."}
 
 
 async def test_parents_are_read_before_their_children(database: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.postgres.position import Position, parse_lsn, row_position
+from connectors.postgres.position import Position, next_epoch, parse_lsn, row_position
 from connectors.postgres.spill import Spool
 from connectors.postgres.transactions import Transactions
 from engine.change import RawChange
@@ -53,7 +53,7 @@ def test_changes_carry_position_time_and_transaction() -> None:
     changes = take(transactions(), history())
     keys = [change.values[0] if change.values else change.operation for change in changes]
     assert keys == [*"01234", "5", "truncate", *map(str, range(10, 17)), "6"]
-    assert changes[0].position == row_position(0x100, 1) == "0000000000000100.00000001"
+    assert changes[0].position == row_position(1, 0x100, 1) == "0001.0000000000000100.00000001"
     assert changes[0].at == 1_700_000_000_000_000
     assert changes[0].transaction == "crm xid 7"
     assert [change.position for change in changes] == sorted({change.position for change in changes})
@@ -160,6 +160,22 @@ def test_positions_survive_the_hub(end: int, final: int, ordinal: int) -> None:
 def test_what_is_no_position_is_refused(token: str) -> None:
     with pytest.raises(ValueError, match="not a position"):
         Position.decode(token)
+
+
+def test_every_baseline_is_newer_than_all_that_was_read_before_it() -> None:
+    stored = Position("stream", 2**64 - 1, epoch=0x1F).encode()
+    assert Position.decode(stored).epoch == 0x1F
+    assert next_epoch(None) == 1
+    assert next_epoch(stored) == 0x20
+    assert row_position(next_epoch(stored), 1, 0) > row_position(0x1F, 2**64 - 1, 2**32 - 1)
+    assert 0xFFFF > next_epoch("unreadable") > 10_000
+    old = '{"v":1,"phase":"stream","end":"1/0","streams":["a"],"server":"7"}'
+    assert row_position(Position.decode(old).epoch, 1, 0) > "0000000100000000.00000001", "from before there were epochs"
+
+
+def test_the_epoch_of_the_baseline_stands_in_front_of_the_streamed_positions() -> None:
+    later = Position("stream", 0x100, streams=START.streams, server="1", epoch=3)
+    assert {change.position[:5] for change in take(transactions(later), history())} == {"0003."}
 
 
 def test_lsn_text() -> None:
