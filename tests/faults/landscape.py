@@ -30,13 +30,13 @@ _TABLES = {
     "crm": """
 create table account (
     id bigint generated always as identity primary key, ext text unique, tax text not null unique, name text,
-    phone text, segment text, credit_limit numeric(14,2), edited_at timestamptz
+    phone text, segment text, credit_limit numeric(14,2), phoned_at timestamptz
 );
 """,
     "billing": """
 create table customer (
     id bigint generated always as identity primary key, ext text unique, vat text not null unique, label text,
-    phone text, segment text, credit numeric(14,2), street text, city text, edited_at timestamptz
+    phone text, segment text, credit numeric(14,2), street text, city text, phoned_at timestamptz
 );
 create table invoice (
     id bigint generated always as identity primary key, ext text unique, number text not null unique,
@@ -47,7 +47,7 @@ create table product (sku text primary key, title text);
     "erp": """
 create table party (
     id bigint generated always as identity primary key, ext text unique, tax text not null unique, name text,
-    segment text, credit_limit numeric(14,2), edited_at timestamptz
+    segment text, credit_limit numeric(14,2)
 );
 create table party_address (
     id bigint generated always as identity primary key, party_id bigint not null unique references party,
@@ -67,11 +67,11 @@ WATCHED = {
     "erp": ("party", "party_address", "receivable", "item"),
 }
 
-_CUSTOMER = "'{0}-' || n, 'name {0} ' || n, 'seg {0} ' || n, 10.25 * n, timestamptz '2026-01-01'"
+_CUSTOMER = "'{0}-' || n, 'name {0} ' || n, 'seg {0} ' || n, 10.25 * n"
 _ROWS = {
-    "crm": "insert into account (tax, name, segment, credit_limit, edited_at) select {} from generate_series(1, {}) n;",
-    "billing": "insert into customer (vat, label, segment, credit, edited_at) select {} from generate_series(1, {}) n;",
-    "erp": "insert into party (tax, name, segment, credit_limit, edited_at) select {} from generate_series(1, {}) n;",
+    "crm": "insert into account (tax, name, segment, credit_limit) select {} from generate_series(1, {}) n;",
+    "billing": "insert into customer (vat, label, segment, credit) select {} from generate_series(1, {}) n;",
+    "erp": "insert into party (tax, name, segment, credit_limit) select {} from generate_series(1, {}) n;",
 }
 _MORE_ROWS = {
     "crm": "",
@@ -131,7 +131,7 @@ streams:
     entity: customer
     key: id
     external_id: ext
-    changed_at: edited_at
+    changed_at: phoned_at
     create: true
     fields: {tax_id: tax, name: name, phone: phone, segment: segment, credit_limit: credit_limit}
 """,
@@ -143,7 +143,7 @@ streams:
     entity: customer
     key: id
     external_id: ext
-    changed_at: edited_at
+    changed_at: phoned_at
     create: true
     on_retire: delete
     fields: {tax_id: vat, name: label, phone: phone, segment: segment, credit_limit: credit, street: street, city: city}
@@ -166,7 +166,6 @@ streams:
     entity: customer
     key: id
     external_id: ext
-    changed_at: edited_at
     create: true
     fields: {tax_id: tax, name: name, segment: segment, credit_limit: credit_limit}
   public.party_address:

@@ -119,7 +119,7 @@ def expected(everything: Iterable[Touch], by_people: Iterable[Touch]) -> Expecte
 
 
 def _listen(words: dict[str, dict[str, Words]], tax: str, touch: Touch, said: Cells) -> None:
-    at = touch.row.get("edited_at") or ""
+    at = touch.row.get("phoned_at") or ""
     mine = words.setdefault(tax, {}).setdefault(touch.system, {})
     mine.update({name: (value, at) for name, value in said.items()})
 

@@ -1,8 +1,8 @@
 """People at work in three systems at once, with ordinary SQL, whether or not Fieldwarden or a server is up.
 
 One thread per system. What they try next is drawn by a seed; what they really did stands in the systems' own
-`touched` tables. Every value they write is new, so that it can be told apart wherever it turns up, and every edit
-states a time of its own, so that the newest one is the same whoever reads it.
+`touched` tables. Every value they write is new, so that it can be told apart wherever it turns up; and every edit of
+a phone number states a time of its own, so that the newest one is the same whoever reads it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.faults.landscape import CUSTOMERS, DOOMED, INVOICES, ITEMS
 PERSON = "a person"
 _NEW = 6
 """Customers that each system's people add: C-1.. in the CRM, B-1.. in billing, E-1.. in the ERP."""
-_AT = "edited_at = timestamptz '2020-01-01' + %s * interval '1 second'"
+_AT = "timestamptz '2020-01-01' + %s * interval '1 second'"
 
 Edit = tuple[str, tuple[object, ...]]
 
@@ -49,29 +49,34 @@ class Person:
         letter = self._rng.choice(letters)
         return f"{letter}-{self._rng.randint(1, CUSTOMERS if letter == 'T' else _NEW)}"
 
-    def _news(self, column: str) -> tuple[str, int]:
-        """A value never written before, and when it was, in seconds of an imaginary clock."""
+    def _news(self, column: str) -> str:
+        """A value never written before."""
         n = next(self._numbers)
-        return (f"{n}.{self._rng.randint(1, 99):02}" if column.startswith("credit") else f"{column} {n}"), n
+        return f"{n}.{self._rng.randint(1, 99):02}" if column.startswith("credit") else f"{column} {n}"
+
+    def _field(self, table: str, column: str, where: str, customer: str) -> Edit:
+        """One field; of a phone number it is also noted when."""
+        if column != "phone":
+            return f"update {table} set {column} = %s where {where} = %s", (self._news(column), customer)
+        n = next(self._numbers)
+        return f"update {table} set phone = %s, phoned_at = {_AT} where {where} = %s", (f"phone {n}", n, customer)
 
     def _crm_field(self) -> Edit:
         column = self._rng.choice(["phone", "phone", "segment", "name", "credit_limit"])
-        # Only where the ERP's own people have named the customer: else its word is whatever we brought there first.
-        customer = self._customer("TE" if column == "name" else "TCBE")
-        return f"update account set {column} = %s, {_AT} where tax = %s", (*self._news(column), customer)
+        # A name only where the ERP's own people gave one: else its word is whatever we brought there first.
+        return self._field("account", column, "tax", self._customer("TE" if column == "name" else "TCBE"))
 
     def _crm_add(self) -> Edit | None:
         if not (n := next(self._new)):
             return None
-        name, at = self._news("name")
-        values = (f"C-{n}", name, f"seg {at}", f"{at}.50", f"phone {at}", at)
+        at = next(self._numbers)
         return (
-            "insert into account (tax, name, segment, credit_limit, phone, edited_at)"
-            " values (%s, %s, %s, %s, %s, timestamptz '2020-01-01' + %s * interval '1 second')"
-        ), values
+            "insert into account (tax, name, segment, credit_limit, phone, phoned_at)"
+            f" values (%s, %s, %s, %s, %s, {_AT})"
+        ), (f"C-{n}", f"name {at}", f"segment {at}", f"{at}.50", f"phone {at}", at)
 
     def _crm_everybody(self) -> Edit:
-        return f"update account set segment = %s || tax, {_AT}", self._news("all")
+        return "update account set segment = %s || ' of ' || tax", (self._news("segment"),)
 
     def _crm_remove(self) -> Edit:
         # Not before Fieldwarden has brought a row: a delete that no baseline saw is nobody's word.
@@ -79,27 +84,21 @@ class Person:
         return f"delete from account where tax = %s and {known}", (f"D-{self._rng.randint(1, DOOMED)}",)
 
     def _billing_field(self) -> Edit:
-        column = self._rng.choice(["phone", "phone", "segment", "label", "credit", "street"])
+        column = self._rng.choice(["phone", "phone", "segment", "label", "credit", "address"])
         customer = self._customer("TE" if column == "label" else "TCBE")
-        if column == "street":
-            street, at = self._news("street")
-            return f"update customer set street = %s, city = %s, {_AT} where vat = %s", (
-                street,
-                f"c {at}",
-                at,
-                customer,
-            )
-        return f"update customer set {column} = %s, {_AT} where vat = %s", (*self._news(column), customer)
+        if column != "address":
+            return self._field("customer", column, "vat", customer)
+        address = (self._news("street"), self._news("city"), customer)
+        return "update customer set street = %s, city = %s where vat = %s", address
 
     def _billing_add(self) -> Edit | None:
         if not (n := next(self._new)):
             return None
-        label, at = self._news("name")
-        values = (f"B-{n}", label, f"seg {at}", f"phone {at}", f"street {at}", f"city {at}", at)
+        at = next(self._numbers)
         return (
-            "insert into customer (vat, label, segment, phone, street, city, edited_at)"
-            " values (%s, %s, %s, %s, %s, %s, timestamptz '2020-01-01' + %s * interval '1 second')"
-        ), values
+            "insert into customer (vat, label, segment, phone, street, city, phoned_at)"
+            f" values (%s, %s, %s, %s, %s, %s, {_AT})"
+        ), (f"B-{n}", f"name {at}", f"segment {at}", f"phone {at}", f"street {at}", f"city {at}", at)
 
     def _invoice(self) -> Edit:
         n = next(self._numbers)
@@ -109,44 +108,38 @@ class Person:
         )
 
     def _amount(self) -> Edit:
-        n, number = next(self._numbers), f"I-{self._rng.randint(1, INVOICES)}"
-        return "update invoice set amount = %s where number = %s", (f"{n}.20", number)
+        number = f"I-{self._rng.randint(1, INVOICES)}"
+        return "update invoice set amount = %s where number = %s", (f"{next(self._numbers)}.20", number)
 
     def _product(self) -> Edit:
         sku = f"P-{self._rng.randint(1, ITEMS)}"
-        return "update product set title = %s where sku = %s", (f"not theirs {next(self._numbers)}", sku)
+        return "update product set title = %s where sku = %s", (self._news("not theirs"), sku)
 
     def _erp_field(self) -> Edit:
         column = self._rng.choice(["name", "name", "segment", "credit_limit"])
-        return f"update party set {column} = %s, {_AT} where tax = %s", (*self._news(column), self._customer("TCBE"))
+        return self._field("party", column, "tax", self._customer("TCBE"))
 
     def _address(self) -> Edit:
-        street, at = self._news("street")
+        address = (self._news("street"), self._news("city"), self._customer("TCBE"))
         mine = "party_id = (select id from party where tax = %s)"
-        return f"update party_address set street = %s, city = %s where {mine}", (
-            street,
-            f"city {at}",
-            self._customer("TCBE"),
-        )
+        return f"update party_address set street = %s, city = %s where {mine}", address
 
     def _erp_add(self) -> Edit | None:
         if not (n := next(self._new)):
             return None
-        name, at = self._news("name")
-        values = (f"E-{n}", name, f"seg {at}", f"{at}.30", at, f"street {at}", f"city {at}")
+        at = next(self._numbers)
         return (
-            "with born as (insert into party (tax, name, segment, credit_limit, edited_at)"
-            " values (%s, %s, %s, %s, timestamptz '2020-01-01' + %s * interval '1 second') returning id)"
+            "with born as (insert into party (tax, name, segment, credit_limit) values (%s, %s, %s, %s) returning id)"
             " insert into party_address (party_id, street, city) select id, %s, %s from born"
-        ), values
+        ), (f"E-{n}", f"name {at}", f"segment {at}", f"{at}.30", f"street {at}", f"city {at}")
 
     def _receivable(self) -> Edit:
-        n, number = next(self._numbers), f"I-{self._rng.randint(1, INVOICES)}"
-        return "update receivable set amount = %s where number = %s", (f"{n}.40", number)
+        number = f"I-{self._rng.randint(1, INVOICES)}"
+        return "update receivable set amount = %s where number = %s", (f"{next(self._numbers)}.40", number)
 
     def _item(self) -> Edit:
         sku = f"P-{self._rng.randint(1, ITEMS)}"
-        return "update item set title = %s where sku = %s", (f"title {next(self._numbers)}", sku)
+        return "update item set title = %s where sku = %s", (self._news("title"), sku)
 
 
 class People:

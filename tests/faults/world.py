@@ -15,8 +15,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -183,23 +183,26 @@ class World(Shop):
 
     def _every_edit_decided_once(self, people: list[Touch]) -> None:
         """I1 and I2 in the ledger. What was there when a baseline began is only observed as it then stood."""
-        decided: Counter[Effect] = Counter()
+        decided: dict[Effect, list[str]] = defaultdict(list)
         read_until = dict.fromkeys(landscape.SYSTEMS, 0)
-        for (body,) in self.sql("hub", f"select body from {SCHEMA}.ledger_entry"):
+        for (body,) in self.sql("hub", f"select body from {SCHEMA}.ledger_entry order by record, version"):
             entry = json.loads(body)
             system, stream, key = entry["row"]
             if entry["event"] == "observed":
-                read_until[system] = max(read_until[system], int(entry["position"].split(".")[0], 16))
+                read_until[system] = max(read_until[system], int(entry["position"].split(".")[-2], 16))
             if entry["event"] in ("observed", "said"):
-                for name, _, proposed, *_ in entry["decisions"]:
-                    decided[system, stream.removeprefix("public."), key, name, proposed] += 1
+                for name, *decision in entry["decisions"]:
+                    effect = system, stream.removeprefix("public."), key, name, decision[1]
+                    decided[effect].append(f"{entry['event']} at {entry['position']}: {decision}")
         for touch in people:
             for name, value in touch.said().items():
                 if value is None:
                     continue
-                times = decided[touch.system, touch.table, touch.key, name, value]
+                found = decided[touch.system, touch.table, touch.key, name, value]
                 least = 1 if touch.lsn > read_until[touch.system] else 0
-                assert least <= times <= 1, f"decided {times} times: {name} = {value} in {touch}"
+                assert least <= len(found) <= 1, (
+                    f"{name} = {value} decided {len(found)} times: {found}, {touch}, after {read_until}"
+                )
 
 
 def flat(touches: dict[str, list[Touch]]) -> list[Touch]:
@@ -252,9 +255,11 @@ def protected_untouched(ours: list[Touch]) -> None:
         assert not broken, f"a protected field was written: {touch}"
 
 
-def make_world(folder: Path, make_database: Callable[[], str], items: int = landscape.ITEMS, **given: str) -> World:
-    """`given` names databases that are elsewhere: hub, crm, billing, erp."""
-    dsns = {name: given.get(name) or make_database() for name in ("hub", *landscape.SYSTEMS)}
+def make_world(
+    folder: Path, make_database: Callable[[], str], given: Mapping[str, str] | None = None, items: int = landscape.ITEMS
+) -> World:
+    """`given`: databases that are elsewhere, of hub, crm, billing or erp."""
+    dsns = {name: (given or {}).get(name) or make_database() for name in ("hub", *landscape.SYSTEMS)}
     landscape.lay_out(folder)
     world = World(folder, **dsns, environment={f"{name.upper()}_DSN": dsn for name, dsn in dsns.items()})
     for system in landscape.SYSTEMS:
