@@ -58,17 +58,18 @@ class Relation:
     types: tuple[str, ...]
 
 
-Operation: TypeAlias = Literal["insert", "update", "delete", "observe", "truncate"]
+Operation: TypeAlias = Literal["insert", "update", "delete", "observe", "vanish", "truncate"]
 
 
 @dataclass(slots=True)
 class RawChange:
     """One committed change of one row, as the source holds it.
 
-    `values` align with `relation.columns`; a delete carries the key's columns and UNKNOWN for the rest; a
-    truncate carries none. `old_values` is set only when the key changed (the old key's columns, UNKNOWN for
-    the rest). `at` is the commit time in microseconds since 1970 UTC (None for an observation). `echo`: the
-    source knows that this transaction was written by Fieldwarden itself. `transaction` names it for people.
+    `values` align with `relation.columns`; a delete carries the key's columns and UNKNOWN for the rest; a truncate
+    carries none; "vanish" is a delete that nobody told of: a re-read did not find the row. `old_values` is set only
+    when the key changed (the old key's columns, UNKNOWN for the rest). `at` is the commit time in microseconds since
+    1970 UTC (None for an observation). `echo`: the source knows that this transaction was written by Fieldwarden
+    itself. `transaction` names it for people.
     """
 
     relation: Relation

@@ -39,17 +39,18 @@ def hear(row: Contribution, change: Change, owned: Set[str], golden: Mapping[str
     its own word; of the others, those that have no golden value yet (a default the system filled in).
     """
     position = change.position
+    kept: list[str] = []
     if row.deleted is not None:
         if position <= row.deleted:
             return "stale", []
-        _revive(row, change)
+        kept = _revive(row, change)
     if position <= row.said:
         return _hear_late(row, change)
     fresh = not (row.fields or row.held or row.sent)
     if fresh and not change.echo and change.changed is None and row.base.position == position:
         row.fields, row.said = dict(change.fields), position
         return "said", list(row.fields)
-    changed: list[str] = []
+    changed = kept
     echoed, waiting = False, len(row.sent)
     for name, value in change.fields.items():
         if change.echo and name not in owned and name in golden:
@@ -138,11 +139,18 @@ def _hear_late(row: Contribution, change: Change) -> tuple[Heard, list[str]]:
     return ("said", changed) if changed else ("stale", [])
 
 
-def _revive(row: Contribution, change: Change) -> None:
-    row.deleted = None
-    row.said = ""
+def _revive(row: Contribution, change: Change) -> list[str]:
+    """The row is there again and says everything anew. What this image leaves unknown it still holds (an update
+    brought it back into view, and an unchanged large value did not come along): give those fields."""
+    gone = row.deleted or ""
+    kept = [name for name in row.fields if name not in change.fields]
+    row.stamps = {name: row.stamp(name) for name in kept}
+    row.fields = {name: row.fields[name] for name in kept}
+    row.lag = dict.fromkeys(kept, gone)
+    row.held, row.sent = {}, {}
+    row.deleted, row.removed, row.said = None, False, ""
     row.base = Stamp(change.position, change.at)
-    row.fields, row.stamps, row.lag, row.held, row.sent = {}, {}, {}, {}, {}
+    return kept
 
 
 def bury(row: Contribution, change: Change) -> bool:

@@ -30,6 +30,8 @@ class Course:
         self._tally = tally
         self._harvest = Harvest(scope, known, tally)
         self._blocked: set[RowRef] = set()
+        self._freed: set[RowRef] = set()
+        self._displaced: dict[RowRef, str] = {}
 
     def finish(self) -> IngestOutcome:
         return self._harvest.finish()
@@ -38,14 +40,22 @@ class Course:
         changes = self._tally.changes
         changes[mapped.entity] = changes.get(mapped.entity, 0) + 1
         change = mapped.change
-        if mapped.row in self._blocked or (mapped.row in self._known.blocked and not mapped.release):
+        if self._is_blocked(mapped):
             self._set_aside(mapped, "behind", "an earlier change of this row is set aside")
         elif change is None:
             self._set_aside(mapped, "data", mapped.refused)
         elif change.at is not None and change.at > latest:
             self._set_aside(mapped, "data", "its source time lies in the future, beyond the tolerance")
         elif self._apply(mapped, change) and mapped.release:
+            self._freed.add(mapped.row)
             self._harvest.released(mapped)
+
+    def _is_blocked(self, mapped: Mapped) -> bool:
+        """Whether an earlier change of the row, under its former key too, is still set aside."""
+        if mapped.row in self._blocked or (mapped.row in self._known.blocked and not mapped.release):
+            return True
+        old = mapped.change.old_row if mapped.change is not None else None
+        return old is not None and (old in self._blocked or (old in self._known.blocked and old not in self._freed))
 
     def _apply(self, mapped: Mapped, change: Change) -> bool:
         """False if the change had to be set aside (again)."""
@@ -89,6 +99,9 @@ class Course:
             linked, how = (found.record, found.how) if isinstance(found, Found) else (self._begin(change), "new")
         if how:
             self._harvest.link(change.row, linked)
+        for name, row in change.references.items():
+            if row == change.row:
+                change.fields[name] = linked
         self._say(change, self._known.records[linked], how)
         return True
 
@@ -104,6 +117,8 @@ class Course:
 
     def _translate(self, mapped: Mapped, change: Change) -> bool:
         for name, row in change.references.items():
+            if row == change.row:
+                continue
             record = self._known.links.get(row)
             if record is None:
                 reason = f"field {name} refers to a row of {row.stream} that is not known yet"
@@ -122,6 +137,9 @@ class Course:
         was_deleted = row.deleted is not None
         heard, changed = hear(row, change, self._scope.owned[record.entity], record.golden)
         if heard == "said" or fresh or was_deleted != (row.deleted is not None):
+            if was_deleted:
+                # Linked as before, but there again: whoever waits for its key is told.
+                self._harvest.link(change.row, record.id)
             event: Event = "observed" if change.observation else "said"
             self._record(entity, record, row, change, event, changed, how)
         elif heard == "held":
@@ -152,6 +170,7 @@ class Course:
                 self._harvest.store(record)
             return
         if change.echo and record.retired:
+            row.removed = True
             self._tally.echoes += 1
             self._harvest.store(record)
             return
@@ -180,12 +199,22 @@ class Course:
         self._harvest.link(change.row, new)
 
     def _rekey(self, change: Change, old: RowRef) -> None:
-        linked = self._known.links.get(old)
-        if linked is None or change.row in self._known.links:
+        """The row goes on under another key. A key that a deleted row had is taken over; one that a live row still has
+        will be given up by that row's own change (a swap within one transaction)."""
+        linked = self._displaced.pop(old, None) or self._known.links.get(old)
+        if linked is None:
             return
         record = self._known.records[linked]
         row = _row_of(record, old)
-        self._harvest.link(old, None)
+        taken = self._known.links.get(change.row)
+        if taken is not None and change.row != old:
+            there = _row_of(self._known.records[taken], change.row)
+            if there is not None and there.live and taken != linked:
+                self._displaced[change.row] = taken
+            elif there is not None and taken == linked:
+                record.rows.remove(there)
+        if self._known.links.get(old) == linked:
+            self._harvest.link(old, None)
         self._harvest.link(change.row, linked)
         if row is not None:
             row.key = change.row.key

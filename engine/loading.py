@@ -21,7 +21,7 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
         if item.change is not None:
             rows.update(dict.fromkeys(_related(item.change)))
     known.links = await tx.links(list(rows))
-    known.blocked = await tx.blocked([item.row for item in mapped])
+    known.blocked = await tx.blocked([row for item in mapped for row in _itself(item)])
     wanted = {id for item in mapped for id in _records(item, known.links)}
     unknown = decider.unknown(mapped, known)
     if unknown:
@@ -37,6 +37,12 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
                 wanted.add(item.change.external_id)
     known.records = await tx.records(sorted(wanted))
     return known
+
+
+def _itself(item: Mapped) -> list[RowRef]:
+    """The row of a change, and the same row under its former key."""
+    old = item.change.old_row if item.change is not None else None
+    return [item.row] if old is None else [item.row, old]
 
 
 def _related(change: Change) -> list[RowRef]:

@@ -6,6 +6,7 @@ the stream's `where` excludes is said to be deleted: it has left what this strea
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from uuid import UUID
@@ -16,8 +17,29 @@ from rules.expressions import Expression
 from rules.rulebook import Entity, FieldMap, Stream
 from rules.values import moment_micros
 
+_LONGEST_KEY = 2000
+"""Bytes; the hub's indexes hold no longer ones."""
 Read = Callable[[Sequence[RawValue]], RawValue]
 Canonical = Callable[[str], str]
+
+
+def deletion(stream: Stream, raw: RawChange) -> Change:
+    """A delete or vanish that carries nothing but its key, which needs no mapping. Raises ValueRefused."""
+    index = {column: position for position, column in enumerate(raw.relation.columns)}
+    key = key_text(tuple(str(raw.values[index[column]]) for column in stream.key))
+    row = RowRef(stream.system, stream.name, _bounded(key))
+    vanished = raw.operation == "vanish"
+    return Change(row, stream.entity, "delete", raw.position, raw.at, observation=vanished, echo=raw.echo)
+
+
+def is_bare(stream: Stream, raw: RawChange) -> bool:
+    return raw.operation in ("delete", "vanish") and raw.relation.columns == stream.key
+
+
+def _bounded(key: str) -> str:
+    if len(key.encode()) > _LONGEST_KEY:
+        raise ValueRefused(f"the row's key is longer than {_LONGEST_KEY} bytes")
+    return key
 
 
 class StreamMapper:
@@ -104,16 +126,17 @@ class StreamMapper:
         return change
 
     def row(self, raw: RawChange) -> RowRef:
-        """The source row of a change that cannot be mapped; without a key, the row of no key."""
+        """The source row of a change that cannot be mapped; where its key is what is wrong, a name for it."""
         try:
             return self._row(raw.values)
         except ValueRefused:
-            return RowRef(self.stream.system, self.stream.name, "")
+            digest = hashlib.sha256(repr([raw.values[position] for position in self._key]).encode()).hexdigest()
+            return RowRef(self.stream.system, self.stream.name, f"key with SHA-256 {digest}")
 
     def _row(self, values: Sequence[RawValue]) -> RowRef:
         if self._single_key is not None:
             key = values[self._single_key]
-            if type(key) is str:
+            if type(key) is str and len(key) < 500:
                 return RowRef(self.stream.system, self.stream.name, key)
         parts = []
         for position in self._key:
@@ -121,7 +144,7 @@ class StreamMapper:
             if not isinstance(part, str):
                 raise ValueRefused(f"a row of {self.stream.name} came without its key {', '.join(self.stream.key)}")
             parts.append(part)
-        return RowRef(self.stream.system, self.stream.name, key_text(tuple(parts)))
+        return RowRef(self.stream.system, self.stream.name, _bounded(key_text(tuple(parts))))
 
     def _fill(self, change: Change, values: Sequence[RawValue]) -> None:
         fields = change.fields

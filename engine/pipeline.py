@@ -19,12 +19,12 @@ import structlog
 
 from engine import failpoints
 from engine.batch import Decider
-from engine.change import Change, RawChange, Relation, RowRef, key_parts
+from engine.change import Change, Operation, RawChange, Relation, RowRef, key_parts
 from engine.errors import FieldwardenError, SchemaDrift, ValueRefused
 from engine.identity import uuid7
 from engine.known import Mapped, Tally
 from engine.loading import load
-from engine.mapping import StreamMapper
+from engine.mapping import StreamMapper, deletion, is_bare
 from engine.plan import TargetPlan
 from engine.ports import Batch, Hub, Lease, SetAside, Source
 from engine.retry import backoff, judge
@@ -165,20 +165,25 @@ class Pipeline:
             await queue.put((batch, [self._map(raw) for raw in batch.changes]))
 
     def _map(self, raw: RawChange, release: int = 0) -> Mapped:
-        found = self._mappers.get(id(raw.relation))
-        if found is None:
-            stream = self._rulebook.systems[self._system].streams[raw.relation.stream]
-            mapper = StreamMapper(stream, self._rulebook.entities[stream.entity], raw.relation)
-            found = self._mappers[id(raw.relation)] = (mapper, raw.relation)
-        mapper = found[0]
-        entity = mapper.stream.entity
+        stream = self._rulebook.systems[self._system].streams[raw.relation.stream]
         if raw.operation == "truncate":
-            return Mapped(raw, RowRef(self._system, mapper.stream.name, ""), entity, None)
+            return Mapped(raw, RowRef(self._system, stream.name, ""), stream.entity, None)
+        if is_bare(stream, raw):
+            change = deletion(stream, raw)
+            return Mapped(raw, change.row, stream.entity, change, release=release)
+        mapper = self._mapper(stream, raw.relation)
         try:
             change = mapper(raw)
         except ValueRefused as error:
-            return Mapped(raw, mapper.row(raw), entity, None, refused=error.message, release=release)
-        return Mapped(raw, change.row, entity, change, release=release)
+            return Mapped(raw, mapper.row(raw), stream.entity, None, refused=error.message, release=release)
+        return Mapped(raw, change.row, stream.entity, change, release=release)
+
+    def _mapper(self, stream: Stream, relation: Relation) -> StreamMapper:
+        found = self._mappers.get(id(relation))
+        if found is None:
+            mapper = StreamMapper(stream, self._rulebook.entities[stream.entity], relation)
+            found = self._mappers[id(relation)] = (mapper, relation)
+        return found[0]
 
     async def _take(self, lease: Lease, batch: Batch, mapped: list[Mapped]) -> None:
         """Commit a batch and acknowledge it. A truncate in its midst is a delete of every row known of its stream."""
@@ -247,15 +252,13 @@ class Pipeline:
 
     async def _sweep(self, lease: Lease) -> None:
         """A re-read has ended: rows that it did not find are gone."""
+        streams = {name: stream for name, stream in self._rulebook.systems[self._system].streams.items() if stream.reads}
         while True:
             async with self._hub.ingest(lease) as tx:
-                rows = await tx.unseen(_SWEEP)
+                rows = await tx.unseen(list(streams), _SWEEP)
             if not rows:
                 return
-            streams = self._rulebook.systems[self._system].streams
-            gone = [
-                _gone(streams[row.stream], row, "", None, observation=True) for row in rows if row.stream in streams
-            ]
+            gone = [_gone(streams[row.stream], row, "", None, observation=True) for row in rows]
             await self._commit(lease, gone, _UNMOVED, seen=True)
 
     async def _release(self, lease: Lease, stop: asyncio.Event) -> None:
@@ -308,6 +311,6 @@ class Pipeline:
 def _gone(stream: Stream, row: RowRef, position: str, at: int | None, *, observation: bool) -> Mapped:
     """The delete of a row that no delete was told of: it was truncated, or a re-read did not find it."""
     relation = Relation(stream.name, stream.key, ("text",) * len(stream.key))
-    raw = RawChange(relation, "delete", key_parts(row.key, len(stream.key)), position, at)
-    change = Change(row, stream.entity, "delete", position, at, observation=observation)
-    return Mapped(raw, row, stream.entity, change)
+    operation: Operation = "vanish" if observation else "delete"
+    raw = RawChange(relation, operation, key_parts(row.key, len(stream.key)), position, at)
+    return Mapped(raw, row, stream.entity, deletion(stream, raw))

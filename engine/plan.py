@@ -48,14 +48,16 @@ class TargetPlan:
         self._entities = rulebook.entities
         self._root: dict[str, Stream] = {}
         self._children: dict[str, list[Stream]] = {}
+        written = set()
         for stream in rulebook.systems[system].streams.values():
-            if not (stream.update_fields or stream.create_fields):
-                continue
+            writable = bool(stream.update_fields or stream.create_fields)
+            if writable:
+                written.add(stream.entity)
             if stream.parent is None:
                 self._root[stream.entity] = stream
-            else:
+            elif writable:
                 self._children.setdefault(stream.entity, []).append(stream)
-        self.entities = frozenset(self._root) | frozenset(self._children)
+        self.entities = frozenset(written)
         streams = rulebook.systems[system].streams.values()
         self._referring = frozenset(
             stream.entity for stream in streams if any(mapping.reference for mapping in stream.fields.values())
@@ -131,7 +133,13 @@ class TargetPlan:
         return latest
 
     def _retirement(self, record: Record, root: Stream | None, anchor: Contribution | None) -> Iterator[Difference]:
-        if root is None or root.on_retire != "delete" or anchor is None or anchor.deleted is not None:
+        if (
+            root is None
+            or not (root.update_fields or root.create_fields)
+            or root.on_retire != "delete"
+            or anchor is None
+            or anchor.deleted is not None
+        ):
             return
         for stream in self._children.get(record.entity, ()):
             if stream.on_retire != "delete":
@@ -144,8 +152,8 @@ class TargetPlan:
     def _root_difference(
         self, entity: Entity, record: Record, stream: Stream, row: Contribution | None
     ) -> Iterator[Difference]:
-        if row is None:
-            # A row that its own system deleted is not brought back: only a record never seen there is created.
+        if row is None or row.removed:
+            # A row that its own system deleted is not brought back: only one never seen there, or that we removed.
             if stream.creates:
                 yield from self._creation(record, stream, stream.create_fields)
         elif row.deleted is None:

@@ -32,7 +32,8 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
 
     `said` is the newest position heard. `lag` names fields that the newest image left unknown, with the position
     of the last image that had them. `deleted` is the position of the row's deletion; the last values stay, since a
-    protected field outlives its owner's row.
+    protected field outlives its owner's row. `removed`: we deleted it ourselves when its record was retired, and may
+    bring it back.
     """
 
     system: str
@@ -46,6 +47,7 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
     held: dict[str, Value] = {}
     sent: dict[str, Value] = {}
     deleted: str | None = None
+    removed: bool = False
 
     @property
     def ref(self) -> RowRef:

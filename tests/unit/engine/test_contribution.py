@@ -122,9 +122,9 @@ def test_a_default_that_the_system_filled_in_is_its_own_word() -> None:
 
 
 def test_a_reinserted_row_says_everything_anew() -> None:
-    row = heard(said(ACCOUNT, 1, name="Acme", phone="1"), deleted(ACCOUNT, 2), said(ACCOUNT, 3, name="Acme"))
+    row = heard(said(ACCOUNT, 1, name="Acme", phone="1"), deleted(ACCOUNT, 2), said(ACCOUNT, 3, name="Acme", phone="2"))
     assert row.live
-    assert row.fields == {"name": "Acme"}
+    assert row.fields == {"name": "Acme", "phone": "2"}
     assert row.stamp("name") == Stamp("00000003", 3)
 
 
@@ -138,3 +138,9 @@ def test_a_value_that_was_seen_but_not_seen_to_change_has_no_time() -> None:
     row = heard(replace(said(ACCOUNT, 5, name="Acme", phone="1"), changed=frozenset({"name"})))
     assert row.stamp("phone") == NEVER
     assert row.stamp("name") == Stamp("00000005", 5)
+
+
+def test_a_row_brought_back_into_view_by_an_update_still_holds_what_did_not_come_along() -> None:
+    row = heard(said(ACCOUNT, 1, name="a long text", phone="1"), deleted(ACCOUNT, 2), said(ACCOUNT, 3, phone="1"))
+    assert row.fields == {"name": "a long text", "phone": "1"}
+    assert row.stamp("name").at == 1

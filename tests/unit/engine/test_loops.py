@@ -14,10 +14,11 @@ from engine.errors import SourceGap, TargetBusy, TransientError
 from engine.pipeline import Pipeline
 from engine.ports import Write
 from engine.retry import backoff, judge
+from engine.setaside import pack
 from engine.telemetry import Telemetry
 from engine.testing import MemoryHub, MemoryTarget, ScriptedSource
 from rules.rulebook import Rulebook
-from tests.builders import BILLING, raw, rulebook
+from tests.builders import BILLING, CRM, CUSTOMER, raw, rulebook
 from tests.simulation.virtual_time import simulate
 
 RULES = rulebook()
@@ -144,16 +145,100 @@ def test_a_gap_halts_the_source_and_says_so() -> None:
     assert [connector.state for connector in telemetry.connectors()] == ["stopped"]
 
 
+def truncate(position: int) -> RawChange:
+    change = account(position)
+    change.operation, change.values = "truncate", ()
+    return change
+
+
 def test_a_truncate_is_a_delete_of_every_row_and_repeating_it_is_none() -> None:
     hub = MemoryHub()
-    truncate = raw("public.account", "truncate", 3)
-    source = ScriptedSource("crm", [account(1, tax_id="T1"), account(2, "C-2", tax_id="T2"), truncate])
-    live(source, hub)
-    assert all(hub.record(id).retired for id in hub.records)
+    changes = [account(1, tax_id="T1"), account(2, "C-2", tax_id="T2"), truncate(3)]
+    live(ScriptedSource("crm", changes), hub)
+    assert [hub.record(id).retired for id in hub.records] == [True, True]
     entries = len(hub.entries)
-    source.extend([raw("public.account", "truncate", 4)])
-    live(source, hub)
+    live(ScriptedSource("crm", [*changes, truncate(4)]), hub)
     assert len(hub.entries) == entries
+
+
+def test_a_truncate_reaches_rows_that_are_set_aside() -> None:
+    hub = MemoryHub()
+    live(ScriptedSource("crm", [account(1, tax_id="T1"), account(2, name="x", credit_limit="1.005"), truncate(3)]), hub)
+    assert kinds(hub) == ["data", "behind"]
+    hub.released |= set(hub.set_aside)
+    first = min(hub.set_aside)
+    hub.set_aside[first].payload = pack(account(2, tax_id="T1", credit_limit="1.00"))
+    live(ScriptedSource("crm"), hub)
+    assert hub.set_aside == {}
+    assert [hub.record(id).retired for id in hub.records] == [True]
+
+
+def test_a_key_that_a_deleted_row_had_is_taken_over() -> None:
+    """`delete where n = 1; update set n = n - 1`: every row keeps its own record."""
+    gone = account(4)
+    gone.operation = "delete"
+    moved = []
+    for n in (2, 3):
+        change = account(3 + n, f"C-{n - 1}", tax_id=f"T{n}", name=f"name {n}")
+        change.old_values = account(1, f"C-{n}").values
+        moved.append(change)
+    hub = MemoryHub()
+    rows = [account(n, f"C-{n}", tax_id=f"T{n}", name=f"name {n}") for n in (1, 2, 3)]
+    live(ScriptedSource("crm", [*rows, gone, *moved]), hub)
+    live_rows = {row.key: row.fields["name"] for id in hub.records for row in hub.record(id).rows if row.live}
+    assert live_rows == {"C-1": "name 2", "C-2": "name 3"}
+    assert sorted(hub.record(id).golden.get("name") or "" for id in hub.records if not hub.record(id).retired) == [
+        "name 2",
+        "name 3",
+    ]
+
+
+def test_two_rows_may_swap_their_keys() -> None:
+    swapped = []
+    for n, other in ((1, 2), (2, 1)):
+        change = account(2 + n, f"C-{other}", tax_id=f"T{n}", name=f"name {n}")
+        change.old_values = account(1, f"C-{n}").values
+        swapped.append(change)
+    hub = MemoryHub()
+    rows = [account(n, f"C-{n}", tax_id=f"T{n}", name=f"name {n}") for n in (1, 2)]
+    live(ScriptedSource("crm", [*rows, *swapped]), hub)
+    assert {row.key: row.fields["name"] for id in hub.records for row in hub.record(id).rows} == {
+        "C-2": "name 1",
+        "C-1": "name 2",
+    }
+    assert {row.key: hub.record(id).golden["tax_id"] for row, id in hub.crosswalk.items()} == {"C-2": "T1", "C-1": "T2"}
+
+
+def test_a_row_that_is_set_aside_keeps_its_later_changes_back_under_a_new_key_too() -> None:
+    hub = MemoryHub()
+    moved = account(2, "C-9", tax_id="T1", name="Acme")
+    moved.old_values = account(1).values
+    live(ScriptedSource("crm", [account(1, tax_id="T1", credit_limit="1.005"), moved]), hub)
+    assert kinds(hub) == ["data", "behind"]
+    assert hub.records == {}
+    hub.released.add(min(hub.set_aside))
+    hub.set_aside[min(hub.set_aside)].payload = pack(account(1, tax_id="T1", credit_limit="1.00"))
+    live(ScriptedSource("crm"), hub)
+    assert hub.set_aside == {}
+    assert [row.key for row in hub.crosswalk] == ["C-9"]
+
+
+def test_a_row_may_refer_to_itself() -> None:
+    fields = CUSTOMER["fields"] | {"parent": {"type": "ref(customer)", "strategy": "first_non_null", "order": ["crm"]}}
+    columns = {name: name for name in CUSTOMER["fields"]} | {"parent": "parent_id"}
+    streams = {"public.account": CRM["streams"]["public.account"] | {"fields": columns}}
+    rules = rulebook(CUSTOMER | {"fields": fields}, crm=CRM | {"streams": streams})
+    hub = MemoryHub()
+    live(ScriptedSource("crm", [account(1, tax_id="T1", parent_id="C-1")]), hub, rules=rules)
+    [id] = hub.records
+    assert hub.record(id).golden["parent"] == id
+
+
+def test_a_key_too_long_for_the_hub_is_bad_data() -> None:
+    hub = MemoryHub()
+    live(ScriptedSource("crm", [account(1, "x" * 3000), account(2, "C-2", name="Other")]), hub)
+    assert kinds(hub) == ["data"]
+    assert len(hub.records) == 1
 
 
 def test_a_reread_finds_out_what_is_gone() -> None:

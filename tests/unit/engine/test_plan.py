@@ -8,7 +8,7 @@ from engine.change import RowRef, Value
 from engine.plan import TargetPlan
 from engine.ports import Write
 from engine.record import Contribution, Record, Stamp
-from tests.builders import ACCOUNT, ADDRESS, CUSTOMER, PARTY, SUBSCRIBER, rulebook
+from tests.builders import ACCOUNT, ADDRESS, CUSTOMER, ERP, PARTY, SUBSCRIBER, rulebook
 
 RULES = rulebook()
 GOLDEN: dict[str, Value] = {
@@ -102,3 +102,19 @@ def test_a_refused_word_is_left_where_the_rule_says_leave_until_the_owner_says_a
     party.stamps["terms"] = Stamp("00000009", 9)
     [followed] = plan("crm", own, party, rules=rules)
     assert followed.values == {"terms": "NET30"}
+
+
+def test_a_row_that_we_removed_with_its_record_is_brought_back_with_it() -> None:
+    gone = row(PARTY, tax_id="T1", name="Acme")
+    gone.deleted, gone.removed = "00000002", True
+    assert [write.operation for write in plan("erp", gone, row(SUBSCRIBER, **GOLDEN))] == ["create"]
+
+
+def test_children_below_a_parent_that_is_only_read_wait_for_it() -> None:
+    streams = ERP["streams"] | {
+        "public.party": ERP["streams"]["public.party"] | {"create": False, "mode": "source", "on_retire": "keep"}
+    }
+    rules = rulebook(erp=ERP | {"streams": streams})
+    assert plan("erp", row(SUBSCRIBER, **GOLDEN), rules=rules) == []
+    [write] = plan("erp", row(SUBSCRIBER, **GOLDEN), row(PARTY, **GOLDEN), rules=rules)
+    assert (write.stream, write.parent_key) == ("public.address", "P-1")
