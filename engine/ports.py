@@ -187,8 +187,9 @@ class IngestTransaction(Protocol):
     async def saw(self, rows: Sequence[RowRef]) -> None:
         """Note rows that a re-read has seen, for `unseen`."""
 
-    async def unseen(self, limit: int) -> list[RowRef]:
-        """Linked rows of this source that the finished re-read did not see."""
+    async def unseen(self, streams: Sequence[str], limit: int) -> list[RowRef]:
+        """Linked rows of these streams of this source that the finished re-read did not see. Of a stream that is not
+        read (only written to, or no longer mapped) not having been seen says nothing."""
 
     async def commit(
         self,

@@ -73,8 +73,8 @@ class PostgresIngest:
         for (system, stream), keys in _by_stream(rows):
             await self._run("saw", system, stream, text_array(keys))
 
-    async def unseen(self, limit: int) -> list[RowRef]:
-        return [RowRef(*row) for row in await self._rows("unseen", self._source, limit)]
+    async def unseen(self, streams: Sequence[str], limit: int) -> list[RowRef]:
+        return [RowRef(*row) for row in await self._rows("unseen", self._source, text_array(streams), limit)]
 
     # --- what was decided ------------------------------------------------------------------------------------
 

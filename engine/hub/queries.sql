@@ -62,7 +62,7 @@ insert into seen (system, stream, key) select %s, %s, unnest(%s::text[]) on conf
 -- name: unseen
 -- Rows linked since the re-read began are not missing: we created them, after the moment that it shows.
 select c.system, c.stream, c.key from crosswalk c join source s on s.name = c.system
-where c.system = %s and c.linked_at < s.leased_at
+where c.system = %s and c.stream = any(%s::text[]) and c.linked_at < s.leased_at
   and not exists (select from seen n where n.system = c.system and n.stream = c.stream and n.key = c.key)
 order by c.stream, c.key limit %s
 

@@ -309,10 +309,11 @@ class MemoryIngest:
     async def saw(self, rows: Sequence[RowRef]) -> None:
         self._saw.update(rows)
 
-    async def unseen(self, limit: int) -> list[RowRef]:
+    async def unseen(self, streams: Sequence[str], limit: int) -> list[RowRef]:
         hub, source = self._hub, self._lease.source
         leased_at = hub.sources[source].leased_at
-        rows = (row for row in hub.crosswalk if row.system == source and hub._linked_at[row] < leased_at)
+        linked = (row for row in hub.crosswalk if row.system == source and row.stream in streams)
+        rows = (row for row in linked if hub._linked_at[row] < leased_at)
         return sorted(row for row in rows if row not in hub.seen and row not in self._saw)[:limit]
 
     async def commit(

@@ -176,13 +176,22 @@ async def test_a_reread_finds_what_it_did_not_see(hub: Hub) -> None:
         await tx.commit(IngestOutcome(links=[(three, A)]), position="2", rulebook="book")
     async with hub.ingest(lease) as tx:
         # `three` was linked after the re-read began: it may be a row of ours that the re-read could not show.
-        assert await tx.unseen(10) == [two]
-        assert await tx.unseen(0) == []
+        assert await tx.unseen(["s"], 10) == [two]
+        assert await tx.unseen(["s"], 0) == []
         await tx.saw([two])
-        assert await tx.unseen(10) == []
+        assert await tx.unseen(["s"], 10) == []
     again = await hub.lease("crm")
     async with hub.ingest(again) as tx:
-        assert await tx.unseen(10) == [one, two, three], "a re-read that begins anew has seen nothing yet"
+        assert await tx.unseen(["s"], 10) == [one, two, three], "a re-read that begins anew has seen nothing yet"
+
+
+async def test_what_a_reread_did_not_see_is_asked_for_the_streams_that_it_read(hub: Hub) -> None:
+    read, written, removed = (RowRef("crm", name, "1") for name in (AWKWARD, "written", "removed"))
+    await commit(hub, records=[record(A)], links=[(read, A), (written, A), (removed, A)])
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        assert await tx.unseen([AWKWARD, "new"], 10) == [read]
+        assert await tx.unseen([], 10) == []
 
 
 async def test_two_sources_commit_side_by_side(hub: Hub) -> None:
