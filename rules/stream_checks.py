@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 
 from rules.expressions import Expression
 from rules.files import Files, reads, writes
@@ -32,6 +33,32 @@ class SystemCheck:
                     self.page.error_at_key(("streams", name), message, "give one of them a parent:")
         for entity in {stream.entity for stream in self.model.streams.values()} & {*self.files.entities}:
             self.groups(entity)
+        self.circle()
+
+    def circle(self) -> None:
+        """Streams that refer to each other in a circle: rows read for the first time would wait for each other for
+        ever. (Rows of one stream may refer to each other.)"""
+        edges: dict[str, dict[str, str]] = {name: {} for name in self.model.streams}
+        for name, stream in self.model.streams.items():
+            for field in stream.fields:
+                root = self.referred(stream.entity, field)
+                if root is not None and root != name:
+                    edges[name].setdefault(root, field)
+        try:
+            TopologicalSorter(edges).prepare()
+        except CycleError as error:
+            around: list[str] = error.args[1][::-1]
+            field = edges[around[0]][around[1]]
+            self.page.error_at_key(
+                ("streams", around[0], "fields", field),
+                f"streams refer to each other in a circle: {' -> '.join(around)}; their rows would wait for each other",
+                "leave out the field of one of them",
+            )
+
+    def referred(self, entity: str, field: str) -> str | None:
+        known = self.files.entities.get(entity)
+        rule = known.model.fields.get(field) if known else None
+        return root_stream(self.model, str(rule.type.target)) if rule and rule.type.kind == "ref" else None
 
     def groups(self, entity: str) -> None:
         """In one system, the fields of a group come from one stream: they win or lose by one row."""

@@ -282,3 +282,27 @@ def test_a_reference_to_nothing_names_itself_and_no_value(text: str, message: st
         resolve_reference(text, {"SECRET": "hunter2"}, None)
     assert error.value.message == message
     assert error.value.exit_code == 3
+
+
+def test_streams_that_refer_to_each_other_in_a_circle_are_refused() -> None:
+    systems = [
+        {
+            "system": "crm",
+            "connector": {"kind": "postgres", "dsn": "${env:CRM}"},
+            "streams": {
+                "public.account": {"entity": "customer", "key": "id", "fields": {"main_contact": "contact_id"}},
+                "public.contact": {
+                    "entity": "contact",
+                    "key": "id",
+                    "fields": {"customer": "account_id", "boss": "boss_id"},
+                },
+            },
+        }
+    ]
+    entities = [
+        {"entity": "customer", "fields": {"main_contact": {"type": "ref(contact)"}}},
+        {"entity": "contact", "fields": {"customer": {"type": "ref(customer)"}, "boss": {"type": "ref(contact)"}}},
+    ]
+    with pytest.raises(ConfigurationError, match="refer to each other in a circle") as refusal:
+        rulebook_from_documents(entities, systems)
+    assert len(refusal.value.problems) == 1
