@@ -7,8 +7,9 @@ silently: the row waits for a steward.
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,6 +38,9 @@ class Ambiguous:
 MatchPair = tuple[str, str]
 
 
+LONGEST = 500
+"""Characters of a normalised value that stand for themselves: with four bytes each an index of the hub takes them."""
+
 _ASCII = {code: chr(code).lower() if chr(code).isalnum() else None for code in range(128)}
 
 
@@ -47,13 +51,19 @@ def normalise(text: str) -> str:
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text))).casefold()
 
 
+def _joined(parts: Iterable[str]) -> str:
+    """One key's parts as one text; a long one is named by its hash, whose colon no normalised value holds."""
+    text = "\x1f".join(parts)
+    return text if len(text) <= LONGEST else f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
 def match_pairs(entity: Entity, fields: Mapping[str, Value]) -> list[MatchPair]:
     """The (match key name, normalised value) pairs that these values state; incomplete keys state nothing."""
     pairs = []
     for key in entity.match:
         parts = [normalise(fields.get(name) or "") for name in key.fields]
         if all(parts):
-            pairs.append((key.name, "\x1f".join(parts)))
+            pairs.append((key.name, _joined(parts)))
     return pairs
 
 
@@ -71,7 +81,7 @@ def record_pairs(entity: Entity, record: Record) -> list[MatchPair]:
         for stated in {tuple([fields.get(name) or "" for name in key.fields]) for fields in values}:
             parts = [normalise(text) for text in stated]
             if all(parts):
-                pairs.add((key.name, "\x1f".join(parts)))
+                pairs.add((key.name, _joined(parts)))
     return sorted(pairs)
 
 

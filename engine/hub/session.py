@@ -2,6 +2,7 @@
 
 Here, and only here, psycopg's errors become the engine's: everything that may pass (a lost connection, a server that
 restarts, a deadlock, a full disk) is a TransientError with its cause kept; the rest is a bug and goes through as it is.
+So does a limit of the server's program (class 54, a value too long for an index): it would be met every time.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from psycopg.pq import TransactionStatus
 from engine.errors import TransientError
 from engine.hub.queries import QUERIES
 
+_PROGRAM_LIMIT = "54"
+
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
@@ -27,6 +30,8 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        if (error.sqlstate or "").startswith(_PROGRAM_LIMIT):
+            raise
         what = f"SQLSTATE {error.sqlstate}" if error.sqlstate else "the connection was lost"
         raise TransientError(
             f"the hub's database failed: {type(error).__name__}, {what}",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
+import string
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,12 @@ from engine.hub.migrate import known_migrations, migrate
 from engine.hub.overview import Overview
 from engine.hub.queries import QUERIES
 from engine.hub.store import PostgresHub
+from engine.identity import LONGEST, match_pairs
 from engine.ledger import GENESIS, block_hash, leaf, merkle_root
 from engine.ports import Entry, IngestOutcome, Lease, SetAside, Settlement
 from engine.record import Contribution, Record, Stamp
 from engine.setaside import pack
+from tests.builders import rulebook
 
 A = "01900000-0000-7000-8000-000000000001"
 B = "01900000-0000-7000-8000-000000000002"
@@ -92,6 +96,25 @@ async def test_a_lost_connection_is_transient_and_the_next_transaction_works(hub
         assert await tx.records([A]) == {}
         await tx.commit(IngestOutcome(records=[record()]), position="1", rulebook="book")
     assert (await hub.lease("crm")).position == "1"
+
+
+async def test_what_the_database_can_never_store_is_not_tried_for_ever(hub: PostgresHub) -> None:
+    incompressible = "".join(random.Random(1).choices(string.ascii_letters, k=6000))
+    with pytest.raises(psycopg.errors.ProgramLimitExceeded):
+        await commit(hub, records=[record()], match_keys={A: ("customer", [("name", incompressible)])})
+    await commit(hub, records=[record()])
+
+
+async def test_the_longest_match_values_are_stored_and_found(hub: PostgresHub) -> None:
+    alphabet = [chr(0x20000 + number) for number in range(2000)]
+    widest = "".join(random.Random(1).choices(alphabet, k=LONGEST))
+    [customer] = rulebook().entities.values()
+    for text in (widest, widest + "x", widest * 20):
+        pairs = match_pairs(customer, {"tax_id": text})
+        await commit(hub, records=[record()], match_keys={A: ("customer", pairs)})
+        async with hub.ingest(await hub.lease("crm")) as tx:
+            assert await tx.matches("customer", pairs) == {pairs[0]: [A]}
+        ask(hub._dsn, "truncate record, match_key")
 
 
 async def test_a_server_that_crashes_loses_nothing_committed(crashable_postgres: EmbeddedServer) -> None:
