@@ -66,8 +66,8 @@ class _Job:
 class Delivery:
     """Runs one target until told to stop. A target that is down holds up nobody but itself.
 
-    Nothing is written before every source has been read once: a row that is not known yet would be created a second
-    time, and an owner that has not been heard could not stand against the others.
+    Nothing is written before every source has been read, nor while one is read again: a row that is not known yet
+    would be created a second time, and an owner that has not been heard could not stand against the others.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Delivery:
         self._chance = chance
         self._wake = wake or Wake()
         self._habits: OrderedDict[str, tuple[str, int]] = OrderedDict()
-        self._unread = [
+        self._sources = [
             name for name, other in rulebook.systems.items() if any(stream.reads for stream in other.streams.values())
         ]
 
@@ -120,10 +120,8 @@ class Delivery:
 
     async def step(self) -> int:
         """Claim, write and settle once; give how many records were due."""
-        if self._unread:
-            self._unread = await self._hub.unread(self._unread)
-            if self._unread:
-                return 0
+        if await self._hub.unread(self._sources):
+            return 0
         claimed = await self._hub.claim(self._system, _LIMIT)
         if not claimed:
             return 0

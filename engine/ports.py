@@ -204,7 +204,8 @@ class IngestTransaction(Protocol):
         """Write everything, append one ledger block, move the position, commit.
 
         An empty `position` leaves the stored one as it is. `changes` and `echoes` add to the source's counts;
-        `state` is how it fares from now on (None: as before).
+        `state` is how it fares from now on (None: as before): in `snapshot` the source is `unread`, from `streaming`
+        on it is read.
         """
 
 
@@ -246,6 +247,10 @@ class Hub(Protocol):
     async def lease(self, source: str) -> Lease:
         """Take over a source: raises its epoch, so that whoever held it before can no longer commit."""
 
+    async def reread(self, sources: Sequence[str]) -> None:
+        """All rows of these sources are about to be read again: `unread` until a commit says `streaming`, also for
+        whoever goes on after a crash."""
+
     async def note(self, source: str, state: str, message: str) -> None:
         """How a source fares, for people: retrying or halted, and why."""
 
@@ -254,7 +259,7 @@ class Hub(Protocol):
         """Set-aside changes whose `awaits` is linked now (and those behind them), or that a person released."""
 
     async def unread(self, sources: Sequence[str]) -> list[str]:
-        """Those of these sources whose rows have not all been read yet, ever."""
+        """Those of these sources whose rows have not all been read: never yet, or since they are read again."""
 
     async def claim(self, target: str, limit: int) -> list[Pending]:
         """Dirty records due now, oldest first. Claims do not lock: settling compares marks."""

@@ -27,7 +27,7 @@ from engine.hub.turn import Turn
 from engine.pipeline import Pipeline
 from engine.ports import Hub
 from engine.telemetry import Telemetry
-from engine.wake import Wake, either
+from engine.wake import Wake
 from operations.logs import configure
 from operations.ops import Health, serving
 from operations.project import Opened, opened
@@ -158,7 +158,7 @@ class _Running:
                 await self._supervise(hub, turn)
         return _report(self.ending, self.telemetry)
 
-    def _loops(self, hub: Hub, watch: Watch) -> list[Coroutine[Any, Any, None]]:
+    def _loops(self, hub: Hub) -> list[Coroutine[Any, Any, None]]:
         project, telemetry, stop, wake = self.project, self.telemetry, self.ending.stop, Wake()
         loops: list[Coroutine[Any, Any, None]] = []
         for name in project.sources:
@@ -167,8 +167,7 @@ class _Running:
             loops.append(Pipeline(project.rulebook, source, hub, telemetry, wake=wake, tolerance=tolerance).run(stop))
         for name in project.targets:
             target = project.target(name)
-            delivery = Delivery(project.rulebook, name, target, hub, telemetry, wake=wake)
-            loops.append(self._deliver(name, delivery, watch) if name in self.rebaseline else delivery.run(stop))
+            loops.append(Delivery(project.rulebook, name, target, hub, telemetry, wake=wake).run(stop))
         return loops
 
     async def _supervise(self, hub: Hub, turn: Turn) -> None:
@@ -177,9 +176,11 @@ class _Running:
         helpers: list[Coroutine[Any, Any, None]] = [turn.hold(), watch.run()]
         if self.guide is not None:
             helpers.append(self._guided(self.guide, watch))
-        loops = self._loops(hub, watch)
+        loops = self._loops(hub)
         _spare_the_collector()
         await self._remember_rulebook()
+        # Before any delivery: a system that is read anew may hold rows that we have not heard of.
+        await hub.reread(self.rebaseline)
         log.info("run.started", count=len(loops), rulebook=self.project.rulebook.hash[:12])
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(helper) for helper in helpers]
@@ -193,13 +194,6 @@ class _Running:
         overview = Overview(self.project.hub_dsn, self.project.hub_schema)
         await overview.remember_rulebook(self.project.rulebook.hash, self.project.rulebook.source)
         await overview.close()
-
-    async def _deliver(self, name: str, delivery: Delivery, watch: Watch) -> None:
-        """Into a system that is read anew only once that is done: it may hold rows that we have not heard of."""
-        self.telemetry.connector_state("target", name, "new", "its rows are being read again first")
-        if await either(watch.baseline(name), self.ending.stop):
-            await delivery.run(self.ending.stop)
-        self.telemetry.connector_state("target", name, "stopped")
 
     async def _guided(self, guide: Guide, watch: Watch) -> None:
         await guide(watch)

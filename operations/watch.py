@@ -78,14 +78,6 @@ class Watch:
             if delivered == self._delivered():
                 return []
 
-    async def baseline(self, system: str) -> None:
-        """Wait until this process has read the rows of a system to their end."""
-        while True:
-            for connector in self._telemetry.connectors():
-                if (connector.half, connector.name, connector.state) == ("source", system, "streaming"):
-                    return
-            await asyncio.sleep(_POLL)
-
     # --- what waits ------------------------------------------------------------------------------------------
 
     async def _look_at_hub(self) -> None:

@@ -28,10 +28,14 @@ class Pulse:
         return dict(rows)
 
     async def busy(self, sources: Sequence[str]) -> bool:
-        """Whether something is due now or soon: a delivery, or a change set aside that may go on."""
+        """Whether something is due now or soon: a delivery, a change set aside that may go on, or a source's rows
+        that have not all been read (yet, or again)."""
         async with self._session.transaction() as connection:
             cursor = await connection.execute("select exists (select from dirty where status = 'due')")
             if (await cursor.fetchone() or (False,))[0]:
+                return True
+            cursor = await connection.execute(QUERIES["unread"], [list(sources)])
+            if await cursor.fetchone():
                 return True
             for source in sources:
                 cursor = await connection.execute(QUERIES["releasable"], {"source": source, "limit": 1})

@@ -136,9 +136,13 @@ delete from set_aside where id = any(%s::bigint[])
 -- name: move_source
 update source set position = coalesce(nullif(%s, ''), position), changes = changes + %s, echoes = echoes + %s,
     state = coalesce(%s, state), message = case when %s::text is null then message else '' end,
-    read_at = coalesce(read_at, case when %s::text = 'streaming' then clock_timestamp() end),
+    read_at = case %s::text when 'snapshot' then null when 'streaming' then coalesce(read_at, clock_timestamp())
+        else read_at end,
     updated_at = clock_timestamp()
 where name = %s
+
+-- name: reread
+update source set read_at = null where name = any(%s::text[])
 
 -- name: unread
 select wanted from unnest(%s::text[]) as wanted

@@ -53,6 +53,11 @@ class PostgresHub:
             await connection.commit()
         return Lease(source, *row)
 
+    async def reread(self, sources: Sequence[str]) -> None:
+        async with self._reading.transaction() as connection:
+            await connection.execute(QUERIES["reread"], [list(sources)])
+            await connection.commit()
+
     async def note(self, source: str, state: str, message: str) -> None:
         async with self._reading.transaction() as connection:
             await connection.execute(QUERIES["note"], [source, state, message])

@@ -105,6 +105,10 @@ class MemoryHub:
         self.seen = {ref for ref in self.seen if ref.system != source}
         return Lease(source, row.epoch, row.position)
 
+    async def reread(self, sources: Sequence[str]) -> None:
+        for name in self.sources.keys() & set(sources):
+            self.sources[name].read = False
+
     async def note(self, source: str, state: str, message: str) -> None:
         row = self.sources.setdefault(source, SourceRow())
         row.state, row.message = state, message
@@ -337,5 +341,5 @@ class MemoryIngest:
         source.echoes += echoes
         if state is not None:
             source.state, source.message = state, ""
-            source.read = source.read or state == "streaming"
+            source.read = state == "streaming" or (source.read and state != "snapshot")
         hub.crash("ingest.after_commit")

@@ -124,15 +124,39 @@ async def test_a_lease_names_the_committed_position_and_an_empty_one_leaves_it(h
     assert (await hub.lease("erp")).position is None
 
 
-async def test_a_source_is_read_once_it_has_streamed_and_stays_so(hub: Hub) -> None:
+async def test_a_source_is_read_once_it_has_streamed_until_it_is_read_again(hub: Hub) -> None:
     assert await hub.unread(["crm", "erp"]) == ["crm", "erp"]
     lease = await hub.lease("crm")
-    for state, unread in (("snapshot", ["crm", "erp"]), ("streaming", ["erp"]), ("snapshot", ["erp"])):
+    for state, unread in (
+        ("snapshot", ["crm", "erp"]),
+        ("streaming", ["erp"]),
+        (None, ["erp"]),
+        ("snapshot", ["crm", "erp"]),
+        (None, ["crm", "erp"]),
+        ("streaming", ["erp"]),
+    ):
         async with hub.ingest(lease) as tx:
             await tx.commit(IngestOutcome(), position="1", rulebook="book", state=state)
         assert await hub.unread(["crm", "erp"]) == unread
     await hub.note("erp", "halted", "why")
     assert await hub.unread(["crm", "erp"]) == ["erp"]
+    await hub.note("crm", "retrying", "why")
+    assert await hub.unread(["crm"]) == []
+
+
+async def test_a_source_that_will_be_read_again_is_unread_at_once(hub: Hub) -> None:
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        await tx.commit(IngestOutcome(), position="1", rulebook="book", state="streaming")
+    await hub.reread([])
+    assert await hub.unread(["crm"]) == []
+    await hub.reread(["crm", "never leased"])
+    assert await hub.unread(["crm", "never leased"]) == ["crm", "never leased"]
+    again = await hub.lease("crm")
+    assert (again.position, await hub.unread(["crm"])) == ("1", ["crm"]), "whoever goes on after a crash knows it too"
+    async with hub.ingest(again) as tx:
+        await tx.commit(IngestOutcome(), position="2", rulebook="book", state="streaming")
+    assert await hub.unread(["crm"]) == []
 
 
 async def test_links_move_and_go(hub: Hub) -> None:

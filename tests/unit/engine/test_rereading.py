@@ -6,9 +6,11 @@ import asyncio
 from typing import Any
 
 from engine.change import RawChange
+from engine.delivery import Delivery
+from engine.errors import TransientError
 from engine.pipeline import Pipeline
 from engine.telemetry import Telemetry
-from engine.testing import MemoryHub, ScriptedSource
+from engine.testing import MemoryHub, MemoryTarget, ScriptedSource
 from rules.rulebook import Rulebook
 from tests.builders import CRM, FLAT, raw, rulebook
 from tests.simulation.virtual_time import simulate
@@ -36,8 +38,10 @@ def crm(**streams: dict[str, Any]) -> Rulebook:
 
 def read(hub: MemoryHub, rules: Rulebook, changes: list[RawChange]) -> None:
     """The whole of `changes` is a snapshot, longer than the one before it."""
-    source = ScriptedSource("crm", changes, snapshot=len(changes))
+    run(ScriptedSource("crm", changes, snapshot=len(changes)), hub, rules)
 
+
+def run(source: ScriptedSource, hub: MemoryHub, rules: Rulebook) -> None:
     async def main() -> None:
         stop = asyncio.Event()
         running = asyncio.create_task(Pipeline(rules, source, hub, Telemetry(), clock=lambda: 10**9).run(stop))
@@ -59,3 +63,37 @@ def test_a_reread_says_nothing_of_streams_that_it_does_not_read() -> None:
     read(hub, crm(account=account, copy=copy | {"mode": "target"}, kept=kept), again)
     [id] = hub.records
     assert [each.stream for each in hub.record(id).rows if each.deleted is not None] == ["public.kept"]
+
+
+def test_nothing_is_delivered_while_a_source_is_read_again() -> None:
+    """Also by a process that knows of the re-read only from the hub."""
+    hub, rules, target = MemoryHub(), rulebook(), MemoryTarget("billing")
+    read(hub, rules, [row("public.account", 1, "1", "T1")])
+    for name in ("billing", "erp"):
+        asyncio.run(hub.lease(name))
+        hub.sources[name].read = True
+    delivery = Delivery(rules, "billing", target, hub, Telemetry())
+    asyncio.run(hub.reread(["billing"]))
+    assert asyncio.run(delivery.step()) == 0
+    hub.sources["billing"].read = True
+    assert asyncio.run(delivery.step()) == 1
+    asyncio.run(hub.reread(["erp"]))
+    read(hub, rules, [row("public.account", position, "2", "T2") for position in (2, 3)])
+    assert asyncio.run(delivery.step()) == 0, "a delivery that has begun sees it too"
+    assert target.written == 1
+
+
+def test_a_reread_that_is_cut_off_leaves_its_source_unread() -> None:
+    hub = MemoryHub()
+    read(hub, rulebook(), [row("public.account", 1, "1", "T1")])
+    assert asyncio.run(hub.unread(["crm"])) == []
+
+    def cut(done: int) -> None:
+        if done == 2:
+            raise TransientError("the connection was lost")
+
+    changes = [row("public.account", position, "1", "T1") for position in range(2, 6)]
+    run(ScriptedSource("crm", changes, size=2, snapshot=4, fail=cut), hub, rulebook())
+    assert asyncio.run(hub.unread(["crm"])) == ["crm"]
+    run(ScriptedSource("crm", changes, size=2, snapshot=4), hub, rulebook())
+    assert asyncio.run(hub.unread(["crm"])) == []
