@@ -38,9 +38,10 @@ class Lookout:
 
     def reached(self, position: str | None, end: int) -> bool:
         """Whether a stored position is at or past `end`."""
-        if position is None:
-            return False
-        at = Position.decode(position)
+        try:
+            at = Position.decode(position or "")
+        except ValueError:
+            return False  # nothing was read yet, or a new baseline is about to replace what cannot be read
         return at.phase == "stream" and at.end >= end
 
     async def close(self) -> None:
