@@ -252,7 +252,8 @@ class Pipeline:
 
     async def _sweep(self, lease: Lease) -> None:
         """A re-read has ended: rows that it did not find are gone."""
-        streams = {name: stream for name, stream in self._rulebook.systems[self._system].streams.items() if stream.reads}
+        mapped = self._rulebook.systems[self._system].streams
+        streams = {name: stream for name, stream in mapped.items() if stream.reads}
         while True:
             async with self._hub.ingest(lease) as tx:
                 rows = await tx.unseen(list(streams), _SWEEP)
@@ -312,5 +313,9 @@ def _gone(stream: Stream, row: RowRef, position: str, at: int | None, *, observa
     """The delete of a row that no delete was told of: it was truncated, or a re-read did not find it."""
     relation = Relation(stream.name, stream.key, ("text",) * len(stream.key))
     operation: Operation = "vanish" if observation else "delete"
-    raw = RawChange(relation, operation, key_parts(row.key, len(stream.key)), position, at)
+    try:
+        parts = key_parts(row.key, len(stream.key))
+    except ValueError:  # a row known only by the name of its unusable key
+        parts = (row.key, *[""] * (len(stream.key) - 1))
+    raw = RawChange(relation, operation, parts, position, at)
     return Mapped(raw, row, stream.entity, deletion(stream, raw))

@@ -182,7 +182,7 @@ class IngestTransaction(Protocol):
         """Load and lock, in id order (so that lanes cannot deadlock)."""
 
     async def rows_of(self, system: str, stream: str, after: str, limit: int) -> list[RowRef]:
-        """Linked rows of one stream in key order, after a key: for truncates and sweeps."""
+        """Known rows (linked, or set aside) of one stream in key order, after a key: for truncates and sweeps."""
 
     async def saw(self, rows: Sequence[RowRef]) -> None:
         """Note rows that a re-read has seen, for `unseen`."""

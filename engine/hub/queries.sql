@@ -54,15 +54,26 @@ select id::text, entity, version, golden::text, contributions, retired, revision
 from record where id = any(%s::uuid[]) order by id for update
 
 -- name: rows_of
-select key from crosswalk where system = %s and stream = %s and key > %s order by key limit %s
+-- Rows that are set aside may not be linked yet, but they are known.
+with asked as (select %s::text as system, %s::text as stream, %s::text as after)
+select c.key from crosswalk c, asked a where c.system = a.system and c.stream = a.stream and c.key > a.after
+union
+select k.key from set_aside k, asked a where k.system = a.system and k.stream = a.stream and k.key > a.after
+order by 1 limit %s
 
 -- name: saw
 insert into seen (system, stream, key) select %s, %s, unnest(%s::text[]) on conflict do nothing
 
 -- name: unseen
 -- Rows linked since the re-read began are not missing: we created them, after the moment that it shows.
-select c.system, c.stream, c.key from crosswalk c join source s on s.name = c.system
-where c.system = %s and c.stream = any(%s::text[]) and c.linked_at < s.leased_at
+-- Rows that are set aside may not be linked yet, but they are known.
+with known as (
+    select system, stream, key, linked_at as at from crosswalk
+    union
+    select system, stream, key, min(since) from set_aside group by system, stream, key
+)
+select distinct c.system, c.stream, c.key from known c join source s on s.name = c.system
+where c.system = %s and c.stream = any(%s::text[]) and c.at < s.leased_at
   and not exists (select from seen n where n.system = c.system and n.stream = c.stream and n.key = c.key)
 order by c.stream, c.key limit %s
 

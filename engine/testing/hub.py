@@ -93,6 +93,10 @@ class MemoryHub:
         """The whole ledger, lane by lane in the order of commits."""
         return [entry for block in self.blocks for entry in block.entries]
 
+    def known_rows(self) -> set[RowRef]:
+        """Rows that are linked, or set aside."""
+        return {*self.crosswalk, *(kept.row for kept in self.set_aside.values())}
+
     def record(self, id: str) -> Record:
         return copied(self.records[id][0])
 
@@ -307,7 +311,7 @@ class MemoryIngest:
         return {id: self._hub.record(id) for id in sorted(set(ids)) if id in self._hub.records}
 
     async def rows_of(self, system: str, stream: str, after: str, limit: int) -> list[RowRef]:
-        rows = (row for row in self._hub.crosswalk if row[:2] == (system, stream) and row.key > after)
+        rows = (row for row in self._hub.known_rows() if row[:2] == (system, stream) and row.key > after)
         return sorted(rows)[:limit]
 
     async def saw(self, rows: Sequence[RowRef]) -> None:
@@ -316,8 +320,8 @@ class MemoryIngest:
     async def unseen(self, streams: Sequence[str], limit: int) -> list[RowRef]:
         hub, source = self._hub, self._lease.source
         leased_at = hub.sources[source].leased_at
-        linked = (row for row in hub.crosswalk if row.system == source and row.stream in streams)
-        rows = (row for row in linked if hub._linked_at[row] < leased_at)
+        known = (row for row in hub.known_rows() if row.system == source and row.stream in streams)
+        rows = (row for row in known if hub._linked_at.get(row, 0) < leased_at)
         return sorted(row for row in rows if row not in hub.seen and row not in self._saw)[:limit]
 
     async def commit(

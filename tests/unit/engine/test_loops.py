@@ -173,6 +173,17 @@ def test_a_truncate_reaches_rows_that_are_set_aside() -> None:
     assert [hub.record(id).retired for id in hub.records] == [True]
 
 
+def test_a_truncate_reaches_rows_that_were_never_linked() -> None:
+    hub = MemoryHub()
+    gone = address(2, "P-1")
+    gone.operation, gone.values = "truncate", ()
+    live(ScriptedSource("erp", [address(1, "P-1"), gone, party(3, tax_id="T1")], size=1), hub)
+    assert hub.set_aside == {}
+    [id] = hub.records
+    assert hub.record(id).golden.get("city") is None
+    assert [row.live for row in hub.record(id).rows] == [True, False]
+
+
 def test_a_key_that_a_deleted_row_had_is_taken_over() -> None:
     """`delete where n = 1; update set n = n - 1`: every row keeps its own record."""
     gone = account(4)
