@@ -10,7 +10,7 @@ import pytest
 from engine.delivery import ATTEMPTS
 from engine.hub.embedded import EmbeddedServer
 from tests.faults.test_server_restarts import databases
-from tests.faults.world import World, make_world
+from tests.faults.world import SCHEMA, World, make_world
 from tests.integration.cli_project import eventually
 
 BEFORE = """
@@ -44,11 +44,9 @@ def test_a_target_that_upper_cases_what_it_is_given(
     world.sql("billing", trigger)
     with world.running():
         phone(world, "ext. 1", "T-1", 1)
-
-        def parked() -> object:
-            return world.call("deadletter", "list")[1]["result"]["dead_letters"]
-
-        (letter,) = eventually(parked, "the delivery to be parked")
+        parked = f"select 1 from {SCHEMA}.dirty where status = 'parked'"
+        eventually(lambda: world.sql("hub", parked), "the delivery to be parked")
+        (letter,) = world.call("deadletter", "list")[1]["result"]["dead_letters"]
         assert (letter["kind"], letter["system"], letter["entity"]) == ("delivery", "billing", "customer")
         assert "rewrites phone" in letter["reason"] or "does not keep" in letter["reason"]
         assert "ext" not in letter["reason"].lower()
