@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/fieldwarden demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
