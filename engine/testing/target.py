@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from engine.change import Value
 from engine.ports import Write, WriteResult
@@ -71,7 +72,8 @@ class MemoryTarget:
             return self._create(write, rows)
         row = rows.get(write.key or "")
         if row is None:
-            return WriteResult(write.token, "missing", key=write.key)
+            gone: Literal["done", "missing"] = "done" if write.operation == "delete" else "missing"
+            return WriteResult(write.token, gone, key=write.key)
         if write.operation == "delete":
             del rows[write.key or ""]
             self.written += 1

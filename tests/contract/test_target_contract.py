@@ -168,9 +168,7 @@ async def test_a_deleted_row_is_gone(bench: Bench) -> None:
     assert bench.rows(PARTY) == {}
 
 
-async def test_deleting_again_is_done(bench: Bench, request: pytest.FixtureRequest) -> None:
-    if isinstance(bench, MemoryBench):
-        request.applymarker(pytest.mark.xfail(reason="the fake still says missing", strict=False))
+async def test_deleting_again_is_done(bench: Bench) -> None:
     key = await made(bench, name="Acme")
     await one(bench, delete(key))
     assert (await one(bench, delete(key))).status == "done"
