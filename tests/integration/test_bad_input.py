@@ -87,6 +87,11 @@ def test_everything_wrong_in_the_files_at_once(shop: Shop) -> None:
         assert any(each.startswith(file) and words in each for each in said), (words, said)
 
 
+def state(shop: Shop, system: str) -> str:
+    states = {source["name"]: source["state"] for source in call(shop, "status")[1]["result"]["sources"]}
+    return str(states[system])
+
+
 @pytest.fixture
 def physical(tmp_path: Path) -> Iterator[EmbeddedServer]:
     """A server as PostgreSQL ships it: it does not log for decoding."""
@@ -110,7 +115,7 @@ def test_wal_level_is_not_logical(
 
     with shop.running() as run:
         said_of(shop, run, "crm", "wal_level is replica")
-        assert {s["name"]: s["state"] for s in call(shop, "status")[1]["result"]["sources"]}["erp"] == "streaming"
+        eventually(lambda: state(shop, "erp") == "streaming", "the other system to go on")
         shop.sql("crm", "alter system set wal_level = logical")
         physical.stop()
         physical.start()
