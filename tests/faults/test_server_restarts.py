@@ -43,7 +43,7 @@ def test_a_server_that_crashes(
 ) -> None:
     world = make_world(tmp_path / "world", make_database, databases(crashable_postgres, *here))
     with world.running() as run:
-        with world.people(pause=0.02) as people:
+        with world.people() as people:
             run.await_ready()
             for _ in range(2):
                 enough = people.edits + 30

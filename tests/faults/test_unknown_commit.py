@@ -30,7 +30,7 @@ def test_a_reply_that_is_lost(where: str, whose: str, tmp_path: Path, make_datab
     cutter = CommitCutter(getattr(world, where), whose, now_and_then)
     with cutter.listening() as dsn:
         world.environment[f"{where.upper()}_DSN"] = dsn
-        with world.people(pause=0.02), world.running() as run:
+        with world.people(), world.running() as run:
             eventually(lambda: cutter.cut >= CUTS, "commits to be cut off")
             code, _ = run.end()
             assert code == 128 + signal.SIGTERM

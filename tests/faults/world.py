@@ -63,7 +63,7 @@ class World(Shop):
 
     # --- letting things happen -------------------------------------------------------------------------------
 
-    def people(self, seed: int = 1, pause: float = 0.01) -> People:
+    def people(self, seed: int = 1, pause: float = 0.02) -> People:
         return People(self.dsns, seed, pause)
 
     @contextlib.contextmanager
