@@ -131,6 +131,10 @@ class World(Shop):
                 )
                 assert durable, f"{system}: the slot is at {slot}, the hub at {position}"
 
+    def is_read(self) -> bool:
+        """Whether every source's baseline is done."""
+        return not self.sql("hub", f"select 1 from {SCHEMA}.source where read_at is null")
+
     def ledger_is_whole(self) -> None:
         """I4, and no entry twice."""
         report = asyncio.run(verify(self.hub, SCHEMA))
