@@ -97,17 +97,6 @@ def _first(unit: Unit, rows: Sequence[Contribution], order: Sequence[str], *, re
     return best
 
 
-def resolve(record: Record, units: Iterable[Unit]) -> None:
-    """Bring `record.golden` to what its contributions say, for these units."""
-    for unit in units:
-        winner = choose(unit, record.rows)
-        for name in unit.fields:
-            if winner is None:
-                record.golden.pop(name, None)
-            else:
-                record.golden[name] = winner.fields[name]
-
-
 def retired(entity: Entity, root_streams: Iterable[tuple[str, str]], rows: Sequence[Contribution]) -> bool:
     """Whether the record is retired: a system with delete authority deleted its row and none such has it, or no
     row stands for it anywhere. `root_streams` are the (system, stream) whose rows stand for the entity."""

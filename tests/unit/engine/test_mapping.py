@@ -11,7 +11,7 @@ from engine.change import UNKNOWN, RawChange, Relation, RowRef
 from engine.errors import SchemaDrift, ValueRefused
 from engine.mapping import StreamMapper
 from rules.loading import rulebook_from_documents
-from tests.builders import ERP, RANKS, raw
+from tests.builders import ERP, raw
 
 ENTITY = {
     "entity": "item",
@@ -133,7 +133,3 @@ def test_an_expression_that_no_longer_fits_the_columns_is_drift() -> None:
     change.relation = Relation("public.item", columns, types)
     with pytest.raises(SchemaDrift, match="no longer fits the expression"):
         mapper(change)
-
-
-def test_ranks_name_every_system_of_the_builders() -> None:
-    assert set(RANKS) == {"crm", "billing", "erp"}
