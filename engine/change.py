@@ -23,6 +23,7 @@ __all__ = [
     "RawValue",
     "Relation",
     "RowRef",
+    "Undecoded",
     "Value",
     "key_parts",
     "key_text",
@@ -58,7 +59,17 @@ class Relation:
     types: tuple[str, ...]
 
 
-Operation: TypeAlias = Literal["insert", "update", "delete", "observe", "vanish", "truncate"]
+Operation: TypeAlias = Literal["insert", "update", "delete", "observe", "vanish", "truncate", "rekey"]
+
+
+@dataclass(frozen=True, slots=True)
+class Undecoded:
+    """What came where a change should be: why it cannot be read, and the bytes as they came, to be tried again."""
+
+    reason: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 @dataclass(slots=True)
@@ -69,7 +80,14 @@ class RawChange:
     carries none; "vanish" is a delete that nobody told of: a re-read did not find the row. `old_values` is set only
     when the key changed (the old key's columns, UNKNOWN for the rest). `at` is the commit time in microseconds since
     1970 UTC (None for an observation). `echo`: the source knows that this transaction was written by Fieldwarden
-    itself. `transaction` names it for people.
+    itself; None: it cannot know, but the hub can, by `transaction`, which also names it for people. `place` is where
+    the change stands in its source, for people (a topic's partition and offset).
+
+    "rekey" says that a row goes on under another key: `values` hold the new key's columns and UNKNOWN for the rest,
+    `old_values` the old key's. Where its own news under the new key may overtake that (they stand in different
+    partitions), those are marked `follows_rekey`, and wait for it.
+
+    `undecoded`: the row's key is all that could be read, or not even that (then the key's columns are UNKNOWN).
     """
 
     relation: Relation
@@ -78,8 +96,11 @@ class RawChange:
     position: str
     at: int | None
     old_values: tuple[RawValue, ...] | None = None
-    echo: bool = False
+    echo: bool | None = False
     transaction: str = ""
+    place: str = ""
+    follows_rekey: bool = False
+    undecoded: Undecoded | None = None
 
 
 @dataclass(slots=True)
@@ -89,12 +110,13 @@ class Change:
     `fields` holds canonical values; of a reference field it holds nothing until the engine has translated
     `references[field]` (the row referred to) into a record id. `external_id` is the record id that the row carries.
     `changed` names the fields that the source says were changed; None: find out by comparing.
-    `delete` with an `observation` is a row that a re-read did not find again.
+    `delete` with an `observation` is a row that a re-read did not find again. `rekey`: the row `old_row` goes on as
+    `row`, and nothing else is said; `follows_rekey` as in `RawChange`.
     """
 
     row: RowRef
     entity: str
-    operation: Literal["upsert", "delete"]
+    operation: Literal["upsert", "delete", "rekey"]
     position: str
     at: int | None
     fields: dict[str, Value] = field(default_factory=dict)
@@ -106,3 +128,4 @@ class Change:
     observation: bool = False
     echo: bool = False
     transaction: str = ""
+    follows_rekey: bool = False

@@ -5,7 +5,8 @@
     ├── ValueRefused                      rules.errors   bad data: dead letter
     └── EngineError
         ├── TransientError                try again with backoff; nothing was lost
-        │   └── TargetBusy                the target asked for a pause (`retry_after`, seconds)
+        │   ├── TargetBusy                the target asked for a pause (`retry_after`, seconds)
+        │   └── PartitionLost             another worker reads this partition now: begin anew with those that are ours
         ├── EnvironmentUnfit              a server, privilege or setting is missing; exit 3
         ├── SourceGap                     changes between our position and the source's are gone: re-baseline
         ├── SchemaDrift                   a mapped column vanished or changed: that stream stops
@@ -27,6 +28,7 @@ __all__ = [
     "Fenced",
     "FieldwardenError",
     "LedgerBroken",
+    "PartitionLost",
     "Problem",
     "SchemaDrift",
     "SourceGap",
@@ -50,6 +52,10 @@ class TargetBusy(TransientError):
     def __init__(self, message: str, *, retry_after: float, suggestion: str = "", path: str = "") -> None:
         super().__init__(message, suggestion=suggestion, path=path)
         self.retry_after = retry_after
+
+
+class PartitionLost(TransientError):
+    code = "partition_lost"
 
 
 class EnvironmentUnfit(EngineError):

@@ -7,7 +7,7 @@ behind each port (`engine.testing`), and one contract suite in tests/contract ru
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -16,9 +16,23 @@ from engine.change import RawChange, RowRef, Value
 from engine.record import Record
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How far one partition of a source is, and the epoch of whoever reads it.
+
+    `position` compares as text: greater is further (None: never read)."""
+
+    epoch: int
+    position: str | None
+
+
 @dataclass(slots=True)
 class Batch:
     """What a source hands over at once; committing `position` with it makes all of it durable.
+
+    A source of many partitions has no position of its own: `parts` says how far each partition is with this batch,
+    and each is fenced by its own epoch. `held` names the partitions that stand still until a person mends something,
+    with the reason; an empty reason: it goes on again.
 
     `snapshot` marks a batch of a (re-)read of all rows: "running" while rows come, "done" with the last one,
     when every row that was not seen since the source was opened no longer exists. None: the live stream.
@@ -29,6 +43,8 @@ class Batch:
     position: str
     snapshot: Literal["running", "done"] | None = None
     lag_bytes: int | None = None
+    parts: dict[str, Part] = field(default_factory=dict)
+    held: dict[str, str] = field(default_factory=dict)
 
 
 class Source(Protocol):
@@ -45,8 +61,11 @@ class Source(Protocol):
         """Whatever has queued, as soon as there is any, bounded in changes and bytes. Empty batches only move
         the position on. Raises TransientError when the connection is lost, SchemaDrift, SourceGap."""
 
-    async def acknowledge(self, position: str) -> None:
-        """`position` is durable in the hub: the source may forget everything up to it."""
+    async def acknowledge(self, batch: Batch) -> None:
+        """`batch`, and all before it, is durable in the hub: the source may forget everything up to it."""
+
+    async def again(self, raw: RawChange) -> RawChange:
+        """A change that could not be decoded, tried again (the same, if in vain). Raises TransientError."""
 
     async def close(self) -> None: ...
 
@@ -104,11 +123,19 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to commit for one source; a newer epoch fences an older worker out."""
+    """The right to commit for one source; a newer epoch fences an older worker out.
+
+    `lane` is the chain of the ledger it appends to: the source itself, or, where many workers share the source's
+    partitions, the worker's own (`crm#2`)."""
 
     source: str
     epoch: int
     position: str | None
+    lane: str = ""
+
+    @property
+    def chain(self) -> str:
+        return self.lane or self.source
 
 
 @dataclass(slots=True)
@@ -120,7 +147,7 @@ class Entry:
     body: bytes
 
 
-SetAsideKind = Literal["data", "ambiguous", "parent", "reference", "behind"]
+SetAsideKind = Literal["data", "ambiguous", "parent", "reference", "rekey", "behind"]
 
 
 @dataclass(slots=True)
@@ -128,7 +155,8 @@ class SetAside:
     """A change kept back with its reason, in order, per source row (dead letter, or waiting for something).
 
     `kind`: "data" (a person mends it), "ambiguous" (a steward decides), "parent"/"reference" (`awaits` names the
-    row that must be known first), "behind" (an earlier change of the same row is set aside).
+    row that must be known first), "rekey" (it came before the word that its row has taken this key, which `awaits`
+    names), "behind" (an earlier change of the same row is set aside).
     `payload` is the raw change as JSON (`engine.setaside`).
     """
 
@@ -150,8 +178,9 @@ class IngestOutcome:
     `records` are full new states (new or changed); `links`/`unlinks` change the crosswalk; `match_keys` maps a
     record to its entity and all its (match key name, normalised value) pairs, where these changed; `dirty` marks
     (target, record) afresh, `suspect` only where it is not marked yet (our own write came back other than golden), so
-    that attempts go on counting. `released` are ids of set-aside changes that this outcome has dealt with; a
-    `set_aside` with an id was tried again in vain and keeps its place.
+    that attempts go on counting. `rekeyed` are rows that have taken their key, for those of their changes that wait for
+    it; `arrived` those for which nothing waits any more. `released` are ids of set-aside changes that this outcome has
+    dealt with; a `set_aside` with an id was tried again in vain and keeps its place.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -161,12 +190,24 @@ class IngestOutcome:
     entries: list[Entry] = field(default_factory=list)
     dirty: list[tuple[str, str]] = field(default_factory=list)
     suspect: list[tuple[str, str]] = field(default_factory=list)
+    rekeyed: list[RowRef] = field(default_factory=list)
+    arrived: list[RowRef] = field(default_factory=list)
     set_aside: list[SetAside] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
 
 
 class IngestTransaction(Protocol):
-    """One hub transaction. Entering it locks the source's position row and checks the fence (Fenced)."""
+    """One hub transaction. Entering it locks the lane's row and checks the fence (Fenced)."""
+
+    async def announced(self, system: str, transactions: Sequence[str]) -> dict[str, int]:
+        """Those of a system's transactions that are our own writes (`Hub.announce`), with the time announced."""
+
+    async def still_aside(self, ids: Sequence[int]) -> set[int]:
+        """Those of these set-aside changes that are still there, locked: of two workers that try them again at once,
+        the second finds nothing left to do."""
+
+    async def rekeyed(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        """Those rows that have taken their key by a "rekey" that nothing has followed yet."""
 
     async def links(self, rows: Sequence[RowRef]) -> dict[RowRef, str]: ...
     async def blocked(self, rows: Sequence[RowRef]) -> set[RowRef]:
@@ -200,8 +241,11 @@ class IngestTransaction(Protocol):
         changes: int = 0,
         echoes: int = 0,
         state: str | None = None,
+        parts: Mapping[str, Part] | None = None,
     ) -> None:
-        """Write everything, append one ledger block, move the position, commit.
+        """Write everything, append one ledger block, move the position (or those of `parts`), commit.
+
+        Raises PartitionLost, with nothing stored, if another worker has taken one of the parts.
 
         An empty `position` leaves the stored one as it is. `changes` and `echoes` add to the source's counts;
         `state` is how it fares from now on (None: as before): in `snapshot` the source is `unread`, from `streaming`
@@ -244,8 +288,23 @@ class Settlement:
 class Hub(Protocol):
     """The engine's memory."""
 
-    async def lease(self, source: str) -> Lease:
-        """Take over a source: raises its epoch, so that whoever held it before can no longer commit."""
+    async def lease(self, source: str, lane: str = "") -> Lease:
+        """Take over a source, or one lane of it: raises its epoch, so that whoever held it before can no longer
+        commit."""
+
+    async def take(self, source: str, partitions: Sequence[str]) -> dict[str, Part]:
+        """Take over these partitions of a source: raises their epochs, and tells how far each is durable."""
+
+    async def read_until(self, source: str, ends: Mapping[str, str]) -> None:
+        """The rows that this source of partitions had to begin with stand before these positions: once the partitions
+        are that far, it is read. Says nothing new of a source that is read."""
+
+    async def hold(self, source: str, held: Mapping[str, str]) -> None:
+        """For people: these partitions stand still, and why; an empty reason: it goes on."""
+
+    async def announce(self, system: str, transaction: str, at: int) -> None:
+        """Our own write to a system is about to be committed there under this transaction's name, at this time of its
+        server (µs since 1970 UTC). Durable when it returns, so that it is known before its changes come back."""
 
     async def reread(self, sources: Sequence[str]) -> None:
         """All rows of these sources are about to be read again: `unread` until a commit says `streaming`, also for
