@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test lint bench stack stack-stop lock clean
 
 demo: $(READY)
 	$(BIN)/fieldwarden demo
@@ -19,6 +19,13 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m bench
+
+# Kafka, Connect with Debezium, a schema registry and PostgreSQL on loopback, until `make stack-stop` (needs Java, Maven).
+stack: $(READY)
+	@$(BIN)/python -m stack start
+
+stack-stop: $(READY)
+	@$(BIN)/python -m stack stop
 
 $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)

