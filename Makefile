@@ -10,6 +10,7 @@ demo: $(READY)
 	$(BIN)/fieldwarden demo
 
 test: $(READY)
+	@$(BIN)/python -m stack fetch
 	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 lint: $(READY)

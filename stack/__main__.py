@@ -1,19 +1,24 @@
-"""`python -m stack start | stop`: a stack that stays up for whoever works with it by hand (`make stack`)."""
+"""`python -m stack start | stop | fetch`: a stack that stays up for whoever works with it by hand (`make stack`).
+
+`fetch` only brings what the tests will need, so that no test waits for downloads; where the stack cannot run it says so
+and leaves it to the tests whether that matters.
+"""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from stack.artefacts import StackUnfit, why_unfit
+from engine.errors import EnvironmentUnfit
+from stack.artefacts import StackUnfit, fetch, why_unfit
 from stack.running import Stack
 
 STATE = Path(__file__).resolve().parents[1] / ".stack" / "state.json"
 
 
 def main(arguments: list[str]) -> int:
-    if arguments not in (["start"], ["stop"]):
-        print("usage: python -m stack start | stop", file=sys.stderr)
+    if arguments not in (["start"], ["stop"], ["fetch"]):
+        print("usage: python -m stack start | stop | fetch", file=sys.stderr)
         return 2
     if arguments == ["stop"]:
         if STATE.exists():
@@ -22,13 +27,16 @@ def main(arguments: list[str]) -> int:
         return 0
     if reason := why_unfit():
         print(f"The stack cannot run here: {reason}", file=sys.stderr)
-        return 4
-    stack = Stack(STATE, heap="1g", quick=False)
+        return 0 if arguments == ["fetch"] else 4
     try:
+        fetch("kafka", "avro", "registry")
+        if arguments == ["fetch"]:
+            return 0
+        stack = Stack(STATE, heap="1g", quick=False)
         stack.start_postgres()
         stack.start()
         stack.start_registry()
-    except StackUnfit as error:
+    except (StackUnfit, EnvironmentUnfit) as error:
         print(error, file=sys.stderr)
         return 4
     print(ways_in(stack))

@@ -22,7 +22,8 @@ def postgres_source(dsn: str, *, prefix: str, tables: str, **overrides: str) -> 
     """Settings of a source over the database at `dsn` (over TCP, with a password).
 
     `prefix` (letters, digits, underscores) begins the topics' names and is the name of slot and publication;
-    `tables` is Debezium's `table.include.list`. In `overrides` a double underscore stands for a dot (`snapshot__mode="no_data"`).
+    `tables` is Debezium's `table.include.list`. In `overrides` a double underscore stands for a dot
+    (`snapshot__mode="no_data"`).
     """
     database = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
     settings = {

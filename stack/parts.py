@@ -50,6 +50,9 @@ class Broker(JavaProcess):
             "share.coordinator.state.topic.min.isr": "1",
             "group.initial.rebalance.delay.ms": "0",
             "group.min.session.timeout.ms": "1000",
+            # A killed broker may come back only after its session is over.
+            "broker.session.timeout.ms": "3000",
+            "broker.heartbeat.interval.ms": "500",
             "controlled.shutdown.enable": "false",  # there is no other broker to hand leadership to
         }
         _write(settings, lines)
@@ -99,6 +102,8 @@ class Connect(JavaProcess):
             "value.converter": _JSON,
             "offset.flush.interval.ms": "1000",
             "scheduled.rebalance.max.delay.ms": "0",
+            "session.timeout.ms": "6000",  # for so long a killed worker's tasks stay with it
+            "heartbeat.interval.ms": "1000",
             "connector.client.config.override.policy": "All",
             "plugin.path": f"{PLUGINS},{CONVERTERS}",
             "plugin.discovery": "service_load",

@@ -23,6 +23,16 @@ async def create_topics(bootstrap: str, partitions: Mapping[str, int], **configs
         await admin.close()
 
 
+async def partitions(bootstrap: str, topic: str) -> set[int]:
+    """The numbers of a topic's partitions."""
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap)
+    await consumer.start()
+    try:
+        return set(consumer.partitions_for_topic(topic) or ())
+    finally:
+        await consumer.stop()
+
+
 async def read(bootstrap: str, *topics: str, count: int, seconds: float = 60) -> list[ConsumerRecord]:
     """At least the first `count` records of these topics, each partition's in order. AssertionError if fewer come."""
     records: list[ConsumerRecord] = []

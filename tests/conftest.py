@@ -1,25 +1,34 @@
-"""The real PostgreSQL every test works against: one throw-away server per session, one database per test.
+"""The real servers every test works against: one throw-away PostgreSQL per worker, one Kafka stack per run.
 
 `postgres` is the shared server, `database` a fresh database's DSN, `make_database` makes more of them, `hub_dsn` is
 a database with the hub's schema in it (cloned from a template). `crashable_postgres` is a server of the test's own,
 for those that kill it.
+
+`kafka` is the run's stack with the broker up, `stack` the same with Kafka Connect, `registry` with the schema registry
+as well: started once, by whichever worker asks first, stopped when the run ends. `debezium` registers a source for
+the test. `crashable_stack` is a stack of the test's own. Without Java or Maven they skip; with CI=true they fail.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from engine.hub.embedded import EmbeddedServer
 from engine.hub.migrate import migrate
+from stack import Stack, connectors, why_unfit
+from stack.process import free_port
 
 THROW_AWAY = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "autovacuum_naptime": "5s"}
 
@@ -28,7 +37,7 @@ _numbers = itertools.count(1)
 
 def _server(name: str) -> Iterator[EmbeddedServer]:
     folder = Path(tempfile.mkdtemp(prefix=f"fieldwarden-{name}-"))
-    server = EmbeddedServer(folder, settings=THROW_AWAY)
+    server = EmbeddedServer(folder, port=free_port(), settings=THROW_AWAY)
     try:
         server.start()
         yield server
@@ -98,3 +107,100 @@ def hub_template(postgres: EmbeddedServer) -> str:
 @pytest.fixture
 def hub_dsn(hub_template: str, make_database: Callable[..., str]) -> str:
     return make_database(hub_template)
+
+
+_RUN = pytest.StashKey[Path]()  # the state file of this run's stack
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.stash[_RUN] = Path(tempfile.mkdtemp(prefix="fieldwarden-run-")) / "stack.json"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """The one process that outlives all workers tells each of them where the stack is (pytest-xdist)."""
+    node.workerinput["stack"] = str(node.config.stash[_RUN])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if (state := config.stash.get(_RUN, None)) is None:
+        return
+    if state.exists():
+        Stack(state).stop()
+    shutil.rmtree(state.parent, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def java() -> None:
+    """Nothing but the certainty that the stack can run here."""
+    reason = why_unfit()
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(f"the stack must run where CI=true: {reason}")
+    if reason:
+        pytest.skip(f"the stack cannot run here: {reason}")
+
+
+@pytest.fixture(scope="session")
+def kafka(java: None, pytestconfig: pytest.Config) -> Stack:
+    worker = getattr(pytestconfig, "workerinput", None)
+    stack = Stack(Path(worker["stack"]) if worker else pytestconfig.stash[_RUN])
+    stack.start_broker()
+    return stack
+
+
+@pytest.fixture(scope="session")
+def stack(kafka: Stack) -> Stack:
+    kafka.start()
+    return kafka
+
+
+@pytest.fixture(scope="session")
+def registry(stack: Stack) -> Stack:
+    stack.start_registry()
+    return stack
+
+
+@pytest.fixture
+def crashable_stack(java: None, tmp_path: Path) -> Iterator[Stack]:
+    """Nothing of it runs yet: `start_broker()` or `start()` it, kill and start its parts as the test likes."""
+    stack = Stack(tmp_path / "stack.json")
+    try:
+        yield stack
+    finally:
+        stack.stop()
+
+
+@pytest.fixture
+def over_tcp(postgres: EmbeddedServer) -> Callable[[str], str]:
+    """`over_tcp(dsn)` -> the same database of `postgres` over TCP with a password, as Debezium needs it."""
+    return lambda dsn: postgres.dsn(str(conninfo_to_dict(dsn)["dbname"]), tcp=True)
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A name no other test of the run has: for topics, connectors, slots, consumer groups."""
+    return f"t{os.getpid()}_{next(_numbers)}"
+
+
+@pytest.fixture
+def debezium(
+    stack: Stack, make_database: Callable[..., str], over_tcp: Callable[[str], str], prefix: str
+) -> Iterator[Callable[..., str]]:
+    """`debezium(dsn, "public.customer", snapshot__mode="no_data")` -> the topics' prefix, once the source runs.
+
+    Further settings by name (a double underscore stands for a dot) or as a mapping (`avro(...)`). It goes after the
+    test.
+    """
+    made: list[str] = []
+
+    def register(dsn: str, tables: str, settings: Mapping[str, str] | None = None, **overrides: str) -> str:
+        name = f"{prefix}_{len(made)}" if made else prefix
+        made.append(name)
+        source = connectors.postgres_source(over_tcp(dsn), prefix=name, tables=tables, **overrides)
+        connectors.register(stack.connect_url, name, source | dict(settings or {}))
+        return name
+
+    yield register
+    for name in made:
+        connectors.delete(stack.connect_url, name)

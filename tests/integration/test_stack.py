@@ -1,0 +1,142 @@
+"""The stack itself: what the tests of the Kafka source rest on is there, and behaves as the real thing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from stack import Stack, artefacts, connectors, topics, why_unfit
+from stack.connectors import avro
+
+TABLE = "create table customer (id int primary key, name text); insert into customer values (1, 'Ada')"
+
+
+def fill(dsn: str, statement: str = TABLE) -> None:
+    with psycopg.connect(dsn) as connection:
+        connection.execute(statement)
+
+
+async def test_a_row_that_is_inserted_comes_out_of_its_topic(
+    stack: Stack, database: str, debezium: Callable[..., str]
+) -> None:
+    fill(database)
+    prefix = debezium(database, "public.customer")
+    fill(database, "insert into customer values (2, 'Grace')")
+    snapshot, insert = await topics.read(stack.bootstrap, f"{prefix}.public.customer", count=2)
+    assert json.loads(snapshot.value)["payload"]["op"] == "r"
+    change = json.loads(insert.value)["payload"]
+    assert (change["op"], change["after"]) == ("c", {"id": 2, "name": "Grace"})
+    assert json.loads(insert.key)["payload"] == {"id": 2}
+
+
+async def test_the_registry_knows_the_schema_of_a_row_in_avro(
+    registry: Stack, database: str, debezium: Callable[..., str]
+) -> None:
+    fill(database)
+    prefix = debezium(database, "public.customer", avro(registry.registry.native_address))
+    (record,) = await topics.read(registry.bootstrap, f"{prefix}.public.customer", count=1)
+    assert record.value[:1] == b"\0", "Confluent's framing begins with a zero and the schema's id in four bytes"
+    number = int.from_bytes(record.value[1:5])
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"{registry.registry_url}/schemas/ids/{number}")
+    schema = json.loads(answer.json()["schema"])
+    assert (schema["namespace"], schema["name"]) == (f"{prefix}.public.customer", "Envelope")
+
+
+async def test_a_topic_has_the_partitions_it_was_made_with(kafka: Stack, prefix: str) -> None:
+    await topics.create_topics(kafka.bootstrap, {prefix: 3}, retention__ms="1000000")
+    assert await topics.partitions(kafka.bootstrap, prefix) == {0, 1, 2}
+
+
+def test_both_debezium_plugins_are_there(stack: Stack) -> None:
+    plugins = {plugin["class"] for plugin in httpx.get(f"{stack.connect_url}/connector-plugins").json()}
+    assert plugins >= {
+        "io.debezium.connector.postgresql.PostgresConnector",
+        "io.debezium.connector.jdbc.JdbcSinkConnector",
+    }
+
+
+async def test_broker_and_connect_come_back_where_they_were(
+    crashable_stack: Stack, database: str, over_tcp: Callable[[str], str], prefix: str
+) -> None:
+    stack, topic = crashable_stack, f"{prefix}.public.customer"
+    stack.start()
+    fill(database)
+    connectors.register(
+        stack.connect_url,
+        prefix,
+        connectors.postgres_source(over_tcp(database), prefix=prefix, tables="public.customer"),
+    )
+    before = await topics.read(stack.bootstrap, topic, count=1)
+    stack.broker.kill()
+    stack.connect.kill()
+    assert not stack.broker.answers()
+    assert not stack.connect.running()
+    stack.start()
+    fill(database, "insert into customer values (2, 'Grace')")
+    after = await topics.read(stack.bootstrap, topic, count=2)
+    assert after[0] == before[0]
+    connectors.delete(stack.connect_url, prefix)
+
+
+def test_a_stack_is_shared_by_its_state_file_and_leaves_nothing(crashable_stack: Stack) -> None:
+    first, second = crashable_stack, Stack(crashable_stack.state)
+    first.start_broker()
+    second.start_broker()
+    assert first.broker.pid == second.broker.pid
+    second.broker.send(signal.SIGSTOP)
+    second.stop()
+    assert not first.broker.running()
+    assert not first.folder.exists()
+    assert not first.state.exists()
+
+
+def test_what_is_not_ours_is_never_stopped(crashable_stack: Stack) -> None:
+    """An id from before a reboot may belong to anybody by now."""
+    broker = crashable_stack.broker
+    broker.folder.mkdir(parents=True)
+    bystander = subprocess.Popen(["sleep", "600"])
+    try:
+        (broker.folder / "pid").write_text(str(bystander.pid))
+        broker.kill()
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+def test_a_part_that_does_not_start_says_what_it_printed(crashable_stack: Stack) -> None:
+    broker = crashable_stack.broker
+    broker.launch("no.such.Program")
+    with pytest.raises(artefacts.StackUnfit, match=r"(?s)broker ended instead of starting.*Could not find or load"):
+        broker.wait(broker.answers, 60)
+
+
+@pytest.mark.parametrize("missing", ["java", "mvn"])
+def test_a_machine_without_java_or_maven_is_told_what_is_missing(
+    missing: str, java: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if missing == "mvn":
+        (tmp_path / "java").symlink_to(shutil.which("java") or "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setattr(artefacts, "TARGET", tmp_path)
+    assert f"no program `{missing}`" in (why_unfit() or "")
+
+
+def test_make_stack_needs_a_word(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "stack"], capture_output=True, text=True, check=False, env={**os.environ}
+    )
+    assert done.returncode == 2
+    assert "start | stop" in done.stderr
