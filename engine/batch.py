@@ -31,7 +31,7 @@ class Decider:
         pairs: dict[str, list[MatchPair]] = {}
         for mapped in batch:
             change = mapped.change
-            if change is None or change.operation == "delete" or change.row in known.links:
+            if change is None or change.operation != "upsert" or change.row in known.links:
                 continue
             if self._scope.streams[change.row.stream].parent is None:
                 entity = self._scope.entities[change.entity]

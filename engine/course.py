@@ -46,7 +46,7 @@ class Course:
             self._set_aside(mapped, "data", mapped.refused)
         elif change.at is not None and change.at > latest:
             self._set_aside(mapped, "data", "its source time lies in the future, beyond the tolerance")
-        elif self._apply(mapped, change) and mapped.release:
+        elif (self._is_past(change) or self._apply(mapped, change)) and mapped.release:
             self._freed.add(mapped.row)
             self._harvest.released(mapped)
 
@@ -57,9 +57,27 @@ class Course:
         old = mapped.change.old_row if mapped.change is not None else None
         return old is not None and (old in self._blocked or (old in self._known.blocked and old not in self._freed))
 
+    def _is_past(self, change: Change) -> bool:
+        """Whether it speaks of a key at a time before the row gave that key up, which is known already."""
+        departed = self._known.departed
+        if not departed:
+            return False
+        if change.operation == "rekey":
+            return change.old_row is not None and change.position <= departed.get(change.old_row, "")
+        return change.row not in self._known.links and change.position <= departed.get(change.row, "")
+
     def _apply(self, mapped: Mapped, change: Change) -> bool:
         """False if the change had to be set aside (again)."""
-        if change.old_row is not None:
+        if change.operation == "rekey":
+            self._take_key(change)
+            return True
+        if change.follows_rekey:
+            if change.row not in self._known.rekeyed and change.row not in self._known.links:
+                reason = "the row had another key before, and what it said under that key has not all come yet"
+                self._set_aside(mapped, "rekey", reason, awaits=change.row)
+                return False
+            self._harvest.arrived(change.row)
+        elif change.old_row is not None:
             self._rekey(change, change.old_row)
         if change.operation == "delete":
             self._delete(change)
@@ -219,6 +237,21 @@ class Course:
         if row is not None:
             row.key = change.row.key
             self._harvest.entry(record, change, "rekeyed", [], "", was=old.key)
+
+    def _take_key(self, change: Change) -> None:
+        """The row goes on under another key, and its next news may come from another partition, whose positions
+        say nothing of this one's: whatever comes is newer."""
+        assert change.old_row is not None, "a rekey names the old key"
+        self._rekey(change, change.old_row)
+        self._harvest.rekeyed(change.old_row, change)
+        self._known.departed[change.old_row] = change.position
+        if not change.follows_rekey:
+            return
+        self._known.rekeyed.add(change.row)
+        linked = self._known.links.get(change.row)
+        row = _row_of(self._known.records[linked], change.row) if linked else None
+        if row is not None:
+            row.said, row.lag = "", {}
 
     def _record(
         self,

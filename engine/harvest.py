@@ -8,7 +8,7 @@ from engine.change import Change, RowRef
 from engine.identity import MatchPair, record_pairs
 from engine.known import Known, Mapped, Tally
 from engine.ledger import Decision, EntryBody, Event, encode
-from engine.ports import Entry, IngestOutcome, SetAside, SetAsideKind
+from engine.ports import Entry, IngestOutcome, Rekey, SetAside, SetAsideKind
 from engine.record import Record
 from engine.scope import Scope
 from engine.setaside import pack
@@ -70,6 +70,12 @@ class Harvest:
 
     def released(self, mapped: Mapped) -> None:
         self._outcome.released.append(mapped.release)
+
+    def rekeyed(self, old: RowRef, change: Change) -> None:
+        self._outcome.rekeyed.append(Rekey(old, change.row, change.position, change.follows_rekey))
+
+    def arrived(self, row: RowRef) -> None:
+        self._outcome.arrived.append(row)
 
     def link(self, row: RowRef, record: str | None) -> None:
         self._links[row] = record

@@ -31,6 +31,10 @@ class Known:
 
     links: dict[RowRef, str] = field(default_factory=dict)
     blocked: set[RowRef] = field(default_factory=set)
+    rekeyed: set[RowRef] = field(default_factory=set)
+    """Rows that have taken their key, of those whose changes may come before the word of it."""
+    departed: dict[RowRef, str] = field(default_factory=dict)
+    """Keys that were given up, and where: up to there, nothing of them is news."""
     records: dict[str, Record] = field(default_factory=dict)
     matches: dict[str, dict[MatchPair, list[str]]] = field(default_factory=dict)
     """By entity: which records carry a match pair."""

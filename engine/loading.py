@@ -21,6 +21,7 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
         if item.change is not None:
             rows.update(dict.fromkeys(_related(item.change)))
     known.links = await tx.links(list(rows))
+    await _load_rekeys(tx, mapped, known)
     known.blocked = await tx.blocked([row for item in mapped for row in _itself(item)])
     wanted = {id for item in mapped for id in _records(item, known.links)}
     unknown = decider.unknown(mapped, known)
@@ -37,6 +38,20 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
                 wanted.add(item.change.external_id)
     known.records = await tx.records(sorted(wanted))
     return known
+
+
+async def _load_rekeys(tx: IngestTransaction, mapped: Sequence[Mapped], known: Known) -> None:
+    """What partitions ask for, where a row's old and new key may stand apart, and be told of again from the start."""
+    follows = [item.row for item in mapped if item.raw.follows_rekey]
+    if follows:
+        known.rekeyed = await tx.rekeyed(follows)
+    strange = [row for item in mapped if item.raw.place for row in _itself(item) if _may_have_left(item, row, known)]
+    if strange:
+        known.departed = await tx.departed(strange)
+
+
+def _may_have_left(item: Mapped, row: RowRef, known: Known) -> bool:
+    return row not in known.links or (item.change is not None and item.change.operation == "rekey")
 
 
 def _itself(item: Mapped) -> list[RowRef]:

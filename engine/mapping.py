@@ -25,15 +25,41 @@ Canonical = Callable[[str], str]
 
 def deletion(stream: Stream, raw: RawChange) -> Change:
     """A delete or vanish that carries nothing but its key, which needs no mapping. Raises ValueRefused."""
-    index = {column: position for position, column in enumerate(raw.relation.columns)}
-    key = key_text(tuple(str(raw.values[index[column]]) for column in stream.key))
-    row = RowRef(stream.system, stream.name, _bounded(key))
+    row = _row_of_key(stream, raw, raw.values)
     vanished = raw.operation == "vanish"
-    return Change(row, stream.entity, "delete", raw.position, raw.at, observation=vanished, echo=raw.echo)
+    return Change(row, stream.entity, "delete", raw.position, raw.at, observation=vanished, echo=bool(raw.echo))
+
+
+def rekeying(stream: Stream, raw: RawChange) -> Change:
+    """A row that goes on under another key, of which nothing else is said. Raises ValueRefused."""
+    assert raw.old_values is not None, "a rekey names the old key"
+    row, old = _row_of_key(stream, raw, raw.values), _row_of_key(stream, raw, raw.old_values)
+    return Change(
+        row, stream.entity, "rekey", raw.position, raw.at, old_row=old, follows_rekey=raw.follows_rekey
+    )  # fmt: skip
+
+
+def _row_of_key(stream: Stream, raw: RawChange, values: Sequence[RawValue]) -> RowRef:
+    index = {column: position for position, column in enumerate(raw.relation.columns)}
+    key = key_text(tuple(str(values[index[column]]) for column in stream.key))
+    return RowRef(stream.system, stream.name, _bounded(key))
 
 
 def is_bare(stream: Stream, raw: RawChange) -> bool:
     return raw.operation in ("delete", "vanish") and raw.relation.columns == stream.key
+
+
+def undecoded_row(stream: Stream, raw: RawChange) -> RowRef:
+    """The source row of a change of which its key at most could be read; else a name for it, by the key's bytes."""
+    index = {column: position for position, column in enumerate(raw.relation.columns)}
+    parts = [raw.values[index[column]] for column in stream.key]
+    texts = tuple(part for part in parts if isinstance(part, str))
+    if len(texts) == len(parts):
+        key = key_text(texts)
+        if len(key.encode()) <= _LONGEST_KEY:
+            return RowRef(stream.system, stream.name, key)
+    known = raw.undecoded.key if raw.undecoded is not None and raw.undecoded.key is not None else raw.place.encode()
+    return RowRef(stream.system, stream.name, f"key with SHA-256 {hashlib.sha256(known).hexdigest()}")
 
 
 def _bounded(key: str) -> str:
@@ -112,8 +138,9 @@ class StreamMapper:
             raw.position,
             raw.at,
             observation=raw.operation == "observe",
-            echo=raw.echo,
+            echo=bool(raw.echo),
             transaction=raw.transaction,
+            follows_rekey=raw.follows_rekey,
         )
         if raw.old_values is not None:
             change.old_row = self._row(raw.old_values)

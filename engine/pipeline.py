@@ -13,7 +13,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -24,9 +24,9 @@ from engine.errors import FieldwardenError, SchemaDrift, ValueRefused
 from engine.identity import uuid7
 from engine.known import Mapped, Tally
 from engine.loading import load
-from engine.mapping import StreamMapper, deletion, is_bare
+from engine.mapping import StreamMapper, deletion, is_bare, rekeying, undecoded_row
 from engine.plan import TargetPlan
-from engine.ports import Batch, Hub, Lease, SetAside, Source
+from engine.ports import Batch, Hub, IngestTransaction, Lease, Part, SetAside, Source
 from engine.retry import backoff, judge
 from engine.setaside import unpack
 from engine.telemetry import Telemetry
@@ -36,6 +36,8 @@ from rules.rulebook import Rulebook, Stream
 log = structlog.get_logger(__name__)
 
 _SWEEP = 2000
+_CLOCK_STEP, _LONGEST_COMMIT = 1_000_000, 3_600_000_000
+"""How far (µs) the commit of our own write may lie before and after its announcement, by the same server's clock."""
 _UNMOVED = ""
 """Commits within a batch, and between batches, leave the source's position as the hub has it."""
 _RELEASE_EVERY = 0.5
@@ -62,9 +64,11 @@ class Pipeline:
         chance: Callable[[], float] = random.random,
         wake: Wake | None = None,
         tolerance: int = 300_000_000,
+        lane: str = "",
     ) -> None:
         """`clock` gives µs since 1970 UTC; `tolerance` (µs) is how far ahead of it a source's time may be; `bits` makes
-        record ids unlike any other's (they are no secret), by default out of one seed from the system."""
+        record ids unlike any other's (they are no secret), by default out of one seed from the system; `lane` is this
+        worker's own, where several share the source's partitions."""
         self._rulebook = rulebook
         self._source = source
         self._system = source.system
@@ -75,11 +79,13 @@ class Pipeline:
         self._chance = chance
         self._wake = wake or Wake()
         self._tolerance = tolerance
+        self._lane = lane
         plans = {name: TargetPlan(rulebook, name) for name in rulebook.systems}
         self._plans = {name: plan for name, plan in plans.items() if plan.entities}
         self._decider = Decider(rulebook, self._system, self._plans)
         self._mappers: dict[int, tuple[StreamMapper, object]] = {}
         self._position: str | None = None
+        self._moves = 0
         self._rereading = False
         self._linked = True
         self._turn = asyncio.Lock()
@@ -88,14 +94,14 @@ class Pipeline:
         """Until `stop`. Raises only what a person or a developer must see: Fenced, and bugs."""
         attempt = 0
         while not stop.is_set():
-            before = self._position
+            before = self._moves
             try:
                 await self._session(stop)
             except FieldwardenError as error:
                 verdict = judge(error)
                 if verdict == "bug":
                     raise
-                attempt = 1 if self._position != before else attempt + 1
+                attempt = 1 if self._moves != before else attempt + 1
                 await self._trouble(error, verdict == "halt")
                 if verdict == "halt":
                     await stop.wait()
@@ -108,12 +114,12 @@ class Pipeline:
         log.warning("source." + state, system=self._system, message=error.message, suggestion=error.suggestion)
         self._telemetry.connector_state("source", self._system, "halted" if halted else "retrying", error.message)
         try:
-            await self._hub.note(self._system, state, error.message)
+            await self._hub.note(self._lane or self._system, state, error.message)
         except FieldwardenError:
             log.warning("hub.unreachable", system=self._system)
 
     async def _session(self, stop: asyncio.Event) -> None:
-        lease = await self._hub.lease(self._system)
+        lease = await self._hub.lease(self._system, self._lane)
         self._position = lease.position or None
         self._rereading = self._position is not None
         self._mappers.clear()
@@ -166,10 +172,13 @@ class Pipeline:
 
     def _map(self, raw: RawChange, release: int = 0) -> Mapped:
         stream = self._rulebook.systems[self._system].streams[raw.relation.stream]
+        if raw.undecoded is not None:
+            row = undecoded_row(stream, raw)
+            return Mapped(raw, row, stream.entity, None, refused=raw.undecoded.reason, release=release)
         if raw.operation == "truncate":
             return Mapped(raw, RowRef(self._system, stream.name, ""), stream.entity, None)
-        if is_bare(stream, raw):
-            change = deletion(stream, raw)
+        if raw.operation == "rekey" or is_bare(stream, raw):
+            change = rekeying(stream, raw) if raw.operation == "rekey" else deletion(stream, raw)
             return Mapped(raw, change.row, stream.entity, change, release=release)
         mapper = self._mapper(stream, raw.relation)
         try:
@@ -195,16 +204,18 @@ class Pipeline:
                 start = index + 1
         state = "snapshot" if batch.snapshot == "running" else "streaming"
         final = batch.position
+        if batch.held:
+            await self._hub.hold(self._system, batch.held)
         if batch.snapshot == "done" and self._rereading:
             await self._commit(lease, mapped[start:], _UNMOVED, seen=True)
             await self._sweep(lease)
             mapped, start = [], 0
         seen = batch.snapshot is not None and self._rereading
-        await self._commit(lease, mapped[start:], final, seen=seen, state=state)
-        self._position = final
+        await self._commit(lease, mapped[start:], final, seen=seen, state=state, parts=batch.parts)
+        self._moves += 1
         if batch.snapshot == "done":
             self._wake.rouse(self._plans)
-        await self._source.acknowledge(final)
+        await self._source.acknowledge(batch)
         failpoints.hit("ingest.after_acknowledge")
         self._progress(batch, state)
 
@@ -217,10 +228,19 @@ class Pipeline:
             telemetry.source_progress(name, batch.changes[-1].at / 1e6)
 
     async def _commit(
-        self, lease: Lease, mapped: Sequence[Mapped], position: str, *, seen: bool = False, state: str | None = None
+        self,
+        lease: Lease,
+        mapped: Sequence[Mapped],
+        position: str,
+        *,
+        seen: bool = False,
+        state: str | None = None,
+        parts: Mapping[str, Part] | None = None,
     ) -> None:
         tally = Tally()
         async with self._hub.ingest(lease) as tx:
+            mapped = await self._still_to_do(tx, mapped)
+            await self._recognise(tx, mapped)
             known = await load(tx, self._decider, mapped)
             if seen:
                 await tx.saw([item.row for item in mapped])
@@ -232,10 +252,33 @@ class Pipeline:
                 changes=len(mapped),
                 echoes=tally.echoes,
                 state=state,
+                parts=parts,
             )
         self._linked = self._linked or bool(outcome.links)
         self._wake.rouse({target for target, _ in outcome.dirty} | {target for target, _ in outcome.suspect})
         self._count(tally)
+
+    async def _still_to_do(self, tx: IngestTransaction, mapped: Sequence[Mapped]) -> Sequence[Mapped]:
+        """Without what was set aside and another worker has dealt with meanwhile."""
+        ids = [item.release for item in mapped if item.release]
+        if not ids:
+            return mapped
+        aside = await tx.still_aside(ids)
+        return [item for item in mapped if not item.release or item.release in aside]
+
+    async def _recognise(self, tx: IngestTransaction, mapped: Sequence[Mapped]) -> None:
+        """Our own writes among changes whose source cannot tell: the hub was told of them before they were committed.
+
+        Names of transactions come again (a restored server counts on from its backup): the time must fit as well."""
+        asked = {item.raw.transaction: None for item in mapped if item.raw.echo is None and item.change is not None}
+        if not asked:
+            return
+        announced = await tx.announced(self._system, list(asked))
+        for item in mapped:
+            if item.raw.echo is None and item.change is not None:
+                told, at = announced.get(item.raw.transaction), item.raw.at
+                ours = told is not None and at is not None and told - _CLOCK_STEP <= at <= told + _LONGEST_COMMIT
+                item.raw.echo = item.change.echo = ours
 
     async def _truncate(self, lease: Lease, item: Mapped) -> None:
         """Every row known of the stream is deleted, in bounded transactions. Repeating it finds them deleted."""
@@ -272,15 +315,15 @@ class Pipeline:
                 async with self._turn:
                     waiting = await self._hub.releasable(self._system, _SWEEP)
                     if waiting:
-                        await self._commit(lease, self._again(waiting), _UNMOVED)
+                        await self._commit(lease, await self._again(waiting), _UNMOVED)
             await either(asyncio.sleep(_RELEASE_EVERY), stop)
 
-    def _again(self, waiting: Sequence[SetAside]) -> list[Mapped]:
+    async def _again(self, waiting: Sequence[SetAside]) -> list[Mapped]:
         """Set-aside changes as if they came now. A row is identified by the newest of its changes."""
         mapped = []
         newest: dict[RowRef, Change] = {}
         for kept in waiting:
-            raw = unpack(kept.payload)
+            raw = await self._source.again(unpack(kept.payload))
             try:
                 item = self._map(raw, kept.id)
             except SchemaDrift as error:

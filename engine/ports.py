@@ -171,6 +171,17 @@ class SetAside:
     id: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Rekey:
+    """A row that went on under another key, as told at `position` of the old key's stream of changes. `open`: its
+    changes under the new key come from elsewhere and may wait for this."""
+
+    old: RowRef
+    row: RowRef
+    position: str
+    open: bool
+
+
 @dataclass(slots=True)
 class IngestOutcome:
     """Everything one ingest transaction makes durable at once.
@@ -178,9 +189,9 @@ class IngestOutcome:
     `records` are full new states (new or changed); `links`/`unlinks` change the crosswalk; `match_keys` maps a
     record to its entity and all its (match key name, normalised value) pairs, where these changed; `dirty` marks
     (target, record) afresh, `suspect` only where it is not marked yet (our own write came back other than golden), so
-    that attempts go on counting. `rekeyed` are rows that have taken their key, for those of their changes that wait for
-    it; `arrived` those for which nothing waits any more. `released` are ids of set-aside changes that this outcome has
-    dealt with; a `set_aside` with an id was tried again in vain and keeps its place.
+    that attempts go on counting. `rekeyed` are rows that went on under another key; `arrived` are new keys of such rows
+    that have been heard of since, so that nothing waits for them any more. `released` are ids of set-aside changes that
+    this outcome has dealt with; a `set_aside` with an id was tried again in vain and keeps its place.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -190,7 +201,7 @@ class IngestOutcome:
     entries: list[Entry] = field(default_factory=list)
     dirty: list[tuple[str, str]] = field(default_factory=list)
     suspect: list[tuple[str, str]] = field(default_factory=list)
-    rekeyed: list[RowRef] = field(default_factory=list)
+    rekeyed: list[Rekey] = field(default_factory=list)
     arrived: list[RowRef] = field(default_factory=list)
     set_aside: list[SetAside] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
@@ -207,7 +218,10 @@ class IngestTransaction(Protocol):
         the second finds nothing left to do."""
 
     async def rekeyed(self, rows: Sequence[RowRef]) -> set[RowRef]:
-        """Those rows that have taken their key by a "rekey" that nothing has followed yet."""
+        """Those rows that have taken their key by a rekey that nothing has followed yet."""
+
+    async def departed(self, rows: Sequence[RowRef]) -> dict[RowRef, str]:
+        """Keys that a row gave up by a rekey, with its position: up to there, nothing of them is news."""
 
     async def links(self, rows: Sequence[RowRef]) -> dict[RowRef, str]: ...
     async def blocked(self, rows: Sequence[RowRef]) -> set[RowRef]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from engine.change import UNKNOWN, Operation, RawChange, RawValue, Relation
+from engine.change import UNKNOWN, Operation, RawChange, RawValue, Relation, Undecoded
 
 
 class Payload(msgspec.Struct, omit_defaults=True):
@@ -24,8 +24,11 @@ class Payload(msgspec.Struct, omit_defaults=True):
     at: int | None
     old_values: list[str | None] | None = None
     old_unknown: list[int] = []
-    echo: bool = False
+    echo: bool | None = False
     transaction: str = ""
+    place: str = ""
+    follows_rekey: bool = False
+    undecoded: Undecoded | None = None
 
 
 _decoder = msgspec.json.Decoder(Payload)
@@ -44,6 +47,9 @@ def pack(raw: RawChange) -> bytes:
         raw.at,
         echo=raw.echo,
         transaction=raw.transaction,
+        place=raw.place,
+        follows_rekey=raw.follows_rekey,
+        undecoded=raw.undecoded,
     )
     if raw.old_values is not None:
         payload.old_values, payload.old_unknown = _split(raw.old_values)
@@ -62,6 +68,9 @@ def unpack(data: bytes) -> RawChange:
         old_values=old,
         echo=payload.echo,
         transaction=payload.transaction,
+        place=payload.place,
+        follows_rekey=payload.follows_rekey,
+        undecoded=payload.undecoded,
     )
 
 

@@ -34,6 +34,7 @@ from connectors.postgres.slots import SlotHealth, check_slot, drop_slot, slot_he
 from connectors.postgres.snapshot import Snapshot
 from connectors.postgres.spill import Spool
 from connectors.postgres.transactions import Transactions
+from engine.change import RawChange
 from engine.errors import EnvironmentUnfit, TransientError
 from engine.failpoints import hit
 from engine.ports import Batch
@@ -193,11 +194,14 @@ class PostgresSource:
         await stream.start(slot_name(self._system), publication_name(self._system), start.end)
         return stream
 
-    async def acknowledge(self, position: str) -> None:
-        durable = Position.decode(position)
+    async def acknowledge(self, batch: Batch) -> None:
+        durable = Position.decode(batch.position)
         self._rebaseline = False
         if durable.phase == "stream" and self._stream is not None:
             self._stream.acknowledge(durable.end)
+
+    async def again(self, raw: RawChange) -> RawChange:
+        return raw  # the server's own output is never undecodable for one row alone
 
     async def health(self) -> SlotHealth:
         """How the slot fares; on a connection of its own, so that it can be asked at any time after `open`."""

@@ -5,17 +5,18 @@ Costs are per batch, not per change: a handful of set-based statements, and COPY
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from engine import failpoints
 from engine.change import RowRef
+from engine.errors import PartitionLost
 from engine.hub.queries import QUERIES
 from engine.hub.rows import copied_json, new_record_row, new_state_row, plain_array, record_of, text_array
 from engine.hub.session import Connection
 from engine.ledger import GENESIS, block_hash, leaf, merkle_root
-from engine.ports import Entry, IngestOutcome, Lease, SetAside
+from engine.ports import Entry, IngestOutcome, Lease, Part, SetAside
 from engine.record import Record
 
 
@@ -25,6 +26,7 @@ class PostgresIngest:
     def __init__(self, connection: Connection, lease: Lease, clock: Callable[[], int]) -> None:
         self._connection = connection
         self._source = lease.source
+        self._lane = lease.chain
         self._clock = clock
         self._loaded: set[str] = set()
 
@@ -66,6 +68,27 @@ class PostgresIngest:
         self._loaded.update(found)
         return found
 
+    async def announced(self, system: str, transactions: Sequence[str]) -> dict[str, int]:
+        return dict(await self._rows("announced", system, text_array(transactions)))
+
+    async def still_aside(self, ids: Sequence[int]) -> set[int]:
+        return {id for (id,) in await self._rows("still_aside", list(ids))}
+
+    async def rekeyed(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        found: set[RowRef] = set()
+        for (system, stream), keys in _by_stream(rows):
+            found |= {
+                RowRef(system, stream, key) for (key,) in await self._rows("rekeyed", system, stream, text_array(keys))
+            }
+        return found
+
+    async def departed(self, rows: Sequence[RowRef]) -> dict[RowRef, str]:
+        found: dict[RowRef, str] = {}
+        for (system, stream), keys in _by_stream(rows):
+            for key, position in await self._rows("departed", system, stream, text_array(keys)):
+                found[RowRef(system, stream, key)] = position
+        return found
+
     async def rows_of(self, system: str, stream: str, after: str, limit: int) -> list[RowRef]:
         return [RowRef(system, stream, key) for (key,) in await self._rows("rows_of", system, stream, after, limit)]
 
@@ -87,9 +110,12 @@ class PostgresIngest:
         changes: int = 0,
         echoes: int = 0,
         state: str | None = None,
+        parts: Mapping[str, Part] | None = None,
     ) -> None:
         """An empty `position` leaves the stored one as it is."""
         failpoints.hit("ingest.before_write")
+        if parts:
+            await self._move_parts(parts)
         await self._write_records(outcome.records)
         await self._write_crosswalk(outcome)
         await self._write_match_keys(outcome)
@@ -97,10 +123,30 @@ class PostgresIngest:
             await self._append_block(outcome.entries, rulebook)
         await self._write_marks(outcome)
         await self._write_set_aside(outcome)
-        await self._run("move_source", position, changes, echoes, state, state, state, self._source)
+        await self._write_rekeyed(outcome)
+        await self._run("move_source", position, changes, echoes, state, state, state, self._lane)
         failpoints.hit("ingest.before_commit")
         await self._connection.commit()
         failpoints.hit("ingest.after_commit")
+
+    async def _move_parts(self, parts: Mapping[str, Part]) -> None:
+        names = sorted(parts)
+        epochs = [parts[name].epoch for name in names]
+        positions = [parts[name].position or "" for name in names]
+        cursor = await self._connection.execute(
+            QUERIES["move_parts"], [names, epochs, positions, self._source], prepare=True
+        )
+        if cursor.rowcount != len(names):
+            raise PartitionLost(
+                f"another worker reads some of {self._source}'s partitions now",
+                suggestion="nothing of this batch was stored; the other worker goes on from the last position",
+            )
+
+    async def _write_rekeyed(self, outcome: IngestOutcome) -> None:
+        for each in outcome.rekeyed:
+            await self._run("rekey", *each.old, each.row.key, each.position, each.open)
+        for (system, stream), keys in _by_stream(outcome.arrived):
+            await self._run("arrived", system, stream, text_array(keys))
 
     async def _write_records(self, records: Sequence[Record]) -> None:
         new = [new_record_row(record) for record in records if record.id not in self._loaded]
@@ -138,16 +184,16 @@ class PostgresIngest:
             await self._run("add_match_keys", *columns)
 
     async def _append_block(self, entries: Sequence[Entry], rulebook: str) -> None:
-        last = await self._rows("last_block", self._source)
+        last = await self._rows("last_block", self._lane)
         height, previous = (last[0][0] + 1, bytes(last[0][1])) if last else (0, GENESIS)
         leaves = [leaf(entry.record, entry.version, entry.body) for entry in entries]
         root = merkle_root(leaves)
         at = self._clock()
-        hash_ = block_hash(self._source, height, previous, root, rulebook, len(entries), at)
+        hash_ = block_hash(self._lane, height, previous, root, rulebook, len(entries), at)
         count = len(entries)
         kept = b"".join(leaves)
-        await self._run("add_block", self._source, height, previous, root, hash_, rulebook, count, at, kept)
-        head = f"{self._source}\t{height}\t"
+        await self._run("add_block", self._lane, height, previous, root, hash_, rulebook, count, at, kept)
+        head = f"{self._lane}\t{height}\t"
         await self._copy(
             "copy_entries",
             [

@@ -19,7 +19,7 @@ set enable_seqscan = off; set enable_nestloop = off; set enable_mergejoin = off
 -- ingest ----------------------------------------------------------------------------------------------------------
 
 -- name: lease
-insert into source as s (name, epoch) values (%s, 1)
+insert into source as s (name, system, epoch) values (%s, %s, 1)
 on conflict (name) do update set epoch = s.epoch + 1, leased_at = clock_timestamp()
 returning epoch, position
 
@@ -27,7 +27,7 @@ returning epoch, position
 delete from seen where system = %s
 
 -- name: note
-insert into source as s (name, state, message) values (%s, %s, %s)
+insert into source as s (name, system, state, message) values (%s, %s, %s, %s)
 on conflict (name) do update set state = excluded.state, message = excluded.message, updated_at = clock_timestamp()
 
 -- name: fence
@@ -156,8 +156,10 @@ where name = %s
 update source set read_at = null where name = any(%s::text[])
 
 -- name: unread
+-- A source of partitions is read once each of them has come to where its first rows end.
 select wanted from unnest(%s::text[]) as wanted
 where not exists (select from source where name = wanted and read_at is not null)
+   or exists (select from partition where source = wanted and until > coalesce(position, ''))
 
 -- name: releasable
 -- Ready: a person released it, the row that it awaits is linked, or it only stands behind others.
@@ -165,7 +167,9 @@ where not exists (select from source where name = wanted and read_at is not null
 with open as (
     select s.*, (released or kind = 'behind' or exists (
         select from crosswalk c where c.system = await_system and c.stream = await_stream and c.key = await_key
-    )) as ready
+    ) or (kind = 'rekey' and exists (
+        select from rekeyed k where k.system = await_system and k.stream = await_stream and k.key = await_key and k.open
+    ))) as ready
     from set_aside s where s.system = %(source)s and (released or kind not in ('data', 'ambiguous'))
 )
 select id, system, stream, key, entity, kind, reason, position, payload::text, candidates::text[],
@@ -177,6 +181,61 @@ where ready
   and not exists (select from set_aside e where (e.system, e.stream, e.key) = (o.system, o.stream, o.key)
                   and e.id < o.id and not e.released and e.kind in ('data', 'ambiguous'))
 order by id limit %(limit)s
+
+-- sources of many partitions ----------------------------------------------------------------------------------------
+
+-- name: take
+insert into partition as p (source, name, epoch) select %s, n, 1 from unnest(%s::text[]) as n order by n
+on conflict (source, name) do update set epoch = p.epoch + 1
+returning name, epoch, position
+
+-- name: move_parts
+-- Only those that nobody else has taken; the caller compares the number.
+update partition p set position = n.position, updated_at = clock_timestamp()
+from unnest(%s::text[], %s::bigint[], %s::text[]) as n (name, epoch, position)
+where p.source = %s and p.name = n.name and p.epoch = n.epoch
+
+-- name: begin_reading
+insert into source as s (name, system, state, read_at) values (%s, %s, 'streaming', clock_timestamp())
+on conflict (name) do update set read_at = excluded.read_at where s.read_at is null
+returning name
+
+-- name: read_until
+insert into partition as p (source, name, until) select %s, n.name, n.until
+from unnest(%s::text[], %s::text[]) as n (name, until) order by 2
+on conflict (source, name) do update set until = excluded.until
+
+-- name: hold
+update partition p set message = n.message, updated_at = clock_timestamp()
+from unnest(%s::text[], %s::text[]) as n (name, message) where p.source = %s and p.name = n.name
+
+-- name: announce
+insert into announced as a (system, transaction, at) values (%s, %s, %s)
+on conflict (system, transaction) do update set at = excluded.at
+
+-- name: forget_announced
+delete from announced where system = %s and at < %s
+
+-- name: announced
+select transaction, at from announced where system = %s and transaction = any(%s::text[])
+
+-- name: still_aside
+select id from set_aside where id = any(%s::bigint[]) order by id for update
+
+-- name: rekey
+insert into rekeyed (system, stream, old_key, key, position, open)
+values (%s, %s, %s, %s, %s, %s)
+on conflict (system, stream, old_key) do update set key = excluded.key, position = excluded.position,
+    open = excluded.open
+
+-- name: arrived
+update rekeyed set open = false where system = %s and stream = %s and key = any(%s::text[]) and open
+
+-- name: rekeyed
+select key from rekeyed where system = %s and stream = %s and key = any(%s::text[]) and open
+
+-- name: departed
+select old_key, position from rekeyed where system = %s and stream = %s and old_key = any(%s::text[])
 
 -- delivery --------------------------------------------------------------------------------------------------------
 

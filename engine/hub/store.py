@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from engine.change import RowRef
 from engine.errors import Fenced
@@ -19,7 +19,10 @@ from engine.hub.migrate import SCHEMA
 from engine.hub.queries import QUERIES
 from engine.hub.rows import contributions_of, plain_array
 from engine.hub.session import Session
-from engine.ports import Lease, Pending, SetAside, Settlement
+from engine.ports import Lease, Part, Pending, SetAside, Settlement
+
+_ANNOUNCED_FOR = 30 * 86_400 * 1_000_000
+"""How long (µs) our own transactions are remembered: longer than any stream may lag behind."""
 
 
 def now_us() -> int:
@@ -41,17 +44,48 @@ class PostgresHub:
         self._reading = Session(dsn, schema, "hub")
         self._ingesting: dict[Lease, Session] = {}
         self._deliveries: dict[str, tuple[Deliveries, Session]] = {}
+        self._announcing: dict[str, Session] = {}
 
-    async def lease(self, source: str) -> Lease:
-        for old in [lease for lease in self._ingesting if lease.source == source]:
+    async def lease(self, source: str, lane: str = "") -> Lease:
+        for old in [lease for lease in self._ingesting if lease.chain == (lane or source)]:
             if not self._ingesting[old].busy:
                 await self._ingesting.pop(old).close()
         async with self._reading.transaction() as connection:
-            row = await (await connection.execute(QUERIES["lease"], [source])).fetchone()
-            assert row is not None
-            await connection.execute(QUERIES["forget_seen"], [source])
+            found = await (await connection.execute(QUERIES["lease"], [lane or source, source])).fetchone()
+            assert found is not None
+            epoch, position = found
+            if not lane:
+                await connection.execute(QUERIES["forget_seen"], [source])
             await connection.commit()
-        return Lease(source, *row)
+        return Lease(source, epoch, position, lane)
+
+    async def take(self, source: str, partitions: Sequence[str]) -> dict[str, Part]:
+        async with self._reading.transaction() as connection:
+            cursor = await connection.execute(QUERIES["take"], [source, list(partitions)])
+            taken = {name: Part(epoch, position) for name, epoch, position in await cursor.fetchall()}
+            await connection.commit()
+        return taken
+
+    async def read_until(self, source: str, ends: Mapping[str, str]) -> None:
+        async with self._reading.transaction() as connection:
+            cursor = await connection.execute(QUERIES["begin_reading"], [source, source])
+            if await cursor.fetchone() is not None and ends:
+                await connection.execute(QUERIES["read_until"], [source, list(ends), list(ends.values())])
+            await connection.commit()
+
+    async def hold(self, source: str, held: Mapping[str, str]) -> None:
+        async with self._reading.transaction() as connection:
+            await connection.execute(QUERIES["hold"], [list(held), list(held.values()), source])
+            await connection.commit()
+
+    async def announce(self, system: str, transaction: str, at: int) -> None:
+        session = self._announcing.get(system)
+        if session is None:
+            session = self._announcing[system] = Session(self._dsn, self._schema, f"announce {system}", hot=True)
+        async with session.transaction() as connection:
+            await connection.execute(QUERIES["announce"], [system, transaction, at])
+            await connection.execute(QUERIES["forget_announced"], [system, at - _ANNOUNCED_FOR])
+            await connection.commit()
 
     async def reread(self, sources: Sequence[str]) -> None:
         async with self._reading.transaction() as connection:
@@ -60,7 +94,7 @@ class PostgresHub:
 
     async def note(self, source: str, state: str, message: str) -> None:
         async with self._reading.transaction() as connection:
-            await connection.execute(QUERIES["note"], [source, state, message])
+            await connection.execute(QUERIES["note"], [source, source.partition("#")[0], state, message])
             await connection.commit()
 
     @contextlib.asynccontextmanager
@@ -68,13 +102,13 @@ class PostgresHub:
         """Raises Fenced if the source was leased again; the check holds until the transaction ends."""
         session = self._ingesting.get(lease)
         if session is None:
-            session = self._ingesting[lease] = Session(self._dsn, self._schema, f"ingest {lease.source}", hot=True)
+            session = self._ingesting[lease] = Session(self._dsn, self._schema, f"ingest {lease.chain}", hot=True)
         async with session.transaction() as connection:
-            cursor = await connection.execute(QUERIES["fence"], [lease.source], prepare=True)
+            cursor = await connection.execute(QUERIES["fence"], [lease.chain], prepare=True)
             row = await cursor.fetchone()
             if row is None or row[0] != lease.epoch:
                 raise Fenced(
-                    f"another worker took over the source {lease.source!r}",
+                    f"another worker took over {lease.chain!r}",
                     suggestion="nothing of this batch was stored; the other worker goes on from the last position",
                 )
             yield PostgresIngest(connection, lease, self._clock)
@@ -111,6 +145,8 @@ class PostgresHub:
 
     async def close(self) -> None:
         sessions = [self._reading, *self._ingesting.values(), *(session for _, session in self._deliveries.values())]
+        sessions += self._announcing.values()
+        self._announcing.clear()
         self._ingesting.clear()
         self._deliveries.clear()
         for session in sessions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -13,9 +13,10 @@ import msgspec
 from engine.change import RowRef
 from engine.errors import Fenced
 from engine.ledger import GENESIS, block_hash, leaf, merkle_root
-from engine.ports import Entry, IngestOutcome, Lease, Pending, SetAside, Settlement
+from engine.ports import Entry, IngestOutcome, Lease, Part, Pending, Rekey, SetAside, Settlement
 from engine.record import Contribution, Record
 from engine.settle import settle
+from engine.testing.ingest import MemoryIngest
 
 Crash = Callable[[str], None]
 """Called with a failpoint's name at each durability step; it may raise, as a crash or a lost reply would."""
@@ -40,6 +41,14 @@ class SourceRow:
     echoes: int = 0
     leased_at: int = 0
     read: bool = False
+
+
+@dataclass(slots=True)
+class PartitionRow:
+    epoch: int = 0
+    position: str | None = None
+    until: str = ""
+    message: str = ""
 
 
 @dataclass(slots=True)
@@ -81,9 +90,12 @@ class MemoryHub:
         self.released: set[int] = set()
         self.seen: set[RowRef] = set()
         self.blocks: list[Block] = []
-        self._linked_at: dict[RowRef, int] = {}
+        self.partitions: dict[tuple[str, str], PartitionRow] = {}
+        self.announcements: dict[tuple[str, str], int] = {}
+        self.rekeys: dict[RowRef, Rekey] = {}
+        self.linked_at: dict[RowRef, int] = {}
         self._claimed: dict[tuple[str, str], Pending] = {}
-        self._found: dict[tuple[str, str, str], set[str]] = {}
+        self.found: dict[tuple[str, str, str], set[str]] = {}
         self._last: dict[str, Block] = {}
         self._numbers = itertools.count(1)
         self._turn = asyncio.Lock()
@@ -97,17 +109,45 @@ class MemoryHub:
         """Rows that are linked, or set aside."""
         return {*self.crosswalk, *(kept.row for kept in self.set_aside.values())}
 
+    def open_rekeys(self) -> set[RowRef]:
+        """New keys of rows that went on under them, of which nothing has been heard since."""
+        return {rekey.row for rekey in self.rekeys.values() if rekey.open}
+
     def record(self, id: str) -> Record:
         return copied(self.records[id][0])
 
     # --- sources ---------------------------------------------------------------------------------------------
 
-    async def lease(self, source: str) -> Lease:
-        row = self.sources.setdefault(source, SourceRow())
+    async def lease(self, source: str, lane: str = "") -> Lease:
+        row = self.sources.setdefault(lane or source, SourceRow())
         row.epoch += 1
         row.leased_at = next(self._numbers)
-        self.seen = {ref for ref in self.seen if ref.system != source}
-        return Lease(source, row.epoch, row.position)
+        if not lane:
+            self.seen = {ref for ref in self.seen if ref.system != source}
+        return Lease(source, row.epoch, row.position, lane)
+
+    async def take(self, source: str, partitions: Sequence[str]) -> dict[str, Part]:
+        taken = {}
+        for name in partitions:
+            row = self.partitions.setdefault((source, name), PartitionRow())
+            row.epoch += 1
+            taken[name] = Part(row.epoch, row.position)
+        return taken
+
+    async def read_until(self, source: str, ends: Mapping[str, str]) -> None:
+        row = self.sources.setdefault(source, SourceRow())
+        if not row.read:
+            row.read = True
+            for name, end in ends.items():
+                self.partitions.setdefault((source, name), PartitionRow()).until = end
+
+    async def hold(self, source: str, held: Mapping[str, str]) -> None:
+        for name, message in held.items():
+            if (source, name) in self.partitions:
+                self.partitions[source, name].message = message
+
+    async def announce(self, system: str, transaction: str, at: int) -> None:
+        self.announcements[system, transaction] = at
 
     async def reread(self, sources: Sequence[str]) -> None:
         for name in self.sources.keys() & set(sources):
@@ -120,9 +160,9 @@ class MemoryHub:
     @contextlib.asynccontextmanager
     async def ingest(self, lease: Lease) -> AsyncIterator[MemoryIngest]:
         async with self._turn:
-            row = self.sources.get(lease.source)
+            row = self.sources.get(lease.chain)
             if row is None or row.epoch != lease.epoch:
-                raise Fenced(f"another worker took over the source {lease.source!r}")
+                raise Fenced(f"another worker took over {lease.chain!r}")
             yield MemoryIngest(self, lease)
 
     async def releasable(self, source: str, limit: int) -> list[SetAside]:
@@ -132,7 +172,8 @@ class MemoryHub:
             kept = self.set_aside[id]
             if kept.row.system != source or kept.row in stuck:
                 continue
-            waits = kept.kind in ("parent", "reference") and kept.awaits in self.crosswalk
+            waits = kept.kind in ("parent", "reference", "rekey") and kept.awaits in self.crosswalk
+            waits = waits or (kept.kind == "rekey" and kept.awaits in self.open_rekeys())
             if id in self.released or kept.kind == "behind" or waits:
                 found.append(replace(kept))
             else:
@@ -140,7 +181,9 @@ class MemoryHub:
         return found[:limit]
 
     async def unread(self, sources: Sequence[str]) -> list[str]:
-        return [name for name in sources if name not in self.sources or not self.sources[name].read]
+        behind = {source for (source, _), row in self.partitions.items() if row.until > (row.position or "")}
+        read = {name for name, row in self.sources.items() if row.read} - behind
+        return [name for name in sources if name not in read]
 
     # --- targets ---------------------------------------------------------------------------------------------
 
@@ -226,7 +269,7 @@ class MemoryHub:
 
     def _link(self, row: RowRef, record: str) -> None:
         if row not in self.crosswalk:
-            self._linked_at[row] = next(self._numbers)
+            self.linked_at[row] = next(self._numbers)
         self.crosswalk[row] = record
 
     def _wake(self, target: str, records: set[str]) -> None:
@@ -234,7 +277,7 @@ class MemoryHub:
             if name == target and dirty.awaits in records:
                 dirty.status, dirty.awaits, dirty.due = "due", None, self.clock()
 
-    def _apply(self, lease: Lease, outcome: IngestOutcome, rulebook: str) -> None:
+    def apply(self, lease: Lease, outcome: IngestOutcome, rulebook: str) -> None:
         for record in outcome.records:
             revision = self.records[record.id][1] if record.id in self.records else 0
             self.records[record.id] = (copied(record), revision + 1)
@@ -247,8 +290,13 @@ class MemoryHub:
         for id, (entity, pairs) in outcome.match_keys.items():
             self._index(id, entity, pairs)
         if outcome.entries:
-            self._append(lease.source, outcome.entries, rulebook)
+            self._append(lease.chain, outcome.entries, rulebook)
         self._mark(outcome)
+        for rekey in outcome.rekeyed:
+            self.rekeys[rekey.old] = rekey
+        for gone, rekey in self.rekeys.items():
+            if rekey.row in outcome.arrived:
+                self.rekeys[gone] = replace(rekey, open=False)
         for number in outcome.released:
             self.set_aside.pop(number, None)
             self.released.discard(number)
@@ -269,10 +317,10 @@ class MemoryHub:
     def _index(self, record: str, entity: str, pairs: list[tuple[str, str]]) -> None:
         old = self.match_keys.pop(record, None)
         for pair in old[1] if old else ():
-            self._found[old[0] if old else "", *pair].discard(record)
+            self.found[old[0] if old else "", *pair].discard(record)
         self.match_keys[record] = (entity, list(pairs))
         for pair in pairs:
-            self._found.setdefault((entity, *pair), set()).add(record)
+            self.found.setdefault((entity, *pair), set()).add(record)
 
     def _append(self, lane: str, entries: Sequence[Entry], rulebook: str) -> None:
         last = self._last.get(lane)
@@ -283,67 +331,3 @@ class MemoryHub:
         block = Block(lane, height, previous, root, hash_, rulebook, at, tuple(entries))
         self._last[lane] = block
         self.blocks.append(block)
-
-
-class MemoryIngest:
-    """Reads see the hub as it is; nothing is written before `commit`, which writes all or nothing."""
-
-    def __init__(self, hub: MemoryHub, lease: Lease) -> None:
-        self._hub = hub
-        self._lease = lease
-        self._saw: set[RowRef] = set()
-
-    async def links(self, rows: Sequence[RowRef]) -> dict[RowRef, str]:
-        crosswalk = self._hub.crosswalk
-        return {row: crosswalk[row] for row in rows if row in crosswalk}
-
-    async def blocked(self, rows: Sequence[RowRef]) -> set[RowRef]:
-        return {kept.row for kept in self._hub.set_aside.values()}.intersection(rows)
-
-    async def lock_identity(self, entities: Sequence[str]) -> None:
-        """Transactions take turns here anyway."""
-
-    async def matches(self, entity: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
-        found = {key: sorted(self._hub._found.get((entity, *key), ())) for key in keys}
-        return {key: ids for key, ids in found.items() if ids}
-
-    async def records(self, ids: Sequence[str]) -> dict[str, Record]:
-        return {id: self._hub.record(id) for id in sorted(set(ids)) if id in self._hub.records}
-
-    async def rows_of(self, system: str, stream: str, after: str, limit: int) -> list[RowRef]:
-        rows = (row for row in self._hub.known_rows() if row[:2] == (system, stream) and row.key > after)
-        return sorted(rows)[:limit]
-
-    async def saw(self, rows: Sequence[RowRef]) -> None:
-        self._saw.update(rows)
-
-    async def unseen(self, streams: Sequence[str], limit: int) -> list[RowRef]:
-        hub, source = self._hub, self._lease.source
-        leased_at = hub.sources[source].leased_at
-        known = (row for row in hub.known_rows() if row.system == source and row.stream in streams)
-        rows = (row for row in known if hub._linked_at.get(row, 0) < leased_at)
-        return sorted(row for row in rows if row not in hub.seen and row not in self._saw)[:limit]
-
-    async def commit(
-        self,
-        outcome: IngestOutcome,
-        *,
-        position: str,
-        rulebook: str,
-        changes: int = 0,
-        echoes: int = 0,
-        state: str | None = None,
-    ) -> None:
-        hub = self._hub
-        hub.crash("ingest.before_write")
-        hub.crash("ingest.before_commit")
-        hub._apply(self._lease, outcome, rulebook)
-        hub.seen |= self._saw
-        source = hub.sources[self._lease.source]
-        source.position = position or source.position
-        source.changes += changes
-        source.echoes += echoes
-        if state is not None:
-            source.state, source.message = state, ""
-            source.read = state == "streaming" or (source.read and state != "snapshot")
-        hub.crash("ingest.after_commit")

@@ -84,8 +84,11 @@ class ScriptedSource:
         batch.lag_bytes = len(self.changes) - end
         return batch
 
-    async def acknowledge(self, position: str) -> None:
-        self.acknowledged.append(position)
+    async def acknowledge(self, batch: Batch) -> None:
+        self.acknowledged.append(batch.position)
+
+    async def again(self, raw: RawChange) -> RawChange:
+        return raw
 
     async def close(self) -> None:
         return

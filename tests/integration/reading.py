@@ -45,6 +45,7 @@ class Reader:
         self.source = source
         self.batches = batches
         self.changes: list[RawChange] = []
+        self.told: list[Batch] = []
         self.positions: list[str] = []
         self.snapshots: list[str | None] = []
 
@@ -52,10 +53,11 @@ class Reader:
         async with asyncio.timeout(DEADLINE):
             batch = await anext(self.batches)
         self.changes += batch.changes
+        self.told.append(batch)
         self.positions.append(batch.position)
         self.snapshots.append(batch.snapshot)
         if acknowledge:
-            await self.source.acknowledge(batch.position)
+            await self.source.acknowledge(batch)
         return batch
 
     async def until(self, done: Callable[[list[RawChange]], bool], *, acknowledge: bool = True) -> list[RawChange]:

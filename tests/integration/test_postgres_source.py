@@ -302,9 +302,9 @@ async def test_feedback_moves_only_with_what_was_acknowledged(database: str) -> 
         assert not idle.changes
         assert parse_lsn(ask(database, CONFIRMED)) == first.end
         durable = Position.decode(batch.position).end
-        await reader.source.acknowledge(batch.position)
+        await reader.source.acknowledge(batch)
         await eventually(database, CONFIRMED, durable)
-        await reader.source.acknowledge(reader.positions[0])  # never backwards
+        await reader.source.acknowledge(reader.told[0])  # never backwards
         run(database, "insert into account values (2)")
         await reader.count(2)
         assert parse_lsn(ask(database, CONFIRMED)) >= durable
@@ -348,7 +348,7 @@ async def test_a_slot_in_use_names_the_process(database: str) -> None:
     run(database, ACCOUNT)
     async with reading(PostgresSource(CRM, database)) as reader:
         await reader.baseline()
-        await reader.source.acknowledge(reader.positions[-1])
+        await reader.source.acknowledge(reader.told[-1])
         run(database, "insert into account values (1)")
         await reader.count(1)
         pid = ask(

@@ -22,6 +22,7 @@ from engine.hub.embedded import EmbeddedServer
 from engine.hub.reading import snapshot
 from engine.hub.store import PostgresHub
 from engine.pipeline import Pipeline
+from engine.ports import Batch
 from engine.telemetry import Telemetry
 from engine.telling import Trail
 from engine.testing import MemoryTarget, ScriptedSource
@@ -92,8 +93,8 @@ class Stage:
         source = ScriptedSource(system, told)
         stop = asyncio.Event()
 
-        async def acknowledge(position: str) -> None:
-            if int(position) == len(told):
+        async def acknowledge(batch: Batch) -> None:
+            if int(batch.position) == len(told):
                 stop.set()
 
         source.acknowledge = acknowledge  # type: ignore[method-assign]

@@ -40,7 +40,7 @@ class World:
         change = copy.deepcopy(change)
         decider = self.deciders[change.row.system]
         mapped = Mapped(_RAW, change.row, change.entity, change)
-        known = Known(dict(self.links), set(), copy.deepcopy(self.records))
+        known = Known(dict(self.links), records=copy.deepcopy(self.records))
         known.matches = {"customer": self._matches()}
         outcome = decider.decide([mapped], known, self._id, Tally(), 10**9, 0)
         assert not outcome.set_aside, outcome.set_aside

@@ -1,0 +1,100 @@
+"""One ingest transaction of the hub in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from engine.change import RowRef
+from engine.errors import PartitionLost
+from engine.ports import IngestOutcome, Lease, Part
+from engine.record import Record
+
+if TYPE_CHECKING:
+    from engine.testing.hub import MemoryHub
+
+
+class MemoryIngest:
+    """Reads see the hub as it is; nothing is written before `commit`, which writes all or nothing."""
+
+    def __init__(self, hub: MemoryHub, lease: Lease) -> None:
+        self._hub = hub
+        self._lease = lease
+        self._saw: set[RowRef] = set()
+
+    async def links(self, rows: Sequence[RowRef]) -> dict[RowRef, str]:
+        crosswalk = self._hub.crosswalk
+        return {row: crosswalk[row] for row in rows if row in crosswalk}
+
+    async def blocked(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        return {kept.row for kept in self._hub.set_aside.values()}.intersection(rows)
+
+    async def lock_identity(self, entities: Sequence[str]) -> None:
+        """Transactions take turns here anyway."""
+
+    async def matches(self, entity: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
+        found = {key: sorted(self._hub.found.get((entity, *key), ())) for key in keys}
+        return {key: ids for key, ids in found.items() if ids}
+
+    async def records(self, ids: Sequence[str]) -> dict[str, Record]:
+        return {id: self._hub.record(id) for id in sorted(set(ids)) if id in self._hub.records}
+
+    async def announced(self, system: str, transactions: Sequence[str]) -> dict[str, int]:
+        known = self._hub.announcements
+        return {name: known[system, name] for name in transactions if (system, name) in known}
+
+    async def still_aside(self, ids: Sequence[int]) -> set[int]:
+        return self._hub.set_aside.keys() & set(ids)
+
+    async def rekeyed(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        return self._hub.open_rekeys().intersection(rows)
+
+    async def departed(self, rows: Sequence[RowRef]) -> dict[RowRef, str]:
+        return {row: self._hub.rekeys[row].position for row in rows if row in self._hub.rekeys}
+
+    async def rows_of(self, system: str, stream: str, after: str, limit: int) -> list[RowRef]:
+        rows = (row for row in self._hub.known_rows() if row[:2] == (system, stream) and row.key > after)
+        return sorted(rows)[:limit]
+
+    async def saw(self, rows: Sequence[RowRef]) -> None:
+        self._saw.update(rows)
+
+    async def unseen(self, streams: Sequence[str], limit: int) -> list[RowRef]:
+        hub, source = self._hub, self._lease.source
+        leased_at = hub.sources[source].leased_at
+        known = (row for row in hub.known_rows() if row.system == source and row.stream in streams)
+        rows = (row for row in known if hub.linked_at.get(row, 0) < leased_at)
+        return sorted(row for row in rows if row not in hub.seen and row not in self._saw)[:limit]
+
+    async def commit(
+        self,
+        outcome: IngestOutcome,
+        *,
+        position: str,
+        rulebook: str,
+        changes: int = 0,
+        echoes: int = 0,
+        state: str | None = None,
+        parts: Mapping[str, Part] | None = None,
+    ) -> None:
+        hub = self._hub
+        hub.crash("ingest.before_write")
+        self._check_parts(parts or {})
+        hub.crash("ingest.before_commit")
+        hub.apply(self._lease, outcome, rulebook)
+        hub.seen |= self._saw
+        for name, part in (parts or {}).items():
+            hub.partitions[self._lease.source, name].position = part.position
+        source = hub.sources[self._lease.chain]
+        source.position = position or source.position
+        source.changes += changes
+        source.echoes += echoes
+        if state is not None:
+            source.state, source.message = state, ""
+            source.read = state == "streaming" or (source.read and state != "snapshot")
+        hub.crash("ingest.after_commit")
+
+    def _check_parts(self, parts: Mapping[str, Part]) -> None:
+        for name, part in parts.items():
+            if self._hub.partitions[self._lease.source, name].epoch != part.epoch:
+                raise PartitionLost(f"another worker reads {name} now")
