@@ -19,6 +19,9 @@ from rules.loading import PROJECT_FILE, Project, ReferenceUnresolved, load_proje
 from rules.rulebook import Rulebook, Stream
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from connectors.debezium.access import KafkaAccess
     from connectors.postgres.lookout import Lookout
     from connectors.postgres.source import PostgresSource
     from connectors.postgres.target import PostgresTarget
@@ -41,6 +44,18 @@ class NoProject(FieldwardenError):
 class UnknownSystem(FieldwardenError):
     code = "unknown_system"
     exit_code = 2
+
+
+class NoKafka(FieldwardenError):
+    """Something asks for Kafka in a project that has none."""
+
+    code = "no_kafka"
+    exit_code = 2
+
+
+def slug(name: str) -> str:
+    """A project's name as part of other names: lower-case, words joined by `-`."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def find(folder: Path | None) -> Path:
@@ -120,6 +135,37 @@ class Opened:
                 raise UnknownSystem(
                     f"no source is named {name!r}", suggestion=f"the sources are {', '.join(self.sources)}"
                 )
+
+    def kafka(self) -> KafkaAccess:
+        """How Kafka is reached, secrets included. Raises ReferenceUnresolved, NoKafka."""
+        from connectors.debezium.access import Endpoint, KafkaAccess
+
+        given = self.project.settings.kafka
+        if given is None:
+            raise NoKafka(
+                f"{PROJECT_FILE} says nothing of Kafka", suggestion="add kafka: {servers: ...}", path=PROJECT_FILE
+            )
+
+        def resolved(model: BaseModel, prefix: str) -> dict[str, str]:
+            """The texts of one model, followed and, where they name files, relative to the project's folder."""
+            texts = {name: value for name, value in model if isinstance(value, str)}
+            found = {name: self._resolve(text, f"{PROJECT_FILE}: {prefix}{name}") for name, text in texts.items()}
+            return {
+                name: str(self.project.folder / text) if name.endswith("_file") else text
+                for name, text in found.items()
+            }
+
+        connect, registry = (
+            Endpoint(**resolved(endpoint, f"kafka.{name}.")) if endpoint is not None else None
+            for name, endpoint in (("connect", given.connect), ("registry", given.registry))
+        )
+        words = {"group": f"fieldwarden.{slug(self.project.settings.project)}"} | resolved(given, "kafka.")
+        return KafkaAccess(**words, connect=connect, registry=registry)
+
+    def connect_dsn(self, system: str) -> str:
+        """A debezium system's connection string as Kafka Connect uses it. Raises ReferenceUnresolved."""
+        where = str(self.project.locate(system))
+        return self._resolve(self.rulebook.systems[system].settings["connect_dsn"], where)
 
     def dsn(self, system: str) -> str:
         """A system's connection string. Raises ReferenceUnresolved."""
@@ -205,7 +251,8 @@ def _written(stream: Stream) -> bool:
 
 def embedded_databases(project: Project) -> set[str]:
     """The databases of the embedded server that the files refer to."""
-    texts = [system.settings["dsn"] for system in project.rulebook.systems.values()]
+    systems = project.rulebook.systems.values()
+    texts = [system.settings.get(key, "") for system in systems for key in ("dsn", "connect_dsn")]
     texts.append(project.settings.hub.dsn or "")
     return {name for text in texts for name in _EMBEDDED.findall(text)}
 

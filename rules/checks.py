@@ -6,6 +6,7 @@ field that it does not have). What only the live system knows, such as whether a
 
 from __future__ import annotations
 
+from rules.debezium_checks import check_debezium
 from rules.entity_checks import EntityCheck
 from rules.files import Files
 from rules.findings import Findings
@@ -21,4 +22,5 @@ def check(files: Files) -> Findings:
         EntityCheck(files, name, findings).run()
     for name in files.systems:
         SystemCheck(files, name, findings).run()
+    check_debezium(files, findings)
     return findings

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 
+from rules.connections import DebeziumConnector, debezium_names
 from rules.expressions import Expression, column, parse
 from rules.files import Files, reads, writes
 from rules.models import EntityFile, FieldMapping, StreamModel, SystemFile
@@ -78,14 +79,28 @@ def _optional(model: EntityFile, names: tuple[str, ...]) -> frozenset[str]:
 
 
 def _system(files: Files, entities: Mapping[str, Entity], model: SystemFile, rank: int) -> System:
+    streams = {name: _stream(files, entities, model, name, stream) for name, stream in model.streams.items()}
+    return System(model.system, rank, model.connector.kind, _settings(model), streams)
+
+
+def _settings(model: SystemFile) -> dict[str, str]:
+    """The connector's keys as flat text; `options` as a JSON object."""
     connector = model.connector
     settings = {
         "dsn": connector.dsn,
         "slot": connector.slot or f"fieldwarden_{model.system}",
         "publication": connector.publication or f"fieldwarden_{model.system}",
     }
-    streams = {name: _stream(files, entities, model, name, stream) for name, stream in model.streams.items()}
-    return System(model.system, rank, connector.kind, settings, streams)
+    if isinstance(connector, DebeziumConnector):
+        prefix, name = debezium_names(connector, model.system)
+        settings |= {
+            "database": connector.database,
+            "connect_dsn": connector.connect_dsn or connector.dsn,
+            "prefix": prefix,
+            "connector": name,
+            "options": json.dumps(connector.options, ensure_ascii=False),
+        }
+    return settings
 
 
 def _stream(files: Files, entities: Mapping[str, Entity], system: SystemFile, name: str, model: StreamModel) -> Stream:

@@ -11,6 +11,8 @@ from typing import Any
 
 from rules.checks import check
 from rules.codes import CodeTable, read_codes
+from rules.connections import DebeziumConnector
+from rules.debezium_checks import kafka_problems
 from rules.documents import Document, Position, as_text, read_yaml
 from rules.errors import ConfigurationError, Problem
 from rules.files import File, Files
@@ -48,8 +50,12 @@ class Project:
         self, system: str, stream: str | None = None, field: str | None = None, *, part: str | None = None
     ) -> Position:
         """Where the files speak of a system, its stream, the stream's mapping of `field`, or another `part` of the
-        stream (`key`, `where`, `external_id`, ...): for what only the live system can tell is wrong."""
+        stream (`key`, `where`, `external_id`, ...): for what only the live system can tell is wrong. Without a
+        stream, `part` is a key of the connector, or one of its options."""
         document = self.files.systems[system].document
+        if part is not None and stream is None:
+            places = (("connector", part), ("connector", "options", part), ("connector",))
+            return document.at(*next(place for place in places if document.nearest(place) == place))
         path: tuple[str, ...] = ("streams", stream) if stream else ("system",)
         if field is not None:
             path = (*path, "fields", field)
@@ -209,9 +215,16 @@ class _FolderReader(_Reader):
                 place = top.at("embedded", "databases", name)
                 self.problems.append(place.problem(f"there is no file {script}", "a path is relative to this folder"))
         texts = [(top.at("hub", "dsn"), settings.hub.dsn)] if settings.hub.dsn else []
-        texts += [(file.document.at("connector", "dsn"), file.model.connector.dsn) for file in files.systems.values()]
+        for file in files.systems.values():
+            connector = file.model.connector
+            texts.append((file.document.at("connector", "dsn"), connector.dsn))
+            if isinstance(connector, DebeziumConnector) and connector.connect_dsn is not None:
+                texts.append((file.document.at("connector", "connect_dsn"), connector.connect_dsn))
         for place, text in texts:
             self.problems += [place.problem(*words) for words in reference_problems(text, databases)]
+        self.problems += kafka_problems(
+            settings.kafka, top, files, databases, lambda name: (self.folder / name).is_file()
+        )
 
     def yaml(self, file: str, suggestion: str) -> Document | None:
         content = self.read(file, suggestion)

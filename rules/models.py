@@ -6,113 +6,30 @@ These models say what may stand where and of which type, and nothing about how f
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PlainValidator,
-    StrictBool,
-    StrictInt,
-    StrictStr,
-    StringConstraints,
-    Tag,
-    WithJsonSchema,
-)
+from pydantic import Discriminator, Field, StrictBool, StrictInt, StrictStr, StringConstraints, Tag
 
+from rules.connections import Connector, Kafka
 from rules.rulebook import OnReject, OnRetire, StrategyName
-from rules.values import FieldType, parse_type
+from rules.shapes import (
+    GIVEN,
+    Column,
+    Columns,
+    Constant,
+    Duration,
+    FieldNames,
+    Name,
+    Names,
+    Strict,
+    Text,
+    Type,
+)
 
 Mode = Literal["both", "source", "target"]
 OnNull = Literal["ignore", "value"]
-
-_DURATION = re.compile(r"(\d{1,6})\s*(ms|s|m|h|d)$")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def _one_or_list(value: object) -> object:
-    return (value,) if isinstance(value, str) else value
-
-
-def _duration(value: object) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    match = _DURATION.match(value) if isinstance(value, str) else None
-    if not match:
-        raise ValueError("a length of time is a number and its unit: 500ms, 30s, 5m, 2h or 1d")
-    return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
-
-
-def _type(value: object) -> FieldType:
-    if isinstance(value, FieldType):
-        return value
-    if not isinstance(value, str):
-        raise ValueError("a type is text, as text, integer, decimal(14,2), date or ref(customer)")
-    return parse_type(value)
-
-
-def _constant(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if not isinstance(value, str | int):
-        raise ValueError("a constant is text, a number, true or false")
-    return str(value)
-
-
-def _no_nul(value: str) -> str:
-    if "\0" in value or len(value.encode()) > 63:
-        raise ValueError("a column's name has at most 63 bytes")
-    return value
-
-
-def _given(value: object) -> object:
-    if value is None:
-        raise ValueError("has no value")
-    return value
-
-
-GIVEN = BeforeValidator(_given)
-"""A key may be left out, but not left empty: `owner:` with nothing after it is a slip, not a choice."""
-
-Name = Annotated[StrictStr, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
-Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=4000)]
-Column = Annotated[StrictStr, StringConstraints(min_length=1), AfterValidator(_no_nul)]
-Columns = Annotated[
-    tuple[Column, ...],
-    BeforeValidator(_one_or_list),
-    Field(min_length=1),
-    WithJsonSchema({"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
-]
-Names = Annotated[tuple[Name, ...], Field(min_length=1)]
-Duration = Annotated[
-    timedelta, PlainValidator(_duration), WithJsonSchema({"type": "string", "pattern": _DURATION.pattern})
-]
-Type = Annotated[
-    FieldType,
-    PlainValidator(_type),
-    WithJsonSchema({"type": "string", "examples": ["text", "decimal(14,2)", "code(payment_terms)", "ref(customer)"]}),
-]
-Constant = Annotated[
-    str, PlainValidator(_constant), WithJsonSchema({"type": ["string", "integer", "boolean", "number"]})
-]
-FieldNames = Annotated[
-    tuple[Name, ...],
-    BeforeValidator(_one_or_list),
-    Field(min_length=1),
-    WithJsonSchema({"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
-]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
 
 # --- fieldwarden.yaml ----------------------------------------------------------------------------------------
 
@@ -153,6 +70,9 @@ class ProjectFile(Strict):
     hub: Hub = Field(default_factory=Hub, description="The engine's memory.")
     embedded: Embedded = Field(default_factory=Embedded, description="The embedded PostgreSQL.")
     run: Run = Field(default_factory=Run, description="The background process.")
+    kafka: Annotated[Kafka | None, GIVEN] = Field(
+        default=None, description="The Kafka that systems of kind debezium are read from."
+    )
     limits: Limits = Field(default_factory=Limits, description="Bounds past which a change is set aside.")
 
 
@@ -231,17 +151,6 @@ class EntityFile(Strict):
 
 
 # --- systems/*.yaml ------------------------------------------------------------------------------------------
-
-
-class Connector(Strict):
-    kind: Literal["postgres"] = Field(description="The kind of system.")
-    dsn: Text = Field(description="Connection string; secrets as ${env:NAME} or ${file:path}, never in the open.")
-    slot: Annotated[Name | None, GIVEN] = Field(
-        default=None, description="Replication slot (default fieldwarden_<system>)."
-    )
-    publication: Annotated[Text | None, GIVEN] = Field(
-        default=None, description="Publication (default fieldwarden_<system>)."
-    )
 
 
 class FieldMapping(Strict):

@@ -57,6 +57,11 @@ def _secret_file(path: Path) -> str:
         raise ReferenceUnresolved(f"file {path} cannot be read: {reason}", path=str(path)) from None
 
 
+def without_references(text: str) -> str:
+    """`text` with every `${...}` taken out: the same, where all of it stands there in the open."""
+    return _REFERENCE.sub("", text)
+
+
 def reference_problems(text: str, databases: Mapping[str, object]) -> list[tuple[str, str]]:
     """(message, suggestion) of everything wrong with the references of one text, and of a password in the open."""
     found: list[tuple[str, str]] = []

@@ -83,8 +83,17 @@ def _problem(model: type[BaseModel], document: Document, detail: ErrorDetails) -
     if kind == "missing":
         names = _keys_of(model, tuple(parents))
         return document.key_at(*parents).problem(f"{str(last)!r} is missing", _like_missing(str(last), given, names))
+    if kind == "union_tag_not_found":
+        return document.key_at(*location).problem(f"'{_tag(detail)}' is missing", f"add {_tag(detail)}:")
+    if kind == "union_tag_invalid":
+        location = (*location, _tag(detail))
     message, suggestion = _words(detail, _what(document, location))
     return document.at(*location).problem(message, suggestion)
+
+
+def _tag(detail: ErrorDetails) -> str:
+    """The key that tells which kind of thing a mapping is."""
+    return str(detail["ctx"]["discriminator"]).strip("'")
 
 
 def _like_missing(key: str, given: object, known: Iterable[str]) -> str:
@@ -109,9 +118,11 @@ def _words(detail: ErrorDetails, what: str) -> tuple[str, str]:
         return f"{what}: {context['error']}", ""
     if kind == "string_pattern_mismatch":
         return f"{what} is not a name", f"a name is {_NAME_RULE}"
-    if kind == "literal_error":
-        choices = [choice.strip().strip("'") for choice in context["expected"].replace(" or ", ",").split(",")]
-        return f"{what} must be {' or '.join(choices)}", closest(str(given), choices, " ")[:200].strip()
+    if kind in ("literal_error", "union_tag_invalid"):
+        expected = context["expected" if kind == "literal_error" else "expected_tags"].replace(" or ", ",")
+        choices = [choice.strip().strip("'") for choice in expected.split(",")]
+        wrong = str(given) if kind == "literal_error" else str(context["tag"])
+        return f"{what} must be {' or '.join(choices)}", closest(wrong, choices, " ")[:200].strip()
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = context.get("ge", context.get("le"))
         return f"{what} must be {'at least' if 'ge' in context else 'at most'} {bound}", ""
@@ -133,12 +144,21 @@ def _step(current: Any, part: str | int) -> Any:
         for name, info in found.model_fields.items():
             if part in (info.alias, name):
                 return info.annotation
-        return current  # the name of an alternative: stay
+        return _alternative(current, part)
     for option in _options(current):
         if typing.get_origin(option) is dict:
             return typing.get_args(option)[1]
         if typing.get_origin(option) is tuple:
             return typing.get_args(option)[0]
+    return current
+
+
+def _alternative(current: Any, tag: str | int) -> Any:
+    """The model among several whose `kind` is `tag`; else what there was."""
+    for option in _options(current):
+        kind = getattr(option, "model_fields", {}).get("kind")
+        if kind is not None and tag in typing.get_args(kind.annotation):
+            return option
     return current
 
 

@@ -24,7 +24,7 @@ OUTSIDE = {
     "rules": {"pydantic", "pydantic_core", "ruamel", "sqlglot", "msgspec", "typing_extensions"},
     "engine": {"msgspec", "prometheus_client", "sqlglot", "structlog"},
     "engine.hub": {"msgspec", "psycopg", "structlog", "sqlglot"},
-    "connectors": {"msgspec", "psycopg", "structlog", "sqlglot"},
+    "connectors": {"aiokafka", "fastavro", "httpx", "msgspec", "psycopg", "structlog", "sqlglot"},
     "operations": {"msgspec", "pydantic", "prometheus_client", "rich", "structlog"},
     "cli": {"click"},
 }

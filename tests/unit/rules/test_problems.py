@@ -50,7 +50,22 @@ SHAPE = [
     (CRM, "create: true", "create: ▸1", "'create' must be true or false"),
     (CRM, "key: id", "key: [id, ▸7]", "item 2 of 'key' must be text"),
     (CRM, "{column: mail, read", "{▸colum: mail, read", "unknown key 'colum' (did you mean 'column'?)"),
-    (CRM, "kind: postgres", "kind: ▸oracle", "'kind' must be postgres"),
+    (CRM, "kind: postgres", "kind: ▸oracle", "'kind' must be postgres or debezium"),
+    (CRM, "connector: {kind: postgres, ", "▸connector: {", "'kind' is missing (add kind:)"),
+    (
+        CRM,
+        'dsn: "${embedded:crm}"',
+        '▸prefix: crm, dsn: "x"',
+        "unknown key 'prefix' (there is dsn, kind, publication, slot)",
+    ),
+    (CRM, "kind: postgres, dsn", "kind: debezium, ▸slott: a, dsn", "unknown key 'slott' (did you mean 'slot'?)"),
+    (
+        CRM,
+        "kind: postgres, dsn",
+        "kind: debezium, prefix: ▸a b, dsn",
+        "'prefix': a topic prefix is letters, digits, _ . and -",
+    ),
+    (CRM, "kind: postgres, dsn", "kind: debezium, database: ▸mssql, dsn", "'database' must be postgres or mysql"),
     (
         ERP,
         "parent: {public.party: party_id}",

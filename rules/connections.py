@@ -1,0 +1,135 @@
+"""How systems are reached: the kinds of connector, and the Kafka that those of kind debezium are read from."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field, StrictStr, WithJsonSchema
+
+from rules.shapes import GIVEN, Constant, Name, Strict, Text
+
+Database = Literal["postgres", "mysql"]
+Security = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+_PREFIX = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,98}[A-Za-z0-9_])?")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,126}")
+
+
+def _prefix(value: str) -> str:
+    """What Kafka and Debezium both allow, and short enough for a table's name behind it."""
+    if not _PREFIX.fullmatch(value):
+        raise ValueError("a topic prefix is letters, digits, _ . and -, at most 100")
+    return value
+
+
+def _label(value: str) -> str:
+    if not _LABEL.fullmatch(value):
+        raise ValueError("it is letters, digits, . _ and -, beginning with a letter or digit")
+    return value
+
+
+Prefix = Annotated[
+    StrictStr, AfterValidator(_prefix), WithJsonSchema({"type": "string", "pattern": f"^{_PREFIX.pattern}$"})
+]
+Label = Annotated[
+    StrictStr, AfterValidator(_label), WithJsonSchema({"type": "string", "pattern": f"^{_LABEL.pattern}$"})
+]
+
+
+class PostgresConnector(Strict):
+    """PostgreSQL, read directly by logical replication."""
+
+    kind: Literal["postgres"] = Field(description="PostgreSQL, read directly by logical replication.")
+    dsn: Text = Field(description="Connection string; secrets as ${env:NAME} or ${file:path}, never in the open.")
+    slot: Annotated[Name | None, GIVEN] = Field(
+        default=None, description="Replication slot (default fieldwarden_<system>)."
+    )
+    publication: Annotated[Text | None, GIVEN] = Field(
+        default=None, description="Publication (default fieldwarden_<system>)."
+    )
+
+
+class DebeziumConnector(Strict):
+    """A database whose changes Debezium writes to Kafka."""
+
+    kind: Literal["debezium"] = Field(description="A database whose changes Debezium writes to Kafka.")
+    database: Database = Field(default="postgres", description="postgres, or mysql (read only: `mode: source`).")
+    dsn: Text = Field(
+        description="Connection string of the database itself: registered with Debezium, and where Fieldwarden writes."
+    )
+    connect_dsn: Annotated[Text | None, GIVEN] = Field(
+        default=None, description="The same database as Kafka Connect reaches it, where that differs (default: dsn)."
+    )
+    prefix: Annotated[Prefix | None, GIVEN] = Field(
+        default=None, description="topic.prefix: topics are <prefix>.<stream> (default: the system's name)."
+    )
+    name: Annotated[Label | None, GIVEN] = Field(
+        default=None, description="The connector's name in Kafka Connect (default fieldwarden_<system>)."
+    )
+    slot: Annotated[Name | None, GIVEN] = Field(
+        default=None, description="Replication slot that Debezium keeps (default fieldwarden_<system>)."
+    )
+    publication: Annotated[Text | None, GIVEN] = Field(
+        default=None, description="Publication that Debezium keeps (default fieldwarden_<system>)."
+    )
+    options: dict[Text, Constant] = Field(
+        default={},
+        description="Further connector properties, passed on as they are; a ${...} is for Connect's config providers.",
+    )
+
+
+def debezium_names(connector: DebeziumConnector, system: str) -> tuple[str, str]:
+    """(topic prefix, the connector's name in Connect) of a system."""
+    return connector.prefix or system, connector.name or f"fieldwarden_{system}"
+
+
+Connector: TypeAlias = Annotated[PostgresConnector | DebeziumConnector, Field(discriminator="kind")]
+
+
+class Endpoint(Strict):
+    """A server that speaks HTTP."""
+
+    url: Annotated[Text, GIVEN] = Field(description="Its base address, http:// or https://.")
+    username: Annotated[Text | None, GIVEN] = Field(default=None, description="For basic authentication.")
+    password: Annotated[Text | None, GIVEN] = Field(
+        default=None, description="As ${env:NAME} or ${file:path}, never in the open."
+    )
+    ca_file: Annotated[Text | None, GIVEN] = Field(
+        default=None, description="Certificates (PEM) that sign the server's, if no public authority does."
+    )
+
+
+class ConnectEndpoint(Endpoint):
+    """Kafka Connect's REST interface."""
+
+    servers: Annotated[Text | None, GIVEN] = Field(
+        default=None, description="The brokers as Kafka Connect reaches them, where that differs (default: servers)."
+    )
+
+
+class Kafka(Strict):
+    """The Kafka that systems of kind debezium are read from."""
+
+    servers: Annotated[Text, GIVEN] = Field(description="Bootstrap servers: host:port[,host:port].")
+    security: Security = Field(default="plaintext", description="The brokers' protocol.")
+    mechanism: Annotated[Mechanism | None, GIVEN] = Field(default=None, description="For sasl_plaintext and sasl_ssl.")
+    username: Annotated[Text | None, GIVEN] = Field(default=None, description="For sasl_plaintext and sasl_ssl.")
+    password: Annotated[Text | None, GIVEN] = Field(
+        default=None, description="As ${env:NAME} or ${file:path}, never in the open."
+    )
+    ca_file: Annotated[Text | None, GIVEN] = Field(
+        default=None, description="Certificates (PEM) that sign the brokers', if no public authority does."
+    )
+    cert_file: Annotated[Text | None, GIVEN] = Field(default=None, description="Our own certificate (PEM), for mTLS.")
+    key_file: Annotated[Text | None, GIVEN] = Field(default=None, description="Its private key (PEM, not encrypted).")
+    group: Annotated[Label | None, GIVEN] = Field(
+        default=None, description="Consumer group; each system adds its name (default fieldwarden.<project>)."
+    )
+    connect: Annotated[ConnectEndpoint | None, GIVEN] = Field(
+        default=None, description="Kafka Connect, to register and watch connectors."
+    )
+    registry: Annotated[Endpoint | None, GIVEN] = Field(
+        default=None, description="The schema registry, for Avro (Confluent's interface: /schemas/ids/N)."
+    )
