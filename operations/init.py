@@ -1,18 +1,17 @@
 """`fieldwarden init`: a small project that runs as it is, to be turned into one's own file by file.
 
-The files are ordinary examples (`examples/starter`, `examples/quote-to-cash`), so the tests run what users get.
+The files are ordinary examples (`examples/starter`, `examples/quote-to-cash` ...), so the tests run what users get.
 """
 
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
+from operations import examples
 from operations.report import Report
 from rules.errors import FieldwardenError
 
-_EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _PROJECT_LINE = re.compile(r"^project:[^\n#]*", re.MULTILINE)
 
@@ -28,7 +27,7 @@ def lay_out(folder: Path, example: str | None = None) -> Report:
     """Copy an example (default: the starter) into the new folder `folder`, named after it.
 
     Raises CannotInit: the folder holds something already, its name is no project name, no such example."""
-    source = _example(example)
+    chosen = _example(example)
     name = folder.resolve().name
     if not _NAME.fullmatch(name):
         raise CannotInit(
@@ -43,9 +42,7 @@ def lay_out(folder: Path, example: str | None = None) -> Report:
             path=str(folder),
         )
     try:
-        shutil.copytree(
-            source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".fieldwarden", "__pycache__")
-        )
+        examples.lay_out(chosen, folder)
     except OSError as error:
         raise CannotInit(f"the folder cannot be written: {error.strerror}", path=str(folder)) from error
     settings = folder / "fieldwarden.yaml"
@@ -56,10 +53,8 @@ def lay_out(folder: Path, example: str | None = None) -> Report:
     return Report({"project": name, "folder": str(folder.resolve()), "files": files}, "\n".join(lines))
 
 
-def _example(name: str | None) -> Path:
-    choices = sorted(path.name for path in _EXAMPLES.iterdir() if (path / "fieldwarden.yaml").is_file())
-    if name is None:
-        return _EXAMPLES / "starter"
-    if name not in choices:
+def _example(name: str | None) -> str:
+    chosen, choices = name or "starter", examples.names()
+    if chosen not in choices:
         raise CannotInit(f"there is no example {name!r}", suggestion=f"the examples are {', '.join(choices)}")
-    return _EXAMPLES / name
+    return chosen
