@@ -53,7 +53,6 @@ class Broker(JavaProcess):
             # A killed broker may come back only after its session is over.
             "broker.session.timeout.ms": "3000",
             "broker.heartbeat.interval.ms": "500",
-            "controlled.shutdown.enable": "false",  # there is no other broker to hand leadership to
         }
         _write(settings, lines)
         self._format(data)

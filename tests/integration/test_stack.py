@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import psycopg
 import pytest
 
 from stack import Stack, artefacts, connectors, topics, why_unfit
+from stack import __main__ as by_hand
 from stack.connectors import avro
 
 TABLE = "create table customer (id int primary key, name text); insert into customer values (1, 'Ada')"
@@ -134,9 +136,41 @@ def test_a_machine_without_java_or_maven_is_told_what_is_missing(
     assert f"no program `{missing}`" in (why_unfit() or "")
 
 
-def test_make_stack_needs_a_word(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ci", "outcome"), [("", "1 skipped"), ("true", "1 error")])
+def test_without_java_the_stacks_tests_skip_but_not_where_they_must_run(ci: str, outcome: str, tmp_path: Path) -> None:
+    chosen = f"{__file__}::{test_both_debezium_plugins_are_there.__name__}"
     done = subprocess.run(
-        [sys.executable, "-m", "stack"], capture_output=True, text=True, check=False, env={**os.environ}
+        [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider", "-rs", chosen],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=artefacts.POM.parents[1],
+        env={"PATH": str(tmp_path), "HOME": str(tmp_path), "CI": ci},
     )
-    assert done.returncode == 2
-    assert "start | stop" in done.stderr
+    assert outcome in done.stdout
+    assert "no program `java`: install Java 17" in done.stdout
+
+
+def test_make_stack_says_how_to_reach_each_part_and_make_stack_stop_ends_them(
+    java: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(by_hand, "STATE", tmp_path / "state.json")
+    try:
+        assert by_hand.main(["start"]) == 0
+        shown = capsys.readouterr().out
+        assert by_hand.main(["start"]) == 0
+        assert capsys.readouterr().out == shown, "a second start finds the same stack"
+        ways = dict(re.findall(r"(\w+)=(\S+)", shown))
+        assert httpx.get(f"{ways['CONNECT_URL']}/connectors").json() == []
+        assert httpx.get(f"{ways['SCHEMA_REGISTRY_URL']}/subjects").json() == []
+        psycopg.connect(
+            host=ways["PGHOST"], port=int(ways["PGPORT"]), user=ways["PGUSER"], password=ways["PGPASSWORD"]
+        ).close()
+        host, port = ways["KAFKA_BOOTSTRAP"].split(":")
+        socket.create_connection((host, int(port))).close()
+        stack = Stack(tmp_path / "state.json")
+    finally:
+        assert by_hand.main(["stop"]) == 0
+    assert not any(part.running() for part in (stack.broker, stack.connect, stack.registry, stack.postgres))
+    assert not stack.folder.exists()
+    assert by_hand.main(["stop"]) == 0
