@@ -61,7 +61,7 @@ def _itself(item: Mapped) -> list[RowRef]:
 
 
 def _related(change: Change) -> list[RowRef]:
-    rows = list(change.references.values())
+    rows = [change.row, *change.references.values()]
     if change.parent is not None:
         rows.append(change.parent)
     if change.old_row is not None:
@@ -73,5 +73,6 @@ def _records(item: Mapped, links: Mapping[RowRef, str]) -> list[str]:
     """The records that a change may rewrite: its row's, its parent's and its former key's."""
     rows = [item.row]
     if item.change is not None:
-        rows += [row for row in (item.change.parent, item.change.old_row) if row is not None]
+        change = item.change
+        rows += [row for row in (change.row, change.parent, change.old_row) if row is not None]
     return [links[row] for row in rows if row in links]

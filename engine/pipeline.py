@@ -179,7 +179,8 @@ class Pipeline:
             return Mapped(raw, RowRef(self._system, stream.name, ""), stream.entity, None)
         if raw.operation == "rekey" or is_bare(stream, raw):
             change = rekeying(stream, raw) if raw.operation == "rekey" else deletion(stream, raw)
-            return Mapped(raw, change.row, stream.entity, change, release=release)
+            # A rekey has its place among the changes of the old key.
+            return Mapped(raw, change.old_row or change.row, stream.entity, change, release=release)
         mapper = self._mapper(stream, raw.relation)
         try:
             change = mapper(raw)

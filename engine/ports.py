@@ -299,6 +299,10 @@ class Settlement:
     result: str = ""
 
 
+ANNOUNCED_FOR = 30 * 86_400 * 1_000_000
+"""How long (µs) our own transactions are remembered: longer than any stream may lag behind."""
+
+
 class Hub(Protocol):
     """The engine's memory."""
 

@@ -14,7 +14,7 @@ import psycopg
 
 from connectors.postgres import faults, session
 from connectors.postgres.groups import Group, arrange, depths
-from connectors.postgres.writing import ShapeChanged, Writing
+from connectors.postgres.writing import Announce, ShapeChanged, Writing
 from engine.errors import TransientError
 from engine.ports import Write, WriteResult
 from rules.rulebook import System
@@ -26,10 +26,12 @@ _DEADLINE = 300.0
 class PostgresTarget:
     """`engine.ports.Target` for a PostgreSQL system: guarded upserts, one transaction per call.
 
-    `dsn` is a libpq connection string. Connects on first use, and again by itself after a failure."""
+    `dsn` is a libpq connection string. Connects on first use, and again by itself after a failure. `announce` is told
+    of each transaction before it is committed: for systems whose change stream cannot carry our mark."""
 
-    def __init__(self, system: System, dsn: str) -> None:
+    def __init__(self, system: System, dsn: str, announce: Announce | None = None) -> None:
         self.system = system.name
+        self._announce = announce
         self._rules = system
         self._dsn = dsn
         self._depths = depths(system)
@@ -76,7 +78,7 @@ class PostgresTarget:
     async def _session(self) -> Writing:
         if self._writing is None or self._writing.connection.closed:
             connection = await session.connect(self.system, self._dsn)
-            self._writing = Writing(connection)
+            self._writing = Writing(connection, self._announce)
             await self._writing.start()
         return self._writing
 

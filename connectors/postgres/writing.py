@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import psycopg
 from psycopg import sql
@@ -39,6 +40,13 @@ order by n
 """
 _FIRES_FIRST = b"select exists (select from pg_trigger where tgrelid = $1::oid and tgtype & 7 = 7 and not tgisinternal)"
 _BEGIN = "begin; set constraints all immediate; select pg_logical_emit_message(true, '{}', '{}')"
+
+
+_OURSELVES = b"select pg_current_xact_id()::xid::text, (extract(epoch from clock_timestamp()) * 1000000)::bigint"
+
+Announce: TypeAlias = Callable[[str, int], Awaitable[None]]
+"""Told, before each commit, the transaction's number as a change stream states it (32 bits), and the server's time in
+µs since 1970 UTC."""
 
 
 class ShapeChanged(Exception):
@@ -71,8 +79,9 @@ class _Load:
 class Writing:
     """What `PostgresTarget` keeps per connection. psycopg's errors pass through."""
 
-    def __init__(self, connection: psycopg.AsyncConnection[TupleRow]) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection[TupleRow], announce: Announce | None = None) -> None:
         self.connection = connection
+        self._announce = announce
         self._cursor = psycopg.AsyncRawCursor(connection)
         self._stagings: dict[tuple[str, Operation], _Staging] = {}
         self._shapes: dict[str, Shape] = {}
@@ -107,6 +116,10 @@ class Writing:
             staging.filled += len(group.writes)
             results += await (self._carefully(load) if careful else self._at_once(load))
         self.stream = ""
+        if self._announce is not None:
+            await self._cursor.execute(_OURSELVES)
+            ((transaction, at),) = await self._cursor.fetchall()
+            await self._announce(transaction, at)
         failpoints.hit("delivery.before_target_commit")
         await self._cursor.execute(b"commit", prepare=False)
         failpoints.hit("delivery.after_target_commit")

@@ -1,13 +1,15 @@
 """The ports in memory: for simulations, and for tests of the core that need no database.
 
 `MemoryHub` keeps the hub's contract exactly (tests/contract runs one suite against it and PostgreSQL);
-`ScriptedSource` replays a list of changes from any position; `MemoryTarget` applies writes to dictionaries as a
+`ScriptedSource` replays a list of changes from any position, `PartitionedSource` one worker's share of a topic;
+`MemoryTarget` applies writes to dictionaries as a
 guarded target would. Each can be told to fail at the moments that matter. Nothing here reads a clock or draws a
 random number.
 """
 
 from engine.testing.hub import MemoryHub
+from engine.testing.partitions import PartitionedSource
 from engine.testing.source import ScriptedSource
 from engine.testing.target import MemoryTarget, TargetRow
 
-__all__ = ["MemoryHub", "MemoryTarget", "ScriptedSource", "TargetRow"]
+__all__ = ["MemoryHub", "MemoryTarget", "PartitionedSource", "ScriptedSource", "TargetRow"]

@@ -13,7 +13,7 @@ import msgspec
 from engine.change import RowRef
 from engine.errors import Fenced
 from engine.ledger import GENESIS, block_hash, leaf, merkle_root
-from engine.ports import Entry, IngestOutcome, Lease, Part, Pending, Rekey, SetAside, Settlement
+from engine.ports import ANNOUNCED_FOR, Entry, IngestOutcome, Lease, Part, Pending, Rekey, SetAside, Settlement
 from engine.record import Contribution, Record
 from engine.settle import settle
 from engine.testing.ingest import MemoryIngest
@@ -147,6 +147,9 @@ class MemoryHub:
                 self.partitions[source, name].message = message
 
     async def announce(self, system: str, transaction: str, at: int) -> None:
+        old = [each for each, then in self.announcements.items() if each[0] == system and then < at - ANNOUNCED_FOR]
+        for each in old:
+            del self.announcements[each]
         self.announcements[system, transaction] = at
 
     async def reread(self, sources: Sequence[str]) -> None:

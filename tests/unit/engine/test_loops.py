@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from engine.change import RawChange
+from engine.change import UNKNOWN, RawChange, Undecoded
 from engine.delivery import ATTEMPTS, Delivery
 from engine.errors import SourceGap, TargetBusy, TransientError
 from engine.pipeline import Pipeline
-from engine.ports import Write
+from engine.ports import Batch, Source, Write
 from engine.retry import backoff, judge
 from engine.setaside import pack
 from engine.telemetry import Telemetry
-from engine.testing import MemoryHub, MemoryTarget, ScriptedSource
+from engine.testing import MemoryHub, MemoryTarget, PartitionedSource, ScriptedSource
 from rules.rulebook import Rulebook
 from tests.builders import BILLING, CRM, CUSTOMER, raw, rulebook
 from tests.simulation.virtual_time import simulate
@@ -39,7 +40,7 @@ def address(position: int, party_id: str, key: str = "A-1") -> RawChange:
 
 
 def live(
-    source: ScriptedSource,
+    source: Source,
     hub: MemoryHub,
     seconds: float = 30.0,
     *,
@@ -354,3 +355,75 @@ def test_backoff_doubles_up_to_a_bound_and_honours_what_the_target_asks() -> Non
     assert pauses[:3] == [0.2, 0.4, 0.8]
     assert max(pauses) == 30.0
     assert backoff(1, 0.0, TargetBusy("x", retry_after=17)) == 17
+
+
+# --- sources of many partitions ----------------------------------------------------------------------------------
+
+
+def release(hub: MemoryHub) -> None:
+    assert kinds(hub) == ["data", "behind"]
+    hub.released.add(min(hub.set_aside))
+
+
+def partitioned(hub: MemoryHub, *changes: RawChange) -> PartitionedSource:
+    source = PartitionedSource("crm", {"crm.account/0": list(changes)}, lambda names: hub.take("crm", names))
+    source.give(["crm.account/0"])
+    return source
+
+
+def test_our_own_write_is_known_by_its_transaction_and_time_where_the_source_cannot_mark_it() -> None:
+    hub = MemoryHub()
+    changes = [account(n, f"C-{n}", phone="1") for n in (1, 2, 3)]
+    for n, transaction, at in ((1, "7", 5_000_000), (2, "8", 5_000_000), (3, "7", 2_900_000)):
+        written = account(n + 3, f"C-{n}", phone="2")
+        written.echo, written.transaction, written.at = None, transaction, at
+        changes.append(written)
+    asyncio.run(hub.announce("crm", "7", 4_900_000))
+    live(partitioned(hub, *changes), hub)
+    phones = {row.key: hub.record(id).golden["phone"] for row, id in hub.crosswalk.items()}
+    assert phones == {"C-1": "1", "C-2": "2", "C-3": "2"}
+
+
+def test_what_cannot_be_decoded_is_set_aside_with_its_bytes_and_tried_again_when_a_person_says_so() -> None:
+    hub = MemoryHub()
+    broken = raw("public.account", "update", 1, id="C-1")
+    broken.undecoded = Undecoded("no schema 7 in the registry", b"C-1", b"\x00\x00\x00\x00\x07")
+    source = partitioned(hub, broken, account(2, name="Acme"), account(3, "C-2", name="Other"))
+
+    async def again(raw: RawChange) -> RawChange:
+        if raw.undecoded is None:
+            return raw
+        assert raw.undecoded == broken.undecoded
+        assert raw.place == "crm.account/0@0"
+        return replace(account(1, name="mended"), position=raw.position, place=raw.place)
+
+    source.again = again  # type: ignore[method-assign]
+    live(source, hub, during=lambda: release(hub))
+    assert hub.set_aside == {}
+    assert sorted(str(hub.record(id).golden["name"]) for id in hub.records) == ["Acme", "Other"]
+
+
+def test_a_row_whose_key_cannot_be_read_holds_up_no_other() -> None:
+    hub = MemoryHub()
+    broken = raw("public.account", "update", 1, id=UNKNOWN)
+    broken.undecoded = Undecoded("not JSON", b"{", b"{")
+    live(partitioned(hub, broken, account(2, name="Acme")), hub)
+    assert kinds(hub) == ["data"]
+    [kept] = hub.set_aside.values()
+    assert kept.row.key.startswith("key with SHA-256 ")
+    assert len(hub.records) == 1
+
+
+def test_a_partition_that_stands_still_is_told_of_with_its_reason() -> None:
+    hub = MemoryHub()
+    source = partitioned(hub, account(1, name="Acme"))
+    cut = source._cut
+
+    def held() -> Batch:
+        batch = cut()
+        batch.held = {"crm.account/0": "public.account has no column name any more"} if batch.parts else {}
+        return batch
+
+    source._cut = held  # type: ignore[method-assign]
+    live(source, hub)
+    assert hub.partitions["crm", "crm.account/0"].message == "public.account has no column name any more"

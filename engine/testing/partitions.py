@@ -1,0 +1,84 @@
+"""A source of many partitions, scripted: what a Kafka topic is, and what one worker of its group reads of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+
+from engine.change import RawChange
+from engine.ports import Batch, Part
+
+Take = Callable[[Sequence[str]], Awaitable[dict[str, Part]]]
+
+
+class PartitionedSource:
+    """One worker's view of `log` (partition -> its changes, whose order is their offset).
+
+    It reads the partitions it was given last; `give`, as a rebalance does, has it begin anew: it takes them, and goes
+    on where the hub left them. One that is not told so at once (`lose`: it hung meanwhile) goes on with what it had,
+    until it opens anew.
+    """
+
+    def __init__(self, system: str, log: Mapping[str, list[RawChange]], take: Take, *, size: int = 3) -> None:
+        self.system = system
+        self._log = log
+        self._take = take
+        self._size = size
+        self._given: list[str] = []
+        self._parts: dict[str, Part] = {}
+        self._rebalanced = False
+        self._news = asyncio.Event()
+
+    def give(self, partitions: Sequence[str]) -> None:
+        self._given = list(partitions)
+        self._rebalanced = True
+        self.tell()
+
+    def lose(self, partition: str) -> None:
+        self._given.remove(partition)
+
+    def tell(self) -> None:
+        """There is more in the log."""
+        self._news.set()
+
+    async def open(self, position: str | None) -> None:
+        assert position is None, "its positions are its partitions'"
+        self._rebalanced = True
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        while True:
+            if self._rebalanced:
+                self._rebalanced = False
+                self._parts = await self._take(self._given)
+            batch = self._cut()
+            if batch.parts:
+                yield batch
+                continue
+            self._news.clear()
+            await self._news.wait()
+
+    def _cut(self) -> Batch:
+        batch = Batch([], "")
+        for name, part in self._parts.items():
+            start = int(part.position or "0", 16)
+            told = self._log[name][start : start + self._size]
+            if told:
+                batch.changes += [_placed(change, name, start + n) for n, change in enumerate(told)]
+                moved = Part(part.epoch, f"{start + len(told):016x}")
+                self._parts[name] = batch.parts[name] = moved
+        return batch
+
+    async def acknowledge(self, batch: Batch) -> None:
+        """Nobody asks how far it is but the hub."""
+        del batch
+
+    async def again(self, raw: RawChange) -> RawChange:
+        return raw
+
+    async def close(self) -> None:
+        return
+
+
+def _placed(change: RawChange, partition: str, offset: int) -> RawChange:
+    return replace(change, position=f"{offset:016x}", place=f"{partition}@{offset}")

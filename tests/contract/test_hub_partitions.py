@@ -1,0 +1,136 @@
+"""What every hub keeps of a source that many workers share: partitions, lanes, rekeys, and our own transactions."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from engine.change import RowRef
+from engine.errors import Fenced, PartitionLost
+from engine.hub.store import PostgresHub
+from engine.ports import Entry, Hub, IngestOutcome, Lease, Part, Rekey, SetAside
+from engine.testing import MemoryHub
+from tests.contract.test_hub_contract import A, record
+
+P0, P1 = "crm.public.account/0", "crm.public.account/1"
+OLD, NEW = RowRef("crm", "public.account", "1"), RowRef("crm", "public.account", "2")
+
+
+@pytest.fixture(params=["postgres", "memory"])
+async def hub(request: pytest.FixtureRequest) -> AsyncIterator[Hub]:
+    hub: Hub = PostgresHub(request.getfixturevalue("hub_dsn")) if request.param == "postgres" else MemoryHub()
+    yield hub
+    await hub.close()
+
+
+async def commit(hub: Hub, lease: Lease, parts: dict[str, Part] | None = None, **outcome: Any) -> None:
+    async with hub.ingest(lease) as tx:
+        await tx.commit(IngestOutcome(**outcome), position="", rulebook="book", parts=parts)
+
+
+def waiting(row: RowRef) -> SetAside:
+    return SetAside(row, "customer", "rekey", "its key is not known yet", b"{}", "5", awaits=row)
+
+
+async def test_a_partition_is_taken_with_the_position_at_which_it_was_left(hub: Hub) -> None:
+    lease = await hub.lease("crm", "crm#1")
+    taken = await hub.take("crm", [P0, P1])
+    assert {name: part.position for name, part in taken.items()} == {P0: None, P1: None}
+    await commit(hub, lease, {P0: Part(taken[P0].epoch, "0007")})
+    again = await hub.take("crm", [P0])
+    assert again[P0].position == "0007"
+    assert again[P0].epoch > taken[P0].epoch
+    assert (await hub.take("erp", [P0]))[P0].position is None
+
+
+async def test_whoever_lost_a_partition_commits_nothing_at_all(hub: Hub) -> None:
+    zombie = await hub.lease("crm", "crm#1")
+    lost = await hub.take("crm", [P0, P1])
+    taken = await hub.take("crm", [P1])
+    moved = {name: Part(part.epoch, "0009") for name, part in lost.items()}
+    with pytest.raises(PartitionLost):
+        await commit(hub, zombie, moved, records=[record(A)])
+    async with hub.ingest(zombie) as tx:
+        assert await tx.records([A]) == {}
+    await commit(hub, zombie, {P0: Part(lost[P0].epoch, "0003")})
+    await commit(hub, await hub.lease("crm", "crm#2"), {P1: Part(taken[P1].epoch, "0004")})
+    assert {name: part.position for name, part in (await hub.take("crm", [P0, P1])).items()} == {
+        P0: "0003",
+        P1: "0004",
+    }
+
+
+async def test_lanes_of_one_source_do_not_fence_each_other_but_a_lane_fences_itself(hub: Hub) -> None:
+    first, second = await hub.lease("crm", "crm#1"), await hub.lease("crm", "crm#2")
+    await commit(hub, first)
+    await commit(hub, second)
+    await hub.lease("crm", "crm#1")
+    with pytest.raises(Fenced):
+        await commit(hub, first)
+    await commit(hub, second)
+
+
+async def test_each_lane_has_a_chain_of_its_own(hub: Hub) -> None:
+    for number, lane in enumerate(("crm#1", "crm#2", "crm#1")):
+        await commit(hub, await hub.lease("crm", lane), entries=[Entry(A, number + 1, b'{"n":1}')])
+    heights = [(block.lane, block.height) for block in hub.blocks] if isinstance(hub, MemoryHub) else None
+    assert heights in (None, [("crm#1", 0), ("crm#2", 0), ("crm#1", 1)])
+
+
+async def test_a_source_of_partitions_is_read_once_each_has_come_to_the_end_of_its_first_rows(hub: Hub) -> None:
+    lease = await hub.lease("crm", "crm#1")
+    taken = await hub.take("crm", [P0, P1])
+    await commit(hub, lease, {P0: Part(taken[P0].epoch, "0002")})
+    assert await hub.unread(["crm"]) == ["crm"]
+    await hub.read_until("crm", {P0: "0002", P1: "0005"})
+    assert await hub.unread(["crm"]) == ["crm"]
+    await commit(hub, lease, {P1: Part(taken[P1].epoch, "0005")})
+    assert await hub.unread(["crm", "erp"]) == ["erp"]
+    await hub.read_until("crm", {P0: "0099"})
+    assert await hub.unread(["crm"]) == []
+    await hub.reread(["crm"])
+    assert await hub.unread(["crm"]) == ["crm"]
+    await hub.read_until("crm", {})
+    assert await hub.unread(["crm"]) == []
+
+
+async def test_a_partition_that_nobody_has_taken_yet_holds_up_the_reading_too(hub: Hub) -> None:
+    await hub.read_until("crm", {P1: "0001"})
+    assert await hub.unread(["crm"]) == ["crm"]
+    part = (await hub.take("crm", [P1]))[P1]
+    await commit(hub, await hub.lease("crm", "crm#1"), {P1: Part(part.epoch, "0001")})
+    assert await hub.unread(["crm"]) == []
+
+
+async def test_our_own_transactions_are_known_by_system_and_name(hub: Hub) -> None:
+    await hub.announce("crm", "812", 5_000_000)
+    await hub.announce("crm", "812", 6_000_000)
+    async with hub.ingest(await hub.lease("crm", "crm#1")) as tx:
+        assert await tx.announced("crm", ["811", "812"]) == {"812": 6_000_000}
+        assert await tx.announced("erp", ["812"]) == {}
+
+
+async def test_our_own_transactions_are_forgotten_once_no_stream_can_still_bring_them(hub: Hub) -> None:
+    await hub.announce("crm", "1", 0)
+    await hub.announce("crm", "2", 40 * 86_400_000_000)
+    async with hub.ingest(await hub.lease("crm", "crm#1")) as tx:
+        assert list(await tx.announced("crm", ["1", "2"])) == ["2"]
+
+
+async def test_what_waits_for_a_rekey_goes_on_when_it_is_told_and_only_once(hub: Hub) -> None:
+    lease = await hub.lease("crm", "crm#1")
+    await commit(hub, lease, set_aside=[waiting(NEW)])
+    assert await hub.releasable("crm", 10) == []
+    await commit(hub, lease, rekeyed=[Rekey(OLD, NEW, "0007", True)])
+    [kept] = await hub.releasable("crm", 10)
+    async with hub.ingest(lease) as tx:
+        assert await tx.rekeyed([OLD, NEW]) == {NEW}
+        assert await tx.departed([OLD, NEW]) == {OLD: "0007"}
+        assert await tx.still_aside([kept.id, kept.id + 1]) == {kept.id}
+        await tx.commit(IngestOutcome(arrived=[NEW], released=[kept.id]), position="", rulebook="book")
+    async with hub.ingest(lease) as tx:
+        assert await tx.rekeyed([NEW]) == set()
+        assert await tx.departed([OLD]) == {OLD: "0007"}
+        assert await tx.still_aside([kept.id]) == set()
