@@ -13,7 +13,7 @@ import asyncio
 import shlex
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import psycopg
 
 from engine.hub.audit import VerifyReport
 from operations.audit import verify
-from operations.demo_project import Marker, carry_out, prepare, steps, title
+from operations.demo_project import Marker, carry_out, prepare, psql, steps, title
 from operations.logs import configure
 from operations.project import Opened, opened
 from operations.proof import Proof, prove
@@ -81,7 +81,7 @@ class Tally:
 
 @dataclass
 class Finding:
-    """Everything the demo found out, and what it makes of it."""
+    """Everything the demo found out, and what it makes of it. `also` and `lines` are what one kind of demo adds."""
 
     folder: Path
     systems: list[str]
@@ -90,6 +90,8 @@ class Finding:
     ledger: VerifyReport
     stuck: list[str]
     seconds: float
+    also: dict[str, Any] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -109,6 +111,7 @@ class Finding:
             "echoes": self.tally.echoes,
             "systems": self.systems,
             "folder": str(self.folder),
+            **self.also,
         }
         return Report(result, self._text(), self._failure(), exit_code=0 if self.ok else 1)
 
@@ -117,6 +120,7 @@ class Finding:
         held = sum(r["count"] for r in self.tally.refusals if r["outcome"] == "held")
         refusals = [[r["outcome"], r["field"], r["offender"], r["count"], r["rule"]] for r in self.tally.refusals]
         lines = [table(["outcome", "field", "by", "times", "rule"], refusals, indent="    ")] if refusals else []
+        lines += self.lines
         lines.append(
             f"  {count(self.tally.changes, 'change')} ({self.tally.echoes} our own writes coming back) · "
             f"{count(sum(decisions.values()), 'decision')} · "
@@ -163,7 +167,7 @@ def demo(folder: Path, *, fresh: bool = False, keep_running: bool = False, say: 
     with opened(folder) as project:
         version = _server_version(project)
         say(f"  three sample systems up: {', '.join(sorted(project.sources))} (PostgreSQL {version}, embedded)")
-        showing = _Showing(project, marker, say, started, keep_running)
+        showing = Showing(project, marker, say, started, keep_running)
         ended = replicate(project, showing.guide)
         if showing.finding is None:
             return ended  # a signal came first
@@ -180,7 +184,7 @@ def _server_version(project: Opened) -> str:
 
 
 @dataclass
-class _Showing:
+class Showing:
     """The demo's own part while the loops of `run` do theirs."""
 
     project: Opened
@@ -202,9 +206,9 @@ class _Showing:
                     for path in left:
                         together.create_task(self._edit(path))
                 stuck = await self._rest(watch)
-        self.finding = await self._judge(stuck)
+        self.finding = await self.judge(stuck)
         if self.keep_running:
-            self._invite(self.finding.report())
+            self.invite(self.finding.report())
             await asyncio.Event().wait()
 
     async def _edit(self, path: Path) -> None:
@@ -229,7 +233,7 @@ class _Showing:
         except TimeoutError:
             return [f"changes still move after {_PATIENCE:.0f} s"]
 
-    async def _judge(self, stuck: list[str]) -> Finding:
+    async def judge(self, stuck: list[str]) -> Finding:
         project, folder = self.project, self.marker.folder
         hub = project.hub_dsn, project.hub_schema
         dsns = {system: project.dsn(system) for system in sorted(project.sources)}
@@ -238,15 +242,14 @@ class _Showing:
         ledger = await verify(*hub)
         return Finding(folder, list(dsns), tally, proof, ledger, stuck, time.monotonic() - self.started)
 
-    def _invite(self, report: Report) -> None:
+    def invite(self, report: Report) -> None:
         """What a person can do while it goes on."""
-        assert self.project.server is not None, "the demo's databases are embedded"
         self.say(report.text)
         if report.failure is not None:
             self.say(report.failure.lines())
         self.say("\n  replicating until Ctrl-C; edit rows with psql and watch:")
         for system in sorted(self.project.sources):
-            self.say(f"    {shlex.join(self.project.server.psql_command(system))}")
+            self.say(f"    {shlex.join(psql(self.project, system))}")
         self.say("  for example, in crm and then in billing:")
         self.say("    update account set phone = '+44 1947 820199', payment_terms = 'Net 60' where id = 'C-1042';")
         self.say("    select phone, terms from customer where account_number = 'C-1042';")

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.hub.embedded import EmbeddedServer
+from operations.examples import lay_out
 from operations.project import STATE, Opened
 from rules.errors import FieldwardenError
 
-_EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "quote-to-cash"
+_EXAMPLE = "quote-to-cash"
 _MARKER = Path(STATE) / "demo.json"
 
 
@@ -30,11 +31,13 @@ class Marker:
 
     folder: Path
     done: list[str] = field(default_factory=list)
+    example: str = _EXAMPLE
 
     @classmethod
     def read(cls, folder: Path) -> Marker | None:
         try:
-            return cls(folder, json.loads((folder / _MARKER).read_text("utf-8"))["edits"])
+            kept = json.loads((folder / _MARKER).read_text("utf-8"))
+            return cls(folder, kept["edits"], kept["demo"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -42,12 +45,12 @@ class Marker:
         path = self.folder / _MARKER
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_suffix(".new")
-        new.write_text(json.dumps({"demo": "quote-to-cash", "edits": self.done}, indent=1) + "\n", "utf-8")
+        new.write_text(json.dumps({"demo": self.example, "edits": self.done}, indent=1) + "\n", "utf-8")
         new.replace(path)
 
 
-def prepare(folder: Path, *, fresh: bool) -> Marker:
-    """The demo's folder: laid out if it is new or empty, else as it was left. `fresh` begins anew.
+def prepare(folder: Path, *, fresh: bool, example: str = _EXAMPLE) -> Marker:
+    """The demo's folder: an example laid out if it is new or empty, else as it was left. `fresh` begins anew.
 
     Never touches a folder that no demo has made. Raises CannotDemo."""
     marker = Marker.read(folder)
@@ -57,18 +60,20 @@ def prepare(folder: Path, *, fresh: bool) -> Marker:
             suggestion="choose another folder: fieldwarden demo --folder DIR",
             path=str(folder),
         )
+    if marker is not None and marker.example != example and not fresh:
+        raise CannotDemo(
+            f"{folder} is the demo of {marker.example}, not of {example}",
+            suggestion="choose another folder: fieldwarden demo --folder DIR",
+            path=str(folder),
+        )
     if marker is not None and fresh:
         _remove(folder)
         marker = None
     if marker is None:
-        marker = Marker(folder)
+        marker = Marker(folder, example=example)
         marker.write()
     if not (folder / STATE / "postgres").exists():  # new, or cut off while it was laid out
-        for entry in sorted(_EXAMPLE.iterdir()):
-            if entry.is_dir():
-                shutil.copytree(entry, folder / entry.name, dirs_exist_ok=True)
-            else:
-                shutil.copy(entry, folder)
+        lay_out(example, folder)
     return marker
 
 
@@ -108,10 +113,15 @@ def system_of(path: Path) -> str:
     return path.name.split(".")[-2]
 
 
+def psql(project: Opened, system: str) -> list[str]:
+    """The command by which a person would edit a system."""
+    assert project.server is not None, "the demo's hub is embedded, and psql comes with it"
+    return [str(project.server.bin("psql")), project.dsn(system)]
+
+
 async def carry_out(project: Opened, path: Path) -> None:
     """Carry out one file as a person would, with psql. Raises CannotDemo."""
-    assert project.server is not None, "the demo's databases are embedded"
-    command = [*project.server.psql_command(system_of(path)), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(path)]
+    command = [*psql(project, system_of(path)), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(path)]
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
