@@ -268,10 +268,16 @@ class Course:
         now_retired = retired(entity, self._scope.roots[record.entity], record.rows)
         flipped = now_retired if now_retired != record.retired else None
         record.retired = now_retired
-        observed = change.observation and not deleted
-        decisions = decide(entity, record, row, changed, deleted=deleted, observed=observed)
-        if decisions or how or flipped is not None or deleted:
-            self._harvest.entry(record, change, event, decisions, how, retired_=flipped)
+        plain = None
+        if flipped is None and not deleted:
+            plain = self._scope.unrivalled[record.entity].accept(record, row, changed)
+        if plain is not None:
+            self._harvest.accepted(record, change, event, *plain, how)
+        else:
+            observed = change.observation and not deleted
+            decisions = decide(entity, record, row, changed, deleted=deleted, observed=observed)
+            if decisions or how or flipped is not None or deleted:
+                self._harvest.entry(record, change, event, decisions, how, retired_=flipped)
         self._harvest.after(record)
         if how or self._touches_match(entity, changed):
             self._harvest.rematch(entity, record)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from engine.change import Change, RowRef
+from engine.change import Change, RowRef, Value
 from engine.identity import MatchPair, record_pairs
 from engine.known import Known, Mapped, Tally
-from engine.ledger import Decision, EntryBody, Event, encode
+from engine.ledger import Decision, EntryBody, Event, encode, encode_accepted
 from engine.ports import Entry, IngestOutcome, Rekey, SetAside, SetAsideKind
 from engine.record import Record
 from engine.scope import Scope
@@ -135,6 +135,24 @@ class Harvest:
         )
         self._outcome.entries.append(Entry(record.id, record.version, encode(body)))
         self._count(self._scope.entities[record.entity], decisions)
+
+    def accepted(
+        self,
+        record: Record,
+        change: Change,
+        event: Event,
+        accepted: Mapping[str, Value],
+        before: Mapping[str, Value],
+        how: str,
+    ) -> None:
+        """An entry that accepted all of the row's own word."""
+        record.version += 1
+        body = encode_accepted(
+            record.entity, change.row, event, change.position, change.at, accepted, before, change.transaction, how
+        )
+        self._outcome.entries.append(Entry(record.id, record.version, body))
+        key = (record.entity, "accepted")
+        self._tally.decisions[key] = self._tally.decisions.get(key, 0) + len(accepted)
 
     def _count(self, entity: Entity, decisions: Sequence[Decision]) -> None:
         tally = self._tally.decisions

@@ -12,7 +12,7 @@ previous block's hash, the rulebook's hash and the time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from struct import Struct
 from typing import Final, Literal, NamedTuple
@@ -30,7 +30,8 @@ class Decision(NamedTuple):
     """What was decided for one field: encoded as a JSON array in this order.
 
     `proposed` is what the row said (None also for a withdrawal), `before`/`after` the golden value around it,
-    `winner` the system whose contribution stands afterwards ("" if none), `rule` the rule in words.
+    `winner` the system whose contribution stands afterwards ("" if none). `rule` says in words why, where that is not
+    what the block's rulebook says of the field: it is left out then, since the hub keeps every rulebook.
     """
 
     field: str
@@ -39,10 +40,10 @@ class Decision(NamedTuple):
     before: Value
     after: Value
     winner: str
-    rule: str
+    rule: str = ""
 
 
-class EntryBody(msgspec.Struct, omit_defaults=True):
+class EntryBody(msgspec.Struct):
     """The body of an entry. `row` is (system, stream, key) of the source row; `at` its stated time in µs.
 
     `event` tells what happened to the row: said (an edit), observed, deleted, vanished (not found by a re-read),
@@ -66,20 +67,98 @@ class EntryBody(msgspec.Struct, omit_defaults=True):
 GENESIS: Final = bytes(32)
 """What the first block of a lane names as its previous block."""
 
+
+class _Body(msgspec.Struct, omit_defaults=True):
+    """An entry's body as JSON. Most changes are accepted whole by the word of the row itself: then `accepted` holds the
+    values, `before` the golden values that they replace (but for null ones), and there are no `decisions`."""
+
+    entity: str
+    row: tuple[str, str, str]
+    event: Event
+    position: str
+    at: int | None
+    decisions: list[tuple[Value, ...]] | msgspec.UnsetType = msgspec.UNSET
+    accepted: Mapping[str, Value] | msgspec.UnsetType = msgspec.UNSET
+    before: Mapping[str, Value] = {}
+    transaction: str = ""
+    linked: str = ""
+    was: str = ""
+    retired: bool | None = None
+
+
+class _Read(_Body, omit_defaults=True):
+    decisions: list[Decision] | msgspec.UnsetType = msgspec.UNSET  # type: ignore[assignment]
+
+
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(EntryBody)
+_decoder = msgspec.json.Decoder(_Read)
 _version = Struct(">Q").pack
 _counts = Struct(">Iq").pack
 
 
 def encode(body: EntryBody) -> bytes:
     """The body as canonical JSON: fields in declared order, defaults left out, no blanks, UTF-8."""
-    return _encoder.encode(body)
+    wire = _Body(body.entity, body.row, body.event, body.position, body.at)
+    if _plainly_accepted(body):
+        wire.accepted = {each.field: each.after for each in body.decisions}
+        wire.before = {each.field: each.before for each in body.decisions if each.before is not None}
+    else:
+        wire.decisions = [each if each.rule else each[:6] for each in body.decisions]
+    wire.transaction, wire.linked, wire.was, wire.retired = body.transaction, body.linked, body.was, body.retired
+    return _encoder.encode(wire)
+
+
+def encode_accepted(
+    entity: str,
+    row: tuple[str, str, str],
+    event: Event,
+    position: str,
+    at: int | None,
+    accepted: Mapping[str, Value],
+    before: Mapping[str, Value],
+    transaction: str = "",
+    linked: str = "",
+) -> bytes:
+    """`encode` of a body all of whose decisions accepted the row's own word, without making them one by one.
+
+    `accepted` must not be empty, nor may a value in `before` be None or equal to the one that replaces it."""
+    return _encoder.encode(
+        _Body(entity, row, event, position, at, msgspec.UNSET, accepted, before, transaction, linked)
+    )
+
+
+def _plainly_accepted(body: EntryBody) -> bool:
+    system = body.row[0]
+    names = {each.field for each in body.decisions}
+    return 0 < len(names) == len(body.decisions) and all(
+        outcome == "accepted" and winner == system and proposed == after and not rule
+        for _, outcome, proposed, _, after, winner, rule in body.decisions
+    )
 
 
 def decode(body: bytes | str) -> EntryBody:
     """The inverse of `encode`. Raises msgspec.DecodeError for anything that is not an entry's body."""
-    return _decoder.decode(body)
+    wire = _decoder.decode(body)
+    if wire.accepted is msgspec.UNSET and wire.decisions is msgspec.UNSET:
+        raise msgspec.ValidationError("the body says nothing of decisions")
+    decisions = [] if wire.decisions is msgspec.UNSET else wire.decisions
+    if wire.accepted is not msgspec.UNSET:
+        system, before = wire.row[0], wire.before
+        decisions += [
+            Decision(name, "accepted", value, before.get(name), value, system) for name, value in wire.accepted.items()
+        ]
+    return EntryBody(
+        wire.entity,
+        wire.row,
+        wire.event,
+        wire.position,
+        wire.at,
+        decisions,
+        wire.transaction,
+        wire.linked,
+        wire.was,
+        wire.retired,
+    )
 
 
 def leaf(record: str, version: int, body: bytes) -> bytes:

@@ -15,6 +15,8 @@ from engine.record import Contribution, Record
 from rules.rulebook import Entity, Policy, Unit
 
 _NEVER = -(2**62)
+_SHAPES = 1000
+"""Sets of fields remembered: rows of one stream nearly always state the same ones."""
 
 
 def choose(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
@@ -100,7 +102,10 @@ def _first(unit: Unit, rows: Sequence[Contribution], order: Sequence[str], *, re
 def retired(entity: Entity, root_streams: Iterable[tuple[str, str]], rows: Sequence[Contribution]) -> bool:
     """Whether the record is retired: a system with delete authority deleted its row and none such has it, or no
     row stands for it anywhere. `root_streams` are the (system, stream) whose rows stand for the entity."""
-    if all(row.deleted is None for row in rows):
+    for row in rows:
+        if row.deleted is not None:
+            break
+    else:
         return False
     roots = [row for row in rows if (row.system, row.stream) in root_streams]
     if not any(row.deleted is None for row in roots):
@@ -150,8 +155,75 @@ def decide(
             if observed and outcome in ("refused", "held"):
                 outcome = "outranked"
             system = "" if winner is None else winner.system
-            decisions.append(Decision(name, outcome, proposed, old, new, system, unit.policy.sentence))
+            decisions.append(Decision(name, outcome, proposed, old, new, system))
     return decisions
+
+
+class Unrivalled:
+    """The plainest case of `decide`, and by far the most common: the only row that says anything says something new in
+    fields on which its system is heard, and all of it is accepted.
+
+    Which sets of fields that holds for depends on the rules alone, so it is found out once per set."""
+
+    def __init__(self, entity: Entity, system: str) -> None:
+        self._entity = entity
+        self._system = system
+        self._heard: dict[tuple[str, ...], bool] = {}
+
+    def accept(
+        self, record: Record, row: Contribution, changed: Sequence[str]
+    ) -> tuple[dict[str, Value], dict[str, Value]] | None:
+        """Take the changed fields over into the golden values: (accepted values, those that they replace), as
+        `encode_accepted` wants them. None, and nothing done, where this is not that case."""
+        if row.deleted is not None or (len(record.rows) > 1 and not _only_speaker(record.rows, row)):
+            return None
+        names = tuple(changed)
+        heard = self._heard.get(names)
+        if heard is None:
+            heard = self._heard[names] = self._is_heard(names)
+            if len(self._heard) > _SHAPES:
+                self._heard.clear()
+        if not heard:
+            return None
+        said, golden = row.fields, record.golden
+        accepted = {name: said[name] for name in names}
+        before: dict[str, Value] = {}
+        if golden:
+            for name, value in accepted.items():
+                old = golden.get(name)
+                if old == value:
+                    return None
+                if old is not None:
+                    before[name] = old
+        whole = accepted
+        if None in accepted.values():
+            accepted = {name: value for name, value in accepted.items() if value is not None or name in before}
+            if not accepted:
+                return None
+        golden.update(whole)
+        return accepted, before
+
+    def _is_heard(self, names: tuple[str, ...]) -> bool:
+        """Whether the system may supply all of these, and they hold every group that they touch whole."""
+        given, system = set(names), self._system
+        for name in names:
+            unit = self._entity.unit_of[name]
+            policy = unit.policy
+            if not given.issuperset(unit.fields):
+                return False
+            if not (
+                system == policy.owner or system in policy.seed_from if policy.protected else system in policy.order
+            ):
+                return False
+        return bool(names)
+
+
+def _only_speaker(rows: Sequence[Contribution], row: Contribution) -> bool:
+    """Whether no other row has ever said anything (rows that we created, and whose systems are silent, have not)."""
+    for other in rows:  # noqa: SIM110
+        if other.fields and other is not row:
+            return False
+    return True
 
 
 def _gone(record: Record, winner: Contribution | None) -> Outcome:

@@ -6,20 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.plan import TargetPlan
+from engine.resolve import Unrivalled
 from rules.rulebook import Entity, Rulebook, Stream
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """`plans`: by entity, the targets that may receive it; `owned`: by entity, the fields this system owns; `roots`: by
-    entity, the (system, stream) whose rows stand for its records. `ordered`: the source tells each row's changes in
-    order, so an older one is a repetition."""
+    entity, the (system, stream) whose rows stand for its records. `unrivalled`: by entity, what this system's rows may
+    say where nobody else does. `ordered`: the source tells each row's changes in order, so an older one repeats."""
 
     streams: Mapping[str, Stream]
     entities: Mapping[str, Entity]
     plans: Mapping[str, Sequence[tuple[str, TargetPlan]]]
     owned: Mapping[str, frozenset[str]]
     roots: Mapping[str, frozenset[tuple[str, str]]]
+    unrivalled: Mapping[str, Unrivalled]
     ordered: bool
 
 
@@ -41,4 +43,6 @@ def scope_of(rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *
         entity: [(name, plan) for name, plan in plans.items() if entity in plan.entities]
         for entity in rulebook.entities
     }
-    return Scope(rulebook.systems[system].streams, rulebook.entities, receiving, owned, roots, ordered)
+    unrivalled = {entity.name: Unrivalled(entity, system) for entity in rulebook.entities.values()}
+    streams = rulebook.systems[system].streams
+    return Scope(streams, rulebook.entities, receiving, owned, roots, unrivalled, ordered)

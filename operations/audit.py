@@ -49,7 +49,7 @@ async def export(
         await check(connection, rulebook, filters)
         if format == "csv":
             out.write(",".join(COLUMNS) + "\n")
-        async with aclosing(decisions(connection, filters, Mask(rulebook, unmask=unmask))) as rows:
+        async with aclosing(decisions(connection, rulebook, filters, Mask(rulebook, unmask=unmask))) as rows:
             async for row in rows:
                 out.write(line(row))
                 written += 1

@@ -28,6 +28,7 @@ from operations.proof import Proof, prove
 from operations.report import Failure, Report, count, table
 from operations.run import replicate
 from operations.watch import Watch
+from rules.rulebook import Rulebook
 
 Say = Callable[[str], None]
 
@@ -38,10 +39,8 @@ _NAMED = 20
 
 
 _TALLY = """
-    select said->>'entity', decision->>0, said->'row'->>0, said->>'event' = 'deleted', decision->>1, decision->>6,
-           count(*)
-    from ledger_entry, lateral (select body::jsonb) as entry (said), jsonb_array_elements(said->'decisions') as decision
-    group by 1, 2, 3, 4, 5, 6 order by 7 desc, 1, 2, 3, 4, 5
+    select entity, field, system, event = 'deleted', outcome, count(*) from decision
+    group by 1, 2, 3, 4, 5 order by 6 desc, 1, 2, 3, 4, 5
 """
 
 
@@ -56,7 +55,7 @@ class Tally:
     refusals: list[dict[str, Any]]
 
     @classmethod
-    def read(cls, dsn: str, schema: str) -> Tally:
+    def read(cls, dsn: str, schema: str, rulebook: Rulebook) -> Tally:
         with psycopg.connect(dsn) as connection:
             connection.execute("select set_config('search_path', %s, false)", [schema])
             sums = "select coalesce(sum(changes), 0)::bigint, coalesce(sum(echoes), 0)::bigint from source"
@@ -64,7 +63,7 @@ class Tally:
             rows = connection.execute(_TALLY).fetchall()
         decisions: dict[str, int] = {}
         refusals = []
-        for entity, name, offender, deleted, outcome, rule, number in rows:
+        for entity, name, offender, deleted, outcome, number in rows:
             decisions[outcome] = decisions.get(outcome, 0) + number
             if outcome in ("refused", "held") and not deleted:  # a deleted owner's last word is held too
                 refusals.append(
@@ -72,7 +71,7 @@ class Tally:
                         "outcome": outcome,
                         "field": f"{entity}.{name}",
                         "offender": offender,
-                        "rule": rule,
+                        "rule": rulebook.entities[entity].unit_of[name].policy.sentence,
                         "count": number,
                     }
                 )
@@ -237,7 +236,7 @@ class Showing:
         project, folder = self.project, self.marker.folder
         hub = project.hub_dsn, project.hub_schema
         dsns = {system: project.dsn(system) for system in sorted(project.sources)}
-        tally = await asyncio.to_thread(Tally.read, *hub)
+        tally = await asyncio.to_thread(Tally.read, *hub, project.rulebook)
         proof = await asyncio.to_thread(prove, folder / "proof", dsns)
         ledger = await verify(*hub)
         return Finding(folder, list(dsns), tally, proof, ledger, stuck, time.monotonic() - self.started)

@@ -18,6 +18,7 @@ from psycopg import sql
 from engine.errors import LedgerBroken
 from engine.hub.asking import Mask, UnknownName, closest
 from engine.hub.audit import stream
+from engine.hub.former import FormerRules
 from engine.hub.reading import Connection
 from engine.ledger import EntryBody, Outcome, decode, leaf
 from rules.rulebook import Rulebook
@@ -75,15 +76,16 @@ where {where} order by b.at, e.lane, e.height, e.ordinal
 """
 
 
-async def export(connection: Connection, filters: Filters, mask: Mask) -> AsyncGenerator[Row, None]:
+async def export(connection: Connection, rulebook: Rulebook, filters: Filters, mask: Mask) -> AsyncGenerator[Row, None]:
     """The decisions in order of time. Raises LedgerBroken at an entry that cannot be read."""
+    rules = FormerRules(connection, rulebook)
     conditions, parameters = _conditions(filters)
     where = sql.SQL(" and ").join(map(sql.SQL, conditions))
-    async for at, lane, height, ordinal, record, version, text, rulebook in stream(
+    async for at, lane, height, ordinal, record, version, text, hash in stream(
         connection, sql.SQL(_SELECT).format(where=where), parameters
     ):
         try:
-            body = decode(text)
+            body = await rules.explained(decode(text), hash)
         except msgspec.MsgspecError as error:
             raise LedgerBroken(
                 f"lane {lane}, block {height}, entry {ordinal} cannot be read: the ledger was altered",
@@ -92,7 +94,7 @@ async def export(connection: Connection, filters: Filters, mask: Mask) -> AsyncG
         if filters.system is not None and body.row[0] != filters.system:
             continue
         place = (at, lane, height, ordinal, body.entity, record, version)
-        for row in _rows(place, body, filters, mask, rulebook, leaf(record, version, text.encode()).hex()):
+        for row in _rows(place, body, filters, mask, hash, leaf(record, version, text.encode()).hex()):
             yield row
 
 
@@ -118,9 +120,9 @@ def _conditions(filters: Filters) -> tuple[list[LiteralString], list[Any]]:
     conditions: list[LiteralString] = ["true"]
     parameters: list[Any] = []
 
-    def need(condition: LiteralString, value: object) -> None:
+    def need(condition: LiteralString, *values: object) -> None:
         conditions.append(condition)
-        parameters.append(value)
+        parameters.extend(values)
 
     if filters.record is not None:
         need("e.record = %s::uuid", filters.record)
@@ -129,9 +131,11 @@ def _conditions(filters: Filters) -> tuple[list[LiteralString], list[Any]]:
     if filters.system is not None:
         need("strpos(e.body, %s) > 0", f'"row":[{_json(filters.system)},')
     if filters.field is not None:
-        need("strpos(e.body, %s) > 0", f"[{_json(filters.field)},")
+        name = _json(filters.field)
+        need("(strpos(e.body, %s) > 0 or strpos(e.body, %s) > 0)", f"[{name},", f"{name}:")
     if filters.outcome is not None:
-        need("strpos(e.body, %s) > 0", f",{_json(filters.outcome)},")
+        name = _json(filters.outcome)
+        need("(strpos(e.body, %s) > 0 or strpos(e.body, %s) > 0)", f",{name},", f",{name}:")
     if filters.since is not None:
         need("b.at >= %s", filters.since)
     if filters.until is not None:

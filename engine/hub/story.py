@@ -17,6 +17,7 @@ from engine.errors import LedgerBroken
 from engine.explaining import Circumstances, Explanation, explain
 from engine.hub.asking import MASK, Mask, entity_named, field_named
 from engine.hub.finding import Candidate, find_one, label, labels_of
+from engine.hub.former import FormerRules
 from engine.hub.reading import Connection
 from engine.hub.rows import record_of
 from engine.ledger import EntryBody, decode
@@ -78,9 +79,10 @@ class _Teller:
 
     async def events(self, about: str = "", limit: int = LATEST) -> list[Event]:
         """Ledger entries, latest first; with `about`, only those that decided on that field, and only that."""
-        needle = f"[{msgspec.json.encode(about).decode()}," if about else ""
+        needle = msgspec.json.encode(about).decode() if about else ""
         cursor = await self.connection.execute(_ENTRIES, [self.record.id, needle, limit])
-        entries = [(*row[:5], _decoded(row), row[6]) for row in await cursor.fetchall()]
+        rules = FormerRules(self.connection, self.rulebook)
+        entries = [(*row[:5], await rules.explained(_decoded(row), row[6]), row[6]) for row in await cursor.fetchall()]
         await self._label(body for *_, body, _ in entries)
         events = [self._event(entry, about) for entry in entries]
         if not about:

@@ -23,6 +23,7 @@ from typing import Any
 
 import psycopg
 
+from engine.ledger import decode
 from operations.audit import text, verify
 from tests.faults import landscape
 from tests.faults.naive import COLUMNS, Cells, Expected, Touch, expected
@@ -199,14 +200,14 @@ class World(Shop):
         decided: dict[Effect, list[str]] = defaultdict(list)
         read_until = dict.fromkeys(landscape.SYSTEMS, 0)
         for (body,) in self.sql("hub", f"select body from {SCHEMA}.ledger_entry order by record, version"):
-            entry = json.loads(body)
-            system, stream, key = entry["row"]
-            if entry["event"] == "observed":
-                read_until[system] = max(read_until[system], int(entry["position"].split(".")[-2], 16))
-            if entry["event"] in ("observed", "said"):
-                for name, *decision in entry["decisions"]:
+            entry = decode(body)
+            system, stream, key = entry.row
+            if entry.event == "observed":
+                read_until[system] = max(read_until[system], int(entry.position.split(".")[-2], 16))
+            if entry.event in ("observed", "said"):
+                for name, *decision in entry.decisions:
                     effect = system, stream.removeprefix("public."), key, name, decision[1]
-                    decided[effect].append(f"{entry['event']} at {entry['position']}: {decision}")
+                    decided[effect].append(f"{entry.event} at {entry.position}: {decision}")
         for touch in people:
             for name, value in touch.said().items():
                 if value is None:

@@ -16,11 +16,12 @@ import pytest_asyncio
 from engine.change import UNKNOWN, RawChange, RawValue, Relation, Value
 from engine.delivery import Delivery
 from engine.errors import LedgerBroken
-from engine.hub.asking import MASK, Ambiguous, NotFound, UnknownName
+from engine.hub.asking import MASK, Ambiguous, Mask, NotFound, UnknownName
 from engine.hub.audit import verify
 from engine.hub.embedded import EmbeddedServer
 from engine.hub.reading import snapshot
 from engine.hub.store import PostgresHub
+from engine.hub.story import tell
 from engine.pipeline import Pipeline
 from engine.ports import Batch
 from engine.telemetry import Telemetry
@@ -30,6 +31,7 @@ from engine.testing.target import TargetRow
 from operations import explain as explaining
 from operations import trail as trailing
 from rules.loading import rulebook_from_documents
+from rules.rulebook import Rulebook
 from tests.builders import BILLING, CRM, CUSTOMER, ERP, RANKS
 
 SCHEMA = "fieldwarden"
@@ -200,6 +202,44 @@ async def test_a_trail_tells_the_whole_story(acme: Stage) -> None:
     assert [(each.entity, each.field) for each in story.referred_by] == [("contact", "customer")]
     assert story.referring == 1
     assert "222" not in json.dumps(msgspec.to_builtins(story)), "a personal value"
+
+
+async def test_a_decision_is_told_with_the_rule_that_held_then(acme: Stage) -> None:
+    """Entries name their rulebook; what it said is found in the hub even when the rules have changed since."""
+
+    async def told(rules: Rulebook) -> list[str]:
+        async with snapshot(acme.dsn, SCHEMA) as connection:
+            trail = await tell(connection, rules, "customer", "1", Mask(rules))
+        return trail.timeline[4].decisions
+
+    customer = copy.deepcopy(CUSTOMER)
+    del customer["fields"]["credit_limit"]["seed_from"]
+    changed = rulebook_from_documents([customer], [copy.deepcopy(CRM), BILLING, ERP], {}, RANKS)
+    assert await told(changed) == [f"credit_limit 90000.00 refused: stays 50000.00 (rulebook {RULES.hash[:12]})"]
+    with psycopg.connect(acme.dsn) as connection:
+        connection.execute(f"insert into {SCHEMA}.rulebook (hash, body) values (%s, %s)", [RULES.hash, RULES.source])
+    seeded = "credit_limit 90000.00 refused: stays 50000.00 (owner erp, protected, seeded by billing)"
+    assert await told(changed) == [seeded]
+    with psycopg.connect(acme.dsn) as connection:
+        altered = RULES.source.replace('"billing"', '"crm"')
+        connection.execute(f"update {SCHEMA}.rulebook set body = %s where hash = %s", [altered, RULES.hash])
+    assert await told(changed) == [f"credit_limit 90000.00 refused: stays 50000.00 (rulebook {RULES.hash[:12]})"]
+
+
+async def test_decisions_can_be_looked_at_by_hand_however_their_entry_says_them(acme: Stage) -> None:
+    with psycopg.connect(acme.dsn) as connection:
+        rows = connection.execute(
+            "select version, system, field, outcome, proposed, before, after, winner from fieldwarden.decision"
+            " where record = (select record from fieldwarden.crosswalk where system = 'erp' limit 1)"
+            " and field in ('credit_limit', 'phone') order by version, field"
+        ).fetchall()
+    assert rows == [
+        (1, "crm", "phone", "accepted", "111", None, "111", "crm"),
+        (2, "billing", "credit_limit", "accepted", "10.00", None, "10.00", "billing"),
+        (2, "billing", "phone", "accepted", "222", "111", "222", "billing"),
+        (3, "erp", "credit_limit", "accepted", "50000.00", "10.00", "50000.00", "erp"),
+        (5, "crm", "credit_limit", "refused", "90000.00", "50000.00", "50000.00", "erp"),
+    ]
 
 
 async def test_a_trail_reads_well(acme: Stage) -> None:

@@ -40,6 +40,42 @@ def test_body_is_canonical_json() -> None:
     )
 
 
+def test_a_rule_that_the_rulebook_tells_is_left_out_of_a_decision() -> None:
+    refused = Decision("email", "refused", "b@x", "a@x", "a@x", "erp")
+    assert b'"decisions":[["email","refused","b@x","a@x","a@x","erp"]]' in ledger.encode(body(decisions=[refused]))
+
+
+def test_what_is_accepted_whole_is_said_in_one_object() -> None:
+    said = [
+        Decision("email", "accepted", "b@x", "a@x", "b@x", "crm"),
+        Decision("name", "accepted", "B", None, "B", "crm"),
+    ]
+    encoded = ledger.encode(body(decisions=said))
+    assert b'"accepted":{"email":"b@x","name":"B"},"before":{"email":"a@x"}' in encoded
+    assert b"decisions" not in encoded
+    assert ledger.decode(encoded).decisions == said
+    entry, values = body(), {"email": "b@x", "name": "B"}
+    told = entry.entity, entry.row, entry.event, entry.position, entry.at
+    assert encoded == ledger.encode_accepted(*told, values, {"email": "a@x"})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Decision("name", "agreed", "B", "B", "B", "crm"),
+        Decision("name", "accepted", "B", None, "B", "erp"),
+        Decision("name", "accepted", "b", None, "B", "crm"),
+        Decision("email", "accepted", "c@x", "b@x", "c@x", "crm"),
+    ],
+    ids=["agreed", "another system's", "another value", "the same field again"],
+)
+def test_one_other_decision_and_all_are_listed(other: Decision) -> None:
+    said = [Decision("email", "accepted", "b@x", "a@x", "b@x", "crm"), other]
+    encoded = ledger.encode(body(decisions=said))
+    assert b'"accepted":{' not in encoded
+    assert ledger.decode(encoded).decisions == said
+
+
 values = st.none() | st.text(max_size=20)
 decisions = st.builds(
     Decision,
@@ -49,7 +85,7 @@ decisions = st.builds(
     values,
     values,
     st.text(max_size=8),
-    st.text(max_size=20),
+    st.sampled_from(["", "", "older than what the row said"]),
 )
 bodies = st.builds(
     EntryBody,
@@ -74,7 +110,10 @@ def test_decode_is_the_inverse_and_encoding_is_stable(entry: EntryBody) -> None:
     assert ledger.encode(ledger.decode(encoded)) == encoded
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"entity":1}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{}", "[]", '{"entity":1}', '{"entity":"x","row":["a","b","c"],"event":"said","position":"1","at":null}'],
+)
 def test_what_is_no_body_is_refused(text: str) -> None:
     with pytest.raises(msgspec.DecodeError):
         ledger.decode(text)

@@ -8,8 +8,9 @@ import pytest
 
 from engine.change import RowRef, Value
 from engine.contribution import begin, hear
+from engine.ledger import Decision
 from engine.record import Contribution, Record
-from engine.resolve import choose, decide, retired
+from engine.resolve import Unrivalled, choose, decide, retired
 from tests.builders import ACCOUNT, ADDRESS, PARTY, SUBSCRIBER, rulebook, said
 
 CUSTOMER = rulebook().entities["customer"]
@@ -119,6 +120,48 @@ def test_saying_what_already_stands_agrees() -> None:
 def test_a_field_that_moves_with_its_block_is_decided_too() -> None:
     found = decided(row(SUBSCRIBER, street="A", city="B"), ["street"], street="old", city="older")
     assert {name: decision.after for name, decision in found.items()} == {"street": "A", "city": "B"}
+
+
+ALONE = [
+    ("a new record", [row(PARTY, name="A", terms="NET30", segment=None)], {}),
+    ("an edit", [row(PARTY, name="A", terms="NET30")], {"name": "old", "terms": "older", "city": "stays"}),
+    ("a seed", [row(SUBSCRIBER, credit_limit="5.00")], {}),
+    ("a silent row beside it", [row(PARTY, name="A"), row(ACCOUNT)], {"name": "old"}),
+    ("a whole group", [row(SUBSCRIBER, street="A", city="B")], {"street": "old"}),
+    ("a cleared field", [row(PARTY, name=None, terms="NET30")], {"name": "old"}),
+]
+NOT_ALONE = [
+    ("who is not heard", [row(ACCOUNT, credit_limit="5.00")], {}),
+    ("half a group", [row(SUBSCRIBER, street="A", name="x")], {}),
+    ("another row that speaks", [row(PARTY, name="A"), row(ACCOUNT, phone="1")], {}),
+    ("a deleted row that spoke", [row(PARTY, name="A"), row(ACCOUNT, gone=True, phone="1")], {}),
+    ("what stands already", [row(PARTY, name="A", terms="NET30")], {"name": "A"}),
+    ("nothing but nulls", [row(PARTY, name=None)], {}),
+]
+
+
+@pytest.mark.parametrize(("rows", "golden"), [case[1:] for case in ALONE], ids=[case[0] for case in ALONE])
+def test_a_word_without_rivals_is_accepted_as_deciding_would(
+    rows: list[Contribution], golden: dict[str, Value]
+) -> None:
+    slow, fast = (Record("r", "customer", 3, dict(golden), rows) for _ in range(2))
+    changed = list(rows[0].fields)
+    decisions = decide(CUSTOMER, slow, rows[0], changed)
+    taken = Unrivalled(CUSTOMER, rows[0].system).accept(fast, rows[0], changed)
+    assert taken is not None
+    accepted, before = taken
+    assert fast.golden == slow.golden
+    assert {each.field: each for each in decisions} == {
+        name: Decision(name, "accepted", value, before.get(name), value, rows[0].system)
+        for name, value in accepted.items()
+    }
+
+
+@pytest.mark.parametrize(("rows", "golden"), [case[1:] for case in NOT_ALONE], ids=[case[0] for case in NOT_ALONE])
+def test_where_more_is_to_be_weighed_nothing_is_taken(rows: list[Contribution], golden: dict[str, Value]) -> None:
+    record = Record("r", "customer", 3, dict(golden), rows)
+    assert Unrivalled(CUSTOMER, rows[0].system).accept(record, rows[0], list(rows[0].fields)) is None
+    assert record.golden == golden
 
 
 def test_resolving_depends_on_nothing_but_the_contributions() -> None:
