@@ -9,7 +9,6 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
-from connectors.postgres.pgoutput import Wanted
 from connectors.postgres.session import rows
 from rules.rulebook import Stream, System
 
@@ -105,22 +104,6 @@ def table_name(stream: str) -> str:
 
 def read_streams(system: System) -> dict[str, Stream]:
     return {name: stream for name, stream in system.streams.items() if stream.reads}
-
-
-def wanted_columns(stream: Stream) -> Wanted:
-    """Every column that reading the stream needs."""
-    columns = {*stream.key, *stream.parent_columns}
-    if stream.external_id:
-        columns.add(stream.external_id)
-    for expression in (stream.where, stream.changed_at):
-        if expression is not None:
-            columns |= expression.columns
-    for mapped in stream.fields.values():
-        if mapped.column is not None:
-            columns.add(mapped.column)
-        if mapped.read is not None:
-            columns |= mapped.read.columns
-    return Wanted(stream.name, stream.key, frozenset(columns))
 
 
 async def describe(connection: psycopg.AsyncConnection[TupleRow], names: Iterable[str]) -> dict[str, Table]:

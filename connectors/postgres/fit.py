@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from connectors.postgres.catalog import Column, Table, wanted_columns
+from connectors.postgres.catalog import Column, Table
 from connectors.postgres.finding import Finding, bad, note, warning
+from engine.wanted import wanted_columns
 from rules.rulebook import Entity, Stream
 from rules.values import FieldType
 
@@ -30,6 +31,13 @@ _SOME: dict[str, tuple[str, ...]] = {
     "uuid": ("text",),
 }
 """Column types some of whose values it can carry: the others become dead letters."""
+
+
+def can_carry(column_type: str, wanted: FieldType) -> bool:
+    """Whether the field can hold at least some of the values of a column of this portable type."""
+    exact = _EXACT.get(wanted.kind)
+    floating = wanted.kind == "decimal" and column_type == "float"
+    return exact is None or column_type in exact or column_type in _SOME[wanted.kind] or floating
 
 
 def reading_findings(stream: Stream, table: Table, entity: Entity | None, version: int) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from typing import NamedTuple, TypeAlias
 from connectors.postgres.messages import READERS, Announcement, Column, DecodeError, Plain, expect
 from engine.change import Operation, Relation
 from engine.errors import SchemaDrift
+from engine.wanted import Wanted
 from rules.values import UNKNOWN, RawValue
 
 SKIP, TEXT, PADDED, ABSENT = range(4)
@@ -49,14 +50,6 @@ class Row(NamedTuple):
 
 
 Message: TypeAlias = Plain | Row
-
-
-class Wanted(NamedTuple):
-    """What one stream reads of its table: the key's columns, and every column (the key's among them)."""
-
-    stream: str
-    key: tuple[str, ...]
-    columns: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

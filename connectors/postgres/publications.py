@@ -13,10 +13,11 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from connectors.postgres.catalog import Table, read_streams, table_name, wanted_columns
+from connectors.postgres.catalog import Table, read_streams, table_name
 from connectors.postgres.server import Server, gap
 from connectors.postgres.session import rows, translated
 from engine.errors import EnvironmentUnfit
+from engine.wanted import wanted_columns
 from rules.rulebook import System
 
 Connection = psycopg.AsyncConnection[TupleRow]

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.rows import TupleRow
 
-from connectors.postgres.catalog import Table, read_streams, table_name, wanted_columns
+from connectors.postgres.catalog import Table, read_streams, table_name
 from connectors.postgres.position import parse_lsn
 from connectors.postgres.session import rows, translated
 from engine.errors import EnvironmentUnfit, SchemaDrift, SourceGap
+from engine.wanted import wanted_columns
 from rules.rulebook import System
 
 Connection = psycopg.AsyncConnection[TupleRow]

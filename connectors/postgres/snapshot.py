@@ -14,11 +14,12 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from connectors.postgres.catalog import Table, read_streams, table_name, wanted_columns
+from connectors.postgres.catalog import Table, read_streams, table_name
 from connectors.postgres.pgoutput import BPCHAR
 from connectors.postgres.position import row_position
 from connectors.postgres.session import connect, translated
 from engine.change import RawChange, Relation
+from engine.wanted import wanted_columns
 from rules.rulebook import Stream, System
 
 

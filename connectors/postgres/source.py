@@ -22,7 +22,6 @@ from connectors.postgres.catalog import (
     read_streams,
     table_name,
     type_names,
-    wanted_columns,
 )
 from connectors.postgres.pgoutput import Decoder
 from connectors.postgres.position import Position, next_epoch
@@ -38,6 +37,7 @@ from engine.change import RawChange
 from engine.errors import EnvironmentUnfit, TransientError
 from engine.failpoints import hit
 from engine.ports import Batch
+from engine.wanted import wanted_columns
 from rules.rulebook import System
 
 IDLE_SECONDS = 10.0

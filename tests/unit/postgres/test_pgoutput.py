@@ -27,9 +27,10 @@ from connectors.postgres.messages import (
     Truncate,
     TypeName,
 )
-from connectors.postgres.pgoutput import Decoder, Row, Wanted
+from connectors.postgres.pgoutput import Decoder, Row
 from engine.change import UNKNOWN
 from engine.errors import SchemaDrift
+from engine.wanted import Wanted
 from tests.unit.postgres import wire
 
 AT = 1_700_000_000_000_000

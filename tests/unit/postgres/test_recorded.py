@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from connectors.postgres.pgoutput import Decoder, Wanted
+from connectors.postgres.pgoutput import Decoder
 from connectors.postgres.position import Position
 from connectors.postgres.spill import Spool
 from connectors.postgres.transactions import Transactions
 from engine.change import UNKNOWN
+from engine.wanted import Wanted
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 COLUMNS = ("id", "name", "body", "code", "amount")

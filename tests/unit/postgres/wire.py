@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 
 from connectors.postgres.messages import EPOCH_MICROS
-from connectors.postgres.pgoutput import Decoder, Wanted
+from connectors.postgres.pgoutput import Decoder
+from engine.wanted import Wanted
 
 UNCHANGED = object()
 ACCOUNT = 16400

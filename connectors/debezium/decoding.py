@@ -1,0 +1,273 @@
+"""A Kafka record of a Debezium topic as the engine is told of it. Pure: bytes in, a change out, no I/O.
+
+JSON with schemas, JSON without and Avro are told apart record by record, so that a topic may change its converter in
+its midst. Whatever is wrong with a record's bytes becomes an undecoded change, never another exception; what is wrong
+with a table's shape is `SchemaDrift`, which stops that stream only; and a schema id that has not been met is
+`SchemaNeeded`, which is answered by asking the registry and decoding again.
+
+Facts: Debezium's connector reference (PostgreSQL, MySQL), "Data change events", "Primary key updates", "Tombstones".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from connectors.debezium import json_format
+from connectors.debezium.avro_format import Avro, Ids, framed
+from connectors.debezium.envelope import Event, new_values, operation
+from connectors.debezium.rows import check_key
+from connectors.debezium.schemas import Unreadable
+from connectors.debezium.tables import Table
+from connectors.debezium.topics import Topics
+from connectors.debezium.unavailable import DEFAULT, Placeholder
+from engine.change import UNKNOWN, RawChange, RawValue, Relation, Undecoded
+from engine.errors import SchemaDrift
+from engine.wanted import wanted_columns
+from rules.rulebook import System
+
+NEW_KEY, OLD_KEY = "__debezium.newkey", "__debezium.oldkey"
+Headers = Sequence[tuple[str, bytes]]
+_INITIAL = (True, "true", "first", "first_in_data_collection", "last_in_data_collection")
+"""Values of `source.snapshot` after which more rows of the initial snapshot come (`last` is its last)."""
+
+
+class Record(NamedTuple):
+    """A Kafka record, and the position of the change it tells of."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    position: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.topic}/{self.partition}@{self.offset}"
+
+
+class SchemaNeeded(Exception):
+    """A record names a schema of the registry that `schema_of` does not know yet."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"schema {number} of the registry")
+        self.id = number
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a record says besides changes of rows. `content` is its payload as plain objects.
+
+    A notification's content has `aggregate_type`, `type`, `id`, `additional_data`; a heartbeat's `ts_ms`."""
+
+    kind: Literal["heartbeat", "notification", "transaction", "schema"]
+    content: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def snapshot_over(self) -> bool:
+        """Whether it says that the initial snapshot is complete, or that there is none."""
+        return (
+            self.kind == "notification"
+            and self.content.get("aggregate_type") == "Initial Snapshot"
+            and self.content.get("type") in ("COMPLETED", "SKIPPED")
+        )
+
+
+class Decoder:
+    """Decodes one system's records. Holds what was compiled from schemas, so keep it as long as the source is open.
+
+    `schema_of` gives an Avro schema's text by its id, or None if it has not been fetched. `types` are portable column
+    types by stream and column, for records that do not say them: JSON without schemas (see `plain.field_types`), and
+    decimals written as text by a connector without `column.propagate.source.type`. `partitions` are the numbers of
+    partitions by topic; the caller keeps them up to date.
+
+    `streaming` turns true once a record has shown that the connector's initial snapshot is over.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        *,
+        schema_of: Callable[[int], bytes | str | None],
+        types: Mapping[str, Mapping[str, str]] | None = None,
+        avro_ids: Ids = "confluent",
+    ) -> None:
+        topics = Topics(system)
+        options = json.loads(system.settings.get("options") or "{}")
+        placeholder = Placeholder(str(options.get("unavailable.value.placeholder", DEFAULT)))
+        types = types or {}
+        self.partitions: dict[str, int] = {}
+        self.streaming = False
+        self._schema_of = schema_of
+        self._avro_ids: Ids = avro_ids
+        self._schemas: dict[int, Avro | Unreadable] = {}
+        self._knows_own = system.settings.get("database", "postgres") != "postgres"
+        self._tables = {
+            topic: Table(topic, wanted_columns(stream), placeholder, types.get(stream.name, {}))
+            for topic, stream in topics.streams.items()
+        }
+        self._notes: dict[str, Literal["heartbeat", "notification", "transaction", "schema"]] = {
+            topics.heartbeat: "heartbeat",
+            topics.notifications: "notification",
+            f"{topics.prefix}.transaction": "transaction",
+            topics.prefix: "schema",
+        }
+
+    def decode(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        timestamp_ms: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        position: str,
+    ) -> RawChange | Note | None:
+        """What a record says; None for what says nothing (tombstones, logical messages, topics nobody reads).
+
+        Raises SchemaNeeded, and SchemaDrift where a stream's topic no longer fits its mapping."""
+        table = self._tables.get(topic)
+        if table is None:
+            return self._note(topic, value, headers)
+        if value is None:
+            return None
+        record = Record(topic, partition, offset, timestamp_ms, key, value, headers, position)
+        try:
+            return self._change(table, record, value)
+        except Unreadable as error:
+            return self._undecoded(table, record, f"{record.place}: {error}")
+
+    def refuse(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        timestamp_ms: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        position: str,
+        reason: str,
+    ) -> RawChange | None:
+        """The same record as one that cannot be decoded, for a reason the caller found; None outside of tables."""
+        table = self._tables.get(topic)
+        if table is None:
+            return None
+        record = Record(topic, partition, offset, timestamp_ms, key, value, headers, position)
+        return self._undecoded(table, record, f"{record.place}: {reason}")
+
+    # --- changes of rows ----------------------------------------------------------------------------------------
+
+    def _change(self, table: Table, record: Record, value: bytes) -> RawChange | None:
+        event = self._event(table, value, record.headers)
+        kind = operation(event)
+        if kind is None:
+            return None
+        source = event.source
+        if not self.streaming and source.snapshot not in _INITIAL:
+            self.streaming = True
+        change = RawChange(
+            event.shape.relation,
+            kind,
+            (),
+            record.position,
+            None if kind == "observe" else source.at if source.at is not None else record.timestamp_ms * 1_000,
+            echo=None if kind != "observe" and source.txId is not None and not self._knows_own else False,
+            transaction=str(source.txId if source.txId is not None else source.gtid or ""),
+            place=record.place,
+        )
+        if kind != "truncate":
+            self._fill(table, event, change, record)
+        return change
+
+    def _fill(self, table: Table, event: Event, change: RawChange, record: Record) -> None:
+        key, headers = record.key, record.headers
+        if key is None:
+            check_key(table.wanted, table.topic, ())
+            raise Unreadable("it has no key")
+        if change.operation == "delete":
+            self._fill_delete(table, event, change, key, headers)
+            return
+        self._check_key(table, key, headers)
+        change.values = new_values(event)
+        if change.operation == "insert" and any(name == OLD_KEY for name, _ in headers):
+            change.follows_rekey = self.partitions.get(table.topic, 2) > 1
+
+    def _event(self, table: Table, value: bytes, headers: Headers) -> Event:
+        frame = framed(value, "value", headers, self._avro_ids)
+        if frame is None:
+            return table.json_event(value)
+        return table.avro_event(frame[0], self._avro(frame[0]), value, frame[1])
+
+    def _fill_delete(self, table: Table, event: Event, change: RawChange, key: bytes, headers: Headers) -> None:
+        """A delete, or the first half of a change of key, which is no delete."""
+        shape = event.shape
+        change.values = shape.spread(self._key(table, key, headers))
+        moved = next((text for name, text in headers if name == NEW_KEY), None)
+        if moved is not None:
+            change.operation, change.old_values = "rekey", change.values
+            change.values = shape.spread(self._key(table, moved, ()))
+
+    def _key(self, table: Table, key: bytes, headers: Headers) -> tuple[str, ...]:
+        frame = framed(key, "key", headers, self._avro_ids)
+        if frame is None:
+            return table.json_key(key)
+        return table.avro_key(frame[0], self._avro(frame[0]), key, frame[1])
+
+    def _check_key(self, table: Table, key: bytes, headers: Headers) -> None:
+        frame = framed(key, "key", headers, self._avro_ids)
+        if frame is None:
+            table.json_key_checked(key)
+        elif not table.knows_avro_key(frame[0]):
+            table.avro_key(frame[0], self._avro(frame[0]), key, frame[1])
+
+    def _avro(self, number: int) -> Avro:
+        known = self._schemas.get(number)
+        if known is None:
+            text = self._schema_of(number)
+            if text is None:
+                raise SchemaNeeded(number)
+            try:
+                known = Avro(text)
+            except Unreadable as error:
+                known = error
+            self._schemas[number] = known
+        if isinstance(known, Unreadable):
+            raise Unreadable(str(known))
+        return known
+
+    def _undecoded(self, table: Table, record: Record, reason: str) -> RawChange:
+        wanted = table.wanted
+        values: tuple[RawValue, ...] = (UNKNOWN,) * len(wanted.key)
+        if record.key is not None:
+            with suppress(Unreadable, SchemaNeeded, SchemaDrift):
+                values = self._key(table, record.key, record.headers)
+        relation = Relation(wanted.stream, wanted.key, ("text",) * len(wanted.key))
+        undecoded = Undecoded(reason, record.key, record.value, tuple(record.headers))
+        return RawChange(relation, "update", values, record.position, None, place=record.place, undecoded=undecoded)
+
+    # --- everything else ----------------------------------------------------------------------------------------
+
+    def _note(self, topic: str, value: bytes | None, headers: Headers) -> Note | None:
+        kind = self._notes.get(topic)
+        if kind is None or value is None:
+            return None
+        try:
+            frame = framed(value, "value", headers, self._avro_ids)
+            if frame is None:
+                _, content = json_format.unwrapped(value)
+            else:
+                content = self._avro(frame[0]).read(value, frame[1])
+        except Unreadable:
+            return None
+        note = Note(kind, content if isinstance(content, dict) else {})
+        if kind == "heartbeat" or note.snapshot_over:
+            self.streaming = True
+        return note
