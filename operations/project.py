@@ -139,6 +139,7 @@ class Opened:
     def kafka(self) -> KafkaAccess:
         """How Kafka is reached, secrets included. Raises ReferenceUnresolved, NoKafka."""
         from connectors.debezium.access import Endpoint, KafkaAccess
+        from connectors.debezium.brokers import Brokers
 
         given = self.project.settings.kafka
         if given is None:
@@ -159,8 +160,9 @@ class Opened:
             Endpoint(**resolved(endpoint, f"kafka.{name}.")) if endpoint is not None else None
             for name, endpoint in (("connect", given.connect), ("registry", given.registry))
         )
-        words = {"group": f"fieldwarden.{slug(self.project.settings.project)}"} | resolved(given, "kafka.")
-        return KafkaAccess(**words, connect=connect, registry=registry)
+        words = resolved(given, "kafka.")
+        group = words.pop("group", f"fieldwarden.{slug(self.project.settings.project)}")
+        return KafkaAccess(Brokers(**words), group, connect, registry)
 
     def connect_dsn(self, system: str) -> str:
         """A debezium system's connection string as Kafka Connect uses it. Raises ReferenceUnresolved."""

@@ -48,7 +48,7 @@ DEFAULTS: Mapping[str, str] = {
 
 _JSON_CONVERTER = "org.apache.kafka.connect.json.JsonConverter"
 _SECRET = re.compile(
-    r"(?:^|\.)(?:.*password|.*passphrase|.*secret|.*token|.*jaas\.config|.*user\.info|.*credentials.*)$", re.IGNORECASE
+    r"(?:password|passphrase|secret|token|jaas\.config|user\.info|keystore\.key)$|credentials", re.IGNORECASE
 )
 _OFF = ("false", "0", "no", "")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.debezium.access import Endpoint, KafkaAccess, ssl_context
-from engine.errors import EnvironmentUnfit
+from connectors.debezium.access import Endpoint, KafkaAccess
+from connectors.debezium.brokers import Brokers
 from operations.project import NoKafka, Opened
 from rules.loading import ReferenceUnresolved
 from tests.unit.rules import projects, test_debezium
@@ -22,26 +22,13 @@ def test_references_are_followed_and_never_shown(tmp_path: Path) -> None:
     project = opened(tmp_path, secrets)
     kafka = project.kafka()
     assert kafka == KafkaAccess(
-        "a:1,b:2",
-        "sasl_ssl",
-        "SCRAM-SHA-512",
-        "fieldwarden",
-        "hunter2",
+        Brokers("a:1,b:2", "sasl_ssl", "SCRAM-SHA-512", "fieldwarden", "hunter2"),
         group="fieldwarden.shop",
         connect=Endpoint("http://connect:8083"),
         registry=Endpoint("http://registry"),
     )
     assert "hunter2" not in repr(kafka)
     assert project.connect_dsn("crm") == "postgresql://app:hunter3@db/crm"
-    options = kafka.client()
-    assert options.pop("ssl_context") is not None
-    assert options == {
-        "bootstrap_servers": ["a:1", "b:2"],
-        "security_protocol": "SASL_SSL",
-        "sasl_mechanism": "SCRAM-SHA-512",
-        "sasl_plain_username": "fieldwarden",
-        "sasl_plain_password": "hunter2",
-    }
 
 
 def test_a_reference_that_leads_nowhere_is_named(tmp_path: Path) -> None:
@@ -56,11 +43,3 @@ def test_a_reference_that_leads_nowhere_is_named(tmp_path: Path) -> None:
 def test_a_project_without_kafka_says_so(tmp_path: Path) -> None:
     with pytest.raises(NoKafka):
         opened(tmp_path, {}, projects.FILES).kafka()
-
-
-def test_certificate_files_that_are_none(tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text("not a certificate")
-    with pytest.raises(EnvironmentUnfit, match="not what they should be"):
-        ssl_context(str(tmp_path / "ca.pem"))
-    with pytest.raises(EnvironmentUnfit, match="cannot be read"):
-        ssl_context(str(tmp_path / "nowhere.pem"))
