@@ -19,8 +19,9 @@ import structlog
 
 from engine import failpoints
 from engine.batch import Decider
-from engine.change import Change, Operation, RawChange, Relation, RowRef, key_parts
+from engine.change import Change, RawChange, Relation, RowRef
 from engine.errors import FieldwardenError, SchemaDrift, ValueRefused
+from engine.gone import truncated, unheard, unseen
 from engine.identity import uuid7
 from engine.known import Mapped, Tally
 from engine.loading import load
@@ -35,7 +36,7 @@ from rules.rulebook import Rulebook, Stream
 
 log = structlog.get_logger(__name__)
 
-_SWEEP = 2000
+_RELEASED = 2000
 _CLOCK_STEP, _LONGEST_COMMIT = 1_000_000, 3_600_000_000
 """How far (µs) the commit of our own write may lie before and after its announcement, by the same server's clock."""
 _UNMOVED = ""
@@ -80,12 +81,15 @@ class Pipeline:
         self._wake = wake or Wake()
         self._tolerance = tolerance
         self._lane = lane
+        mapped = rulebook.systems[self._system].streams
+        self._streams = {name: stream for name, stream in mapped.items() if stream.reads}
         plans = {name: TargetPlan(rulebook, name) for name in rulebook.systems}
         self._plans = {name: plan for name, plan in plans.items() if plan.entities}
         self._decider = Decider(rulebook, self._system, self._plans)
         self._mappers: dict[int, tuple[StreamMapper, object]] = {}
         self._position: str | None = None
         self._moves = 0
+        self._floor = ""
         self._rereading = False
         self._linked = True
         self._turn = asyncio.Lock()
@@ -201,15 +205,20 @@ class Pipeline:
         for index, item in enumerate(mapped):
             if item.raw.operation == "truncate":
                 await self._commit(lease, mapped[start:index], _UNMOVED)
-                await self._truncate(lease, item)
+                stream = self._rulebook.systems[self._system].streams[item.row.stream]
+                async for gone in truncated(self._hub, lease, stream, item.raw):
+                    await self._commit(lease, gone, _UNMOVED)
                 start = index + 1
         state = "snapshot" if batch.snapshot == "running" else "streaming"
         final = batch.position
         if batch.held:
             await self._hub.hold(self._system, batch.held)
-        if batch.snapshot == "done" and self._rereading:
+        if batch.snapshot == "done" and batch.parts:
+            self._floor, final = batch.position, _UNMOVED
+        elif batch.snapshot == "done" and self._rereading:
             await self._commit(lease, mapped[start:], _UNMOVED, seen=True)
-            await self._sweep(lease)
+            async for gone in unseen(self._hub, lease, self._streams):
+                await self._commit(lease, gone, _UNMOVED, seen=True)
             mapped, start = [], 0
         seen = batch.snapshot is not None and self._rereading
         await self._commit(lease, mapped[start:], final, seen=seen, state=state, parts=batch.parts)
@@ -281,30 +290,12 @@ class Pipeline:
                 ours = told is not None and at is not None and told - _CLOCK_STEP <= at <= told + _LONGEST_COMMIT
                 item.raw.echo = item.change.echo = ours
 
-    async def _truncate(self, lease: Lease, item: Mapped) -> None:
-        """Every row known of the stream is deleted, in bounded transactions. Repeating it finds them deleted."""
-        after = ""
-        while True:
-            async with self._hub.ingest(lease) as tx:
-                rows = await tx.rows_of(self._system, item.row.stream, after, _SWEEP)
-            if not rows:
-                return
-            stream = self._rulebook.systems[self._system].streams[item.row.stream]
-            gone = [_gone(stream, row, item.raw.position, item.raw.at, observation=False) for row in rows]
-            await self._commit(lease, gone, _UNMOVED)
-            after = rows[-1].key
-
-    async def _sweep(self, lease: Lease) -> None:
-        """A re-read has ended: rows that it did not find are gone."""
-        mapped = self._rulebook.systems[self._system].streams
-        streams = {name: stream for name, stream in mapped.items() if stream.reads}
-        while True:
-            async with self._hub.ingest(lease) as tx:
-                rows = await tx.unseen(list(streams), _SWEEP)
-            if not rows:
-                return
-            gone = [_gone(streams[row.stream], row, "", None, observation=True) for row in rows]
-            await self._commit(lease, gone, _UNMOVED, seen=True)
+    async def _sweep_unheard(self, lease: Lease) -> None:
+        """Once everything has been told again, rows of which nothing was said since are gone."""
+        if self._floor and not await self._hub.unread([self._system]):
+            floor, self._floor = self._floor, ""
+            async for gone in unheard(self._hub, lease, self._streams, floor):
+                await self._commit(lease, gone, _UNMOVED)
 
     async def _release(self, lease: Lease, stop: asyncio.Event) -> None:
         """Try again what was set aside and may go on now: its row is known, or a person said so."""
@@ -314,9 +305,10 @@ class Pipeline:
             if self._linked or now - looked >= _LOOK_EVERY:
                 self._linked, looked = False, now
                 async with self._turn:
-                    waiting = await self._hub.releasable(self._system, _SWEEP)
+                    waiting = await self._hub.releasable(self._system, _RELEASED)
                     if waiting:
                         await self._commit(lease, await self._again(waiting), _UNMOVED)
+                    await self._sweep_unheard(lease)
             await either(asyncio.sleep(_RELEASE_EVERY), stop)
 
     async def _again(self, waiting: Sequence[SetAside]) -> list[Mapped]:
@@ -351,15 +343,3 @@ class Pipeline:
             telemetry.refused(entity, owner, n)
         if tally.echoes:
             telemetry.echo(self._system, tally.echoes)
-
-
-def _gone(stream: Stream, row: RowRef, position: str, at: int | None, *, observation: bool) -> Mapped:
-    """The delete of a row that no delete was told of: it was truncated, or a re-read did not find it."""
-    relation = Relation(stream.name, stream.key, ("text",) * len(stream.key))
-    operation: Operation = "vanish" if observation else "delete"
-    try:
-        parts = key_parts(row.key, len(stream.key))
-    except ValueError:  # a row known only by the name of its unusable key
-        parts = (row.key, *[""] * (len(stream.key) - 1))
-    raw = RawChange(relation, operation, parts, position, at)
-    return Mapped(raw, row, stream.entity, deletion(stream, raw))

@@ -31,12 +31,9 @@ class Batch:
     """What a source hands over at once; committing `position` with it makes all of it durable.
 
     A source of many partitions has no position of its own: `parts` says how far each partition is with this batch,
-    and each is fenced by its own epoch. `held` names the partitions that stand still until a person mends something,
-    with the reason; an empty reason: it goes on again.
-
-    `snapshot` marks a batch of a (re-)read of all rows: "running" while rows come, "done" with the last one,
-    when every row that was not seen since the source was opened no longer exists. None: the live stream.
-    `lag_bytes` is how far the source's end was ahead when the batch was cut, where the source can tell.
+    and each is fenced by its own epoch. Its `snapshot` is "done" when all rows are being told again: `position` is
+    then the floor; rows that have said nothing at or after it are gone once the source is read. `held` names the
+    partitions that stand still until a person mends something, with the reason; an empty reason: it goes on again.
     """
 
     changes: list[RawChange]

@@ -427,3 +427,21 @@ def test_a_partition_that_stands_still_is_told_of_with_its_reason() -> None:
     source._cut = held  # type: ignore[method-assign]
     live(source, hub)
     assert hub.partitions["crm", "crm.account/0"].message == "public.account has no column name any more"
+
+
+def test_when_everything_was_told_again_rows_that_were_not_are_gone() -> None:
+    hub = MemoryHub()
+    changes = [account(1, name="Acme"), account(2, "C-2", name="Other"), account(3, name="Acme AG")]
+    source = partitioned(hub, *changes)
+    cut = source._cut
+
+    def told_again() -> Batch:
+        batch = cut()
+        if batch.parts:
+            batch.snapshot, batch.position = "done", f"{2:016x}"
+        return batch
+
+    source._cut = told_again  # type: ignore[method-assign]
+    asyncio.run(hub.read_until("crm", {"crm.account/0": f"{3:016x}"}))
+    live(source, hub)
+    assert {row.key: hub.record(id).retired for row, id in hub.crosswalk.items()} == {"C-1": False, "C-2": True}
