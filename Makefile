@@ -4,10 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint bench stack stack-stop lock clean
+.PHONY: demo demo-kafka test lint bench stack stack-stop lock clean
 
 demo: $(READY)
 	$(BIN)/fieldwarden demo
+
+# The same through Debezium and Kafka, on a stack of its own that is stopped again at the end (needs Java, Maven).
+demo-kafka: $(READY)
+	@$(BIN)/python -m stack.demo
 
 test: $(READY)
 	@$(BIN)/python -m stack fetch
