@@ -1,0 +1,79 @@
+"""The schema registry: Avro schemas by id over the REST interface that Confluent's registry has and others imitate.
+
+An id's schema never changes, so what was fetched once is kept. Fact: Confluent, "Schema Registry API Reference",
+`GET /schemas/ids/{id}`; an unknown id is 404 with error code 40403.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import httpx
+
+from engine.errors import EnvironmentUnfit, TransientError
+
+_SECONDS = 10.0
+
+
+class Registry:
+    """A client of one registry. `known` answers at once from what was fetched; `fetch` asks."""
+
+    def __init__(self, url: str, *, username: str = "", password: str = "") -> None:
+        self._url = url.rstrip("/")
+        auth = httpx.BasicAuth(username, password) if username else None
+        self._client = httpx.AsyncClient(auth=auth, timeout=_SECONDS, trust_env=False, follow_redirects=False)
+        self._schemas: dict[int, str] = {}
+
+    def known(self, number: int) -> str | None:
+        return self._schemas.get(number)
+
+    async def fetch(self, number: int) -> str | None:
+        """The schema's text; None if the registry has no such id (now: it is asked again the next time).
+
+        Raises TransientError when it cannot be reached or fails, EnvironmentUnfit when it refuses us."""
+        if number in self._schemas:
+            return self._schemas[number]
+        try:
+            answer = await self._client.get(f"{self._url}/schemas/ids/{number}")
+        except httpx.HTTPError as error:
+            raise TransientError(
+                f"the schema registry at {self._url} does not answer: {type(error).__name__}",
+                suggestion="check `kafka: registry: url:`; reading goes on when it answers",
+            ) from error
+        if answer.status_code == 404:
+            return None
+        if answer.status_code in (401, 403):
+            raise EnvironmentUnfit(
+                f"the schema registry at {self._url} refused the user ({answer.status_code})",
+                suggestion="mend `kafka: registry: username:` and `password:`",
+            )
+        if answer.is_server_error or answer.status_code == 429:
+            raise TransientError(
+                f"the schema registry at {self._url} failed with {answer.status_code}",
+                suggestion="reading goes on when it answers",
+            )
+        self._schemas[number] = self._schema(answer)
+        return self._schemas[number]
+
+    def _schema(self, answer: httpx.Response) -> str:
+        try:
+            body = answer.raise_for_status().json()
+            if body.get("schemaType", "AVRO") != "AVRO":
+                return f'"{body["schemaType"]}, which is not read here"'  # no Avro: each record that uses it says so
+            return str(body["schema"])
+        except (httpx.HTTPError, ValueError, KeyError, AttributeError) as error:
+            raise EnvironmentUnfit(
+                f"what answers at {self._url} is no schema registry ({answer.status_code})",
+                suggestion="`kafka: registry: url:` is the address below which /schemas/ids/1 exists",
+            ) from error
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def __aenter__(self) -> Registry:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
