@@ -12,12 +12,11 @@ from stack.artefacts import CONVERTERS, KAFKA, PLUGINS, REGISTRY
 from stack.process import JavaProcess
 
 _CLUSTER = "fieldwardenstackcluste"  # 22 characters of base64url: a cluster's id is a UUID
-_START_SECONDS = 120
 _JSON = "org.apache.kafka.connect.json.JsonConverter"
 
 
 class Broker(JavaProcess):
-    """Kafka: broker and controller in one node (KRaft), listening without authentication on 127.0.0.1."""
+    """Kafka: broker and controller in one node (KRaft), open to all on 127.0.0.1. A later start finds its data again."""
 
     def __init__(self, folder: Path, port: int, controller_port: int, *, heap: str, quick: bool) -> None:
         super().__init__(folder, heap=heap, quick=quick)
@@ -25,9 +24,7 @@ class Broker(JavaProcess):
         self._controller_port = controller_port
         self.address = f"127.0.0.1:{port}"
 
-    def launch_with_settings(self) -> None:
-        if self.running():
-            return
+    def arguments(self) -> list[str]:
         data, settings = self.folder / "data", self.folder / "server.properties"
         listeners = f"PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{self._controller_port}"
         lines = {
@@ -56,12 +53,7 @@ class Broker(JavaProcess):
         }
         _write(settings, lines)
         self._format(data)
-        self.launch("-cp", f"{KAFKA}/*", "kafka.Kafka", str(settings))
-
-    def start(self) -> None:
-        """Start it, unless it runs, and return when it answers. Data and port of an earlier run are kept."""
-        self.launch_with_settings()
-        self.wait(self.answers, _START_SECONDS)
+        return ["-cp", f"{KAFKA}/*", "kafka.Kafka", str(settings)]
 
     def answers(self) -> bool:
         """Ask for the versions of its requests, the first thing every client asks (protocol guide, ApiVersions v0)."""
@@ -83,14 +75,14 @@ class Broker(JavaProcess):
 
 
 class Connect(JavaProcess):
-    """Kafka Connect in distributed mode, one worker, with the Debezium plugins and the Avro converter."""
+    """Kafka Connect in distributed mode, one worker, with Debezium and the Avro converter. Kafka keeps its connectors."""
 
     def __init__(self, folder: Path, port: int, bootstrap: str, *, heap: str, quick: bool) -> None:
         super().__init__(folder, heap=heap, quick=quick)
         self.address = f"http://127.0.0.1:{port}"
         self._bootstrap = bootstrap
 
-    def launch_with_settings(self) -> None:
+    def arguments(self) -> list[str]:
         settings = self.folder / "connect.properties"
         lines = {
             "bootstrap.servers": self._bootstrap,
@@ -112,21 +104,15 @@ class Connect(JavaProcess):
             lines[f"{topic}.storage.replication.factor"] = "1"
             if topic != "config":
                 lines[f"{topic}.storage.partitions"] = "1"
-        if not self.running():
-            _write(settings, lines)
-            self.launch("-cp", f"{KAFKA}/*", "org.apache.kafka.connect.cli.ConnectDistributed", str(settings))
-
-    def start(self) -> None:
-        """Start it, unless it runs, and return when it takes requests. Its connectors are kept in Kafka."""
-        self.launch_with_settings()
-        self.wait(self.answers, _START_SECONDS)
+        _write(settings, lines)
+        return ["-cp", f"{KAFKA}/*", "org.apache.kafka.connect.cli.ConnectDistributed", str(settings)]
 
     def answers(self) -> bool:
         return _found(f"{self.address}/connectors")
 
 
 class Registry(JavaProcess):
-    """Apicurio Registry with its content in memory; `address` is its interface in Confluent's words."""
+    """Apicurio Registry, its schemas in memory only; `address` is its interface in Confluent's words."""
 
     def __init__(self, folder: Path, port: int, *, heap: str, quick: bool) -> None:
         super().__init__(folder, heap=heap, quick=quick)
@@ -134,15 +120,9 @@ class Registry(JavaProcess):
         self.native_address = f"http://127.0.0.1:{port}/apis/registry/v2"
         self.address = f"http://127.0.0.1:{port}/apis/ccompat/v7"
 
-    def launch_with_settings(self) -> None:
+    def arguments(self) -> list[str]:
         (jar,) = REGISTRY.glob("*-runner.jar")
-        where = ["-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={self._port}"]
-        self.launch(*where, "-jar", str(jar))
-
-    def start(self) -> None:
-        """Start it, unless it runs, and return when it takes requests. Schemas of an earlier run are gone."""
-        self.launch_with_settings()
-        self.wait(self.answers, _START_SECONDS)
+        return ["-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={self._port}", "-jar", str(jar)]
 
     def answers(self) -> bool:
         return _found(f"{self.address}/subjects")

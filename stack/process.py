@@ -8,11 +8,11 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from stack.artefacts import StackUnfit, java
 
+_START_SECONDS = 120
 _STOP_SECONDS = 20
 _LOGGING = Path(__file__).with_name("log4j2.properties")
 # Below the range from which systems take the ports of outgoing connections: nothing else settles on one unasked.
@@ -47,10 +47,31 @@ class JavaProcess:
         if quick:
             self._options.append("-XX:TieredStopAtLevel=1")  # starts in half the time, runs at a third of the speed
 
-    def launch(self, *arguments: str) -> None:
-        """Start `java` with these arguments, unless it runs; returns at once."""
-        if self.running():
-            return
+    def launch(self) -> None:
+        """Start the program, unless it runs; returns at once."""
+        if not self.running():
+            self._spawn(*self.arguments())
+
+    def start(self) -> None:
+        """Start the program, unless it runs, and return when it answers. Raises StackUnfit with the end of its log."""
+        self.launch()
+        deadline = time.monotonic() + _START_SECONDS
+        while not self.answers():
+            if not self.running():
+                raise self._unfit("ended instead of starting")
+            if time.monotonic() > deadline:
+                raise self._unfit(f"did not answer within {_START_SECONDS} s")
+            time.sleep(0.05)
+
+    def arguments(self) -> list[str]:
+        """What to give to `java`; writes the settings that this names."""
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        """Whether it serves its clients now."""
+        raise NotImplementedError
+
+    def _spawn(self, *arguments: str) -> None:
         temporary = self.folder / "tmp"
         temporary.mkdir(parents=True, exist_ok=True)
         options = [
@@ -70,16 +91,6 @@ class JavaProcess:
             cwd=self.folder,
         )
         self._pid.write_text(started.stdout)
-
-    def wait(self, answers: Callable[[], bool], seconds: float) -> None:
-        """Return when the program answers. Raises StackUnfit with the log's end if it dies or takes longer."""
-        deadline = time.monotonic() + seconds
-        while not answers():
-            if not self.running():
-                raise self._unfit("ended instead of starting")
-            if time.monotonic() > deadline:
-                raise self._unfit(f"did not answer within {seconds:.0f} s")
-            time.sleep(0.05)
 
     @property
     def pid(self) -> int | None:

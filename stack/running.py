@@ -66,8 +66,8 @@ class Stack:
         """Kafka and Kafka Connect, side by side. Raises StackUnfit."""
         with self._turn():
             fetch("kafka", "avro")
-            self.broker.launch_with_settings()
-            self.connect.launch_with_settings()
+            self.broker.launch()
+            self.connect.launch()
             self.broker.start()
             self.connect.start()
 

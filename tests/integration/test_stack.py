@@ -117,11 +117,13 @@ def test_what_is_not_ours_is_never_stopped(crashable_stack: Stack) -> None:
         bystander.wait()
 
 
-def test_a_part_that_does_not_start_says_what_it_printed(crashable_stack: Stack) -> None:
+def test_a_part_that_does_not_start_says_what_it_printed(
+    crashable_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broker = crashable_stack.broker
-    broker.launch("no.such.Program")
+    monkeypatch.setattr(broker, "arguments", lambda: ["no.such.Program"])
     with pytest.raises(artefacts.StackUnfit, match=r"(?s)broker ended instead of starting.*Could not find or load"):
-        broker.wait(broker.answers, 60)
+        broker.start()
 
 
 @pytest.mark.parametrize("missing", ["java", "mvn"])
