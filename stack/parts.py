@@ -16,7 +16,7 @@ _JSON = "org.apache.kafka.connect.json.JsonConverter"
 
 
 class Broker(JavaProcess):
-    """Kafka: broker and controller in one node (KRaft), open to all on 127.0.0.1. A later start finds its data again."""
+    """Kafka: broker and controller in one node (KRaft), open to all on 127.0.0.1. A later start finds its data."""
 
     def __init__(self, folder: Path, port: int, controller_port: int, *, heap: str, quick: bool) -> None:
         super().__init__(folder, heap=heap, quick=quick)
@@ -75,7 +75,7 @@ class Broker(JavaProcess):
 
 
 class Connect(JavaProcess):
-    """Kafka Connect in distributed mode, one worker, with Debezium and the Avro converter. Kafka keeps its connectors."""
+    """Kafka Connect in distributed mode: a worker with Debezium and an Avro converter. Kafka keeps its connectors."""
 
     def __init__(self, folder: Path, port: int, bootstrap: str, *, heap: str, quick: bool) -> None:
         super().__init__(folder, heap=heap, quick=quick)
