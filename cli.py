@@ -287,6 +287,7 @@ def which(function: Operation) -> Operation:
         click.option("--kind", metavar="KIND", help="Only of this kind (data, ambiguous, reference, delivery ...)."),
         click.option("--entity", metavar="ENTITY", help="Only about this entity."),
         click.option("--system", metavar="SYSTEM", help="Only from or for this system."),
+        click.option("--place", metavar="TOPIC[/N[@OFFSET]]", help="Only of changes that stand there in their source."),
     ):
         function = option(function)
     return function

@@ -7,6 +7,7 @@ could find the row. What is retried is taken up by the running process, or by th
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -35,16 +36,16 @@ class NothingChosen(FieldwardenError):
     exit_code = 2
 
 
-def list_them(folder: Path | None, *, kind: str | None, entity: str | None, system: str | None, limit: int) -> Report:
+def list_them(folder: Path | None, *, limit: int, **filters: str | None) -> Report:
     """Oldest first. `kind` "waiting" shows deliveries that wait for another record, which need nobody."""
 
     async def ask(overview: Overview) -> list[DeadLetter]:
-        return await overview.dead_letters(kind=kind, entity=entity, system=system, limit=limit + 1)
+        return await overview.dead_letters(limit=limit + 1, **filters)
 
-    found = _ask(folder, ask, entity=entity, system=system)
+    found = _ask(folder, ask, **filters)
     more = len(found) > limit
     letters = found[:limit]
-    notes = [f"there are more: --limit {limit * 10}, or choose by --kind, --entity, --system"] if more else []
+    notes = [f"there are more: --limit {limit * 10}, or choose by --kind, --entity, --system, --place"] if more else []
     text = "nothing is set aside"
     if letters:
         rows = [[each.id, each.kind, _place(each), each.entity, each.since.date(), each.reason] for each in letters]
@@ -71,6 +72,8 @@ def show(folder: Path | None, id: str, *, values: bool) -> Report:
             name: value if value is None or isinstance(value, str) else "(not in the change)"
             for name, value in zip(change.relation.columns, change.values, strict=False)
         }
+        if change.undecoded is not None:
+            result["values"] |= {"(key)": _bytes(change.undecoded.key), "(value)": _bytes(change.undecoded.value)}
     return Report(result, "\n".join(_lines(result)))
 
 
@@ -98,7 +101,7 @@ def _tell(
 ) -> int:
     if bool(ids) == everything:
         raise NothingChosen(
-            "name the ids, or choose all with --all (and --kind, --entity, --system), but not both",
+            "name the ids, or choose all with --all (and --kind, --entity, --system, --place), but not both",
             suggestion="see `fieldwarden deadletter list`",
         )
     if ids and any(filters.values()):
@@ -145,7 +148,19 @@ def _no_such(ids: Sequence[str]) -> NoSuchLetter:
 
 
 def _place(letter: DeadLetter) -> str:
-    return f"{letter.system} {letter.stream} {letter.key}" if letter.record is None else f"to {letter.system}"
+    if letter.record is not None:
+        return f"to {letter.system}"
+    return " ".join(filter(None, (letter.system, letter.stream, letter.key, letter.place and f"({letter.place})")))
+
+
+def _bytes(data: bytes | None) -> str | None:
+    """What could not be decoded, as text where it is text."""
+    if data is None:
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return "base64:" + base64.b64encode(data).decode()
 
 
 def _row(row: RowRef | None) -> dict[str, str] | None:
@@ -159,6 +174,7 @@ def _plain(letter: DeadLetter) -> dict[str, Any]:
         "system": letter.system,
         "stream": letter.stream,
         "key": letter.key,
+        "place": letter.place,
         "entity": letter.entity,
         "reason": letter.reason,
         "since": letter.since.isoformat(),

@@ -7,24 +7,30 @@ A dead letter is a change that was set aside (its id is a number) or a delivery 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from engine.change import RawChange, RowRef
+from engine.hub.duties import lock_class
 from engine.hub.migrate import SCHEMA
 from engine.hub.queries import QUERIES
-from engine.hub.session import Connection, Session
+from engine.hub.session import PROCESS, Connection, Session
 from engine.setaside import unpack
 
 _ALL = 1_000_000_000
 _DELIVERY = re.compile(r"(.+):([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 
+_WORST = ("halted", "retrying", "snapshot", "streaming")
+
+
 @dataclass(frozen=True, slots=True)
 class SourceState:
+    """A source; where many workers share its partitions (then it has no position), all of its lanes together."""
+
     name: str
     state: str
     message: str
@@ -32,6 +38,34 @@ class SourceState:
     changes: int
     echoes: int
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """`worker` is the number of the one that reads it, None if that one is gone (`ours`: it is this process);
+    `message` says why it stands still."""
+
+    source: str
+    name: str
+    position: str | None
+    message: str
+    updated_at: datetime
+    worker: int | None
+    ours: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """A process that lives (`ours`: this one). `name` is its host and process id; it hangs if it has not spoken within
+    its lease."""
+
+    number: int
+    name: str
+    rulebook: str
+    since: datetime
+    hangs: bool
+    duties: tuple[str, ...]
+    ours: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +97,8 @@ class RecordCount:
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """`kind` is that of `SetAside`, or "delivery" (parked) or "waiting"; a delivery has a `record` and no row key.
-    `released`: a person has asked for another try, and it has not been made yet."""
+    `released`: a person has asked for another try, and it has not been made yet. `place` is where the change stands in
+    its source, where that has a name (topic/partition@offset)."""
 
     id: str
     kind: str
@@ -74,6 +109,7 @@ class DeadLetter:
     reason: str
     since: datetime
     released: bool
+    place: str
     awaits: RowRef | None
     candidates: tuple[str, ...]
     record: str | None
@@ -84,9 +120,31 @@ class Overview:
 
     def __init__(self, dsn: str, schema: str = SCHEMA) -> None:
         self._session = Session(dsn, schema, "overview")
+        self._schema = schema
 
     async def sources(self) -> list[SourceState]:
-        return [SourceState(*row) for row in await self._rows("sources")]
+        living = {row[0] for row in await self._rows("workers", lock_class(self._schema))}
+        lanes: dict[str, list[SourceState]] = {}
+        for system, *row in await self._rows("sources"):
+            lanes.setdefault(system, []).append(SourceState(*row))
+        return [_together(system, states, living) for system, states in lanes.items()]
+
+    async def partitions(self) -> list[PartitionState]:
+        numbers = {row[1]: row[0] for row in await self._rows("workers", lock_class(self._schema))}
+        return [
+            PartitionState(source, name, position, message, moved, numbers.get(holder), holder == PROCESS)
+            for source, name, position, message, moved, holder in await self._rows("partitions")
+        ]
+
+    async def workers(self) -> list[WorkerState]:
+        duties: dict[str, list[str]] = {}
+        for name, holder, expired in await self._rows("duties"):
+            if holder and not expired:
+                duties.setdefault(holder, []).append(name)
+        return [
+            WorkerState(number, name, rulebook, since, not awake, tuple(duties.get(token, ())), token == PROCESS)
+            for number, token, name, rulebook, since, awake in await self._rows("workers", lock_class(self._schema))
+        ]
 
     async def targets(self) -> list[TargetState]:
         return [TargetState(*row) for row in await self._rows("targets")]
@@ -103,11 +161,18 @@ class Overview:
         kind: str | None = None,
         system: str | None = None,
         entity: str | None = None,
+        place: str | None = None,
         ids: Sequence[str] | None = None,
         limit: int = _ALL,
     ) -> list[DeadLetter]:
         """Oldest first. Deliveries that wait for another record are shown only when asked for by `kind="waiting"`."""
-        wanted = {"kind": kind, "system": system, "entity": entity, "ids": None if ids is None else list(ids)}
+        wanted = {
+            "kind": kind,
+            "system": system,
+            "entity": entity,
+            "place": place,
+            "ids": None if ids is None else list(ids),
+        }
         async with self._session.transaction() as connection:
             cursor = await connection.execute(QUERIES["dead_letters"], {**wanted, "limit": limit})
             rows = await cursor.fetchall()
@@ -157,10 +222,23 @@ class Overview:
             return await (await connection.execute(QUERIES[name], values)).fetchall()
 
 
+def _together(system: str, states: list[SourceState], living: Collection[int]) -> SourceState:
+    """One state of all lanes: the worst of those whose workers live, or the last one heard of; counts of all."""
+    lanes = [state for state in states if state.name != system]
+    if not lanes:
+        return states[0]
+    alive = [lane for lane in lanes if int(lane.name.rpartition("#")[2]) in living]
+    newest = max(lanes, key=lambda lane: lane.updated_at)
+    ranked = [lane for word in _WORST for lane in alive if lane.state == word]
+    shown = ranked[0] if ranked else newest
+    changes, echoes = sum(state.changes for state in states), sum(state.echoes for state in states)
+    return SourceState(system, shown.state, shown.message, None, changes, echoes, newest.updated_at)
+
+
 def _dead_letter(*row: Any) -> DeadLetter:
     *plain, await_system, await_stream, await_key, candidates, record = row
-    id, kind, system, stream, key, entity, reason, since, released = plain
+    id, kind, system, stream, key, entity, reason, since, released, place = plain
     awaits = RowRef(await_system, await_stream, await_key) if await_key is not None else None
     return DeadLetter(
-        id, kind, system, stream, key, entity, reason, since, released, awaits, tuple(candidates), record
+        id, kind, system, stream, key, entity, reason, since, released, place, awaits, tuple(candidates), record
     )  # fmt: skip

@@ -185,8 +185,8 @@ order by id limit %(limit)s
 -- sources of many partitions ----------------------------------------------------------------------------------------
 
 -- name: take
-insert into partition as p (source, name, epoch) select %s, n, 1 from unnest(%s::text[]) as n order by n
-on conflict (source, name) do update set epoch = p.epoch + 1
+insert into partition as p (source, name, epoch, holder) select %s, n, 1, %s from unnest(%s::text[]) as n order by n
+on conflict (source, name) do update set epoch = p.epoch + 1, holder = excluded.holder
 returning name, epoch, position
 
 -- name: move_parts
@@ -293,7 +293,7 @@ returning system, stream, key, record::text
 -- for people --------------------------------------------------------------------------------------------------------
 
 -- name: sources
-select name, state, message, position, changes, echoes, updated_at from source order by name
+select system, name, state, message, position, changes, echoes, updated_at from source order by system, name
 
 -- name: targets
 select target, count(*) filter (where status = 'due'), count(*) filter (where status = 'waiting'),
@@ -310,17 +310,19 @@ from record group by entity order by entity
 -- name: dead_letters
 -- Changes set aside, and deliveries parked (or, asked for by that kind, waiting), oldest first.
 select * from (
-    select id::text, kind, system, stream, key, entity, reason, since, released,
+    select id::text, kind, system, stream, key, entity, reason, since, released, coalesce(payload ->> 'place', ''),
         await_system, await_stream, await_key, candidates::text[], null::text as record
     from set_aside
     union all
     select d.target || ':' || d.record, case d.status when 'parked' then 'delivery' else 'waiting' end, d.target, '', '',
-        r.entity, d.reason, d.since, false, null, null, null, '{}', d.record::text
+        r.entity, d.reason, d.since, false, '', null, null, null, '{}', d.record::text
     from dirty d join record r on r.id = d.record where d.status in ('parked', 'waiting')
-) as letter
+) as letter (id, kind, system, stream, key, entity, reason, since, released, place,
+    await_system, await_stream, await_key, candidates, record)
 where case when %(kind)s::text is null then kind <> 'waiting' else kind = %(kind)s end
   and (%(system)s::text is null or system = %(system)s) and (%(entity)s::text is null or entity = %(entity)s)
   and (%(ids)s::text[] is null or id = any(%(ids)s::text[]))
+  and (%(place)s::text is null or starts_with(place, %(place)s))
 order by since, id limit %(limit)s
 
 -- name: payload
