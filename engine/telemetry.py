@@ -8,7 +8,7 @@ a system, because "running but dead" cannot be seen from a state alone: only fro
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -50,6 +50,19 @@ class Connector:
         return f"{self.name}.{self.half}"
 
 
+@dataclass(slots=True)
+class Partition:
+    """How one partition of a source fares that this process reads. `waiting` counts its unread records, `message` says
+    why it stands still, if it must; `idle_since` as in `Connector`."""
+
+    system: str
+    name: str
+    position: str | None
+    waiting: int
+    message: str
+    idle_since: float
+
+
 class Telemetry:
     """All counters and gauges. Cheap enough to be called once per batch; call it per batch, not per change."""
 
@@ -57,6 +70,7 @@ class Telemetry:
         self.registry = CollectorRegistry()
         self._clock = clock
         self._connectors: dict[tuple[Half, str], Connector] = {}
+        self._partitions: dict[tuple[str, str], Partition] = {}
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"fieldwarden_{name}", text, labels, registry=self.registry)
@@ -83,6 +97,9 @@ class Telemetry:
             "source_last_change_timestamp_seconds", "Commit time of the last change received.", "system"
         )
         self._lag_bytes = gauge("source_lag_bytes", "Log of a source not yet durable in the hub.", "system")
+        self._partition_lag = gauge(
+            "partition_lag", "Records of a partition not yet durable in the hub.", "system", "topic", "partition"
+        )
         self._pending = gauge("deliveries_pending", "Records due for delivery.", "target")
         self._slot = gauge("replication_slot_retained_bytes", "Log kept for a slot.", "slot")
         self._state = gauge("connector_state", "1 for the state a connector is in.", "connector", "state")
@@ -143,6 +160,20 @@ class Telemetry:
         connector.waiting = amount
         (self._lag_bytes if half == "source" else self._pending).labels(name).set(amount)
 
+    def partitions(self, system: str, found: Mapping[str, tuple[str | None, int, str]]) -> None:
+        """All partitions (`topic/number`) of a source that this process reads, anew: the position in the hub, how many
+        records wait, and why it stands still (empty: it does not)."""
+        now = self._clock()
+        for key in [key for key in self._partitions if key[0] == system and key[1] not in found]:
+            del self._partitions[key]
+            self._partition_lag.remove(system, *_topic_and_number(key[1]))
+        for name, (position, waiting, message) in found.items():
+            seen = self._partitions.get((system, name))
+            moved = seen is None or seen.position != position or seen.waiting == 0 or waiting == 0
+            since = now if seen is None or moved else seen.idle_since
+            self._partitions[system, name] = Partition(system, name, position, waiting, message, since)
+            self._partition_lag.labels(system, *_topic_and_number(name)).set(waiting)
+
     def slot(self, slot: str, retained_bytes: int) -> None:
         self._slot.labels(slot).set(retained_bytes)
 
@@ -154,6 +185,16 @@ class Telemetry:
             self._dead_letters.labels(system, reason).set(n)
         for system, age in oldest:
             self._dead_age.labels(system).set(age)
+
+    def forget(self, half: Half, name: str) -> None:
+        """Another process does this from now on."""
+        found = self._connectors.pop((half, name), None)
+        if found is not None:
+            for state in STATES:
+                self._state.remove(found.label, state)
+        (self._lag_bytes if half == "source" else self._pending).remove(name)
+        if half == "source":
+            self.partitions(name, {})
 
     def totals(self) -> dict[str, int]:
         """Since the process began: changes received, decisions, deliveries done, refusals."""
@@ -168,11 +209,20 @@ class Telemetry:
         """Every half that has said anything, by name."""
         return sorted(self._connectors.values(), key=lambda connector: (connector.name, connector.half))
 
+    def seen_partitions(self) -> list[Partition]:
+        """Those of `partitions`, by name."""
+        return [self._partitions[key] for key in sorted(self._partitions)]
+
     def _connector(self, half: Half, name: str) -> Connector:
         found = self._connectors.get((half, name))
         if found is None:
             found = self._connectors[half, name] = Connector(half, name, "new", "", 0, self._clock())
         return found
+
+
+def _topic_and_number(name: str) -> tuple[str, str]:
+    topic, _, number = name.rpartition("/")
+    return topic, number
 
 
 def _sum(counter: Counter, **labels: str) -> int:

@@ -19,7 +19,8 @@ _KEYS = """
     event level timestamp logger message error code suggestion path reason
     system source target connector entity stream table column field half state status result position lane epoch
     slot publication snapshot lag_bytes changes echoes decisions refused records rows pending waiting parked
-    set_aside seconds attempt delay height rulebook host port url pid signal version count not_shown
+    set_aside seconds attempt delay height rulebook host port url pid signal version count worker duty
+    not_shown
 """
 ALLOWED = frozenset(_KEYS.split())
 _PASSWORD = re.compile(r"(?i)(://[^:/@\s]*:)[^@\s]*(@)|(password\s*=\s*)('[^']*'|\S+)")

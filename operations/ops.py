@@ -1,7 +1,8 @@
 """`/livez`, `/readyz` and `/metrics` on one port, answered from a thread of their own.
 
-Live means that the event loop turns. Ready means more than "running": every source streams, every target can be
-written, and work that waits is being done. A process whose positions stand still while changes wait is not ready.
+Live means that the event loop turns. Ready means more than "running": every source that this process reads streams,
+every target that it writes to can be written, and work that waits is being done. A process whose positions stand still
+while changes wait is not ready, and neither is one that has nothing to do.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from engine.errors import EnvironmentUnfit
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from engine.telemetry import Connector, Telemetry
+    from engine.telemetry import Connector, Partition, Telemetry
 
 ABLE = {"source": frozenset({"snapshot", "streaming"}), "target": frozenset({"delivering"})}
 
 
-def obstacles(connectors: Sequence[Connector], *, now: float, patience: float) -> list[str]:
+def obstacles(
+    connectors: Sequence[Connector], partitions: Sequence[Partition] = (), *, now: float, patience: float
+) -> list[str]:
     """Why the process is not ready, in words; empty when it is. Times in seconds since 1970."""
     if not connectors:
         return ["starting: no connector has reported yet"]
@@ -42,6 +45,14 @@ def obstacles(connectors: Sequence[Connector], *, now: float, patience: float) -
             what = "bytes of its log" if c.half == "source" else "deliveries"
             reasons.append(
                 f"{c.half} {c.name} has not moved for {int(now - c.idle_since)} s while {c.waiting} {what} wait"
+            )
+    for p in partitions:
+        if p.message:
+            reasons.append(f"source {p.system}: the partition {p.name} stands still: {p.message}")
+        elif p.waiting > 0 and now - p.idle_since > patience:
+            reasons.append(
+                f"source {p.system}: the partition {p.name} has not moved for {int(now - p.idle_since)} s "
+                f"while {p.waiting} records wait"
             )
     return reasons
 
@@ -70,9 +81,10 @@ class Health:
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         connectors = self.telemetry.connectors()
-        reasons = obstacles(connectors, now=self.clock(), patience=self.patience)
+        partitions = self.telemetry.seen_partitions()
+        reasons = obstacles(connectors, partitions, now=self.clock(), patience=self.patience)
         if self.standby:
-            reasons = ["standby: another process replicates this project"]
+            reasons = ["standby: other processes do all the work of this project"]
         states = [
             {"connector": c.label, "state": c.state, "message": c.message, "waiting": c.waiting} for c in connectors
         ]

@@ -1,9 +1,9 @@
-"""`fieldwarden run`: the background process. It starts one loop per source and per target, and ends them well.
+"""`fieldwarden run`: the background process, one of any number that share a project's work.
 
-    serving health  ->  the turn (or standby)  ->  pipelines and deliveries  ->  a clean stop
+    serving health  ->  its share of duties (or standby)  ->  pipelines and deliveries  ->  a clean stop
 
 The loops look after their own troubles: a source that halts or a target that is down stops nobody else. What escapes
-a loop is a bug or a lost turn; then everything is cancelled, open transactions roll back, and nothing is acknowledged.
+a loop is a bug; then everything is cancelled, open transactions roll back, and nothing is acknowledged.
 The first SIGTERM or SIGINT lets each loop finish the batch in hand; a second one ends the process at once.
 """
 
@@ -21,14 +21,11 @@ from typing import Any, Literal, TypeAlias
 
 import structlog
 
-from engine.delivery import Delivery
+from engine.hub.duties import Duties
 from engine.hub.overview import Overview
-from engine.hub.turn import Turn
-from engine.pipeline import Pipeline
-from engine.ports import Hub
 from engine.telemetry import Telemetry
-from engine.wake import Wake
 from operations.logs import configure
+from operations.loops import Loops, duties_of, is_partitioned
 from operations.ops import Health, serving
 from operations.project import Opened, opened
 from operations.report import Report, count
@@ -39,10 +36,6 @@ Guide: TypeAlias = Callable[[Watch], Awaitable[None]]
 """What a bounded run sees through while the loops work; when it returns, the process stops."""
 
 log = structlog.get_logger("fieldwarden.run")
-GRACE = 25.0
-"""Seconds that a batch in hand may take after a signal; then it is cancelled and rolls back."""
-
-
 _YOUNG_OBJECTS = 100_000
 """New containers after which the garbage collector looks for cycles: several batches' worth."""
 
@@ -85,7 +78,7 @@ def run(
 ) -> Report:
     """Replicate until a signal (exit code 130 or 143) or, with `until_idle`, until all is delivered (0).
 
-    Raises EnvironmentUnfit, ConfigurationError; Fenced when another process took over; bugs as they are."""
+    Raises EnvironmentUnfit, ConfigurationError; bugs as they are."""
     configure(log_format, log_level)
     with opened(folder) as project:
         project.check_systems(rebaseline)
@@ -153,39 +146,29 @@ class _Running:
             stack.callback(beating.cancel)
             log.info("run.listening", url=url, pid=os.getpid())
             hub = await stack.enter_async_context(project.hub())
-            turn = Turn(project.hub_dsn, project.hub_schema, [*project.sources, *project.targets])
-            if await _take_turn(stack, turn, health, self.ending.stop):
-                await self._supervise(hub, turn)
+            duties = Duties(
+                project.hub_dsn,
+                project.hub_schema,
+                duties_of(project),
+                rulebook=project.rulebook.hash,
+                keep=[f"source:{name}" for name in self.rebaseline if not is_partitioned(project, name)],
+                lease=project.project.settings.run.lease.total_seconds(),
+            )
+            eager = self.guide is not None
+            await self._supervise(Loops(project, hub, self.telemetry, duties, health, self.rebaseline, eager))
         return _report(self.ending, self.telemetry)
 
-    def _loops(self, hub: Hub) -> list[Coroutine[Any, Any, None]]:
-        project, telemetry, stop, wake = self.project, self.telemetry, self.ending.stop, Wake()
-        loops: list[Coroutine[Any, Any, None]] = []
-        for name in project.sources:
-            source = project.source(name, rebaseline=name in self.rebaseline, eager=self.guide is not None)
-            tolerance = project.future_tolerance
-            loops.append(Pipeline(project.rulebook, source, hub, telemetry, wake=wake, tolerance=tolerance).run(stop))
-        for name in project.targets:
-            target = project.target(name)
-            loops.append(Delivery(project.rulebook, name, target, hub, telemetry, wake=wake).run(stop))
-        return loops
-
-    async def _supervise(self, hub: Hub, turn: Turn) -> None:
+    async def _supervise(self, loops: Loops) -> None:
         """Run all loops until they have stopped; any exception of theirs cancels the others and is raised."""
-        watch = Watch(self.project, self.telemetry)
-        helpers: list[Coroutine[Any, Any, None]] = [turn.hold(), watch.run()]
+        watch = Watch(self.project, self.telemetry, loops.does)
+        helpers: list[Coroutine[Any, Any, None]] = [watch.run()]
         if self.guide is not None:
             helpers.append(self._guided(self.guide, watch))
-        loops = self._loops(hub)
         _spare_the_collector()
         await self._remember_rulebook()
-        # Before any delivery: a system that is read anew may hold rows that we have not heard of.
-        await hub.reread(self.rebaseline)
-        log.info("run.started", count=len(loops), rulebook=self.project.rulebook.hash[:12])
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(helper) for helper in helpers]
-            working = [group.create_task(loop) for loop in loops]
-            await _finished(working, self.ending.stop)
+            await loops.run(self.ending.stop)
             for task in background:
                 task.cancel()
 
@@ -206,42 +189,6 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
-
-
-async def _take_turn(stack: contextlib.AsyncExitStack, turn: Turn, health: Health, stop: asyncio.Event) -> bool:
-    """Wait until this process may drive the project; False if it was told to stop first."""
-
-    def standing_by() -> None:
-        health.standby = True
-        log.info("run.standby", message="another process replicates this project; waiting for it to end")
-
-    taking = asyncio.create_task(stack.enter_async_context(turn.taken(standing_by)))
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({taking, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    if not taking.done():
-        taking.cancel()
-        await asyncio.gather(taking, return_exceptions=True)
-        return False
-    await taking
-    health.standby = False
-    return True
-
-
-async def _finished(working: Sequence[asyncio.Task[None]], stop: asyncio.Event) -> None:
-    """Until all loops have ended; after `stop` they have GRACE seconds."""
-    stopping = asyncio.create_task(stop.wait())
-    try:
-        pending = set(working)
-        while pending and not stopping.done():
-            _, waiting = await asyncio.wait({*pending, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            pending &= waiting
-        if pending:
-            _, late = await asyncio.wait(pending, timeout=GRACE)
-            for task in late:
-                task.cancel()
-    finally:
-        stopping.cancel()
 
 
 def _report(ending: Ending, telemetry: Telemetry) -> Report:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from engine.errors import FieldwardenError, TransientError
-from engine.hub.overview import Overview, SourceState, TargetState
+from engine.hub.overview import Overview, PartitionState, SourceState, TargetState, WorkerState
 from engine.hub.pulse import Pulse
-from engine.hub.turn import taken_by_somebody
+from operations.loops import is_partitioned
 from operations.project import Opened, opened
 from operations.report import Report, age, count, table
 
 _HOURS = 24
+_PATIENCE = 10.0
 _NEEDS = {
     "data": ("bad data", "a person"),
     "ambiguous": ("more than one record fits", "a person"),
@@ -37,18 +39,26 @@ def status(folder: Path | None) -> Report:
 async def _status(project: Opened) -> dict[str, Any]:
     overview = Overview(project.hub_dsn, project.hub_schema)
     pulse = Pulse(project.hub_dsn, project.hub_schema)
-    parties = [*project.sources, *project.targets]
     try:
         known = {source.name: source for source in await overview.sources()}
         pending = {target.name: target for target in await overview.targets()}
-        running = await taken_by_somebody(project.hub_dsn, project.hub_schema, parties)
-        lags = await asyncio.gather(*(_lag(project, name) for name in project.sources))
+        workers = await overview.workers()
+        parts = await overview.partitions()
+        looks = await asyncio.gather(*(_look(project, name, parts) for name in project.sources))
         return {
             "project": project.project.settings.project,
             "rulebook": project.rulebook.hash,
-            "running": running,
+            "running": bool(workers),
+            "workers": [_worker(worker, project.rulebook.hash) for worker in workers],
             "sources": [
-                _source(name, known.get(name), running, lag) for name, lag in zip(project.sources, lags, strict=True)
+                _source(name, known.get(name), bool(workers), look)
+                for name, look in zip(project.sources, looks, strict=True)
+            ],
+            "partitions": [
+                _partition(part, look.lags.get(part.name))
+                for name, look in zip(project.sources, looks, strict=True)
+                for part in parts
+                if part.source == name
             ],
             "targets": [_target(name, pending.get(name)) for name in project.targets],
             "set_aside": [
@@ -65,31 +75,80 @@ async def _status(project: Opened) -> dict[str, Any]:
         await pulse.close()
 
 
-async def _lag(project: Opened, name: str) -> tuple[int | None, str]:
-    """Bytes of the source's log that are not acknowledged; None and why, where it cannot be told."""
-    lookout = project.lookout(name)
+@dataclass(frozen=True)
+class _Look:
+    """A source from outside: bytes of its log that are not acknowledged, or records of each partition that are not in
+    the hub; `reason`: why that cannot be told."""
+
+    behind: int | None = None
+    lags: Mapping[str, int] = field(default_factory=dict)
+    reason: str = ""
+
+
+async def _look(project: Opened, name: str, parts: Sequence[PartitionState]) -> _Look:
+    lookout: Any = project.lookout(name)
     try:
-        slot = await lookout.slot()
+        async with asyncio.timeout(_PATIENCE):
+            if is_partitioned(project, name):
+                return _Look(
+                    lags=await lookout.lags({part.name: part.position for part in parts if part.source == name})
+                )
+            slot = await lookout.slot()
     except FieldwardenError as error:
-        return None, error.message
+        return _Look(reason=error.message)
+    except TimeoutError:
+        return _Look(reason=f"it does not answer within {_PATIENCE:.0f} s")
     finally:
         await lookout.close()
-    return (slot.behind_bytes, "") if slot.usable else (None, slot.reason)
+    return _Look(behind=slot.behind_bytes) if slot.usable else _Look(reason=slot.reason)
 
 
-def _source(name: str, known: SourceState | None, running: bool, lag: tuple[int | None, str]) -> dict[str, Any]:
+def _worker(worker: WorkerState, rulebook: str) -> dict[str, Any]:
+    return {
+        "number": worker.number,
+        "process": worker.name,
+        "since": worker.since.isoformat(),
+        "age_seconds": _age(worker.since),
+        "hangs": worker.hangs,
+        "same_rulebook": worker.rulebook == rulebook,
+        "duties": list(worker.duties),
+    }
+
+
+def _source(name: str, known: SourceState | None, running: bool, look: _Look) -> dict[str, Any]:
     state = known.state if known else "new"
     if not running and state in ("streaming", "snapshot", "retrying"):
         state = "stopped"
     return {
         "name": name,
         "state": state,
-        "message": (known.message if known else "") or (lag[1] if known else ""),
+        "message": (known.message if known else "") or (look.reason if known else ""),
         "age_seconds": _age(known.updated_at) if known else None,
-        "lag_bytes": lag[0],
+        "lag_bytes": look.behind,
+        "lag_records": sum(look.lags.values()) if look.lags else None,
         "changes": known.changes if known else 0,
         "echoes": known.echoes if known else 0,
     }
+
+
+def _partition(part: PartitionState, lag: int | None) -> dict[str, Any]:
+    topic, _, number = part.name.rpartition("/")
+    return {
+        "source": part.source,
+        "topic": topic,
+        "partition": int(number),
+        "offset": _offset(part.position),
+        "lag": lag,
+        "lane": f"{part.source}#{part.worker}" if part.worker is not None else None,
+        "message": part.message,
+        "age_seconds": _age(part.updated_at),
+    }
+
+
+def _offset(position: str | None) -> int | None:
+    """That of the next record, the second number of a position (hex)."""
+    numbers = (position or "").split(".")
+    return int(numbers[1], 16) if len(numbers) > 1 else None
 
 
 def _target(name: str, pending: TargetState | None) -> dict[str, Any]:
@@ -109,10 +168,27 @@ def _age(moment: datetime) -> float:
 def _lines(result: dict[str, Any]) -> Iterator[str]:
     yield f"{result['project']}: {'running' if result['running'] else 'not running'}"
     rows = [
-        [s["name"], s["state"], age(s["age_seconds"]), _bytes(s["lag_bytes"]), s["changes"], s["message"]]
-        for s in result["sources"]
+        [w["number"], w["process"], age(w["age_seconds"]), " ".join(w["duties"]) or "-", _complaint(w)]
+        for w in result["workers"]
+    ]
+    if rows:
+        yield _block(["worker", "process", "since", "duties", ""], rows)
+    rows = [
+        [s["name"], s["state"], age(s["age_seconds"]), _lag(s), s["changes"], s["message"]] for s in result["sources"]
     ]
     yield _block(["source", "state", "moved", "lag", "changes", ""], rows)
+    rows = [
+        [
+            f"{p['topic']}/{p['partition']}",
+            "-" if p["offset"] is None else p["offset"],
+            "?" if p["lag"] is None else p["lag"],
+            p["lane"] or "-",
+            p["message"] and f"stands still: {p['message']}",
+        ]
+        for p in result["partitions"]
+    ]
+    if rows:
+        yield _block(["partition", "offset", "lag", "lane", ""], rows)
     rows = [
         [t["name"], t["due"], t["waiting"], t["parked"], age(t["oldest_seconds"]) if t["oldest_seconds"] else "-"]
         for t in result["targets"]
@@ -129,6 +205,16 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
         yield _block(["set aside from", "because", "needs", "number", "oldest"], rows)
         yield "  see: fieldwarden deadletter list"
     yield f"  {count(result['refused_24h'], 'edit')} of protected fields refused in the last {_HOURS} hours"
+
+
+def _complaint(worker: dict[str, Any]) -> str:
+    if worker["hangs"]:
+        return "hangs: it has not spoken within its lease"
+    return "" if worker["same_rulebook"] else "works by other rules: its files differ from these"
+
+
+def _lag(source: dict[str, Any]) -> str:
+    return count(source["lag_records"], "record") if source["lag_records"] is not None else _bytes(source["lag_bytes"])
 
 
 def _block(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
 from engine.errors import FieldwardenError
 from engine.hub.overview import Overview, SetAsideCount, TargetState
 from engine.hub.pulse import Pulse
-from engine.telemetry import Connector, Telemetry
+from engine.telemetry import Connector, Half, Telemetry
+from operations.loops import is_partitioned
 from operations.project import Opened
 
 if TYPE_CHECKING:
-    from connectors.postgres.lookout import Lookout
+    from connectors.postgres.slots import SlotHealth
 
 log = structlog.get_logger("fieldwarden.watch")
 PERIOD = 3.0
@@ -31,25 +32,50 @@ _POLL = 0.05
 _LOOK_SECONDS = 3.0
 
 
+class Lookout(Protocol):
+    """A look at a source from outside. Its position is a text, or, where it has many partitions, one for each."""
+
+    async def end(self) -> Any: ...
+    def reached(self, position: Any, end: Any) -> bool: ...
+    async def slot(self) -> SlotHealth | None: ...
+    async def close(self) -> None: ...
+
+
+class PartitionsLookout(Lookout, Protocol):
+    async def lags(self, positions: Mapping[str, str | None]) -> dict[str, int]: ...
+
+
 class Watch:
     """Looks at one project while `run` works. Troubles of its own are logged and tried again: it must never be the
-    reason for which replication stops."""
+    reason for which replication stops. `does` tells which halves of systems this process works on; how the others
+    fare, their own processes tell."""
 
-    def __init__(self, project: Opened, telemetry: Telemetry, *, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, project: Opened, telemetry: Telemetry, does: Callable[[Half, str], bool], *, patience: float = PATIENCE
+    ) -> None:
         self._project = project
         self._telemetry = telemetry
+        self._does = does
         self._patience = patience
         self._pulse = Pulse(project.hub_dsn, project.hub_schema)
         self._overview = Overview(project.hub_dsn, project.hub_schema)
-        self._lookouts: dict[str, Lookout] = {name: project.lookout(name) for name in project.sources}
+        self._lookouts: dict[str, Lookout] = {}
+        self._parted: dict[str, PartitionsLookout] = {}
+        for name in project.sources:
+            lookout: Any = project.lookout(name)
+            self._lookouts[name] = lookout
+            if is_partitioned(project, name):
+                self._parted[name] = lookout
         self._positions: dict[str, str | None] = {}
         self._retrying: dict[str, float] = {}
+        self._look_elsewhere = time.monotonic() + PERIOD
 
     async def run(self) -> None:
         """Until cancelled."""
         try:
             while True:
-                for look in (self._look_at_hub, *(self._looking_at(name) for name in self._lookouts)):
+                looks = [self._looking_at(name) for name in self._lookouts if self._does("source", name)]
+                for look in (self._look_at_hub, *looks):
                     await self._try(look)
                 await asyncio.sleep(PERIOD)
         finally:
@@ -82,10 +108,12 @@ class Watch:
 
     async def _look_at_hub(self) -> None:
         pending = {target.name: target for target in await self._overview.targets()}
+        sources = await self._overview.sources()
         for name in self._project.targets:
-            self._telemetry.waiting("target", name, pending[name].due if name in pending else 0)
-        for source in await self._overview.sources():
-            if source.name in self._lookouts and source.position != self._positions.get(source.name):
+            if self._does("target", name):
+                self._telemetry.waiting("target", name, pending[name].due if name in pending else 0)
+        for source in sources:
+            if self._does("source", source.name) and source.position != self._positions.get(source.name):
                 self._positions[source.name] = source.position
                 self._telemetry.progressed("source", source.name)
         self._tell_dead_letters(await self._overview.set_aside(), pending.values())
@@ -103,10 +131,20 @@ class Watch:
     def _looking_at(self, name: str) -> Callable[[], Awaitable[None]]:
         async def look() -> None:
             slot = await self._lookouts[name].slot()
-            self._telemetry.slot(slot.slot, slot.retained_bytes)
-            self._telemetry.waiting("source", name, slot.behind_bytes)
+            if slot is not None:
+                self._telemetry.slot(slot.slot, slot.retained_bytes)
+            if name in self._parted:
+                await self._look_at_partitions(name, self._parted[name])
+            elif slot is not None and self._does("source", name):
+                self._telemetry.waiting("source", name, slot.behind_bytes)
 
         return look
+
+    async def _look_at_partitions(self, name: str, lookout: PartitionsLookout) -> None:
+        known = [part for part in await self._overview.partitions() if part.source == name]
+        lags = await lookout.lags({part.name: part.position for part in known})
+        mine = {p.name: (p.position, lags[p.name], p.message) for p in known if p.ours and p.name in lags}
+        self._telemetry.partitions(name, mine if self._does("source", name) else {})
 
     # --- when nothing is left --------------------------------------------------------------------------------
 
@@ -118,13 +156,15 @@ class Watch:
             try:
                 if await reached():
                     return []
+                if stuck := await self._stuck_elsewhere():
+                    return stuck
             except FieldwardenError as error:
                 log.debug("watch.failed", message=error.message)
             await asyncio.sleep(_POLL)
 
-    async def _ends(self) -> dict[str, int]:
+    async def _ends(self) -> dict[str, Any]:
         """Where each source's log ends now; without those that cannot be asked, which `_stuck` tells about."""
-        ends: dict[str, int] = {}
+        ends: dict[str, Any] = {}
         for name, lookout in self._lookouts.items():
             while name not in ends and not self._stuck():
                 try:
@@ -134,10 +174,14 @@ class Watch:
                     await asyncio.sleep(_POLL)
         return ends
 
-    def _caught_up(self, ends: dict[str, int]) -> Callable[[], Awaitable[bool]]:
+    def _caught_up(self, ends: dict[str, Any]) -> Callable[[], Awaitable[bool]]:
         async def caught_up() -> bool:
-            positions = await self._pulse.positions()
-            return all(self._lookouts[name].reached(positions.get(name), end) for name, end in ends.items())
+            positions, parts = await self._pulse.positions(), await self._pulse.parts()
+            for name, end in ends.items():
+                position: Any = parts.get(name, {}) if name in self._parted else positions.get(name)
+                if not self._lookouts[name].reached(position, end):
+                    return False
+            return True
 
         return caught_up
 
@@ -150,6 +194,15 @@ class Watch:
     def _stuck(self) -> list[str]:
         connectors = self._telemetry.connectors()
         return [f"{c.half} {c.name} is {c.state}: {c.message}" for c in connectors if self._is_stuck(c)]
+
+    async def _stuck_elsewhere(self) -> list[str]:
+        """What other processes have said of themselves."""
+        if time.monotonic() < self._look_elsewhere:
+            return []
+        self._look_elsewhere = time.monotonic() + PERIOD
+        theirs = {duty for worker in await self._overview.workers() if not worker.ours for duty in worker.duties}
+        halted = [s for s in await self._overview.sources() if s.state == "halted" and f"source:{s.name}" in theirs]
+        return [f"source {source.name} is halted: {source.message}" for source in halted]
 
     def _is_stuck(self, connector: Connector) -> bool:
         if connector.state != "retrying":

@@ -50,6 +50,11 @@ class Embedded(Strict):
 class Run(Strict):
     host: Text = Field(default="127.0.0.1", description="Where /livez, /readyz and /metrics are served.")
     port: Annotated[StrictInt, Field(ge=0, le=65535)] = Field(default=9187, description="0 takes any free port.")
+    lease: Duration = Field(
+        default=timedelta(seconds=15),
+        description="A process that says nothing for so long is taken to hang, and others do its work.",
+        json_schema_extra={"default": "15s"},
+    )
 
 
 class Limits(Strict):

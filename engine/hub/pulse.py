@@ -27,6 +27,15 @@ class Pulse:
             rows = await (await connection.execute("select name, position from source")).fetchall()
         return dict(rows)
 
+    async def parts(self) -> dict[str, dict[str, str | None]]:
+        """Source of many partitions -> partition -> the position up to which it is durable."""
+        async with self._session.transaction() as connection:
+            rows = await (await connection.execute("select source, name, position from partition")).fetchall()
+        found: dict[str, dict[str, str | None]] = {}
+        for source, name, position in rows:
+            found.setdefault(source, {})[name] = position
+        return found
+
     async def busy(self, sources: Sequence[str]) -> bool:
         """Whether something is due now or soon: a delivery, a change set aside that may go on, or a source's rows
         that have not all been read (yet, or again)."""

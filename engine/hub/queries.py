@@ -1,4 +1,4 @@
-"""The hub's statements by name, out of the commented file `queries.sql` beside this one."""
+"""The hub's statements by name, out of the commented SQL files beside this one."""
 
 from __future__ import annotations
 
@@ -14,4 +14,6 @@ def _load(path: Path) -> dict[str, bytes]:
     return {name.decode(): body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
 
 
-QUERIES: Final = _load(Path(__file__).with_name("queries.sql"))
+_HERE = Path(__file__).parent
+
+QUERIES: Final = _load(_HERE / "queries.sql") | _load(_HERE / "workers.sql")

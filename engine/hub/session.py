@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -20,8 +21,22 @@ from engine.errors import TransientError
 from engine.hub.queries import QUERIES
 
 _PROGRAM_LIMIT = "54"
+_LONGEST_NAME = 63
+
+PROCESS = secrets.token_hex(4)
+"""This process, among all that ever use a hub: the names of its sessions there end with it."""
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+
+def session_name(purpose: str, process: str = PROCESS) -> str:
+    """How a session is called on the hub's server."""
+    mark = session_mark(process)
+    return f"fieldwarden {purpose}"[: _LONGEST_NAME - len(mark)] + mark
+
+
+def session_mark(process: str) -> str:
+    return f" [{process}]"
 
 
 @contextlib.contextmanager
@@ -75,9 +90,7 @@ class Session:
 
     async def _connected(self) -> Connection:
         if self._connection is None:
-            connection = await psycopg.AsyncConnection.connect(
-                self._dsn, application_name=f"fieldwarden {self._purpose}"
-            )
+            connection = await psycopg.AsyncConnection.connect(self._dsn, application_name=session_name(self._purpose))
             try:
                 await connection.execute(sql.SQL("set search_path to {}").format(sql.Identifier(self._schema)))
                 if self._hot:

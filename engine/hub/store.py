@@ -18,11 +18,8 @@ from engine.hub.ingest import PostgresIngest
 from engine.hub.migrate import SCHEMA
 from engine.hub.queries import QUERIES
 from engine.hub.rows import contributions_of, plain_array
-from engine.hub.session import Session
-from engine.ports import Lease, Part, Pending, SetAside, Settlement
-
-_ANNOUNCED_FOR = 30 * 86_400 * 1_000_000
-"""How long (µs) our own transactions are remembered: longer than any stream may lag behind."""
+from engine.hub.session import PROCESS, Session
+from engine.ports import ANNOUNCED_FOR, Lease, Part, Pending, SetAside, Settlement
 
 
 def now_us() -> int:
@@ -61,7 +58,7 @@ class PostgresHub:
 
     async def take(self, source: str, partitions: Sequence[str]) -> dict[str, Part]:
         async with self._reading.transaction() as connection:
-            cursor = await connection.execute(QUERIES["take"], [source, list(partitions)])
+            cursor = await connection.execute(QUERIES["take"], [source, PROCESS, list(partitions)])
             taken = {name: Part(epoch, position) for name, epoch, position in await cursor.fetchall()}
             await connection.commit()
         return taken
@@ -84,7 +81,7 @@ class PostgresHub:
             session = self._announcing[system] = Session(self._dsn, self._schema, f"announce {system}", hot=True)
         async with session.transaction() as connection:
             await connection.execute(QUERIES["announce"], [system, transaction, at])
-            await connection.execute(QUERIES["forget_announced"], [system, at - _ANNOUNCED_FOR])
+            await connection.execute(QUERIES["forget_announced"], [system, at - ANNOUNCED_FOR])
             await connection.commit()
 
     async def reread(self, sources: Sequence[str]) -> None:

@@ -1,0 +1,252 @@
+"""Workers and their duties, against a real PostgreSQL: who holds what, and when it is free for others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+import psycopg
+import pytest
+
+from engine.errors import TransientError
+from engine.hub.duties import Duties
+from engine.hub.embedded import EmbeddedServer
+from engine.hub.migrate import SCHEMA, migrate
+from engine.hub.overview import Overview
+from engine.hub.session import session_name
+
+NAMES = ["source:crm", "source:erp", "target:crm", "target:erp"]
+LEASE = 60.0
+LOCK = b"lock table fieldwarden.source"
+Make = Callable[..., Duties]
+
+
+@pytest.fixture
+async def worker(hub_dsn: str) -> AsyncIterator[Make]:
+    """`worker("a", lease=..., keep=...)`: a worker's place, as its process would hold it."""
+    made: list[Duties] = []
+
+    def make(process: str, *, names: Sequence[str] = NAMES, lease: float = LEASE, keep: Sequence[str] = ()) -> Duties:
+        made.append(Duties(hub_dsn, SCHEMA, names, lease=lease, keep=keep, process=process))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.leave()
+
+
+async def dies(worker: Duties) -> None:
+    """Its connection ends, and nothing is given up."""
+    assert worker._connection is not None
+    await worker._connection.close()
+
+
+async def its_lease_runs_out(hub_dsn: str, process: str) -> None:
+    async with await psycopg.AsyncConnection.connect(hub_dsn, autocommit=True) as hub:
+        for table, column in (("worker", "token"), ("duty", "holder")):
+            past = f"update {SCHEMA}.{table} set until = clock_timestamp() - interval '1 s' where {column} = %s"
+            await hub.execute(past.encode(), [process])
+
+
+async def settle(*workers: Duties) -> list[set[str]]:
+    """They beat in turn until nothing moves, giving up at once what they should."""
+    while True:
+        before = [worker.held for worker in workers]
+        for worker in workers:
+            for name in await worker.beat():
+                await worker.give(name)
+        if [worker.held for worker in workers] == before:
+            return [set(held) for held in before]
+
+
+async def until(question: Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(30):
+        while not await question():  # noqa: ASYNC110 (another process, or the server's clock)
+            await asyncio.sleep(0.02)
+
+
+async def test_one_alone_does_everything(worker: Make) -> None:
+    one = worker("a")
+    assert await one.beat() == []
+    assert (one.number, one.held) == (1, frozenset(NAMES))
+    assert all(one.holds(name) for name in NAMES)
+
+
+async def test_two_share_and_the_first_gives_up_half(worker: Make) -> None:
+    one, two = worker("a"), worker("b")
+    await one.beat()
+    assert (await two.beat(), two.held, two.number) == ([], frozenset(), 2)
+    surplus = await one.beat()
+    assert len(surplus) == 2
+    assert await one.beat(leaving=surplus) == [], "what is on its way out is not asked for again"
+    await two.beat()
+    assert two.held == frozenset(), "not before it is given"
+    mine, theirs = await settle(one, two)
+    assert (mine | theirs, len(mine), len(theirs)) == (set(NAMES), 2, 2)
+    assert await settle(one, two) == [mine, theirs], "and nothing moves any more"
+
+
+async def test_five_workers_of_four_duties_leave_one_idle(worker: Make) -> None:
+    workers = [worker(name) for name in "abcde"]
+    assert sorted(map(len, await settle(*workers))) == [0, 1, 1, 1, 1]
+    assert [each.number for each in workers] == [1, 2, 3, 4, 5]
+
+
+async def test_what_a_dead_worker_held_is_free_at_once_and_so_is_its_number(worker: Make) -> None:
+    one, two = worker("a"), worker("b")
+    await settle(one, two)
+    await dies(one)
+    await until(lambda: _has_everything(two))
+    assert two.number == 2
+    three = worker("c")
+    await three.beat()
+    assert three.number == 1
+
+
+async def _has_everything(worker: Duties) -> bool:
+    await worker.beat()
+    return worker.held == frozenset(NAMES)
+
+
+async def test_who_only_hangs_keeps_its_duties_until_its_lease_has_run_out(worker: Make, hub_dsn: str) -> None:
+    hanging, other = worker("a"), worker("b")
+    await settle(hanging, other)
+    held = hanging.held
+    for _ in range(3):
+        await other.beat()
+    assert not other.held & held
+    await its_lease_runs_out(hub_dsn, "a")
+    await until(lambda: _has_everything(other))
+
+
+async def test_the_one_that_wakes_up_learns_of_it(worker: Make, hub_dsn: str) -> None:
+    hanging, other = worker("a"), worker("b")
+    await settle(hanging, other)
+    await its_lease_runs_out(hub_dsn, "a")
+    await until(lambda: _has_everything(other))
+    with pytest.raises(TransientError):
+        await hanging.beat()  # its sessions were ended
+    await hanging.beat()
+    assert hanging.held == frozenset()
+    mine, theirs = await settle(hanging, other)
+    assert mine | theirs == set(NAMES)
+    assert not mine & theirs
+
+
+async def test_who_slept_but_was_not_missed_goes_on(worker: Make, hub_dsn: str) -> None:
+    alone = worker("a")
+    await alone.beat()
+    await its_lease_runs_out(hub_dsn, "a")
+    await alone.beat()
+    assert alone.held == frozenset(NAMES)
+
+
+async def test_nothing_is_held_by_a_clock_that_has_run_out(worker: Make) -> None:
+    one = worker("a", lease=0.5)
+    await one.beat()
+
+    async def has_run_out() -> bool:
+        return not one.holds("target:crm")
+
+    await until(has_run_out)
+    await one.beat()
+    assert one.holds("target:crm")
+
+
+async def test_the_open_transaction_of_a_worker_that_hangs_is_ended(worker: Make, hub_dsn: str) -> None:
+    hanging, other = worker("a"), worker("b")
+    await hanging.beat()
+    name = session_name("ingest of a system with quite a long name, longer than a name may be", "a")
+    session = await psycopg.AsyncConnection.connect(hub_dsn, application_name=name)
+    await session.execute(LOCK)
+    await its_lease_runs_out(hub_dsn, "a")
+    await until(lambda: _has_everything(other))
+    with pytest.raises(psycopg.errors.AdminShutdown):
+        await session.execute("select 1")
+    async with await psycopg.AsyncConnection.connect(hub_dsn) as free:
+        await free.execute(LOCK)
+
+
+async def test_leaving_frees_at_once(worker: Make) -> None:
+    one, two = worker("a"), worker("b")
+    await settle(one, two)
+    await one.leave()
+    assert one.held == frozenset()
+    await two.beat()
+    assert two.held == frozenset(NAMES)
+
+
+async def test_what_a_worker_needs_itself_it_takes_and_keeps(worker: Make) -> None:
+    one, two = worker("a"), worker("b", keep=["source:crm", "source:erp"])
+    await one.beat()
+    await two.beat()
+    assert two.held == {"source:crm", "source:erp"}
+    await one.beat()
+    assert one.held == {"target:crm", "target:erp"}
+    three = worker("c")
+    await settle(one, two, three)
+    assert two.held >= {"source:crm", "source:erp"}
+
+
+async def test_a_lost_connection_is_no_lost_duty(worker: Make, hub_dsn: str) -> None:
+    one = worker("a")
+    await one.beat()
+    async with await psycopg.AsyncConnection.connect(hub_dsn, autocommit=True) as admin:
+        await admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name like '%[a]'")
+    with pytest.raises(TransientError):
+        await one.beat()
+    assert one.held == frozenset(NAMES)
+    await one.beat()
+    assert (one.number, one.held) == (1, frozenset(NAMES))
+
+
+async def test_a_number_that_another_took_meanwhile_is_lost(worker: Make) -> None:
+    one = worker("a", names=[])
+    await one.beat()
+    await dies(one)
+    two = worker("b", names=[])
+    await until(lambda: _is_number(two, 1))
+    await one.beat()
+    assert one.number == 2
+    await one.beat()
+    await two.beat()
+    assert (one.number, two.number) == (2, 1)
+
+
+async def _is_number(worker: Duties, number: int) -> bool:
+    await worker.beat()
+    if worker.number != number:
+        await worker.leave()
+    return worker.number == number
+
+
+async def test_a_hub_that_restarts(crashable_postgres: EmbeddedServer) -> None:
+    crashable_postgres.ensure_database("hub")
+    dsn = crashable_postgres.dsn("hub")
+    migrate(dsn)
+    one, two = (Duties(dsn, SCHEMA, NAMES, process=name) for name in "ab")
+    held = await settle(one, two)
+    crashable_postgres.stop("immediate")
+    for each in (one, two):
+        with pytest.raises(TransientError):
+            await each.beat()
+    assert [set(one.held), set(two.held)] == held
+    crashable_postgres.start()
+    assert await settle(one, two) == held
+    assert (one.number, two.number) == (1, 2)
+    await one.leave()
+    await two.leave()
+
+
+async def test_people_see_who_does_what(worker: Make, hub_dsn: str) -> None:
+    one, two = worker("a"), worker("b")
+    await settle(one, two)
+    overview = Overview(hub_dsn)
+    first, second = await overview.workers()
+    assert (first.number, first.duties, first.hangs) == (1, tuple(sorted(one.held)), False)
+    assert (second.number, second.duties, second.hangs) == (2, tuple(sorted(two.held)), False)
+    await its_lease_runs_out(hub_dsn, "b")
+    assert [(each.number, each.hangs) for each in await overview.workers()] == [(1, False), (2, True)]
+    await one.leave()
+    assert [each.number for each in await overview.workers()] == [2]
+    await overview.close()

@@ -1,0 +1,74 @@
+"""Who takes what: a table of situations, and that all workers together come to rest in an even share."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.sharing import share
+
+A, B, C, D = "source:a", "source:b", "target:a", "target:b"
+
+
+@pytest.mark.parametrize(
+    ("me", "workers", "holders", "take", "give"),
+    [
+        pytest.param(1, [1], {A: None, B: None, C: None}, [A, B, C], [], id="alone: everything"),
+        pytest.param(1, [1, 2], {A: None, B: None, C: None, D: None}, [A, C], [], id="two at once: every other one"),
+        pytest.param(2, [1, 2], {A: None, B: None, C: None, D: None}, [B, D], [], id="and the other half"),
+        pytest.param(1, [1, 2], {A: 1, B: 1, C: 1, D: 1}, [], [D, C], id="a second one comes: half goes"),
+        pytest.param(2, [1, 2], {A: 1, B: 1, C: 1, D: 1}, [], [], id="it waits for them"),
+        pytest.param(2, [1, 2], {A: 1, B: 1, C: 1, D: None}, [D], [], id="it takes the first"),
+        pytest.param(1, [1, 2], {A: 1, B: 1, C: 1}, [], [C], id="two and one is even"),
+        pytest.param(1, [1, 2], {A: 1, B: 1, C: 2}, [], [], id="so nothing moves"),
+        pytest.param(2, [1, 2, 3], {A: 1, B: 1, C: 2, D: 2}, [], [D], id="of equals the last one gives"),
+        pytest.param(1, [1, 2, 3], {A: 1, B: 1, C: 2, D: 2}, [], [], id="and not the other"),
+        pytest.param(2, [1, 2, 3], {A: 1, B: 1, C: 2, D: None}, [], [], id="who gave does not take it back"),
+        pytest.param(3, [1, 2, 3], {A: 1, B: 1, C: 2, D: None}, [D], [], id="the poorest does"),
+        pytest.param(1, [1], {A: 1, B: 2}, [B], [], id="of one that is gone"),
+        pytest.param(5, [1, 2, 3, 4, 5], {A: 1, B: 2, C: 3, D: 4}, [], [], id="nothing left"),
+        pytest.param(3, [], {A: None}, [A], [], id="not yet seen by itself"),
+    ],
+)
+def test_situations(
+    me: int, workers: list[int], holders: dict[str, int | None], take: list[str], give: list[str]
+) -> None:
+    assert share(me, workers, holders) == (take, give)
+
+
+def test_what_is_being_given_up_counts_no_more() -> None:
+    assert share(1, [1, 2], {A: 1, B: 1, C: 1, D: 1}, leaving=[C, D]) == ([], [])
+
+
+def test_what_is_kept_is_not_given() -> None:
+    assert share(1, [1, 2], {A: 1, B: 1}, keep=[B]) == ([], [A])
+    assert share(1, [1, 2], {A: 1, B: 1}, keep=[A, B]) == ([], [])
+
+
+@given(
+    st.sets(st.integers(1, 6), min_size=1),
+    st.lists(st.one_of(st.none(), st.integers(1, 8)), max_size=12),
+    st.randoms(use_true_random=False),
+)
+def test_from_anywhere_all_come_to_rest_in_even_shares(
+    workers: set[int], start: list[int | None], order: object
+) -> None:
+    """In whatever order they look; and what one has given up in its turn is free at once."""
+    holders = {f"duty {n}": holder for n, holder in enumerate(start)}
+    for _ in range(4 * len(workers) + 4):
+        moved = False
+        turn = sorted(workers)
+        order.shuffle(turn)  # type: ignore[attr-defined]
+        for me in turn:
+            take, give = share(me, workers, holders)
+            assert all(holders[name] not in workers for name in take), "nobody takes what another has"
+            assert all(holders[name] == me for name in give)
+            holders |= dict.fromkeys(take, me) | dict.fromkeys(give)
+            moved = moved or bool(take or give)
+        if not moved:
+            break
+    loads = [sum(holder == number for holder in holders.values()) for number in workers]
+    assert not moved, "it does not come to rest"
+    assert sum(loads) == len(holders)
+    assert max(loads) - min(loads) <= 1
