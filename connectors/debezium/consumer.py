@@ -1,0 +1,213 @@
+"""One member of a consumer group: which partitions are ours now, and their records.
+
+aiokafka knows eager rebalancing only (0.14; KIP-429's cooperative protocol is not in it), so in every rebalance all
+partitions are given up and assigned anew. The sticky assignor is chosen: most partitions come back to whoever had
+them. Three things are arranged around that:
+
+- before partitions are given up, everything of them that was handed over becomes durable (`drain`), so that the next
+  owner finds the right position in the hub and nobody's commit meets the fence;
+- assigned partitions stand still, paused, until `start_at` says where to begin: positions live in the hub;
+- heartbeats are a task of this event loop: it may be busy for as long as the session lasts (10 s), less one interval.
+  A member that was silent for longer is given up by the group, and what it still commits is refused by the fence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import CommitFailedError, KafkaConnectionError, KafkaError, OffsetOutOfRangeError
+
+from connectors.debezium.brokers import Brokers, reach, translated
+from connectors.debezium.buffers import Record
+from connectors.debezium.gaps import gap
+from connectors.debezium.parts import partition_name
+from engine.errors import TransientError
+
+log = structlog.get_logger(__name__)
+
+_FETCH_BYTES = 16 << 20
+_DRAIN_SECONDS = 10.0
+_LEAVE_SECONDS = 5.0
+_SILENCE_SECONDS = 20.0
+"""A broker that restarts is back within this; one that is not is told of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Kafka's words, in ms. The broker bounds the session (group.min.session.timeout.ms, 6 s by default)."""
+
+    session: int = 10_000
+    heartbeat: int = 3_000
+    poll_interval: int = 300_000
+    rebalance: int = 30_000
+
+
+class Member(ConsumerRebalanceListener):  # type: ignore[misc]
+    """`drain` waits until all that was handed over is durable. `round` counts assignments."""
+
+    def __init__(
+        self,
+        system: str,
+        brokers: Brokers,
+        group: str,
+        *,
+        drain: Callable[[], Awaitable[object]],
+        timeouts: Timeouts,
+        notice_seconds: float,
+    ) -> None:
+        """`notice_seconds`: how soon a new topic, or a new partition, is noticed."""
+        self._system = system
+        self._brokers = brokers
+        self._drain = drain
+        self.round = 0
+        self.rebalancing = True
+        self.assigned: frozenset[TopicPartition] = frozenset()
+        self._consumer = AIOKafkaConsumer(
+            group_id=group,
+            client_id="fieldwarden",
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            fetch_max_bytes=_FETCH_BYTES,
+            metadata_max_age_ms=max(200, int(notice_seconds * 1000)),
+            session_timeout_ms=timeouts.session,
+            heartbeat_interval_ms=timeouts.heartbeat,
+            max_poll_interval_ms=timeouts.poll_interval,
+            rebalance_timeout_ms=timeouts.rebalance,
+            # The assignor remembers in its class what it was assigned: one class for each member.
+            partition_assignment_strategy=(type("Sticky", (StickyPartitionAssignor,), {}),),
+            **brokers.options(),
+        )
+        self._committing: asyncio.Task[None] | None = None
+        self._to_commit: dict[TopicPartition, int] = {}
+        self._polled: int | None = None
+        self._heard = 0.0
+
+    async def join(self, pattern: str) -> None:
+        """Raises EnvironmentUnfit, TransientError. Partitions are assigned later, while `fetch` is called."""
+        with translated(self._brokers, self._system):
+            try:
+                await self._consumer.start()
+            except KafkaConnectionError:
+                await reach(self._brokers)  # says why
+                raise
+            self._consumer.subscribe(pattern=pattern, listener=self)
+
+    # --- rebalancing: called by aiokafka, which only logs what is raised here ---------------------------------------
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:  # noqa: ARG002
+        self.rebalancing = True
+        self.assigned = frozenset()
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await self._drain()
+        except TimeoutError:
+            log.info("kafka.not_drained", system=self._system)  # the fence refuses what is committed too late
+
+    def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        self._consumer.pause(*assigned)
+        for partition in assigned:
+            self._consumer.seek(partition, 0)  # or it would ask Kafka for a position
+        self.assigned = frozenset(assigned)
+        self.round += 1
+        self.rebalancing = False
+        log.info("kafka.assigned", system=self._system, partitions=len(assigned))
+
+    # --- partitions -------------------------------------------------------------------------------------------------
+
+    def partitions_of(self, topic: str) -> int:
+        return len(self._consumer.partitions_for_topic(topic) or ())
+
+    async def extents(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+        """Beginning and end offset of each. Raises EnvironmentUnfit, TransientError."""
+        if not partitions:
+            return {}
+        with translated(self._brokers, self._system):
+            beginnings = await self._consumer.beginning_offsets(partitions)
+            ends = await self._consumer.end_offsets(partitions)
+        return {partition: (beginnings[partition], ends[partition]) for partition in partitions}
+
+    def start_at(self, partition: TopicPartition, offset: int) -> None:
+        self._consumer.seek(partition, offset)
+        self._consumer.resume(partition)
+
+    def pause(self, partitions: Iterable[TopicPartition]) -> None:
+        self._consumer.pause(*(partition for partition in partitions if partition in self.assigned))
+
+    def resume(self, partitions: Iterable[TopicPartition]) -> None:
+        self._consumer.resume(*(partition for partition in partitions if partition in self.assigned))
+
+    async def fetch(
+        self, partitions: Sequence[TopicPartition], wait: float, limit: int
+    ) -> Mapping[TopicPartition, Sequence[Record]]:
+        """What was fetched of these, at most `limit` records; waits up to `wait` seconds for the first.
+
+        Waits while the group rebalances. Raises SourceGap, EnvironmentUnfit, TransientError."""
+        try:
+            with translated(self._brokers, self._system):
+                found = await self._consumer.getmany(*partitions, timeout_ms=int(wait * 1000), max_records=limit)
+        except TransientError as error:
+            if isinstance(error.__cause__, OffsetOutOfRangeError):
+                names = sorted(partition_name(*partition) for partition in error.__cause__.args[0])
+                raise gap(self._system, f"{', '.join(names)} no longer holds the records to read next") from error
+            raise
+        return cast(Mapping[TopicPartition, Sequence[Record]], found)
+
+    def check_heard(self, partitions: Sequence[TopicPartition]) -> None:
+        """Raises TransientError if the broker has not answered for these, which wait for records, for long."""
+        now = asyncio.get_running_loop().time()
+        polls = [self._consumer.last_poll_timestamp(each) or 0 for each in partitions if each in self.assigned]
+        polled = max(polls, default=None)
+        if polled is None or polled != self._polled:
+            self._polled, self._heard = polled, now
+        elif now - self._heard > _SILENCE_SECONDS:
+            raise TransientError(
+                f"{self._system}: Kafka at {self._brokers.servers} has not answered for {now - self._heard:.0f} s",
+                suggestion="is the broker up?",
+            )
+
+    async def reached(self, partition: TopicPartition) -> int:
+        """The offset to be read next, when all that was fetched is consumed: past any markers of transactions."""
+        return cast(int, await self._consumer.position(partition))
+
+    # --- Kafka's own record of how far we are, for lag tools only ---------------------------------------------------
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """In the background; of several that wait, the newest. Nobody reads it back, so a failure matters little."""
+        self._to_commit.update(offsets)
+        if self._committing is None or self._committing.done():
+            self._committing = asyncio.create_task(self._commit())
+
+    async def _commit(self) -> None:
+        while self._to_commit:
+            offsets = {each: at for each, at in self._to_commit.items() if each in self.assigned}
+            self._to_commit.clear()
+            try:
+                await self._consumer.commit(offsets)
+            except (KafkaError, CommitFailedError, OSError) as error:
+                log.debug("kafka.commit_failed", system=self._system, error=type(error).__name__)
+
+    async def leave(self) -> None:
+        """Leave the group at once, so that its other members need not wait for our session to end."""
+        if self._committing is not None:
+            if not self._committing.done():
+                await asyncio.wait({self._committing}, timeout=0.5)
+            self._committing.cancel()
+            await asyncio.gather(self._committing, return_exceptions=True)
+        client: Any = self._consumer._client
+        stopping = asyncio.create_task(self._consumer.stop())
+        done, _ = await asyncio.wait({stopping}, timeout=_LEAVE_SECONDS)
+        if not done:  # it waits for a broker's answer, or for the group: hang up
+            await client.close()
+            await asyncio.wait({stopping}, timeout=_LEAVE_SECONDS)
+        if not stopping.done():
+            stopping.cancel()
+        await asyncio.gather(stopping, return_exceptions=True)
+        await client.close()

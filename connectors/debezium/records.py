@@ -1,0 +1,107 @@
+"""Records as changes: decoded, the schema registry asked where one names a schema not met before, shapes checked.
+
+An id that the registry does not know makes dead letters, which a person may try again; a registry that cannot be
+reached stops the source, since then nothing can be told of a record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from connectors.debezium.buffers import Record
+from connectors.debezium.decoding import Decoder, Note, SchemaNeeded
+from connectors.debezium.held import Shapes
+from connectors.debezium.parts import row_position, split_name
+from connectors.debezium.plain import field_types
+from connectors.debezium.registry import Registry
+from engine.change import RawChange
+from engine.errors import EnvironmentUnfit, SchemaDrift
+from rules.rulebook import Entity, System
+
+_UNKNOWN_SECONDS = 30.0
+"""For so long an id that the registry does not know is not asked for again."""
+
+__all__ = ["Records", "SchemaNeeded"]
+
+
+class Records:
+    """Holds what was compiled from schemas: one for as long as a source is open."""
+
+    def __init__(self, system: System, entities: Mapping[str, Entity], registry: Registry | None) -> None:
+        self._system = system.name
+        self._registry = registry
+        self._unknown: dict[int, float] = {}
+        known = registry.known if registry is not None else _nothing
+        self._decoder = Decoder(system, schema_of=known, types=field_types(system, entities))
+        self._shapes = Shapes(system, entities)
+
+    @property
+    def streaming(self) -> bool:
+        """Whether a record has shown that the initial snapshot is over."""
+        return self._decoder.streaming
+
+    def tell_partitions(self, topic: str, number: int) -> None:
+        self._decoder.partitions[topic] = number
+
+    def change(self, record: Record, generation: int) -> RawChange | None:
+        """What a record says of a row, if anything. Raises SchemaNeeded (see `learn`), SchemaDrift."""
+        whole = (
+            record.topic,
+            record.partition,
+            record.offset,
+            record.timestamp,
+            record.key,
+            record.value,
+            record.headers,
+            row_position(generation, record.offset),
+        )
+        try:
+            said = self._decoder.decode(*whole)
+        except SchemaNeeded as needed:
+            if not self._is_unknown(needed.id):
+                raise
+            return self._decoder.refuse(*whole, f"the schema registry does not know the id {needed.id}")
+        if said is None or isinstance(said, Note):
+            return None
+        self._shapes.check(said, self._decoder.partitions.get(record.topic, 1))
+        return said
+
+    def _is_unknown(self, number: int) -> bool:
+        return self._unknown.get(number, 0.0) > asyncio.get_running_loop().time()
+
+    async def learn(self, needed: SchemaNeeded) -> None:
+        """Ask the registry; afterwards the same record can be decoded, or is refused.
+
+        Raises EnvironmentUnfit without a registry, TransientError if it cannot be asked."""
+        if self._registry is None:
+            raise EnvironmentUnfit(
+                f"{self._system}: records are written with a schema registry (schema {needed.id}), and none is named",
+                suggestion="name it in fieldwarden.yaml (kafka: registry: url)",
+            )
+        if await self._registry.fetch(needed.id) is None:
+            self._unknown[needed.id] = asyncio.get_running_loop().time() + _UNKNOWN_SECONDS
+
+    async def again(self, raw: RawChange) -> RawChange:
+        """A change that could not be decoded, tried again: the same, if in vain. Raises TransientError."""
+        kept = raw.undecoded
+        if kept is None or self._registry is None:
+            return raw
+        name, _, offset = raw.place.rpartition("@")
+        topic, partition = split_name(name)
+        whole = (topic, partition, int(offset), 0, kept.key, kept.value, kept.headers, raw.position)
+        for _ in range(4):  # a key's schema and a value's
+            try:
+                said = self._decoder.decode(*whole)
+            except SchemaDrift:
+                return raw
+            except SchemaNeeded as needed:
+                if await self._registry.fetch(needed.id) is None:
+                    return raw
+            else:
+                return said if isinstance(said, RawChange) and said.undecoded is None else raw
+        return raw
+
+
+def _nothing(number: int) -> None:
+    """No schema is known where there is no registry."""

@@ -1,0 +1,315 @@
+"""A Debezium connector's topics as a source: the partitions that the consumer group gives this worker, each from where
+the hub has it.
+
+open       join the group; partitions come and go from then on
+batches    take what was assigned (the hub fences out whoever had it before), check that nothing is missing, then
+           whatever has been fetched, merged over the partitions
+acknowledge   Kafka is told, for lag tools; positions are read from the hub alone
+
+A stream that no longer fits its mapping stands still before the first such record, with its reason; the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+
+import structlog
+from aiokafka import TopicPartition
+
+from connectors.debezium.assignment import Assignment
+from connectors.debezium.brokers import Brokers
+from connectors.debezium.buffers import Buffers, Record, depths, size
+from connectors.debezium.consumer import Member, Timeouts
+from connectors.debezium.lookout import KafkaLookout
+from connectors.debezium.parts import Position, partition_name, row_position, split_name
+from connectors.debezium.reading import FirstRows
+from connectors.debezium.records import Records, SchemaNeeded
+from connectors.debezium.registry import Registry
+from connectors.debezium.topics import Topics
+from engine.change import RawChange
+from engine.errors import SchemaDrift, TransientError
+from engine.ports import Batch, Part
+from rules.rulebook import Entity, System
+
+log = structlog.get_logger(__name__)
+
+IDLE_SECONDS = 10.0
+"""An idle partition's position moves on no more often than this; as often new topics are looked for."""
+_WAIT = 0.2
+_SHARE = 1000
+"""Records of one partition that are fetched at once."""
+
+Take = Callable[[Sequence[str]], Awaitable[dict[str, Part]]]
+ReadUntil = Callable[[Mapping[str, str]], Awaitable[None]]
+
+
+class KafkaSource:
+    """`engine.ports.Source` over a consumer group: one worker's share of a system's topics.
+
+    `registry` is for Avro. `group` is the consumer group's whole name. `take` and `read_until` are the hub's, for this
+    system. `max_changes` and `max_bytes` bound a batch, and twice the bytes what is fetched ahead of it. `rebaseline`:
+    read every partition again from its beginning; `baseline` then has the connector tell all rows once more, and
+    returns when it has. `registry` and `lookout` are closed with the source.
+    """
+
+    def __init__(
+        self,
+        system: System,
+        entities: Mapping[str, Entity],
+        brokers: Brokers,
+        registry: Registry | None,
+        *,
+        group: str,
+        take: Take,
+        read_until: ReadUntil,
+        lookout: KafkaLookout,
+        rebaseline: bool = False,
+        baseline: Callable[[], Awaitable[None]] | None = None,
+        max_changes: int = 2000,
+        max_bytes: int = 8 << 20,
+        idle_seconds: float = IDLE_SECONDS,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        self.system = system.name
+        self._system = system
+        self._entities = entities
+        self._brokers = brokers
+        self._registry = registry
+        self._group = group
+        self._take = take
+        self._read_until = read_until
+        self._lookout = lookout
+        self._rebaseline = rebaseline
+        self._rebased: set[str] = set()
+        self._baseline = baseline
+        self._max_changes = max_changes
+        self._max_bytes = max_bytes
+        self._idle_seconds = idle_seconds
+        self._timeouts = timeouts or Timeouts()
+        self._topics = Topics(system)
+        self._member: Member | None = None
+        self._telling: asyncio.Task[None] | None = None
+        self._drained = asyncio.Event()
+
+    async def open(self, position: str | None) -> None:  # noqa: ARG002
+        """`position` is not looked at: positions are the partitions'. Raises EnvironmentUnfit, TransientError."""
+        self._assignment = Assignment(self.system)
+        self._buffers: Buffers[TopicPartition] = Buffers(depths(self._topics.streams))
+        self._records = Records(self._system, self._entities, self._registry)
+        self._first_rows = FirstRows(self.system, self._lookout, self._tell_ends)
+        self._round = self._outstanding = 0
+        self._idle_until = 0.0
+        self._full = False
+        self._drained.set()
+        self._member = Member(
+            self.system,
+            self._brokers,
+            self._group,
+            drain=self._drained.wait,
+            timeouts=self._timeouts,
+            notice_seconds=self._idle_seconds,
+        )
+        try:
+            await self._member.join(self._topics.pattern)
+        except BaseException:
+            await self.close()
+            raise
+        self._telling = asyncio.create_task(self._first_rows.run(self._baseline if self._rebaseline else None))
+
+    async def batches(self) -> AsyncGenerator[Batch, None]:
+        member = self._member
+        if member is None:
+            raise TransientError(f"{self.system}: the source is not open")
+        while True:
+            if member.rebalancing:
+                await member.fetch((), _WAIT, 1)
+                continue
+            if member.round != self._round:
+                await self._adopt(member)
+                continue
+            await self._fetch(member)
+            batch = await self._cut(member) if not self._is_stale(member) else None
+            if batch is not None:
+                self._outstanding += 1
+                self._drained.clear()
+                yield batch
+
+    def _is_stale(self, member: Member) -> bool:
+        """What we hold is of an assignment that is no more, or about to be given up."""
+        return member.rebalancing or member.round != self._round
+
+    # --- which partitions are ours ----------------------------------------------------------------------------------
+
+    async def _adopt(self, member: Member) -> None:
+        """Take what was assigned, and go on with it where the hub has it. Raises SourceGap, EnvironmentUnfit."""
+        current, assigned = member.round, sorted(member.assigned)
+        assignment = Assignment(self.system)
+        self._buffers.clear()
+        names = [partition_name(*each) for each in assigned if each.topic in self._topics.streams]
+        taken = await self._take(names) if names else {}
+        extents = await member.extents(assigned)
+        if member.rebalancing or member.round != current:
+            return
+        for each in assigned:
+            beginning, end = extents[each]
+            start = beginning
+            if part := taken.get(partition_name(*each)):
+                again = self._rebaseline and partition_name(*each) not in self._rebased
+                begin = assignment.begin_again if again else assignment.begin
+                partitions = member.partitions_of(each.topic)
+                self._records.tell_partitions(each.topic, partitions)
+                start = begin(each, part, partitions, extents[each]).next
+            elif each.topic == self._topics.heartbeat:
+                start = max(beginning, end - 1)
+            member.start_at(each, start)
+        self._assignment, self._round = assignment, current
+        self._idle_until, self._full = 0.0, False
+        self._unsaid = {part.name for part in assignment.parts.values()}
+        begun_again = self._rebaseline and any(name not in self._rebased for name in self._unsaid)
+        self._floor = row_position(assignment.generation, 0) if begun_again and self._baseline else ""
+        self._first_rows.begun.set()
+
+    async def _tell_ends(self, ends: Mapping[str, int]) -> bool:
+        """Tell the hub where the first rows end. False: we have no partition, and cannot say of which generation."""
+        if ends and not self._assignment.parts:
+            return False
+        numbers: dict[str, int] = {}
+        for name in ends:
+            topic, _ = split_name(name)
+            numbers[topic] = numbers.get(topic, 0) + 1
+        generation = self._assignment.generation
+        positions = {name: Position(generation, end, numbers[split_name(name)[0]]) for name, end in ends.items()}
+        await self._read_until({name: position.encode() for name, position in positions.items()})
+        return True
+
+    # --- records ----------------------------------------------------------------------------------------------------
+
+    async def _fetch(self, member: Member) -> None:
+        """Fill the buffers: wait a moment for the first record, take what else is there, up to the bound."""
+        if self._is_full(member):
+            return
+        hungry = self._assignment.hungry(self._buffers)
+        if not self._buffers:
+            others = [each for each in member.assigned if each not in self._assignment.parts]
+            await self._keep(await member.fetch([*hungry, *others], _WAIT, _SHARE))
+            if not self._buffers:
+                member.check_heard(hungry)
+                return
+        for each in hungry:
+            if self._is_stale(member) or self._is_full(member):
+                return
+            if each not in self._buffers:
+                await self._keep(await member.fetch((each,), 0, _SHARE))
+
+    def _is_full(self, member: Member) -> bool:
+        """Past the bound nothing more is fetched, not even by the client ahead of us, until half of it is gone."""
+        if not self._full and self._buffers.bytes >= 2 * self._max_bytes:
+            member.pause(self._assignment.parts)
+            self._full = True
+        elif self._full and self._buffers.bytes < self._max_bytes:
+            member.resume(each for each, part in self._assignment.parts.items() if not part.held)
+            self._full = False
+        return self._full
+
+    async def _keep(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> None:
+        for partition, records in fetched.items():
+            if partition in self._assignment.parts:
+                self._buffers.add(partition, records)
+                continue
+            for record in records:  # the decoder notices what they say of the initial snapshot
+                try:
+                    self._records.change(record, 0)
+                except SchemaNeeded as needed:
+                    await self._records.learn(needed)
+
+    # --- batches ----------------------------------------------------------------------------------------------------
+
+    async def _cut(self, member: Member) -> Batch | None:
+        """What has been fetched, as a batch; None if there is nothing to tell yet, or it is no longer ours to tell."""
+        batch = Batch([], "")
+        room = self._max_bytes
+        while self._buffers and room > 0 and len(batch.changes) < self._max_changes:
+            partition, record = self._buffers.peek()
+            part = self._assignment.parts[partition]
+            try:
+                change = self._records.change(record, part.generation)
+            except SchemaDrift as drift:
+                self._hold(member, record, drift, batch)
+                continue
+            except SchemaNeeded as needed:
+                await self._records.learn(needed)
+                if self._is_stale(member):
+                    return None
+                continue
+            if change is not None:
+                batch.changes.append(change)
+            self._buffers.pop()
+            part.next = record.offset + 1
+            room -= size(record)
+        if self._records.streaming:
+            self._first_rows.sign.set()
+        return await self._whole(member, batch)
+
+    async def _whole(self, member: Member, batch: Batch) -> Batch | None:
+        """With the positions reached. A batch that says nothing else is held back for a while."""
+        now = asyncio.get_running_loop().time()
+        if not (batch.changes or batch.held):
+            if now < self._idle_until:
+                return None
+            await self._skip_what_is_no_record(member)
+            if self._is_stale(member) or not self._assignment.has_moved:
+                return None
+        batch.parts = self._assignment.moved()
+        for name in batch.parts.keys() & self._unsaid:
+            batch.held.setdefault(name, "")  # of whatever it was held for before, it is past that
+        self._unsaid -= batch.parts.keys()
+        if self._floor:  # everything is told again from here on: what is not heard of any more is gone
+            batch.snapshot, batch.position, self._floor = "done", self._floor, ""
+        self._idle_until = now + self._idle_seconds
+        return batch
+
+    async def _skip_what_is_no_record(self, member: Member) -> None:
+        """The end of a partition may be a transaction's marker, or have been compacted away."""
+        for partition in self._assignment.hungry(self._buffers):
+            reached = await member.reached(partition)
+            if self._is_stale(member):
+                return
+            part = self._assignment.parts[partition]
+            part.next = max(part.next, reached)
+
+    def _hold(self, member: Member, record: Record, drift: SchemaDrift, batch: Batch) -> None:
+        """A topic stands still before this record. Its partitions that others read do so by themselves."""
+        reason = f"{drift.message} (from {record.topic}/{record.partition}@{record.offset} on); {drift.suggestion}"
+        log.warning("source.held", system=self.system, topic=record.topic, message=drift.message)
+        for part in self._assignment.of_topic(record.topic):
+            part.held = True
+            batch.held[part.name] = reason
+            self._buffers.drop(part.partition)
+            member.pause((part.partition,))
+
+    async def again(self, raw: RawChange) -> RawChange:
+        return await self._records.again(raw)
+
+    # --- what is durable --------------------------------------------------------------------------------------------
+
+    async def acknowledge(self, batch: Batch) -> None:
+        self._outstanding -= 1
+        if self._outstanding <= 0:
+            self._drained.set()
+        if self._rebaseline:
+            self._rebased |= batch.parts.keys()
+        if self._member is not None:
+            offsets = {name: Position.decode(part.position or "").offset for name, part in batch.parts.items()}
+            self._member.commit({TopicPartition(*split_name(name)): offset for name, offset in offsets.items()})
+
+    async def close(self) -> None:
+        member, self._member = self._member, None
+        self._drained.set()
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
+            self._telling = None
+        if member is not None:
+            await member.leave()
+        await self._lookout.close()
