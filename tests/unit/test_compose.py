@@ -160,14 +160,9 @@ def versions() -> dict[str, str]:
     return dict(re.findall(r"<(\w+)\.version>([^<]+)<", (ROOT / "stack" / "pom.xml").read_text("utf-8")))
 
 
-@pytest.fixture
-def unlaunched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stack's parts write their settings, and start nothing."""
-    monkeypatch.setattr("stack.process.JavaProcess.launch", lambda *_: None)
-
-
-def test_connect_has_the_settings_of_the_tested_one(tmp_path: Path, unlaunched: None) -> None:
-    Connect(tmp_path, 1, "kafka:1", heap="1g", quick=False).launch_with_settings()
+def test_connect_has_the_settings_of_the_tested_one(tmp_path: Path) -> None:
+    command = Connect(tmp_path, 1, "kafka:1", heap="1g", quick=False).arguments()
+    assert f'"{command[2]}"' in (DEPLOY / "connect" / "Dockerfile").read_text("utf-8")
     tested, ours = properties(tmp_path / "connect.properties"), properties(DEPLOY / "connect" / "connect.properties")
     places = {"bootstrap.servers", "listeners", "rest.advertised.host.name", "plugin.path"}
     assert {name: value for name, value in ours.items() if name not in places} == {
@@ -176,8 +171,8 @@ def test_connect_has_the_settings_of_the_tested_one(tmp_path: Path, unlaunched: 
     assert places <= set(ours)
 
 
-def test_kafka_has_the_settings_of_the_tested_one(tmp_path: Path, unlaunched: None) -> None:
-    Broker(tmp_path, 1, 2, heap="1g", quick=False).launch_with_settings()
+def test_kafka_has_the_settings_of_the_tested_one(tmp_path: Path) -> None:
+    Broker(tmp_path, 1, 2, heap="1g", quick=False).arguments()
     tested = properties(tmp_path / "server.properties")
     environment = SERVICES["kafka"]["environment"]
     ours = {name.removeprefix("KAFKA_").lower().replace("_", "."): value for name, value in environment.items()}
