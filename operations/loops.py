@@ -10,6 +10,7 @@ partitions are read by every process, in a lane that its number names.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from engine.delivery import Delivery
-from engine.errors import Fenced, TransientError
+from engine.errors import Fenced, FieldwardenError, TransientError
 from engine.pipeline import Pipeline
 from engine.wake import Wake, either
 
@@ -191,10 +192,20 @@ class Loops:
     def _start(self, duty: str, lane: str) -> None:
         half, _, name = duty.partition(":")
         stop = asyncio.Event()
-        work = self._pipeline(name, lane).run(stop) if half == "source" else self._delivery(name).run(stop)
+        loop = self._pipeline(name, lane) if half == "source" else self._delivery(name)
         self.telemetry.connector_state("source" if half == "source" else "target", name, "new")
+        work = self._do(loop, stop, name, self.duties.former.pop(duty, ""))
         self._loops[duty] = _Loop(asyncio.create_task(work, name=duty), stop, lane)
         log.info("duty.taken", duty=duty, lane=lane, worker=self.duties.number)
+
+    async def _do(self, loop: Pipeline | Delivery, stop: asyncio.Event, name: str, former: str) -> None:
+        """Do a duty, after a worker that was cut off from it: it may still hold a slot, or locks on rows."""
+        if former:
+            from connectors.postgres.session import end_sessions
+
+            with contextlib.suppress(FieldwardenError):  # then the server's own timeouts have to do
+                await end_sessions(name, self.project.dsn(name), former)
+        await loop.run(stop)
 
     def _pipeline(self, name: str, lane: str) -> Pipeline:
         project = self.project

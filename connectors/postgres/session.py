@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 from engine.errors import EngineError, EnvironmentUnfit, TransientError
+from engine.process import session_mark, session_name
 
 _PORTABLE_TEXT = {
     "datestyle": "ISO",
@@ -41,7 +42,7 @@ def conninfo(dsn: str, **more: str) -> str:
             "keepalives_interval": "5",
             "keepalives_count": "3",
             "tcp_user_timeout": "30000",
-            "application_name": "fieldwarden",
+            "application_name": session_name(),
         }
         missing = {name: value for name, value in defaults.items() if name not in given}
         return make_conninfo(dsn, **missing, options=options.strip(), client_encoding="UTF8", **more)
@@ -56,6 +57,20 @@ async def connect(system: str, dsn: str, **more: str) -> psycopg.AsyncConnection
     """A session in autocommit. Raises EnvironmentUnfit if trying again is pointless, else TransientError."""
     with translated(system):
         return await psycopg.AsyncConnection.connect(conninfo(dsn, **more), autocommit=True)
+
+
+async def end_sessions(system: str, dsn: str, process: str) -> None:
+    """End whatever another process of ours has open here: it hangs, or is gone without a word, and its slot, or rows
+    that it has locked, would be kept until the server noticed. Raises TransientError, EnvironmentUnfit."""
+    async with await connect(system, dsn) as connection:
+        with translated(system):
+            await connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and usename = current_user and pid <> pg_backend_pid()"
+                " and application_name like 'fieldwarden%%'"
+                " and right(application_name, length(%(mark)s::text)) = %(mark)s",
+                {"mark": session_mark(process)},
+            )
 
 
 @contextmanager

@@ -26,7 +26,8 @@ from psycopg import sql
 
 from engine.errors import TransientError
 from engine.hub.queries import QUERIES
-from engine.hub.session import PROCESS, session_mark, session_name, translated
+from engine.hub.session import translated
+from engine.process import PROCESS, session_mark, session_name
 from engine.sharing import share
 
 LEASE = 15.0
@@ -59,6 +60,8 @@ class Duties:
     ) -> None:
         self.number = 0
         self.held: frozenset[str] = frozenset()
+        self.former: dict[str, str] = {}
+        """Of duties that another worker did not give up: its process."""
         self.period = min(_SLOWEST_BEAT, lease / 5)
         self._dsn = dsn
         self._schema = schema
@@ -151,6 +154,8 @@ class Duties:
         if not await self._run("claim_duty", {**self._self(), "name": name, "seen": seen, "free": free}):
             return False
         self.held |= {name}
+        if seen and seen != self._process:
+            self.former[name] = seen
         return True
 
     async def _end_hanging(self, workers: Sequence[tuple[Any, ...]]) -> None:

@@ -17,7 +17,8 @@ from engine.change import RawChange, RowRef
 from engine.hub.duties import lock_class
 from engine.hub.migrate import SCHEMA
 from engine.hub.queries import QUERIES
-from engine.hub.session import PROCESS, Connection, Session
+from engine.hub.session import Connection, Session
+from engine.process import PROCESS
 from engine.setaside import unpack
 
 _ALL = 1_000_000_000

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -19,24 +18,11 @@ from psycopg.pq import TransactionStatus
 
 from engine.errors import TransientError
 from engine.hub.queries import QUERIES
+from engine.process import session_name
 
 _PROGRAM_LIMIT = "54"
-_LONGEST_NAME = 63
-
-PROCESS = secrets.token_hex(4)
-"""This process, among all that ever use a hub: the names of its sessions there end with it."""
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
-
-
-def session_name(purpose: str, process: str = PROCESS) -> str:
-    """How a session is called on the hub's server."""
-    mark = session_mark(process)
-    return f"fieldwarden {purpose}"[: _LONGEST_NAME - len(mark)] + mark
-
-
-def session_mark(process: str) -> str:
-    return f" [{process}]"
 
 
 @contextlib.contextmanager

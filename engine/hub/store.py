@@ -18,8 +18,9 @@ from engine.hub.ingest import PostgresIngest
 from engine.hub.migrate import SCHEMA
 from engine.hub.queries import QUERIES
 from engine.hub.rows import contributions_of, plain_array
-from engine.hub.session import PROCESS, Session
+from engine.hub.session import Session
 from engine.ports import ANNOUNCED_FOR, Lease, Part, Pending, SetAside, Settlement
+from engine.process import PROCESS
 
 
 def now_us() -> int:

@@ -90,32 +90,6 @@ def test_ctrl_c_is_130(shop: Shop) -> None:
         assert run.end(signal.SIGINT)[0] == 130
 
 
-def test_a_second_run_stands_by_and_takes_over(shop: Shop) -> None:
-    with shop.running() as first, shop.running() as second:
-        runs = [first, second]
-        waiting = eventually(lambda: [r for r in runs if r.event("run.standby")], "one to stand by")[0]
-        active = next(r for r in runs if r is not waiting)
-        active.await_ready()
-        status, body = waiting.get("/readyz")
-        assert (status, "standby" in body) == (503, True)
-        assert waiting.get("/livez")[0] == 200
-        active.process.kill()
-        waiting.await_ready()
-        shop.sql("crm", "update account set name = 'Cedar Laboratories' where vat_number = 'NL001234567B01'")
-        eventually(lambda: shop.sql("erp", "select 1 from party where name = 'Cedar Laboratories'"), "the change")
-        assert waiting.end()[0] == 143
-
-
-def test_a_standby_ends_at_once(shop: Shop) -> None:
-    with shop.running() as first:
-        first.await_event("run.started")
-        with shop.running() as second:
-            second.await_event("run.standby")
-            code, body = second.end(signal.SIGINT)
-            assert (code, body["result"]["changes"]) == (130, 0)
-        assert first.process.poll() is None
-
-
 def test_a_halted_source_stops_nobody_else_and_a_rebaseline_mends_it(shop: Shop) -> None:
     shop.settle()
     shop.sql("crm", "select pg_drop_replication_slot('fieldwarden_crm')")

@@ -13,7 +13,7 @@ from engine.hub.duties import Duties
 from engine.hub.embedded import EmbeddedServer
 from engine.hub.migrate import SCHEMA, migrate
 from engine.hub.overview import Overview
-from engine.hub.session import session_name
+from engine.process import session_name
 
 NAMES = ["source:crm", "source:erp", "target:crm", "target:erp"]
 LEASE = 60.0
