@@ -164,20 +164,13 @@ def demo(folder: Path, *, fresh: bool = False, keep_running: bool = False, say: 
     folder = folder.absolute()
     marker = prepare(folder, fresh=fresh)
     with opened(folder) as project:
-        version = _server_version(project)
+        version = server_version(project)
         say(f"  three sample systems up: {', '.join(sorted(project.sources))} (PostgreSQL {version}, embedded)")
         showing = Showing(project, marker, say, started, keep_running)
-        ended = replicate(project, showing.guide)
-        if showing.finding is None:
-            return ended  # a signal came first
-        report = showing.finding.report()
-        if keep_running:
-            report.text = ended.text
-            report.exit_code = report.exit_code or ended.exit_code
-        return report
+        return showing.shown(replicate(project, showing.guide))
 
 
-def _server_version(project: Opened) -> str:
+def server_version(project: Opened) -> str:
     with psycopg.connect(project.hub_dsn) as connection:
         return str(connection.info.server_version // 10_000)
 
@@ -192,6 +185,16 @@ class Showing:
     started: float
     keep_running: bool
     finding: Finding | None = None
+
+    def shown(self, ended: Report) -> Report:
+        """The demo's report, given that of the run it rode on."""
+        if self.finding is None:
+            return ended  # a signal came first
+        report = self.finding.report()
+        if self.keep_running:
+            report.text = ended.text
+            report.exit_code = report.exit_code or ended.exit_code
+        return report
 
     async def guide(self, watch: Watch) -> None:
         if self.marker.done:

@@ -60,7 +60,7 @@ def prepare(folder: Path, *, fresh: bool, example: str = _EXAMPLE) -> Marker:
             suggestion="choose another folder: fieldwarden demo --folder DIR",
             path=str(folder),
         )
-    if marker is not None and marker.example != example and not fresh:
+    if marker is not None and marker.example != example:
         raise CannotDemo(
             f"{folder} is the demo of {marker.example}, not of {example}",
             suggestion="choose another folder: fieldwarden demo --folder DIR",
