@@ -67,8 +67,8 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         self._brokers = brokers
         self._drain = drain
         self.round = 0
-        self.rebalancing = True
         self.assigned: frozenset[TopicPartition] = frozenset()
+        self._revoked = True
         self._consumer = AIOKafkaConsumer(
             group_id=group,
             client_id="fieldwarden",
@@ -103,7 +103,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
     # --- rebalancing: called by aiokafka, which only logs what is raised here ---------------------------------------
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:  # noqa: ARG002
-        self.rebalancing = True
+        self._revoked = True
         self.assigned = frozenset()
         try:
             async with asyncio.timeout(_DRAIN_SECONDS):
@@ -117,10 +117,15 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
             self._consumer.seek(partition, 0)  # or it would ask Kafka for a position
         self.assigned = frozenset(assigned)
         self.round += 1
-        self.rebalancing = False
+        self._revoked = False
         log.info("kafka.assigned", system=self._system, partitions=len(assigned))
 
     # --- partitions -------------------------------------------------------------------------------------------------
+
+    @property
+    def rebalancing(self) -> bool:
+        """A rebalance has begun. When topics come or go, the client knows before it says so."""
+        return self._revoked or self._consumer.assignment() != self.assigned
 
     def partitions_of(self, topic: str) -> int:
         return len(self._consumer.partitions_for_topic(topic) or ())
@@ -139,10 +144,13 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer.resume(partition)
 
     def pause(self, partitions: Iterable[TopicPartition]) -> None:
-        self._consumer.pause(*(partition for partition in partitions if partition in self.assigned))
+        self._consumer.pause(*self._ours(partitions))
 
     def resume(self, partitions: Iterable[TopicPartition]) -> None:
-        self._consumer.resume(*(partition for partition in partitions if partition in self.assigned))
+        self._consumer.resume(*self._ours(partitions))
+
+    def _ours(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
+        return [] if self.rebalancing else [each for each in partitions if each in self.assigned]
 
     async def fetch(
         self, partitions: Sequence[TopicPartition], wait: float, limit: int
@@ -163,7 +171,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
     def check_heard(self, partitions: Sequence[TopicPartition]) -> None:
         """Raises TransientError if the broker has not answered for these, which wait for records, for long."""
         now = asyncio.get_running_loop().time()
-        polls = [self._consumer.last_poll_timestamp(each) or 0 for each in partitions if each in self.assigned]
+        polls = [self._consumer.last_poll_timestamp(each) or 0 for each in self._ours(partitions)]
         polled = max(polls, default=None)
         if polled is None or polled != self._polled:
             self._polled, self._heard = polled, now
@@ -187,7 +195,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _commit(self) -> None:
         while self._to_commit:
-            offsets = {each: at for each, at in self._to_commit.items() if each in self.assigned}
+            offsets = {each: self._to_commit[each] for each in self._ours(self._to_commit)}
             self._to_commit.clear()
             try:
                 await self._consumer.commit(offsets)

@@ -135,6 +135,11 @@ class KafkaSource:
                 self._drained.clear()
                 yield batch
 
+    @property
+    def buffered(self) -> int:
+        """Bytes that have been fetched and not yet handed over, roughly."""
+        return self._buffers.bytes
+
     def _is_stale(self, member: Member) -> bool:
         """What we hold is of an assignment that is no more, or about to be given up."""
         return member.rebalancing or member.round != self._round
@@ -192,15 +197,15 @@ class KafkaSource:
         hungry = self._assignment.hungry(self._buffers)
         if not self._buffers:
             others = [each for each in member.assigned if each not in self._assignment.parts]
-            await self._keep(await member.fetch([*hungry, *others], _WAIT, _SHARE))
-            if not self._buffers:
+            found = await member.fetch([*hungry, *others], _WAIT, 1)
+            await self._keep(found)
+            if not found:
                 member.check_heard(hungry)
                 return
         for each in hungry:
             if self._is_stale(member) or self._is_full(member):
                 return
-            if each not in self._buffers:
-                await self._keep(await member.fetch((each,), 0, _SHARE))
+            await self._keep(await member.fetch((each,), 0, _SHARE))
 
     def _is_full(self, member: Member) -> bool:
         """Past the bound nothing more is fetched, not even by the client ahead of us, until half of it is gone."""

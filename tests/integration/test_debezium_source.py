@@ -1,0 +1,308 @@
+"""A Debezium connector's topics as a source: from where the hub has each partition, each record once, none missed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
+
+from engine.change import UNKNOWN
+from engine.errors import SourceGap
+from engine.ports import Hub
+from engine.testing import MemoryHub
+from stack import Stack
+from tests.integration.kafka_world import ACCOUNT, CONTACT, Topics, Worker, event, key
+
+
+@pytest.fixture
+def hub() -> MemoryHub:
+    return MemoryHub()
+
+
+@pytest.fixture
+async def topics(kafka: Stack, prefix: str) -> AsyncIterator[Topics]:
+    async with Topics(kafka.bootstrap, prefix) as topics:
+        yield topics
+
+
+@pytest.fixture
+async def admin(kafka: Stack) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap)
+    await admin.start()
+    yield admin
+    await admin.close()
+
+
+def worker(topics: Topics, hub: Hub, **options: object) -> Worker:
+    return Worker(topics.bootstrap, topics.prefix, hub, **options)
+
+
+def position(hub: MemoryHub, topics: Topics, partition: int = 0, stream: str = ACCOUNT) -> str | None:
+    taken = hub.partitions.get(("crm", f"{topics.topic(stream)}/{partition}"))
+    return taken.position if taken else None
+
+
+# --- from where, and in which order ------------------------------------------------------------------------------
+
+
+async def test_it_begins_at_the_beginning_and_goes_on_where_the_hub_has_it(topics: Topics, hub: Hub) -> None:
+    await topics.make(account=1)
+    await topics.accounts(range(3))
+    async with worker(topics, hub) as first:
+        await first.count(3)
+    await topics.accounts(range(3, 5))
+    async with worker(topics, hub, number=2) as second:
+        await second.count(2)
+    assert first.keys() == ["0", "1", "2"]
+    assert second.keys() == ["3", "4"]
+    assert second.changes[0].place == f"{topics.topic(ACCOUNT)}/0@3"
+    assert second.changes[0].position == "0000.0000000000000003"
+
+
+async def test_what_kafka_has_of_our_progress_is_for_lag_tools_and_never_read_back(
+    topics: Topics, hub: MemoryHub, admin: AIOKafkaAdminClient
+) -> None:
+    await topics.make(account=1)
+    await topics.accounts(range(4))
+    async with worker(topics, hub) as first:
+        await first.count(4)
+        partition = TopicPartition(topics.topic(ACCOUNT), 0)
+        deadline = time.monotonic() + 30
+        while (await admin.list_consumer_group_offsets(topics.prefix)).get(partition, (0,))[0] != 4:
+            assert time.monotonic() < deadline, "Kafka was never told"
+            await asyncio.sleep(0.05)
+    async with worker(topics, MemoryHub()) as second:
+        await second.count(4)
+    assert second.keys() == ["0", "1", "2", "3"]
+
+
+async def test_parents_tend_to_come_before_children_and_a_partition_keeps_its_order(topics: Topics, hub: Hub) -> None:
+    await topics.make(account=1, contact=2)
+    for number, at in ((1, 1_000), (2, 3_000)):
+        await topics.contact(number * 10, number, partition=number - 1, at=at)
+        await topics.account(number, at=at)
+    await topics.contact(11, 1, partition=0, at=2_000)
+    async with worker(topics, hub) as reader:
+        await reader.count(5)
+    assert reader.keys() == ["1", "10", "11", "2", "20"]
+
+
+async def test_a_topic_that_appears_later_is_read_too(topics: Topics, hub: Hub) -> None:
+    await topics.make(account=1)
+    await topics.account(1)
+    async with worker(topics, hub) as reader:
+        await reader.count(1)
+        await topics.make(contact=1)
+        await topics.contact(10, 1)
+        await reader.count(2)
+    assert [change.relation.stream for change in reader.changes] == [ACCOUNT, CONTACT]
+
+
+async def test_batches_are_bounded_in_number_and_bytes(topics: Topics, hub: Hub) -> None:
+    await topics.make(account=2)
+    await topics.accounts(range(50), partition=0)
+    await topics.accounts(range(50, 100), partition=1, name="x" * 20_000)
+    async with worker(topics, hub, max_changes=20, max_bytes=64 << 10) as reader:
+        await reader.count(100)
+    sizes = [len(batch.changes) for batch in reader.batches]
+    assert max(sizes) == 20
+    heavy = [batch for batch in reader.batches if any(len(str(change.values)) > 10_000 for change in batch.changes)]
+    assert max(len(batch.changes) for batch in heavy) < 20
+    assert sorted(map(int, reader.keys())) == list(range(100))
+
+
+# --- positions -----------------------------------------------------------------------------------------------------
+
+
+async def test_an_idle_partition_moves_on_past_what_says_nothing(topics: Topics, hub: MemoryHub) -> None:
+    await topics.make(account=1)
+    await topics.account(1)
+    for _ in range(3):
+        await topics.put(ACCOUNT, key(1), None)
+    async with worker(topics, hub) as reader:
+        await reader.until(lambda: position(hub, topics) == "0000.0000000000000004.0001")
+    assert len(reader.changes) == 1
+
+
+async def test_positions_pass_the_markers_of_transactions(topics: Topics, hub: MemoryHub, kafka: Stack) -> None:
+    await topics.make(account=1)
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap, transactional_id=topics.prefix)
+    async with producer:
+        value = event(ACCOUNT, "c", {"id": 1, "name": "Ada", "credit": "1"})
+        async with producer.transaction():
+            await producer.send(topics.topic(ACCOUNT), value, key(1))
+        await producer.begin_transaction()
+        await producer.send_and_wait(topics.topic(ACCOUNT), value, key(2))
+        await producer.abort_transaction()
+    async with worker(topics, hub) as reader:
+        await reader.until(lambda: position(hub, topics) == "0000.0000000000000004.0001")
+        ends = await reader.lookout.end()
+    assert reader.keys() == ["1"]
+    assert reader.lookout.reached({name: part.position for (_, name), part in hub.partitions.items()}, ends)
+
+
+async def test_a_new_partition_gets_its_position_even_if_nothing_is_in_it(topics: Topics, hub: MemoryHub) -> None:
+    await topics.make(account=1, contact=1)
+    await topics.account(1)
+    async with worker(topics, hub) as reader:
+        await reader.until(lambda: position(hub, topics, stream=CONTACT) == "0000.0000000000000000.0001")
+
+
+async def test_reading_everything_again_raises_the_generation(topics: Topics, hub: MemoryHub) -> None:
+    await topics.make(account=1)
+    await topics.accounts(range(2))
+    async with worker(topics, hub) as first:
+        await first.count(2)
+    asked: list[str] = []
+
+    async def baseline() -> None:
+        asked.append("all rows")
+
+    async with worker(topics, hub, rebaseline=True, baseline=baseline) as second:
+        await second.count(2)
+        assert [change.position[:4] for change in second.changes] == ["0001", "0001"]
+        assert [(batch.snapshot, batch.position) for batch in second.batches if batch.snapshot] == [
+            ("done", "0001.0000000000000000")
+        ]
+        await topics.account(3)
+        await second.count(3)
+    assert asked == ["all rows"]
+    async with worker(topics, hub, rebaseline=True) as third:
+        await third.count(3)
+    assert position(hub, topics) == "0002.0000000000000003.0001"
+
+
+# --- gaps ----------------------------------------------------------------------------------------------------------
+
+
+async def test_records_that_are_gone_unread_are_a_gap(topics: Topics, hub: Hub, admin: AIOKafkaAdminClient) -> None:
+    await topics.make(account=1)
+    await topics.accounts(range(5))
+    async with worker(topics, hub, max_changes=2) as first:
+        await first.step()
+    await admin.delete_records({TopicPartition(topics.topic(ACCOUNT), 0): RecordsToDelete(before_offset=4)})
+    with pytest.raises(SourceGap, match="begins at offset 4, after 2"):
+        async with worker(topics, hub) as second:
+            await second.step()
+    async with worker(topics, hub, rebaseline=True) as third:
+        await third.count(1)
+    assert third.keys() == ["4"]
+
+
+async def test_a_topic_that_was_made_anew_is_a_gap(topics: Topics, hub: Hub, admin: AIOKafkaAdminClient) -> None:
+    await topics.make(account=1)
+    await topics.accounts(range(5))
+    async with worker(topics, hub) as first:
+        await first.count(5)
+    await admin.delete_topics([topics.topic(ACCOUNT)])
+    await topics.make_again(ACCOUNT, 1)
+    await topics.account(1)
+    with pytest.raises(SourceGap, match="ends at offset 1, before what was read of it"):
+        async with worker(topics, hub) as second:
+            await second.step()
+
+
+async def test_a_topic_that_gets_more_partitions_is_a_gap_also_while_it_is_read(
+    topics: Topics, hub: Hub, admin: AIOKafkaAdminClient
+) -> None:
+    await topics.make(account=1)
+    await topics.accounts(range(2))
+    async with worker(topics, hub) as reader:
+        await reader.count(2)
+        await admin.create_partitions({topics.topic(ACCOUNT): NewPartitions(2)})
+        with pytest.raises(SourceGap, match="has 2 partitions and had 1"):
+            await reader.work()
+    with pytest.raises(SourceGap, match="has 2 partitions and had 1"):
+        async with worker(topics, hub) as another:
+            await another.step()
+    async with worker(topics, hub, rebaseline=True) as again:
+        await again.count(2)
+
+
+# --- what cannot be read -------------------------------------------------------------------------------------------
+
+
+async def test_poison_is_handed_over_with_its_bytes_and_everything_else_goes_on(topics: Topics, hub: Hub) -> None:
+    await topics.make(account=1)
+    await topics.account(1)
+    await topics.put(ACCOUNT, key(2), b"\xff not a record")
+    await topics.account(3)
+    async with worker(topics, hub) as reader:
+        await reader.count(3)
+    poison = reader.changes[1]
+    assert poison.undecoded is not None
+    assert poison.undecoded.value == b"\xff not a record"
+    assert poison.place == f"{topics.topic(ACCOUNT)}/0@1"
+    assert poison.values == ("2",)
+    assert UNKNOWN not in reader.changes[2].values
+    assert reader.keys()[::2] == ["1", "3"]
+
+
+async def test_a_stream_that_no_longer_fits_stands_still_and_goes_on_once_the_mapping_is_mended(
+    topics: Topics, hub: MemoryHub
+) -> None:
+    name = f"{topics.topic(ACCOUNT)}/0"
+    await topics.make(account=1, contact=1)
+    await topics.account(1)
+    for number in (2, 3):
+        await topics.put(ACCOUNT, key(number), event(ACCOUNT, "c", {"id": number, "name": "Ada"}))
+    async with worker(topics, hub) as reader:
+        await reader.until(lambda: reader.held.get(name))
+        await topics.contact(10, 1)
+        await reader.count(2)
+        assert reader.keys() == ["1", "10"]
+        assert "credit" in reader.held[name]
+        assert f"{name}@1" in reader.held[name]
+        assert position(hub, topics) == "0000.0000000000000001.0001"
+    async with worker(topics, hub, number=2) as again:
+        await again.until(lambda: again.held.get(name))
+    assert again.changes == []
+    async with worker(topics, hub, number=3, columns=("name",)) as mended:
+        await mended.count(2)
+    assert mended.keys() == ["2", "3"]
+    assert mended.held[name] == ""
+    assert hub.partitions["crm", name].message == ""
+
+
+async def test_a_column_of_a_type_that_the_field_cannot_hold_stops_the_stream_too(topics: Topics, hub: Hub) -> None:
+    await topics.make(account=1)
+    values = {"id": 1, "name": "Ada", "credit": True}
+    await topics.put(ACCOUNT, key(1), event(ACCOUNT, "c", values, {"credit": "boolean"}))
+    async with worker(topics, hub) as reader:
+        await reader.until(lambda: reader.held.get(f"{topics.topic(ACCOUNT)}/0"))
+    assert reader.changes == []
+    assert "'credit' of public.account is boolean now" in reader.held[f"{topics.topic(ACCOUNT)}/0"]
+
+
+async def test_a_truncate_in_a_topic_of_one_partition_is_told_and_of_several_it_stops_the_stream(
+    topics: Topics, hub: Hub
+) -> None:
+    await topics.make(account=2, contact=1)
+    await topics.contact(10, 1)
+    await topics.put(CONTACT, None, event(CONTACT, "t", {"id": 1, "account_id": 1, "email": ""}))
+    await topics.put(ACCOUNT, None, event(ACCOUNT, "t", {"id": 1, "name": "", "credit": ""}))
+    async with worker(topics, hub) as reader:
+        await reader.until(lambda: len(reader.changes) == 2 and len(list(filter(None, reader.held.values()))) == 2)
+    assert [change.operation for change in reader.changes] == ["insert", "truncate"]
+    assert sorted(name for name, why in reader.held.items() if why) == [f"{topics.topic(ACCOUNT)}/{n}" for n in (0, 1)]
+
+
+# --- how much is held in memory ------------------------------------------------------------------------------------
+
+
+async def test_what_is_fetched_ahead_is_bounded_however_much_there_is(topics: Topics, hub: Hub) -> None:
+    await topics.make(account=4)
+    for partition in range(4):
+        await topics.accounts(range(partition * 100, partition * 100 + 100), partition, name="x" * 20_000)
+    bound = 256 << 10
+    async with worker(topics, hub, max_bytes=bound) as reader:
+        most = 0
+        while len(reader.changes) < 400:
+            await reader.step()
+            most = max(most, reader.source.buffered)
+    assert bound < most < 2 * bound + (3 << 20), "at most one fetch of one partition above the bound"
+    assert sorted(map(int, reader.keys())) == list(range(400))
