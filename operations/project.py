@@ -119,6 +119,11 @@ class Opened:
         """The systems that are written, by rank."""
         return [name for name, system in self.rulebook.systems.items() if any(map(_written, system.streams.values()))]
 
+    @property
+    def debezium_systems(self) -> list[str]:
+        """The systems that Debezium reads, by rank."""
+        return [name for name, system in self.rulebook.systems.items() if system.kind == "debezium"]
+
     def check_filters(self, entity: str | None = None, system: str | None = None, **_others: object) -> None:
         """Raises UnknownName for a filter that can match nothing."""
         from engine.hub.asking import UnknownName, closest, entity_named

@@ -40,6 +40,7 @@ _SAFE = {
     # Exact decimals in every converter; times in the column's own precision, told by the schema.
     "decimal.handling.mode": "string",
     "time.precision.mode": "adaptive",
+    "datatype.propagate.source.type": r".+\.(?:NUMERIC|DECIMAL)",  # decimals as text are known for what they are
     "event.converting.failure.handling.mode": "fail",
     # Everything that happens to a row, in a form that log compaction cannot turn into something else.
     "skipped.operations": "none",

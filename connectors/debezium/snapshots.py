@@ -1,0 +1,184 @@
+"""Reading the rows of a table again beside the stream: Debezium's incremental snapshots, one table at a time.
+
+One signal per table, and its outcome awaited: Debezium reads the first chunk in the thread that takes signals, while
+the one that streams may send it (debezium/debezium pull request 6147). When they collide the table ends with
+SQL_EXCEPTION, and what was read of it stays in memory, to be sent as rows of whatever table comes next. So after such
+an end the connector's task is restarted before anything else is asked of it, and the table is read again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from connectors.debezium.connect import Connect, State
+from connectors.debezium.signals import Listener, Notification, Signals, snapshot_of
+from engine.errors import EngineError, TransientError
+
+PATIENCE = 30.0
+"""Seconds within which a running connector takes up a signal."""
+_ATTEMPTS = 3
+_POLL = 1.0
+_RESTART_SECONDS = 60.0
+_STATUS = {
+    "NO_PRIMARY_KEY": ("it has no primary key", "add one, or name the columns: options: {message.key.columns: ...}"),
+    "UNKNOWN_SCHEMA": (
+        "the connector does not know the table",
+        "is it in table.include.list, and may its role read it?",
+    ),
+    "SKIPPED": ("it was skipped", "see the log of Kafka Connect"),
+    "SQL_EXCEPTION": ("reading it failed", "see the log of Kafka Connect for the database's words"),
+}
+
+
+class ConnectorDown(EngineError):
+    """The connector does not run, so that nothing can be asked of it."""
+
+    code = "connector_not_running"
+
+
+class SignalIgnored(EngineError):
+    """The connector runs, but has not taken up the signal."""
+
+    code = "signal_ignored"
+
+
+class SnapshotFailed(EngineError):
+    """The connector took up the signal and did not read the rows."""
+
+    code = "backfill_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`rows` read so far of `total`; either may be unknown."""
+
+    table: str
+    rows: int | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One table's rows, asked for under a name that comes back with every notification about it."""
+
+    id: str
+    table: str
+    where: str = ""
+
+
+Tell = Callable[[Progress], None]
+
+
+async def check_runs(connect: Connect, name: str) -> None:
+    """Raises ConnectorDown, with the task's error; UnknownConnector."""
+    state = await connect.state(name)
+    if not state.running:
+        raise _down(state)
+
+
+async def read_again(
+    connect: Connect, name: str, signals: Signals, asked: Asked, tell: Tell, *, patience: float = PATIENCE
+) -> int | None:
+    """Have connector `name` read one table's rows again, and wait until it has; how many, if it says.
+
+    Raises ConnectorDown, SignalIgnored, SnapshotFailed, TransientError."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        await check_runs(connect, name)
+        id = asked.id if attempt == 1 else f"{asked.id}~{attempt}"
+        async with signals.listening() as listener:
+            await signals.send(id, "execute-snapshot", snapshot_of(asked.table, asked.where))
+            scanned = await _Watch(connect, name, listener, id, asked.table, tell, patience).outcome()
+        status = scanned.details.get("status", "")
+        if status in ("SUCCEEDED", "EMPTY"):
+            return scanned.rows if status == "SUCCEEDED" else 0
+        if status == "SQL_EXCEPTION":
+            await _forget(connect, name)
+        if status != "SQL_EXCEPTION" or attempt == _ATTEMPTS:
+            message, suggestion = _STATUS.get(status, (f"it ended with {status or 'no outcome'}", ""))
+            raise SnapshotFailed(f"{asked.table} was not read again: {message}", suggestion=suggestion)
+    raise AssertionError("every attempt returns or raises")
+
+
+async def _forget(connect: Connect, name: str) -> None:
+    """Restart the task, so that it forgets the rows it has read and not sent."""
+    await connect.restart(name, everything=True)
+    state = await connect.started(name, _RESTART_SECONDS)
+    if state is None or not state.running:
+        raise TransientError(
+            f"connector {name} does not come back after its restart", suggestion="fieldwarden connector status"
+        )
+
+
+@dataclass
+class _Watch:
+    """The notifications about one signal, until they say how it ended."""
+
+    connect: Connect
+    name: str
+    listener: Listener
+    id: str
+    table: str
+    tell: Tell
+    patience: float
+    started: bool = False
+    scanned: Notification | None = None
+    read: int = 0
+
+    async def outcome(self) -> Notification:
+        """What was said of the table when its scan was over."""
+        deadline = time.monotonic() + self.patience
+        while True:
+            heard = [each for each in await self.listener.some(_POLL) if each.id == self.id]
+            for notification in heard:
+                self._note(notification)
+                if notification.kind == "COMPLETED":
+                    return self.scanned or notification
+                if notification.kind == "ABORTED":
+                    raise SnapshotFailed(
+                        f"{self.table} was not read again: the connector stopped at it",
+                        suggestion="somebody sent it a stop-snapshot signal, or a restart lost it: start again",
+                    )
+            if not heard:
+                await check_runs(self.connect, self.name)
+            if not self.started and time.monotonic() > deadline:
+                raise self._ignored()
+
+    def _note(self, notification: Notification) -> None:
+        self.started = True
+        if notification.kind == "TABLE_SCAN_COMPLETED":
+            self.scanned = notification
+            self.tell(Progress(self.table, notification.rows, notification.total))
+        elif notification.kind == "IN_PROGRESS":
+            self.tell(Progress(self.table, _rows(notification), notification.total))
+
+    def _ignored(self) -> SignalIgnored:
+        return SignalIgnored(
+            f"connector {self.name} runs, but has not taken up the signal within {self.patience:.0f} s",
+            suggestion="is kafka in its signal.enabled.channels and sink in its notification.enabled.channels, and are "
+            "the topics those of this project? `fieldwarden doctor` compares, `fieldwarden connector register` mends; "
+            "behind a long backlog it takes longer (--patience)",
+        )
+
+
+def _rows(notification: Notification) -> int | None:
+    """Rows read so far, from the chunk in hand: chunks are of one size but for the last."""
+    try:
+        chunk, chunks = int(notification.details["chunk_index"]), int(notification.details["total_chunks"])
+    except (KeyError, ValueError):
+        return None
+    total = notification.total
+    return None if total is None or not chunks else min(total, -(-total // chunks) * chunk)
+
+
+def _down(state: State) -> ConnectorDown:
+    if state.failed:
+        return ConnectorDown(
+            f"connector {state.name} has failed: {'; '.join(state.errors) or 'it does not say why'}",
+            suggestion="mend what its error names, then `fieldwarden connector restart`",
+        )
+    return ConnectorDown(
+        f"connector {state.name} does not run: it is {state.state}" + ("" if state.tasks else ", without a task"),
+        suggestion="fieldwarden connector resume" if state.state == "PAUSED" else "fieldwarden connector status",
+    )

@@ -1,0 +1,222 @@
+"""`fieldwarden backfill`: have Debezium tell the rows of an entity again, while changes go on streaming.
+
+The rows come as observations into the same topics, are decided on like any others, and change nothing that is known
+already. A name that Fieldwarden gives each request comes back with every notification about it, so progress and
+outcome are what the connector says, never what was asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from connectors.debezium.signals import Notification, Signals, snapshot_of
+from connectors.debezium.snapshots import Asked, Progress, check_runs, read_again
+from connectors.debezium.topics import Topics
+from connectors.postgres.condition import check_condition
+from engine.hub.asking import UnknownName, closest
+from operations.connector import chosen, connected, named
+from operations.project import Opened, opened
+from operations.report import Failure, Report, count, table
+from rules.errors import FieldwardenError
+from rules.rulebook import Stream
+
+_ID = re.compile(r"fieldwarden/(?P<backfill>[0-9a-f]{8})/(?P<entity>[a-z0-9_]+)/(?P<table>.*?)(?:~\d+)?$")
+"""backfill, entity and table, so that `status` can tell ours from others', and attempts from one another."""
+
+Say = Callable[[str], None]
+
+
+class NothingToRead(FieldwardenError):
+    """What is asked for means no table, or not one."""
+
+    code = "usage"
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `start` was asked for. `stream` narrows it to one table, `where` to rows of it (the database's own SQL)."""
+
+    system: str
+    entity: str
+    stream: str | None = None
+    where: str | None = None
+
+
+def start(folder: Path | None, wanted: Wanted, *, wait: bool, patience: float, say: Say) -> Report:
+    """Ask for the rows, and with `wait` see them through, table by table: parents first.
+
+    Raises ConnectorDown before anything is sent; SignalIgnored, SnapshotFailed with what had been read by then said."""
+    with opened(folder) as project:
+        chosen(project, wanted.system)
+        streams = _streams(project, wanted)
+        left_out: list[str] = []
+        if wanted.where is not None:
+            left_out = [stream.name for stream in streams[1:]]
+            streams = streams[:1]
+        if not wait and len(streams) > 1:
+            names = ", ".join(stream.name for stream in streams)
+            raise NothingToRead(
+                "without waiting, one table at a time may be asked for",
+                suggestion=f"choose with --stream one of {names}, or leave --no-wait out",
+            )
+        report = asyncio.run(_start(project, wanted, streams, wait, patience, say))
+    if left_out:
+        names = ", ".join(left_out)
+        report.notes.append(f"--where speaks of {streams[0].name}; not read again: {names} (--stream chooses another)")
+    return report
+
+
+def status(folder: Path | None, system: str, limit: int) -> Report:
+    """The backfills that the connector's notifications still tell of, newest first."""
+    with opened(folder) as project:
+        chosen(project, system)
+        signals = Signals(project.rulebook.systems[system], project.kafka().brokers)
+
+        async def look() -> list[Notification]:
+            await signals.prepare()
+            return await signals.history()
+
+        found = _told(asyncio.run(look()))[:limit]
+    rows = [
+        [
+            each["backfill"],
+            each["entity"],
+            each["table"],
+            each["state"],
+            _of(each["rows"], each["total"]),
+            each["since"],
+        ]
+        for each in found
+    ]
+    text = table(["backfill", "entity", "table", "state", "rows", "since"], rows, indent="") if rows else "no backfill"
+    return Report({"system": system, "backfills": found}, text)
+
+
+# --- start ---------------------------------------------------------------------------------------------------
+
+
+def _streams(project: Opened, wanted: Wanted) -> list[Stream]:
+    """The streams to read, parents before their children. Raises UnknownName, NothingToRead."""
+    entities, system = project.rulebook.entities, project.rulebook.systems[wanted.system]
+    if wanted.entity not in entities:
+        raise UnknownName(f"there is no entity {wanted.entity!r}", suggestion=closest(wanted.entity, entities))
+    found = [stream for stream in system.streams.values() if stream.entity == wanted.entity and stream.reads]
+    if wanted.stream is not None:
+        known = [stream.name for stream in found]
+        if wanted.stream not in known:
+            message = f"{wanted.system} reads no stream {wanted.stream!r} for {wanted.entity}"
+            raise UnknownName(message, suggestion=closest(wanted.stream, known))
+        found = [stream for stream in found if stream.name == wanted.stream]
+    if not found:
+        entities_here = sorted({stream.entity for stream in system.streams.values() if stream.reads})
+        raise NothingToRead(
+            f"{wanted.system} is not read for {wanted.entity}", suggestion=f"it is for {', '.join(entities_here)}"
+        )
+    return sorted(found, key=lambda stream: _depth(system.streams, stream))
+
+
+def _depth(streams: Any, stream: Stream) -> int:
+    return 0 if stream.parent is None else 1 + _depth(streams, streams[stream.parent])
+
+
+async def _start(
+    project: Opened, wanted: Wanted, streams: Sequence[Stream], wait: bool, patience: float, say: Say
+) -> Report:
+    system = project.rulebook.systems[wanted.system]
+    name, backfill = named(project, wanted.system), uuid.uuid4().hex[:8]
+    topics = Topics(system)
+    asked = [
+        Asked(f"fieldwarden/{backfill}/{wanted.entity}/{where}", where, wanted.where or "")
+        for where in (topics.of_stream(system, stream.name).removeprefix(f"{topics.prefix}.") for stream in streams)
+    ]
+    signals = Signals(system, project.kafka().brokers)
+    done: list[dict[str, Any]] = []
+    result = {"backfill": backfill, "system": wanted.system, "entity": wanted.entity, "tables": done}
+    async with connected(project) as connect:
+        await check_runs(connect, name)
+        await signals.prepare()
+        if wanted.where is not None and system.settings["database"] == "postgres":
+            await check_condition(wanted.system, project.dsn(wanted.system), asked[0].table, wanted.where)
+        if not wait:
+            await signals.send(asked[0].id, "execute-snapshot", snapshot_of(asked[0].table, asked[0].where))
+            return _sent(result | {"tables": [{"table": asked[0].table, "state": "sent"}]}, wanted.system)
+        for each in asked:
+            say(f"  {each.table}: asking {name}")
+            try:
+                rows = await read_again(connect, name, signals, each, _teller(say), patience=patience)
+            except FieldwardenError as error:
+                done.append({"table": each.table, "state": "failed", "rows": None})
+                failure = Failure.of(error)
+                return Report(result, _table(done), failure, error.exit_code)
+            done.append({"table": each.table, "state": "completed", "rows": rows})
+    total = sum(each["rows"] or 0 for each in done)
+    return Report(result, f"{_table(done)}\n{count(total, 'row')} told again; `fieldwarden run` decides on them")
+
+
+def _teller(say: Say) -> Callable[[Progress], None]:
+    """Progress, said when it has moved on."""
+    last = ""
+
+    def tell(progress: Progress) -> None:
+        nonlocal last
+        line = f"  {progress.table}: {_of(progress.rows, progress.total)}"
+        if line != last:
+            say(line)
+        last = line
+
+    return tell
+
+
+def _sent(result: dict[str, Any], system: str) -> Report:
+    where = result["tables"][0]["table"]
+    text = f"backfill {result['backfill']} of {where} is asked for; see `fieldwarden backfill status --system {system}`"
+    return Report(result, text)
+
+
+def _table(done: Sequence[dict[str, Any]]) -> str:
+    rows = [[each["table"], each["state"], "-" if each["rows"] is None else f"{each['rows']:,}"] for each in done]
+    return table(["table", "state", "rows"], rows, indent="")
+
+
+def _of(rows: int | None, total: int | None) -> str:
+    """A truthful total: rows read, and of how many where that is known."""
+    if rows is None:
+        return "reading" if total is None else f"of {total:,} rows"
+    return f"{rows:,} rows" if total is None else f"{rows:,} of {total:,} rows"
+
+
+# --- status --------------------------------------------------------------------------------------------------
+
+
+def _told(notifications: Sequence[Notification]) -> list[dict[str, Any]]:
+    """Notifications, oldest first, as backfills, newest first. A later attempt at a table takes the earlier's place."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for each in notifications:
+        match = _ID.match(each.id)
+        if match is None:
+            continue
+        since = datetime.fromtimestamp(each.at / 1000, UTC).isoformat(timespec="seconds")
+        entry = found.setdefault(
+            (match["backfill"], match["table"]), match.groupdict() | {"rows": None, "total": None, "since": since}
+        )
+        if each.kind == "STARTED":
+            entry |= {"state": "reading", "rows": None, "total": None}
+        elif each.kind == "IN_PROGRESS":
+            entry["total"] = each.total
+        elif each.kind == "TABLE_SCAN_COMPLETED":
+            status = each.details.get("status", "")
+            entry |= {"state": "completed" if status in ("SUCCEEDED", "EMPTY") else status.lower(), "rows": each.rows}
+        elif each.kind in ("ABORTED", "PAUSED"):
+            entry["state"] = each.kind.lower()
+        elif each.kind == "RESUMED":
+            entry["state"] = "reading"
+        entry.setdefault("state", "reading")
+    return list(found.values())[::-1]

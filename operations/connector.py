@@ -1,0 +1,326 @@
+"""`fieldwarden connector`: registering the systems' connectors with Kafka Connect, and seeing how they fare.
+
+A connector that Connect calls RUNNING may have failed tasks, and then nothing flows: that is a failure here. Passwords
+are sent, never shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from connectors.debezium.connect import Connect, KeyProblem, State, UnknownConnector
+from connectors.debezium.registration import configuration, masked
+from connectors.debezium.signals import Signals
+from operations.project import Opened, UnknownSystem, opened
+from operations.report import Failure, Report, count, table
+from rules.errors import FieldwardenError
+
+T = TypeVar("T")
+_START_SECONDS = 30.0
+
+
+class NoConnect(FieldwardenError):
+    """The files do not say where Kafka Connect is."""
+
+    code = "no_connect"
+    exit_code = 2
+
+
+class ConnectorInvalid(FieldwardenError):
+    """Kafka Connect finds a configuration wrong; nothing was changed."""
+
+    code = "connector_invalid"
+    exit_code = 2
+
+
+def chosen(project: Opened, system: str | None) -> list[str]:
+    """The named system, or all that Debezium reads. Raises UnknownSystem."""
+    known = project.debezium_systems
+    if system is not None and system not in known:
+        there = f"there is {', '.join(known)}" if known else "connector: {kind: debezium, ...} makes one"
+        raise UnknownSystem(f"no system that Debezium reads is named {system!r}", suggestion=there)
+    if not known:
+        raise UnknownSystem("no system of this project is read by Debezium", suggestion="kind: debezium makes one")
+    return known if system is None else [system]
+
+
+def named(project: Opened, system: str) -> str:
+    """The name of a system's connector in Connect."""
+    return project.rulebook.systems[system].settings["connector"]
+
+
+@contextlib.asynccontextmanager
+async def connected(project: Opened) -> AsyncIterator[Connect]:
+    """Raises NoConnect, NoKafka, ReferenceUnresolved."""
+    endpoint = project.kafka().connect
+    if endpoint is None:
+        raise NoConnect(
+            "fieldwarden.yaml does not say where Kafka Connect is",
+            suggestion="add connect: {url: http://HOST:8083} under kafka:",
+            path="fieldwarden.yaml: kafka",
+        )
+    async with Connect.open(endpoint) as connect:
+        yield connect
+
+
+# --- looking -------------------------------------------------------------------------------------------------
+
+
+def list_them(folder: Path | None) -> Report:
+    """Every connector of the Connect cluster, ours by their system, and our systems that have none."""
+    with opened(folder) as project:
+        chosen(project, None)
+        states = asyncio.run(_ask(project, lambda connect: connect.states()))
+        ours = {named(project, system): system for system in project.debezium_systems}
+    found = [_plain(state, ours.get(name)) for name, state in states.items()]
+    found += [_missing(name, system) for name, system in ours.items() if name not in states]
+    rows = [[each["connector"], each["system"] or "-", each["state"], _tasks(each)] for each in found]
+    return Report({"connectors": found}, table(["connector", "system", "state", "tasks"], rows, indent=""))
+
+
+def show(folder: Path | None, system: str) -> Report:
+    """A system's connector as it is registered, and where that differs from what the files say."""
+    with opened(folder) as project:
+        chosen(project, system)
+        name, wanted = named(project, system), _configuration(project, system)
+        live = asyncio.run(_about(project, system, lambda connect: connect.configuration(name)))
+    differing = sorted(key for key in wanted.keys() | live.keys() if wanted.get(key) != live.get(key) and key != "name")
+    shown, ours = masked(live), masked(wanted)
+    differences = [{"option": key, "registered": shown.get(key), "files": ours.get(key)} for key in differing]
+    lines = [f"{key}: {value}" for key, value in shown.items()]
+    if differences:
+        rows = [[each["option"], each["registered"] or "-", each["files"] or "-"] for each in differences]
+        lines += ["", "differs from the files:", table(["option", "registered", "files"], rows)]
+        lines.append(f"`fieldwarden connector register {system}` makes it what the files say")
+    result = {"connector": name, "system": system, "configuration": shown, "differences": differences}
+    return Report(result, "\n".join(lines))
+
+
+def status(folder: Path | None, system: str | None) -> Report:
+    """How the connectors of our systems fare; a failure (exit code 1) unless all run, with all their tasks."""
+    with opened(folder) as project:
+        systems = {named(project, each): each for each in chosen(project, system)}
+        states = asyncio.run(_ask(project, lambda connect: connect.states()))
+    found = [
+        _plain(states[name], system) if name in states else _missing(name, system) for name, system in systems.items()
+    ]
+    text = "\n".join(line for each in found for line in _lines(each))
+    ill = [each for each in found if not each["running"]]
+    if not ill:
+        return Report({"connectors": found}, text)
+    message = "; ".join(f"{each['system']}: {_ailment(each)}" for each in ill)
+    failure = Failure("connector_failed", message, ill[0]["suggestion"], str(ill[0]["system"]))
+    return Report({"connectors": found}, text, failure, 1)
+
+
+# --- changing ------------------------------------------------------------------------------------------------
+
+
+def register(
+    folder: Path | None, system: str | None, *, dry_run: bool, wait: bool, say: Callable[[str], None]
+) -> Report:
+    """Validate, then create or replace: one system's connector, or every system's.
+
+    Raises ConnectorInvalid with what Connect says of each key, before anything is changed."""
+    with opened(folder) as project:
+        wanted = {each: _configuration(project, each) for each in chosen(project, system)}
+        if dry_run:
+            shown = {each: masked(configuration) for each, configuration in wanted.items()}
+            text = "\n\n".join(
+                "\n".join([f"# {named(project, each)}", *(f"{key}: {value}" for key, value in configuration.items())])
+                for each, configuration in shown.items()
+            )
+            return Report({"dry_run": True, "configurations": shown}, text)
+        return asyncio.run(_ask(project, lambda connect: _register(project, connect, wanted, wait, say)))
+
+
+def restart(folder: Path | None, system: str, *, everything: bool) -> Report:
+    """Restart what has failed of a connector, or all of it."""
+    what = "the connector and its tasks restart" if everything else "what had failed restarts"
+    return _tell(folder, system, lambda connect, name: connect.restart(name, everything=everything), "restarted", what)
+
+
+def pause(folder: Path | None, system: str) -> Report:
+    """Let a connector rest; it goes on where it stopped."""
+    what = "pauses; the database keeps its log meanwhile, so do not leave it so for long"
+    return _tell(folder, system, lambda connect, name: connect.pause(name), "paused", what)
+
+
+def resume(folder: Path | None, system: str) -> Report:
+    return _tell(folder, system, lambda connect, name: connect.resume(name), "resumed", "goes on")
+
+
+def delete(folder: Path | None, system: str) -> Report:
+    """Remove a connector from Connect. Its offsets, slot, publication and topics stay; the report says how to drop
+    them."""
+    report = _tell(folder, system, lambda connect, name: connect.delete(name), "deleted", "is gone from Kafka Connect")
+    with opened(folder) as project:
+        settings = project.rulebook.systems[system].settings
+    report.notes.append("its offsets and topics stay in Kafka: registered again, it goes on where it stopped")
+    if settings["database"] == "postgres":
+        slot, publication = settings["slot"], settings["publication"]
+        report.notes.append(
+            "its replication slot stays too and keeps the database's log: if it is not to come back, there:\n"
+            f"  select pg_drop_replication_slot('{slot}'); drop publication {publication};"
+        )
+    return report
+
+
+# --- parts ---------------------------------------------------------------------------------------------------
+
+
+async def _ask(project: Opened, question: Callable[[Connect], Awaitable[T]]) -> T:
+    async with connected(project) as connect:
+        return await question(connect)
+
+
+async def _about(project: Opened, system: str, question: Callable[[Connect], Awaitable[T]]) -> T:
+    try:
+        return await _ask(project, question)
+    except UnknownConnector as error:
+        error.suggestion = f"fieldwarden connector register {system}"
+        raise
+
+
+def _tell(
+    folder: Path | None,
+    system: str,
+    word: Callable[[Connect, str], Awaitable[None]],
+    done: str,
+    what: str,
+) -> Report:
+    with opened(folder) as project:
+        chosen(project, system)
+        name = named(project, system)
+        asyncio.run(_about(project, system, lambda connect: word(connect, name)))
+    return Report({"connector": name, "system": system, done: True}, f"{name}: {what}")
+
+
+def _configuration(project: Opened, system: str) -> dict[str, str]:
+    return configuration(project.rulebook.systems[system], project.connect_dsn(system), project.kafka())
+
+
+async def _register(
+    project: Opened, connect: Connect, wanted: dict[str, dict[str, str]], wait: bool, say: Callable[[str], None]
+) -> Report:
+    wrong = {system: found for system in wanted if (found := await _problems(project, connect, system, wanted[system]))}
+    if wrong:
+        raise _invalid(project, wrong)
+    done: list[dict[str, Any]] = []
+    for system, each in wanted.items():
+        name = named(project, system)
+        await Signals(project.rulebook.systems[system], project.kafka().brokers).prepare()
+        new = await connect.register(name, each)
+        say(f"  {name}: {'created' if new else 'replaced'}")
+        state = await connect.started(name, _START_SECONDS) if wait else None
+        outcome = _plain(state, system) if state is not None else _missing(name, system)
+        done.append(outcome | {"created": new})
+    return _registered(done, wait)
+
+
+def _registered(done: list[dict[str, Any]], wait: bool) -> Report:
+    if not wait:
+        done = [{key: each[key] for key in ("connector", "system", "created")} for each in done]
+    text = "\n".join(
+        f"{each['connector']}: {'created' if each['created'] else 'its configuration was replaced'}" for each in done
+    )
+    ill = [each for each in done if wait and not each["running"]]
+    if not ill:
+        return Report({"connectors": done}, text)
+    message = "; ".join(f"{each['connector']} is registered, but {_ailment(each)}" for each in ill)
+    return Report({"connectors": done}, text, Failure("connector_failed", message, ill[0]["suggestion"]), 1)
+
+
+async def _problems(
+    project: Opened, connect: Connect, system: str, configuration: dict[str, str]
+) -> Sequence[KeyProblem]:
+    return await connect.problems(named(project, system), configuration)
+
+
+def _invalid(project: Opened, wrong: dict[str, Sequence[KeyProblem]]) -> ConnectorInvalid:
+    lines = [
+        f"{project.project.locate(system, part=_part(problem.key))}: {problem.key}: {problem.message}"
+        for system, found in wrong.items()
+        for problem in found
+    ]
+    number = count(len(lines), "problem")
+    return ConnectorInvalid(
+        f"Kafka Connect finds {number}; nothing was changed\n" + "\n".join(lines),
+        suggestion="mend the connector's keys or options, then register again",
+        path=lines[0].split(": ")[0],
+    )
+
+
+def _part(option: str) -> str:
+    """The key of the files that an option follows from, or the option itself."""
+    if option in ("database.hostname", "database.port", "database.user", "database.password", "database.dbname"):
+        return "connect_dsn"
+    return {"slot.name": "slot", "publication.name": "publication", "topic.prefix": "prefix"}.get(option, option)
+
+
+def _plain(state: State, system: str | None) -> dict[str, Any]:
+    running = state.running
+    return {
+        "connector": state.name,
+        "system": system,
+        "state": state.state,
+        "running": running,
+        "worker": state.worker,
+        "error": state.error,
+        "tasks": [
+            {"id": task.id, "state": task.state, "worker": task.worker, "error": task.error} for task in state.tasks
+        ],
+        "suggestion": "" if running else _advice(state, system),
+    }
+
+
+def _missing(name: str, system: str) -> dict[str, Any]:
+    return {
+        "connector": name,
+        "system": system,
+        "state": "missing",
+        "running": False,
+        "worker": "",
+        "error": "",
+        "tasks": [],
+        "suggestion": f"fieldwarden connector register {system}",
+    }
+
+
+def _advice(state: State, system: str | None) -> str:
+    if state.failed:
+        return f"mend what the error names, then: fieldwarden connector restart {system}"
+    if state.state in ("PAUSED", "STOPPED"):
+        return f"fieldwarden connector resume {system}"
+    return "look again in a moment: Kafka Connect is giving its work to its workers"
+
+
+def _ailment(each: dict[str, Any]) -> str:
+    failed = [task for task in each["tasks"] if task["state"] == "FAILED"]
+    if each["state"] == "missing":
+        return f"connector {each['connector']} is not registered"
+    if failed and each["state"] == "RUNNING":
+        return f"the connector is RUNNING, but {_which(failed, each)} failed: {failed[0]['error']}"
+    if "FAILED" in (each["state"], *(task["state"] for task in each["tasks"])):
+        return f"the connector has failed: {each['error'] or failed[0]['error']}"
+    return f"the connector is {each['state']}, {_tasks(each)}"
+
+
+def _which(failed: list[dict[str, Any]], each: dict[str, Any]) -> str:
+    return "its task has" if len(each["tasks"]) == 1 else f"{len(failed)} of its {len(each['tasks'])} tasks have"
+
+
+def _tasks(each: dict[str, Any]) -> str:
+    states = [task["state"] for task in each["tasks"]]
+    return ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states))) or "no task"
+
+
+def _lines(each: dict[str, Any]) -> list[str]:
+    lines = [f"{each['connector']} ({each['system']}): {each['state']}, {_tasks(each)}"]
+    lines += [f"  error: {each['error']}"] if each["error"] else []
+    lines += [f"  task {task['id']} on {task['worker']}: {task['error']}" for task in each["tasks"] if task["error"]]
+    return lines + ([f"  try: {each['suggestion']}"] if each["suggestion"] else [])
