@@ -64,7 +64,7 @@ _FILES = {
     + _STREAM
     + "    create: true\n",
 }
-_BUSY = f"select exists (select from {SCHEMA}.dirty where status = 'due')"
+_BUSY = f"select exists (select from {SCHEMA}.pending where status = 'due')"
 _SHUT = "select count(*) from pg_locks where not granted"  # not pg_stat_activity, which a transaction sees once
 _ASIDE = f"""
 select (select count(*) from {SCHEMA}.set_aside) + (select count(*) from {SCHEMA}.dirty where status = 'parked')

@@ -17,6 +17,8 @@ from engine.change import RowRef, Value
 from engine.record import Contribution, Record, Stamp
 
 Held = tuple[RowRef, str, Value]
+Note = tuple[RowRef, dict[str, Value]]
+"""A row that we created and what we wrote into it, as long as the record itself does not tell of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,25 @@ def overlaid(rows: Sequence[Contribution], held: Sequence[Held], links: Sequence
             if row.key == ref.key and row.stream == ref.stream and row.system == ref.system and row.deleted is None:
                 merged[index] = msgspec.structs.replace(row, sent=_overlay(row, news))
     return merged
+
+
+def noted(rows: list[Contribution], notes: Sequence[Note]) -> None:
+    """Add the rows that only notes tell of. Of a row that the record knows by now a note says nothing new."""
+    for ref, sent in notes:
+        if not any(row.key == ref.key and row.stream == ref.stream and row.system == ref.system for row in rows):
+            rows.append(Contribution(*ref, "", Stamp("", None), {}, sent=sent))
+
+
+def only_created(claimed: Record, held: Sequence[Held], links: Sequence[RowRef]) -> bool:
+    """Whether all that was learnt is of rows that were created, and that the record did not know."""
+    if len(links) == 1:
+        link = links[0]
+        for fact in held:
+            if fact[0] is not link and fact[0] != link:
+                return False
+    elif not links or any(fact[0] not in links for fact in held):
+        return False
+    return not any(row.ref in links for row in claimed.rows)
 
 
 def _by_row(held: Sequence[Held]) -> dict[RowRef, dict[str, Value]]:

@@ -1,26 +1,38 @@
 """Claims and settlements of one target in PostgreSQL.
 
-A claim locks nothing: it hands out records as they stand and remembers them. Settling first takes it that they still
-stand so (one set-based update guarded by the record's revision); those that moved on meanwhile are then locked, in id
-order, and merged by `engine.settle`. Each part is a transaction of its own, since settlements do not depend on each
-other; one that is repeated finds its marks gone and changes nothing.
+A claim locks nothing: it hands out records as they stand and remembers them. What this process has just committed
+itself is not even read again. Settling first takes it that the records still stand so; those that moved on meanwhile
+are then locked, in id order, and merged by `engine.settle`. What was learnt of a row that was created goes with its
+link, as a note, and the record is not rewritten for it. Each part is a transaction of its own, since settlements do not
+depend on each other; one that is repeated finds its marks gone and changes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from engine import failpoints
 from engine.change import RowRef
 from engine.hub.queries import QUERIES
-from engine.hub.rows import copied_contributions, copied_text, plain_array, record_of, text_array
+from engine.hub.rows import (
+    copied_contributions,
+    copied_text,
+    note,
+    notes_of,
+    plain_array,
+    record_of,
+    text_array,
+)
 from engine.hub.session import Connection, Session
 from engine.ports import Pending, Settlement
 from engine.record import Contribution, Record
-from engine.settle import settle
+from engine.settle import only_created, settle
 
 _REMEMBERED = 20_000
+_FRESH = 6_000
+"""Records kept that were committed here and not yet claimed: beyond that, claims read them again."""
 _LINKED_MEANWHILE = 0.2  # seconds: not at once, lest a row that does not help is tried in a tight loop
 
 
@@ -29,16 +41,66 @@ class Deliveries:
         self._target = target
         self._session = session
         self._claimed: dict[str, Pending] = {}
+        self._marks: dict[int, list[str]] = {}
+        """The records of each commit's mark that was claimed."""
+        self._loose: set[str] = set()
+        """Claimed records that have a row of their own in `dirty`."""
+        self._fresh: dict[str, tuple[Record, int]] = {}
+
+    def tell(self, records: Mapping[str, tuple[Record, int]], marked: Collection[str]) -> None:
+        """These records were committed by this process (id -> record and revision), and those of them `marked`."""
+        fresh = self._fresh
+        for id, stored in records.items():
+            if id in marked and len(fresh) < _FRESH:
+                fresh[id] = stored
+            elif id in fresh:
+                del fresh[id]
 
     async def claim(self, limit: int) -> list[Pending]:
         async with self._session.transaction() as connection:
-            rows = await _rows(connection, "claim", self._target, limit)
+            marked = await _rows(connection, "claim_marked", self._target, limit)
+            loose = await _rows(connection, "claim_dirty", self._target, limit)
+            due = self._due(marked, loose, limit)
+            known = await self._known(connection, due)
             await connection.commit()
-        claims = [Pending(record_of(row), row[6], row[7], row[8], row[9]) for row in rows]
+        claims = [
+            Pending(*known[id], mark, attempts, result) for id, (mark, attempts, result) in due.items() if id in known
+        ]
         if len(self._claimed) > _REMEMBERED:
             self._claimed.clear()  # claims that nobody settled; settling without them works, it only reads again
         self._claimed.update((claim.record.id, claim) for claim in claims)
         return claims
+
+    def _due(
+        self, marked: Sequence[tuple[Any, ...]], loose: Sequence[tuple[Any, ...]], limit: int
+    ) -> dict[str, tuple[int, int, str]]:
+        """Record id -> (mark, attempts, last result), at most `limit`. What is tried again comes first, but never fills
+        more than half of a claim while anything else waits. Of a mark all records or none are taken if possible."""
+        self._marks = {mark: records[1:-1].split(",") for mark, records in marked}
+        waiting = sum(map(len, self._marks.values()))
+        due = {row[0]: (row[1], row[2], row[3]) for row in loose[: max(limit - waiting, limit // 2)]}
+        self._loose = set(due)
+        room = limit - len(due)
+        for number, (mark, records) in enumerate(self._marks.items()):
+            if len(records) > room and number:
+                break
+            for id in records[:room]:
+                tried = due.get(id)
+                due[id] = (mark, 0, "") if tried is None else (max(mark, tried[0]), tried[1], tried[2])
+            room -= len(records)
+        return due
+
+    async def _known(self, connection: Connection, ids: Iterable[str]) -> dict[str, tuple[Record, int]]:
+        """Records and their revisions."""
+        fresh = self._fresh
+        known = {id: fresh.pop(id) for id in ids if id in fresh}
+        missing = [id for id in ids if id not in known]
+        if missing:
+            array = plain_array(missing)
+            notes = notes_of(await _rows(connection, "notes", array))
+            for row in await _rows(connection, "read_records", array):
+                known[row[0]] = (record_of(row, notes.get(row[0], ())), row[6])
+        return known
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         ordered = sorted(settlements, key=lambda each: each.record)
@@ -57,35 +119,92 @@ class Deliveries:
 
     async def _settle_unmoved(self, settlements: Sequence[Settlement]) -> Sequence[Settlement]:
         """Settle those whose record still is as it was claimed; the others are given back."""
-        lines: list[bytes] = []
-        merging = set()
-        for each in settlements:
-            claim = self._claimed[each.record]
-            settled = settle(claim.record, claim.record, self._target, each.held, each.links)
-            lines.append(_line(each, each.status, each.delay, each.revision, settled.rows))
-            if settled.rows is not None:
-                merging.add(each.record)
+        created, merging, quiet = self._sorted(settlements)
         async with self._session.transaction() as connection:
+            lines = [self._merged(each) for each in merging]
             await _copy(connection, "copy_settled", lines)
-            ids = _ids(settlements)
-            unmoved = {id for (id,) in await _rows(connection, "settle_records", ids)} if merging else set()
-            if len(merging) < len(settlements):
-                unmoved |= {id for (id,) in await _rows(connection, "unmoved_records", ids)}
-            moved = [each for each in settlements if each.record not in unmoved]
+            unmoved = {id for (id,) in await _rows(connection, "settle_records", _ids(merging))} if merging else set()
+            moved = {each.record for each in merging if each.record not in unmoved}
             if moved:
-                await _rows(connection, "drop_settled", _ids(moved))
-            here = [each for each in settlements if each.record in unmoved]
-            if await self._link(connection, here):
+                await _rows(connection, "drop_settled", plain_array(moved))
+            moved |= await self._moved(connection, [*created, *quiet])
+            moved |= await self._link_noted(connection, [each for each in created if each.record not in moved])
+            if await self._link(connection, [each for each in merging if each.record not in moved]):
                 return settlements  # a created row belongs to another record by now; nothing of this is committed
-            await self._clear(connection, here)
-        return moved
+            here = [each for each in settlements if each.record not in moved]
+            whole = self._whole_marks(here)
+            loose = [
+                each for each in here if each.status != "done" or each.record in self._loose or each.mark not in whole
+            ]
+            told = {each.record for each in merging}
+            await _copy(connection, "copy_settled", [
+                _line(each, each.status, each.delay, each.revision, None) for each in loose if each.record not in told
+            ])  # fmt: skip
+            if whole:
+                await _rows(connection, "drop_marks", self._target, _numbers(whole))
+            await self._clear(connection, here, loose, whole)
+        return [each for each in settlements if each.record in moved]
+
+    def _sorted(self, settlements: Sequence[Settlement]) -> tuple[list[Settlement], list[Settlement], list[Settlement]]:
+        """Those that learnt of rows they created only, of other rows too, and nothing."""
+        created: list[Settlement] = []
+        merging: list[Settlement] = []
+        quiet: list[Settlement] = []
+        for each in settlements:
+            if not each.links and not each.held:
+                quiet.append(each)
+            elif only_created(self._claimed[each.record].record, each.held, each.links):
+                created.append(each)
+            else:
+                merging.append(each)
+        return created, merging, quiet
+
+    def _merged(self, each: Settlement) -> bytes:
+        claim = self._claimed[each.record]
+        settled = settle(claim.record, claim.record, self._target, each.held, each.links)
+        return _line(each, each.status, each.delay, each.revision, settled.rows)
+
+    async def _moved(self, connection: Connection, settlements: Sequence[Settlement]) -> set[str]:
+        if not settlements:
+            return set()
+        asked = {"ids": _ids(settlements), "revisions": _numbers(each.revision for each in settlements)}
+        cursor = await connection.execute(QUERIES["moved"], asked, prepare=True)
+        return {id for (id,) in await cursor.fetchall()}
+
+    async def _link_noted(self, connection: Connection, settlements: Sequence[Settlement]) -> set[str]:
+        """Link created rows, with what they were given; gives the records of those that are linked already."""
+        rows: list[tuple[RowRef, str, str]] = []
+        for each in settlements:
+            if len(each.links) == 1:
+                rows.append((each.links[0], each.record, note({name: value for _, name, value in each.held})))
+                continue
+            for link in each.links:
+                sent = {name: value for ref, name, value in each.held if ref == link}
+                rows.append((link, each.record, note(sent)))
+        rows.sort()
+        strange: set[str] = set()
+        for (system, stream), some in groupby(rows, lambda row: row[0][:2]):
+            refs, records, notes = zip(*some, strict=True)
+            keys = [ref.key for ref in refs]
+            columns = (text_array(keys), plain_array(records), text_array(notes))
+            made = await _rows(connection, "link_noted", system, stream, *columns)
+            if len(made) < len(keys):
+                new = {key for (key,) in made}
+                strange |= {record for key, record in zip(keys, records, strict=True) if key not in new}
+        return strange
+
+    def _whole_marks(self, settlements: Sequence[Settlement]) -> set[int]:
+        """The claimed marks all of whose records are done with."""
+        done = {each.record: each.mark for each in settlements if each.status == "done"}
+        return {mark for mark, records in self._marks.items() if all(done.get(id, -1) >= mark for id in records)}
 
     async def _settle_locked(self, settlements: Sequence[Settlement]) -> None:
         """Settle what moved on, or waits for another record: with all of them locked, nothing moves any more."""
         ids = {each.record for each in settlements} | {each.awaits for each in settlements if each.awaits}
         async with self._session.transaction() as connection:
             rows = await _rows(connection, "lock_records", plain_array(sorted(ids)))
-            current = {row[0]: (record_of(row), int(row[6])) for row in rows}
+            notes = notes_of(await _rows(connection, "notes", plain_array(sorted(ids))))
+            current = {row[0]: (record_of(row, notes.get(row[0], ())), int(row[6])) for row in rows}
             here = [each for each in settlements if each.record in current]
             strange = await self._link(connection, here)
             lines = []
@@ -100,7 +219,7 @@ class Deliveries:
                 lines.append(_line(each, status, delay, revision, settled.rows))
             await _copy(connection, "copy_settled", lines)
             await _rows(connection, "settle_records", _ids(here))
-            await self._clear(connection, here)
+            await self._clear(connection, here, here, ())
 
     def _again(self, each: Settlement, clean: bool, current: Mapping[str, tuple[Record, int]]) -> float | None:
         """Seconds after which to look at a record again instead of what the delivery concluded; None: it holds."""
@@ -123,10 +242,23 @@ class Deliveries:
         rows = await _rows(connection, "link_created", *columns, plain_array(wanted[row] for row in ordered))
         return {RowRef(*row[:3]) for row in rows if row[3] != wanted[RowRef(*row[:3])]}
 
-    async def _clear(self, connection: Connection, settlements: Sequence[Settlement]) -> None:
-        """Clear or move the marks that still are those of the claim, rouse who waited, and commit."""
-        await _rows(connection, "settle_done", self._target, _ids(settlements))
-        await _rows(connection, "settle_open", self._target, _ids(settlements))
+    async def _clear(
+        self,
+        connection: Connection,
+        settlements: Sequence[Settlement],
+        loose: Sequence[Settlement],
+        whole: Collection[int],
+    ) -> None:
+        """Clear or move the marks of those that are `loose` (not dealt with by `whole` marks), as far as they are still
+        those of the claim; rouse who waited; and commit."""
+        if loose:
+            ids = _ids(loose)
+            await _rows(connection, "settle_done", self._target, ids)
+            await _rows(connection, "settle_open", self._target, ids)
+            marks = _numbers({each.mark for each in loose} | self._marks.keys() - set(whole))
+            await _rows(connection, "settle_marked_open", self._target, marks)
+            await _rows(connection, "shrink_marked", self._target, marks)
+            await _rows(connection, "drop_empty_marks", self._target, marks)
         linked = sorted({each.record for each in settlements if each.links})
         if linked:
             await _rows(connection, "wake", self._target, plain_array(linked))
@@ -137,6 +269,10 @@ class Deliveries:
 
 def _ids(settlements: Sequence[Settlement]) -> str:
     return plain_array(each.record for each in settlements)
+
+
+def _numbers(numbers: Iterable[int]) -> str:
+    return plain_array(map(str, numbers))
 
 
 def _line(each: Settlement, status: str, delay: float, revision: int, rows: Sequence[Contribution] | None) -> bytes:
@@ -153,5 +289,7 @@ async def _rows(connection: Connection, name: str, *values: object) -> list[tupl
 
 
 async def _copy(connection: Connection, name: str, lines: Sequence[bytes]) -> None:
+    if not lines:
+        return
     async with connection.cursor().copy(QUERIES[name]) as copy:
         await copy.write(b"".join(lines))

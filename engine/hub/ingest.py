@@ -13,22 +13,30 @@ from engine import failpoints
 from engine.change import RowRef
 from engine.errors import PartitionLost
 from engine.hub.queries import QUERIES
-from engine.hub.rows import copied_json, new_record_row, new_state_row, plain_array, record_of, text_array
+from engine.hub.rows import copied_json, new_record_row, new_state_row, notes_of, plain_array, record_of, text_array
 from engine.hub.session import Connection
 from engine.ledger import GENESIS, block_hash, leaf, merkle_root
 from engine.ports import Entry, IngestOutcome, Lease, Part, SetAside
 from engine.record import Record
 
+_MARKED = 2000
+"""Records to a mark: no more than one claim takes."""
+
+Tell = Callable[[Mapping[str, tuple[Record, int]], Sequence[tuple[str, str]]], None]
+"""Is told what a commit stored (record id -> record and revision) and which (target, record) it marked."""
+
 
 class PostgresIngest:
     """Begins with the source's row locked and the fence checked (`PostgresHub.ingest`)."""
 
-    def __init__(self, connection: Connection, lease: Lease, clock: Callable[[], int]) -> None:
+    def __init__(self, connection: Connection, lease: Lease, clock: Callable[[], int], tell: Tell) -> None:
         self._connection = connection
         self._source = lease.source
         self._lane = lease.chain
         self._clock = clock
-        self._loaded: set[str] = set()
+        self._tell = tell
+        self._loaded: dict[str, int] = {}
+        self._noted: set[str] = set()
 
     # --- what is known ---------------------------------------------------------------------------------------
 
@@ -64,9 +72,13 @@ class PostgresIngest:
     async def records(self, ids: Sequence[str]) -> dict[str, Record]:
         if not ids:
             return {}
-        found = {row[0]: record_of(row) for row in await self._rows("lock_records", plain_array(ids))}
-        self._loaded.update(found)
-        return found
+        rows = await self._rows("lock_records", plain_array(ids))
+        if not rows:
+            return {}
+        notes = notes_of(await self._rows("notes", plain_array(row[0] for row in rows)))
+        self._noted.update(notes)
+        self._loaded.update((row[0], row[6]) for row in rows)
+        return {row[0]: record_of(row, notes.get(row[0], ())) for row in rows}
 
     async def announced(self, system: str, transactions: Sequence[str]) -> dict[str, int]:
         return dict(await self._rows("announced", system, text_array(transactions)))
@@ -128,6 +140,8 @@ class PostgresIngest:
         failpoints.hit("ingest.before_commit")
         await self._connection.commit()
         failpoints.hit("ingest.after_commit")
+        stored = {record.id: (record, self._loaded.get(record.id, 0) + 1) for record in outcome.records}
+        self._tell(stored, outcome.dirty)
 
     async def _move_parts(self, parts: Mapping[str, Part]) -> None:
         names = sorted(parts)
@@ -156,6 +170,9 @@ class PostgresIngest:
         if old:
             await self._copy("copy_new_state", [new_state_row(record) for record in old])
             await self._run("update_records", plain_array(record.id for record in old))
+            told = [record.id for record in old if record.id in self._noted]
+            if told:
+                await self._run("clear_notes", plain_array(told))
 
     async def _write_crosswalk(self, outcome: IngestOutcome) -> None:
         for (system, stream), keys in _by_stream(outcome.unlinks):
@@ -206,7 +223,10 @@ class PostgresIngest:
     async def _write_marks(self, outcome: IngestOutcome) -> None:
         for query, marks in (("mark_dirty", outcome.dirty), ("mark_suspect", outcome.suspect)):
             for target, pairs in groupby(sorted(set(marks)), lambda mark: mark[0]):
-                await self._run(query, target, plain_array(record for _, record in pairs))
+                records = [record for _, record in pairs]
+                for start in range(0, len(records), _MARKED):
+                    some = plain_array(records[start : start + _MARKED])
+                    await self._connection.execute(QUERIES[query], {"target": target, "records": some}, prepare=True)
 
     async def _write_set_aside(self, outcome: IngestOutcome) -> None:
         if outcome.released:

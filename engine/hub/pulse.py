@@ -14,6 +14,8 @@ where b.at >= clock_timestamp() - make_interval(hours => %s) and e.body like '%%
   and decision ->> 1 = 'refused'
 """
 
+_DUE = "select exists (select from dirty where status = 'due') or exists (select from marked)"
+
 
 class Pulse:
     """Asks on a connection of its own. Every method raises TransientError."""
@@ -40,7 +42,7 @@ class Pulse:
         """Whether something is due now or soon: a delivery, a change set aside that may go on, or a source's rows
         that have not all been read (yet, or again)."""
         async with self._session.transaction() as connection:
-            cursor = await connection.execute("select exists (select from dirty where status = 'due')")
+            cursor = await connection.execute(_DUE)
             if (await cursor.fetchone() or (False,))[0]:
                 return True
             cursor = await connection.execute(QUERIES["unread"], [list(sources)])

@@ -14,7 +14,7 @@ create temp table if not exists settled (
 -- name: plans
 -- Plans are made once, while tables may be small and are never analysed, and must hold when they are large: every hot
 -- statement finds the big table's rows by an array of keys, and joins them to a landing table by hashing.
-set enable_seqscan = off; set enable_nestloop = off; set enable_mergejoin = off
+set enable_seqscan = off; set enable_nestloop = off; set enable_mergejoin = off; set jit = off
 
 -- ingest ----------------------------------------------------------------------------------------------------------
 
@@ -94,7 +94,14 @@ delete from crosswalk where system = %s and stream = %s and key = any(%s::text[]
 -- name: link
 insert into crosswalk as c (system, stream, key, record)
 select %s, %s, r.key, r.record from unnest(%s::text[], %s::uuid[]) as r (key, record)
-on conflict (system, stream, key) do update set record = excluded.record where c.record <> excluded.record
+on conflict (system, stream, key) do update set record = excluded.record, sent = null where c.record <> excluded.record
+
+-- name: notes
+-- What we wrote into rows that these records do not tell of themselves yet. To be asked after they are locked.
+select record::text, system, stream, key, sent from crosswalk where record = any(%s::uuid[]) and sent is not null
+
+-- name: clear_notes
+update crosswalk set sent = null where record = any(%s::uuid[]) and sent is not null
 
 -- name: forget_match_keys
 delete from match_key where record = any(%s::uuid[])
@@ -114,15 +121,23 @@ values (%s, %s, %s, %s, %s, %s, %s, timestamptz 'epoch' + %s * interval '1 micro
 copy ledger_entry (lane, height, ordinal, record, version, body) from stdin
 
 -- name: mark_dirty
--- One mark for all rows of a commit: a later commit's is greater, which is all that settling asks.
-insert into dirty (target, record, mark)
-select %s, r, m from (select nextval('mark') as m) as m, unnest(%s::uuid[]) as r
-on conflict (target, record) do update set
-    mark = excluded.mark, due = clock_timestamp(), status = 'due', attempts = 0, awaits = null, reason = ''
+-- One mark for all rows of a commit: a later commit's is greater, which is all that settling asks. Records that have a
+-- row of their own already, whatever it waits for, are due again there.
+with now as (select nextval('mark') as mark), again as (
+    update dirty d set mark = now.mark, due = clock_timestamp(), status = 'due', attempts = 0, awaits = null, reason = ''
+    from now where d.target = %(target)s and d.record = any(%(records)s::uuid[]) returning d.record
+)
+insert into marked (target, mark, number, records)
+select %(target)s, mark, cardinality(records), records from now, lateral (select array(
+    select r from unnest(%(records)s::uuid[]) as r where not exists (select from again a where a.record = r)
+) as records) as fresh where cardinality(records) > 0
 
 -- name: mark_suspect
 insert into dirty (target, record, mark)
-select %s, r, m from (select nextval('mark') as m) as m, unnest(%s::uuid[]) as r
+select %(target)s, r, m from (select nextval('mark') as m) as m, unnest(%(records)s::uuid[]) as r
+where not exists (
+    select from (select unnest(records) as record from marked where target = %(target)s) as f where f.record = r
+)
 on conflict (target, record) do nothing
 
 -- name: wake
@@ -239,13 +254,19 @@ select old_key, position from rekeyed where system = %s and stream = %s and old_
 
 -- delivery --------------------------------------------------------------------------------------------------------
 
--- name: claim
-select r.id::text, r.entity, r.version, r.golden::text, r.contributions, r.retired, r.revision,
-    d.mark, d.attempts, d.result
-from (select record, mark, attempts, result, due from dirty
-      where target = %s and status = 'due' and due <= clock_timestamp() order by due limit %s) d
-cross join lateral (select * from record where id = d.record offset 0) r  -- one lookup each, whatever is planned
-order by d.due
+-- name: claim_marked
+-- The oldest marks, as many as it takes; bounded, so that a claim costs the same however long the backlog is.
+select mark, records::text from (
+    select mark, records, sum(number) over (order by mark) - number as before
+    from (select mark, number, records from marked where target = %s order by mark limit 64) as oldest
+) as m where before < %s order by mark
+
+-- name: claim_dirty
+select record::text, mark, attempts, result from dirty
+where target = %s and status = 'due' and due <= clock_timestamp() order by due limit %s
+
+-- name: read_records
+select id::text, entity, version, golden::text, contributions, retired, revision from record where id = any(%s::uuid[])
 
 -- name: rows_of_records
 select id::text, contributions from record where id = any(%s::uuid[])
@@ -260,19 +281,23 @@ from settled s
 where r.id = any(%s::uuid[]) and s.contributions is not null and r.id = s.record and r.revision = s.revision
 returning r.id::text
 
--- name: unmoved_records
-select r.id::text from settled s join record r on r.id = s.record and r.revision = s.revision
-where r.id = any(%s::uuid[]) and s.contributions is null
+-- name: moved
+-- Which of these records are not as the delivery knew them; the others stay so until this transaction ends.
+select c.id::text from unnest(%(ids)s::uuid[], %(revisions)s::bigint[]) as c (id, revision)
+left join (select id, revision from record where id = any(%(ids)s::uuid[]) for key share) as r
+    on r.id = c.id and r.revision = c.revision
+where r.id is null
 
 -- name: drop_settled
 delete from settled where record = any(%s::uuid[])
 
 -- name: settle_done
 delete from dirty d using settled s
-where s.status = 'done' and d.target = %s and d.record = any(%s::uuid[]) and d.record = s.record and d.mark = s.mark
+where s.status = 'done' and d.target = %s and d.record = any(%s::uuid[]) and d.record = s.record and d.mark <= s.mark
 
 -- name: settle_open
 update dirty d set
+    mark = s.mark,
     status = case s.status when 'wait' then 'waiting' when 'park' then 'parked' else 'due' end,
     due = clock_timestamp() + s.delay * interval '1 second',
     attempts = case when s.status not in ('retry', 'park') then d.attempts
@@ -281,7 +306,36 @@ update dirty d set
     reason = s.reason,
     result = case when s.status = 'again' then d.result else s.result end
 from settled s
-where s.status <> 'done' and d.target = %s and d.record = any(%s::uuid[]) and d.record = s.record and d.mark = s.mark
+where s.status <> 'done' and d.target = %s and d.record = any(%s::uuid[]) and d.record = s.record and d.mark <= s.mark
+
+-- name: settle_marked_open
+-- What was claimed by its commit's mark and is not done goes on with a row of its own.
+insert into dirty (target, record, mark, due, since, attempts, status, awaits, result, reason)
+select m.target, s.record, s.mark, clock_timestamp() + s.delay * interval '1 second', m.since,
+    case when s.status in ('retry', 'park') then 1 else 0 end,
+    case s.status when 'wait' then 'waiting' when 'park' then 'parked' else 'due' end,
+    s.awaits, case when s.status = 'again' then '' else s.result end, s.reason
+from (select target, mark, since, unnest(records) as record from marked where target = %s and mark = any(%s::bigint[])) as m
+join settled s on s.record = m.record and s.mark = m.mark
+where s.status <> 'done'
+on conflict (target, record) do nothing
+
+-- name: shrink_marked
+update marked m set (number, records) = (
+    select count(*), coalesce(array_agg(r order by n), '{}') from unnest(m.records) with ordinality as f (r, n)
+    where not exists (select from settled s where s.record = f.r and s.mark >= m.mark)
+) where target = %s and mark = any(%s::bigint[])
+
+-- name: drop_empty_marks
+delete from marked where target = %s and mark = any(%s::bigint[]) and number = 0
+
+-- name: drop_marks
+delete from marked where target = %s and mark = any(%s::bigint[])
+
+-- name: link_noted
+-- Rows that were created, with what was written into them. Gives back those that nobody had linked.
+insert into crosswalk (system, stream, key, record, sent)
+select %s, %s, r.* from unnest(%s::text[], %s::uuid[], %s::text[]) as r on conflict do nothing returning key
 
 -- name: link_created
 -- Gives back whom the row belongs to: a row that a source's change linked meanwhile stays where it is.
@@ -296,9 +350,14 @@ returning system, stream, key, record::text
 select system, name, state, message, position, changes, echoes, updated_at from source order by system, name
 
 -- name: targets
-select target, count(*) filter (where status = 'due'), count(*) filter (where status = 'waiting'),
-    count(*) filter (where status = 'parked'), min(since) filter (where status <> 'parked')
-from dirty group by target order by target
+-- A record that several commits marked counts once for each.
+select target, sum(due)::bigint, sum(waiting)::bigint, sum(parked)::bigint, min(since) from (
+    select target, count(*) filter (where status = 'due'), count(*) filter (where status = 'waiting'),
+        count(*) filter (where status = 'parked'), min(since) filter (where status <> 'parked')
+    from dirty group by target
+    union all
+    select target, sum(number), 0, 0, min(since) from marked group by target
+) as counts (target, due, waiting, parked, since) group by target order by target
 
 -- name: set_aside_counts
 select system, kind, count(*), min(since) from set_aside group by system, kind order by system, kind

@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from engine.change import Value
+from engine.change import RowRef, Value
 from engine.record import Contribution, Record
+from engine.settle import Note, noted
 
 _encode = msgspec.json.Encoder().encode
 _decode_golden = msgspec.json.Decoder(dict[str, Value]).decode
@@ -62,10 +63,26 @@ def new_state_row(record: Record) -> bytes:
     return b"%b%b\t%b\n" % (head.encode(), copied_json(_encode(record.golden)), copied_contributions(record.rows))
 
 
-def record_of(row: Sequence[Any]) -> Record:
-    """A record out of (id, entity, version, golden, contributions, retired, ...)."""
-    return Record(row[0], row[1], row[2], _decode_golden(row[3]), _decode_rows(row[4]), row[5])
+def record_of(row: Sequence[Any], notes: Sequence[Note] = ()) -> Record:
+    """A record out of (id, entity, version, golden, contributions, retired, ...) and the notes about its rows."""
+    return Record(row[0], row[1], row[2], _decode_golden(row[3]), contributions_of(row[4], notes), row[5])
 
 
-def contributions_of(text: str) -> list[Contribution]:
-    return _decode_rows(text)
+def contributions_of(text: str, notes: Sequence[Note] = ()) -> list[Contribution]:
+    rows = _decode_rows(text)
+    if notes:
+        noted(rows, notes)
+    return rows
+
+
+def notes_of(rows: Iterable[Sequence[Any]]) -> dict[str, list[Note]]:
+    """Notes by record, out of the rows of the query `notes`."""
+    found: dict[str, list[Note]] = {}
+    for record, system, stream, key, sent in rows:
+        found.setdefault(record, []).append((RowRef(system, stream, key), _decode_golden(sent)))
+    return found
+
+
+def note(values: dict[str, Value]) -> str:
+    """What was written into a created row, as its link keeps it."""
+    return _encode(values).decode()

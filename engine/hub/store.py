@@ -17,10 +17,11 @@ from engine.hub.deliveries import Deliveries
 from engine.hub.ingest import PostgresIngest
 from engine.hub.migrate import SCHEMA
 from engine.hub.queries import QUERIES
-from engine.hub.rows import contributions_of, plain_array
+from engine.hub.rows import contributions_of, notes_of, plain_array
 from engine.hub.session import Session
 from engine.ports import ANNOUNCED_FOR, Lease, Part, Pending, SetAside, Settlement
 from engine.process import PROCESS
+from engine.record import Record
 
 
 def now_us() -> int:
@@ -109,7 +110,7 @@ class PostgresHub:
                     f"another worker took over {lease.chain!r}",
                     suggestion="nothing of this batch was stored; the other worker goes on from the last position",
                 )
-            yield PostgresIngest(connection, lease, self._clock)
+            yield PostgresIngest(connection, lease, self._clock, self._tell)
 
     async def releasable(self, source: str, limit: int) -> list[SetAside]:
         async with self._reading.transaction() as connection:
@@ -128,11 +129,13 @@ class PostgresHub:
         if not records:
             return {}
         async with self._reading.transaction() as connection:
-            cursor = await connection.execute(QUERIES["rows_of_records"], [plain_array(records)], prepare=True)
-            rows = await cursor.fetchall()
+            ids = [plain_array(records)]
+            notes = notes_of(await (await connection.execute(QUERIES["notes"], ids, prepare=True)).fetchall())
+            rows = await (await connection.execute(QUERIES["rows_of_records"], ids, prepare=True)).fetchall()
         found: dict[str, list[RowRef]] = {}
         for id, contributions in rows:
-            refs = [row.ref for row in contributions_of(contributions) if row.system == system and row.live]
+            known = contributions_of(contributions, notes.get(id, ()))
+            refs = [row.ref for row in known if row.system == system and row.live]
             if refs:
                 found[id] = refs
         return found
@@ -149,6 +152,11 @@ class PostgresHub:
         self._deliveries.clear()
         for session in sessions:
             await session.close()
+
+    def _tell(self, records: Mapping[str, tuple[Record, int]], dirty: Sequence[tuple[str, str]]) -> None:
+        """What was committed here need not be read again by the deliveries of this process."""
+        for target, (deliveries, _) in self._deliveries.items():
+            deliveries.tell(records, {id for name, id in dirty if name == target})
 
     def _delivery(self, target: str) -> Deliveries:
         if target not in self._deliveries:

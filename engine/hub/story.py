@@ -18,8 +18,9 @@ from engine.explaining import Circumstances, Explanation, explain
 from engine.hub.asking import MASK, Mask, entity_named, field_named
 from engine.hub.finding import Candidate, find_one, label, labels_of
 from engine.hub.former import FormerRules
+from engine.hub.queries import QUERIES
 from engine.hub.reading import Connection
-from engine.hub.rows import record_of
+from engine.hub.rows import notes_of, plain_array, record_of
 from engine.ledger import EntryBody, decode
 from engine.record import Contribution, Record
 from engine.telling import (
@@ -131,8 +132,8 @@ class _Teller:
 
     async def deliveries(self) -> list[PendingDelivery]:
         cursor = await self.connection.execute(
-            "select target, status, to_char(since at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS'), attempts, reason,"
-            " awaits::text from dirty where record = %s::uuid order by target",
+            "select distinct on (target) target, status, to_char(since at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS'),"
+            " attempts, reason, awaits::text from pending where record = %s::uuid order by target, reason desc, since",
             [self.record.id],
         )
         return [PendingDelivery(*row) for row in await cursor.fetchall()]
@@ -197,7 +198,8 @@ async def _load(connection: Connection, found: Candidate) -> Record:
     )
     row = await cursor.fetchone()
     assert row is not None, "found in the same snapshot"
-    return record_of(row)
+    notes = await (await connection.execute(QUERIES["notes"], [plain_array([found.record])])).fetchall()
+    return record_of(row, notes_of(notes).get(found.record, ()))
 
 
 def _decoded(row: tuple[Any, ...]) -> EntryBody:

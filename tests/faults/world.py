@@ -173,7 +173,7 @@ class World(Shop):
 
     def _nothing_waits(self) -> None:
         """I1 in the hub: every row is linked to one record with its like, and nothing is left over."""
-        for table in ("dirty", "set_aside"):
+        for table in ("pending", "set_aside"):
             assert self.sql("hub", f"select * from {SCHEMA}.{table}") == []
         for queries in ({"crm": "account:tax", "billing": "customer:vat", "erp": "party:tax"},
                         {"billing": "invoice:number", "erp": "receivable:number"},

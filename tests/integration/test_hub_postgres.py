@@ -267,7 +267,7 @@ async def test_hot_statements_planned_on_empty_tables_stay_fast_on_full_ones(hub
             done = [Settlement(each.record.id, each.mark, each.revision, "done", held=held) for each in claims]
             await hub.settle("erp", done)
     assert ask(hub_dsn, "select count(*), min(revision) from record") == [(2000, 8)]
-    assert ask(hub_dsn, "select count(*) from dirty") == [(0,)]
+    assert ask(hub_dsn, "select count(*) from pending") == [(0,)]
 
 
 # --- what people see ---------------------------------------------------------------------------------------------
