@@ -82,19 +82,38 @@ async def _hub(project: Opened) -> Check:
 
 
 async def _system(project: Opened, name: str) -> list[Check]:
+    halves = [_database(project, name)]
+    if name in project.debezium_systems:
+        halves.append(_kafka(project, name))
+    checks: list[Check] = []
+    for half in halves:
+        try:
+            checks += [_check(project.project, name, finding) for finding in await half]
+        except FieldwardenError as error:
+            message, hint = error.message, error.suggestion
+            checks.append(Check(name, "connection", "error", message, hint, error.path, environment=True))
+    return checks
+
+
+async def _database(project: Opened, name: str) -> list[Finding]:
+    from connectors.postgres.finding import note
     from connectors.postgres.probe import probe
 
     system = project.rulebook.systems[name]
-    try:
-        dsn = project.dsn(name)
-    except FieldwardenError as error:
-        return [Check(name, "connection", "error", error.message, error.suggestion, error.path, environment=True)]
-    return [_check(project.project, name, finding) for finding in await probe(system, dsn, project.rulebook.entities)]
+    if system.settings.get("database", "postgres") != "postgres":
+        return [note("database", f"{name} is {system.settings['database']}, which only Debezium asks")]
+    return await probe(system, project.dsn(name), project.rulebook.entities)
+
+
+async def _kafka(project: Opened, name: str) -> list[Finding]:
+    from connectors.debezium.probe import probe
+
+    return await probe(project.rulebook.systems[name], project.rulebook.entities, project.kafka())
 
 
 def _check(project: Project, system: str, finding: Finding) -> Check:
     path = "" if finding.level == "ok" else _place(project, system, finding)
-    environment = finding.level == "error" and finding.stream is None
+    environment = finding.level == "error" and finding.stream is None and finding.part is None
     return Check(system, finding.subject, finding.level, finding.message, finding.suggestion, path, environment)
 
 
@@ -102,7 +121,7 @@ def _place(project: Project, system: str, finding: Finding) -> str:
     """Where the files speak of what was found: the field that a column carries, else the stream's part that names
     it, else the stream, else the system."""
     if finding.stream is None:
-        return str(project.locate(system))
+        return str(project.locate(system, part=finding.part))
     stream, column = project.rulebook.systems[system].streams[finding.stream], finding.column
     for name, mapped in stream.fields.items():
         if column is not None and (column == mapped.column or (mapped.read and column in mapped.read.columns)):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, field
 
 from connectors.debezium.brokers import Brokers
+from connectors.debezium.registry import Registry
+from engine.errors import EnvironmentUnfit
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,19 @@ class Endpoint:
     ca_file: str | None = None
     servers: str | None = None
 
+    def trust(self) -> ssl.SSLContext | bool:
+        """Whose certificates are believed. Raises EnvironmentUnfit for a `ca_file` that is none."""
+        if self.ca_file is None:
+            return True
+        try:
+            return ssl.create_default_context(cafile=self.ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            raise EnvironmentUnfit(
+                f"the certificates in {self.ca_file} cannot be read: {error.strerror or error}",
+                suggestion="mend ca_file under kafka: in fieldwarden.yaml (PEM)",
+                path=self.ca_file,
+            ) from error
+
 
 @dataclass(frozen=True, slots=True)
 class KafkaAccess:
@@ -26,3 +42,10 @@ class KafkaAccess:
     group: str
     connect: Endpoint | None = None
     registry: Endpoint | None = None
+
+    def open_registry(self) -> Registry | None:
+        """A client of the schema registry, if the project names one. Raises EnvironmentUnfit."""
+        end = self.registry
+        if end is None:
+            return None
+        return Registry(end.url, username=end.username, password=end.password, tls=end.trust())

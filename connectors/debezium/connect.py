@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -101,8 +100,9 @@ class Connect:
     async def open(endpoint: Endpoint, *, patience: float = _PATIENCE) -> AsyncIterator[Connect]:
         """Connects when first asked. Raises EnvironmentUnfit for a `ca_file` that is none."""
         login = (endpoint.username, endpoint.password or "") if endpoint.username is not None else None
-        trust = _trust(endpoint.ca_file)
-        async with httpx.AsyncClient(base_url=endpoint.url.rstrip("/"), auth=login, verify=trust) as client:
+        async with httpx.AsyncClient(
+            base_url=endpoint.url.rstrip("/"), auth=login, verify=endpoint.trust(), trust_env=False
+        ) as client:
             yield Connect(endpoint, client, patience)
 
     # --- looking ---------------------------------------------------------------------------------------------
@@ -179,6 +179,17 @@ class Connect:
 
     async def pause(self, name: str) -> None:
         await self._change("PUT", f"/connectors/{_quoted(name)}/pause", self._is(name, "PAUSED"), name)
+
+    async def stop(self, name: str, patience: float) -> None:
+        """End its tasks, as if it were gone, until it is resumed; returns when they have ended (KIP-875).
+
+        Raises TransientError if they do not."""
+        await self._change("PUT", f"/connectors/{_quoted(name)}/stop", self._is(name, "STOPPED"), name)
+        end = asyncio.get_running_loop().time() + patience
+        while (state := await self.state(name)).state != "STOPPED" or state.tasks:
+            if asyncio.get_running_loop().time() > end:
+                raise TransientError(f"connector {name} does not stop", suggestion="see the log of Kafka Connect")
+            await asyncio.sleep(_FIRST_PAUSE)
 
     async def resume(self, name: str) -> None:
         await self._change("PUT", f"/connectors/{_quoted(name)}/resume", self._is(name, "RUNNING"), name)
@@ -329,16 +340,3 @@ def _reason(error: httpx.HTTPError | httpx.InvalidURL) -> str:
 
 def _quoted(name: str) -> str:
     return quote(name, safe="")
-
-
-def _trust(ca_file: str | None) -> ssl.SSLContext | bool:
-    if ca_file is None:
-        return True
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except OSError as error:  # ssl.SSLError is one
-        raise EnvironmentUnfit(
-            f"the certificates in {ca_file} cannot be read: {error.strerror or error}",
-            suggestion="mend ca_file under kafka: in fieldwarden.yaml (PEM)",
-            path=ca_file,
-        ) from error

@@ -3,7 +3,7 @@
 One signal per table, and its outcome awaited: Debezium reads the first chunk in the thread that takes signals, while
 the one that streams may send it (debezium/debezium pull request 6147). When they collide the table ends with
 SQL_EXCEPTION, and what was read of it stays in memory, to be sent as rows of whatever table comes next. So after such
-an end the connector's task is restarted before anything else is asked of it, and the table is read again.
+an end the connector's task is ended and begun anew before anything else is asked of it, and the table is read again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from engine.errors import EngineError, TransientError
 
 PATIENCE = 30.0
 """Seconds within which a running connector takes up a signal."""
-_ATTEMPTS = 3
+_ATTEMPTS = 4
 _POLL = 1.0
 _RESTART_SECONDS = 60.0
 _STATUS = {
@@ -102,8 +102,12 @@ async def read_again(
 
 
 async def _forget(connect: Connect, name: str) -> None:
-    """Restart the task, so that it forgets the rows it has read and not sent."""
-    await connect.restart(name, everything=True)
+    """End the task and begin it anew, so that it forgets the rows it has read and not sent. (A restart would do, but
+    nothing tells when it has happened.)"""
+    try:
+        await connect.stop(name, _RESTART_SECONDS)
+    finally:
+        await connect.resume(name)
     state = await connect.started(name, _RESTART_SECONDS)
     if state is None or not state.running:
         raise TransientError(

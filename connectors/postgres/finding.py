@@ -10,7 +10,8 @@ from typing import Literal
 class Finding:
     """One thing looked at. `ok` is False for what must be mended before a run; `level` tells the rest apart.
 
-    `subject` is what was looked at (connection, server, slot, table, column ...); messages hold no row's value.
+    `subject` is what was looked at (connection, server, slot, table, column ...); messages hold no row's value. `part`
+    is the connector's key or option that it is about, if it is about one.
     """
 
     ok: bool
@@ -20,6 +21,7 @@ class Finding:
     stream: str | None = None
     column: str | None = None
     level: Literal["ok", "note", "warning", "error"] = "ok"
+    part: str | None = None
 
 
 def good(subject: str, message: str, stream: str | None = None) -> Finding:
@@ -30,9 +32,9 @@ def note(subject: str, message: str, suggestion: str = "", stream: str = "", col
     return Finding(True, subject, message, suggestion, stream or None, column or None, "note")
 
 
-def warning(subject: str, message: str, suggestion: str, stream: str = "", column: str = "") -> Finding:
-    return Finding(True, subject, message, suggestion, stream or None, column or None, "warning")
+def warning(subject: str, message: str, suggestion: str, stream: str = "", column: str = "", part: str = "") -> Finding:
+    return Finding(True, subject, message, suggestion, stream or None, column or None, "warning", part or None)
 
 
-def bad(subject: str, message: str, suggestion: str, stream: str = "", column: str = "") -> Finding:
-    return Finding(False, subject, message, suggestion, stream or None, column or None, "error")
+def bad(subject: str, message: str, suggestion: str, stream: str = "", column: str = "", part: str = "") -> Finding:
+    return Finding(False, subject, message, suggestion, stream or None, column or None, "error", part or None)

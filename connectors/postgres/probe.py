@@ -54,6 +54,8 @@ _RIGHTS = """
 async def probe(system: System, dsn: str, entities: Mapping[str, Entity] | None = None) -> list[Finding]:
     """Everything about one system, good and bad. With `entities`, whether columns fit their fields' types too.
 
+    Where Debezium reads the system, slot and publication are its business: what it lacks, Kafka Connect tells.
+
     A server that cannot be reached is one finding with the subject "connection", not an error."""
     try:
         connection = await connect(system.name, dsn)
@@ -77,6 +79,8 @@ async def _server_half(system: System, dsn: str, connection: psycopg.AsyncConnec
     found = [_version(facts)]
     if not read_streams(system):
         return found
+    if system.kind == "debezium":
+        return [*found, *_settings(facts, await slot_health(system, connection))]
     health = await slot_health(system, connection)
     found += _settings(facts, health)
     found += [await _streams(system, dsn), _publication(system, facts), _slot(system, health)]

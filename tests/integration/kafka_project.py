@@ -47,7 +47,7 @@ connector:
   name: PREFIX
   slot: PREFIX
   publication: PREFIX
-  options: {slot.drop.on.stop: true, poll.interval.ms: 50}
+  options: {slot.drop.on.stop: true}
 streams:
   public.account:
     entity: customer

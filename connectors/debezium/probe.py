@@ -1,0 +1,182 @@
+"""What `doctor` asks of Kafka, Kafka Connect and the topics of a system that Debezium reads, changing nothing.
+
+The connector may be anybody's, made before Fieldwarden came: so its live configuration is held against the same table
+of contradictions as the files' options, and the last records of each topic are decoded as `run` would decode them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from connectors.debezium.access import Endpoint, KafkaAccess
+from connectors.debezium.brokers import Brokers, reach
+from connectors.debezium.connect import Connect, State, UnknownConnector
+from connectors.debezium.sampling import Sample, sample
+from connectors.debezium.topics import Topics
+from connectors.postgres.finding import Finding, bad, good, note, warning
+from engine.errors import EngineError
+from rules.debezium_options import contradictions, in_force
+from rules.rulebook import Entity, System
+
+_PATIENCE = 5.0
+
+
+async def probe(system: System, entities: Mapping[str, Entity], kafka: KafkaAccess) -> list[Finding]:
+    """Everything about one system's way through Kafka, good and bad."""
+    return [*await _connector(system, entities, kafka.connect), *await _topics(system, entities, kafka)]
+
+
+# --- Kafka Connect -------------------------------------------------------------------------------------------
+
+
+async def _connector(system: System, entities: Mapping[str, Entity], endpoint: Endpoint | None) -> list[Finding]:
+    if endpoint is None:
+        return [
+            warning(
+                "connect",
+                "fieldwarden.yaml does not say where Kafka Connect is, so the connector is not looked at",
+                "add connect: {url: http://HOST:8083} under kafka:",
+            )
+        ]
+    name, register = system.settings["connector"], f"fieldwarden connector register {system.name}"
+    try:
+        async with Connect.open(endpoint, patience=_PATIENCE) as connect:
+            live = await connect.configuration(name)
+            state = await connect.state(name)
+    except UnknownConnector as error:
+        return [bad("connector", error.message, register)]
+    except EngineError as error:
+        return [bad("connect", error.message, error.suggestion)]
+    return [_state(system, state), *_configuration(system, entities, live, register)]
+
+
+def _state(system: System, state: State) -> Finding:
+    if state.running:
+        return good("connector", f"{state.name} runs")
+    if state.failed:
+        which = "RUNNING, but its task has failed" if state.state == "RUNNING" else "FAILED"
+        said = "; ".join(state.errors) or "it does not say why"
+        return bad(
+            "connector",
+            f"{state.name} is {which}: {said}",
+            f"mend what the error names, then: fieldwarden connector restart {system.name}",
+        )
+    resume = f"fieldwarden connector resume {system.name}"
+    paused = state.state in ("PAUSED", "STOPPED")
+    what = state.state if state.state != "RUNNING" else "RUNNING without a running task"
+    return warning(
+        "connector", f"{state.name} is {what}: nothing flows", resume if paused else "look again in a moment"
+    )
+
+
+def _configuration(
+    system: System, entities: Mapping[str, Entity], live: Mapping[str, str], register: str
+) -> Iterator[Finding]:
+    topics = Topics(system)
+    if live.get("topic.prefix") != topics.prefix:
+        yield _said(
+            bad, "topic.prefix", f"its topics begin with {live.get('topic.prefix')}, not {topics.prefix}", register
+        )
+    for remark in contradictions(in_force(live), _money(system, entities)):
+        level = bad if remark.level == "error" else warning
+        yield _said(
+            level,
+            remark.option,
+            f"the registered connector: {remark.message}",
+            f"set {remark.suggestion}, or {register}",
+        )
+    for topic, stream in topics.streams.items():
+        table = topic.removeprefix(f"{topics.prefix}.")
+        if not _captured(live, table):
+            yield bad("connector", f"the registered connector leaves {table} out", register, stream.name)
+
+
+def _said(level: Callable[..., Finding], option: str, message: str, suggestion: str) -> Finding:
+    return level("option", message, suggestion, part=option)
+
+
+def _money(system: System, entities: Mapping[str, Entity]) -> str:
+    """A field of type decimal that the system maps, as entity.field."""
+    for stream in system.streams.values():
+        for name in stream.fields:
+            if entities[stream.entity].fields[name].type.kind == "decimal":
+                return f"{stream.entity}.{name}"
+    return ""
+
+
+def _captured(live: Mapping[str, str], table: str) -> bool:
+    """Whether the include and exclude lists let a table through: whole names, case left aside, commas between."""
+    schema = table.partition(".")[0]
+    for option, name in (("schema", schema), ("database", schema), ("table", table)):
+        included, excluded = live.get(f"{option}.include.list", ""), live.get(f"{option}.exclude.list", "")
+        if (included and not _matches(included, name)) or (excluded and _matches(excluded, name)):
+            return False
+    return True
+
+
+def _matches(patterns: str, name: str) -> bool:
+    for pattern in patterns.split(","):
+        try:
+            if re.fullmatch(pattern.strip(), name, re.IGNORECASE):
+                return True
+        except re.error:
+            return True  # Java's, not ours: it is not for us to say that it leaves something out
+    return False
+
+
+# --- topics --------------------------------------------------------------------------------------------------
+
+
+async def _topics(system: System, entities: Mapping[str, Entity], kafka: KafkaAccess) -> list[Finding]:
+    brokers: Brokers = kafka.brokers
+    try:
+        await reach(brokers)
+        found = await sample(system, entities, kafka)
+    except EngineError as error:
+        return [bad("kafka", error.message, error.suggestion)]
+    topics = Topics(system)
+    result = [good("kafka", f"Kafka at {brokers.servers} answers")]
+    if not found.samples and not found.heartbeat:
+        near = f"; there are {', '.join(found.prefixes)}" if found.prefixes else ""
+        return [
+            *result,
+            bad(
+                "topics",
+                f"no topic begins with {topics.prefix}.",
+                f"is prefix: right{near}? A connector that is registered and has read a row makes them",
+            ),
+        ]
+    for topic, stream in topics.streams.items():
+        seen = found.samples.get(topic)
+        result += [_absent(topic, stream.name)] if seen is None else _seen(seen)
+    return result
+
+
+def _absent(topic: str, stream: str) -> Finding:
+    return warning(
+        "topic",
+        f"there is no topic {topic}: no row of the table has been told yet",
+        "right if the table is empty; else look at `fieldwarden connector status`",
+        stream,
+    )
+
+
+def _seen(seen: Sample) -> Sequence[Finding]:
+    found: list[Finding] = []
+    for message, suggestion in seen.wrong:
+        found.append(bad("topic", message, suggestion, seen.stream))
+    for message in seen.doubtful:
+        found.append(warning("topic", message, "see `fieldwarden deadletter list` after a run", seen.stream))
+    if seen.partitions > 1:
+        found.append(
+            note(
+                "topic",
+                f"{seen.topic} has {seen.partitions} partitions: a TRUNCATE of its table would hold the stream",
+                "",
+                seen.stream,
+            )
+        )
+    if not found:
+        found.append(good("topic", f"{seen.topic} fits its mapping", seen.stream))
+    return found
