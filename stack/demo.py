@@ -69,6 +69,8 @@ def demo(folder: Path, *, keep_running: bool = False) -> Report:
                 stack.postgres.ensure_database(system, Path(place) / "example" / "sql" / f"{system}.sql")
             return demo_kafka(folder, _environment(stack), keep_running=keep_running, say=say)
         finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)  # what was started is stopped, however often one is told
             stack.stop()
 
 
