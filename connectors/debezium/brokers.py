@@ -113,13 +113,14 @@ def _said(address: str, error: Exception) -> EngineError:
             f"Kafka at {address} does not answer in {_REACH_SECONDS:.0f} s",
             suggestion="is kafka: security in fieldwarden.yaml what the broker's listener speaks?",
         )
-    if isinstance(error, errors.KafkaError):
+    broken = isinstance(error, ConnectionError) and not isinstance(error, ConnectionRefusedError)
+    if broken or isinstance(error, errors.KafkaError):
         return TransientError(
             f"Kafka at {address} breaks the connection ({type(error).__name__})",
             suggestion="is kafka: security in fieldwarden.yaml what the broker's listener speaks?",
         )
     return TransientError(
-        f"Kafka at {address} cannot be reached: {error.strerror if isinstance(error, OSError) else error}",
+        f"Kafka at {address} cannot be reached ({type(error).__name__})",
         suggestion="is the broker up, and kafka: servers in fieldwarden.yaml right?",
     )
 

@@ -33,20 +33,22 @@ from engine.errors import TransientError
 log = structlog.get_logger(__name__)
 
 _FETCH_BYTES = 16 << 20
-_DRAIN_SECONDS = 10.0
 _LEAVE_SECONDS = 5.0
-_SILENCE_SECONDS = 20.0
-"""A broker that restarts is back within this; one that is not is told of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Kafka's words, in ms. The broker bounds the session (group.min.session.timeout.ms, 6 s by default)."""
+    """All in ms; the first four are Kafka's. The broker bounds the session (group.min.session.timeout.ms, 6 s by default).
+
+    `drain` is how long a rebalance waits for us to make durable what was handed over. A broker that does not answer for
+    `silence` is told of; one that restarts is back before."""
 
     session: int = 10_000
     heartbeat: int = 3_000
     poll_interval: int = 300_000
     rebalance: int = 30_000
+    drain: int = 10_000
+    silence: int = 20_000
 
 
 class Member(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -66,6 +68,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         self._system = system
         self._brokers = brokers
         self._drain = drain
+        self._timeouts = timeouts
         self.round = 0
         self.assigned: frozenset[TopicPartition] = frozenset()
         self._revoked = True
@@ -88,7 +91,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         self._committing: asyncio.Task[None] | None = None
         self._to_commit: dict[TopicPartition, int] = {}
         self._polled: int | None = None
-        self._heard = 0.0
+        self._silent = self._checked = 0.0
 
     async def join(self, pattern: str) -> None:
         """Raises EnvironmentUnfit, TransientError. Partitions are assigned later, while `fetch` is called."""
@@ -106,7 +109,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         self._revoked = True
         self.assigned = frozenset()
         try:
-            async with asyncio.timeout(_DRAIN_SECONDS):
+            async with asyncio.timeout(self._timeouts.drain / 1000):
                 await self._drain()
         except TimeoutError:
             log.info("kafka.not_drained", system=self._system)  # the fence refuses what is committed too late
@@ -168,16 +171,19 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
             raise
         return cast(Mapping[TopicPartition, Sequence[Record]], found)
 
-    def check_heard(self, partitions: Sequence[TopicPartition]) -> None:
-        """Raises TransientError if the broker has not answered for these, which wait for records, for long."""
+    def check_heard(self, partitions: Iterable[TopicPartition]) -> None:
+        """Asked each time that nothing came for these. Raises TransientError if the broker has not even answered for
+        long; time in which we did not ask does not count."""
         now = asyncio.get_running_loop().time()
-        polls = [self._consumer.last_poll_timestamp(each) or 0 for each in self._ours(partitions)]
-        polled = max(polls, default=None)
+        polled = max((self._consumer.last_poll_timestamp(each) or 0 for each in self._ours(partitions)), default=None)
         if polled is None or polled != self._polled:
-            self._polled, self._heard = polled, now
-        elif now - self._heard > _SILENCE_SECONDS:
+            self._polled, self._silent = polled, 0.0
+        else:
+            self._silent += min(now - self._checked, 1.0)
+        self._checked = now
+        if self._silent > self._timeouts.silence / 1000:
             raise TransientError(
-                f"{self._system}: Kafka at {self._brokers.servers} has not answered for {now - self._heard:.0f} s",
+                f"{self._system}: Kafka at {self._brokers.servers} has not answered for {self._silent:.0f} s",
                 suggestion="is the broker up?",
             )
 

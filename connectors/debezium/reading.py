@@ -31,7 +31,7 @@ class FirstRows:
         lookout: KafkaLookout,
         tell: Callable[[Mapping[str, int]], Awaitable[bool]],
         *,
-        settle_seconds: float = SETTLE_SECONDS,
+        settle_seconds: float,
     ) -> None:
         self._system = system
         self._lookout = lookout

@@ -23,7 +23,7 @@ from connectors.debezium.buffers import Buffers, Record, depths, size
 from connectors.debezium.consumer import Member, Timeouts
 from connectors.debezium.lookout import KafkaLookout
 from connectors.debezium.parts import Position, partition_name, row_position, split_name
-from connectors.debezium.reading import FirstRows
+from connectors.debezium.reading import SETTLE_SECONDS, FirstRows
 from connectors.debezium.records import Records, SchemaNeeded
 from connectors.debezium.registry import Registry
 from connectors.debezium.topics import Topics
@@ -50,7 +50,7 @@ class KafkaSource:
     `registry` is for Avro. `group` is the consumer group's whole name. `take` and `read_until` are the hub's, for this
     system. `max_changes` and `max_bytes` bound a batch, and twice the bytes what is fetched ahead of it. `rebaseline`:
     read every partition again from its beginning; `baseline` then has the connector tell all rows once more, and
-    returns when it has. `registry` and `lookout` are closed with the source.
+    returns when it has. The source closes `lookout`'s connections with its own; they come back when needed.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class KafkaSource:
         max_changes: int = 2000,
         max_bytes: int = 8 << 20,
         idle_seconds: float = IDLE_SECONDS,
+        settle_seconds: float = SETTLE_SECONDS,
         timeouts: Timeouts | None = None,
     ) -> None:
         self.system = system.name
@@ -86,6 +87,7 @@ class KafkaSource:
         self._max_changes = max_changes
         self._max_bytes = max_bytes
         self._idle_seconds = idle_seconds
+        self._settle_seconds = settle_seconds
         self._timeouts = timeouts or Timeouts()
         self._topics = Topics(system)
         self._member: Member | None = None
@@ -97,7 +99,7 @@ class KafkaSource:
         self._assignment = Assignment(self.system)
         self._buffers: Buffers[TopicPartition] = Buffers(depths(self._topics.streams))
         self._records = Records(self._system, self._entities, self._registry)
-        self._first_rows = FirstRows(self.system, self._lookout, self._tell_ends)
+        self._first_rows = FirstRows(self.system, self._lookout, self._tell_ends, settle_seconds=self._settle_seconds)
         self._round = self._outstanding = 0
         self._idle_until = 0.0
         self._full = False
@@ -139,6 +141,16 @@ class KafkaSource:
     def buffered(self) -> int:
         """Bytes that have been fetched and not yet handed over, roughly."""
         return self._buffers.bytes
+
+    @property
+    def rebalancing(self) -> bool:
+        """The group is assigning partitions anew: nothing is handed over meanwhile."""
+        return self._member is None or self._member.rebalancing
+
+    @property
+    def assignments(self) -> int:
+        """How often partitions were assigned since `open`."""
+        return self._member.round if self._member is not None else 0
 
     def _is_stale(self, member: Member) -> bool:
         """What we hold is of an assignment that is no more, or about to be given up."""

@@ -29,7 +29,7 @@ from stack.topics import create_topics
 DEADLINE = 60.0
 ACCOUNT, CONTACT = "public.account", "public.contact"
 COLUMNS = {ACCOUNT: ("id", "name", "credit"), CONTACT: ("id", "account_id", "email")}
-QUICK = Timeouts(session=6_000, heartbeat=500, rebalance=10_000)
+QUICK = Timeouts(session=6_000, heartbeat=500, rebalance=10_000, drain=5_000)
 _TYPES = {"id": "int32", "account_id": "int32"}
 _WIRE = {"text": "string", "decimal(14,2)": "string"}
 
@@ -56,7 +56,9 @@ def entities() -> dict[str, Entity]:
     return {name: entity(name, fields) for name, fields in described.items()}
 
 
-def event(stream: str, op: str, columns: Mapping[str, Any], types: Mapping[str, str] | None = None) -> bytes:
+def event(
+    stream: str, op: str, columns: Mapping[str, Any], types: Mapping[str, str] | None = None, snapshot: str = "false"
+) -> bytes:
     """One change as Connect's JsonConverter writes Debezium's envelope."""
     kinds = {name: _TYPES.get(name, "string") for name in columns} | dict(types or {})
     row = {
@@ -84,7 +86,8 @@ def event(stream: str, op: str, columns: Mapping[str, Any], types: Mapping[str, 
         "fields": [*({**row, "field": side} for side in ("before", "after")), source, op_field],
     }
     image = None if op in "dt" else dict(columns)
-    payload = {"before": None, "after": image, "source": {"ts_ms": 1000, "snapshot": "false", "txId": 7}, "op": op}
+    told = {"ts_ms": 1000, "snapshot": snapshot, "txId": 7}
+    payload = {"before": None, "after": image, "source": told, "op": op}
     return json.dumps({"schema": schema, "payload": payload}).encode()
 
 
@@ -160,7 +163,7 @@ class Worker:
         self.changes: list[RawChange] = []
         self.batches: list[Batch] = []
         self.held: dict[str, str] = {}
-        described = system(prefix, options.pop("columns", ("name", "credit")))
+        described = system(prefix, options.pop("columns", ("name", "credit")), slot=prefix)
         brokers = options.pop("brokers", None) or Brokers(bootstrap)
         registry: Registry | None = options.pop("registry", None)
         self.lookout = KafkaLookout(described, brokers, dsn)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -37,7 +38,7 @@ async def admin(kafka: Stack) -> AsyncIterator[AIOKafkaAdminClient]:
     await admin.close()
 
 
-def worker(topics: Topics, hub: Hub, **options: object) -> Worker:
+def worker(topics: Topics, hub: Hub, **options: Any) -> Worker:
     return Worker(topics.bootstrap, topics.prefix, hub, **options)
 
 
