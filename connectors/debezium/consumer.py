@@ -38,7 +38,7 @@ _LEAVE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """All in ms; the first four are Kafka's. The broker bounds the session (group.min.session.timeout.ms, 6 s by default).
+    """All in ms; the first four are Kafka's. Brokers bound the session (group.min.session.timeout.ms, 6 s by default).
 
     `drain` is how long a rebalance waits for us to make durable what was handed over. A broker that does not answer for
     `silence` is told of; one that restarts is back before."""

@@ -128,10 +128,12 @@ class KafkaLookout:
 
 
 async def _write_mark(connection: Connection) -> str:
-    cursor = await connection.execute("select pg_logical_emit_message(true, %s, '')::text", [MARK])
-    row = await cursor.fetchone()
-    assert row is not None
-    return str(row[0])
+    """Two transactions: with the second, Debezium knows that the first is complete, and waits for no heartbeat."""
+    marks = []
+    for _ in range(2):
+        cursor = await connection.execute("select pg_logical_emit_message(true, %s, '')::text", [MARK])
+        marks += [str(mark) for (mark,) in await cursor.fetchall()]
+    return marks[0]
 
 
 async def _confirms(connection: Connection, slot: str, mark: str) -> bool | None:

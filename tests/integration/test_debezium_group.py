@@ -126,7 +126,7 @@ async def test_a_worker_that_is_busy_for_half_a_session_stays_in_the_group(topic
     await topics.account(1)
     async with worker(topics, hub) as reader:
         await reader.count(1)
-        time.sleep(3)  # noqa: ASYNC251: the decisions of a batch do not yield either
+        time.sleep(3)  # the decisions of a batch do not yield either
         await topics.account(2)
         await reader.count(2)
         assert reader.source.assignments == 1

@@ -112,10 +112,10 @@ async def test_a_schema_is_fetched_when_it_is_met_and_an_unknown_id_is_a_dead_le
 async def test_a_registry_that_cannot_be_reached_loses_nothing(topics: Topics) -> None:
     await topics.put(ACCOUNT, key(1), framed(7, 1))
     hub = MemoryHub()
-    async with Registry(f"http://127.0.0.1:{free_port()}") as registry:
-        async with Worker(topics.bootstrap, topics.prefix, hub, registry=registry) as reader:
-            with pytest.raises(TransientError, match="registry"):
-                await reader.work()
+    nowhere = Registry(f"http://127.0.0.1:{free_port()}")
+    async with nowhere, Worker(topics.bootstrap, topics.prefix, hub, registry=nowhere) as reader:
+        with pytest.raises(TransientError, match="registry"):
+            await reader.work()
     async with Shelf() as shelf, Registry(shelf.url) as registry:
         shelf.schemas[7] = json.dumps(ENVELOPE)
         async with Worker(topics.bootstrap, topics.prefix, hub, registry=registry) as later:
