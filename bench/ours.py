@@ -33,7 +33,7 @@ systems: [crm, erp]
 hub: {dsn: "${env:BENCH_HUB}"}
 run: {port: 0}
 """
-_ENTITY = """
+ENTITY = """
 entity: customer
 identity: {match: [email]}
 defaults: {strategy: source_priority, order: [crm]}
@@ -49,7 +49,7 @@ fields:
   active:     {type: boolean}
   updated_at: {type: timestamp}
 """
-_STREAM = f"""
+STREAM = f"""
 streams:
   public.customer:
     entity: customer
@@ -58,15 +58,15 @@ streams:
 """
 _FILES = {
     "fieldwarden.yaml": _PROJECT,
-    "entities/customer.yaml": _ENTITY,
-    "systems/crm.yaml": 'system: crm\nmode: source\nconnector: {kind: postgres, dsn: "${env:BENCH_CRM}"}' + _STREAM,
+    "entities/customer.yaml": ENTITY,
+    "systems/crm.yaml": 'system: crm\nmode: source\nconnector: {kind: postgres, dsn: "${env:BENCH_CRM}"}' + STREAM,
     "systems/erp.yaml": 'system: erp\nmode: target\nconnector: {kind: postgres, dsn: "${env:BENCH_ERP}"}'
-    + _STREAM
+    + STREAM
     + "    create: true\n",
 }
-_BUSY = f"select exists (select from {SCHEMA}.pending where status = 'due')"
+BUSY = f"select exists (select from {SCHEMA}.pending where status = 'due')"
 _SHUT = "select count(*) from pg_locks where not granted"  # not pg_stat_activity, which a transaction sees once
-_ASIDE = f"""
+ASIDE = f"""
 select (select count(*) from {SCHEMA}.set_aside) + (select count(*) from {SCHEMA}.dirty where status = 'parked')
 """
 _PROGRAM = ("-m", "cli", "run", "--log-format", "json")
@@ -112,14 +112,14 @@ class Ours:
             seconds = stage.arrived(stage.dsn("target"), backlog) - opened
             own = None if own is None else (cpu(process.pid) or own) - own
             used = sum(after - servers.get(id, 0.0) for id, after in stage.cpu().items()) if servers else None
-            self._wait(process, lambda: hub.execute(_BUSY).fetchone() == (False,))
+            self._wait(process, lambda: hub.execute(BUSY).fetchone() == (False,))
             self.peak = peak_memory(process.pid)
         return Run(backlog.rows, seconds, own, used)
 
     def verify(self) -> Ledger:
         report = asyncio.run(verify(self.stage.dsn("hub"), SCHEMA))
         with self._hub() as hub:
-            return Ledger(report.ok, report.entries, report.broken, _number(hub, _ASIDE))
+            return Ledger(report.ok, report.entries, report.broken, _number(hub, ASIDE))
 
     def _hub(self) -> psycopg.Connection:
         return psycopg.connect(self.stage.dsn("hub"), autocommit=True)

@@ -12,7 +12,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import psycopg
 from bench.figures import Checksum
 from bench.processes import children_cpu
 from engine.hub.embedded import EmbeddedServer
+from stack.process import free_port
 
 COLUMNS = {
     "id": "bigint primary key",
@@ -163,20 +164,22 @@ def wait_until(true: Callable[[], bool], seconds: float = _PATIENCE_SECONDS) -> 
 
 
 @contextlib.contextmanager
-def staged() -> Iterator[Stage]:
-    """Both servers, running, with empty tables; gone without a trace afterwards."""
+def staged(
+    targets: Sequence[str] = ("target", "native", "raw"), hubs: Sequence[str] = ("hub",), *, tcp: bool = False
+) -> Iterator[Stage]:
+    """Both servers, running, with a source and empty targets; gone without a trace afterwards. `tcp`: on ports, too."""
     folder = Path(tempfile.mkdtemp(prefix="fieldwarden-bench-"))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
-        servers = [EmbeddedServer(folder / "from"), EmbeddedServer(folder / "to")]
+        servers = [EmbeddedServer(folder / name, port=free_port() if tcp else None) for name in ("from", "to")]
         for server in servers:
             stack.callback(server.stop, "immediate")
             server.start()
         stage = Stage(servers[0], servers[1], folder)
         servers[0].ensure_database("source")
-        for database in ("target", "native", "raw", "hub"):
+        for database in (*targets, *hubs):
             servers[1].ensure_database(database)
-        for dsn in (stage.source_dsn, *map(stage.dsn, ("target", "native", "raw"))):
+        for dsn in (stage.source_dsn, *map(stage.dsn, targets)):
             with psycopg.connect(dsn) as connection:
                 connection.execute(TABLE)
         with psycopg.connect(stage.source_dsn) as connection:
