@@ -119,15 +119,14 @@ class Deliveries:
 
     async def _settle_unmoved(self, settlements: Sequence[Settlement]) -> Sequence[Settlement]:
         """Settle those whose record still is as it was claimed; the others are given back."""
-        created, merging, quiet = self._sorted(settlements)
+        created, merging = self._learnt(settlements)
         async with self._session.transaction() as connection:
-            lines = [self._merged(each) for each in merging]
-            await _copy(connection, "copy_settled", lines)
-            unmoved = {id for (id,) in await _rows(connection, "settle_records", _ids(merging))} if merging else set()
-            moved = {each.record for each in merging if each.record not in unmoved}
-            if moved:
-                await _rows(connection, "drop_settled", plain_array(moved))
-            moved |= await self._moved(connection, [*created, *quiet])
+            # All of them at once and in id order, as an ingest locks them: else the two wait for each other.
+            moved = await self._moved(connection, settlements, "moved_locked" if merging else "moved")
+            merging = [each for each in merging if each.record not in moved]
+            await _copy(connection, "copy_settled", [self._merged(each) for each in merging])
+            if merging:
+                await _rows(connection, "settle_records", _ids(merging))
             moved |= await self._link_noted(connection, [each for each in created if each.record not in moved])
             if await self._link(connection, [each for each in merging if each.record not in moved]):
                 return settlements  # a created row belongs to another record by now; nothing of this is committed
@@ -145,30 +144,21 @@ class Deliveries:
             await self._clear(connection, here, loose, whole)
         return [each for each in settlements if each.record in moved]
 
-    def _sorted(self, settlements: Sequence[Settlement]) -> tuple[list[Settlement], list[Settlement], list[Settlement]]:
-        """Those that learnt of rows they created only, of other rows too, and nothing."""
-        created: list[Settlement] = []
-        merging: list[Settlement] = []
-        quiet: list[Settlement] = []
-        for each in settlements:
-            if not each.links and not each.held:
-                quiet.append(each)
-            elif only_created(self._claimed[each.record].record, each.held, each.links):
-                created.append(each)
-            else:
-                merging.append(each)
-        return created, merging, quiet
+    def _learnt(self, settlements: Sequence[Settlement]) -> tuple[list[Settlement], list[Settlement]]:
+        """Those that learnt of rows they created only, and of other rows too."""
+        learnt = [each for each in settlements if each.links or each.held]
+        created = [e for e in learnt if only_created(self._claimed[e.record].record, e.held, e.links)]
+        alone = {each.record for each in created}
+        return created, [each for each in learnt if each.record not in alone]
 
     def _merged(self, each: Settlement) -> bytes:
         claim = self._claimed[each.record]
         settled = settle(claim.record, claim.record, self._target, each.held, each.links)
         return _line(each, each.status, each.delay, each.revision, settled.rows)
 
-    async def _moved(self, connection: Connection, settlements: Sequence[Settlement]) -> set[str]:
-        if not settlements:
-            return set()
+    async def _moved(self, connection: Connection, settlements: Sequence[Settlement], query: str) -> set[str]:
         asked = {"ids": _ids(settlements), "revisions": _numbers(each.revision for each in settlements)}
-        cursor = await connection.execute(QUERIES["moved"], asked, prepare=True)
+        cursor = await connection.execute(QUERIES[query], asked, prepare=True)
         return {id for (id,) in await cursor.fetchall()}
 
     async def _link_noted(self, connection: Connection, settlements: Sequence[Settlement]) -> set[str]:

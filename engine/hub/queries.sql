@@ -284,12 +284,16 @@ returning r.id::text
 -- name: moved
 -- Which of these records are not as the delivery knew them; the others stay so until this transaction ends.
 select c.id::text from unnest(%(ids)s::uuid[], %(revisions)s::bigint[]) as c (id, revision)
-left join (select id, revision from record where id = any(%(ids)s::uuid[]) for key share) as r
+left join (select id, revision from record where id = any(%(ids)s::uuid[]) order by id for key share) as r
     on r.id = c.id and r.revision = c.revision
 where r.id is null
 
--- name: drop_settled
-delete from settled where record = any(%s::uuid[])
+-- name: moved_locked
+-- The same, where some of them are to be rewritten.
+select c.id::text from unnest(%(ids)s::uuid[], %(revisions)s::bigint[]) as c (id, revision)
+left join (select id, revision from record where id = any(%(ids)s::uuid[]) order by id for no key update) as r
+    on r.id = c.id and r.revision = c.revision
+where r.id is null
 
 -- name: settle_done
 delete from dirty d using settled s
