@@ -68,6 +68,7 @@ class Watch:
                 self._parted[name] = lookout
         self._positions: dict[str, str | None] = {}
         self._retrying: dict[str, float] = {}
+        self._heard = 0
         self._look_elsewhere = time.monotonic() + PERIOD
 
     async def run(self) -> None:
@@ -96,13 +97,14 @@ class Watch:
         """Wait until every change committed by now, and what follows from it, is decided on and delivered.
 
         Returns what keeps it from that, in words, if a person is needed first; empty when all is done."""
-        while True:
-            delivered = self._delivered()
-            if stuck := await self._await(self._caught_up(await self._ends())) or await self._await(self._quiet):
-                return stuck
-            await asyncio.sleep(_POLL)  # a settled delivery is counted a moment after it can be seen
-            if delivered == self._delivered():
+        stuck = await self._await(self._at_rest)
+        while not stuck:
+            heard = self._heard
+            # What was written last, by whichever process, may itself change something when it is heard of.
+            stuck = await self._await(self._caught_up(await self._ends())) or await self._await(self._at_rest)
+            if not stuck and heard == self._heard:
                 return []
+        return stuck
 
     # --- what waits ------------------------------------------------------------------------------------------
 
@@ -164,15 +166,17 @@ class Watch:
 
     async def _ends(self) -> dict[str, Any]:
         """Where each source's log ends now; without those that cannot be asked, which `_stuck` tells about."""
-        ends: dict[str, Any] = {}
-        for name, lookout in self._lookouts.items():
-            while name not in ends and not self._stuck():
-                try:
-                    ends[name] = await lookout.end()
-                except FieldwardenError as error:
-                    log.debug("watch.failed", message=error.message)
-                    await asyncio.sleep(_POLL)
-        return ends
+        ends = await asyncio.gather(*map(self._end, self._lookouts.values()))
+        return {name: end for name, end in zip(self._lookouts, ends, strict=True) if end is not None}
+
+    async def _end(self, lookout: Lookout) -> Any:
+        while not self._stuck():
+            try:
+                return await lookout.end()
+            except FieldwardenError as error:
+                log.debug("watch.failed", message=error.message)
+                await asyncio.sleep(_POLL)
+        return None
 
     def _caught_up(self, ends: dict[str, Any]) -> Callable[[], Awaitable[bool]]:
         async def caught_up() -> bool:
@@ -185,11 +189,10 @@ class Watch:
 
         return caught_up
 
-    async def _quiet(self) -> bool:
+    async def _at_rest(self) -> bool:
+        """Whether all that the hub has heard of is decided on and delivered; notes how much that is."""
+        self._heard = await self._pulse.heard()
         return not await self._pulse.busy(self._project.sources)
-
-    def _delivered(self) -> int:
-        return sum(c.steps for c in self._telemetry.connectors() if c.half == "target")
 
     def _stuck(self) -> list[str]:
         connectors = self._telemetry.connectors()

@@ -38,6 +38,12 @@ class Pulse:
             found.setdefault(source, {})[name] = position
         return found
 
+    async def heard(self) -> int:
+        """How many changes the hub has taken in, of all sources, our own writes among them."""
+        async with self._session.transaction() as connection:
+            row = await (await connection.execute("select coalesce(sum(changes), 0)::bigint from source")).fetchone()
+        return row[0] if row else 0
+
     async def busy(self, sources: Sequence[str]) -> bool:
         """Whether something is due now or soon: a delivery, a change set aside that may go on, or a source's rows
         that have not all been read (yet, or again)."""
