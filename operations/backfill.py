@@ -27,7 +27,9 @@ from operations.report import Failure, Report, count, table
 from rules.errors import FieldwardenError
 from rules.rulebook import Stream
 
-_ID = re.compile(r"fieldwarden/(?P<backfill>[0-9a-f]{8})/(?P<entity>[a-z0-9_]+)/(?P<table>.*?)(?:~\d+)?$")
+_ID = re.compile(
+    r"fieldwarden/(?P<backfill>(?:rebaseline-)?[0-9a-f]{8})/(?:(?P<entity>[a-z0-9_]+)/)?(?P<table>.*?)(?:~\d+)?$"
+)
 """backfill, entity and table, so that `status` can tell ours from others', and attempts from one another."""
 
 Say = Callable[[str], None]

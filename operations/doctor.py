@@ -136,7 +136,7 @@ def _place(project: Project, system: str, finding: Finding) -> str:
         "unique": stream.conflict,
     }
     for part, columns in parts.items():
-        if column in columns:
+        if column is not None and column in columns:
             return str(project.locate(system, stream.name, part=part))
     return str(project.locate(system, stream.name))
 

@@ -93,11 +93,11 @@ class Signals:
             admin = AIOKafkaAdminClient(**self._brokers.options())
             await admin.start()
             try:
-                wanted = [NewTopic(name, 1, -1, {}) for name in (self._signals, self._notifications)]
-                answer = await admin.create_topics(wanted)
+                missing = {self._signals, self._notifications} - set(await admin.list_topics())
+                answer = await admin.create_topics([NewTopic(name, 1, -1, {}) for name in missing]) if missing else None
             finally:
                 await admin.close()
-        for topic, code, *_ in answer.topic_errors:
+        for topic, code, *_ in answer.topic_errors if answer is not None else ():
             if code not in (0, _EXISTS):
                 raise EnvironmentUnfit(
                     f"{self._system}: Kafka does not let us make the topic {topic} (error {code})",
