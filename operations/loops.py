@@ -211,7 +211,7 @@ class Loops:
         project = self.project
         source = self._sources.get(name)
         if source is None:  # kept: it knows whether it has begun to read anew
-            source = project.source(name, rebaseline=name in self.rebaseline, eager=self.eager)
+            source = project.source(name, self.hub, rebaseline=name in self.rebaseline, eager=self.eager)
             self._sources[name] = source
         return Pipeline(
             project.rulebook,
@@ -224,7 +224,7 @@ class Loops:
         )
 
     def _delivery(self, name: str) -> Delivery:
-        target = _WhileHeld(self.project.target(name), self.duties)
+        target = _WhileHeld(self.project.target(name, self.hub), self.duties)
         return Delivery(self.project.rulebook, name, target, self.hub, self.telemetry, wake=self._wake)
 
     async def _wait(self, stop: asyncio.Event) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from connectors.debezium.access import KafkaAccess
+    from connectors.debezium.lookout import KafkaLookout
     from connectors.postgres.lookout import Lookout
-    from connectors.postgres.source import PostgresSource
     from connectors.postgres.target import PostgresTarget
     from engine.hub.embedded import EmbeddedServer
     from engine.hub.store import PostgresHub
+    from engine.ports import Hub, Source
 
 STATE = ".fieldwarden"
 _HUB_DATABASE = "fieldwarden"
@@ -179,24 +181,37 @@ class Opened:
         where = str(self.project.locate(system))
         return self._resolve(self.rulebook.systems[system].settings["dsn"], where)
 
-    def source(self, name: str, *, rebaseline: bool = False, eager: bool = False) -> PostgresSource:
+    def source(self, name: str, hub: Hub, *, rebaseline: bool = False, eager: bool = False) -> Source:
         """The source of a system; not connected yet. `eager`: move an idle position on within a moment, not seconds."""
+        system = self.rulebook.systems[name]
+        if system.kind == "debezium":
+            from operations.kafka import kafka_source
+
+            return kafka_source(self, name, hub, rebaseline=rebaseline, eager=eager)
         from connectors.postgres.source import IDLE_SECONDS, PostgresSource
 
         idle = _EAGER_SECONDS if eager else IDLE_SECONDS
-        return PostgresSource(self.rulebook.systems[name], self.dsn(name), rebaseline=rebaseline, idle_seconds=idle)
+        return PostgresSource(system, self.dsn(name), rebaseline=rebaseline, idle_seconds=idle)
 
-    def target(self, name: str) -> PostgresTarget:
+    def target(self, name: str, hub: Hub) -> PostgresTarget:
         """The target of a system; not connected yet."""
         from connectors.postgres.target import PostgresTarget
 
-        return PostgresTarget(self.rulebook.systems[name], self.dsn(name))
+        system = self.rulebook.systems[name]
+        # What we write comes back through Debezium without the mark that a direct source would see.
+        announce = partial(hub.announce, name) if system.kind == "debezium" else None
+        return PostgresTarget(system, self.dsn(name), announce)
 
-    def lookout(self, name: str) -> Lookout:
+    def lookout(self, name: str) -> Lookout | KafkaLookout:
         """A look at a source from outside its stream; not connected yet."""
+        system = self.rulebook.systems[name]
+        if system.kind == "debezium":
+            from operations.kafka import kafka_lookout
+
+            return kafka_lookout(self, name)
         from connectors.postgres.lookout import Lookout
 
-        return Lookout(self.rulebook.systems[name], self.dsn(name))
+        return Lookout(system, self.dsn(name))
 
     def migrate(self) -> list[str]:
         """Bring the hub's schema up to date. Raises EnvironmentUnfit."""

@@ -1,0 +1,79 @@
+"""A system that Debezium reads, as a source of this project: its topics, the registry, and its connector's help.
+
+How long a worker may say nothing is one setting of the project (`run: lease`): for the hub, where it holds its duties,
+and for Kafka, where its group gives its partitions to others.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from connectors.debezium.connect import Connect
+from connectors.debezium.consumer import Timeouts
+from connectors.debezium.lookout import KafkaLookout
+from connectors.debezium.signals import Signals
+from connectors.debezium.snapshots import Asked, read_again
+from connectors.debezium.source import IDLE_SECONDS, KafkaSource
+from connectors.debezium.topics import Topics
+
+if TYPE_CHECKING:
+    from connectors.debezium.access import KafkaAccess
+    from engine.ports import Hub
+    from operations.project import Opened
+    from rules.rulebook import System
+
+EAGER_SECONDS = 0.5
+_SHORTEST_SESSION = 6.0
+"""What brokers allow unless told otherwise (group.min.session.timeout.ms)."""
+
+
+def kafka_source(project: Opened, name: str, hub: Hub, *, rebaseline: bool, eager: bool) -> KafkaSource:
+    """Not connected yet. Raises ReferenceUnresolved, NoKafka."""
+    system, kafka = project.rulebook.systems[name], project.kafka()
+    return KafkaSource(
+        system,
+        project.rulebook.entities,
+        kafka.brokers,
+        kafka.open_registry(),
+        group=f"{kafka.group}.{name}",
+        take=partial(hub.take, name),
+        read_until=partial(hub.read_until, name),
+        lookout=kafka_lookout(project, name),
+        rebaseline=rebaseline,
+        baseline=_baseline(system, kafka) if kafka.connect is not None else None,
+        idle_seconds=EAGER_SECONDS if eager else IDLE_SECONDS,
+        timeouts=timeouts(project.project.settings.run.lease.total_seconds()),
+    )
+
+
+def kafka_lookout(project: Opened, name: str) -> KafkaLookout:
+    """Not connected yet. Raises ReferenceUnresolved, NoKafka."""
+    system = project.rulebook.systems[name]
+    dsn = project.dsn(name) if system.settings["database"] == "postgres" else None
+    return KafkaLookout(system, project.kafka().brokers, dsn)
+
+
+def timeouts(lease: float) -> Timeouts:
+    """Of a worker that is taken to hang after so many seconds."""
+    session = int(max(lease, _SHORTEST_SESSION) * 1000)
+    return Timeouts(session=session, heartbeat=session // 5)
+
+
+def _baseline(system: System, kafka: KafkaAccess) -> Callable[[], Awaitable[None]]:
+    """Has the connector tell every row of the mapped tables again, parents first; returns when they are in Kafka."""
+    endpoint = kafka.connect
+    assert endpoint is not None
+
+    async def tell_again() -> None:
+        signals, topics, name = Signals(system, kafka.brokers), Topics(system), uuid.uuid4().hex[:8]
+        await signals.prepare()
+        async with Connect.open(endpoint) as connect:
+            for topic in topics.streams:
+                table = topic.removeprefix(f"{topics.prefix}.")
+                asked = Asked(f"fieldwarden/rebaseline-{name}/{table}", table)
+                await read_again(connect, system.settings["connector"], signals, asked, lambda _progress: None)
+
+    return tell_again
