@@ -101,7 +101,7 @@ def _bytes(_: Schema) -> Column:
 def _array(schema: Schema) -> Column:
     assert schema.items is not None
     element = schema.items
-    if schema.source_type.startswith("_"):
+    if schema.source_type.startswith("_") and schema.source_type != "_BPCHAR":  # padding stays inside an array
         parameters = {**element.parameters, **_element_type(schema)}
         element = Schema(element.type, element.name, parameters, None, element.fields, element.items)
     return Column("other", partial(_array_text, column(element).text))
@@ -139,12 +139,18 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
+def _double(schema: Schema) -> Column:
+    if schema.source_type.startswith(_NUMERIC):
+        raise NoText("a decimal came as binary floating point; set decimal.handling.mode=string")
+    return Column("float", numbers.float_text)
+
+
 _INTEGERS = ("int8", "int16", "int32", "int64")
 _PLAIN: Mapping[str, Callable[[Schema], Column]] = {
     "boolean": _boolean,
     "string": _string,
     "float32": lambda _: Column("float", numbers.float32_text),
-    "float64": lambda _: Column("float", numbers.float_text),
+    "float64": _double,
     "bytes": _bytes,
     "array": _array,
     "map": _map,

@@ -8,6 +8,7 @@ are made into objects, by a decoder compiled for that schema.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from decimal import Decimal
@@ -23,6 +24,7 @@ from rules.values import UNKNOWN
 _SCHEMAS = 16
 """Schemas remembered per topic: old and new ones alternate while a topic is read again."""
 
+_ODD_NAME = re.compile(r'["\\\x00-\x1f]').search
 _NULL = msgspec.Raw(b"null")
 _DECIMAL = "org.apache.kafka.connect.data.Decimal"
 _TYPES: dict[str, Any] = {
@@ -114,19 +116,20 @@ class Envelopes:
     def __init__(self, shape: Shape, fields: dict[str, Schema], needle: bytes | None) -> None:
         self.shape = shape
         self._needle = needle
-        self._row = _struct(fields)
+        row = _row_type(fields)
         envelope = msgspec.defstruct(
             "Envelope",
             [
                 ("op", str),
                 ("source", Source),
-                ("after", self._row | None, None),
+                ("after", row | None, None),
                 ("before", msgspec.Raw, _NULL),
             ],
             gc=False,
         )
         self._envelope = msgspec.json.Decoder(envelope, float_hook=Decimal)
-        self._before = msgspec.json.Decoder(self._row | None, float_hook=Decimal)
+        self._before = msgspec.json.Decoder(row | None, float_hook=Decimal)
+        self._names = tuple(fields)
 
     def event(self, payload: bytes | memoryview) -> Event:
         """Raises Unreadable."""
@@ -134,18 +137,10 @@ class Envelopes:
         after = found.after
 
         def before() -> list[Any] | None:
-            row = read(self._before, found.before)
-            return None if row is None else list(msgspec.structs.astuple(row))
+            return _listed(read(self._before, found.before), self._names)
 
         careful = self._needle is None or self._needle in bytes(payload)
-        return Event(
-            self.shape,
-            found.op,
-            None if after is None else list(msgspec.structs.astuple(after)),
-            before,
-            found.source,
-            careful,
-        )
+        return Event(self.shape, found.op, _listed(after, self._names), before, found.source, careful)
 
 
 class Rows:
@@ -153,19 +148,32 @@ class Rows:
 
     def __init__(self, shape: Shape, fields: dict[str, Schema]) -> None:
         self.shape = shape
-        self._decoder = msgspec.json.Decoder(_struct(fields), float_hook=Decimal)
+        self._decoder = msgspec.json.Decoder(_row_type(fields), float_hook=Decimal)
+        self._names = tuple(fields)
 
     def row(self, payload: bytes | memoryview) -> list[Any]:
-        return list(msgspec.structs.astuple(read(self._decoder, payload)))
+        return _listed(read(self._decoder, payload), self._names) or []
 
 
-def _struct(fields: dict[str, Schema]) -> Any:
-    """A type with one attribute per wanted column, whatever the column is called; what is absent is UNKNOWN."""
+def _row_type(fields: dict[str, Schema]) -> Any:
+    """A type with one attribute per wanted column, whatever the column is called; what is absent is UNKNOWN.
+
+    Names that msgspec cannot look for are looked up in a plain object."""
+    if any(_ODD_NAME(name) for name in fields):
+        return dict[str, Any]
     names = {f"c{place}": name for place, name in enumerate(fields)}
     types = [_TYPES.get(each.type, Any) if each.name != _DECIMAL else Any for each in fields.values()]
     return msgspec.defstruct(
         "Row", [(slot, each, UNKNOWN) for slot, each in zip(names, types, strict=True)], rename=names, gc=False
     )
+
+
+def _listed(row: Any, names: tuple[str, ...]) -> list[Any] | None:
+    if row is None:
+        return None
+    if isinstance(row, dict):
+        return [row.get(name, UNKNOWN) for name in names]
+    return list(msgspec.structs.astuple(row))
 
 
 def needle(text: str) -> bytes | None:

@@ -37,6 +37,7 @@ class Shape:
         self.nothing: tuple[RawValue, ...] = (UNKNOWN,) * len(columns)
         self.defaults = tuple(defaults) or (None,) * len(columns)
         self._texts = tuple((place, each.text) for place, each in enumerate(columns) if each.text is not None)
+        self._plain = tuple(place for place, each in enumerate(columns) if each.text is None)
         self._always = tuple((p, marks) for p, marks in enumerate(unknown) if marks and not _is_text(marks))
         self._texts_unknown = tuple((p, marks) for p, marks in enumerate(unknown) if marks and _is_text(marks))
 
@@ -67,6 +68,10 @@ class Shape:
                     row[place] = text(value)
         except _WRONG:
             raise Unreadable(f"column {self.relation.columns[place]} does not hold what its type says") from None
+        for place in self._plain:
+            value = row[place]
+            if type(value) is not str and value is not None and value is not UNKNOWN:
+                raise Unreadable(f"column {self.relation.columns[place]} does not hold what its type says")
         return tuple(row)
 
     def spread(self, key: Sequence[str]) -> tuple[RawValue, ...]:

@@ -1,8 +1,9 @@
 """Dates and times of Debezium's encodings as the text that PostgreSQL writes (ISO style, UTC).
 
 Facts: Debezium's connector reference, "Temporal types", and `io.debezium.time.*`; PostgreSQL's `timestamp_out` and
-`interval_out`. Infinity has no number of its own in Debezium: it is whatever the JDBC driver's largest moment comes
-to in the unit at hand, so the few numbers are listed here.
+`interval_out`. Infinity has no number of its own in Debezium: it is what the JDBC driver's first and last moments come
+to in the unit at hand (by another way in a snapshot than in the stream). The few numbers are listed here; no date or
+timestamp of PostgreSQL comes near them.
 """
 
 from __future__ import annotations
@@ -12,10 +13,28 @@ from datetime import date, timedelta
 from functools import lru_cache
 from typing import Final
 
-INFINITE_DAYS: Final = {-2147483648: "infinity", -2147483647: "-infinity"}
-INFINITE_MICROS: Final = {9223372036825200000: "infinity", -9223372036832400000: "-infinity"}
-INFINITE_MILLIS: Final = {9223372036825200: "infinity", -9223372036832400: "-infinity"}
-INFINITE_NANOS: Final = {9223372036854775807: "infinity", -9223372036854775808: "-infinity"}
+_LONGS: Final = {(1 << 63) - 1: "infinity", -1 << 63: "-infinity"}
+_DRIVER: Final = {9223372036825200000: "infinity", -9223372036832400000: "-infinity"}
+INFINITE_DAYS: Final = {
+    days + shift: text
+    for days, text in (
+        (2146033979, "infinity"),
+        (-2147472691, "-infinity"),
+        (-622191234, "infinity"),  # a snapshot's, cut to 32 bits; a day more or less in other time zones of the JVM
+        (-625821272, "-infinity"),
+    )
+    for shift in (-1, 0, 1)
+}
+INFINITE_MICROS: Final = _LONGS | _DRIVER
+INFINITE_MILLIS: Final = _LONGS | _DRIVER | {9223372036825200: "infinity", -9223372036832400: "-infinity"}
+INFINITE_NANOS: Final = _LONGS
+INFINITE_YEARS: Final = {
+    5877611: "infinity",
+    -5877611: "-infinity",
+    292278994: "infinity",
+    -292275055: "-infinity",
+    292269055: "-infinity",  # the same year BC, whose era a snapshot loses
+}
 
 _EPOCH = date(1970, 1, 1)
 _FIRST, _LAST = (date.min - _EPOCH).days, (date.max - _EPOCH).days
@@ -102,7 +121,8 @@ def date_of_iso(text: str) -> str:
     match = _ISO_DATE(text)
     if match is None:
         raise ValueError("not an ISO date")
-    return "".join(_civil(int(match["year"]), int(match["month"]), int(match["day"])))
+    year = int(match["year"])
+    return INFINITE_YEARS.get(year) or "".join(_civil(year, int(match["month"]), int(match["day"])))
 
 
 def zoned_of_iso(text: str) -> str:
@@ -118,6 +138,8 @@ def _zoned(text: str) -> str:
     match = _ISO_TIMESTAMP(text)
     if match is None:
         raise ValueError("not an ISO timestamp with a zone")
+    if (infinite := INFINITE_YEARS.get(int(match["year"]))) is not None:
+        return infinite
     day, clock, era = _in_utc(match)
     return f"{day} {clock}+00{era}"
 
@@ -129,6 +151,8 @@ def timestamp_of_iso(text: str) -> str:
     match = _ISO_TIMESTAMP(text)
     if match is None:
         raise ValueError("not an ISO timestamp")
+    if (infinite := INFINITE_YEARS.get(int(match["year"]))) is not None:
+        return infinite
     day, clock, era = _in_utc(match)
     return f"{day} {clock}{era}"
 
