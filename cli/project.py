@@ -1,0 +1,100 @@
+"""Commands about a project as a whole: make one, check it, run it, look how it fares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.program import cli, command, in_project, say
+from operations.report import Report
+
+
+@command(cli)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("fieldwarden-demo"),
+    show_default=True,
+    help="Where to leave the project.",
+)
+@click.option("--fresh", is_flag=True, help="Begin anew in a folder that an earlier demo made.")
+@click.option("--keep-running", is_flag=True, help="Go on replicating, so that you can edit rows and watch.")
+def demo(folder: Path, fresh: bool, keep_running: bool) -> Report:
+    """Run three sample systems, edit them from each side, and prove that they agree."""
+    from operations.demo import demo
+
+    return demo(folder, fresh=fresh, keep_running=keep_running, say=say)
+
+
+@command(cli)
+@click.argument("name", type=click.Path(path_type=Path))
+@click.option("--example", metavar="NAME", help="Copy a whole example instead: quote-to-cash.")
+def init(name: Path, example: str | None) -> Report:
+    """Lay out a small project in a new folder NAME, ready to run."""
+    from operations.init import lay_out
+
+    return lay_out(name, example)
+
+
+@command(cli)
+@in_project
+def validate(folder: Path | None) -> Report:
+    """Check all files of the project; name every problem at once."""
+    from operations.validate import validate
+
+    return validate(folder)
+
+
+@command(cli)
+@click.argument("kind", type=click.Choice(["entity", "system", "project"]))
+def schema(kind: str) -> Report:
+    """Print the JSON Schema of a kind of file, for your editor."""
+    from operations.schema import schema
+
+    return schema(kind)
+
+
+@command(cli)
+@in_project
+def doctor(folder: Path | None) -> Report:
+    """Look whether the hub and every system can be reached and fit the files."""
+    from operations.doctor import doctor
+
+    return doctor(folder)
+
+
+@command(cli)
+@click.option(
+    "--rebaseline",
+    metavar="SYSTEM",
+    multiple=True,
+    help="Read all rows of SYSTEM again first (after a gap). May be given several times.",
+)
+@click.option("--until-idle", is_flag=True, help="Stop when every change is decided on and delivered.")
+@click.option("--log-format", type=click.Choice(["auto", "human", "json"]), default="auto", show_default=True)
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of /livez, /readyz, /metrics (0: any free one).")
+@click.option(
+    "--stall-after",
+    type=click.FloatRange(min=1),
+    default=30.0,
+    metavar="SECONDS",
+    help="Not ready when changes wait and nothing has moved for so long (default: 30).",
+)
+@in_project
+def run(folder: Path | None, **options: Any) -> Report:
+    """Replicate until told to stop (SIGTERM or Ctrl-C)."""
+    from operations.run import run
+
+    return run(folder, **options)
+
+
+@command(cli)
+@in_project
+def status(folder: Path | None) -> Report:
+    """How far every source and target is, and what waits for a person."""
+    from operations.status import status
+
+    return status(folder)
