@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import structlog
 from aiokafka import TopicPartition
 
 from connectors.debezium.gaps import check_extent, check_growth
-from connectors.debezium.parts import Position, partition_name
+from connectors.debezium.parts import NOWHERE, Mark, Position, partition_name
+from connectors.debezium.repeats import is_repeat, newer
 from engine.errors import EnvironmentUnfit
 from engine.ports import Part
 
@@ -28,14 +29,60 @@ class Reading:
     partitions: int
     said: str | None = None
     held: bool = False
+    heard: Mark = NOWHERE
 
     @property
     def position(self) -> str:
-        return Position(self.generation, self.next, self.partitions).encode()
+        return Position(self.generation, self.next, self.partitions, self.heard).encode()
+
+    def hear(self, mark: Mark) -> bool:
+        """Whether a change that stands there is news."""
+        if is_repeat(mark, self.heard):
+            return False
+        self.heard = newer(self.heard, mark)
+        return True
+
+
+class Again:
+    """What the hub has of partitions, and which of them are read again from their beginning: those that a new baseline,
+    if it is `wanted`, has not begun yet.
+
+    A baseline is one generation, above all others. A partition that begins does so in the newest there is, so that
+    nothing in it looks older than a baseline that was told before it."""
+
+    def __init__(self, system: str, *, wanted: bool) -> None:
+        self._system = system
+        self.wanted = wanted
+        self._generation = 0
+
+    def positions(self, taken: Mapping[str, Part]) -> tuple[dict[str, Position | None], int]:
+        """From where each partition is gone on with (None: from its beginning), and the generation that begins.
+
+        Raises EnvironmentUnfit for what is no position, unless everything is read again."""
+        stored = {name: self._stored(name, part.position) for name, part in taken.items()}
+        newest = max((position.generation for position in stored.values() if position is not None), default=0)
+        if self.wanted and not self._generation and any(part.position is not None for part in taken.values()):
+            self._generation = newest + 1
+        generation = max(newest, self._generation)
+        if self.wanted:
+            old = [name for name, position in stored.items() if position and position.generation < generation]
+            stored |= dict.fromkeys(old)
+        return stored, generation
+
+    def _stored(self, name: str, text: str | None) -> Position | None:
+        try:
+            return None if text is None else Position.decode(text)
+        except ValueError as error:
+            if self.wanted:
+                return None
+            raise EnvironmentUnfit(
+                f"{self._system}: of {name} the hub holds what is {error}",
+                suggestion=f"read everything again with `fieldwarden run --rebaseline {self._system}`",
+            ) from error
 
 
 class Assignment:
-    """Changes with every rebalance. `again`: partitions to be read from their beginning, whatever the hub has."""
+    """Changes with every rebalance."""
 
     def __init__(self, system: str) -> None:
         self._system = system
@@ -45,54 +92,39 @@ class Assignment:
     def generation(self) -> int:
         return max((part.generation for part in self.parts.values()), default=0)
 
-    def begin(self, partition: TopicPartition, taken: Part, partitions: int, extent: tuple[int, int]) -> Reading:
-        """Go on with a partition where it was left, or begin it. Raises SourceGap, EnvironmentUnfit.
+    def begin(
+        self,
+        partition: TopicPartition,
+        taken: Part,
+        stored: Position | None,
+        *,
+        generation: int,
+        partitions: int,
+        extent: tuple[int, int],
+    ) -> Reading:
+        """Go on with a partition where it was left; without a position, begin it. Raises SourceGap.
 
         `partitions` is how many its topic has, `extent` its beginning and end offset."""
         name = partition_name(*partition)
-        position = self._stored(name, taken.position)
-        if position is None:
-            if extent[0] > 0:
+        if stored is None:
+            if extent[0] > 0 and taken.position is None:
                 log.warning("source.begins_late", system=self._system, partition=name, offset=extent[0])
-            position = Position(0, extent[0], partitions)
+            stored = Position(generation, extent[0], partitions)
         else:
-            check_extent(self._system, name, position, *extent)
-            check_growth(self._system, partition.topic, position, partitions)
-        return self._add(partition, taken, position)
-
-    def begin_again(self, partition: TopicPartition, taken: Part, partitions: int, extent: tuple[int, int]) -> Reading:
-        """A new baseline: everything that the partition holds is newer than what was read of it before."""
-        try:
-            before = self._stored(partition_name(*partition), taken.position)
-        except EnvironmentUnfit:
-            before = None
-        generation = 0 if taken.position is None else (before.generation if before else 0) + 1
-        return self._add(partition, taken, Position(generation, extent[0], partitions))
-
-    def _stored(self, name: str, text: str | None) -> Position | None:
-        try:
-            return None if text is None else Position.decode(text)
-        except ValueError as error:
-            raise EnvironmentUnfit(
-                f"{self._system}: of {name} the hub holds what is {error}",
-                suggestion=f"read everything again with `fieldwarden run --rebaseline {self._system}`",
-            ) from error
-
-    def _add(self, partition: TopicPartition, taken: Part, position: Position) -> Reading:
+            check_extent(self._system, name, stored, *extent)
+            check_growth(self._system, partition.topic, stored, partitions)
         part = Reading(
             partition,
-            partition_name(*partition),
+            name,
             taken.epoch,
-            position.generation,
-            position.offset,
-            position.partitions,
+            stored.generation,
+            stored.offset,
+            stored.partitions,
             taken.position,
+            heard=stored.heard,
         )
         self.parts[partition] = part
         return part
-
-    def hungry(self, full: Container[TopicPartition]) -> list[TopicPartition]:
-        return [each for each, part in self.parts.items() if not part.held and each not in full]
 
     def of_topic(self, topic: str) -> Iterable[Reading]:
         return [part for each, part in self.parts.items() if each.topic == topic]

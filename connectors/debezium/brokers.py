@@ -26,6 +26,11 @@ _REFUSED = (
     errors.UnsupportedSaslMechanismError,
     errors.IllegalSaslStateError,
 )
+_NOT_OUR_GROUP = (
+    errors.InconsistentGroupProtocolError,
+    errors.InvalidGroupIdError,
+    errors.InvalidSessionTimeoutError,
+)
 _FORBIDDEN = (
     errors.TopicAuthorizationFailedError,
     errors.GroupAuthorizationFailedError,
@@ -139,6 +144,11 @@ def translated(brokers: Brokers, system: str) -> Iterator[None]:
         raise EnvironmentUnfit(
             f"{system}: Kafka does not allow {_forbidden(error)}",
             suggestion="grant Fieldwarden's user READ and DESCRIBE on the connector's topics, READ on its group",
+        ) from error
+    except _NOT_OUR_GROUP as error:
+        raise EnvironmentUnfit(
+            f"{system}: Kafka does not let us join the consumer group ({type(error).__name__})",
+            suggestion="does another program use it (kafka: group)? Does the broker allow our session (run: lease)?",
         ) from error
     except errors.UnsupportedCodecError as error:
         raise EnvironmentUnfit(

@@ -66,25 +66,31 @@ class Buffers(Generic[P]):
         self._push(partition, records[0])
 
     def _push(self, partition: P, head: Record) -> None:
-        # A producer's clock may step back; what comes later in a partition never counts as older.
-        time = self._times[partition] = max(head.timestamp, self._times.get(partition, -1))
         number = self._numbers.setdefault(partition, len(self._numbers))
-        heapq.heappush(self._heads, (time, self._depths.get(head.topic, 0), number, partition))
+        heapq.heappush(self._heads, (self._time(partition, head), self._depths.get(head.topic, 0), number, partition))
+
+    def _time(self, partition: P, head: Record) -> int:
+        """A producer's clock may step back; what comes later in a partition never counts as older."""
+        time = self._times[partition] = max(head.timestamp, self._times.get(partition, -1))
+        return time
 
     def peek(self) -> tuple[P, Record]:
         """The record whose turn it is. IndexError if there is none."""
         partition = self._heads[0][3]
         return partition, self._waiting[partition][0]
 
-    def pop(self) -> None:
-        """Take out what `peek` showed."""
-        partition = heapq.heappop(self._heads)[3]
+    def pop(self) -> int:
+        """Take out what `peek` showed; its size."""
+        _, depth, number, partition = self._heads[0]
         waiting = self._waiting[partition]
-        self.bytes -= size(waiting.popleft())
+        bytes_ = size(waiting.popleft())
+        self.bytes -= bytes_
         if waiting:
-            self._push(partition, waiting[0])
+            heapq.heapreplace(self._heads, (self._time(partition, waiting[0]), depth, number, partition))
         else:
+            heapq.heappop(self._heads)
             del self._waiting[partition]
+        return bytes_
 
     def drop(self, partition: P) -> None:
         """Forget what was fetched of a partition; it is fetched again if it is gone on with."""

@@ -32,7 +32,7 @@ from engine.errors import TransientError
 
 log = structlog.get_logger(__name__)
 
-_FETCH_BYTES = 16 << 20
+_FETCH_BYTES, _PARTITION_BYTES = 16 << 20, 2 << 20
 _LEAVE_SECONDS = 5.0
 
 
@@ -79,6 +79,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
             auto_offset_reset="none",
             isolation_level="read_committed",
             fetch_max_bytes=_FETCH_BYTES,
+            max_partition_fetch_bytes=_PARTITION_BYTES,
             metadata_max_age_ms=max(200, int(notice_seconds * 1000)),
             session_timeout_ms=timeouts.session,
             heartbeat_interval_ms=timeouts.heartbeat,
@@ -154,6 +155,10 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _ours(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
         return [] if self.rebalancing else [each for each in partitions if each in self.assigned]
+
+    async def wait(self) -> None:
+        """While partitions are assigned anew. Raises as `fetch` does."""
+        await self.fetch((), 0.1, 1)
 
     async def fetch(
         self, partitions: Sequence[TopicPartition], wait: float, limit: int

@@ -5,7 +5,10 @@ The hub compares positions as text, so every number in one is written in hex of 
     generation . next offset . partitions        0000.00000000000004d2.0002
 
 A new baseline raises the generation, so that everything is newer than whatever was read before it. The number of
-partitions that the topic had says whether a key can have moved to another partition since.
+partitions that the topic had says whether a key can have moved to another partition since. Behind that stands where in
+the database's own log the newest change was that we heard in this partition (see `repeats`):
+
+    commit before it . its own LSN . commit time, the latest one
 """
 
 from __future__ import annotations
@@ -14,24 +17,42 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class Mark:
+    """Where a streamed change stands in its database's log: the LSN of the commit before its transaction, its own LSN,
+    and its transaction's commit time (µs since 1970 UTC). All zero: nowhere."""
+
+    commit: int = 0
+    lsn: int = 0
+    at: int = 0
+
+
+NOWHERE = Mark()
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """`offset` is that of the next record to read."""
+    """`offset` is that of the next record to read, `heard` the newest change before it."""
 
     generation: int
     offset: int
     partitions: int
+    heard: Mark = NOWHERE
 
     def encode(self) -> str:
-        return f"{self.generation:04x}.{self.offset:016x}.{self.partitions:04x}"
+        text = f"{self.generation:04x}.{self.offset:016x}.{self.partitions:04x}"
+        heard = self.heard
+        return text if heard == NOWHERE else f"{text}.{heard.commit:016x}.{heard.lsn:016x}.{heard.at:016x}"
 
     @classmethod
     def decode(cls, text: str) -> Position:
         """Raises ValueError for what is no position."""
         try:
-            generation, offset, partitions = (int(part, 16) for part in text.split("."))
+            generation, offset, partitions, *heard = (int(part, 16) for part in text.split("."))
+            if len(heard) not in (0, 3):
+                raise ValueError
         except ValueError:
             raise ValueError("no position in a Kafka partition") from None
-        return cls(generation, offset, partitions)
+        return cls(generation, offset, partitions, Mark(*heard))
 
 
 def row_position(generation: int, offset: int) -> str:

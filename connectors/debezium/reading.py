@@ -43,7 +43,7 @@ class FirstRows:
     async def run(self, baseline: Callable[[], Awaitable[None]] | None) -> None:
         """Until told; begins once `begun` is set. `baseline` has all rows told again first. Troubles are retried."""
         await self.begun.wait()
-        told = False
+        told, said = False, ""
         while not told:
             try:
                 if baseline is not None:
@@ -51,7 +51,9 @@ class FirstRows:
                     baseline = None
                 told = await self._tell(await self._ends())
             except FieldwardenError as error:
-                log.debug("source.first_rows_unknown", system=self._system, message=error.message)
+                if error.message != said:
+                    said = error.message
+                    log.warning("source.not_read_yet", system=self._system, message=said, suggestion=error.suggestion)
             if not told:
                 await asyncio.sleep(_AGAIN_SECONDS)
 

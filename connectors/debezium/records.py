@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from connectors.debezium.buffers import Record
 from connectors.debezium.decoding import Decoder, Note, SchemaNeeded
 from connectors.debezium.held import Shapes
-from connectors.debezium.parts import row_position, split_name
+from connectors.debezium.parts import Mark, row_position, split_name
 from connectors.debezium.plain import field_types
 from connectors.debezium.registry import Registry
 from engine.change import RawChange
@@ -40,6 +40,11 @@ class Records:
     def streaming(self) -> bool:
         """Whether a record has shown that the initial snapshot is over."""
         return self._decoder.streaming
+
+    @property
+    def mark(self) -> Mark:
+        """Where in the database's log the change stands that was read last."""
+        return self._decoder.mark
 
     def tell_partitions(self, topic: str, number: int) -> None:
         self._decoder.partitions[topic] = number

@@ -17,10 +17,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 import structlog
 from aiokafka import TopicPartition
 
-from connectors.debezium.assignment import Assignment
+from connectors.debezium.assignment import Again, Assignment
 from connectors.debezium.brokers import Brokers
-from connectors.debezium.buffers import Buffers, Record, depths, size
+from connectors.debezium.buffers import Buffers, Record, depths
 from connectors.debezium.consumer import Member, Timeouts
+from connectors.debezium.intake import Intake
 from connectors.debezium.lookout import KafkaLookout
 from connectors.debezium.parts import Position, partition_name, row_position, split_name
 from connectors.debezium.reading import SETTLE_SECONDS, FirstRows
@@ -36,9 +37,6 @@ log = structlog.get_logger(__name__)
 
 IDLE_SECONDS = 10.0
 """An idle partition's position moves on no more often than this; as often new topics are looked for."""
-_WAIT = 0.2
-_SHARE = 1000
-"""Records of one partition that are fetched at once."""
 
 Take = Callable[[Sequence[str]], Awaitable[dict[str, Part]]]
 ReadUntil = Callable[[Mapping[str, str]], Awaitable[None]]
@@ -81,8 +79,7 @@ class KafkaSource:
         self._take = take
         self._read_until = read_until
         self._lookout = lookout
-        self._rebaseline = rebaseline
-        self._rebased: set[str] = set()
+        self._again = Again(system.name, wanted=rebaseline)
         self._baseline = baseline
         self._max_changes = max_changes
         self._max_bytes = max_bytes
@@ -97,12 +94,11 @@ class KafkaSource:
     async def open(self, position: str | None) -> None:  # noqa: ARG002
         """`position` is not looked at: positions are the partitions'. Raises EnvironmentUnfit, TransientError."""
         self._assignment = Assignment(self.system)
-        self._buffers: Buffers[TopicPartition] = Buffers(depths(self._topics.streams))
+        self._intake = Intake(Buffers(depths(self._topics.streams)), 2 * self._max_bytes)
         self._records = Records(self._system, self._entities, self._registry)
         self._first_rows = FirstRows(self.system, self._lookout, self._tell_ends, settle_seconds=self._settle_seconds)
         self._round = self._outstanding = 0
         self._idle_until = 0.0
-        self._full = False
         self._drained.set()
         self._member = Member(
             self.system,
@@ -117,15 +113,16 @@ class KafkaSource:
         except BaseException:
             await self.close()
             raise
-        self._telling = asyncio.create_task(self._first_rows.run(self._baseline if self._rebaseline else None))
+        self._telling = asyncio.create_task(self._first_rows.run(self._baseline if self._again.wanted else None))
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
         member = self._member
         if member is None:
             raise TransientError(f"{self.system}: the source is not open")
         while True:
+            self._check_first_rows()
             if member.rebalancing:
-                await member.fetch((), _WAIT, 1)
+                await member.wait()
                 continue
             if member.round != self._round:
                 await self._adopt(member)
@@ -137,10 +134,14 @@ class KafkaSource:
                 self._drained.clear()
                 yield batch
 
+    def _check_first_rows(self) -> None:
+        if self._telling is not None and self._telling.done() and not self._telling.cancelled():
+            self._telling.result()
+
     @property
     def buffered(self) -> int:
         """Bytes that have been fetched and not yet handed over, roughly."""
-        return self._buffers.bytes
+        return self._intake.buffers.bytes
 
     @property
     def rebalancing(self) -> bool:
@@ -161,30 +162,35 @@ class KafkaSource:
     async def _adopt(self, member: Member) -> None:
         """Take what was assigned, and go on with it where the hub has it. Raises SourceGap, EnvironmentUnfit."""
         current, assigned = member.round, sorted(member.assigned)
-        assignment = Assignment(self.system)
-        self._buffers.clear()
+        self._intake.clear()
         names = [partition_name(*each) for each in assigned if each.topic in self._topics.streams]
         taken = await self._take(names) if names else {}
         extents = await member.extents(assigned)
         if member.rebalancing or member.round != current:
             return
+        stored, generation = self._again.positions(taken)
+        assignment = Assignment(self.system)
         for each in assigned:
             beginning, end = extents[each]
-            start = beginning
-            if part := taken.get(partition_name(*each)):
-                again = self._rebaseline and partition_name(*each) not in self._rebased
-                begin = assignment.begin_again if again else assignment.begin
+            start = max(beginning, end - 1) if each.topic == self._topics.heartbeat else beginning
+            name = partition_name(*each)
+            if name in taken:
                 partitions = member.partitions_of(each.topic)
                 self._records.tell_partitions(each.topic, partitions)
-                start = begin(each, part, partitions, extents[each]).next
-            elif each.topic == self._topics.heartbeat:
-                start = max(beginning, end - 1)
+                start = assignment.begin(
+                    each,
+                    taken[name],
+                    stored[name],
+                    generation=generation,
+                    partitions=partitions,
+                    extent=extents[each],
+                ).next
             member.start_at(each, start)
         self._assignment, self._round = assignment, current
-        self._idle_until, self._full = 0.0, False
+        self._idle_until = 0.0
         self._unsaid = {part.name for part in assignment.parts.values()}
-        begun_again = self._rebaseline and any(name not in self._rebased for name in self._unsaid)
-        self._floor = row_position(assignment.generation, 0) if begun_again and self._baseline else ""
+        told_again = self._again.wanted and self._baseline is not None and None in stored.values()
+        self._floor = row_position(generation, 0) if told_again else ""
         self._first_rows.begun.set()
 
     async def _tell_ends(self, ends: Mapping[str, int]) -> bool:
@@ -203,42 +209,15 @@ class KafkaSource:
     # --- records ----------------------------------------------------------------------------------------------------
 
     async def _fetch(self, member: Member) -> None:
-        """Fill the buffers: wait a moment for the first record, take what else is there, up to the bound."""
-        if self._is_full(member):
-            return
-        hungry = self._assignment.hungry(self._buffers)
-        if not self._buffers:
-            others = [each for each in member.assigned if each not in self._assignment.parts]
-            found = await member.fetch([*hungry, *others], _WAIT, 1)
-            await self._keep(found)
-            if not found:
-                member.check_heard(hungry)
-                return
-        for each in hungry:
-            if self._is_stale(member) or self._is_full(member):
-                return
-            await self._keep(await member.fetch((each,), 0, _SHARE))
-
-    def _is_full(self, member: Member) -> bool:
-        """Past the bound nothing more is fetched, not even by the client ahead of us, until half of it is gone."""
-        if not self._full and self._buffers.bytes >= 2 * self._max_bytes:
-            member.pause(self._assignment.parts)
-            self._full = True
-        elif self._full and self._buffers.bytes < self._max_bytes:
-            member.resume(each for each, part in self._assignment.parts.items() if not part.held)
-            self._full = False
-        return self._full
-
-    async def _keep(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> None:
-        for partition, records in fetched.items():
-            if partition in self._assignment.parts:
-                self._buffers.add(partition, records)
-                continue
-            for record in records:  # the decoder notices what they say of the initial snapshot
-                try:
-                    self._records.change(record, 0)
-                except SchemaNeeded as needed:
-                    await self._records.learn(needed)
+        """Fill the buffers; records of no stream are read at once for what they say of the initial snapshot."""
+        parts = self._assignment.parts
+        readable = [each for each, part in parts.items() if not part.held]
+        others = [each for each in member.assigned if each not in parts]
+        for record in await self._intake.fill(member, readable, others):
+            try:
+                self._records.change(record, 0)
+            except SchemaNeeded as needed:
+                await self._records.learn(needed)
 
     # --- batches ----------------------------------------------------------------------------------------------------
 
@@ -246,8 +225,8 @@ class KafkaSource:
         """What has been fetched, as a batch; None if there is nothing to tell yet, or it is no longer ours to tell."""
         batch = Batch([], "")
         room = self._max_bytes
-        while self._buffers and room > 0 and len(batch.changes) < self._max_changes:
-            partition, record = self._buffers.peek()
+        while self._intake.buffers and room > 0 and len(batch.changes) < self._max_changes:
+            partition, record = self._intake.buffers.peek()
             part = self._assignment.parts[partition]
             try:
                 change = self._records.change(record, part.generation)
@@ -260,10 +239,12 @@ class KafkaSource:
                     return None
                 continue
             if change is not None:
-                batch.changes.append(change)
-            self._buffers.pop()
+                if part.hear(self._records.mark):
+                    batch.changes.append(change)
+                else:
+                    log.debug("source.repeat", system=self.system, place=change.place)
+            room -= self._intake.buffers.pop()
             part.next = record.offset + 1
-            room -= size(record)
         if self._records.streaming:
             self._first_rows.sign.set()
         return await self._whole(member, batch)
@@ -288,12 +269,11 @@ class KafkaSource:
 
     async def _skip_what_is_no_record(self, member: Member) -> None:
         """The end of a partition may be a transaction's marker, or have been compacted away."""
-        for partition in self._assignment.hungry(self._buffers):
-            reached = await member.reached(partition)
-            if self._is_stale(member):
-                return
-            part = self._assignment.parts[partition]
-            part.next = max(part.next, reached)
+        for partition, part in self._assignment.parts.items():
+            if not part.held and partition not in self._intake.buffers:
+                part.next = max(part.next, await member.reached(partition))
+                if self._is_stale(member):
+                    return
 
     def _hold(self, member: Member, record: Record, drift: SchemaDrift, batch: Batch) -> None:
         """A topic stands still before this record. Its partitions that others read do so by themselves."""
@@ -302,7 +282,7 @@ class KafkaSource:
         for part in self._assignment.of_topic(record.topic):
             part.held = True
             batch.held[part.name] = reason
-            self._buffers.drop(part.partition)
+            self._intake.buffers.drop(part.partition)
             member.pause((part.partition,))
 
     async def again(self, raw: RawChange) -> RawChange:
@@ -314,8 +294,6 @@ class KafkaSource:
         self._outstanding -= 1
         if self._outstanding <= 0:
             self._drained.set()
-        if self._rebaseline:
-            self._rebased |= batch.parts.keys()
         if self._member is not None:
             offsets = {name: Position.decode(part.position or "").offset for name, part in batch.parts.items()}
             self._member.commit({TopicPartition(*split_name(name)): offset for name, offset in offsets.items()})
