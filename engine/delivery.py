@@ -14,8 +14,8 @@ import hashlib
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 import structlog
@@ -24,9 +24,8 @@ from engine import failpoints
 from engine.change import RowRef, Value
 from engine.errors import FieldwardenError
 from engine.mapping import inward
-from engine.plan import Plan, TargetPlan
+from engine.plan import TargetPlan
 from engine.ports import Hub, Pending, Settlement, Target, Write, WriteResult
-from engine.record import Record
 from engine.retry import backoff, judge
 from engine.settle import overlaid
 from engine.telemetry import Telemetry
@@ -42,25 +41,47 @@ _SLOWEST = 30.0
 _LIMIT = 2000
 _POLL = 0.5
 _REMEMBERED = 20_000
+_NOTHING: dict[str, Value] = {}
 
 
-@dataclass(slots=True)
 class _Job:
-    """One claimed record on its way: what the target's rows are known to hold, and what came of it so far."""
+    """One claimed record on its way: what the target's rows are known to hold, and what came of it so far.
 
-    pending: Pending
-    record: Record
-    """The record as it would be once what is learnt here is settled; the claimed one stays as it was."""
-    held: list[tuple[RowRef, str, Value]] = field(default_factory=list)
-    links: list[RowRef] = field(default_factory=list)
-    expected: dict[tuple[str, str], Value] = field(default_factory=dict)
-    differing: dict[tuple[str, str], Value] = field(default_factory=dict)
-    plan: Plan = field(default_factory=Plan)
-    reason: str = ""
-    missing: bool = False
-    wrote: bool = False
-    undone: bool = False
+    Nearly all jobs are one plain write that does what it should, so what they do not need is not made."""
+
+    held: Mapping[RowRef, Mapping[str, Value]] = MappingProxyType({})
+    links: Sequence[RowRef] = ()
+    expected: Mapping[tuple[str, str], Value] = MappingProxyType({})
+    differing: Mapping[tuple[str, str], Value] = MappingProxyType({})
+    writes: Sequence[Write] = ()
+    awaits: str | None = None
+    reason = ""
+    problem = ""
+    missing = False
+    wrote = False
+    began = False
+    """Nothing stood for the record here before: no habit to watch."""
+    undone = False
     """A row held what we expected, took our write, and holds something else all the same."""
+
+    def __init__(self, pending: Pending) -> None:
+        self.pending = pending
+        self.record = pending.record
+        """The record as it would be once what is learnt here is settled; the claimed one stays as it was."""
+
+    def learn(self, ref: RowRef, values: Mapping[str, Value]) -> None:
+        known = self.held.get(ref)
+        self.held = {**self.held, ref: {**known, **values} if known else values}
+
+    def differs(self, place: tuple[str, str], value: Value) -> None:
+        self.differing = {**self.differing, place: value}
+
+    def agrees(self, place: tuple[str, str]) -> None:
+        if place in self.differing:
+            self.differing = {other: value for other, value in self.differing.items() if other != place}
+
+    def expects(self, place: tuple[str, str], value: Value) -> None:
+        self.expected = {**self.expected, place: value}
 
 
 class Delivery:
@@ -128,7 +149,7 @@ class Delivery:
         self._telemetry.waiting("target", self._system, len(claimed))
         failpoints.hit("delivery.after_claim")
         started = time.monotonic()
-        jobs = [_Job(pending, pending.record) for pending in claimed]
+        jobs = [_Job(pending) for pending in claimed]
         open_jobs = jobs
         for _ in range(_PASSES):
             open_jobs = await self._pass(open_jobs)
@@ -141,27 +162,47 @@ class Delivery:
 
     async def _pass(self, jobs: Sequence[_Job]) -> list[_Job]:
         """Plan and write once for each; give those for which another pass may do more."""
-        keys = await self._keys(jobs)
         writes: list[Write] = []
-        owners: list[tuple[_Job, Write]] = []
+        owners: list[_Job] = []
+        planned: list[_Job] = []
         for job in jobs:
-            job.plan = self._plan.plan(job.record, keys)
-            for write in job.plan.writes:
-                write.token = len(owners)
-                for name in write.expected:
-                    write.expected[name] = job.expected.get((write.stream, name), write.expected[name])
-                owners.append((job, write))
-                writes.append(write)
+            record = job.record
+            values = self._plan.creation(record)
+            if values is None:
+                planned.append(job)
+                continue
+            stream = self._plan.root(record.entity).name
+            write = Write(len(owners), record.id, stream, "create", None, values, _NOTHING)
+            job.writes, job.began = (write,), True
+            owners.append(job)
+            writes.append(write)
+        if planned:
+            keys = await self._keys(planned)
+            for job in planned:
+                self._planned(job, keys, owners, writes)
         if not writes:
             return []
         again: dict[int, _Job] = {}
         for result in await self._target.write(writes):
-            job, write = owners[result.token]
-            if self._absorb(job, write, result):
+            job = owners[result.token]
+            if self._absorb(job, writes[result.token], result):
                 again[id(job)] = job
         for job in again.values():
             job.record = msgspec.structs.replace(job.record, rows=overlaid(job.record.rows, job.held, job.links))
         return list(again.values())
+
+    def _planned(
+        self, job: _Job, keys: Mapping[str, Mapping[str, str]], owners: list[_Job], writes: list[Write]
+    ) -> None:
+        plan = self._plan.plan(job.record, keys)
+        job.writes, job.awaits, job.problem = plan.writes, plan.awaits, plan.problem
+        for write in plan.writes:
+            write.token = len(owners)
+            if job.expected:
+                for name in write.expected:
+                    write.expected[name] = job.expected.get((write.stream, name), write.expected[name])
+            owners.append(job)
+            writes.append(write)
 
     async def _keys(self, jobs: Iterable[_Job]) -> dict[str, dict[str, str]]:
         needed = {id for job in jobs for id in self._plan.references(job.record)}
@@ -177,7 +218,7 @@ class Delivery:
             job.reason = result.reason
             return False
         if result.status == "unknown":
-            job.differing[(write.stream, "")] = None
+            job.differs((write.stream, ""), None)
             return False
         stream = self._streams[write.stream]
         if result.status == "missing":
@@ -200,22 +241,23 @@ class Delivery:
         job.record = msgspec.structs.replace(job.record, rows=rows)
 
     def _learn(self, job: _Job, stream: Stream, write: Write, result: WriteResult, key: str) -> bool:
-        entity = self._rulebook.entities[stream.entity]
         golden = job.record.golden
         ref = RowRef(self._system, stream.name, key)
         created = write.operation == "create"
         if created:
-            job.links.append(ref)
+            job.links = (*job.links, ref)
         if not result.differing and not job.differing:
-            job.held += [(ref, name, golden[name]) for name in write.values]
+            plain = created and self._plan.writes_golden(stream)
+            job.learn(ref, write.values if plain else {name: golden[name] for name in write.values})
             return created and self._plan.follows(stream)
+        entity = self._rulebook.entities[stream.entity]
         held: dict[str, Value] = {}
         retry = created
         for name in write.values:
             place = (stream.name, name)
             if name not in result.differing:
                 held[name] = golden[name]
-                job.differing.pop(place, None)
+                job.agrees(place)
                 continue
             raw = result.differing[name]
             meant = raw if stream.fields[name].reference else inward(entity, stream.fields[name], raw)
@@ -223,17 +265,17 @@ class Delivery:
                 held[name] = meant
                 continue
             known = write.expected.get(name)
-            job.differing[place] = raw
+            job.differs(place, raw)
             job.undone = job.undone or (name in write.expected and raw == known)
             if not stream.reads:
                 held[name] = meant
-                job.expected[place] = raw
+                job.expects(place, raw)
                 retry = retry or raw != known
             elif raw != known and self._same_meaning(job, stream, name, meant):
                 # The same value in another spelling (a second code for it): expect that spelling instead.
-                job.expected[place] = raw
+                job.expects(place, raw)
                 retry = True
-        job.held += [(ref, name, value) for name, value in held.items()]
+        job.learn(ref, held)
         return retry
 
     def _same_meaning(self, job: _Job, stream: Stream, name: str, meant: Value) -> bool:
@@ -245,15 +287,15 @@ class Delivery:
     def _settlement(self, job: _Job) -> Settlement:
         pending = job.pending
         settlement = Settlement(job.record.id, pending.mark, pending.revision, "done", held=job.held, links=job.links)
-        reason = job.reason or job.plan.problem
+        reason = job.reason or job.problem
         if reason:
             settlement.status, settlement.reason = "park", reason
         elif job.missing or job.differing:
             self._unsettled(job, settlement)
-        elif job.plan.awaits is not None:
-            settlement.status, settlement.awaits = "wait", job.plan.awaits
-            settlement.reason = f"record {job.plan.awaits}, which it refers to, has no key in {self._system} yet"
-        elif job.wrote and self._habit(job):
+        elif job.awaits is not None:
+            settlement.status, settlement.awaits = "wait", job.awaits
+            settlement.reason = f"record {job.awaits}, which it refers to, has no key in {self._system} yet"
+        elif job.wrote and not job.began and self._habit(job):
             settlement.status = "park"
             settlement.reason = f"{self._system} does not keep what it is given: it holds other values soon after"
         return settlement
@@ -283,7 +325,7 @@ class Delivery:
 
     def _deaf(self, job: _Job) -> bool:
         """Whether no change can come from here: the target is never read."""
-        return not any(self._streams[write.stream].reads for write in job.plan.writes)
+        return not any(self._streams[write.stream].reads for write in job.writes)
 
     def _habit(self, job: _Job) -> bool:
         """Whether the same golden values were delivered here time and again: something undoes them."""
@@ -309,7 +351,7 @@ class Delivery:
         now = self._clock()
         newest: dict[str, int] = {}
         for job in jobs:
-            for row in job.record.rows:
+            for row in job.pending.record.rows:
                 stamp = row.base.at if not row.stamps else max((s.at or 0 for s in row.stamps.values()), default=0)
                 if row.system != name and stamp:
                     newest[row.system] = max(newest.get(row.system, 0), stamp)
@@ -317,7 +359,7 @@ class Delivery:
             telemetry.lag(source, name, now - at / 1e6)
 
 
-def _signature(differing: dict[tuple[str, str], Value]) -> str:
+def _signature(differing: Mapping[tuple[str, str], Value]) -> str:
     """Tells equal attempts apart from new ones without keeping the values."""
     text = repr(sorted((stream, name, value or "") for (stream, name), value in differing.items()))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

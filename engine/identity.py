@@ -11,6 +11,7 @@ import hashlib
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from engine.change import RowRef, Value
@@ -44,6 +45,7 @@ LONGEST = 500
 _ASCII = {code: chr(code).lower() if chr(code).isalnum() else None for code in range(128)}
 
 
+@lru_cache(maxsize=16_384)
 def normalise(text: str) -> str:
     """Letters and digits only, case folded, compatibility forms unified: what "exact after normalising" means."""
     if text.isascii():
@@ -63,7 +65,7 @@ def match_pairs(entity: Entity, fields: Mapping[str, Value]) -> list[MatchPair]:
     for key in entity.match:
         parts = [normalise(fields.get(name) or "") for name in key.fields]
         if all(parts):
-            pairs.append((key.name, _joined(parts)))
+            pairs.append((key.name, parts[0] if len(parts) == 1 and len(parts[0]) <= LONGEST else _joined(parts)))
     return pairs
 
 
@@ -75,6 +77,8 @@ def record_pairs(entity: Entity, record: Record) -> list[MatchPair]:
     """
     if not entity.match:
         return []
+    if len(record.rows) == 1 and record.golden == record.rows[0].fields:
+        return sorted(match_pairs(entity, record.golden))
     pairs = set()
     values = [record.golden, *[row.fields for row in record.rows if row.fields]]
     for key in entity.match:

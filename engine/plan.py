@@ -58,7 +58,7 @@ class TargetPlan:
             elif writable:
                 self._children.setdefault(stream.entity, []).append(stream)
         self.entities = frozenset(written)
-        streams = rulebook.systems[system].streams.values()
+        streams = list(rulebook.systems[system].streams.values())
         self._referring = frozenset(
             stream.entity for stream in streams if any(mapping.reference for mapping in stream.fields.values())
         )
@@ -69,11 +69,45 @@ class TargetPlan:
             for stream in streams
         }
 
+        self._as_they_are = {
+            stream.name for stream in streams if self._plain[stream.name].issuperset(stream.create_fields)
+        }
+        self._plain_creation = {entity: self._plain_fields(stream) for entity, stream in self._root.items()}
+
+    def _plain_fields(self, stream: Stream) -> tuple[str, ...]:
+        """The fields of a row created here, if all of them are written as they are and nothing follows; else none."""
+        if not stream.creates or self.follows(stream) or stream.name not in self._as_they_are:
+            return ()
+        return stream.create_fields
+
     def pending(self, record: Record) -> bool:
         """Whether anything is to be done here for the record."""
         if record.entity not in self.entities:
             return False
+        for name in self._created_plainly(record):
+            if record.golden.get(name) is not None:
+                return True
         return next(self._differences(record), None) is not None
+
+    def creation(self, record: Record) -> dict[str, Value] | None:
+        """The values of the one row that is to be created for the record, in the plainest case: no row stands for it
+        here, and values are written as they are. None: `plan` has to find out what is to be done."""
+        golden = record.golden
+        names = self._created_plainly(record)
+        return {name: value for name in names if (value := golden.get(name)) is not None} or None if names else None
+
+    def _created_plainly(self, record: Record) -> tuple[str, ...]:
+        names = self._plain_creation.get(record.entity, ())
+        if not names or record.retired:
+            return ()
+        for row in record.rows:
+            if row.system == self.system:
+                return ()
+        return names
+
+    def root(self, entity: str) -> Stream:
+        """The stream whose rows stand for the entity's records here."""
+        return self._root[entity]
 
     def references(self, record: Record) -> set[str]:
         """The records whose key in this target a plan needs."""
@@ -91,6 +125,10 @@ class TargetPlan:
                     if isinstance(held, str):
                         needed.add(held)
         return needed
+
+    def writes_golden(self, stream: Stream) -> bool:
+        """Whether what is written into a created row are the golden values as they are."""
+        return stream.name in self._as_they_are
 
     def follows(self, stream: Stream) -> bool:
         """Whether more may be written for a record once its row in this stream has been created."""

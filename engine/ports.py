@@ -281,7 +281,7 @@ class Settlement:
 
     done: agree, forget the mark. retry: again after `delay` seconds. wait: until `awaits` (a record id) has a key
     in this target. park: set aside for a person, with `reason`.
-    `held`: (row, field, value) that rows are now known to hold; `links`: keys of rows that were created.
+    `held`: what rows are now known to hold, by field; `links`: rows that were created.
     """
 
     record: str
@@ -291,8 +291,8 @@ class Settlement:
     reason: str = ""
     delay: float = 0.0
     awaits: str | None = None
-    held: list[tuple[RowRef, str, Value]] = field(default_factory=list)
-    links: list[RowRef] = field(default_factory=list)
+    held: Mapping[RowRef, Mapping[str, Value]] = field(default_factory=dict)
+    links: Sequence[RowRef] = ()
     result: str = ""
 
 

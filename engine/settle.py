@@ -8,7 +8,7 @@ row will show.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -16,7 +16,8 @@ import msgspec
 from engine.change import RowRef, Value
 from engine.record import Contribution, Record, Stamp
 
-Held = tuple[RowRef, str, Value]
+Held = Mapping[RowRef, Mapping[str, Value]]
+"""What rows are now known to hold, by field, where that is news."""
 Note = tuple[RowRef, dict[str, Value]]
 """A row that we created and what we wrote into it, as long as the record itself does not tell of it."""
 
@@ -30,16 +31,16 @@ class Settled:
     clean: bool
 
 
-def settle(current: Record, claimed: Record, target: str, held: Sequence[Held], links: Sequence[RowRef]) -> Settled:
+def settle(current: Record, claimed: Record, target: str, held: Held, links: Sequence[RowRef]) -> Settled:
     """Overlay what was learnt of the target's rows on the record as it is now. Neither record is changed.
 
-    `links` are the rows that were created for it; `held` what rows are now known to hold, where that is news.
+    `links` are the rows that were created for it.
     """
     if current is claimed:
         return Settled(overlaid(claimed.rows, held, links) if held or links else None, clean=True)
     then = {row.ref: row for row in claimed.rows}
     now = {row.ref: row for row in current.rows}
-    standing = [fact for fact in held if _stands(fact, now.get(fact[0]), then.get(fact[0]))]
+    standing = {ref: _standing(values, now.get(ref), then.get(ref)) for ref, values in held.items()}
     rows = overlaid(current.rows, standing, links)
     expected = overlaid(claimed.rows, held, links)
     clean = (
@@ -50,13 +51,13 @@ def settle(current: Record, claimed: Record, target: str, held: Sequence[Held], 
     return Settled(rows if rows != current.rows else None, clean)
 
 
-def overlaid(rows: Sequence[Contribution], held: Sequence[Held], links: Sequence[RowRef]) -> list[Contribution]:
+def overlaid(rows: Sequence[Contribution], held: Held, links: Sequence[RowRef]) -> list[Contribution]:
     """The contributions with what their rows are now known to hold; created rows get one of their own."""
     merged = list(rows)
     for link in links:
         if not any(row.system == link.system and row.stream == link.stream and row.key == link.key for row in rows):
             merged.append(Contribution(link.system, link.stream, link.key, "", Stamp("", None), {}))
-    for ref, news in _by_row(held).items():
+    for ref, news in held.items():
         for index, row in enumerate(merged):
             if row.key == ref.key and row.stream == ref.stream and row.system == ref.system and row.deleted is None:
                 merged[index] = msgspec.structs.replace(row, sent=_overlay(row, news))
@@ -70,30 +71,15 @@ def noted(rows: list[Contribution], notes: Sequence[Note]) -> None:
             rows.append(Contribution(*ref, "", Stamp("", None), {}, sent=sent))
 
 
-def only_created(claimed: Record, held: Sequence[Held], links: Sequence[RowRef]) -> bool:
+def only_created(claimed: Record, held: Held, links: Sequence[RowRef]) -> bool:
     """Whether all that was learnt is of rows that were created, and that the record did not know."""
-    if len(links) == 1:
-        link = links[0]
-        for fact in held:
-            if fact[0] is not link and fact[0] != link:
-                return False
-    elif not links or any(fact[0] not in links for fact in held):
-        return False
-    return not any(row.ref in links for row in claimed.rows)
+    for ref in held:
+        if ref not in links:
+            return False
+    return bool(links) and not any(row.ref in links for row in claimed.rows if row.system == links[0].system)
 
 
-def _by_row(held: Sequence[Held]) -> dict[RowRef, dict[str, Value]]:
-    values: dict[RowRef, dict[str, Value]] = {}
-    last: RowRef | None = None
-    news: dict[str, Value] = {}
-    for ref, name, value in held:
-        if ref is not last:  # what is learnt of one row stands together
-            last, news = ref, values.setdefault(ref, {})
-        news[name] = value
-    return values
-
-
-def _overlay(row: Contribution, news: dict[str, Value]) -> dict[str, Value]:
+def _overlay(row: Contribution, news: Mapping[str, Value]) -> dict[str, Value]:
     """What the row holds that its source has not told yet."""
     overlay = {**row.sent, **news}
     if not row.fields and not row.held:
@@ -101,14 +87,17 @@ def _overlay(row: Contribution, news: dict[str, Value]) -> dict[str, Value]:
     return {name: value for name, value in overlay.items() if row.told(name) != value}
 
 
-def _stands(fact: Held, now: Contribution | None, then: Contribution | None) -> bool:
-    """Whether what was learnt of a row is still news of it. Once its source has spoken of the row again, that may
+def _standing(values: Mapping[str, Value], now: Contribution | None, then: Contribution | None) -> Mapping[str, Value]:
+    """What of the values learnt of a row is still news of it. Once its source has spoken of the row again, that may
     come from before our write or from after it, even where it repeats what the row held before."""
     if now is None or then is None:
-        return now is then
-    _, name, value = fact
-    same = now.said == then.said and now.deleted == then.deleted and now.holds(name) == then.holds(name)
-    return same or (now.live and now.told(name) == value)
+        return values if now is then else {}
+    quiet = now.said == then.said and now.deleted == then.deleted
+    return {
+        name: value
+        for name, value in values.items()
+        if (quiet and now.holds(name) == then.holds(name)) or (now.live and now.told(name) == value)
+    }
 
 
 def _beliefs(rows: Sequence[Contribution], system: str) -> dict[RowRef, dict[str, Value]]:

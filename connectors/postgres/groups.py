@@ -56,20 +56,28 @@ def arrange(system: System, depth: dict[str, int], writes: Sequence[Write]) -> t
 
     Raises GuardViolation where a write is outside what the rulebook allows."""
     collected: dict[tuple[str, str, frozenset[str]], list[Write]] = {}
+    shapes: dict[tuple[str, str, tuple[str, ...]], list[Write]] = {}
     rejected: list[WriteResult] = []
     none: frozenset[str] = frozenset()
     allowed = _Allowed(system)
     for write in writes:
-        allowed.check(write)
         creating = write.operation == "create"
+        shape = (write.stream, write.operation, tuple(write.values))
+        members = shapes.get(shape)
+        if members is None:
+            allowed.check(write)
+            place = (write.stream, write.operation, frozenset(write.values) if creating else none)
+            members = shapes[shape] = collected.setdefault(place, [])
+        if write.key is None and not creating:
+            raise allowed.violation(write, "names no row")
         if creating and (reason := allowed.unready(write)):
             rejected.append(WriteResult(write.token, "rejected", reason=reason))
             continue
-        place = (write.stream, write.operation, frozenset(write.values) if creating else none)
-        collected.setdefault(place, []).append(write)
+        members.append(write)
     groups = [
         group
         for (name, _, _), members in collected.items()
+        if members
         for start in range(0, len(members), LIMIT)
         for group in _group(system.streams[name], members[start : start + LIMIT])
     ]
@@ -93,9 +101,7 @@ class _Allowed:
             fields = self._sets[place] = self._of(write)
         if write.operation != "delete" and not write.values.keys() <= fields:
             names = ", ".join(sorted(write.values.keys() - fields))
-            raise self._violation(write, f"carries {names}, which is not in the stream's {write.operation} set")
-        if write.key is None and write.operation != "create":
-            raise self._violation(write, "names no row")
+            raise self.violation(write, f"carries {names}, which is not in the stream's {write.operation} set")
 
     def unready(self, write: Write) -> str:
         """Why a row cannot be created yet ("": it can be)."""
@@ -110,14 +116,14 @@ class _Allowed:
     def _of(self, write: Write) -> frozenset[str]:
         stream = self._system.streams.get(write.stream)
         if stream is None:
-            raise self._violation(write, "names a stream the system does not have")
+            raise self.violation(write, "names a stream the system does not have")
         if write.operation == "create" and not stream.creates:
-            raise self._violation(write, "is not allowed: the stream is not declared `create: true`")
+            raise self.violation(write, "is not allowed: the stream is not declared `create: true`")
         if write.operation == "delete" and stream.on_retire != "delete":
-            raise self._violation(write, "is not allowed: the stream is not declared `on_retire: delete`")
+            raise self.violation(write, "is not allowed: the stream is not declared `on_retire: delete`")
         return writable(stream, write.operation)
 
-    def _violation(self, write: Write, what: str) -> GuardViolation:
+    def violation(self, write: Write, what: str) -> GuardViolation:
         return GuardViolation(
             f"a {write.operation} for {self._system.name} {write.stream} {what}; nothing was sent",
             suggestion="this is a defect in Fieldwarden: the plan and the rulebook's write sets disagree",
@@ -138,6 +144,11 @@ def rows(group: Group, first: int) -> list[list[str | None]]:
     """The temporary table's rows, aligned with ord and `Statement.input_columns`; numbered from `first`."""
     stream, fields = group.stream, group.fields
     if group.operation == "create":
+        if not stream.external_id and not stream.parent_columns:
+            return [
+                [str(number), *map(write.values.__getitem__, fields)]
+                for number, write in enumerate(group.writes, first)
+            ]
         return [
             [*_heads(stream, write, number), *map(write.values.__getitem__, fields)]
             for number, write in enumerate(group.writes, first)

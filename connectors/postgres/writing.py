@@ -49,6 +49,9 @@ Announce: TypeAlias = Callable[[str, int], Awaitable[None]]
 µs since 1970 UTC."""
 
 
+_NONE: dict[str, str | None] = {}
+
+
 class ShapeChanged(Exception):
     """The target's table is not what statements were compiled for: start again with a new session."""
 
@@ -281,7 +284,7 @@ def _written(load: _Load, answers: Sequence[TupleRow]) -> list[WriteResult]:
     results = []
     for ordinal, key, differing in answers:
         if key is not None:
-            result = WriteResult(writes[ordinal - first].token, "done", _key(key) if composite else key)
+            result = WriteResult(writes[ordinal - first].token, "done", _key(key) if composite else key, _NONE)
             if differing is not None:
                 result.differing = _differing(load, differing)
             results.append(result)

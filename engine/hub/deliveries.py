@@ -19,6 +19,7 @@ from engine.hub.queries import QUERIES
 from engine.hub.rows import (
     copied_contributions,
     copied_text,
+    json_array,
     note,
     notes_of,
     plain_array,
@@ -163,20 +164,16 @@ class Deliveries:
 
     async def _link_noted(self, connection: Connection, settlements: Sequence[Settlement]) -> set[str]:
         """Link created rows, with what they were given; gives the records of those that are linked already."""
-        rows: list[tuple[RowRef, str, str]] = []
+        rows: list[tuple[RowRef, str, bytes]] = []
         for each in settlements:
-            if len(each.links) == 1:
-                rows.append((each.links[0], each.record, note({name: value for _, name, value in each.held})))
-                continue
             for link in each.links:
-                sent = {name: value for ref, name, value in each.held if ref == link}
-                rows.append((link, each.record, note(sent)))
+                rows.append((link, each.record, note(each.held.get(link, {}))))
         rows.sort()
         strange: set[str] = set()
         for (system, stream), some in groupby(rows, lambda row: row[0][:2]):
             refs, records, notes = zip(*some, strict=True)
             keys = [ref.key for ref in refs]
-            columns = (text_array(keys), plain_array(records), text_array(notes))
+            columns = (text_array(keys), plain_array(records), json_array(notes))
             made = await _rows(connection, "link_noted", system, stream, *columns)
             if len(made) < len(keys):
                 new = {key for (key,) in made}
@@ -201,7 +198,7 @@ class Deliveries:
             for each in here:
                 record, revision = current[each.record]
                 claim = self._claim_of(each)
-                held = [fact for fact in each.held if fact[0] not in strange]
+                held = {row: values for row, values in each.held.items() if row not in strange}
                 links = [link for link in each.links if link not in strange]
                 settled = settle(record, claim.record if claim else record, self._target, held, links)
                 again = self._again(each, settled.clean and claim is not None, current)

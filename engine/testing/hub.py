@@ -229,7 +229,7 @@ class MemoryHub:
     def _settle(self, target: str, each: Settlement) -> None:
         links = [link for link in each.links if self.crosswalk.get(link, each.record) == each.record]
         strange = set(each.links) - set(links)
-        held = [fact for fact in each.held if fact[0] not in strange]
+        held = {row: values for row, values in each.held.items() if row not in strange}
         for link in links:
             self._link(link, each.record)
         current, revision = self.records[each.record]

@@ -263,7 +263,7 @@ async def test_hot_statements_planned_on_empty_tables_stay_fast_on_full_ones(hub
                 outcome = IngestOutcome(records=records, dirty=[("erp", id) for id in ids])
                 await tx.commit(outcome, position=str(round_), rulebook="book")
             claims = await hub.claim("erp", 2000)
-            held: list[tuple[RowRef, str, Value]] = [(ACCOUNT, "name", str(round_))]
+            held: dict[RowRef, dict[str, Value]] = {ACCOUNT: {"name": str(round_)}}
             done = [Settlement(each.record.id, each.mark, each.revision, "done", held=held) for each in claims]
             await hub.settle("erp", done)
     assert ask(hub_dsn, "select count(*), min(revision) from record") == [(2000, 8)]
