@@ -1,7 +1,7 @@
-"""Named points between durability steps where a test can make the process die.
+"""Named points between durability steps where a test can make the process die, or stand still.
 
-`FIELDWARDEN_FAILPOINT=ingest.before_commit` (or `name:3` for the third pass) kills the process by SIGKILL there.
-Unarmed, a hit costs one comparison.
+`FIELDWARDEN_FAILPOINT=ingest.before_commit` (or `name:3` for the third pass) kills the process by SIGKILL there;
+`name:3:stop` stops it there, once, until it is sent SIGCONT. Unarmed, a hit costs one comparison.
 """
 
 from __future__ import annotations
@@ -24,15 +24,17 @@ NAMES = (
     "snapshot.done",
 )
 
-_name, _, _count = os.environ.get("FIELDWARDEN_FAILPOINT", "").partition(":")
+_name, _count, _how, *_ = [*os.environ.get("FIELDWARDEN_FAILPOINT", "").split(":"), "", ""]
 _left = int(_count or 1)
 
 
 def hit(name: str) -> None:
-    """Die here, if armed for `name` and often enough passed."""
+    """Die or stop here, if armed for `name` and often enough passed."""
     global _left
     if name != _name:
         return
     _left -= 1
-    if _left <= 0:
+    if _left == 0 and _how == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    elif _left <= 0 and not _how:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -133,6 +133,8 @@ class Pipeline:
         try:
             await self._source.open(self._position)
             log.info("source.open", system=self._system)
+            if self._lane:  # it may have no partition, or none in which anything happens
+                self._telemetry.connector_state("source", self._system, "streaming")
             reader = asyncio.create_task(self._read(queue))
             releaser = asyncio.create_task(self._release(lease, stop))
             while not stop.is_set():
@@ -155,10 +157,13 @@ class Pipeline:
             getting = asyncio.create_task(queue.get())
             stopping = asyncio.create_task(stop.wait())
             running = [task for task in tasks if not task.done() or task.exception() is not None]
-            await asyncio.wait({getting, stopping, *running}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
+            try:
+                await asyncio.wait({getting, stopping, *running}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                stopping.cancel()
+                if not getting.done():
+                    getting.cancel()
             if not getting.done():
-                getting.cancel()
                 await asyncio.gather(getting, return_exceptions=True)
                 for task in running:
                     if task.done():
@@ -233,7 +238,8 @@ class Pipeline:
         telemetry, name = self._telemetry, self._system
         telemetry.connector_state("source", name, "snapshot" if state == "snapshot" else "streaming")
         telemetry.progressed("source", name)
-        telemetry.waiting("source", name, batch.lag_bytes or 0)
+        if not self._lane:
+            telemetry.waiting("source", name, batch.lag_bytes or 0)
         if batch.changes and batch.changes[-1].at is not None:
             telemetry.source_progress(name, batch.changes[-1].at / 1e6)
 

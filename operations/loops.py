@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("fieldwarden.run")
 GRACE = 25.0
 """Seconds that a batch in hand may take after a loop was told to end; then it is cancelled and rolls back."""
+_STANDBY = "standby: other processes do all the work of this project"
 
 
 def duties_of(project: Opened) -> list[str]:
@@ -76,6 +77,8 @@ class Loops:
     _wake: Wake = field(default_factory=Wake)
     _ready: bool = False
     _started: bool = False
+    _trouble: str = ""
+    """Why the hub could not be asked just now."""
 
     def does(self, half: Half, name: str) -> bool:
         """Whether this process does that work now."""
@@ -122,7 +125,9 @@ class Loops:
                 await self._read_anew()
         except TransientError as error:
             log.warning("hub.unreachable", message=error.message)
+            self._trouble = error.message
             return ()
+        self._trouble = ""
         return surplus
 
     async def _read_anew(self) -> None:
@@ -140,7 +145,7 @@ class Loops:
         """Duty -> the lane it is done in."""
         if not self._ready:
             return {}
-        wanted = dict.fromkeys(self.duties.held, "")
+        wanted = {duty: "" for duty in self.duties.held if self.duties.holds(duty)}
         for name in self.project.sources:
             if is_partitioned(self.project, name):
                 wanted[f"source:{name}"] = f"{name}#{self.duties.number}"
@@ -158,7 +163,7 @@ class Loops:
                 self._start(duty, lane)
 
     def _cancel(self) -> None:
-        """What is not ours any more, and what takes too long to end."""
+        """What is not ours any more (or may not be: the lease ran out), and what takes too long to end."""
         wanted, now = self._wanted(), time.monotonic()
         for duty, loop in self._loops.items():
             lost = wanted.get(duty) != loop.lane
@@ -174,9 +179,11 @@ class Loops:
 
     def _tell(self) -> None:
         """Whether this process has anything to do."""
-        standby = self._ready and not self._loops
-        if standby and not self.health.standby:
-            log.info("run.standby", message="other processes do all the work of this project; waiting for some of it")
+        standby = _STANDBY if self._ready and not self._loops else ""
+        if self._trouble and not self._loops:
+            standby = self._trouble
+        elif standby and self.health.standby != standby:
+            log.info("run.standby", message=standby)
         self.health.standby = standby
         if self._loops and not self._started:
             self._started = True
@@ -231,8 +238,10 @@ class Loops:
         """Until the next beat is due, a loop has ended, or `stop`."""
         stopping = asyncio.ensure_future(stop.wait())
         tasks = [loop.task for loop in self._loops.values()]
-        await asyncio.wait({stopping, *tasks}, timeout=self.duties.period, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+        try:
+            await asyncio.wait({stopping, *tasks}, timeout=self.duties.period, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
 
     async def _collect(self) -> None:
         """Clear away loops that have ended. One that was fenced begins anew with the next beat, if the duty is still

@@ -59,13 +59,14 @@ def obstacles(
 
 @dataclass
 class Health:
-    """What the two checks answer. `beat` is set by the event loop, monotonic seconds."""
+    """What the two checks answer. `beat` is set by the event loop, monotonic seconds; `standby` says why this process
+    does nothing, if so."""
 
     telemetry: Telemetry
     patience: float = 30.0
     pulse: float = 10.0
     clock: Callable[[], float] = time.time
-    standby: bool = False
+    standby: str = ""
     beat: float = field(default_factory=time.monotonic)
 
     async def keep_beating(self) -> None:
@@ -84,7 +85,7 @@ class Health:
         partitions = self.telemetry.seen_partitions()
         reasons = obstacles(connectors, partitions, now=self.clock(), patience=self.patience)
         if self.standby:
-            reasons = ["standby: other processes do all the work of this project"]
+            reasons = [self.standby]
         states = [
             {"connector": c.label, "state": c.state, "message": c.message, "waiting": c.waiting} for c in connectors
         ]

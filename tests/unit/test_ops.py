@@ -94,7 +94,7 @@ def test_endpoints_answer_over_http() -> None:
         health.telemetry.connector_state("source", "crm", "halted", "gap")
         status, body = get(f"{url}/readyz")
         assert (status, body["reasons"]) == (503, ["source crm is halted: gap"])
-        health.standby = True
+        health.standby = "standby: others do it"
         assert "standby" in get(f"{url}/readyz")[1]["reasons"][0]
         health.beat -= 60
         status, body = get(f"{url}/livez")
