@@ -19,6 +19,8 @@ from typing import Any, Literal, NamedTuple
 from connectors.debezium import json_format
 from connectors.debezium.avro_format import Avro, Ids, framed
 from connectors.debezium.envelope import Event, new_values, operation
+from connectors.debezium.parts import NOWHERE
+from connectors.debezium.repeats import mark_of
 from connectors.debezium.rows import check_key
 from connectors.debezium.schemas import Unreadable
 from connectors.debezium.tables import Table
@@ -87,7 +89,8 @@ class Decoder:
     decimals written as text by a connector without `column.propagate.source.type`. `partitions` are the numbers of
     partitions by topic; the caller keeps them up to date.
 
-    `streaming` turns true once a record has shown that the connector's initial snapshot is over.
+    `streaming` turns true once a record has shown that the connector's initial snapshot is over. `mark` is where in the
+    database's log the change stands that was decoded last.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class Decoder:
         types = types or {}
         self.partitions: dict[str, int] = {}
         self.streaming = False
+        self.mark = NOWHERE
         self._schema_of = schema_of
         self._avro_ids: Ids = avro_ids
         self._schemas: dict[int, Avro | Unreadable] = {}
@@ -133,6 +137,7 @@ class Decoder:
         """What a record says; None for what says nothing (tombstones, logical messages, topics nobody reads).
 
         Raises SchemaNeeded, and SchemaDrift where a stream's topic no longer fits its mapping."""
+        self.mark = NOWHERE
         table = self._tables.get(topic)
         if table is None:
             return self._note(topic, value, headers)
@@ -185,6 +190,8 @@ class Decoder:
         )
         if kind != "truncate":
             self._fill(table, event, change, record)
+        if kind != "observe":
+            self.mark = mark_of(source.sequence, source.at)
         return change
 
     def _fill(self, table: Table, event: Event, change: RawChange, record: Record) -> None:

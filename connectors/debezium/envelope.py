@@ -31,6 +31,7 @@ class Source(msgspec.Struct, gc=False):
     txId: int | str | None = None  # noqa: N815
     snapshot: str | bool | None = None
     gtid: str | None = None
+    sequence: str | None = None
 
     @property
     def read(self) -> bool:

@@ -1,0 +1,40 @@
+"""Changes that were told before. Pure.
+
+Connect is at least once: a task that starts again sends anew what it had sent since offsets were last stored (for up to
+`offset.flush.interval.ms`), under new Kafka offsets. Taken for news, an old value would win over the one that replaced
+it, until that is told again as well. A connector sends changes in the order of their transactions' commits. Where each
+stands in it, `source.sequence` tells for PostgreSQL: the LSN of the last commit before it, and its own. So in each
+partition whatever stands before the newest change heard has been heard.
+
+A server that was restored, or replaced, may count from lower LSNs again; its commits are later ones, though. And
+changes of one COPY share an LSN: those that stand exactly where the newest one does are let pass, as they say nothing
+that could undo it.
+Facts: Debezium, PostgreSQL connector, `source.sequence`; `PostgresStreamingChangeEventSource.commitMessage`,
+`WalPositionLocator` (streaming goes on behind the last record whose offset was stored).
+"""
+
+from __future__ import annotations
+
+import json
+
+from connectors.debezium.parts import NOWHERE, Mark
+
+
+def mark_of(sequence: str | None, at: int | None) -> Mark:
+    """Of one event: `source.sequence` (JSON, two numbers as text; the first may be null) and its commit time in µs."""
+    if not sequence or at is None:
+        return NOWHERE
+    try:
+        commit, lsn = json.loads(sequence)
+        return Mark(int(commit or 0), int(lsn), at)
+    except (ValueError, TypeError):
+        return NOWHERE
+
+
+def is_repeat(mark: Mark, heard: Mark) -> bool:
+    return (mark.commit, mark.lsn) < (heard.commit, heard.lsn) and mark.at <= heard.at and mark != NOWHERE
+
+
+def newer(heard: Mark, mark: Mark) -> Mark:
+    """What is heard once a change that is no repeat has been."""
+    return heard if mark == NOWHERE else Mark(mark.commit, mark.lsn, max(heard.at, mark.at))
