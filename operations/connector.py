@@ -274,7 +274,7 @@ def _plain(state: State, system: str | None) -> dict[str, Any]:
         "tasks": [
             {"id": task.id, "state": task.state, "worker": task.worker, "error": task.error} for task in state.tasks
         ],
-        "suggestion": "" if running else _advice(state, system),
+        "suggestion": "" if running else advice(state, system),
     }
 
 
@@ -291,7 +291,7 @@ def _missing(name: str, system: str) -> dict[str, Any]:
     }
 
 
-def _advice(state: State, system: str | None) -> str:
+def advice(state: State, system: str | None) -> str:
     if state.failed:
         return f"mend what the error names, then: fieldwarden connector restart {system}"
     if state.state in ("PAUSED", "STOPPED"):

@@ -162,6 +162,10 @@ class _Running:
         """Run all loops until they have stopped; any exception of theirs cancels the others and is raised."""
         watch = Watch(self.project, self.telemetry, loops.does)
         helpers: list[Coroutine[Any, Any, None]] = [watch.run()]
+        if self.project.debezium_systems:
+            from operations.connector_watch import watch_connectors
+
+            helpers.append(watch_connectors(self.project))
         if self.guide is not None:
             helpers.append(self._guided(self.guide, watch))
         _spare_the_collector()

@@ -12,7 +12,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -30,6 +30,7 @@ _BUSY = (409, 500, 503, 504)
 _SECRETS = re.compile(r"(?i)((?:password|secret|token|jaas[.\w]*)\s*[=:]\s*)\S+|(://[^:/@\s]*:)[^@\s]*(?=@)")
 
 
+T = TypeVar("T")
 _Question: TypeAlias = Callable[[], Awaitable[bool]]
 
 
@@ -109,24 +110,25 @@ class Connect:
 
     async def plugins(self) -> set[str]:
         """The classes of connector that are installed."""
-        return {plugin["class"] for plugin in (await self._read("/connector-plugins")).json()}
+        return await self._read("/connector-plugins", lambda body: {plugin["class"] for plugin in body})
 
     async def names(self) -> list[str]:
-        return sorted((await self._read("/connectors")).json())
+        return await self._read("/connectors", lambda body: sorted(map(str, body)))
 
     async def states(self) -> dict[str, State]:
         """Every connector of the cluster, by name."""
-        found = (await self._read("/connectors?expand=status")).json()
-        return {name: _state(each["status"]) for name, each in sorted(found.items())}
+        return await self._read(
+            "/connectors?expand=status",
+            lambda body: {name: _state(each["status"]) for name, each in sorted(body.items())},
+        )
 
     async def state(self, name: str) -> State:
         """Raises UnknownConnector."""
-        return _state((await self._read(f"/connectors/{_quoted(name)}/status", name)).json())
+        return await self._read(f"/connectors/{_quoted(name)}/status", _state, name)
 
     async def configuration(self, name: str) -> dict[str, str]:
         """As it was registered, passwords and all. Raises UnknownConnector."""
-        configuration: dict[str, str] = (await self._read(f"/connectors/{_quoted(name)}/config", name)).json()
-        return configuration
+        return await self._read(f"/connectors/{_quoted(name)}/config", _texts, name)
 
     async def problems(self, name: str, configuration: Mapping[str, str]) -> list[KeyProblem]:
         """What Connect finds wrong with a configuration, key by key; it also asks the database.
@@ -142,8 +144,7 @@ class Connect:
         answer = self._understood(
             await self._until(lambda: self._ask("PUT", path, json={**configuration, "name": name}))
         )
-        values = [entry["value"] for entry in answer.json()["configs"]]
-        return [KeyProblem(value["name"], scrubbed(error)) for value in values for error in value["errors"]]
+        return self._body(answer, _problems)
 
     # --- changing --------------------------------------------------------------------------------------------
 
@@ -216,8 +217,18 @@ class Connect:
         except UnknownConnector:
             return None
 
-    async def _read(self, path: str, name: str = "") -> httpx.Response:
-        return self._understood(await self._until(lambda: self._ask("GET", path, within=_READ_TIMEOUT)), name)
+    async def _read(self, path: str, reader: Callable[[Any], T], name: str = "") -> T:
+        answer = await self._until(lambda: self._ask("GET", path, within=_READ_TIMEOUT))
+        return self._body(self._understood(answer, name), reader)
+
+    def _body(self, answer: httpx.Response, reader: Callable[[Any], T]) -> T:
+        try:
+            return reader(answer.json())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ConnectRefused(
+                f"what answers at {self.endpoint.url} does not speak as Kafka Connect does",
+                suggestion="is kafka: connect: url in fieldwarden.yaml right?",
+            ) from None
 
     async def _change(self, method: str, path: str, made: _Question, name: str = "", **more: Any) -> httpx.Response:
         """Ask until it is answered; once an answer was lost, `made` tells first whether the change was made (204)."""
@@ -314,6 +325,15 @@ def cause(trace: str) -> str:
 def _without_class(line: str) -> str:
     """`org.x.ConnectException: it broke` as `ConnectException: it broke`."""
     return re.sub(r"^(?:[\w$]+\.)+(?=[A-Z])", "", line)
+
+
+def _texts(configuration: Mapping[str, Any]) -> dict[str, str]:
+    return {name: "" if value is None else str(value) for name, value in configuration.items()}
+
+
+def _problems(found: Mapping[str, Any]) -> list[KeyProblem]:
+    values = [entry["value"] for entry in found["configs"]]
+    return [KeyProblem(value["name"], scrubbed(error)) for value in values for error in value["errors"]]
 
 
 def _state(status: Mapping[str, Any]) -> State:

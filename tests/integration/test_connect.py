@@ -212,6 +212,13 @@ async def test_something_else_answers_there(server: ConnectServer, connect: Conn
     assert error.value.suggestion == "is this address Kafka Connect's?"
 
 
+@pytest.mark.parametrize("body", ["<html>hello</html>", {"message": "hi"}, [], 1])
+async def test_something_else_answers_politely(server: ConnectServer, connect: Connect, body: Any) -> None:
+    server.answers("GET", STATUS, (200, body))
+    with pytest.raises(ConnectRefused, match="does not speak as Kafka Connect does"):
+        await connect.state("crm")
+
+
 async def test_a_ca_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(EnvironmentUnfit, match="cannot be read"):
