@@ -13,7 +13,8 @@ from engine.hub.duties import Duties
 from engine.hub.embedded import EmbeddedServer
 from engine.hub.migrate import SCHEMA, migrate
 from engine.hub.overview import Overview
-from engine.process import session_name
+from engine.hub.store import PostgresHub
+from engine.process import PROCESS, session_name
 
 NAMES = ["source:crm", "source:erp", "target:crm", "target:erp"]
 LEASE = 60.0
@@ -250,3 +251,30 @@ async def test_people_see_who_does_what(worker: Make, hub_dsn: str) -> None:
     await one.leave()
     assert [each.number for each in await overview.workers()] == [2]
     await overview.close()
+
+
+async def test_a_source_of_partitions_is_told_of_as_one_and_each_partition_with_its_reader(
+    worker: Make, hub_dsn: str
+) -> None:
+    one = worker(PROCESS)
+    await one.beat()
+    hub, overview = PostgresHub(hub_dsn), Overview(hub_dsn)
+    await hub.read_until("crm", {})
+    for lane, state in (("crm#1", "streaming"), ("crm#2", "halted")):
+        await hub.lease("crm", lane)
+        await hub.note(lane, state, f"of {lane}")
+    await hub.take("crm", ["crm.public.account/0"])
+    await hub.hold("crm", {"crm.public.account/0": "a column is gone"})
+    (source,) = await overview.sources()
+    assert (source.name, source.state, source.message) == ("crm", "streaming", "of crm#1"), "nobody is number 2"
+    (part,) = await overview.partitions()
+    assert (part.source, part.name, part.worker, part.ours) == ("crm", "crm.public.account/0", 1, True)
+    assert (part.position, part.message) == (None, "a column is gone")
+    two = worker("b")
+    await two.beat()
+    (source,) = await overview.sources()
+    assert (source.state, source.message) == ("halted", "of crm#2"), "the worst of those that live"
+    await one.leave()
+    assert [part.worker for part in await overview.partitions()] == [None]
+    await overview.close()
+    await hub.close()

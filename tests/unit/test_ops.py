@@ -75,6 +75,58 @@ def test_an_idle_night_does_not_count_as_standing_still() -> None:
     assert obstacles(telemetry.connectors(), now=50_002.0, patience=30) == []
 
 
+def test_a_partition_that_must_stand_still_is_not_ready() -> None:
+    telemetry = healthy()
+    telemetry.partitions("crm", {"crm.public.account/0": ("a", 0, "the column email is gone"), "crm.x/1": ("b", 0, "")})
+    (reason,) = obstacles(telemetry.connectors(), telemetry.seen_partitions(), now=1000.0, patience=30)
+    assert reason == "source crm: the partition crm.public.account/0 stands still: the column email is gone"
+
+
+def test_one_partition_that_does_not_move_is_not_hidden_by_others_that_do() -> None:
+    now = [1000.0]
+    telemetry = Telemetry(lambda: now[0])
+    telemetry.connector_state("source", "crm", "streaming")
+
+    def ready_when(first: tuple[str, int], second: tuple[str, int]) -> list[str]:
+        telemetry.partitions("crm", {"t/0": (*first, ""), "t/1": (*second, "")})
+        return obstacles(telemetry.connectors(), telemetry.seen_partitions(), now=now[0], patience=30)
+
+    assert ready_when(("a", 5), ("a", 5)) == []
+    now[0] = 1020.0
+    assert ready_when(("a", 7), ("b", 5)) == []
+    now[0] = 1040.0
+    assert ready_when(("a", 9), ("c", 5)) == [
+        "source crm: the partition t/0 has not moved for 40 s while 9 records wait"
+    ]
+    assert ready_when(("b", 9), ("c", 5)) == [], "it moves again"
+    now[0] = 5000.0
+    assert ready_when(("b", 0), ("c", 0)) == [], "there is nothing to read"
+    assert ready_when(("b", 1), ("c", 0)) == []
+
+
+def test_what_another_process_does_now_is_told_no_more() -> None:
+    telemetry = healthy()
+    telemetry.waiting("source", "crm", 7)
+    telemetry.partitions("crm", {"t/0": ("a", 5, ""), "t/1": ("a", 6, "")})
+    telemetry.partitions("crm", {"t/1": ("a", 6, "")})
+    assert samples(telemetry, "fieldwarden_partition_lag") == {("1", "crm", "t"): 6}
+    telemetry.forget("source", "crm")
+    assert samples(telemetry, "fieldwarden_partition_lag") == {}
+    assert samples(telemetry, "fieldwarden_source_lag_bytes") == {}
+    assert [c.label for c in telemetry.connectors()] == ["erp.target"]
+    assert {key[0] for key in samples(telemetry, "fieldwarden_connector_state")} == {"erp.target"}
+
+
+def samples(telemetry: Telemetry, name: str) -> dict[tuple[str, ...], float]:
+    """Of one metric, by the values of its labels, in the order of their names."""
+    return {
+        tuple(value for _, value in sorted(sample.labels.items())): sample.value
+        for family in telemetry.registry.collect()
+        for sample in family.samples
+        if sample.name == name
+    }
+
+
 def test_endpoints_answer_over_http() -> None:
     health = Health(healthy())
     health.telemetry.changes_received("crm", "customer", 5)
