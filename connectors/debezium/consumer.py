@@ -122,7 +122,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         self.assigned = frozenset(assigned)
         self.round += 1
         self._revoked = False
-        log.info("kafka.assigned", system=self._system, partitions=len(assigned))
+        log.info("kafka.assigned", system=self._system, count=len(assigned))
 
     # --- partitions -------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,192 @@
+"""What every source of many partitions promises, said once, and held against Kafka's and the scripted one.
+
+Two partitions, `first` and `second`; what is told in one is numbered from 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+import pytest
+
+from engine.change import RawChange
+from engine.errors import PartitionLost
+from engine.ports import Batch, Hub, IngestOutcome, Source
+from engine.testing import MemoryHub, PartitionedSource
+from stack import Stack
+from tests.builders import raw
+from tests.integration.kafka_world import ACCOUNT, Topics, Worker
+
+DEADLINE = 60.0
+
+
+class Log(Protocol):
+    """Two partitions, and workers that read both of them."""
+
+    names: tuple[str, str]
+
+    async def tell(self, partition: int, *numbers: int) -> None: ...
+    def worker(self, hub: Hub) -> Source: ...
+
+
+class MemoryLog:
+    def __init__(self) -> None:
+        self.names = ("crm.public.account/0", "crm.public.account/1")
+        self.log: dict[str, list[RawChange]] = {name: [] for name in self.names}
+        self.workers: list[PartitionedSource] = []
+
+    async def tell(self, partition: int, *numbers: int) -> None:
+        self.log[self.names[partition]] += [raw(ACCOUNT, "insert", 0, id=str(number)) for number in numbers]
+        for worker in self.workers:
+            worker.tell()
+
+    def worker(self, hub: Hub) -> Source:
+        source = PartitionedSource("crm", self.log, functools.partial(hub.take, "crm"))
+        source.give(self.names)
+        self.workers.append(source)
+        return source
+
+
+class KafkaLog:
+    def __init__(self, topics: Topics) -> None:
+        self.topics = topics
+        self.names = (f"{topics.topic(ACCOUNT)}/0", f"{topics.topic(ACCOUNT)}/1")
+
+    async def tell(self, partition: int, *numbers: int) -> None:
+        for number in numbers:
+            await self.topics.account(number, partition=partition)
+
+    def worker(self, hub: Hub) -> Source:
+        return Worker(self.topics.bootstrap, self.topics.prefix, hub).source
+
+
+@pytest.fixture(params=["kafka", "memory"])
+async def log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
+    if request.param == "memory":
+        yield MemoryLog()
+        return
+    stack: Stack = request.getfixturevalue("kafka")
+    async with Topics(stack.bootstrap, request.getfixturevalue("prefix")) as topics:
+        await topics.make(account=2)
+        yield KafkaLog(topics)
+
+
+class Reader:
+    """A worker that commits what it is told, and what it was told."""
+
+    def __init__(self, log: Log, hub: Hub) -> None:
+        self.hub = hub
+        self.source = log.worker(hub)
+        self.changes: list[RawChange] = []
+
+    async def __aenter__(self) -> Reader:
+        self.lease = await self.hub.lease("crm", "crm#1")
+        await self.source.open(None)
+        self.batches = aiter(self.source.batches())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.source.close()
+
+    async def step(self) -> Batch:
+        async with asyncio.timeout(DEADLINE):
+            return await anext(self.batches)
+
+    async def commit(self, batch: Batch) -> None:
+        async with self.hub.ingest(self.lease) as tx:
+            await tx.commit(IngestOutcome(), position=batch.position, rulebook="book", parts=batch.parts)
+        self.changes += batch.changes
+        await self.source.acknowledge(batch)
+
+    async def count(self, number: int) -> list[RawChange]:
+        while len(self.changes) < number:
+            await self.commit(await self.step())
+        return self.changes
+
+    def ids(self) -> list[str]:
+        return [str(change.values[change.relation.columns.index("id")]) for change in self.changes]
+
+
+async def test_everything_is_told_once_and_each_partition_in_order(log: Log) -> None:
+    await log.tell(0, 0, 1, 2)
+    await log.tell(1, 10, 11)
+    async with Reader(log, MemoryHub()) as reader:
+        await reader.count(5)
+        await log.tell(0, 3)
+        await reader.count(6)
+    assert sorted(reader.ids(), key=int) == ["0", "1", "2", "3", "10", "11"]
+    assert [each for each in reader.ids() if len(each) == 1] == ["0", "1", "2", "3"]
+    assert reader.ids().index("10") < reader.ids().index("11")
+
+
+async def test_another_goes_on_where_the_hub_has_each_partition(log: Log) -> None:
+    hub = MemoryHub()
+    await log.tell(0, 0, 1)
+    async with Reader(log, hub) as reader:
+        await reader.count(2)
+    await log.tell(0, 2)
+    await log.tell(1, 10)
+    async with Reader(log, hub) as other:
+        await other.count(2)
+    assert sorted(other.ids()) == ["10", "2"]
+
+
+async def test_what_was_handed_over_and_not_committed_is_told_again(log: Log) -> None:
+    hub = MemoryHub()
+    await log.tell(0, 0)
+    async with Reader(log, hub) as reader:
+        while not (await reader.step()).changes:
+            pass
+    async with Reader(log, hub) as other:
+        await other.count(1)
+    assert other.ids() == ["0"]
+
+
+async def test_positions_of_rows_and_of_partitions_grow_as_text_and_places_name_the_partition(log: Log) -> None:
+    hub = MemoryHub()
+    await log.tell(0, *range(7))
+    seen: list[str] = []
+    async with Reader(log, hub) as reader:
+        while len(reader.changes) < 7:
+            batch = await reader.step()
+            if log.names[0] in batch.parts:
+                seen.append(batch.parts[log.names[0]].position or "")
+            await reader.commit(batch)
+    positions = [change.position for change in reader.changes]
+    assert positions == sorted(set(positions))
+    assert seen == sorted(set(seen))
+    assert [change.place for change in reader.changes] == [f"{log.names[0]}@{offset}" for offset in range(7)]
+
+
+async def test_once_another_has_taken_a_partition_nothing_of_it_can_be_committed(log: Log) -> None:
+    hub = MemoryHub()
+    await log.tell(0, 0)
+    async with Reader(log, hub) as reader:
+        while not (batch := await reader.step()).changes:
+            await reader.commit(batch)
+        await hub.take("crm", [log.names[0]])
+        with pytest.raises(PartitionLost):
+            await reader.commit(batch)
+
+
+async def test_what_was_decoded_is_the_same_when_tried_again(log: Log) -> None:
+    await log.tell(0, 0)
+    async with Reader(log, MemoryHub()) as reader:
+        (change,) = await reader.count(1)
+        assert await reader.source.again(change) is change
+
+
+async def test_it_can_be_closed_twice_and_opened_again(log: Log) -> None:
+    hub = MemoryHub()
+    await log.tell(0, 0)
+    reader = Reader(log, hub)
+    async with reader:
+        await reader.count(1)
+    await reader.source.close()
+    await log.tell(0, 1)
+    async with reader:
+        await reader.count(2)
+    assert reader.ids() == ["0", "1"]
