@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.debezium.gaps import check_extent, check_growth
-from connectors.debezium.parts import Position, partition_name, row_position, split_name
+from connectors.debezium.parts import NOWHERE, Mark, Position, partition_name, row_position, split_name
 from engine.errors import SourceGap
 
-positions = st.builds(Position, st.integers(0, 0xFFFF), st.integers(0, 2**63 - 1), st.integers(1, 0xFFFF))
+numbers = st.integers(0, 2**63 - 1)
+marks = st.just(NOWHERE) | st.builds(Mark, numbers, numbers, numbers)
+positions = st.builds(Position, st.integers(0, 0xFFFF), numbers, st.integers(1, 0xFFFF), marks)
 
 
 @given(positions)
@@ -28,7 +30,7 @@ def test_what_comes_later_in_a_row_is_newer_and_a_new_baseline_is_newer_than_all
     assert row_position(generation, offset) < row_position(generation, offset + 1) < row_position(generation + 1, 0)
 
 
-@pytest.mark.parametrize("text", ["", "7", "0000.0000000000000007", "stream:0/0:x", "0000.zz.0001"])
+@pytest.mark.parametrize("text", ["", "7", "0000.0000000000000007", "stream:0/0:x", "0000.zz.0001", "0000.01.0001.02"])
 def test_what_is_no_position_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no position"):
         Position.decode(text)
