@@ -108,7 +108,7 @@ class Assignment:
         name = partition_name(*partition)
         if stored is None:
             if extent[0] > 0 and taken.position is None:
-                log.warning("source.begins_late", system=self._system, partition=name, offset=extent[0])
+                log.warning("source.begins_late", system=self._system, position=f"{name}@{extent[0]}")
             stored = Position(generation, extent[0], partitions)
         else:
             check_extent(self._system, name, stored, *extent)

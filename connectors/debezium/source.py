@@ -242,7 +242,7 @@ class KafkaSource:
                 if part.hear(self._records.mark):
                     batch.changes.append(change)
                 else:
-                    log.debug("source.repeat", system=self.system, place=change.place)
+                    log.debug("source.repeat", system=self.system, position=change.place)
             room -= self._intake.buffers.pop()
             part.next = record.offset + 1
         if self._records.streaming:
@@ -278,7 +278,7 @@ class KafkaSource:
     def _hold(self, member: Member, record: Record, drift: SchemaDrift, batch: Batch) -> None:
         """A topic stands still before this record. Its partitions that others read do so by themselves."""
         reason = f"{drift.message} (from {record.topic}/{record.partition}@{record.offset} on); {drift.suggestion}"
-        log.warning("source.held", system=self.system, topic=record.topic, message=drift.message)
+        log.warning("source.held", system=self.system, stream=record.topic, message=drift.message)
         for part in self._assignment.of_topic(record.topic):
             part.held = True
             batch.held[part.name] = reason
