@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -165,7 +166,11 @@ def _decimal(schema: Schema) -> Column:
         raise NoText("a scale beyond any PostgreSQL knows")
 
     def text(value: Any) -> str:  # `json.decimal.format=NUMERIC` writes the number itself
-        return numbers.plain(str(value)) if isinstance(value, int | float) else numbers.unscaled(as_bytes(value), scale)
+        return (
+            numbers.plain(str(value))
+            if isinstance(value, int | float | Decimal)
+            else numbers.unscaled(as_bytes(value), scale)
+        )
 
     return Column("numeric", text)
 

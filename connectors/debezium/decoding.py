@@ -27,7 +27,7 @@ from connectors.debezium.tables import Table
 from connectors.debezium.topics import Topics
 from connectors.debezium.unavailable import DEFAULT, Placeholder
 from engine.change import UNKNOWN, RawChange, RawValue, Relation, Undecoded
-from engine.errors import SchemaDrift
+from engine.errors import EnvironmentUnfit, SchemaDrift
 from engine.wanted import wanted_columns
 from rules.rulebook import System
 
@@ -81,6 +81,16 @@ class Note:
         )
 
 
+def _placeholder(system: System, configured: str) -> Placeholder:
+    try:
+        return Placeholder(configured)
+    except ValueError:
+        raise EnvironmentUnfit(
+            f"{system.name}: unavailable.value.placeholder is not hexadecimal after hex:",
+            suggestion="mend it under `options:` in the system's file",
+        ) from None
+
+
 class Decoder:
     """Decodes one system's records. Holds what was compiled from schemas, so keep it as long as the source is open.
 
@@ -90,7 +100,7 @@ class Decoder:
     partitions by topic; the caller keeps them up to date.
 
     `streaming` turns true once a record has shown that the connector's initial snapshot is over. `mark` is where in the
-    database's log the change stands that was decoded last.
+    database's log the change stands that was decoded last. Raises EnvironmentUnfit for a placeholder nobody can read.
     """
 
     def __init__(
@@ -103,7 +113,7 @@ class Decoder:
     ) -> None:
         topics = Topics(system)
         options = json.loads(system.settings.get("options") or "{}")
-        placeholder = Placeholder(str(options.get("unavailable.value.placeholder", DEFAULT)))
+        placeholder = _placeholder(system, str(options.get("unavailable.value.placeholder", DEFAULT)))
         types = types or {}
         self.partitions: dict[str, int] = {}
         self.streaming = False

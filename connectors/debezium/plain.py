@@ -14,14 +14,11 @@ from typing import Any
 
 from connectors.debezium import numbers, times
 from connectors.debezium.columns import Column
+from connectors.debezium.schemas import Ambiguous
 from rules.rulebook import Entity, System
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}").fullmatch
 _PORTABLE = {"decimal": "numeric", "code": "text", "ref": "text"}
-
-
-class Ambiguous(ValueError):
-    """The value cannot be understood without a schema; the message says what to set."""
 
 
 def field_types(system: System, entities: Mapping[str, Entity]) -> dict[str, dict[str, str]]:

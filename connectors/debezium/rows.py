@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.debezium.columns import Column, NoText, column
-from connectors.debezium.schemas import Schema, Unreadable
+from connectors.debezium.schemas import Ambiguous, Schema, Unreadable
 from connectors.debezium.unavailable import Placeholder
 from engine.change import UNKNOWN, RawValue, Relation
 from engine.errors import SchemaDrift
@@ -66,6 +66,8 @@ class Shape:
                 value = row[place]
                 if value is not None and value is not UNKNOWN:
                     row[place] = text(value)
+        except Ambiguous as error:
+            raise Unreadable(f"column {self.relation.columns[place]}: {error}") from None
         except _WRONG:
             raise Unreadable(f"column {self.relation.columns[place]} does not hold what its type says") from None
         for place in self._plain:

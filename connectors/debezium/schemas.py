@@ -35,6 +35,10 @@ class Unreadable(Exception):
     """These bytes cannot be read; the message says why, without a value in it."""
 
 
+class Ambiguous(ValueError):
+    """A value cannot be understood without its schema; the message says what to set."""
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
     """`type` is int8 ... int64, float32, float64, boolean, string, bytes, array, map or struct; `name` the logical

@@ -13,7 +13,7 @@ from connectors.debezium.envelope import Event, Source
 from connectors.debezium.json_format import Envelopes, Remembered, Rows
 from connectors.debezium.rows import Shape, check_columns, check_key, shape
 from connectors.debezium.schemas import Schema, Unreadable
-from connectors.debezium.unavailable import Placeholder
+from connectors.debezium.unavailable import PARAMETER, Placeholder
 from engine.change import UNKNOWN, Relation
 from engine.wanted import Wanted
 
@@ -67,7 +67,9 @@ class Table:
     def _json_envelopes(self, schema: Schema) -> Envelopes:
         row = _row_schema(schema)
         made = self._shape(row)
-        return Envelopes(made, {name: row.fields[name] for name in made.relation.columns}, self._needle)
+        fields = {name: row.fields[name] for name in made.relation.columns}
+        declared = any(PARAMETER in each.parameters for each in fields.values())
+        return Envelopes(made, fields, None if declared else self._needle)
 
     def _shape(self, row: Schema) -> Shape:
         made = shape(self.wanted, row, self._placeholder, self._relations, self._types)

@@ -60,8 +60,11 @@ class Placeholder:
 
 
 def _declared(schema: Schema, text: str) -> list[Any]:
-    if schema.type == "bytes":
-        return [text, b64decode(text)]
-    if schema.type in ("array", "map"):
-        return [json.loads(text)]
-    return [int(text) if schema.type.startswith("int") else text]
+    try:
+        if schema.type == "bytes":
+            return [text, b64decode(text)]
+        if schema.type in ("array", "map"):
+            return [json.loads(text)]
+    except ValueError:
+        return []
+    return [text]
