@@ -88,7 +88,7 @@ def _configuration(
         )
     for topic, stream in topics.streams.items():
         table = topic.removeprefix(f"{topics.prefix}.")
-        if not _captured(live, table):
+        if not captured(live, table):
             yield bad("connector", f"the registered connector leaves {table} out", register, stream.name)
 
 
@@ -105,7 +105,7 @@ def _money(system: System, entities: Mapping[str, Entity]) -> str:
     return ""
 
 
-def _captured(live: Mapping[str, str], table: str) -> bool:
+def captured(live: Mapping[str, str], table: str) -> bool:
     """Whether the include and exclude lists let a table through: whole names, case left aside, commas between."""
     schema = table.partition(".")[0]
     for option, name in (("schema", schema), ("database", schema), ("table", table)):

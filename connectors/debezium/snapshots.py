@@ -155,7 +155,7 @@ class _Watch:
             self.scanned = notification
             self.tell(Progress(self.table, notification.rows, notification.total))
         elif notification.kind == "IN_PROGRESS":
-            self.tell(Progress(self.table, _rows(notification), notification.total))
+            self.tell(Progress(self.table, rows_so_far(notification), notification.total))
 
     def _ignored(self) -> SignalIgnored:
         return SignalIgnored(
@@ -166,7 +166,7 @@ class _Watch:
         )
 
 
-def _rows(notification: Notification) -> int | None:
+def rows_so_far(notification: Notification) -> int | None:
     """Rows read so far, from the chunk in hand: chunks are of one size but for the last."""
     try:
         chunk, chunks = int(notification.details["chunk_index"]), int(notification.details["total_chunks"])
