@@ -19,7 +19,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import psycopg
 
@@ -50,6 +50,7 @@ PRODUCTS = {"billing": "select sku, title from product", "erp": "select sku, tit
 PROTECTED = {"party": "credit_limit", "invoice": "amount"}
 """Table -> the column that only its own people may change."""
 
+W = TypeVar("W", bound="World")
 Effect = tuple[str, str, str, str, str | None]
 """System, table, row, column or field, value."""
 
@@ -57,6 +58,8 @@ Effect = tuple[str, str, str, str, str | None]
 @dataclass
 class World(Shop):
     billing: str = ""
+    direct: ClassVar[tuple[str, ...]] = landscape.SYSTEMS
+    """The systems that are read without anybody between."""
 
     @property
     def dsns(self) -> dict[str, str]:
@@ -123,6 +126,8 @@ class World(Shop):
         with contextlib.suppress(psycopg.errors.UndefinedTable):
             positions = self.sql("hub", f"select name, position from {SCHEMA}.source where position is not null")
         for system, position in positions:
+            if system not in self.direct:
+                continue
             token = json.loads(position)
             if token["phase"] == "stream":
                 ((durable, slot),) = self.sql(
@@ -134,7 +139,13 @@ class World(Shop):
 
     def is_read(self) -> bool:
         """Whether every source's baseline is done."""
-        return not self.sql("hub", f"select 1 from {SCHEMA}.source where read_at is null")
+        rows = self.sql("hub", f"select 1 from {SCHEMA}.source where name = system and read_at is not null")
+        return len(rows) == len(landscape.SYSTEMS)
+
+    def read_until(self) -> dict[str, int]:
+        """By system, up to where in its log what people did may have been read as it then stood. For those that are
+        read directly the ledger's own observations say it."""
+        return dict.fromkeys(landscape.SYSTEMS, 0)
 
     def ledger_is_whole(self) -> None:
         """I4, and no entry twice."""
@@ -198,11 +209,11 @@ class World(Shop):
     def _every_edit_decided_once(self, people: list[Touch]) -> None:
         """I1 and I2 in the ledger. What was there when a baseline began is only observed as it then stood."""
         decided: dict[Effect, list[str]] = defaultdict(list)
-        read_until = dict.fromkeys(landscape.SYSTEMS, 0)
+        read_until = self.read_until()
         for (body,) in self.sql("hub", f"select body from {SCHEMA}.ledger_entry order by record, version"):
             entry = decode(body)
             system, stream, key = entry.row
-            if entry.event == "observed":
+            if entry.event == "observed" and system in self.direct:
                 read_until[system] = max(read_until[system], int(entry.position.split(".")[-2], 16))
             if entry.event in ("observed", "said"):
                 for name, *decision in entry.decisions:
@@ -273,9 +284,20 @@ def make_world(
     folder: Path, make_database: Callable[[], str], given: Mapping[str, str] | None = None, items: int = landscape.ITEMS
 ) -> World:
     """`given`: databases that are elsewhere, of hub, crm, billing or erp."""
+    return make(World, folder, make_database, given, items)
+
+
+def make(
+    kind: type[W],
+    folder: Path,
+    make_database: Callable[[], str],
+    given: Mapping[str, str] | None = None,
+    items: int = landscape.ITEMS,
+) -> W:
+    """A world of some kind."""
     dsns = {name: (given or {}).get(name) or make_database() for name in ("hub", *landscape.SYSTEMS)}
     landscape.lay_out(folder)
-    world = World(folder, **dsns, environment={f"{name.upper()}_DSN": dsn for name, dsn in dsns.items()})
+    world = kind(folder, **dsns, environment={f"{name.upper()}_DSN": dsn for name, dsn in dsns.items()})
     for system in landscape.SYSTEMS:
         with psycopg.connect(dsns[system], application_name=PERSON) as person:
             person.execute(landscape.ddl(system, items).encode())

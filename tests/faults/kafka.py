@@ -1,0 +1,152 @@
+"""The same world with the CRM and billing behind Debezium and Kafka; the ERP goes on being read directly.
+
+What must hold is the same. Only what a baseline may have read at once, so that no single edit of it is decided on, is
+known otherwise: nothing that was done after all rows had been read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from stack import Stack, connectors
+from stack.topics import create_topics
+from tests.faults import landscape
+from tests.faults.people import People
+from tests.faults.world import SCHEMA, World, make
+from tests.integration.cli_project import Run, eventually
+
+BEHIND_KAFKA = ("crm", "billing")
+TWO_PARTITIONS = ("crm.public.account", "billing.public.customer")
+LEASE = 3
+_SETTINGS = """
+kafka:
+  servers: "${env:KAFKA}"
+  group: GROUP
+  connect: {url: "${env:CONNECT}"}
+  registry: {url: "${env:REGISTRY}"}
+run: {lease: 3s}
+"""
+_CONNECTOR = """
+connector:
+  kind: debezium
+  dsn: "${env:DSN}"
+  prefix: PREFIX
+  name: PREFIX
+  options: {poll.interval.ms: 20, heartbeat.interval.ms: 500, errors.max.retries: 0, slot.drop.on.stop: false}
+"""
+
+
+@dataclass
+class KafkaWorld(World):
+    """`prefix` goes before the names of topics, connectors and consumer group, where others share the stack."""
+
+    direct: ClassVar[tuple[str, ...]] = ("erp",)
+    prefix: str = ""
+    stack: Stack = field(init=False)
+    _marks: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _read_until: dict[str, int] = field(default_factory=dict)
+
+    def connector(self, system: str) -> str:
+        """Its name, and its topics' prefix."""
+        return f"{self.prefix}{system}"
+
+    def topic(self, system: str, table: str) -> str:
+        return f"{self.connector(system)}.public.{table}"
+
+    def register(self, *systems: str) -> None:
+        for system in systems or BEHIND_KAFKA:
+            code, body = self.call("connector", "register", system)
+            assert code == 0, body
+
+    # --- how far Kafka is read ---------------------------------------------------------------------------------
+
+    def holders(self) -> dict[str, int | None]:
+        """Partition -> id of the process that took it last."""
+        return dict(
+            self.sql(
+                "hub",
+                f"select p.name, split_part(w.name, ':', 2)::int from {SCHEMA}.partition p"
+                f" left join {SCHEMA}.worker w on w.token = p.holder",
+            )
+        )
+
+    def partitions_of(self, run: Run) -> set[str]:
+        return {name for name, pid in self.holders().items() if pid == run.process.pid}
+
+    def epochs(self) -> dict[str, int]:
+        return dict(self.sql("hub", f"select name, epoch from {SCHEMA}.partition"))
+
+    def await_baselines(self) -> None:
+        """All rows have been read once; what people do from now on has to be decided on, each edit by itself."""
+        eventually(self.is_read, "every first row")
+        for system in landscape.SYSTEMS:
+            ((lsn,),) = self.sql(system, "select (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint")
+            self._read_until[system] = int(lsn)
+
+    def read_until(self) -> dict[str, int]:
+        return self._read_until or super().read_until()
+
+    # --- people, seen through ----------------------------------------------------------------------------------
+
+    def work(self, people: People, edits: int) -> None:
+        enough = people.edits + edits
+        eventually(lambda: people.edits >= enough, "people at work")
+
+    def flows(self) -> None:
+        """An edit of the CRM reaches billing, an answer to it from there the CRM: both connectors and we work."""
+        for here, there in (("crm", "billing"), ("billing", "crm")):
+            phone = self.phone(here)
+            table = landscape.WATCHED[there][0]
+            eventually(lambda: self.sql(there, f"select 1 from {table} where phone = '{phone}'"), f"{phone} in {there}")  # noqa: B023
+
+    def phone(self, system: str, tax: str = "F-1", edit: int = 0) -> str:
+        """Somebody writes the newest phone number of a customer that nobody else calls; gives it."""
+        n = edit or 1_000_000 + next(self._marks)
+        table, column = {"crm": ("account", "tax"), "billing": ("customer", "vat")}[system]
+        at = f"timestamptz '2020-01-01' + {n} * interval '1 second'"
+        self.by_hand(system, f"update {table} set phone = 'mark {n}', phoned_at = {at} where {column} = '{tax}'")
+        return f"mark {n}"
+
+    def status(self) -> dict[str, Any]:
+        code, body = self.call("status")
+        assert code == 0, body
+        result: dict[str, Any] = body["result"]
+        return result
+
+
+def make_kafka_world(
+    folder: Path,
+    stack: Stack,
+    make_database: Callable[[], str],
+    over_tcp: Callable[[str], str],
+    prefix: str = "",
+    options: Mapping[str, str] | None = None,
+) -> KafkaWorld:
+    """Topics are made, connectors are not registered yet. `options` are further ones of the connectors."""
+    given = {name: over_tcp(make_database()) for name in BEHIND_KAFKA}
+    world = make(KafkaWorld, folder, make_database, given)
+    world.prefix, world.stack = prefix and f"{prefix}.", stack
+    world.environment |= {"KAFKA": stack.bootstrap, "CONNECT": stack.connect_url, "REGISTRY": stack.registry_url}
+    with (folder / "fieldwarden.yaml").open("a") as settings:
+        settings.write(_SETTINGS.replace("GROUP", prefix or "faults"))
+    for system in BEHIND_KAFKA:
+        direct = f'connector: {{kind: postgres, dsn: "${{env:{system.upper()}_DSN}}"}}\n'
+        text = _CONNECTOR.lstrip().replace("DSN", f"{system.upper()}_DSN").replace("PREFIX", world.connector(system))
+        for name, value in (options or {}).items():
+            text = text.replace("options: {", f"options: {{{name}: '{value}', ")
+        world.edit(f"systems/{system}.yaml", direct, text)
+    world.by_hand("crm", "insert into account (tax, name) values ('F-1', 'Flow Ltd')")
+    topics = {world.prefix + name: 2 for name in TWO_PARTITIONS}
+    asyncio.run(create_topics(stack.bootstrap, topics))
+    return world
+
+
+def forget(world: KafkaWorld) -> None:
+    """Remove its connectors from a stack that others go on using."""
+    for system in BEHIND_KAFKA:
+        connectors.delete(world.stack.connect_url, world.connector(system))
