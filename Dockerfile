@@ -8,8 +8,8 @@ WORKDIR /build
 COPY requirements.lock ./
 RUN pip download --quiet --disable-pip-version-check --no-cache-dir --require-hashes --only-binary :all: \
     --dest /wheels --requirement requirements.lock
-COPY pyproject.toml README.md LICENSE ./
-COPY cli cli
+COPY pyproject.toml README.md LICENSE cli.py ./
+COPY commands commands
 COPY rules rules
 COPY engine engine
 COPY connectors connectors

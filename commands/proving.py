@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli.program import Operation, cli, command, in_project
+from commands.program import Operation, cli, command, in_project
 from operations.report import Report
 
 unmasked = click.option("--unmask", is_flag=True, help="Show personal values too.")

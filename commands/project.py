@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli.program import cli, command, in_project, say
+from commands.program import cli, command, in_project, say
 from operations.report import Report
 
 

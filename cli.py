@@ -1,0 +1,11 @@
+"""`fieldwarden`, the command line: its commands register themselves as their modules are imported."""
+
+from __future__ import annotations
+
+from commands import project, proving, sources
+from commands.program import cli, main
+
+__all__ = ["cli", "main", "project", "proving", "sources"]
+
+if __name__ == "__main__":
+    main()
