@@ -1,0 +1,198 @@
+"""Which loops run in a process: those of its duties, no longer than it holds them, and a lane by its number."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from engine.errors import Fenced, TransientError
+from engine.telemetry import Telemetry
+from engine.testing import MemoryHub
+from operations.loops import Loops
+from operations.ops import Health
+
+
+@dataclass
+class ScriptedDuties:
+    """What `engine.hub.duties.Duties` would find, as the test says."""
+
+    held: frozenset[str] = frozenset({"source:erp", "target:erp"})
+    number: int = 1
+    surplus: list[str] = field(default_factory=list)
+    away: bool = False
+    """The hub cannot be reached, and the leases have run out."""
+    period: float = 0.01
+    former: dict[str, str] = field(default_factory=dict)
+    given: list[str] = field(default_factory=list)
+    left: bool = False
+
+    def holds(self, name: str) -> bool:
+        return name in self.held and not self.away
+
+    async def beat(self, *, leaving: Collection[str] = (), taking: bool = True) -> list[str]:
+        if self.away:
+            raise TransientError("the hub is away")
+        return [name for name in self.surplus if name in self.held and name not in leaving]
+
+    async def give(self, name: str) -> None:
+        self.given.append(name)
+        self.held -= {name}
+
+    async def leave(self) -> None:
+        self.left = True
+
+
+@dataclass
+class Work:
+    """A loop that runs until it is stopped, or fails when told to."""
+
+    lane: str
+    error: asyncio.Future[Any]
+    stopped: bool = False
+    cancelled: bool = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait({stopping, self.error}, return_when=asyncio.FIRST_COMPLETED)
+            if self.error.done():
+                self.error.result()
+            self.stopped = True
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        finally:
+            stopping.cancel()
+
+
+@dataclass
+class Process(Loops):
+    """`work` holds all that was ever begun, by duty."""
+
+    work: dict[str, list[Work]] = field(default_factory=dict)
+
+    def _begin(self, duty: str, lane: str) -> Any:
+        work = Work(lane, asyncio.get_running_loop().create_future())
+        self.work.setdefault(duty, []).append(work)
+        return work
+
+    def _pipeline(self, name: str, lane: str) -> Any:
+        return self._begin(f"source:{name}", lane)
+
+    def _delivery(self, name: str) -> Any:
+        return self._begin(f"target:{name}", "")
+
+
+@dataclass
+class Running:
+    process: Process
+    duties: ScriptedDuties
+    stop: asyncio.Event
+    task: asyncio.Task[None]
+
+    def begun(self, duty: str) -> list[Work]:
+        return self.process.work.get(duty, [])
+
+    async def until(self, question: Any) -> None:
+        async with asyncio.timeout(20):
+            while not question():  # noqa: ASYNC110 (the loops' own beat)
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def running() -> AsyncIterator[Running]:
+    """A project with crm read through Debezium, and erp read and written directly."""
+    kinds = {"crm": "debezium", "erp": "postgres"}
+    systems = {name: SimpleNamespace(kind=kind) for name, kind in kinds.items()}
+    rulebook = SimpleNamespace(systems=systems, hash="0" * 64)
+    project: Any = SimpleNamespace(rulebook=rulebook, sources=["crm", "erp"], targets=["erp"])
+    duties: Any = ScriptedDuties()
+    telemetry = Telemetry()
+    process = Process(project, MemoryHub(), telemetry, duties, Health(telemetry))
+    stop = asyncio.Event()
+    task = asyncio.create_task(process.run(stop))
+    yield (running := Running(process, duties, stop, task))
+    await running.until(lambda: running.task.done() or len(running.process.work) == 3)
+    stop.set()
+    await asyncio.gather(task, return_exceptions=True)
+    assert duties.left
+
+
+async def test_duties_and_lanes_run_and_a_stop_gives_everything_up(running: Running) -> None:
+    await running.until(lambda: len(running.process.work) == 3)
+    assert running.begun("source:crm")[0].lane == "crm#1"
+    assert running.begun("source:erp")[0].lane == ""
+    assert running.process.does("target", "erp")
+    running.stop.set()
+    await running.task
+    assert all(work.stopped for works in running.process.work.values() for work in works)
+    assert sorted(running.duties.given) == ["source:erp", "target:erp"]
+
+
+async def test_what_others_are_due_ends_in_good_order_and_is_given_then(running: Running) -> None:
+    await running.until(lambda: running.begun("target:erp"))
+    running.duties.surplus = ["target:erp"]
+    await running.until(lambda: running.duties.given == ["target:erp"])
+    running.duties.surplus = []
+    (work,) = running.begun("target:erp")
+    assert (work.stopped, work.cancelled) == (True, False)
+    assert not running.process.does("target", "erp")
+    assert "erp.target" not in [c.label for c in running.process.telemetry.connectors()]
+
+
+async def test_what_was_lost_is_cancelled_where_it_stands(running: Running) -> None:
+    await running.until(lambda: running.begun("source:erp"))
+    running.duties.held -= {"source:erp"}
+    await running.until(lambda: running.begun("source:erp")[0].cancelled)
+    await running.until(lambda: not running.process.does("source", "erp"))
+    assert running.process.does("target", "erp"), "nothing else is"
+
+
+async def test_leases_that_ran_out_stop_what_they_were_for_until_the_hub_says_more(running: Running) -> None:
+    await running.until(lambda: len(running.process.work) == 3)
+    running.duties.away = True
+    await running.until(lambda: running.begun("source:erp")[0].cancelled and running.begun("target:erp")[0].cancelled)
+    assert not running.begun("source:crm")[0].cancelled, "Kafka says what is ours there"
+    running.duties.away = False
+    await running.until(lambda: len(running.begun("source:erp")) == len(running.begun("target:erp")) == 2)
+
+
+async def test_a_new_number_is_a_new_lane(running: Running) -> None:
+    await running.until(lambda: running.begun("source:crm"))
+    running.duties.number = 3
+    await running.until(lambda: len(running.begun("source:crm")) == 2)
+    first, second = running.begun("source:crm")
+    assert (first.cancelled, second.lane) == (True, "crm#3")
+
+
+@pytest.mark.parametrize("duty", ["source:erp", "source:crm"])
+async def test_a_fenced_loop_begins_anew_while_the_duty_is_ours(running: Running, duty: str) -> None:
+    await running.until(lambda: running.begun(duty))
+    running.begun(duty)[0].error.set_exception(Fenced("another worker took over"))
+    await running.until(lambda: len(running.begun(duty)) == 2)
+    assert not running.task.done()
+    assert running.duties.given == []
+
+
+async def test_a_bug_cancels_everything_and_is_raised(running: Running) -> None:
+    await running.until(lambda: len(running.process.work) == 3)
+    running.begun("target:erp")[0].error.set_exception(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        await running.task
+    assert running.begun("source:erp")[0].cancelled
+    assert running.begun("source:crm")[0].cancelled
+
+
+async def test_nothing_to_do_is_standby_and_a_hub_that_is_away_is_said(running: Running) -> None:
+    await running.until(lambda: len(running.process.work) == 3)
+    running.process.project.sources = ["erp"]  # type: ignore[misc]
+    running.duties.held = frozenset()
+    await running.until(lambda: "standby" in running.process.health.standby)
+    assert running.process.health.ready()[0] is False
+    running.duties.away = True
+    await running.until(lambda: running.process.health.standby == "the hub is away")
