@@ -24,6 +24,8 @@ _KEYS = """
 """
 ALLOWED = frozenset(_KEYS.split())
 _PASSWORD = re.compile(r"(?i)(://[^:/@\s]*:)[^@\s]*(@)|(password\s*=\s*)('[^']*'|\S+)")
+_SECONDS_BETWEEN_REPEATS = 10.0
+_WORDINGS = 1000
 Event = MutableMapping[str, Any]
 
 
@@ -75,8 +77,20 @@ def scrub(text: str) -> str:
 
 
 class _Forward(logging.Handler):
-    """Libraries log through the standard library; their words come out in our form, without tracebacks."""
+    """Libraries log through the standard library; their words come out in our form, without tracebacks. What one of them
+    says again and again (a Kafka client whose broker is away: hundreds of times a second) is passed on now and then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        logger = structlog.get_logger()
-        logger.log(record.levelno, record.getMessage().partition("\n")[0], logger=record.name)
+        said, now = (record.name, str(record.msg)), record.created
+        if now - self._said.get(said, 0.0) < _SECONDS_BETWEEN_REPEATS:
+            return
+        if len(self._said) >= _WORDINGS:
+            self._said.clear()
+        self._said[said] = now
+        error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
+        more = {"error": error} if error else {}
+        structlog.get_logger().log(record.levelno, record.getMessage().partition("\n")[0], logger=record.name, **more)

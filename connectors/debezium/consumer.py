@@ -208,6 +208,8 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         while self._to_commit:
             offsets = {each: self._to_commit[each] for each in self._ours(self._to_commit)}
             self._to_commit.clear()
+            if not offsets:
+                return
             try:
                 await self._consumer.commit(offsets)
             except (KafkaError, CommitFailedError, OSError) as error:

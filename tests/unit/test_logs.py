@@ -68,3 +68,21 @@ def test_libraries_speak_in_our_form(out: io.StringIO) -> None:
     logging.getLogger("asyncio").warning("slow\nTraceback: secret")
     event = json.loads(out.getvalue())
     assert (event["event"], event["logger"], event["level"]) == ("slow", "asyncio", "warning")
+
+
+def test_what_a_library_says_again_and_again_is_passed_on_once(out: io.StringIO) -> None:
+    configure("json", "info", out)
+    for node in range(100):
+        logging.getLogger("aiokafka").error("cannot reach node %s", node)
+    logging.getLogger("aiokafka").error("gave up")
+    assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["cannot reach node 0", "gave up"]
+
+
+def test_of_a_librarys_exception_its_kind_is_told_and_not_its_words(out: io.StringIO) -> None:
+    configure("json", "info", out)
+    try:
+        raise ValueError("a customer's name")
+    except ValueError:
+        logging.getLogger("asyncio").exception("never retrieved")
+    assert json.loads(out.getvalue())["error"] == "ValueError"
+    assert "customer" not in out.getvalue()
