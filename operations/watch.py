@@ -69,7 +69,7 @@ class Watch:
         self._positions: dict[str, str | None] = {}
         self._retrying: dict[str, float] = {}
         self._heard = 0
-        self._look_elsewhere = time.monotonic() + PERIOD
+        self._look_again = time.monotonic() + PERIOD
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -158,7 +158,7 @@ class Watch:
             try:
                 if await reached():
                     return []
-                if stuck := await self._stuck_elsewhere():
+                if stuck := await self._stuck_by_hub():
                     return stuck
             except FieldwardenError as error:
                 log.debug("watch.failed", message=error.message)
@@ -198,14 +198,16 @@ class Watch:
         connectors = self._telemetry.connectors()
         return [f"{c.half} {c.name} is {c.state}: {c.message}" for c in connectors if self._is_stuck(c)]
 
-    async def _stuck_elsewhere(self) -> list[str]:
-        """What other processes have said of themselves."""
-        if time.monotonic() < self._look_elsewhere:
+    async def _stuck_by_hub(self) -> list[str]:
+        """What other processes have said of themselves, and every one of its partitions."""
+        if time.monotonic() < self._look_again:
             return []
-        self._look_elsewhere = time.monotonic() + PERIOD
+        self._look_again = time.monotonic() + PERIOD
         theirs = {duty for worker in await self._overview.workers() if not worker.ours for duty in worker.duties}
         halted = [s for s in await self._overview.sources() if s.state == "halted" and f"source:{s.name}" in theirs]
-        return [f"source {source.name} is halted: {source.message}" for source in halted]
+        stuck = [f"source {source.name} is halted: {source.message}" for source in halted]
+        still = await self._overview.standing_still()
+        return stuck + [f"source {p.source}: the partition {p.name} stands still: {p.message}" for p in still]
 
     def _is_stuck(self, connector: Connector) -> bool:
         if connector.state != "retrying":

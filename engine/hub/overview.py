@@ -137,6 +137,15 @@ class Overview:
             for source, name, position, message, moved, holder in await self._rows("partitions")
         ]
 
+    async def standing_still(self) -> list[PartitionState]:
+        """Partitions of which the worker that reads them has said, since it began, that a person is needed."""
+        began = {worker.number: worker.since for worker in await self.workers()}
+        return [
+            part
+            for part in await self.partitions()
+            if part.message and part.worker in began and part.updated_at >= began[part.worker]
+        ]
+
     async def workers(self) -> list[WorkerState]:
         duties: dict[str, list[str]] = {}
         for name, holder, expired in await self._rows("duties"):

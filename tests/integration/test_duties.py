@@ -270,11 +270,18 @@ async def test_a_source_of_partitions_is_told_of_as_one_and_each_partition_with_
     (part,) = await overview.partitions()
     assert (part.source, part.name, part.worker, part.ours) == ("crm", "crm.public.account/0", 1, True)
     assert (part.position, part.message) == (None, "a column is gone")
+    assert await overview.standing_still() == [part]
     two = worker("b")
     await two.beat()
     (source,) = await overview.sources()
     assert (source.state, source.message) == ("halted", "of crm#2"), "the worst of those that live"
     await one.leave()
     assert [part.worker for part in await overview.partitions()] == [None]
+    assert await overview.standing_still() == []
+    await one.beat()
+    await hub.take("crm", ["crm.public.account/0"])
+    assert await overview.standing_still() == [], "what it said before it began anew may be mended"
+    await hub.hold("crm", {"crm.public.account/0": "it is not"})
+    assert [part.message for part in await overview.standing_still()] == ["it is not"]
     await overview.close()
     await hub.close()
