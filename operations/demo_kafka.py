@@ -96,7 +96,8 @@ class _Worker:
 
 @contextlib.contextmanager
 def _second_worker(folder: Path) -> Iterator[_Worker]:
-    command = [sys.executable, "-m", "cli", "run", "--project", str(folder), "--port", "0", "--log-level", "error"]
+    fieldwarden = [sys.executable, "-c", "from cli import main; main()"]
+    command = [*fieldwarden, "run", "--project", str(folder), "--port", "0", "--log-level", "error"]
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             command,

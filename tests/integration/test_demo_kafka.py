@@ -18,6 +18,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "fieldwarden-demo-kafka"
+FIELDWARDEN = ("-c", "from cli import main; main()")
 
 
 class Shown:
@@ -26,7 +27,7 @@ class Shown:
     def __init__(self, place: Path) -> None:
         self.place = place
         self.folder = place / FOLDER
-        self.answer = run("stack.demo", "--json", place=place)
+        self.answer = run("-m", "stack.demo", "--json", place=place)
 
     @property
     def told(self) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def surroundings(place: Path, **more: str) -> dict[str, str]:
 
 def run(*command: str, place: Path, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", *command],
+        [sys.executable, *command],
         cwd=place,
         env=surroundings(place, **more),
         capture_output=True,
@@ -99,7 +100,7 @@ def test_it_proves_that_the_systems_agree(shown: Shown) -> None:
 
 def test_it_comes_to_the_same_end_as_the_demo_without_kafka(shown: Shown) -> None:
     """How often what was decided differs with the interleaving; what the systems agree on does not."""
-    direct = last_line(run("cli", "demo", "--json", "--folder", "direct", place=shown.place))["result"]
+    direct = last_line(run(*FIELDWARDEN, "demo", "--json", "--folder", "direct", place=shown.place))["result"]
     for what in ("agreed", "compared", "converged", "refusals"):
         assert shown.told["result"][what] == direct[what]
 
@@ -118,7 +119,7 @@ def test_it_shows_lag_health_and_who_read_what(shown: Shown) -> None:
 
 def test_what_it_leaves_can_be_asked(shown: Shown) -> None:
     for words in (["audit", "verify"], ["trail", "customer", "C-1042"], ["explain", "customer.credit_limit", "C-1042"]):
-        answer = run("cli", *words, "--project", str(shown.folder), place=shown.place)
+        answer = run(*FIELDWARDEN, *words, "--project", str(shown.folder), place=shown.place)
         assert answer.returncode == 0, answer.stderr
 
 
@@ -157,7 +158,7 @@ def test_told_to_stop_it_stops_what_it_started(java: None, place: Path) -> None:
 
 
 def test_without_java_it_says_what_is_missing(place: Path) -> None:
-    answer = run("stack.demo", "--json", place=place, PATH=str(place), JAVA_HOME="")
+    answer = run("-m", "stack.demo", "--json", place=place, PATH=str(place), JAVA_HOME="")
     assert answer.returncode == 3
     assert "Java" in last_line(answer)["error"]["message"]
     assert not (place / FOLDER).exists()
