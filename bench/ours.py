@@ -69,7 +69,7 @@ _SHUT = "select count(*) from pg_locks where not granted"  # not pg_stat_activit
 ASIDE = f"""
 select (select count(*) from {SCHEMA}.set_aside) + (select count(*) from {SCHEMA}.dirty where status = 'parked')
 """
-_PROGRAM = ("-m", "cli", "run", "--log-format", "json")
+_PROGRAM = (str(Path(sys.executable).with_name("fieldwarden")), "run", "--log-format", "json")
 
 
 @dataclass(slots=True)

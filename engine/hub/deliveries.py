@@ -20,13 +20,14 @@ from engine.hub.rows import (
     copied_contributions,
     copied_text,
     json_array,
+    link_row,
     note,
     notes_of,
     plain_array,
     record_of,
     text_array,
 )
-from engine.hub.session import Connection, Session
+from engine.hub.session import Connection, Session, copied, copied_links
 from engine.ports import Pending, Settlement
 from engine.record import Contribution, Record
 from engine.settle import only_created, settle
@@ -125,7 +126,7 @@ class Deliveries:
             # All of them at once and in id order, as an ingest locks them: else the two wait for each other.
             moved = await self._moved(connection, settlements, "moved_locked" if merging else "moved")
             merging = [each for each in merging if each.record not in moved]
-            await _copy(connection, "copy_settled", [self._merged(each) for each in merging])
+            await copied(connection, "copy_settled", [self._merged(each) for each in merging])
             if merging:
                 await _rows(connection, "settle_records", _ids(merging))
             moved |= await self._link_noted(connection, [each for each in created if each.record not in moved])
@@ -137,7 +138,7 @@ class Deliveries:
                 each for each in here if each.status != "done" or each.record in self._loose or each.mark not in whole
             ]
             told = {each.record for each in merging}
-            await _copy(connection, "copy_settled", [
+            await copied(connection, "copy_settled", [
                 _line(each, each.status, each.delay, each.revision, None) for each in loose if each.record not in told
             ])  # fmt: skip
             if whole:
@@ -169,6 +170,8 @@ class Deliveries:
             for link in each.links:
                 rows.append((link, each.record, note(each.held.get(link, {}))))
         rows.sort()
+        if await copied_links(connection, [link_row(*row) for row in rows]):
+            return set()
         strange: set[str] = set()
         for (system, stream), some in groupby(rows, lambda row: row[0][:2]):
             refs, records, notes = zip(*some, strict=True)
@@ -204,7 +207,7 @@ class Deliveries:
                 again = self._again(each, settled.clean and claim is not None, current)
                 status, delay = ("again", again) if again is not None else (each.status, each.delay)
                 lines.append(_line(each, status, delay, revision, settled.rows))
-            await _copy(connection, "copy_settled", lines)
+            await copied(connection, "copy_settled", lines)
             await _rows(connection, "settle_records", _ids(here))
             await self._clear(connection, here, here, ())
 
@@ -273,10 +276,3 @@ def _line(each: Settlement, status: str, delay: float, revision: int, rows: Sequ
 async def _rows(connection: Connection, name: str, *values: object) -> list[tuple[Any, ...]]:
     cursor = await connection.execute(QUERIES[name], values, prepare=True)
     return await cursor.fetchall() if cursor.description else []
-
-
-async def _copy(connection: Connection, name: str, lines: Sequence[bytes]) -> None:
-    if not lines:
-        return
-    async with connection.cursor().copy(QUERIES[name]) as copy:
-        await copy.write(b"".join(lines))

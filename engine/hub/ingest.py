@@ -13,8 +13,18 @@ from engine import failpoints
 from engine.change import RowRef
 from engine.errors import PartitionLost
 from engine.hub.queries import QUERIES
-from engine.hub.rows import copied_json, new_record_row, new_state_row, notes_of, plain_array, record_of, text_array
-from engine.hub.session import Connection
+from engine.hub.rows import (
+    copied_json,
+    link_row,
+    match_key_row,
+    new_record_row,
+    new_state_row,
+    notes_of,
+    plain_array,
+    record_of,
+    text_array,
+)
+from engine.hub.session import Connection, copied, copied_links
 from engine.ledger import GENESIS, block_hash, leaf, merkle_root
 from engine.ports import Entry, IngestOutcome, Lease, Part, SetAside
 from engine.record import Record
@@ -37,6 +47,7 @@ class PostgresIngest:
         self._tell = tell
         self._loaded: dict[str, int] = {}
         self._noted: set[str] = set()
+        self._linked: set[RowRef] = set()
 
     # --- what is known ---------------------------------------------------------------------------------------
 
@@ -45,6 +56,7 @@ class PostgresIngest:
         for (system, stream), keys in _by_stream(rows):
             for key, record in await self._rows("links", system, stream, text_array(keys)):
                 found[RowRef(system, stream, key)] = record
+        self._linked.update(found)
         return found
 
     async def blocked(self, rows: Sequence[RowRef]) -> set[RowRef]:
@@ -180,7 +192,11 @@ class PostgresIngest:
         if not outcome.links:
             return
         linked = sorted(outcome.links)
-        for (system, stream), pairs in groupby(linked, lambda link: link[0][:2]):
+        new = [link for link in linked if link[0] not in self._linked]
+        known = [link for link in linked if link[0] in self._linked]
+        if not await copied_links(self._connection, [link_row(*link) for link in new]):
+            known = linked
+        for (system, stream), pairs in groupby(known, lambda link: link[0][:2]):
             rows, records = zip(*pairs, strict=True)
             await self._run("link", system, stream, text_array([row.key for row in rows]), plain_array(records))
         for system, found in groupby(linked, lambda link: link[0].system):
@@ -190,13 +206,15 @@ class PostgresIngest:
         known = [record for record in outcome.match_keys if record in self._loaded]
         if known:
             await self._run("forget_match_keys", plain_array(known))
-        flat = [
-            (entity, name, value, record)
-            for record, (entity, pairs) in outcome.match_keys.items()
-            for name, value in pairs
-        ]
-        if flat:
-            entities, names, values, records = zip(*sorted(flat), strict=True)
+        new: list[tuple[str, str, str, str]] = []
+        old: list[tuple[str, str, str, str]] = []
+        for record, (entity, pairs) in outcome.match_keys.items():
+            rows = old if record in self._loaded else new
+            rows += [(entity, name, value, record) for name, value in pairs]
+        if new:
+            await self._copy("copy_match_keys", [match_key_row(*row) for row in sorted(new)])
+        if old:
+            entities, names, values, records = zip(*sorted(old), strict=True)
             columns = (text_array(entities), text_array(names), text_array(values), plain_array(records))
             await self._run("add_match_keys", *columns)
 
@@ -248,8 +266,7 @@ class PostgresIngest:
         return await cursor.fetchall()
 
     async def _copy(self, name: str, rows: Sequence[bytes]) -> None:
-        async with self._connection.cursor().copy(QUERIES[name]) as copy:
-            await copy.write(b"".join(rows))
+        await copied(self._connection, name, rows)
 
 
 def _by_stream(rows: Iterable[RowRef]) -> list[tuple[tuple[str, str], list[str]]]:

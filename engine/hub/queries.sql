@@ -96,6 +96,10 @@ insert into crosswalk as c (system, stream, key, record)
 select %s, %s, r.key, r.record from unnest(%s::text[], %s::uuid[]) as r (key, record)
 on conflict (system, stream, key) do update set record = excluded.record, sent = null where c.record <> excluded.record
 
+-- name: copy_links
+-- Rows that nobody had linked a moment ago: twice as fast as `link`, but it fails where somebody has done so since.
+copy crosswalk (system, stream, key, record, sent) from stdin
+
 -- name: notes
 -- What we wrote into rows that these records do not tell of themselves yet. To be asked after they are locked.
 select record::text, system, stream, key, sent from crosswalk where record = any(%s::uuid[]) and sent is not null
@@ -109,6 +113,10 @@ delete from match_key where record = any(%s::uuid[])
 -- name: add_match_keys
 insert into match_key (entity, name, value, record)
 select * from unnest(%s::text[], %s::text[], %s::text[], %s::uuid[]) on conflict do nothing
+
+-- name: copy_match_keys
+-- Those of new records, which can have none yet.
+copy match_key (entity, name, value, record) from stdin
 
 -- name: last_block
 select height, hash from ledger_block where lane = %s order by height desc limit 1

@@ -69,6 +69,17 @@ def new_state_row(record: Record) -> bytes:
     return b"%b%b\t%b\n" % (head.encode(), copied_json(_encode(record.golden)), copied_contributions(record.rows))
 
 
+def link_row(row: RowRef, record: str, sent: bytes | None = None) -> bytes:
+    """A row for `copy_links`."""
+    place = f"{copied_text(row.system)}\t{copied_text(row.stream)}\t{copied_text(row.key)}\t{record}\t"
+    return b"%b%b\n" % (place.encode(), b"\\N" if sent is None else copied_json(sent))
+
+
+def match_key_row(entity: str, name: str, value: str, record: str) -> bytes:
+    """A row for `copy_match_keys`."""
+    return f"{copied_text(entity)}\t{copied_text(name)}\t{copied_text(value)}\t{record}\n".encode()
+
+
 def record_of(row: Sequence[Any], notes: Sequence[Note] = ()) -> Record:
     """A record out of (id, entity, version, golden, contributions, retired, ...) and the notes about its rows."""
     return Record(row[0], row[1], row[2], _decode_golden(row[3]), contributions_of(row[4], notes), row[5])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import psycopg
@@ -102,3 +102,24 @@ class Session:
         except psycopg.Error:
             pass
         await self.close()
+
+
+async def copied(connection: Connection, name: str, lines: Sequence[bytes]) -> None:
+    """Run a COPY of `queries.sql` with these rows; none is no statement at all."""
+    if lines:
+        async with connection.cursor().copy(QUERIES[name]) as copy:
+            await copy.write(b"".join(lines))
+
+
+async def copied_links(connection: Connection, lines: Sequence[bytes]) -> bool:
+    """Link rows that nobody had linked a moment ago (`rows.link_row`). False, and nothing done, if somebody has."""
+    if not lines:
+        return True
+    await connection.execute("savepoint linking")
+    try:
+        await copied(connection, "copy_links", lines)
+    except psycopg.errors.UniqueViolation:
+        await connection.execute("rollback to savepoint linking")
+        return False
+    await connection.execute("release savepoint linking")
+    return True
