@@ -77,8 +77,9 @@ def scrub(text: str) -> str:
 
 
 class _Forward(logging.Handler):
-    """Libraries log through the standard library; their words come out in our form, without tracebacks. What one of them
-    says again and again (a Kafka client whose broker is away: hundreds of times a second) is passed on now and then."""
+    """Libraries log through the standard library; their words come out in our form, without tracebacks. What one of
+    them says again and again (a Kafka client without its broker: a hundred times a second) is passed on now and then.
+    """
 
     def __init__(self) -> None:
         super().__init__()
