@@ -214,7 +214,7 @@ class Decoder:
             return
         self._check_key(table, key, headers)
         change.values = new_values(event)
-        if change.operation == "insert" and any(name == OLD_KEY for name, _ in headers):
+        if headers and change.operation == "insert" and any(name == OLD_KEY for name, _ in headers):
             change.follows_rekey = self.partitions.get(table.topic, 2) > 1
 
     def _event(self, table: Table, value: bytes, headers: Headers) -> Event:

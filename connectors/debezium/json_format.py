@@ -81,6 +81,10 @@ class Remembered:
         self._prefix = b""
         self._compiled: Any = None
 
+    def begins(self, data: bytes) -> bool:
+        """Whether a record has the schema that the last one had."""
+        return bool(self._prefix) and data.startswith(self._prefix)
+
     def find(self, data: bytes) -> tuple[Any, bytes | memoryview] | None:
         """(what was compiled, the payload's bytes); None if there is no schema beside it. Raises Unreadable."""
         if self._prefix and data.startswith(self._prefix):
@@ -131,15 +135,15 @@ class Envelopes:
         self._before = msgspec.json.Decoder(row | None, float_hook=Decimal)
         self._names = tuple(fields)
 
-    def event(self, payload: bytes | memoryview) -> Event:
-        """Raises Unreadable."""
+    def event(self, payload: bytes | memoryview, data: bytes) -> Event:
+        """`data` is the whole record. Raises Unreadable."""
         found = read(self._envelope, payload)
         after = found.after
 
         def before() -> list[Any] | None:
             return _listed(read(self._before, found.before), self._names)
 
-        careful = self._needle is None or self._needle in bytes(payload)
+        careful = self._needle is None or self._needle in data
         return Event(self.shape, found.op, _listed(after, self._names), before, found.source, careful)
 
 

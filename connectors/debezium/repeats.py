@@ -15,9 +15,11 @@ Facts: Debezium, PostgreSQL connector, `source.sequence`; `PostgresStreamingChan
 
 from __future__ import annotations
 
-import json
+import msgspec
 
 from connectors.debezium.parts import NOWHERE, Mark
+
+_pair = msgspec.json.Decoder(tuple[str | None, str])
 
 
 def mark_of(sequence: str | None, at: int | None) -> Mark:
@@ -25,9 +27,9 @@ def mark_of(sequence: str | None, at: int | None) -> Mark:
     if not sequence or at is None:
         return NOWHERE
     try:
-        commit, lsn = json.loads(sequence)
+        commit, lsn = _pair.decode(sequence)
         return Mark(int(commit or 0), int(lsn), at)
-    except (ValueError, TypeError):
+    except (ValueError, msgspec.MsgspecError):
         return NOWHERE
 
 

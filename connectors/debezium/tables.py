@@ -46,12 +46,12 @@ class Table:
             return self._plain_event(data)
         envelopes, payload = found
         try:
-            event: Event = envelopes.event(payload)
+            event: Event = envelopes.event(payload, data)
         except Unreadable:
             again = self._json.whole(data)  # what follows a known schema was no single value: the whole decides
             if again is None:
                 raise Unreadable("it is not valid JSON") from None
-            event = again[0].event(again[1])
+            event = again[0].event(again[1], data)
         self._latest = event.shape
         return event
 
@@ -139,7 +139,7 @@ class Table:
 
     def json_key_checked(self, data: bytes) -> None:
         """That a record's key is the stream's, without reading more of it than needed."""
-        if self._json_keys.find(data) is None:
+        if not self._json_keys.begins(data) and self._json_keys.find(data) is None:
             self.json_key(data)
 
     def knows_avro_key(self, number: int) -> bool:

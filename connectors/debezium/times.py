@@ -9,7 +9,7 @@ timestamp of PostgreSQL comes near them.
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -37,6 +37,7 @@ INFINITE_YEARS: Final = {
 }
 
 _EPOCH = date(1970, 1, 1)
+_MIDNIGHT = datetime(1970, 1, 1)  # of no zone
 _FIRST, _LAST = (date.min - _EPOCH).days, (date.max - _EPOCH).days
 _DAY = 86_400_000_000
 _DATE = r"(?P<year>[+-]?\d{4,9})-(?P<month>\d\d)-(?P<day>\d\d)"
@@ -82,11 +83,12 @@ def _civil(year: int, month: int, day: int) -> tuple[str, str]:
 
 def timestamp_of_micros(micros: int) -> str:
     """Microseconds since 1970-01-01 00:00, of no zone."""
+    if _FIRST * _DAY <= micros < (_LAST + 1) * _DAY:
+        text = (_MIDNIGHT + timedelta(microseconds=micros)).isoformat(" ")
+        return text.rstrip("0") if micros % 1_000_000 else text
     days, rest = divmod(micros, _DAY)
     day, era = _day(days)
-    if era or micros in INFINITE_MICROS:
-        return INFINITE_MICROS.get(micros) or f"{day} {time_of_micros(rest)}{era}"
-    return f"{day} {time_of_micros(rest)}"
+    return INFINITE_MICROS.get(micros) or f"{day} {time_of_micros(rest)}{era}"
 
 
 def timestamp_of_millis(millis: int) -> str:
