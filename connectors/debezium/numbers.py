@@ -87,8 +87,16 @@ def float32_text(value: float | str) -> str:
         return float_text(value)
     packed = _float32.pack(value)
     (exact,) = _float32.unpack(packed)
-    shortest = next(text for text in (f"{exact:.{n}g}" for n in range(1, 10)) if _float32.pack(float(text)) == packed)
+    shortest = next(text for text in (f"{exact:.{n}g}" for n in range(1, 10)) if _packed(text) == packed)
     return _as_postgres(repr(float(shortest)), 6)
+
+
+def _packed(text: str) -> bytes | None:
+    """None where rounding has led beyond the largest number there is."""
+    try:
+        return _float32.pack(float(text))
+    except OverflowError:
+        return None
 
 
 def _special(text: str) -> str:

@@ -284,7 +284,7 @@ async def record(stack: Stack) -> dict[str, Any]:
         for place, (variant, options) in enumerate(variants(stack.registry.native_address).items()):
             sql.execute("drop schema public cascade; create schema public; " + SETUP)
             for number, values in ROWS.items():
-                sql.execute(_insert(number, values))
+                sql.execute(insertion(number, values))
                 rows[str(number)] = _row(sql, number)
             sql.execute("insert into line values (1, 1, 1.5); insert into bare values (1, 'x')")
             prefix = f"{NAME}{run}{place:02}"
@@ -307,7 +307,7 @@ async def record(stack: Stack) -> dict[str, Any]:
     }
 
 
-def _insert(number: int, values: dict[str, str]) -> str:
+def insertion(number: int, values: dict[str, str]) -> str:
     return f"insert into types (id, {', '.join(values)}) values ({number}, {', '.join(values.values())})"
 
 
@@ -348,7 +348,7 @@ async def _recorded(
 
 def _change(sql: psycopg.Connection[Any]) -> None:
     for number, values in ROWS.items():
-        sql.execute(_insert(10 + number, values))
+        sql.execute(insertion(10 + number, values))
     sql.execute(TOAST)
     sql.execute(f"insert into whole values (1, 'a', {_LONG}); insert into indexed values (1, 'c1', 'n', {_LONG})")
     for statement in HISTORY:
