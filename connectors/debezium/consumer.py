@@ -1,8 +1,9 @@
 """One member of a consumer group: which partitions are ours now, and their records.
 
 aiokafka knows eager rebalancing only (0.14; KIP-429's cooperative protocol is not in it), so in every rebalance all
-partitions are given up and assigned anew. The sticky assignor is chosen: most partitions come back to whoever had
-them. Three things are arranged around that:
+partitions are given up and assigned anew. They are dealt out in turn, topic after topic (round-robin), so that all
+members have a share of every table; the sticky assignor counts partitions only, and may leave one member with nothing
+but heartbeats. Three things are arranged around that:
 
 - before partitions are given up, everything of them that was handed over becomes durable (`drain`), so that the next
   owner finds the right position in the hub and nobody's commit meets the fence;
@@ -21,7 +22,7 @@ from typing import Any, cast
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import CommitFailedError, KafkaConnectionError, KafkaError, OffsetOutOfRangeError
 
 from connectors.debezium.brokers import Brokers, reach, translated
@@ -85,8 +86,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
             heartbeat_interval_ms=timeouts.heartbeat,
             max_poll_interval_ms=timeouts.poll_interval,
             rebalance_timeout_ms=timeouts.rebalance,
-            # The assignor remembers in its class what it was assigned: one class for each member.
-            partition_assignment_strategy=(type("Sticky", (StickyPartitionAssignor,), {}),),
+            partition_assignment_strategy=(RoundRobinPartitionAssignor,),
             **brokers.options(),
         )
         self._committing: asyncio.Task[None] | None = None
