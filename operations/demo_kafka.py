@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,10 +87,12 @@ class _Worker:
         return [f"the second worker ended with exit code {self.process.returncode}: {last[0]}"]
 
     def stop(self) -> None:
+        """In good order, or after a while, or when one is told once more, at once."""
         self.process.terminate()
         try:
-            self.process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(_STOP_SECONDS)
+        finally:
             self.process.kill()
             self.process.wait()
 
@@ -98,20 +101,37 @@ class _Worker:
 def _second_worker(folder: Path) -> Iterator[_Worker]:
     fieldwarden = [sys.executable, "-c", "from cli import main; main()"]
     command = [*fieldwarden, "run", "--project", str(folder), "--port", "0", "--log-level", "error"]
-    with tempfile.TemporaryFile("w+") as errors:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            text=True,
-            start_new_session=True,  # Ctrl-C is for the demo, which ends its worker in good order
-        )
-        worker = _Worker(process, errors)
-        try:
-            yield worker
-        finally:
-            worker.stop()
+    with contextlib.ExitStack() as stack:
+        errors = stack.enter_context(tempfile.TemporaryFile("w+"))
+        with uninterrupted():
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                text=True,
+                start_new_session=True,  # Ctrl-C is for the demo, which ends its worker in good order
+            )
+            worker = _Worker(process, errors)
+            stack.callback(worker.stop)
+        yield worker
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """What starts a process comes to know of it, so that it can be stopped: signals wait until then."""
+    caught: list[int] = []
+    before = {
+        number: signal.signal(number, lambda which, _frame: caught.append(which))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for each in caught:
+        signal.raise_signal(each)
 
 
 # --- what only this demo shows -------------------------------------------------------------------------------

@@ -11,11 +11,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-from operations.demo_kafka import EXAMPLE, demo_kafka
+from operations.demo_kafka import EXAMPLE, demo_kafka, uninterrupted
 from operations.examples import lay_out
 from operations.report import Failure, Report
 from rules.errors import FieldwardenError
-from stack.artefacts import StackUnfit, why_unfit
+from stack.artefacts import StackUnfit, fetch, why_unfit
 from stack.running import Stack
 
 SYSTEMS = ("crm", "billing", "erp")
@@ -62,8 +62,10 @@ def demo(folder: Path, *, keep_running: bool = False) -> Report:
         stack = Stack(Path(place) / "stack.json")
         try:
             say("  starting Kafka, Kafka Connect with Debezium, and PostgreSQL (fetched the first time: minutes)")
-            stack.start_postgres()
-            stack.start()
+            fetch("kafka", "avro")
+            with uninterrupted():
+                stack.start_postgres()
+                stack.start()
             lay_out(EXAMPLE, Path(place) / "example")
             for system in SYSTEMS:
                 stack.postgres.ensure_database(system, Path(place) / "example" / "sql" / f"{system}.sql")
