@@ -21,7 +21,7 @@ from connectors.debezium.snapshots import Asked, Progress, check_runs, read_agai
 from connectors.debezium.topics import Topics
 from connectors.postgres.condition import check_condition
 from engine.hub.asking import UnknownName, closest
-from operations.connector import chosen, connected, named
+from operations.connector_state import chosen, connected, named
 from operations.project import Opened, opened
 from operations.report import Failure, Report, count, table
 from rules.errors import FieldwardenError

@@ -7,15 +7,15 @@ are sent, never shown.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from connectors.debezium.connect import Connect, KeyProblem, State, UnknownConnector
+from connectors.debezium.connect import Connect, KeyProblem, UnknownConnector
 from connectors.debezium.registration import configuration, masked
 from connectors.debezium.signals import Signals
-from operations.project import Opened, UnknownSystem, opened
+from operations.connector_state import ailment, alive, chosen, connected, lines, missing, named, plain, tasks
+from operations.project import Opened, opened
 from operations.report import Failure, Report, count, table
 from rules.errors import FieldwardenError
 
@@ -23,48 +23,11 @@ T = TypeVar("T")
 _START_SECONDS = 30.0
 
 
-class NoConnect(FieldwardenError):
-    """The files do not say where Kafka Connect is."""
-
-    code = "no_connect"
-    exit_code = 2
-
-
 class ConnectorInvalid(FieldwardenError):
     """Kafka Connect finds a configuration wrong; nothing was changed."""
 
     code = "connector_invalid"
     exit_code = 2
-
-
-def chosen(project: Opened, system: str | None) -> list[str]:
-    """The named system, or all that Debezium reads. Raises UnknownSystem."""
-    known = project.debezium_systems
-    if system is not None and system not in known:
-        there = f"there is {', '.join(known)}" if known else "connector: {kind: debezium, ...} makes one"
-        raise UnknownSystem(f"no system that Debezium reads is named {system!r}", suggestion=there)
-    if not known:
-        raise UnknownSystem("no system of this project is read by Debezium", suggestion="kind: debezium makes one")
-    return known if system is None else [system]
-
-
-def named(project: Opened, system: str) -> str:
-    """The name of a system's connector in Connect."""
-    return project.rulebook.systems[system].settings["connector"]
-
-
-@contextlib.asynccontextmanager
-async def connected(project: Opened) -> AsyncIterator[Connect]:
-    """Raises NoConnect, NoKafka, ReferenceUnresolved."""
-    endpoint = project.kafka().connect
-    if endpoint is None:
-        raise NoConnect(
-            "fieldwarden.yaml does not say where Kafka Connect is",
-            suggestion="add connect: {url: http://HOST:8083} under kafka:",
-            path="fieldwarden.yaml: kafka",
-        )
-    async with Connect.open(endpoint) as connect:
-        yield connect
 
 
 # --- looking -------------------------------------------------------------------------------------------------
@@ -76,9 +39,9 @@ def list_them(folder: Path | None) -> Report:
         chosen(project, None)
         states = asyncio.run(_ask(project, lambda connect: connect.states()))
         ours = {named(project, system): system for system in project.debezium_systems}
-    found = [_plain(state, ours.get(name)) for name, state in states.items()]
-    found += [_missing(name, system) for name, system in ours.items() if name not in states]
-    rows = [[each["connector"], each["system"] or "-", each["state"], _tasks(each)] for each in found]
+    found = [plain(state, ours.get(name)) for name, state in states.items()]
+    found += [missing(name, system) for name, system in ours.items() if name not in states]
+    rows = [[each["connector"], each["system"] or "-", each["state"], tasks(each)] for each in found]
     return Report({"connectors": found}, table(["connector", "system", "state", "tasks"], rows, indent=""))
 
 
@@ -104,15 +67,16 @@ def status(folder: Path | None, system: str | None) -> Report:
     """How the connectors of our systems fare; a failure (exit code 1) unless all run, with all their tasks."""
     with opened(folder) as project:
         systems = {named(project, each): each for each in chosen(project, system)}
-        states = asyncio.run(_ask(project, lambda connect: connect.states()))
+        states, silent = asyncio.run(_ask(project, lambda connect: alive(project, connect)))
     found = [
-        _plain(states[name], system) if name in states else _missing(name, system) for name, system in systems.items()
+        plain(states[name], each, silent.get(each, "")) if name in states else missing(name, each)
+        for name, each in systems.items()
     ]
-    text = "\n".join(line for each in found for line in _lines(each))
+    text = "\n".join(line for each in found for line in lines(each))
     ill = [each for each in found if not each["running"]]
     if not ill:
         return Report({"connectors": found}, text)
-    message = "; ".join(f"{each['system']}: {_ailment(each)}" for each in ill)
+    message = "; ".join(f"{each['system']}: {ailment(each)}" for each in ill)
     failure = Failure("connector_failed", message, ill[0]["suggestion"], str(ill[0]["system"]))
     return Report({"connectors": found}, text, failure, 1)
 
@@ -217,7 +181,7 @@ async def _register(
         new = await connect.register(name, each)
         say(f"  {name}: {'created' if new else 'replaced'}")
         state = await connect.started(name, _START_SECONDS) if wait else None
-        outcome = _plain(state, system) if state is not None else _missing(name, system)
+        outcome = plain(state, system) if state is not None else missing(name, system)
         done.append(outcome | {"created": new})
     return _registered(done, wait)
 
@@ -231,7 +195,7 @@ def _registered(done: list[dict[str, Any]], wait: bool) -> Report:
     ill = [each for each in done if wait and not each["running"]]
     if not ill:
         return Report({"connectors": done}, text)
-    message = "; ".join(f"{each['connector']} is registered, but {_ailment(each)}" for each in ill)
+    message = "; ".join(f"{each['connector']} is registered, but {ailment(each)}" for each in ill)
     return Report({"connectors": done}, text, Failure("connector_failed", message, ill[0]["suggestion"]), 1)
 
 
@@ -260,67 +224,3 @@ def _part(option: str) -> str:
     if option in ("database.hostname", "database.port", "database.user", "database.password", "database.dbname"):
         return "connect_dsn"
     return {"slot.name": "slot", "publication.name": "publication", "topic.prefix": "prefix"}.get(option, option)
-
-
-def _plain(state: State, system: str | None) -> dict[str, Any]:
-    running = state.running
-    return {
-        "connector": state.name,
-        "system": system,
-        "state": state.state,
-        "running": running,
-        "worker": state.worker,
-        "error": state.error,
-        "tasks": [
-            {"id": task.id, "state": task.state, "worker": task.worker, "error": task.error} for task in state.tasks
-        ],
-        "suggestion": "" if running else advice(state, system),
-    }
-
-
-def _missing(name: str, system: str) -> dict[str, Any]:
-    return {
-        "connector": name,
-        "system": system,
-        "state": "missing",
-        "running": False,
-        "worker": "",
-        "error": "",
-        "tasks": [],
-        "suggestion": f"fieldwarden connector register {system}",
-    }
-
-
-def advice(state: State, system: str | None) -> str:
-    if state.failed:
-        return f"mend what the error names, then: fieldwarden connector restart {system}"
-    if state.state in ("PAUSED", "STOPPED"):
-        return f"fieldwarden connector resume {system}"
-    return "look again in a moment: Kafka Connect is giving its work to its workers"
-
-
-def _ailment(each: dict[str, Any]) -> str:
-    failed = [task for task in each["tasks"] if task["state"] == "FAILED"]
-    if each["state"] == "missing":
-        return f"connector {each['connector']} is not registered"
-    if failed and each["state"] == "RUNNING":
-        return f"the connector is RUNNING, but {_which(failed, each)} failed: {failed[0]['error']}"
-    if "FAILED" in (each["state"], *(task["state"] for task in each["tasks"])):
-        return f"the connector has failed: {each['error'] or failed[0]['error']}"
-    return f"the connector is {each['state']}, {_tasks(each)}"
-
-
-def _which(failed: list[dict[str, Any]], each: dict[str, Any]) -> str:
-    return "its task has" if len(each["tasks"]) == 1 else f"{len(failed)} of its {len(each['tasks'])} tasks have"
-
-
-def _tasks(each: dict[str, Any]) -> str:
-    states = [task["state"] for task in each["tasks"]]
-    return ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states))) or "no task"
-
-
-def _lines(each: dict[str, Any]) -> list[str]:
-    lines = [f"{each['connector']} ({each['system']}): {each['state']}, {_tasks(each)}"]
-    lines += [f"  error: {each['error']}"] if each["error"] else []
-    lines += [f"  task {task['id']} on {task['worker']}: {task['error']}" for task in each["tasks"] if task["error"]]
-    return lines + ([f"  try: {each['suggestion']}"] if each["suggestion"] else [])

@@ -7,7 +7,7 @@ import asyncio
 import structlog
 
 from connectors.debezium.connect import Connect, State
-from operations.connector import advice, named
+from operations.connector_state import SILENT, advice, alive, named
 from operations.project import Opened
 from rules.errors import FieldwardenError
 
@@ -44,10 +44,13 @@ async def _look(project: Opened) -> dict[str, tuple[str, str]]:
         endpoint = project.kafka().connect
         assert endpoint is not None, "watch_connectors has looked"
         async with Connect.open(endpoint, patience=_PATIENCE) as connect:
-            states = await connect.states()
+            states, silent = await alive(project, connect)
     except FieldwardenError as error:
         return dict.fromkeys(project.debezium_systems, (error.message, error.suggestion))
-    return {system: _judged(system, states.get(named(project, system))) for system in project.debezium_systems}
+    return {
+        system: (silent[system], SILENT) if system in silent else _judged(system, states.get(named(project, system)))
+        for system in project.debezium_systems
+    }
 
 
 def _judged(system: str, state: State | None) -> tuple[str, str]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from connectors.debezium.access import Endpoint, KafkaAccess
+from connectors.debezium.access import KafkaAccess
 from connectors.debezium.brokers import Brokers, reach
 from connectors.debezium.connect import Connect, State, UnknownConnector
+from connectors.debezium.heartbeat import silent_for
 from connectors.debezium.sampling import Sample, sample
 from connectors.debezium.topics import Topics
 from connectors.postgres.finding import Finding, bad, good, note, warning
@@ -24,13 +25,14 @@ _PATIENCE = 5.0
 
 async def probe(system: System, entities: Mapping[str, Entity], kafka: KafkaAccess) -> list[Finding]:
     """Everything about one system's way through Kafka, good and bad."""
-    return [*await _connector(system, entities, kafka.connect), *await _topics(system, entities, kafka)]
+    return [*await _connector(system, entities, kafka), *await _topics(system, entities, kafka)]
 
 
 # --- Kafka Connect -------------------------------------------------------------------------------------------
 
 
-async def _connector(system: System, entities: Mapping[str, Entity], endpoint: Endpoint | None) -> list[Finding]:
+async def _connector(system: System, entities: Mapping[str, Entity], kafka: KafkaAccess) -> list[Finding]:
+    endpoint = kafka.connect
     if endpoint is None:
         return [
             warning(
@@ -48,7 +50,24 @@ async def _connector(system: System, entities: Mapping[str, Entity], endpoint: E
         return [bad("connector", error.message, register)]
     except EngineError as error:
         return [bad("connect", error.message, error.suggestion)]
-    return [_state(system, state), *_configuration(system, entities, live, register)]
+    configured = list(_configuration(system, entities, live, register))
+    if state.running and (silence := await _silence(system, kafka.brokers, live)) is not None:
+        return [silence, *configured]
+    return [_state(system, state), *configured]
+
+
+async def _silence(system: System, brokers: Brokers, live: Mapping[str, str]) -> Finding | None:
+    try:
+        seconds = await silent_for(system, brokers, live)
+    except EngineError:
+        return None  # the topics' half says what is wrong with Kafka
+    if seconds is None:
+        return None
+    return bad(
+        "connector",
+        f"{system.settings['connector']} is RUNNING, but has said nothing for {seconds:.0f} s",
+        "is its database up? Debezium goes on trying, and the log of Kafka Connect says at what",
+    )
 
 
 def _state(system: System, state: State) -> Finding:

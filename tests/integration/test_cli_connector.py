@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from stack import Stack
+from tests.integration.connect_server import connect_server
 from tests.integration.kafka_project import KafkaShop, eventually, kafka_shop
 
 
@@ -84,6 +88,40 @@ def test_a_running_connector_with_a_failed_task_is_no_healthy_one(shop: KafkaSho
     shop.allow_connections(True)
     assert shop.call("connector", "restart", "crm")[0] == 0
     eventually(lambda: shop.call("connector", "status")[0] == 0, "the restart of what had failed")
+
+
+async def _beat(bootstrap: str, prefix: str, seconds_ago: float) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    await producer.start()
+    at = int((time.time() - seconds_ago) * 1000)
+    await producer.send_and_wait(f"__debezium-heartbeat.{prefix}", b"{}", key=b"{}", timestamp_ms=at)
+    await producer.stop()
+
+
+def test_a_connector_that_runs_in_silence_is_no_healthy_one(shop: KafkaShop) -> None:
+    """Over a closed database Debezium tries again and again, RUNNING, without an error: only heartbeats tell."""
+    with connect_server() as server:
+        state = {"state": "RUNNING", "worker_id": "w"}
+        status = {"name": shop.prefix, "connector": state, "tasks": [{"id": 0, **state}]}
+        server.answers("GET", "/connectors?expand=status", (200, {shop.prefix: {"status": status}}))
+        server.answers("GET", f"/connectors/{shop.prefix}/config", (200, {"heartbeat.interval.ms": "5000"}))
+        server.answers("GET", f"/connectors/{shop.prefix}/status", (200, status))
+        shop.environment["CONNECT"] = server.url
+        assert shop.call("connector", "status")[0] == 0, "no heartbeat yet: it may only just have begun"
+
+        asyncio.run(_beat(shop.environment["KAFKA"], shop.prefix, 150))
+        shop.allow_connections(False)
+        code, body = shop.call("connector", "status")
+        (found,) = body["result"]["connectors"]
+        assert (code, found["state"], found["running"]) == (1, "RUNNING", False)
+        assert "the connector is RUNNING, but says nothing for 2 min" in body["error"]["message"]
+        assert "not currently accepting connections" in body["error"]["message"], "what keeps Debezium away, too"
+        _, doctor = shop.call("doctor")
+        said = [each["message"] for each in doctor["result"]["checks"] if each["subject"] == "connector"]
+        assert any("is RUNNING, but has said nothing for" in message for message in said)
+
+        asyncio.run(_beat(shop.environment["KAFKA"], shop.prefix, 1))
+        assert shop.call("connector", "status")[0] == 0
 
 
 def test_secrets_are_sent_and_never_shown(shop: KafkaShop) -> None:

@@ -32,11 +32,12 @@ async def test_what_is_new_is_logged_once(tmp_path: Path) -> None:
         project = Opened(projects.load(projects.write(tmp_path, files), environment), None)
         well, failed = listing("RUNNING", "RUNNING"), listing("RUNNING", "FAILED")
         path = "/connectors?expand=status"
+        server.answers("GET", "/connectors/fieldwarden_crm/config", (200, {"heartbeat.interval.ms": "0"}))
         server.answers("GET", path, well, listing(), listing(), failed, failed, well, well)
         with structlog.testing.capture_logs() as said:
             watching = asyncio.create_task(watch_connectors(project, period=0.001))
             async with asyncio.timeout(30):
-                while len(server.asked) < 8:  # noqa: ASYNC110 - the server is no coroutine
+                while server.asked.count(("GET", path)) < 8:  # noqa: ASYNC110 - the server is no coroutine
                     await asyncio.sleep(0.01)
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
