@@ -30,6 +30,7 @@ def check_debezium(files: Files, findings: Findings) -> None:
             continue
         page = Page(files.systems[name].document, findings)
         _options(files, name, connector, page)
+        _keys(files, name, connector, page)
         _database(files, name, connector, page)
         prefix, label = debezium_names(connector, name)
         for key, value, known in (("prefix", prefix, prefixes), ("name", label, names)):
@@ -61,6 +62,26 @@ def _options(files: Files, name: str, connector: DebeziumConnector, page: Page) 
     for remark in contradictions(connector.options, _money(files, name)):
         say = page.error if remark.level == "error" else page.warning
         say((*_OPTIONS, remark.option), remark.message, remark.suggestion)
+
+
+def _keys(files: Files, name: str, connector: DebeziumConnector, page: Page) -> None:
+    """A topic's key is its stream's: rows of one key must be in one partition, in order."""
+    option = "message.key.columns"
+    for entry in connector.options.get(option, "").split(";"):
+        pattern, _, listed = entry.strip().rpartition(":")
+        columns = {column.strip() for column in listed.split(",")}
+        for stream, model in files.systems[name].model.streams.items():
+            bare = "." not in stream and connector.database == "postgres"
+            if _names(pattern, f"public.{stream}" if bare else stream) and columns != set(model.key):
+                message = f"{option} gives the rows of {stream} the key {listed.strip()}, not {', '.join(model.key)}"
+                page.error((*_OPTIONS, option), message, f"the key of {stream} and its topic must be one")
+
+
+def _names(pattern: str, table: str) -> bool:
+    try:
+        return bool(re.fullmatch(pattern, table, re.IGNORECASE))
+    except re.error:
+        return False  # Java's, not ours
 
 
 def _money(files: Files, system: str) -> str:

@@ -89,6 +89,7 @@ MISTAKES = [
     (CRM, "max.batch.size: 500", "skipped.operations: ▸'d,t'", "skipped.operations leaves out deletes"),
     (CRM, "max.batch.size: 500", "value.converter.replace.null.with.default: ▸true", "value.converter.replace.null.with.default is true: a null would arrive as the column's default"),
     (CRM, "snapshot.mode: initial", "snapshot.mode: ▸initial_only", "snapshot.mode is initial_only: no change is ever streamed"),
+    (CRM, "max.batch.size: 500", "message.key.columns: ▸'public.account:name,id'", "message.key.columns gives the rows of public.account the key name,id, not id (the key of public.account and its topic must be one)"),
     (CRM, "max.batch.size: 500", "max.batch.size: ▸[1]", "'max.batch.size': a constant is text, a number, true or false"),
     (PROJECT, 'servers: "${env:KAFKA}"', "servers: ▸http://kafka", "'servers' is not a list of host:port (write host:9092 or a:9092,b:9092)"),
     (PROJECT, 'servers: "${env:KAFKA}"', "servers: ▸a:9092,b", "'servers' is not a list of host:port"),
@@ -145,6 +146,12 @@ def test_mysql_may_be_read(tmp_path: Path) -> None:
     source = source.replace("on_null: value", "mode: source").replace("    create: true\n", "")
     project = load(write(tmp_path, {**SOUND, CRM: source}))
     assert project.rulebook.systems["crm"].settings["database"] == "mysql"
+
+
+@pytest.mark.parametrize("keys", ["public.account:id", r"public\.(account|x):id;other:a,b", "public.nothing:name", "("])
+def test_a_topics_key_may_be_said_if_it_is_the_streams(tmp_path: Path, keys: str) -> None:
+    files = {**SOUND, CRM: SOUND[CRM].replace("max.batch.size: 500", f"message.key.columns: '{keys}'")}
+    assert said(tmp_path, files) == []
 
 
 def test_what_is_risky_is_a_warning_at_its_place(tmp_path: Path) -> None:
