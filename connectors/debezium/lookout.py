@@ -21,6 +21,7 @@ from connectors.debezium.brokers import Brokers
 from connectors.debezium.ends import Ends
 from connectors.debezium.parts import Position, partition_name
 from connectors.debezium.topics import Topics
+from connectors.postgres.catalog import describe, table_name
 from connectors.postgres.session import connect, translated
 from connectors.postgres.slots import SlotHealth, slot_health, slot_name
 from engine.errors import FieldwardenError, TransientError
@@ -71,6 +72,17 @@ class KafkaLookout:
     def reached(self, positions: Mapping[str, str | None], end: Mapping[str, int]) -> bool:
         """Whether the hub's positions are at or past `end`."""
         return all(_offset(positions.get(name)) >= offset for name, offset in end.items())
+
+    async def columns(self, stream: str) -> dict[str, str]:
+        """The columns that a stream's table has now, with portable types; none where the database is not asked.
+
+        Raises EnvironmentUnfit, TransientError."""
+        if self._dsn is None:
+            return {}
+        async with self._open(self._dsn) as connection:
+            name = table_name(stream)
+            found = await describe(connection, [name])
+        return {column.name: column.type for column in found[name].columns.values()} if name in found else {}
 
     async def slot(self) -> SlotHealth | None:
         """How Debezium's replication slot fares; None where there is none. Raises EnvironmentUnfit, TransientError."""

@@ -2,19 +2,25 @@
 
 An id that the registry does not know makes dead letters, which a person may try again; a registry that cannot be
 reached stops the source, since then nothing can be told of a record.
+
+A record that lacks a mapped column may be from before the column was added, or from after it was dropped. The database
+knows whether the column is there now: if so, what the record was written without is unknown, and no reason to stop.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 from connectors.debezium.buffers import Record
 from connectors.debezium.decoding import Decoder, Note, SchemaNeeded
 from connectors.debezium.held import Shapes
+from connectors.debezium.lookout import KafkaLookout
 from connectors.debezium.parts import Mark, row_position, split_name
 from connectors.debezium.plain import field_types
 from connectors.debezium.registry import Registry
+from connectors.debezium.topics import Topics
 from engine.change import RawChange
 from engine.errors import EnvironmentUnfit, SchemaDrift
 from rules.rulebook import Entity, System
@@ -28,9 +34,18 @@ __all__ = ["Records", "SchemaNeeded"]
 class Records:
     """Holds what was compiled from schemas: one for as long as a source is open."""
 
-    def __init__(self, system: System, entities: Mapping[str, Entity], registry: Registry | None) -> None:
+    def __init__(
+        self,
+        system: System,
+        entities: Mapping[str, Entity],
+        registry: Registry | None,
+        lookout: KafkaLookout | None = None,
+    ) -> None:
         self._system = system.name
         self._registry = registry
+        self._lookout = lookout
+        self._streams = {topic: stream.name for topic, stream in Topics(system).streams.items()}
+        self._described: dict[str, int] = {}
         self._unknown: dict[int, float] = {}
         known = registry.known if registry is not None else _nothing
         self._decoder = Decoder(system, schema_of=known, types=field_types(system, entities))
@@ -69,8 +84,22 @@ class Records:
             return self._decoder.refuse(*whole, f"the schema registry does not know the id {needed.id}")
         if said is None or isinstance(said, Note):
             return None
+        if self._decoder.is_partial(record.topic, said.relation) and record.timestamp > self._described[record.topic]:
+            raise SchemaDrift(f"{self._system}: {record.topic} lacks a column that it had")  # for `is_from_before`
         self._shapes.check(said, self._decoder.partitions.get(record.topic, 1))
         return said
+
+    async def is_from_before(self, record: Record) -> bool:
+        """After SchemaDrift: whether it is worth reading the record again, with what the table is like now.
+
+        Raises EnvironmentUnfit, TransientError where the database cannot be asked."""
+        described = self._described.get(record.topic, -1)
+        if self._lookout is None or record.topic not in self._streams or described >= record.timestamp:
+            return False
+        now = time.time_ns() // 1_000_000
+        self._decoder.tell_columns(record.topic, await self._lookout.columns(self._streams[record.topic]))
+        self._described[record.topic] = max(now, record.timestamp)
+        return True
 
     def _is_unknown(self, number: int) -> bool:
         return self._unknown.get(number, 0.0) > asyncio.get_running_loop().time()

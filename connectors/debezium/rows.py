@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from connectors.debezium.columns import Column, NoText, column
@@ -94,17 +95,24 @@ def shape(
     placeholder: Placeholder,
     known: Mapping[Any, Relation],
     declared: Mapping[str, str],
+    later: Mapping[str, str] = MappingProxyType({}),
 ) -> Shape:
-    """The shape of a struct's wanted fields. `known` has the relations made before, by columns and types.
+    """The shape of a struct's wanted fields. `known` has the relations made before, by columns and types; `later` the
+    types of columns that may be missing, since the table got them after this: they are unknown. Such a relation is
+    never one of those made before.
 
     Raises SchemaDrift where a wanted column is missing or cannot be read."""
-    check_columns(wanted, struct.fields)
+    absent = {name: later[name] for name in sorted(wanted.columns) if name not in struct.fields and name in later}
+    check_columns(wanted, {**struct.fields, **absent})
     taken = {name: each for name, each in struct.fields.items() if name in wanted.columns}
     columns = [compiled(wanted, name, each, declared.get(name, "")) for name, each in taken.items()]
-    names, types = tuple(taken), tuple(each.type for each in columns)
-    relation = known.get((names, types)) or Relation(wanted.stream, names, types)
-    unknown = [placeholder.of(each) if each.type in _TOASTED else () for each in taken.values()]
-    return Shape(relation, wanted.key, columns, unknown, [each.default for each in taken.values()])
+    columns += [Column(each, None) for each in absent.values()]
+    names, types = (*taken, *absent), tuple(each.type for each in columns)
+    made_before = None if absent else known.get((names, types))
+    relation = made_before or Relation(wanted.stream, names, types)
+    unknown = [placeholder.of(each) if each.type in _TOASTED else () for each in taken.values()] + [()] * len(absent)
+    defaults = [each.default for each in taken.values()] + [None] * len(absent)
+    return Shape(relation, wanted.key, columns, unknown, defaults)
 
 
 def compiled(wanted: Wanted, name: str, schema: Schema, declared: str) -> Column:

@@ -95,7 +95,7 @@ class KafkaSource:
         """`position` is not looked at: positions are the partitions'. Raises EnvironmentUnfit, TransientError."""
         self._assignment = Assignment(self.system)
         self._intake = Intake(Buffers(depths(self._topics.streams)), 2 * self._max_bytes)
-        self._records = Records(self._system, self._entities, self._registry)
+        self._records = Records(self._system, self._entities, self._registry, self._lookout)
         self._first_rows = FirstRows(self.system, self._lookout, self._tell_ends, settle_seconds=self._settle_seconds)
         self._round = self._outstanding = 0
         self._idle_until = 0.0
@@ -231,7 +231,11 @@ class KafkaSource:
             try:
                 change = self._records.change(record, part.generation)
             except SchemaDrift as drift:
-                self._hold(member, record, drift, batch)
+                from_before = await self._records.is_from_before(record)
+                if self._is_stale(member):
+                    return None
+                if not from_before:
+                    self._hold(member, record, drift, batch)
                 continue
             except SchemaNeeded as needed:
                 await self._records.learn(needed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from connectors.debezium.unavailable import PARAMETER, Placeholder
 from engine.change import UNKNOWN, Relation
 from engine.wanted import Wanted
 
+_ABSENT = Schema("string")
 _NO_ENVELOPE = "it is not Debezium's envelope; a transformation such as ExtractNewRecordState must be left out"
 
 
@@ -36,6 +37,24 @@ class Table:
         self._avro_keys: dict[int, Shape] = {}
         self._needle = json_format.needle(placeholder.text)
         self._latest: Shape | None = None
+        self._later: Mapping[str, str] = {}
+        self._partial: dict[int, Relation] = {}
+
+    # --- what the table is like now -----------------------------------------------------------------------------
+
+    def tell_columns(self, types: Mapping[str, str]) -> None:
+        """The columns that the table has now, with portable types: records that lack one are from before it.
+
+        Shapes that were read by an older word are forgotten."""
+        self._later = types
+        self._partial.clear()
+        self._json = Remembered(self._json_envelopes)
+        self._avro.clear()
+        self._shapes.clear()
+
+    def is_partial(self, relation: Relation) -> bool:
+        """Whether rows of this shape lack columns, by the last `tell_columns`."""
+        return id(relation) in self._partial
 
     # --- values -------------------------------------------------------------------------------------------------
 
@@ -67,15 +86,18 @@ class Table:
     def _json_envelopes(self, schema: Schema) -> Envelopes:
         row = _row_schema(schema)
         made = self._shape(row)
-        fields = {name: row.fields[name] for name in made.relation.columns}
+        fields = {name: row.fields.get(name, _ABSENT) for name in made.relation.columns}
         declared = any(PARAMETER in each.parameters for each in fields.values())
         return Envelopes(made, fields, None if declared else self._needle)
 
     def _shape(self, row: Schema) -> Shape:
-        made = shape(self.wanted, row, self._placeholder, self._relations, self._types)
-        return self._remember(made)
+        made = shape(self.wanted, row, self._placeholder, self._relations, self._types, self._later)
+        return self._remember(made, row.fields)
 
-    def _remember(self, made: Shape) -> Shape:
+    def _remember(self, made: Shape, present: Container[str]) -> Shape:
+        if any(name not in present for name in made.relation.columns):
+            self._partial[id(made.relation)] = made.relation
+            return made
         self._relations[made.relation.columns, made.relation.types] = made.relation
         return made
 
@@ -108,11 +130,13 @@ class Table:
         names = tuple(name for name in row if name in self.wanted.columns)
         made = self._shapes.get(names)
         if made is None:
-            check_columns(self.wanted, row)
-            columns = [plain.column(self._types.get(name, "text")) for name in names]
-            relation = Relation(self.wanted.stream, names, tuple(each.type for each in columns))
+            absent = tuple(sorted(self.wanted.columns & self._later.keys() - row.keys()))
+            check_columns(self.wanted, {**row, **dict.fromkeys(absent)})
+            columns = [plain.column(self._types.get(name, "text")) for name in (*names, *absent)]
+            relation = Relation(self.wanted.stream, (*names, *absent), tuple(each.type for each in columns))
             unknown = self._placeholder.plain()
-            made = self._shapes[names] = Shape(relation, self.wanted.key, columns, [unknown] * len(names))
+            made = self._shapes[names] = Shape(relation, self.wanted.key, columns, [unknown] * len(columns))
+            self._remember(made, row)
         return made
 
     # --- keys ---------------------------------------------------------------------------------------------------
@@ -137,10 +161,9 @@ class Table:
             made = self._avro_keys[number] = self._key_shape(avro.schema)
         return self._key_texts(made, _picked(value, self.wanted.key) or [])
 
-    def json_key_checked(self, data: bytes) -> None:
-        """That a record's key is the stream's, without reading more of it than needed."""
-        if not self._json_keys.begins(data) and self._json_keys.find(data) is None:
-            self.json_key(data)
+    def knows_json_key(self, data: bytes) -> bool:
+        """Whether a key has the schema of the last one, which was the stream's."""
+        return self._json_keys.begins(data)
 
     def knows_avro_key(self, number: int) -> bool:
         return number in self._avro_keys

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psycopg
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
@@ -267,6 +268,28 @@ async def test_a_stream_that_no_longer_fits_stands_still_and_goes_on_once_the_ma
     assert mended.keys() == ["2", "3"]
     assert mended.held[name] == ""
     assert hub.partitions["crm", name].message == ""
+
+
+async def test_what_was_written_before_a_column_was_added_says_nothing_of_it_and_once_it_is_dropped_the_stream_stops(
+    topics: Topics, hub: Hub, database: str
+) -> None:
+    name = f"{topics.topic(ACCOUNT)}/0"
+    await topics.make(account=1)
+    without = event(ACCOUNT, "c", {"id": 1, "name": "Ada"})
+    await topics.put(ACCOUNT, key(1), without)
+    await topics.account(2)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("create table account (id int primary key, name text, credit numeric(14,2))")
+        async with worker(topics, hub, dsn=database) as reader:
+            before, after = await reader.count(2)
+            assert before.relation.columns == after.relation.columns == ("id", "name", "credit")
+            assert before.values == ("1", "Ada", UNKNOWN)
+            assert after.values == ("2", "Ada", "1.00")
+            connection.execute("alter table account drop column credit")
+            await topics.put(ACCOUNT, key(3), without)
+            await reader.until(lambda: reader.held.get(name))
+    assert len(reader.changes) == 2
+    assert "credit" in reader.held[name]
 
 
 async def test_a_column_of_a_type_that_the_field_cannot_hold_stops_the_stream_too(topics: Topics, hub: Hub) -> None:
