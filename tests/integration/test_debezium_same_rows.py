@@ -15,7 +15,8 @@ from tests.golden.record_debezium import EXACT, ROWS, SETUP, insertion
 from tests.integration.reading import ask, reading, run, stream, system
 
 COLUMNS = """
-    select string_agg(attname, ',' order by attnum) from pg_attribute where attrelid = 'types'::regclass and attnum > 0"""
+    select string_agg(attname, ',' order by attnum)
+    from pg_attribute where attrelid = 'types'::regclass and attnum > 0"""
 OPTIONS = {
     "decimal.handling.mode": "string",
     "interval.handling.mode": "string",
