@@ -85,7 +85,7 @@ class RawChange:
 
     "rekey" says that a row goes on under another key: `values` hold the new key's columns and UNKNOWN for the rest,
     `old_values` the old key's. Where its own news under the new key may overtake that (they stand in different
-    partitions), those are marked `follows_rekey`, and wait for it.
+    partitions), both are marked `follows_rekey`: the news wait for it, and their positions are counted anew.
 
     `undecoded`: the row's key is all that could be read, or not even that (then the key's columns are UNKNOWN).
     """

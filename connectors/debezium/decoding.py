@@ -223,7 +223,11 @@ class Decoder:
         self._check_key(table, key, headers)
         change.values = new_values(event)
         if headers and change.operation == "insert" and any(name == OLD_KEY for name, _ in headers):
-            change.follows_rekey = self.partitions.get(table.topic, 2) > 1
+            change.follows_rekey = self._has_many(table)
+
+    def _has_many(self, table: Table) -> bool:
+        """Whether a row under another key may be in another partition."""
+        return self.partitions.get(table.topic, 2) > 1
 
     def _event(self, table: Table, value: bytes, headers: Headers) -> Event:
         if value.startswith(b"{"):  # no envelope in Avro does: its first field is a union of two
@@ -241,6 +245,7 @@ class Decoder:
         if moved is not None:
             change.operation, change.old_values = "rekey", change.values
             change.values = shape.spread(self._key(table, moved, ()))
+            change.follows_rekey = self._has_many(table)
 
     def _key(self, table: Table, key: bytes, headers: Headers) -> tuple[str, ...]:
         frame = framed(key, "key", headers, self._avro_ids)

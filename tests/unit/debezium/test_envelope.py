@@ -115,6 +115,15 @@ class TestPrimaryKeyUpdates:
         said = change(made, value("c", COLUMNS, None, row()), headers=[("__debezium.oldkey", b'{"id":0}')])
         assert (said.operation, said.follows_rekey) == ("insert", follows)
 
+    @pytest.mark.parametrize(("partitions", "follows"), [({}, True), ({TOPIC: 1}, False), ({TOPIC: 2}, True)])
+    def test_2_positions_under_the_new_key_may_be_those_of_another_partition(
+        self, partitions: Any, follows: bool
+    ) -> None:
+        made = decoder()
+        made.partitions.update(partitions)
+        said = change(made, value("d", COLUMNS, row(""), None), headers=[("__debezium.newkey", b'{"id":9}')])
+        assert (said.operation, said.follows_rekey) == ("rekey", follows)
+
     def test_2_a_composite_key_is_rekeyed_whole(self) -> None:
         made = decoder(stream("a", "b", "v", key=("b", "a")))
         columns = {"a": INT, "b": TEXT, "v": TEXT}

@@ -160,7 +160,7 @@ def test_the_history_of_a_table(variant: str) -> None:
     assert said[:8] == [
         ("observe", ("1", "1"), None, False),
         ("update", ("1", "1"), None, False),
-        ("rekey", ("1", "9"), ("1", "1"), False),
+        ("rekey", ("1", "9"), ("1", "1"), True),
         ("insert", ("1", "9"), None, True),
         ("delete", ("1", "9"), None, False),
         ("insert", ("2", "1"), None, False),
