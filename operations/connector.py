@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from connectors.debezium.connect import Connect, KeyProblem, UnknownConnector
+from connectors.debezium.connect import Connect, UnknownConnector
+from connectors.debezium.connect_states import KeyProblem
 from connectors.debezium.registration import configuration, masked
 from connectors.debezium.signals import Signals
 from operations.connector_state import ailment, alive, chosen, connected, lines, missing, named, plain, tasks

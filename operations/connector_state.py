@@ -9,7 +9,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from connectors.debezium.connect import Connect, State
+from connectors.debezium.connect import Connect
+from connectors.debezium.connect_states import State
 from connectors.debezium.heartbeat import silent_for
 from connectors.postgres.session import connect as connect_database
 from operations.project import Opened, UnknownSystem

@@ -6,7 +6,8 @@ import asyncio
 
 import structlog
 
-from connectors.debezium.connect import Connect, State
+from connectors.debezium.connect import Connect
+from connectors.debezium.connect_states import State
 from operations.connector_state import SILENT, advice, alive, named
 from operations.project import Opened
 from rules.errors import FieldwardenError

@@ -8,7 +8,6 @@ again. Facts: Kafka's documentation, "Kafka Connect / REST API"; KIP-745 for res
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from urllib.parse import quote
 import httpx
 
 from connectors.debezium.access import Endpoint
+from connectors.debezium.connect_states import KeyProblem, State, read_problems, read_state, read_texts, scrubbed
 from engine.errors import EngineError, EnvironmentUnfit, TransientError
 
 _TIMEOUT = httpx.Timeout(100.0, connect=5.0)
@@ -27,7 +27,6 @@ _PATIENCE = 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 3.0
 _BUSY = (409, 500, 503, 504)
 """409: it rebalances; 500: a worker did not answer another in time; the others while it starts, or from a proxy."""
-_SECRETS = re.compile(r"(?i)((?:password|secret|token|jaas[.\w]*)\s*[=:]\s*)\S+|(://[^:/@\s]*:)[^@\s]*(?=@)")
 
 
 T = TypeVar("T")
@@ -44,48 +43,6 @@ class ConnectRefused(EngineError):
     """Kafka Connect does not do what it was asked; it says why."""
 
     code = "connect_refused"
-
-
-@dataclass(frozen=True, slots=True)
-class KeyProblem:
-    """What Connect says of one key of a configuration, in its own words."""
-
-    key: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """`error` is why it failed, in one line and without secrets; empty while it has not."""
-
-    id: int
-    state: str
-    worker: str
-    error: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """How a connector fares. It may be RUNNING while its tasks have failed, and then nothing flows."""
-
-    name: str
-    state: str
-    worker: str
-    error: str = ""
-    tasks: tuple[Task, ...] = ()
-
-    @property
-    def failed(self) -> bool:
-        return "FAILED" in (self.state, *(task.state for task in self.tasks))
-
-    @property
-    def running(self) -> bool:
-        """Whether changes flow."""
-        return self.state == "RUNNING" and bool(self.tasks) and all(task.state == "RUNNING" for task in self.tasks)
-
-    @property
-    def errors(self) -> list[str]:
-        return [error for error in (self.error, *(task.error for task in self.tasks)) if error]
 
 
 @dataclass
@@ -119,16 +76,16 @@ class Connect:
         """Every connector of the cluster, by name."""
         return await self._read(
             "/connectors?expand=status",
-            lambda body: {name: _state(each["status"]) for name, each in sorted(body.items())},
+            lambda body: {name: read_state(each["status"]) for name, each in sorted(body.items())},
         )
 
     async def state(self, name: str) -> State:
         """Raises UnknownConnector."""
-        return await self._read(f"/connectors/{_quoted(name)}/status", _state, name)
+        return await self._read(f"/connectors/{_quoted(name)}/status", read_state, name)
 
     async def configuration(self, name: str) -> dict[str, str]:
         """As it was registered, passwords and all. Raises UnknownConnector."""
-        return await self._read(f"/connectors/{_quoted(name)}/config", _texts, name)
+        return await self._read(f"/connectors/{_quoted(name)}/config", read_texts, name)
 
     async def problems(self, name: str, configuration: Mapping[str, str]) -> list[KeyProblem]:
         """What Connect finds wrong with a configuration, key by key; it also asks the database.
@@ -144,7 +101,7 @@ class Connect:
         answer = self._understood(
             await self._until(lambda: self._ask("PUT", path, json={**configuration, "name": name}))
         )
-        return self._body(answer, _problems)
+        return self._body(answer, read_problems)
 
     # --- changing --------------------------------------------------------------------------------------------
 
@@ -306,44 +263,6 @@ class Connect:
 async def _cannot_tell() -> bool:
     """A restart leaves no trace; made twice it does no harm."""
     return False
-
-
-def scrubbed(text: str) -> str:
-    """Text of another program's without what looks like a password."""
-    return _SECRETS.sub(lambda match: f"{match[1] or match[2]}***", text)
-
-
-def cause(trace: str) -> str:
-    """A Java stack trace in one line: what failed, and what it failed of. The values of rows stay out."""
-    lines = [line.strip() for line in trace.splitlines()]
-    first = lines[0] if lines else ""
-    roots = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-    said = [_without_class(line) for line in (first, roots[-1] if roots else first)]
-    return scrubbed(said[0] if said[0] == said[1] else f"{said[0]} <- {said[1]}")
-
-
-def _without_class(line: str) -> str:
-    """`org.x.ConnectException: it broke` as `ConnectException: it broke`."""
-    return re.sub(r"^(?:[\w$]+\.)+(?=[A-Z])", "", line)
-
-
-def _texts(configuration: Mapping[str, Any]) -> dict[str, str]:
-    return {name: "" if value is None else str(value) for name, value in configuration.items()}
-
-
-def _problems(found: Mapping[str, Any]) -> list[KeyProblem]:
-    values = [entry["value"] for entry in found["configs"]]
-    return [KeyProblem(value["name"], scrubbed(error)) for value in values for error in value["errors"]]
-
-
-def _state(status: Mapping[str, Any]) -> State:
-    connector = status["connector"]
-    tasks = (
-        Task(task["id"], task["state"], task["worker_id"], cause(task.get("trace", ""))) for task in status["tasks"]
-    )
-    return State(
-        status["name"], connector["state"], connector["worker_id"], cause(connector.get("trace", "")), tuple(tasks)
-    )
 
 
 def _message(answer: httpx.Response) -> str:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from connectors.debezium.access import KafkaAccess
 from connectors.debezium.brokers import Brokers, reach
-from connectors.debezium.connect import Connect, State, UnknownConnector
+from connectors.debezium.connect import Connect, UnknownConnector
+from connectors.debezium.connect_states import State
 from connectors.debezium.heartbeat import silent_for
 from connectors.debezium.sampling import Sample, sample
 from connectors.debezium.topics import Topics

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from connectors.debezium.connect import Connect, State
+from connectors.debezium.connect import Connect
+from connectors.debezium.connect_states import State
 from connectors.debezium.signals import Listener, Notification, Signals, snapshot_of
 from engine.errors import EngineError, TransientError
 

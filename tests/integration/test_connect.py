@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from connectors.debezium.access import Endpoint
-from connectors.debezium.connect import Connect, ConnectRefused, KeyProblem, UnknownConnector, cause, scrubbed
+from connectors.debezium.connect import Connect, ConnectRefused, UnknownConnector
+from connectors.debezium.connect_states import KeyProblem, cause, scrubbed
 from engine.errors import EnvironmentUnfit, TransientError
 from tests.integration.connect_server import REBALANCE, TIMED_OUT, Answer, ConnectServer, connect_server
 
