@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -298,6 +299,14 @@ def test_the_image_holds_what_is_locked_and_nothing_to_build_with() -> None:
     assert "--require-hashes" in wheels
     assert wheels.count("--no-index") >= 3, "after the lock's wheels nothing more is fetched"
     assert not re.search(r"\b(pip|apt-get|gcc)\b", last)
+
+
+def test_the_image_is_built_from_all_that_the_program_is_made_of() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    parts = {part.rstrip("/") for part in project["tool"]["hatch"]["build"]["targets"]["wheel"]["include"]}
+    parts |= {"pyproject.toml", project["project"]["readme"], *project["project"]["license-files"]}
+    copied = " ".join(re.findall(r"^COPY (.+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)).split()
+    assert parts <= set(copied)
 
 
 def test_the_health_checks_ask_the_port_that_is_served(project: Project) -> None:
