@@ -1,0 +1,120 @@
+"""The match on Kafka: ours beside the JDBC sink, with one worker and with two, on the same topic into the same server.
+
+The first repetition is not counted: in it the virtual machines learn which of their code is worth compiling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bench.figures import Checksum, Ledger, Memory, objections
+from bench.kafka_costs import KafkaRun
+from bench.kafka_ours import Workers
+from bench.kafka_sink import Sink
+from bench.kafka_stage import KafkaStage
+from bench.match import Say
+
+SCENARIOS = {"kafka-1": 1, "kafka-2": 2}
+"""Name -> workers of ours, and tasks of the sink. Two are always measured beside one."""
+TITLE = "one topic of two partitions, new rows, one to a transaction"
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaSize:
+    """`rows` are those of a backlog; `memory` the smaller backlog weighed, 0 for none."""
+
+    rows: int = 40_000
+    repeat: int = 3
+    memory: int = 20_000
+
+
+@dataclass(slots=True)
+class KafkaOutcome:
+    """`runs` by contender ("ours 1", "sink 1", ...), those of one repetition at the same place; `void` says in words
+    why they may not be believed."""
+
+    runs: dict[str, list[KafkaRun]]
+    ledgers: dict[str, Ledger]
+    memory: Memory | None
+    void: list[str] = field(default_factory=list)
+
+
+def contenders(names: list[str]) -> dict[str, tuple[str, int]]:
+    """Contender -> its target's database, and how many work for it."""
+    most = max(SCENARIOS[name] for name in names)
+    return {f"{kind} {count}": (f"{kind}_{count}", count) for count in range(1, most + 1) for kind in ("ours", "sink")}
+
+
+def databases(names: list[str]) -> tuple[list[str], list[str]]:
+    """Of the targets, and of the hubs."""
+    targets = [target for target, _ in contenders(names).values()]
+    return targets, [_hub(target) for target in targets if target.startswith("ours")]
+
+
+def _hub(target: str) -> str:
+    return target.replace("ours", "hub")
+
+
+def play(stage: KafkaStage, size: KafkaSize, names: list[str], say: Say) -> KafkaOutcome:
+    """Run the scenarios on a fresh stage. Raises Stuck."""
+    ours: dict[str, Workers] = {}
+    sinks: dict[str, Sink] = {}
+    for name, (target, count) in contenders(names).items():
+        if name.startswith("ours"):
+            ours[name] = Workers(stage, target, _hub(target), count)
+        else:
+            sinks[name] = Sink(stage, target, count)
+    players: dict[str, Workers | Sink] = {name: (ours | sinks)[name] for name in contenders(names)}
+    for player in players.values():
+        player.prepare()
+    runs, tables = _rounds(stage, size, players, say)
+    memory = None
+    if size.memory:
+        memory = _weigh(stage, ours["ours 1"], size.memory, say)
+        tables.append(("memory", _checksums(stage, [ours["ours 1"].target])))
+    say("verifying the ledgers")
+    ledgers = {name: each.verify() for name, each in ours.items()}
+    counted = size.rows * (size.repeat + 1)
+    void = objections(tables, ledgers["ours 1"], stage.stage.changes, memory)
+    for name in ledgers.keys() - {"ours 1"}:
+        void += [f"{name}: {reason}" for reason in objections([], ledgers[name], counted, None)]
+    return KafkaOutcome(runs, ledgers, memory, void)
+
+
+def _rounds(
+    stage: KafkaStage, size: KafkaSize, players: Mapping[str, Workers | Sink], say: Say
+) -> tuple[dict[str, list[KafkaRun]], list[tuple[str, Mapping[str, Checksum]]]]:
+    runs: dict[str, list[KafkaRun]] = {name: [] for name in players}
+    tables: list[tuple[str, Mapping[str, Checksum]]] = []
+    order = list(players)
+    for number in range(size.repeat + 1):
+        backlog = stage.add(size.rows)
+        first = number % len(order)
+        for name in order[first:] + order[:first]:
+            stage.stage.settle_down()
+            run = players[name].run(backlog)
+            if number:
+                runs[name].append(run)
+            which = f"{number}/{size.repeat}" if number else "warming up"
+            say(f"kafka {which}  {name:<7}{run.rate:>8,.0f} rows/s")
+        tables.append((f"kafka, repetition {number}", _checksums(stage, [each.target for each in players.values()])))
+    return runs, tables
+
+
+def _checksums(stage: KafkaStage, targets: list[str]) -> dict[str, Checksum]:
+    found = {"source": stage.stage.checksum(stage.stage.source_dsn)}
+    return found | {name: stage.stage.checksum(stage.stage.dsn(name)) for name in targets}
+
+
+def _weigh(stage: KafkaStage, ours: Workers, changes: int, say: Say) -> Memory | None:
+    """The peak memory of our process with this many records waiting for it, and with ten times as many."""
+    peaks = []
+    for number in (changes, 10 * changes):
+        run = ours.run(stage.add(number, 100))
+        if ours.peak is None:
+            say("peak memory is not told by this system: skipped")
+            return None
+        say(f"kafka memory  {number:>9,} records  {ours.peak / 2**20:,.0f} MiB  ({run.rate:,.0f} rows/s)")
+        peaks.append(ours.peak)
+    return Memory(changes, peaks[0], 10 * changes, peaks[1])

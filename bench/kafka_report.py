@@ -1,0 +1,101 @@
+"""What the match on Kafka says: ratios with what the sink leaves undone, each part's cost, and what the bound was."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from bench.figures import FLAT, Scenario, Spread
+from bench.kafka_costs import bound, per_row, total
+from bench.kafka_match import TITLE, KafkaOutcome
+from bench.kafka_sink import Sink
+
+_WIDTH = 100
+_MEANING = {
+    "ours 1": "ours, one worker",
+    "ours 2": "ours, two workers",
+    "sink 1": "JDBC sink, one task",
+    "sink 2": "JDBC sink, two tasks",
+}
+
+
+def text(outcome: KafkaOutcome) -> str:
+    return "\n".join(_lines(outcome))
+
+
+def ratios(outcome: KafkaOutcome) -> dict[str, Spread]:
+    """By name, such as "ours 1/sink 1"; of two workers also to one."""
+    scenario = Scenario("kafka", TITLE, {name: list(runs) for name, runs in outcome.runs.items()})
+    pairs = [("ours 1", "sink 1"), ("ours 2", "sink 2"), ("ours 2", "ours 1"), ("sink 2", "sink 1")]
+    return {
+        f"{one}/{other}": scenario.ratio(one, other)
+        for one, other in pairs
+        if one in outcome.runs and other in outcome.runs
+    }
+
+
+def _lines(outcome: KafkaOutcome) -> Iterator[str]:
+    some = outcome.runs["ours 1"]
+    yield f"kafka: {TITLE} ({some[0].rows:,} rows, {len(some)} repetitions)"
+    for name, runs in outcome.runs.items():
+        rate = Spread.of([run.rate for run in runs])
+        yield f"  {_MEANING[name]:<22}{rate.middle:>9,.0f} rows/s   {rate.low:,.0f} to {rate.high:,.0f}"
+        costs = total(runs)
+        if costs is not None:
+            parts = ", ".join(f"{part} {spent:.0f}" for part, spent in per_row(runs).items() if spent >= 0.5)
+            yield f"      us of CPU per row: {parts}"
+            yield from _wrapped(f"bound by {bound(costs)}")
+    for name, ratio in ratios(outcome).items():
+        yield f"  {name:<22}{ratio.middle:>9.2f}          {ratio.low:.2f} to {ratio.high:.2f}"
+        if name == "ours 1/sink 1":
+            yield from _wrapped(Sink.lacks)
+    yield ""
+    if outcome.memory is not None:
+        memory = outcome.memory
+        yield (
+            f"memory    {memory.small_peak / 2**20:,.0f} MiB at its peak with {memory.small:,} records waiting, "
+            f"{memory.large_peak / 2**20:,.0f} MiB with {memory.large:,}: ratio {memory.ratio:.2f} (bound {FLAT})"
+        )
+    if outcome.void:
+        yield "VOID: these figures prove nothing, for"
+        yield from (f"  - {reason}" for reason in outcome.void)
+    else:
+        entries = " and ".join(f"{ledger.entries:,}" for ledger in outcome.ledgers.values())
+        yield (
+            "proof     after every repetition source and all targets had equal checksums; the ledgers verify "
+            f"({entries} entries)"
+        )
+
+
+def _wrapped(sentence: str) -> list[str]:
+    return textwrap.wrap(sentence, _WIDTH, initial_indent="      ", subsequent_indent="      ")
+
+
+def as_json(outcome: KafkaOutcome) -> dict[str, Any]:
+    memory = outcome.memory
+    return {
+        "rows": outcome.runs["ours 1"][0].rows,
+        "contenders": {name: _contender(outcome, name) for name in outcome.runs},
+        "ratios": {name: _spread(ratio) for name, ratio in ratios(outcome).items()},
+        "sink_lacks": Sink.lacks,
+        "memory": None if memory is None else {**asdict(memory), "ratio": memory.ratio, "flat": memory.flat},
+        "ledgers": {name: asdict(ledger) for name, ledger in outcome.ledgers.items()},
+        "void": outcome.void,
+    }
+
+
+def _contender(outcome: KafkaOutcome, name: str) -> dict[str, Any]:
+    runs = outcome.runs[name]
+    costs = total(runs)
+    return {
+        "rows_per_second": _spread(Spread.of([run.rate for run in runs])),
+        "cpu_us_per_row": None if costs is None else {part: round(spent, 1) for part, spent in per_row(runs).items()},
+        "bound": None if costs is None else bound(costs),
+        "seconds": [run.seconds for run in runs],
+    }
+
+
+def _spread(spread: Spread) -> dict[str, float]:
+    return {"median": round(spread.middle, 3), "low": round(spread.low, 3), "high": round(spread.high, 3)}
