@@ -36,6 +36,7 @@ class Decider:
             if self._scope.streams[change.row.stream].parent is None:
                 entity = self._scope.entities[change.entity]
                 stated = match_pairs(entity, mapped.identified_by or change.fields)
+                mapped.pairs = None if change.references else stated
                 pairs.setdefault(change.entity, []).extend(stated)
         return pairs
 

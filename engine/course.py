@@ -107,7 +107,7 @@ class Course:
                 entity.name,
                 change.row,
                 change.external_id,
-                match_pairs(entity, mapped.identified_by or change.fields),
+                match_pairs(entity, mapped.identified_by or change.fields) if mapped.pairs is None else mapped.pairs,
                 self._known.matches.get(entity.name, {}),
                 self._known.records,
             )

@@ -23,6 +23,8 @@ class Mapped:
     """The id of the set-aside change that this one is, when it is tried again."""
     identified_by: Mapping[str, Value] | None = None
     """What to identify the row by, where newer changes of it wait behind this one."""
+    pairs: list[MatchPair] | None = None
+    """The match pairs that it states, once asked for; None where they hang on references yet to be translated."""
 
 
 @dataclass(slots=True)

@@ -18,12 +18,12 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
     rows: dict[RowRef, None] = {}
     for item in mapped:
         rows[item.row] = None
-        if item.change is not None:
+        if item.change is not None and not _plain(item, item.change):
             rows.update(dict.fromkeys(_related(item.change)))
     known.links = await tx.links(list(rows))
     await _load_rekeys(tx, mapped, known)
     known.blocked = await tx.blocked([row for item in mapped for row in _itself(item)])
-    wanted = {id for item in mapped for id in _records(item, known.links)}
+    wanted = {id for item in mapped for id in _records(item, known.links)} if known.links else set()
     unknown = decider.unknown(mapped, known)
     if unknown:
         await tx.lock_identity(sorted(entity for entity, pairs in unknown.items() if pairs))
@@ -32,8 +32,9 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
             if pairs:
                 known.matches[entity] = await tx.matches(entity, list(dict.fromkeys(pairs)))
                 wanted.update(id for ids in known.matches[entity].values() for id in ids)
+        if known.links:
+            wanted.update(id for item in mapped for id in _records(item, known.links))
         for item in mapped:
-            wanted.update(_records(item, known.links))
             if item.change is not None and item.change.external_id and item.row not in known.links:
                 wanted.add(item.change.external_id)
     known.records = await tx.records(sorted(wanted))
@@ -58,6 +59,16 @@ def _itself(item: Mapped) -> list[RowRef]:
     """The row of a change, and the same row under its former key."""
     old = item.change.old_row if item.change is not None else None
     return [item.row] if old is None else [item.row, old]
+
+
+def _plain(item: Mapped, change: Change) -> bool:
+    """Whether a change speaks of no row but its own."""
+    return (
+        not change.references
+        and change.parent is None
+        and change.old_row is None
+        and (change.row is item.row or change.row == item.row)
+    )
 
 
 def _related(change: Change) -> list[RowRef]:

@@ -72,6 +72,11 @@ class TargetPlan:
         self._as_they_are = {
             stream.name for stream in streams if self._plain[stream.name].issuperset(stream.create_fields)
         }
+        self._followed = {
+            stream.name
+            for stream in streams
+            if stream.entity in self._children or not set(stream.update_fields) <= set(stream.create_fields)
+        }
         self._plain_creation = {entity: self._plain_fields(stream) for entity, stream in self._root.items()}
 
     def _plain_fields(self, stream: Stream) -> tuple[str, ...]:
@@ -132,7 +137,7 @@ class TargetPlan:
 
     def follows(self, stream: Stream) -> bool:
         """Whether more may be written for a record once its row in this stream has been created."""
-        return stream.entity in self._children or not set(stream.update_fields) <= set(stream.create_fields)
+        return stream.name in self._followed
 
     def plan(self, record: Record, keys: Mapping[str, Mapping[str, str]], token: int = 0) -> Plan:
         """The writes that bring the target's rows to the golden values.

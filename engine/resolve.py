@@ -186,7 +186,7 @@ class Unrivalled:
         if not heard:
             return None
         said, golden = row.fields, record.golden
-        accepted = {name: said[name] for name in names}
+        accepted = dict(said) if len(names) == len(said) else {name: said[name] for name in names}
         before: dict[str, Value] = {}
         if golden:
             for name, value in accepted.items():

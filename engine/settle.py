@@ -73,10 +73,15 @@ def noted(rows: list[Contribution], notes: Sequence[Note]) -> None:
 
 def only_created(claimed: Record, held: Held, links: Sequence[RowRef]) -> bool:
     """Whether all that was learnt is of rows that were created, and that the record did not know."""
+    if not links:
+        return False
     for ref in held:
         if ref not in links:
             return False
-    return bool(links) and not any(row.ref in links for row in claimed.rows if row.system == links[0].system)
+    for row in claimed.rows:  # noqa: SIM110 (asked for every row settled)
+        if row.system == links[0].system and row.ref in links:
+            return False
+    return True
 
 
 def _overlay(row: Contribution, news: Mapping[str, Value]) -> dict[str, Value]:

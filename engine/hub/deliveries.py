@@ -106,8 +106,10 @@ class Deliveries:
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         ordered = sorted(settlements, key=lambda each: each.record)
-        plain = [each for each in ordered if each.status != "wait" and self._claim_of(each)]
-        rest = [each for each in ordered if each.status == "wait" or not self._claim_of(each)]
+        plain: list[Settlement] = []
+        rest: list[Settlement] = []
+        for each in ordered:
+            (rest if each.status == "wait" or self._claim_of(each) is None else plain).append(each)
         if plain:
             rest += await self._settle_unmoved(plain)
         if rest:

@@ -272,8 +272,13 @@ class PostgresIngest:
 def _by_stream(rows: Iterable[RowRef]) -> list[tuple[tuple[str, str], list[str]]]:
     """Keys by (system, stream), each once."""
     found: dict[tuple[str, str], dict[str, None]] = {}
-    for row in rows:
-        found.setdefault((row.system, row.stream), {})[row.key] = None
+    keys: dict[str, None] = {}
+    last: tuple[str, str] | None = None
+    for system, stream, key in rows:
+        if last is None or stream != last[1] or system != last[0]:  # mostly rows of one stream follow each other
+            last = (system, stream)
+            keys = found.setdefault(last, {})
+        keys[key] = None
     return [(stream, list(keys)) for stream, keys in sorted(found.items())]
 
 

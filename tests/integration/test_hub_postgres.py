@@ -29,7 +29,9 @@ from tests.builders import rulebook
 
 A = "01900000-0000-7000-8000-000000000001"
 B = "01900000-0000-7000-8000-000000000002"
+C = "01900000-0000-7000-8000-000000000003"
 ACCOUNT = RowRef("crm", "public.account", "1")
+PARTY = RowRef("erp", "public.party", "P-1")
 
 
 def record(id: str = A, **golden: str | None) -> Record:
@@ -268,6 +270,92 @@ async def test_hot_statements_planned_on_empty_tables_stay_fast_on_full_ones(hub
             await hub.settle("erp", done)
     assert ask(hub_dsn, "select count(*), min(revision) from record") == [(2000, 8)]
     assert ask(hub_dsn, "select count(*) from pending") == [(0,)]
+
+
+# --- marks and notes ---------------------------------------------------------------------------------------------
+
+
+async def test_a_mark_shrinks_to_what_is_left_of_it(hub: PostgresHub, hub_dsn: str) -> None:
+    ids = [f"01900000-0000-7000-8000-{number:012x}" for number in range(5)]
+    await commit(hub, records=[record(id) for id in ids], dirty=[("erp", id) for id in ids])
+    some = await hub.claim("erp", 3)
+    assert [claim.record.id for claim in some] == ids[:3], "a claim takes no more than it was asked for"
+    settled = [Settlement(claim.record.id, claim.mark, claim.revision, "done") for claim in some[:2]]
+    settled.append(Settlement(ids[2], some[2].mark, some[2].revision, "park", reason="why"))
+    await hub.settle("erp", settled)
+    assert ask(hub_dsn, "select number, records::text from marked") == [(2, f"{{{ids[3]},{ids[4]}}}")]
+    assert ask(hub_dsn, "select record::text, status, attempts from dirty") == [(ids[2], "parked", 1)]
+    rest = await hub.claim("erp", 10)
+    await hub.settle("erp", [Settlement(each.record.id, each.mark, each.revision, "done") for each in rest])
+    assert ask(hub_dsn, "select status from pending") == [("parked",)]
+
+
+async def test_marks_are_settled_by_a_process_that_did_not_claim_them(hub: PostgresHub, hub_dsn: str) -> None:
+    await commit(hub, records=[record(A), record(B)], dirty=[("erp", A), ("erp", B)])
+    claims = await hub.claim("erp", 10)
+    other = PostgresHub(hub_dsn)
+    await other.settle("erp", [
+        Settlement(claims[0].record.id, claims[0].mark, claims[0].revision, "done"),
+        Settlement(claims[1].record.id, claims[1].mark, claims[1].revision, "retry", result="x", delay=3600.0),
+    ])  # fmt: skip
+    await other.close()
+    assert [claim.record.id for claim in claims] == [A, B]
+    assert ask(hub_dsn, "select record::text, attempts from dirty order by record") == [(A, 0), (B, 1)], (
+        "without the claim nobody knows what the verdict went by, so the record is looked at again"
+    )
+    assert ask(hub_dsn, "select * from marked") == []
+
+
+async def test_a_created_row_is_noted_with_its_link_until_its_record_is_rewritten(
+    hub: PostgresHub, hub_dsn: str
+) -> None:
+    await commit(hub, records=[record(A, name="x")], dirty=[("erp", A)])
+    (claim,) = await hub.claim("erp", 10)
+    done = Settlement(A, claim.mark, claim.revision, "done", held={PARTY: {"name": "x"}}, links=[PARTY])
+    await hub.settle("erp", [done])
+    noted = "select revision, contributions, (select sent from crosswalk where system = 'erp') from record"
+    ((revision, contributions, sent),) = ask(hub_dsn, noted)
+    assert (revision, sent) == (1, '{"name":"x"}'), "the record itself is not rewritten"
+    assert "public.party" not in contributions
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        known = await tx.records([A])
+        assert [(row.ref, row.sent) for row in known[A].rows] == [(ACCOUNT, {}), (PARTY, {"name": "x"})]
+        outcome = IngestOutcome(records=list(known.values()))
+        await tx.commit(outcome, position="2", rulebook="book")
+    ((revision, contributions, sent),) = ask(hub_dsn, noted)
+    assert (revision, sent) == (2, None)
+    assert '"sent":{"name":"x"}' in contributions
+
+
+async def test_what_this_process_committed_is_handed_on_as_another_process_would_read_it(
+    hub: PostgresHub, hub_dsn: str
+) -> None:
+    await hub.claim("erp", 10)  # from here on the target is known to this process
+    await commit(hub, records=[record(A, name="x"), record(B)], dirty=[("erp", A), ("erp", B)])
+    await commit(hub, records=[record(C, name="z")], dirty=[("erp", C)])
+    other = PostgresHub(hub_dsn)
+    here, there = await hub.claim("erp", 10), await other.claim("erp", 10)
+    await other.close()
+    assert here == there
+    assert len(here) == 3
+
+
+async def test_a_record_that_another_process_moved_on_is_looked_at_again(hub: PostgresHub, hub_dsn: str) -> None:
+    await hub.claim("erp", 10)
+    await commit(hub, records=[record(A, name="x")], dirty=[("erp", A)])
+    other = PostgresHub(hub_dsn)
+    async with other.ingest(await other.lease("billing")) as tx:
+        (moved,) = (await tx.records([A])).values()
+        moved.golden["name"] = "newer"
+        await tx.commit(IngestOutcome(records=[moved]), position="1", rulebook="book")
+    await other.close()
+    (stale,) = await hub.claim("erp", 10)
+    done = Settlement(A, stale.mark, stale.revision, "done", held={PARTY: {"name": "x"}}, links=[PARTY])
+    await hub.settle("erp", [done])
+    (again,) = await hub.claim("erp", 10)
+    assert again.record.golden == {"name": "newer"}
+    assert again.record.rows[1].sent == {"name": "x"}, "and what was written is known"
 
 
 # --- what people see ---------------------------------------------------------------------------------------------
