@@ -113,8 +113,8 @@ def _stamp(row: Contribution, name: str, change: Change) -> None:
 
 def _said(row: Contribution, change: Change) -> None:
     """Move the row's newest position on; fields that this image left unknown keep the position they had."""
-    if row.said and len(change.fields) < len(row.fields):
-        for name in row.fields:
+    if row.said and (row.held or len(change.fields) < len(row.fields)):
+        for name in (*row.fields, *row.held):
             if name not in change.fields:
                 row.lag.setdefault(name, row.said)
     if row.lag:
@@ -128,7 +128,7 @@ def _hear_late(row: Contribution, change: Change) -> tuple[Heard, list[str]]:
     a field that they repeat was really changed."""
     changed = []
     for name, value in change.fields.items():
-        last = row.lag.get(name, row.said) if name in row.fields else ""
+        last = row.lag.get(name, row.said) if name in row.fields or name in row.held else ""
         if change.position > last:
             row.lag[name] = change.position
             if _take(row, name, value, change):

@@ -47,6 +47,25 @@ def test_a_repeated_change_says_nothing() -> None:
     assert hear(row, change, NOTHING_OWNED, {}) == ("stale", [])
 
 
+def test_what_was_heard_of_a_row_that_we_made_says_nothing_when_it_is_told_again() -> None:
+    """Its fields are known by our own writes only, and never were its own word."""
+    made = replace(said(ACCOUNT, 1, name="Acme", phone="1"), echo=True)
+    written = replace(said(ACCOUNT, 2, name="Acme", phone="2"), echo=True)
+    golden = {"name": "Acme", "phone": "2"}
+    row = begin(made)
+    row.base = Stamp("", None)
+    for change in (made, written):
+        assert hear(row, change, NOTHING_OWNED, golden) == ("held", [])
+    for change in (made, written, replace(made, echo=False), replace(written, echo=False)):
+        assert hear(row, change, NOTHING_OWNED, golden) == ("stale", [])
+    assert (row.fields, row.held) == ({}, {"name": "Acme", "phone": "2"})
+
+
+def test_what_we_wrote_and_a_newer_image_left_out_may_still_be_told_late() -> None:
+    row = heard(replace(said(ACCOUNT, 1, note="ours"), echo=True), said(ACCOUNT, 3, phone="3"), golden=("note",))
+    assert hear(row, said(ACCOUNT, 2, note="theirs"), NOTHING_OWNED, {}) == ("said", ["note"])
+
+
 def test_our_own_write_coming_back_is_held_but_not_said() -> None:
     echo = replace(said(ACCOUNT, 2, phone="9"), echo=True)
     row = heard(said(ACCOUNT, 1, phone="1"), echo, golden=("phone",))
