@@ -7,6 +7,7 @@ known otherwise: nothing that was done after all rows had been read.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -146,7 +147,15 @@ def make_kafka_world(
     return world
 
 
-def forget(world: KafkaWorld) -> None:
-    """Remove its connectors from a stack that others go on using."""
-    for system in BEHIND_KAFKA:
-        connectors.delete(world.stack.connect_url, world.connector(system))
+@contextlib.contextmanager
+def kafka_world(
+    folder: Path, stack: Stack, make_database: Callable[[], str], over_tcp: Callable[[str], str], prefix: str
+) -> Iterator[KafkaWorld]:
+    """A world whose connectors run, on a stack that others use as well: they are removed with it."""
+    world = make_kafka_world(folder, stack, make_database, over_tcp, prefix)
+    world.register()
+    try:
+        yield world
+    finally:
+        for system in BEHIND_KAFKA:
+            connectors.delete(stack.connect_url, world.connector(system))
