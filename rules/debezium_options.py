@@ -168,6 +168,13 @@ def _events(given: Mapping[str, str]) -> Iterator[Remark]:
             "tombstones.on.delete is false: a compacted topic keeps the last row of what was deleted",
             "tombstones.on.delete: true",
         )
+    if given.get("slot.drop.on.stop") == "true":
+        yield Remark(
+            "warning",
+            "slot.drop.on.stop",
+            "slot.drop.on.stop is true: what changes while the connector is stopped is lost",
+            "slot.drop.on.stop: false",
+        )
     if given.get("snapshot.mode") in ("never", "no_data", "schema_only"):
         yield Remark(
             "warning",

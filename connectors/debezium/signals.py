@@ -41,9 +41,12 @@ class Notification:
 
     @property
     def rows(self) -> int | None:
-        """How many rows of the table in hand have been read."""
-        text = self.details.get("total_rows_scanned")
-        return int(text) if text is not None and text.isdecimal() else None
+        """How many rows of the table in hand have been read. (After a read that failed Debezium goes on counting where
+        that had stopped; the total is counted anew.)"""
+        text, total = self.details.get("total_rows_scanned", ""), self.total
+        if not text.isdecimal():
+            return None
+        return int(text) if total is None else min(int(text), total)
 
     @property
     def total(self) -> int | None:

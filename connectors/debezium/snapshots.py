@@ -111,8 +111,9 @@ async def _forget(connect: Connect, name: str) -> None:
         await connect.resume(name)
     state = await connect.started(name, _RESTART_SECONDS)
     if state is None or not state.running:
+        why = f": {'; '.join(state.errors)}" if state is not None and state.errors else ""
         raise TransientError(
-            f"connector {name} does not come back after its restart", suggestion="fieldwarden connector status"
+            f"connector {name} does not come back after its restart{why}", suggestion="fieldwarden connector status"
         )
 
 

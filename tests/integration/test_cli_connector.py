@@ -149,7 +149,7 @@ def test_a_dry_run_changes_nothing_and_shows_what_would_be_sent(shop: KafkaShop)
         "table.include.list": r"public\.account,public\.contact",
         "decimal.handling.mode": "string",
         "value.converter.replace.null.with.default": "false",
-        "slot.drop.on.stop": "true",
+        "max.batch.size": "1024",
     }
     assert wanted.items() <= sent.items()
     assert shop.call("connector", "show", "crm")[1]["error"]["code"] == "unknown_connector"
@@ -157,13 +157,13 @@ def test_a_dry_run_changes_nothing_and_shows_what_would_be_sent(shop: KafkaShop)
 
 def test_what_differs_from_the_files_is_shown(shop: KafkaShop) -> None:
     assert shop.call("connector", "register")[0] == 0
-    shop.edit("systems/crm.yaml", "slot.drop.on.stop: true", "slot.drop.on.stop: true, poll.interval.ms: 40")
+    shop.edit("systems/crm.yaml", "max.batch.size: 1024", "max.batch.size: 1024, poll.interval.ms: 40")
     _, body = shop.call("connector", "show", "crm")
     assert body["result"]["differences"] == [{"option": "poll.interval.ms", "registered": None, "files": "40"}]
 
 
 def test_connects_own_words_are_shown_key_by_key_at_their_place(shop: KafkaShop) -> None:
-    shop.edit("systems/crm.yaml", "slot.drop.on.stop: true", "poll.interval.ms: often, snapshot.mode: nerver")
+    shop.edit("systems/crm.yaml", "max.batch.size: 1024", "poll.interval.ms: often, snapshot.mode: nerver")
     code, body = shop.call("connector", "register")
     assert (code, body["error"]["code"]) == (2, "connector_invalid")
     assert "poll.interval.ms: " in body["error"]["message"]

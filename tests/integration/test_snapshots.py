@@ -122,7 +122,9 @@ async def test_progress_and_outcome_are_what_the_connector_says(connector: Conne
 async def test_a_task_that_may_hold_rows_of_a_failed_read_begins_anew_before_it_is_asked_again(
     connector: Connector, server: ConnectServer
 ) -> None:
-    async with connector.answering(scanned("SQL_EXCEPTION", 9), scanned("SUCCEEDED", 9)):
+    counted_on = {"status": "SUCCEEDED", "total_rows_scanned": "18", "total_rows": "9"}
+    again = [("STARTED", {}), (SCAN, counted_on), ("COMPLETED", {})]
+    async with connector.answering(scanned("SQL_EXCEPTION", 9), again):
         assert await ask(connector, server) == 9
     assert [each["id"] for each in connector.heard] == [ASKED.id, f"{ASKED.id}~2"]
     changed = [path for method, path in server.asked if method == "PUT"]

@@ -157,7 +157,7 @@ def test_a_topics_key_may_be_said_if_it_is_the_streams(tmp_path: Path, keys: str
 def test_what_is_risky_is_a_warning_at_its_place(tmp_path: Path) -> None:
     risky = (
         "tombstones.on.delete: false, heartbeat.interval.ms: 0, notification.enabled.channels: log,"
-        " signal.enabled.channels: source, snapshot.mode: no_data, time.precision.mode: connect, skipped.operations: t"
+        " slot.drop.on.stop: true, signal.enabled.channels: source, snapshot.mode: no_data, time.precision.mode: connect, skipped.operations: t"
     )
     project = load(
         write(tmp_path, {**SOUND, CRM: SOUND[CRM].replace("snapshot.mode: initial, max.batch.size: 500", risky)})
@@ -168,6 +168,7 @@ def test_what_is_risky_is_a_warning_at_its_place(tmp_path: Path) -> None:
         "notifications",
         "signals",
         "skipped.operations",
+        "slot.drop.on.stop",
         "snapshot.mode",
         "time.precision.mode",
         "tombstones.on.delete",
