@@ -4,37 +4,56 @@ from __future__ import annotations
 
 import socket
 import struct
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
 
-from stack.artefacts import CONVERTERS, KAFKA, PLUGINS, REGISTRY
+from stack.artefacts import CONVERTERS, KAFKA, PLUGINS, REGISTRY, StackUnfit, java
 from stack.process import JavaProcess
+from stack.security import Keys, listener_settings
 
 _CLUSTER = "fieldwardenstackcluste"  # 22 characters of base64url: a cluster's id is a UUID
 _JSON = "org.apache.kafka.connect.json.JsonConverter"
 
 
 class Broker(JavaProcess):
-    """Kafka: broker and controller in one node (KRaft), open to all on 127.0.0.1. A later start finds its data."""
+    """Kafka: broker and controller in one node (KRaft), open to all on 127.0.0.1. A later start finds its data.
 
-    def __init__(self, folder: Path, port: int, controller_port: int, *, heap: str, quick: bool) -> None:
+    `secure_ports`: further listeners, by protocol; their addresses are in `secured`, their keys in `keys`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        controller_port: int,
+        *,
+        heap: str,
+        quick: bool,
+        secure_ports: Mapping[str, int],
+    ) -> None:
         super().__init__(folder, heap=heap, quick=quick)
         self.port = port
         self._controller_port = controller_port
+        self._secure_ports = secure_ports
         self.address = f"127.0.0.1:{port}"
+        self.secured = {protocol: f"127.0.0.1:{number}" for protocol, number in secure_ports.items()}
+        self.keys = Keys(folder / "keys")
 
     def arguments(self) -> list[str]:
         data, settings = self.folder / "data", self.folder / "server.properties"
-        listeners = f"PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{self._controller_port}"
+        addresses = {"plaintext": self.address, **self.secured}
+        listeners = ",".join(f"{protocol.upper()}://{address}" for protocol, address in addresses.items())
+        protocols = ",".join(f"{protocol.upper()}:{protocol.upper()}" for protocol in addresses)
         lines = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
-            "listeners": listeners,
-            "advertised.listeners": f"PLAINTEXT://{self.address}",
+            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{self._controller_port}",
+            "advertised.listeners": listeners,
             "controller.listener.names": "CONTROLLER",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": f"{protocols},CONTROLLER:PLAINTEXT",
             "log.dirs": str(data),
             "auto.create.topics.enable": "true",
             "num.partitions": "1",
@@ -51,6 +70,9 @@ class Broker(JavaProcess):
             "broker.session.timeout.ms": "3000",
             "broker.heartbeat.interval.ms": "500",
         }
+        if self._secure_ports:
+            self.keys.make()
+            lines |= listener_settings(self.keys, self._secure_ports)
         _write(settings, lines)
         self._format(data)
         return ["-cp", f"{KAFKA}/*", "kafka.Kafka", str(settings)]
@@ -64,6 +86,15 @@ class Broker(JavaProcess):
                 return len(connection.recv(4)) > 0
         except OSError:
             return False
+
+    def add_scram_user(self, name: str, password: str) -> None:
+        """Let somebody in by SCRAM-SHA-256. Takes the start of a Java program. Raises StackUnfit."""
+        words = ["--bootstrap-server", self.address, "--alter", "--entity-type", "users", "--entity-name", name]
+        words += ["--add-config", f"SCRAM-SHA-256=[iterations=4096,password={password}]"]
+        command = [java(), "-XX:TieredStopAtLevel=1", "-cp", f"{KAFKA}/*", "kafka.admin.ConfigCommand", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise StackUnfit(f"Kafka took no user {name}: {done.stdout}{done.stderr}")
 
     def _format(self, data: Path) -> None:
         """What `kafka-storage format` writes, less the start of a Java program for it: without a checkpoint of its own

@@ -14,6 +14,7 @@ from engine.hub.embedded import EmbeddedServer
 from stack.artefacts import fetch
 from stack.parts import Broker, Connect, Registry
 from stack.process import free_port
+from stack.security import PROTOCOLS
 
 _THROW_AWAY = {"fsync": "off", "full_page_writes": "off"}
 _PORTS = ("broker", "controller", "connect", "registry", "postgres")
@@ -23,21 +24,25 @@ class Stack:
     """The stack that a state file describes; where there is no such file, one is made, with a folder and free ports.
 
     Any number of processes may hold one for the same file: each part is started once, whoever asks first. `heap` and
-    `quick` (start fast, run slow) are for a new one; one that exists keeps what it was made with.
+    `quick` (start fast, run slow) are for a new one, and `secure` (its broker has listeners that ask for passwords and
+    certificates as well); one that exists keeps what it was made with.
     """
 
-    def __init__(self, state: Path, *, heap: str = "512m", quick: bool = True) -> None:
+    def __init__(self, state: Path, *, heap: str = "512m", quick: bool = True, secure: bool = False) -> None:
         self.state = state.absolute()
         self.state.parent.mkdir(parents=True, exist_ok=True)
         with self._turn():
             if not self.state.exists():
                 folder = tempfile.mkdtemp(prefix="fieldwarden-stack-")
-                ports = {name: free_port() for name in _PORTS}
+                ports = {name: free_port() for name in (*_PORTS, *(PROTOCOLS if secure else ()))}
                 self.state.write_text(json.dumps({"folder": folder, "heap": heap, "quick": quick, "ports": ports}))
         made = json.loads(self.state.read_text())
         self.folder, ports = Path(made["folder"]), made["ports"]
         size = {"heap": made["heap"], "quick": made["quick"]}
-        self.broker = Broker(self.folder / "broker", ports["broker"], ports["controller"], **size)
+        secure_ports = {name: ports[name] for name in PROTOCOLS if name in ports}
+        self.broker = Broker(
+            self.folder / "broker", ports["broker"], ports["controller"], **size, secure_ports=secure_ports
+        )
         self.connect = Connect(self.folder / "connect", ports["connect"], self.broker.address, **size)
         self.registry = Registry(self.folder / "registry", ports["registry"], **size)
         self.postgres = EmbeddedServer(self.folder / "postgres", port=ports["postgres"], settings=_THROW_AWAY)
