@@ -96,6 +96,7 @@ def test_a_connector_that_somebody_made_by_hand(shop: KafkaShop) -> None:
     assert risky == [
         "event.converting.failure.handling.mode",
         "skipped.operations",
+        "slot.drop.on.stop",
         "heartbeat.interval.ms",
         "notification.enabled.channels",
         "signal.enabled.channels",
