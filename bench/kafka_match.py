@@ -17,6 +17,8 @@ from bench.match import Say
 
 SCENARIOS = {"kafka-1": 1, "kafka-2": 2}
 """Name -> workers of ours, and tasks of the sink. Two are always measured beside one."""
+PRIMER = 40
+"""Rows before each backlog, for the sink's tasks to wait with: enough that each partition gets some."""
 TITLE = "one topic of two partitions, new rows, one to a transaction"
 
 
@@ -75,7 +77,7 @@ def play(stage: KafkaStage, size: KafkaSize, names: list[str], say: Say) -> Kafk
         tables.append(("memory", _checksums(stage, [ours["ours 1"].target])))
     say("verifying the ledgers")
     ledgers = {name: each.verify() for name, each in ours.items()}
-    counted = size.rows * (size.repeat + 1)
+    counted = (PRIMER + size.rows) * (size.repeat + 1)
     void = objections(tables, ledgers["ours 1"], stage.stage.changes, memory)
     for name in ledgers.keys() - {"ours 1"}:
         void += [f"{name}: {reason}" for reason in objections([], ledgers[name], counted, None)]
@@ -89,6 +91,9 @@ def _rounds(
     tables: list[tuple[str, Mapping[str, Checksum]]] = []
     order = list(players)
     for number in range(size.repeat + 1):
+        for player in players.values():
+            player.shut()
+        stage.add(PRIMER)
         backlog = stage.add(size.rows)
         first = number % len(order)
         for name in order[first:] + order[:first]:

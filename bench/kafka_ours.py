@@ -91,6 +91,9 @@ class Workers:
             self._wait(processes, lambda: hub.execute(_READ).fetchone() == (True,))
             self._wait(processes, lambda: hub.execute(_TAKEN).fetchone() == (PARTITIONS,))
 
+    def shut(self) -> None:
+        """Nothing: it does not run."""
+
     def run(self, backlog: Backlog) -> KafkaRun:
         stage = self.stage.stage
         with psycopg.connect(self._server(self.hub)) as lock, self._asking() as hub, self._running() as processes:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from bench.kafka_costs import Meter
 from bench.processes import children_cpu
@@ -52,6 +53,23 @@ class KafkaStage:
                 "source": lambda: _processes(self.stage.source),
             }
         )
+
+    async def settled(self, group: str, members: int) -> None:
+        """Wait until a consumer group has so many members and each has its partitions. Raises Stuck."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka.bootstrap)
+        await admin.start()
+        try:
+            deadline = time.monotonic() + _PATIENCE_SECONDS
+            while True:
+                (answer,) = await admin.describe_consumer_groups([group])
+                ((_, _, state, _, _, found, *_),) = answer.groups
+                if (state, len(found)) == ("Stable", members):
+                    return
+                if time.monotonic() > deadline:
+                    raise Stuck(f"the consumer group {group} did not settle: {state}, {len(found)} members")
+                await asyncio.sleep(0.05)
+        finally:
+            await admin.close()
 
     async def _filled(self, records: int) -> None:
         consumer = AIOKafkaConsumer(bootstrap_servers=self.kafka.bootstrap)

@@ -49,7 +49,8 @@ def test_costs_of_runs_are_added_and_told_per_row() -> None:
     two = [KafkaRun(1000, 1.0, costs=costs(workers=0.1)), KafkaRun(1000, 1.0, costs=costs(workers=0.3))]
     added = total(two)
     assert added is not None
-    assert (added.seconds, added.idle, added.cpu["workers"]) == (2.0, 2.0, pytest.approx(0.4))
+    assert (added.seconds, added.idle) == (2.0, 2.0)
+    assert added.cpu["workers"] == pytest.approx(0.4)
     assert per_row(two)["workers"] == pytest.approx(200.0)
 
 
