@@ -31,14 +31,14 @@ class Broker(JavaProcess):
         *,
         heap: str,
         quick: bool,
-        secure_ports: Mapping[str, int],
+        secure_ports: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__(folder, heap=heap, quick=quick)
         self.port = port
         self._controller_port = controller_port
-        self._secure_ports = secure_ports
+        self._secure_ports = secure_ports or {}
         self.address = f"127.0.0.1:{port}"
-        self.secured = {protocol: f"127.0.0.1:{number}" for protocol, number in secure_ports.items()}
+        self.secured = {protocol: f"127.0.0.1:{number}" for protocol, number in self._secure_ports.items()}
         self.keys = Keys(folder / "keys")
 
     def arguments(self) -> list[str]:
