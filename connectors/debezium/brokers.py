@@ -6,6 +6,7 @@ The one place where aiokafka's exceptions become ours; the cause is kept, and no
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,19 +14,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiokafka import errors
+from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import collect_hosts, create_conn
 
 from engine.errors import EngineError, EnvironmentUnfit, TransientError
 
+# Whatever it has to say reaches the log of `run` alone, which takes all loggers' words; but not, at every connection,
+# that PLAIN without TLS sends the password in the clear: that is for `doctor` to say.
+logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+logging.getLogger("aiokafka.conn").setLevel(logging.ERROR)
+
 _REACH_SECONDS = 10.0
 
-_REFUSED = (
-    errors.AuthenticationFailedError,
-    errors.SaslAuthenticationFailed,
-    errors.AuthenticationMethodNotSupported,
-    errors.UnsupportedSaslMechanismError,
-    errors.IllegalSaslStateError,
-)
+_REFUSED = (errors.AuthenticationFailedError, errors.SaslAuthenticationFailed)
+_NO_MECHANISM = (errors.AuthenticationMethodNotSupported, errors.UnsupportedSaslMechanismError)
 _NOT_OUR_GROUP = (
     errors.InconsistentGroupProtocolError,
     errors.InvalidGroupIdError,
@@ -82,52 +84,108 @@ class Brokers:
 
 
 async def reach(brokers: Brokers) -> None:
-    """Connect to one of the brokers, as every client first does.
+    """Connect to one of the brokers, as every client first does, and ask it something.
 
     Raises EnvironmentUnfit (refused: credentials, TLS), TransientError (nobody answers), saying which address."""
     options = brokers.options()
     hosts = collect_hosts(options.pop("bootstrap_servers"), randomize=False)
-    problem: Exception = TransientError("kafka: no servers are named")
+    problem: EngineError = TransientError("kafka: no servers are named")
     for host, port, _ in hosts:
-        address = f"{host}:{port}"
         try:
             async with asyncio.timeout(_REACH_SECONDS):
                 connection = await create_conn(host, port, client_id="fieldwarden", **options)
+                await connection.close()
+                await _ask(f"{host}:{port}", options)
         except (OSError, errors.KafkaError, TimeoutError) as error:
-            problem = _said(address, error)
-            problem.__cause__ = error
+            said = _said(brokers, f"{host}:{port}", error)
+            said.__cause__ = error
+            if isinstance(said, EnvironmentUnfit) or not isinstance(problem, EnvironmentUnfit):
+                problem = said  # the others need not be up for this to be mended
         else:
-            await connection.close()
             return
     raise problem
 
 
-def _said(address: str, error: Exception) -> EngineError:
+async def _ask(address: str, options: dict[str, Any]) -> None:
+    """A listener that wants a password lets anybody connect, and hangs up at the first question."""
+    client = AIOKafkaClient(bootstrap_servers=address, client_id="fieldwarden", **options)
+    try:
+        await client.bootstrap()
+    finally:
+        await client.close()
+
+
+async def start(client: Any, brokers: Brokers) -> None:
+    """Start any client of aiokafka's. Where it finds no broker it does not say why: raises as `reach` does, then."""
+    try:
+        await client.start()
+    except errors.KafkaConnectionError:
+        await reach(brokers)
+        raise
+
+
+def _said(brokers: Brokers, address: str, error: Exception) -> EngineError:
+    where = f"Kafka at {address}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _not_believed(where, error)
     if isinstance(error, ssl.SSLError):
         return EnvironmentUnfit(
-            f"Kafka at {address}: TLS failed ({error.reason or type(error).__name__})",
+            f"{where}: TLS failed ({error.reason or type(error).__name__})",
             suggestion="check kafka: security and ca_file in fieldwarden.yaml against the broker's listener",
         )
     if isinstance(error, _REFUSED):
+        return _refused(where)
+    if isinstance(error, _NO_MECHANISM):
         return EnvironmentUnfit(
-            f"Kafka at {address} refuses the credentials",
-            suggestion="check kafka: mechanism, username and password in fieldwarden.yaml",
+            f"{where} does not offer {brokers.mechanism or 'PLAIN'}",
+            suggestion="set kafka: mechanism in fieldwarden.yaml to one that the broker's listener offers",
         )
+    if isinstance(error, errors.IllegalSaslStateError):
+        return EnvironmentUnfit(f"{where} wants no user name and password", suggestion=_speaks(brokers))
     if isinstance(error, TimeoutError):
-        return TransientError(
-            f"Kafka at {address} does not answer in {_REACH_SECONDS:.0f} s",
-            suggestion="is kafka: security in fieldwarden.yaml what the broker's listener speaks?",
-        )
+        return TransientError(f"{where} does not answer in {_REACH_SECONDS:.0f} s", suggestion=_speaks(brokers))
     broken = isinstance(error, ConnectionError) and not isinstance(error, ConnectionRefusedError)
     if broken or isinstance(error, errors.KafkaError):
-        return TransientError(
-            f"Kafka at {address} breaks the connection ({type(error).__name__})",
-            suggestion="is kafka: security in fieldwarden.yaml what the broker's listener speaks?",
-        )
+        return TransientError(f"{where} breaks the connection ({type(error).__name__})", suggestion=_speaks(brokers))
     return TransientError(
-        f"Kafka at {address} cannot be reached ({type(error).__name__})",
+        f"{where} cannot be reached ({type(error).__name__})",
         suggestion="is the broker up, and kafka: servers in fieldwarden.yaml right?",
     )
+
+
+def _not_believed(where: str, error: ssl.SSLCertVerificationError) -> EnvironmentUnfit:
+    """Codes: OpenSSL's X509_V_ERR_*, x509_vfy.h."""
+    if error.verify_code in (62, 64):  # of another host name, of another address
+        return EnvironmentUnfit(
+            f"{where}: its certificate is another host's",
+            suggestion="name the brokers under kafka: servers in fieldwarden.yaml as their certificates do",
+        )
+    if error.verify_code in (2, 18, 19, 20, 21):  # signed by nobody that we know
+        return EnvironmentUnfit(
+            f"{where}: its certificate is signed by nobody we trust ({error.verify_message})",
+            suggestion="put the certificates that sign the brokers' into kafka: ca_file in fieldwarden.yaml",
+        )
+    return EnvironmentUnfit(
+        f"{where}: its certificate is not valid ({error.verify_message})",
+        suggestion="mend the broker's certificate, or kafka: ca_file in fieldwarden.yaml",
+    )
+
+
+def _refused(where: str) -> EnvironmentUnfit:
+    return EnvironmentUnfit(
+        f"{where} refuses the credentials",
+        suggestion="check kafka: mechanism, username and password in fieldwarden.yaml",
+    )
+
+
+def _speaks(brokers: Brokers) -> str:
+    """What to look at when a listener hangs up without a word."""
+    question = f"is kafka: security in fieldwarden.yaml ({brokers.security}) what the broker's listener speaks?"
+    if not brokers.security.endswith("ssl"):
+        return question
+    if brokers.cert_file is None:
+        return f"{question} It may also want a certificate of ours: cert_file, key_file"
+    return f"{question} It may also not trust our certificate (cert_file)"
 
 
 @contextmanager
@@ -136,10 +194,7 @@ def translated(brokers: Brokers, system: str) -> Iterator[None]:
     try:
         yield
     except _REFUSED as error:
-        raise EnvironmentUnfit(
-            f"{system}: Kafka at {brokers.servers} refuses the credentials",
-            suggestion="check kafka: mechanism, username and password in fieldwarden.yaml",
-        ) from error
+        raise _refused(f"{system}: Kafka at {brokers.servers}") from error
     except _FORBIDDEN as error:
         raise EnvironmentUnfit(
             f"{system}: Kafka does not allow {_forbidden(error)}",

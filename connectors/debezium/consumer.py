@@ -23,9 +23,9 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from aiokafka.errors import CommitFailedError, KafkaConnectionError, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import CommitFailedError, KafkaError, OffsetOutOfRangeError
 
-from connectors.debezium.brokers import Brokers, reach, translated
+from connectors.debezium.brokers import Brokers, start, translated
 from connectors.debezium.buffers import Record
 from connectors.debezium.gaps import gap
 from connectors.debezium.parts import partition_name
@@ -97,11 +97,7 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
     async def join(self, pattern: str) -> None:
         """Raises EnvironmentUnfit, TransientError. Partitions are assigned later, while `fetch` is called."""
         with translated(self._brokers, self._system):
-            try:
-                await self._consumer.start()
-            except KafkaConnectionError:
-                await reach(self._brokers)  # says why
-                raise
+            await start(self._consumer, self._brokers)
             self._consumer.subscribe(pattern=pattern, listener=self)
 
     # --- rebalancing: called by aiokafka, which only logs what is raised here ---------------------------------------

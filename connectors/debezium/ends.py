@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaConnectionError
 
-from connectors.debezium.brokers import Brokers, reach, translated
+from connectors.debezium.brokers import Brokers, start, translated
 
 
 class Ends:
@@ -38,11 +37,7 @@ class Ends:
             self._consumer = AIOKafkaConsumer(
                 client_id="fieldwarden", isolation_level="read_committed", **self._brokers.options()
             )
-            try:
-                await self._consumer.start()
-            except KafkaConnectionError:
-                await reach(self._brokers)  # says why
-                raise
+            await start(self._consumer, self._brokers)
         client: Any = self._consumer._client  # asking for a topic by name would make it
         cluster = await client.fetch_all_metadata()
         partitions = [

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from connectors.debezium.brokers import Brokers, reach, translated
+from connectors.debezium.brokers import Brokers, start, translated
 from connectors.debezium.topics import Topics
 from rules.rulebook import System
 
@@ -38,11 +38,10 @@ async def silent_for(system: System, brokers: Brokers, configuration: Mapping[st
 async def _last_beat(system: System, brokers: Brokers) -> int | None:
     """When the last one was written, in ms since 1970 UTC by its writer's clock."""
     place = TopicPartition(Topics(system).heartbeat, 0)
-    await reach(brokers)
     with translated(brokers, system.name):
         consumer = AIOKafkaConsumer(**brokers.options(), enable_auto_commit=False)
-        await consumer.start()
         try:
+            await start(consumer, brokers)
             cluster = await consumer._client.fetch_all_metadata()  # asking for a topic by name would make it
             if place.topic not in cluster.topics():
                 return None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from connectors.debezium.access import KafkaAccess
-from connectors.debezium.brokers import translated
+from connectors.debezium.brokers import start, translated
 from connectors.debezium.buffers import Record
 from connectors.debezium.records import Records, SchemaNeeded
 from connectors.debezium.topics import Topics
@@ -51,8 +51,8 @@ async def sample(system: System, entities: Mapping[str, Entity], kafka: KafkaAcc
     try:
         with translated(kafka.brokers, system.name):
             consumer = AIOKafkaConsumer(**kafka.brokers.options(), enable_auto_commit=False)
-            await consumer.start()
             try:
+                await start(consumer, kafka.brokers)
                 cluster = await consumer._client.fetch_all_metadata()  # asking for a topic by name would make it
                 known: set[str] = cluster.topics()
                 found: dict[str, Sample] = {}

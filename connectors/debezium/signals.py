@@ -19,7 +19,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from connectors.debezium.brokers import Brokers, reach, translated
+from connectors.debezium.brokers import Brokers, start, translated
 from connectors.debezium.registration import signals_topic
 from connectors.debezium.topics import Topics
 from engine.errors import EnvironmentUnfit
@@ -91,11 +91,10 @@ class Signals:
         """Make both topics, where they are not there yet: one partition each.
 
         Raises EnvironmentUnfit if that is not allowed, TransientError."""
-        await reach(self._brokers)
         with translated(self._brokers, self._system):
             admin = AIOKafkaAdminClient(**self._brokers.options())
-            await admin.start()
             try:
+                await start(admin, self._brokers)
                 missing = {self._signals, self._notifications} - set(await admin.list_topics())
                 answer = await admin.create_topics([NewTopic(name, 1, -1, {}) for name in missing]) if missing else None
             finally:
@@ -109,18 +108,20 @@ class Signals:
                 )
 
     async def send(self, id: str, kind: str, data: Mapping[str, Any]) -> None:
-        """Durable when it returns; whether it is heeded, only a notification tells. Raises TransientError."""
+        """Durable when it returns; whether it is heeded, only a notification tells.
+
+        Raises EnvironmentUnfit, TransientError."""
         value = json.dumps({"id": id, "type": kind, "data": data}).encode()
         with translated(self._brokers, self._system):
             producer = AIOKafkaProducer(**self._brokers.options(), acks="all")
-            await producer.start()
             try:
+                await start(producer, self._brokers)
                 await producer.send_and_wait(self._signals, value, key=self._prefix.encode(), partition=0)
             finally:
                 await producer.stop()
 
     async def history(self) -> list[Notification]:
-        """Every notification that Kafka still has, oldest first. Raises TransientError."""
+        """Every notification that Kafka still has, oldest first. Raises EnvironmentUnfit, TransientError."""
         async with self.listening(from_start=True) as listener:
             return await listener.until_end()
 
@@ -129,8 +130,8 @@ class Signals:
         """From now on, or from the beginning. Raises EnvironmentUnfit, TransientError."""
         with translated(self._brokers, self._system):
             consumer = AIOKafkaConsumer(**self._brokers.options(), enable_auto_commit=False)
-            await consumer.start()
             try:
+                await start(consumer, self._brokers)
                 place = TopicPartition(self._notifications, 0)
                 consumer.assign([place])
                 ends = await consumer.end_offsets([place])
