@@ -128,6 +128,16 @@ def _envelope(given: Mapping[str, str]) -> Iterator[Remark]:
                 f"{option} is true: a null would arrive as the column's default",
                 f"{option}: false",
             )
+    if (
+        given.get("value.converter", "").startswith("io.confluent")
+        and given.get("value.converter.ignore.default.for.nullables") != "true"
+    ):
+        yield Remark(
+            "warning",
+            "value.converter",
+            "a null in a nullable column that has a default would arrive as the default",
+            "value.converter.ignore.default.for.nullables: true",
+        )
     if given.get("time.precision.mode") == "connect":
         yield Remark(
             "warning",

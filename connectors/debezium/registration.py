@@ -35,12 +35,30 @@ _TLS = {
     "sslpassword": "database.sslpassword",
 }
 
+_TOLD = [
+    "bpchar",
+    "numeric",
+    "decimal",
+    "money",
+    "bit",
+    "varbit",
+    "oid",
+    "inet",
+    "cidr",
+    "macaddr8?",
+    "hstore",
+    "[a-z0-9]+range",
+]
+TOLD_TYPES = rf"(?i).+\._?(?:{'|'.join(_TOLD)}|bigint unsigned.*)"
+"""Database types that Connect's schemas do not tell from others, so that their columns' own types go along."""
+
 _SAFE = {
     "tasks.max": "1",
     # Exact decimals in every converter; times in the column's own precision, told by the schema.
     "decimal.handling.mode": "string",
     "time.precision.mode": "adaptive",
-    "datatype.propagate.source.type": r".+\.(?:NUMERIC|DECIMAL)",  # decimals as text are known for what they are
+    "datatype.propagate.source.type": TOLD_TYPES,
+    "interval.handling.mode": "string",
     "event.converting.failure.handling.mode": "fail",
     # Everything that happens to a row, in a form that log compaction cannot turn into something else.
     "skipped.operations": "none",

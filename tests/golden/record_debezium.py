@@ -20,15 +20,13 @@ import httpx
 import psycopg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from connectors.debezium.registration import TOLD_TYPES
 from connectors.postgres.session import conninfo
 from stack import Stack
 from stack.connectors import avro, delete, postgres_source, register
 from stack.topics import create_topics
 
 NAME = "recorded"
-EXACT = r"(?i).+\._?(bpchar|numeric|money|bit|varbit|oid|inet|cidr|macaddr8?|hstore|[a-z0-9]+range)"
-"""`datatype.propagate.source.type`: the types that Connect's schemas do not tell from others."""
-
 SETUP = """
     create type mood as enum ('calm', 'cross');
     create domain amount as numeric(12,2);
@@ -254,7 +252,7 @@ def _json(schemas: str, **options: str) -> dict[str, str]:
 
 
 def variants(registry: str) -> dict[str, dict[str, str]]:
-    exact = {"datatype.propagate.source.type": EXACT, "interval.handling.mode": "string"}
+    exact = {"datatype.propagate.source.type": TOLD_TYPES, "interval.handling.mode": "string"}
     return {
         "safe": _json("true", decimal__handling__mode="string", provide__transaction__metadata="true", **exact),
         "precise": _json("true", decimal__handling__mode="precise", header__converter=_JSON, **exact),

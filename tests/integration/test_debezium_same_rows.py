@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from connectors.debezium.decoding import Decoder
+from connectors.debezium.registration import TOLD_TYPES
 from connectors.postgres.source import PostgresSource
 from engine.change import RawChange
 from rules.rulebook import System
 from stack import Stack
 from stack.topics import read
-from tests.golden.record_debezium import EXACT, ROWS, SETUP, insertion
+from tests.golden.record_debezium import ROWS, SETUP, insertion
 from tests.integration.reading import ask, reading, run, stream, system
 
 COLUMNS = """
@@ -20,7 +21,7 @@ COLUMNS = """
 OPTIONS = {
     "decimal.handling.mode": "string",
     "interval.handling.mode": "string",
-    "datatype.propagate.source.type": EXACT,
+    "datatype.propagate.source.type": TOLD_TYPES,
     "value.converter.replace.null.with.default": "false",
     "value.converter": "org.apache.kafka.connect.json.JsonConverter",
 }
