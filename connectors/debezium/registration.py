@@ -39,3 +39,197 @@ TOLD_TYPES = (
     r"(?i).+\._?(?:bpchar|numeric|decimal|money|bit|varbit|oid|inet|cidr|macaddr8?|hstore|[a-z0-9]+range"
     r"|bigint unsigned.*)"
 )
+"""Database types that Connect's schemas do not tell from others, so that their columns' own types go along."""
+
+_SAFE = {
+    "tasks.max": "1",
+    # Exact decimals in every converter; times in the column's own precision, told by the schema.
+    "decimal.handling.mode": "string",
+    "time.precision.mode": "adaptive",
+    "datatype.propagate.source.type": TOLD_TYPES,
+    "interval.handling.mode": "string",
+    "event.converting.failure.handling.mode": "fail",
+    # Everything that happens to a row, in a form that log compaction cannot turn into something else.
+    "skipped.operations": "none",
+    "tombstones.on.delete": "true",
+    "provide.transaction.metadata": "false",
+    # An idle table must not keep the server's log, and a read-only snapshot needs heartbeats to end.
+    "heartbeat.interval.ms": "5000",
+    # Backfills: asked for over Kafka, no table of ours in the database, and the outcome told.
+    "read.only": "true",
+    "signal.enabled.channels": "source,kafka",
+    "signal.poll.interval.ms": "1000",
+    "signal.kafka.poll.timeout.ms": "500",
+    "notification.enabled.channels": "sink",
+    "topic.creation.default.partitions": "1",
+    "topic.creation.default.replication.factor": "-1",
+    "producer.override.compression.type": "lz4",
+    "errors.log.enable": "true",
+    "errors.log.include.messages": "false",
+}
+
+_CONVERTERS = {
+    half: {
+        f"{half}.converter": _JSON,
+        f"{half}.converter.schemas.enable": "true",
+        f"{half}.converter.replace.null.with.default": "false",
+    }
+    for half in ("key", "value")
+}
+
+
+def signals_topic(prefix: str) -> str:
+    return f"{prefix}.fieldwarden-signals"
+
+
+def configuration(system: System, dsn: str, kafka: KafkaAccess) -> dict[str, str]:
+    """All that Kafka Connect is told of a system's connector, secrets included; the files' options come last.
+
+    `dsn` is the database as Connect reaches it. Raises EnvironmentUnfit if Debezium cannot use it."""
+    options: dict[str, str] = json.loads(system.settings.get("options", "{}"))
+    topics = Topics(system)
+    tables = sorted(topic.removeprefix(f"{topics.prefix}.") for topic in topics.streams)
+    found = {
+        **_SAFE,
+        **(_mysql(dsn, topics.prefix, kafka) if system.settings["database"] == "mysql" else _postgres(system, dsn)),
+        "topic.prefix": topics.prefix,
+        "table.include.list": ",".join(map(_pattern, tables)),
+        "notification.sink.topic.name": topics.notifications,
+        "signal.kafka.topic": signals_topic(topics.prefix),
+        "signal.kafka.groupId": f"{kafka.group}.{topics.prefix}.signals",
+        "signal.kafka.bootstrap.servers": _servers(kafka),
+        **{f"signal.consumer.{name}": value for name, value in _security(kafka.brokers).items()},
+    }
+    for half, converter in _CONVERTERS.items():
+        found |= converter if options.get(f"{half}.converter", _JSON) == _JSON else {}
+    return {**found, **options}
+
+
+def masked(configuration: Mapping[str, str]) -> dict[str, str]:
+    """For people: secrets blotted out, but not what only refers to one (`${file:...}`)."""
+    return {
+        name: "***" if is_secret(name) and value and not value.startswith("${") else value
+        for name, value in sorted(configuration.items())
+    }
+
+
+def _pattern(name: str) -> str:
+    """A regular expression for one name, in a list that commas divide."""
+    return re.escape(name).replace(",", r"\x2c")
+
+
+def _servers(kafka: KafkaAccess) -> str:
+    there = kafka.connect.servers if kafka.connect is not None else None
+    return there or kafka.brokers.servers
+
+
+# --- the database --------------------------------------------------------------------------------------------
+
+
+def _postgres(system: System, dsn: str) -> dict[str, str]:
+    return {
+        "connector.class": POSTGRES,
+        **dict(_postgres_address(system.name, dsn)),
+        "plugin.name": "pgoutput",
+        "slot.name": system.settings["slot"],
+        "publication.name": system.settings["publication"],
+        "publication.autocreate.mode": "filtered",
+    }
+
+
+def _postgres_address(system: str, dsn: str) -> Iterator[tuple[str, str]]:
+    try:
+        given = {name: str(value) for name, value in conninfo_to_dict(dsn).items() if value is not None}
+    except psycopg.ProgrammingError:
+        raise EnvironmentUnfit(
+            f"the connection string of {system} is not one that libpq understands",
+            suggestion="write postgresql://user@host/database or host=... dbname=...",
+            path=system,
+        ) from None
+    host = given.get("host") or given.get("hostaddr") or ""
+    if not host or "," in host or host.startswith("/"):
+        raise _not_for_debezium(system, "one host name, which Kafka Connect reaches over TCP")
+    for name in ("user", "dbname"):
+        if name not in given:
+            raise _not_for_debezium(system, f"{'a' if name == 'user' else 'the'} {name}")
+    yield "database.hostname", host
+    yield "database.port", given.get("port", "5432")
+    yield "database.user", given["user"]
+    yield "database.dbname", given["dbname"]
+    if "password" in given:
+        yield "database.password", given["password"]
+    yield from ((_TLS[name], value) for name, value in given.items() if name in _TLS)
+
+
+def _not_for_debezium(system: str, what: str) -> EnvironmentUnfit:
+    return EnvironmentUnfit(
+        f"the connection string of {system} does not name {what}",
+        suggestion="write it out in dsn:, or in connect_dsn: if Kafka Connect reaches the database by another name",
+        path=system,
+    )
+
+
+def _mysql(dsn: str, prefix: str, kafka: KafkaAccess) -> dict[str, str]:
+    """`mysql://user:password@host:3306/database?ssl-mode=...`; the schema history is kept in a topic of its own."""
+    parts = urlsplit(dsn)
+    if parts.scheme != "mysql" or not parts.hostname or not parts.username:
+        raise EnvironmentUnfit(
+            "the connection string of a MySQL system is not one",
+            suggestion="write mysql://user:${env:PASSWORD}@host:3306/database",
+        )
+    history = {
+        "kafka.topic": f"{prefix}.fieldwarden-schema-history",
+        "kafka.bootstrap.servers": _servers(kafka),
+    }
+    for client in ("producer", "consumer"):
+        history |= {f"{client}.{name}": value for name, value in _security(kafka.brokers).items()}
+    found = {
+        "connector.class": MYSQL,
+        "database.hostname": parts.hostname,
+        "database.port": str(parts.port or 3306),
+        "database.user": unquote(parts.username),
+        # A replica's number must be its own; the prefix is, so a number made of it very nearly is.
+        "database.server.id": str(zlib.crc32(prefix.encode()) % 2**31 + 1),
+        "bigint.unsigned.handling.mode": "precise",
+        "include.schema.changes": "false",
+        **{f"schema.history.internal.{name}": value for name, value in history.items()},
+    }
+    if parts.password is not None:
+        found["database.password"] = unquote(parts.password)
+    if database := parts.path.strip("/"):
+        found["database.include.list"] = _pattern(unquote(database))
+    if mode := dict(parse_qsl(parts.query)).get("ssl-mode"):
+        found["database.ssl.mode"] = mode.lower()
+    return found
+
+
+# --- Kafka, for the clients inside the connector ---------------------------------------------------------------
+
+
+def _security(brokers: Brokers) -> dict[str, str]:
+    """Java's names for how the brokers are reached. Certificates go along as text: files of ours are not there."""
+    if brokers.security == "plaintext":
+        return {}
+    found = {"security.protocol": brokers.security.upper()}
+    if brokers.security.startswith("sasl_"):
+        kind = "plain.Plain" if brokers.mechanism == "PLAIN" else "scram.Scram"
+        found["sasl.mechanism"] = brokers.mechanism or "PLAIN"
+        found["sasl.jaas.config"] = _LOGIN.format(kind, *map(json.dumps, (brokers.username, brokers.password)))
+    if brokers.ca_file is not None:
+        found["ssl.truststore.type"] = "PEM"
+        found["ssl.truststore.certificates"] = _pem(brokers.ca_file)
+    if brokers.cert_file is not None and brokers.key_file is not None:
+        found["ssl.keystore.type"] = "PEM"
+        found["ssl.keystore.certificate.chain"] = _pem(brokers.cert_file)
+        found["ssl.keystore.key"] = _pem(brokers.key_file)
+    return found
+
+
+def _pem(path: str) -> str:
+    try:
+        return Path(path).read_text("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no PEM text"
+        raise EnvironmentUnfit(
+            f"{path} cannot be read: {reason}", suggestion="mend the files under kafka: in fieldwarden.yaml", path=path
+        ) from None
