@@ -82,8 +82,9 @@ class KafkaWorld(World):
     def epochs(self) -> dict[str, int]:
         return dict(self.sql("hub", f"select name, epoch from {SCHEMA}.partition"))
 
-    def await_baselines(self) -> None:
+    def await_baselines(self, run: Run) -> None:
         """All rows have been read once; what people do from now on has to be decided on, each edit by itself."""
+        run.await_event("run.started")
         eventually(self.is_read, "every first row")
         for system in landscape.SYSTEMS:
             ((lsn,),) = self.sql(system, "select (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint")

@@ -88,8 +88,7 @@ def test_one_long_life(
         people = stack.enter_context(world.people())
         first, second = (stack.enter_context(world.running()) for _ in range(2))
         for run in (first, second):
-            run.await_event("run.started")
-        world.await_baselines()
+            world.await_baselines(run)
         world.flows()
 
         broker_crashes(world, people)
