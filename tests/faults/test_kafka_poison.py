@@ -1,0 +1,190 @@
+"""Poison in a topic: a dead letter that says where and why; that row's later changes wait, everything else goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import httpx
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from stack import Stack
+from stack.topics import read
+from tests.faults.kafka import KafkaWorld, kafka_world
+from tests.faults.world import SCHEMA
+from tests.integration.cli_project import eventually
+
+
+@pytest.fixture
+def registry(crashable_stack: Stack) -> str:
+    """One of the test's own: it gives its ids in turn, so the next one is known before it is."""
+    crashable_stack.start_registry()
+    return crashable_stack.registry_url
+
+
+@pytest.fixture
+def world(
+    tmp_path: Path,
+    make_database: Callable[[], str],
+    over_tcp: Callable[[str], str],
+    stack: Stack,
+    prefix: str,
+    registry: str,
+) -> Iterator[KafkaWorld]:
+    with kafka_world(tmp_path / "world", stack, make_database, over_tcp, prefix) as world:
+        world.environment["REGISTRY"] = registry
+        yield world
+
+
+def register(registry: str, schema: dict[str, Any]) -> int:
+    answer = httpx.post(
+        f"{registry}/subjects/{schema['name']}/versions", json={"schema": json.dumps(schema)}, timeout=30
+    )
+    return int(answer.raise_for_status().json()["id"])
+
+
+def envelope(*columns: str) -> dict[str, Any]:
+    """Debezium's envelope of an account in Avro."""
+    text = ["null", "string"]
+    fields = [{"name": "id", "type": "long"}, *({"name": name, "type": text, "default": None} for name in columns)]
+    row = {"type": "record", "name": "Value", "fields": fields}
+    source = [{"name": "ts_ms", "type": "long"}, {"name": "txId", "type": ["null", "long"], "default": None}]
+    return {
+        "type": "record",
+        "name": "Envelope",
+        "fields": [
+            {"name": "before", "type": ["null", row], "default": None},
+            {"name": "after", "type": ["null", "Value"], "default": None},
+            {"name": "source", "type": {"type": "record", "name": "Source", "fields": source}},
+            {"name": "op", "type": "string"},
+        ],
+    }
+
+
+def in_avro(number: int, schema: dict[str, Any], value: dict[str, Any]) -> bytes:
+    stream = io.BytesIO()
+    fastavro.schemaless_writer(stream, fastavro.parse_schema(schema), value)
+    return struct.pack(">bI", 0, number) + stream.getvalue()
+
+
+class Topic:
+    """The accounts' topic, and what a stranger puts into it, as if it were of a row that is there."""
+
+    def __init__(self, world: KafkaWorld) -> None:
+        self.world = world
+        self.name = world.topic("crm", "account")
+
+    def id_of(self, tax: str) -> int:
+        return int(self.world.sql("crm", f"select id from account where tax = '{tax}'")[0][0])
+
+    def put(self, tax: str, value: bytes) -> str:
+        """Behind all that Debezium has told of that customer; where it stands."""
+        id = self.id_of(tax)
+        found = asyncio.run(read(self.world.stack.bootstrap, self.name, count=17))
+        record = next(r for r in found if json.loads(r.key)["payload"]["id"] == id)
+
+        async def send() -> str:
+            producer = AIOKafkaProducer(bootstrap_servers=self.world.stack.bootstrap)
+            await producer.start()
+            try:
+                put = await producer.send_and_wait(self.name, value, key=record.key, partition=record.partition)
+            finally:
+                await producer.stop()
+            return f"{self.name}/{put.partition}@{put.offset}"
+
+        return asyncio.run(send())
+
+
+def letters(world: KafkaWorld, *filters: str) -> list[dict[str, Any]]:
+    code, body = world.call("deadletter", "list", *filters)
+    assert code == 0, body
+    found: list[dict[str, Any]] = body["result"]["dead_letters"]
+    return found
+
+
+def at_place(world: KafkaWorld, place: str) -> dict[str, Any]:
+    (letter,) = eventually(lambda: letters(world, "--place", place), f"the dead letter of {place}")
+    found: dict[str, Any] = letter
+    return found
+
+
+def billing_holds(world: KafkaWorld, tax: str, column: str, value: str) -> bool:
+    return bool(world.sql("billing", f"select 1 from customer where vat = '{tax}' and {column} = '{value}'"))
+
+
+def test_poison(world: KafkaWorld, registry: str) -> None:
+    schema = envelope("tax", "phone", "phoned_at", "segment", "name", "credit_limit", "ext")
+    topic = Topic(world)
+    unknown = register(registry, envelope("nothing_else")) + 1
+    with world.running() as run:
+        world.await_baselines(run)
+        eventually(lambda: billing_holds(world, "F-1", "label", "Flow Ltd"), "all to be brought everywhere")
+
+        # Undecodable bytes, a schema that the registry does not know, a number that no decimal is.
+        bytes_at = topic.put("T-1", b"\xff\xfe no JSON")
+        row = {"id": topic.id_of("T-2"), "tax": "T-2", "segment": "by avro"}
+        event = {"after": row, "source": {"ts_ms": 1_700_000_000_000, "txId": None}, "op": "u"}
+        avro_at = topic.put("T-2", in_avro(unknown, schema, event))
+        world.by_hand("crm", "update account set credit_limit = 'NaN' where tax = 'T-3'")
+        bytes_letter, avro_letter = at_place(world, bytes_at), at_place(world, avro_at)
+        for letter, reason in (
+            (bytes_letter, bytes_at),
+            (avro_letter, f"schema registry does not know the id {unknown}"),
+        ):
+            assert (letter["kind"], letter["system"], letter["stream"]) == ("data", "crm", "public.account")
+            assert reason in letter["reason"]
+        nan = eventually(
+            lambda: [each for each in letters(world, "--kind", "data") if "credit_limit" in each["reason"]], "the NaN"
+        )[0]
+        assert nan["place"].startswith(f"{topic.name}/")
+        _, shown = world.call("deadletter", "show", bytes_letter["id"], "--values")
+        assert shown["result"]["values"]["(value)"].startswith("base64:")
+        _, shown = world.call("deadletter", "show", nan["id"], "--values")
+        assert shown["result"]["values"]["credit_limit"] == "NaN"
+
+        # Their rows' later changes wait; other rows, and other systems' words about the same customers, go on.
+        for tax in ("T-1", "T-2", "T-3"):
+            world.by_hand("crm", f"update account set segment = 'behind' where tax = '{tax}'")
+        world.by_hand("crm", "update account set segment = 'not held up' where tax = 'T-4'")
+        world.by_hand("erp", "update party set name = 'Still Heard Ltd' where tax = 'T-1'")
+        eventually(lambda: billing_holds(world, "T-4", "segment", "not held up"), "T-4's segment")
+        eventually(lambda: billing_holds(world, "T-1", "label", "Still Heard Ltd"), "T-1's name")
+        rows = {str(topic.id_of(tax)) for tax in ("T-1", "T-2", "T-3")}
+        eventually(
+            lambda: {each["key"] for each in letters(world, "--kind", "behind")} == rows, "the three rows to wait"
+        )
+        assert not world.sql("billing", "select 1 from customer where segment = 'behind'")
+
+        # Tried again in vain, nothing changes; once the registry knows the schema, it is applied, and so is the rest.
+        assert world.call("deadletter", "retry", avro_letter["id"])[0] == 0
+        eventually(lambda: not at_place(world, avro_at)["released"], "it to be tried")
+        assert register(registry, schema) == unknown
+        assert world.call("deadletter", "retry", "--all", "--place", avro_at)[1]["result"]["retried"] == 1
+        eventually(lambda: billing_holds(world, "T-2", "segment", "behind"), "what stood behind the Avro record")
+        said = world.sql("hub", f"select body from {SCHEMA}.ledger_entry where body like '%by avro%'")
+        assert len(said) >= 1, "the record itself was decided on first"
+
+        # What nobody can mend is discarded, and the rest goes on.
+        partition = bytes_at.partition("@")[0]
+        assert [
+            each["id"] for each in letters(world, "--place", partition, "--kind", "data") if each["place"] == bytes_at
+        ]
+        assert world.call("deadletter", "discard", bytes_letter["id"])[0] == 0
+        assert world.call("deadletter", "discard", "--all", "--place", nan["place"])[1]["result"]["discarded"] == 1
+        eventually(lambda: billing_holds(world, "T-1", "segment", "behind"), "what stood behind the broken bytes")
+        # The row of T-3 holds its NaN in each image: mended where it stands.
+        world.by_hand("crm", "update account set credit_limit = 1 where tax = 'T-3'")
+        eventually(lambda: letters(world, "--kind", "data"), "the NaN once more, in what stood behind")
+        assert world.call("deadletter", "discard", "--all", "--kind", "data")[0] == 0
+        eventually(lambda: billing_holds(world, "T-3", "segment", "behind"), "T-3 to go on")
+        assert run.end()[0] == 143
+    assert letters(world) == []
+    world.rest()
+    world.ledger_is_whole()
