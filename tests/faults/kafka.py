@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,7 +23,6 @@ from tests.integration.cli_project import Run, eventually
 
 BEHIND_KAFKA = ("crm", "billing")
 TWO_PARTITIONS = ("crm.public.account", "billing.public.customer")
-LEASE = 3
 _SETTINGS = """
 kafka:
   servers: "${env:KAFKA}"
@@ -127,9 +126,10 @@ def make_kafka_world(
     make_database: Callable[[], str],
     over_tcp: Callable[[str], str],
     prefix: str = "",
-    options: Mapping[str, str] | None = None,
+    *,
+    topics: bool = True,
 ) -> KafkaWorld:
-    """Topics are made, connectors are not registered yet. `options` are further ones of the connectors."""
+    """No connector is registered yet. With `topics`, those that are to have two partitions are made."""
     given = {name: over_tcp(make_database()) for name in BEHIND_KAFKA}
     world = make(KafkaWorld, folder, make_database, given)
     world.prefix, world.stack = prefix and f"{prefix}.", stack
@@ -139,12 +139,10 @@ def make_kafka_world(
     for system in BEHIND_KAFKA:
         direct = f'connector: {{kind: postgres, dsn: "${{env:{system.upper()}_DSN}}"}}\n'
         text = _CONNECTOR.lstrip().replace("DSN", f"{system.upper()}_DSN").replace("PREFIX", world.connector(system))
-        for name, value in (options or {}).items():
-            text = text.replace("options: {", f"options: {{{name}: '{value}', ")
         world.edit(f"systems/{system}.yaml", direct, text)
     world.by_hand("crm", "insert into account (tax, name) values ('F-1', 'Flow Ltd')")
-    topics = {world.prefix + name: 2 for name in TWO_PARTITIONS}
-    asyncio.run(create_topics(stack.bootstrap, topics))
+    if topics:
+        asyncio.run(create_topics(stack.bootstrap, {world.prefix + name: 2 for name in TWO_PARTITIONS}))
     return world
 
 
