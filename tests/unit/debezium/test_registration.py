@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from connectors.debezium.registration import configuration, masked
 from connectors.debezium.signals import Notification, snapshot_of
 from connectors.debezium.snapshots import rows_so_far
 from engine.errors import EnvironmentUnfit
-from rules.debezium_options import contradictions, in_force
+from rules.debezium_options import contradictions, in_force, is_secret
 from rules.loading import rulebook_from_documents
 from rules.rulebook import System
 from tests.builders import CUSTOMER
@@ -117,6 +118,9 @@ def test_certificates_go_along_as_text(tmp_path: Path) -> None:
     assert made["signal.consumer.ssl.truststore.certificates"] == "PEM of ca"
     assert made["signal.consumer.ssl.keystore.certificate.chain"] == "PEM of cert"
     assert masked(made)["signal.consumer.ssl.keystore.key"] == "***"
+    in_no_log = re.compile(made["custom.sanitize.pattern"], re.IGNORECASE)
+    assert all(in_no_log.fullmatch(option) for option in made if is_secret(option))
+    assert "custom.sanitize.pattern" not in configuration(system(), DSN, KAFKA), "Debezium knows passwords"
     (tmp_path / "key").unlink()
     with pytest.raises(EnvironmentUnfit, match="cannot be read"):
         configuration(system(), DSN, KafkaAccess(brokers, "g"))
