@@ -157,6 +157,14 @@ async def _topics(system: System, entities: Mapping[str, Entity], kafka: KafkaAc
         return [bad("kafka", error.message, error.suggestion)]
     topics = Topics(system)
     result = [good("kafka", f"Kafka at {brokers.servers} answers")]
+    if brokers.security == "sasl_plaintext" and brokers.mechanism in (None, "PLAIN"):
+        result.append(
+            warning(
+                "kafka",
+                "whoever listens on the way to Kafka reads our password (sasl_plaintext with PLAIN)",
+                "kafka: security: sasl_ssl, or one of the mechanisms SCRAM-SHA-256, SCRAM-SHA-512",
+            )
+        )
     if not found.samples and not found.heartbeat:
         near = f"; there are {', '.join(found.prefixes)}" if found.prefixes else ""
         return [

