@@ -5,7 +5,7 @@ The first repetition is not counted: in it the virtual machines learn which of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from bench.figures import Checksum, Ledger, Memory, objections
@@ -14,12 +14,16 @@ from bench.kafka_ours import Workers
 from bench.kafka_sink import Sink
 from bench.kafka_stage import KafkaStage
 from bench.match import Say
+from bench.stage import Backlog
 
 SCENARIOS = {"kafka-1": 1, "kafka-2": 2}
 """Name -> workers of ours, and tasks of the sink. Two are always measured beside one."""
 PRIMER = 40
 """Rows before each backlog, for the sink's tasks to wait with: enough that each partition gets some."""
-TITLE = "one topic of two partitions, new rows, one to a transaction"
+WORKLOADS: dict[str, tuple[str, Callable[[KafkaStage, int], Backlog]]] = {
+    "inserts": ("new rows, one to a transaction", KafkaStage.add),
+    "updates": ("updates of three columns, one row to a transaction", KafkaStage.edit),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +37,10 @@ class KafkaSize:
 
 @dataclass(slots=True)
 class KafkaOutcome:
-    """`runs` by contender ("ours 1", "sink 1", ...), those of one repetition at the same place; `void` says in words
-    why they may not be believed."""
+    """`runs` by workload, then by contender ("ours 1", "sink 1", ...), those of one repetition at the same place;
+    `void` says in words why they may not be believed."""
 
-    runs: dict[str, list[KafkaRun]]
+    runs: dict[str, dict[str, list[KafkaRun]]]
     ledgers: dict[str, Ledger]
     memory: Memory | None
     void: list[str] = field(default_factory=list)
@@ -70,41 +74,55 @@ def play(stage: KafkaStage, size: KafkaSize, names: list[str], say: Say) -> Kafk
     players: dict[str, Workers | Sink] = {name: (ours | sinks)[name] for name in contenders(names)}
     for player in players.values():
         player.prepare()
-    runs, tables = _rounds(stage, size, players, say)
+    runs, tables = _workloads(stage, size, players, say)
+    counted = stage.stage.changes
     memory = None
     if size.memory:
         memory = _weigh(stage, ours["ours 1"], size.memory, say)
         tables.append(("memory", _checksums(stage, [ours["ours 1"].target])))
     say("verifying the ledgers")
     ledgers = {name: each.verify() for name, each in ours.items()}
-    counted = (PRIMER + size.rows) * (size.repeat + 1)
     void = objections(tables, ledgers["ours 1"], stage.stage.changes, memory)
     for name in ledgers.keys() - {"ours 1"}:
         void += [f"{name}: {reason}" for reason in objections([], ledgers[name], counted, None)]
     return KafkaOutcome(runs, ledgers, memory, void)
 
 
-def _rounds(
+def _workloads(
     stage: KafkaStage, size: KafkaSize, players: Mapping[str, Workers | Sink], say: Say
-) -> tuple[dict[str, list[KafkaRun]], list[tuple[str, Mapping[str, Checksum]]]]:
-    runs: dict[str, list[KafkaRun]] = {name: [] for name in players}
+) -> tuple[dict[str, dict[str, list[KafkaRun]]], list[tuple[str, Mapping[str, Checksum]]]]:
+    """The runs, and what all tables held after each repetition."""
+    runs: dict[str, dict[str, list[KafkaRun]]] = {}
     tables: list[tuple[str, Mapping[str, Checksum]]] = []
-    order = list(players)
-    for number in range(size.repeat + 1):
-        for player in players.values():
-            player.shut()
-        stage.add(PRIMER)
-        backlog = stage.add(size.rows)
-        first = number % len(order)
-        for name in order[first:] + order[:first]:
-            stage.stage.settle_down()
-            run = players[name].run(backlog)
+    targets = [player.target for player in players.values()]
+    for workload in WORKLOADS:
+        runs[workload] = {name: [] for name in players}
+        for number in range(1 if tables else 0, size.repeat + 1):
+            found = _round(stage, size, players, workload, number, say)
             if number:
-                runs[name].append(run)
-            which = f"{number}/{size.repeat}" if number else "warming up"
-            say(f"kafka {which}  {name:<7}{run.rate:>8,.0f} rows/s")
-        tables.append((f"kafka, repetition {number}", _checksums(stage, [each.target for each in players.values()])))
+                for name, run in found.items():
+                    runs[workload][name].append(run)
+            tables.append((f"{workload}, repetition {number}", _checksums(stage, targets)))
     return runs, tables
+
+
+def _round(
+    stage: KafkaStage, size: KafkaSize, players: Mapping[str, Workers | Sink], workload: str, number: int, say: Say
+) -> dict[str, KafkaRun]:
+    """Everybody once, on the same backlog, in an order that rotates with the number."""
+    for player in players.values():
+        player.shut()
+    stage.add(PRIMER)
+    backlog = WORKLOADS[workload][1](stage, size.rows)
+    runs: dict[str, KafkaRun] = {}
+    order = list(players)
+    first = number % len(order)
+    for name in order[first:] + order[:first]:
+        stage.stage.settle_down()
+        run = runs[name] = players[name].run(backlog)
+        which = f"{number}/{size.repeat}" if number else "warming up"
+        say(f"kafka {workload} {which}  {name:<7}{run.rate:>8,.0f} rows/s")
+    return runs
 
 
 def _checksums(stage: KafkaStage, targets: list[str]) -> dict[str, Checksum]:

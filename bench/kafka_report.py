@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from bench.figures import FLAT, Scenario, Spread
-from bench.kafka_costs import bound, per_row, total
-from bench.kafka_match import TITLE, KafkaOutcome
+from bench.kafka_costs import KafkaRun, bound, per_row, total
+from bench.kafka_match import WORKLOADS, KafkaOutcome
 from bench.kafka_sink import Sink
 
 _WIDTH = 100
@@ -25,32 +25,16 @@ def text(outcome: KafkaOutcome) -> str:
     return "\n".join(_lines(outcome))
 
 
-def ratios(outcome: KafkaOutcome) -> dict[str, Spread]:
-    """By name, such as "ours 1/sink 1"; of two workers also to one."""
-    scenario = Scenario("kafka", TITLE, {name: list(runs) for name, runs in outcome.runs.items()})
+def ratios(runs: Mapping[str, list[KafkaRun]]) -> dict[str, Spread]:
+    """By name, such as "ours 1/sink 1"; of two workers also to one. `runs` are one workload's."""
+    scenario = Scenario("kafka", "", {name: list(each) for name, each in runs.items()})
     pairs = [("ours 1", "sink 1"), ("ours 2", "sink 2"), ("ours 2", "ours 1"), ("sink 2", "sink 1")]
-    return {
-        f"{one}/{other}": scenario.ratio(one, other)
-        for one, other in pairs
-        if one in outcome.runs and other in outcome.runs
-    }
+    return {f"{one}/{other}": scenario.ratio(one, other) for one, other in pairs if one in runs and other in runs}
 
 
 def _lines(outcome: KafkaOutcome) -> Iterator[str]:
-    some = outcome.runs["ours 1"]
-    yield f"kafka: {TITLE} ({some[0].rows:,} rows, {len(some)} repetitions)"
-    for name, runs in outcome.runs.items():
-        rate = Spread.of([run.rate for run in runs])
-        yield f"  {_MEANING[name]:<22}{rate.middle:>9,.0f} rows/s   {rate.low:,.0f} to {rate.high:,.0f}"
-        costs = total(runs)
-        if costs is not None:
-            parts = ", ".join(f"{part} {spent:.0f}" for part, spent in per_row(runs).items() if spent >= 0.5)
-            yield f"      us of CPU per row: {parts}"
-            yield from _wrapped(f"bound by {bound(costs)}")
-    for name, ratio in ratios(outcome).items():
-        yield f"  {name:<22}{ratio.middle:>9.2f}          {ratio.low:.2f} to {ratio.high:.2f}"
-        if name == "ours 1/sink 1":
-            yield from _wrapped(Sink.lacks)
+    for workload, runs in outcome.runs.items():
+        yield from _workload(workload, runs)
     yield ""
     if outcome.memory is not None:
         memory = outcome.memory
@@ -69,6 +53,24 @@ def _lines(outcome: KafkaOutcome) -> Iterator[str]:
         )
 
 
+def _workload(workload: str, runs: Mapping[str, list[KafkaRun]]) -> Iterator[str]:
+    some = runs["ours 1"]
+    title = WORKLOADS[workload][0]
+    yield f"kafka: a topic of two partitions, {title} ({some[0].rows:,} rows, {len(some)} repetitions)"
+    for name, each in runs.items():
+        rate = Spread.of([run.rate for run in each])
+        yield f"  {_MEANING[name]:<22}{rate.middle:>9,.0f} rows/s   {rate.low:,.0f} to {rate.high:,.0f}"
+        costs = total(each)
+        if costs is not None:
+            parts = ", ".join(f"{part} {spent:.0f}" for part, spent in per_row(each).items() if spent >= 0.5)
+            yield f"      us of CPU per row: {parts}"
+            yield from _wrapped(f"bound by {bound(costs)}")
+    for name, ratio in ratios(runs).items():
+        yield f"  {name:<22}{ratio.middle:>9.2f}          {ratio.low:.2f} to {ratio.high:.2f}"
+        if name == "ours 1/sink 1":
+            yield from _wrapped(Sink.lacks)
+
+
 def _wrapped(sentence: str) -> list[str]:
     return textwrap.wrap(sentence, _WIDTH, initial_indent="      ", subsequent_indent="      ")
 
@@ -76,9 +78,14 @@ def _wrapped(sentence: str) -> list[str]:
 def as_json(outcome: KafkaOutcome) -> dict[str, Any]:
     memory = outcome.memory
     return {
-        "rows": outcome.runs["ours 1"][0].rows,
-        "contenders": {name: _contender(outcome, name) for name in outcome.runs},
-        "ratios": {name: _spread(ratio) for name, ratio in ratios(outcome).items()},
+        "workloads": {
+            workload: {
+                "rows": runs["ours 1"][0].rows,
+                "contenders": {name: _contender(each) for name, each in runs.items()},
+                "ratios": {name: _spread(ratio) for name, ratio in ratios(runs).items()},
+            }
+            for workload, runs in outcome.runs.items()
+        },
         "sink_lacks": Sink.lacks,
         "memory": None if memory is None else {**asdict(memory), "ratio": memory.ratio, "flat": memory.flat},
         "ledgers": {name: asdict(ledger) for name, ledger in outcome.ledgers.items()},
@@ -86,8 +93,7 @@ def as_json(outcome: KafkaOutcome) -> dict[str, Any]:
     }
 
 
-def _contender(outcome: KafkaOutcome, name: str) -> dict[str, Any]:
-    runs = outcome.runs[name]
+def _contender(runs: list[KafkaRun]) -> dict[str, Any]:
     costs = total(runs)
     return {
         "rows_per_second": _spread(Spread.of([run.rate for run in runs])),

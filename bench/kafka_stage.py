@@ -41,6 +41,12 @@ class KafkaStage:
         asyncio.run(self._filled(self.stage.changes))
         return backlog
 
+    def edit(self, rows: int) -> Backlog:
+        """Commit an edit of three columns of the first rows, one to a transaction, and wait as `add` does."""
+        backlog = self.stage.edit(rows, 1)
+        asyncio.run(self._filled(self.stage.changes))
+        return backlog
+
     def meter(self, workers: Sequence[int] = ()) -> Meter:
         """Counts what is spent from now on; `workers` are our processes."""
         kafka = self.kafka

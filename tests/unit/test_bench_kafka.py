@@ -24,7 +24,8 @@ def runs(*seconds: float, spent: Costs | None = None) -> list[KafkaRun]:
 
 def outcome(**changes: object) -> KafkaOutcome:
     measured = {"ours 1": runs(1.0), "sink 1": runs(2.0), "ours 2": runs(0.5), "sink 2": runs(1.0)}
-    return KafkaOutcome(**({"runs": measured, "ledgers": {"ours 1": WHOLE}, "memory": None} | changes))  # type: ignore[arg-type]
+    given = {"runs": {"inserts": measured}, "ledgers": {"ours 1": WHOLE}, "memory": None}
+    return KafkaOutcome(**(given | changes))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_two_workers_are_measured_beside_one() -> None:
 
 
 def test_ratios_are_of_equal_numbers_and_of_two_to_one() -> None:
-    assert ratios(outcome()) == {
+    assert ratios(outcome().runs["inserts"]) == {
         "ours 1/sink 1": Spread(2.0, 2.0, 2.0),
         "ours 2/sink 2": Spread(2.0, 2.0, 2.0),
         "ours 2/ours 1": Spread(2.0, 2.0, 2.0),
@@ -81,10 +82,10 @@ def test_the_report_says_next_to_the_ratio_what_the_sink_leaves_undone() -> None
 
 def test_the_report_says_what_the_bound_was() -> None:
     measured = {"ours 1": runs(1.0, spent=costs(workers=0.95)), "sink 1": runs(1.0, spent=costs(Connect=0.5))}
-    found = outcome(runs=measured)
+    found = outcome(runs={"updates": measured})
     said = " ".join(text(found).split())
     assert "us of CPU per row: workers 950 bound by one thread of workers" in said
-    assert as_json(found)["contenders"]["sink 1"]["bound"].startswith("waiting")
+    assert as_json(found)["workloads"]["updates"]["contenders"]["sink 1"]["bound"].startswith("waiting")
 
 
 def test_a_void_report_says_so() -> None:
