@@ -89,7 +89,7 @@ class Course:
         stream = self._scope.streams[change.row.stream]
         if stream.parent is not None:
             if change.parent is not None:
-                parent = self._known.links.get(change.parent)
+                parent = self._known.record_of(change.parent)
                 if parent is None:
                     reason = f"its parent row in {stream.parent} is not known yet"
                     self._set_aside(mapped, "parent", reason, awaits=change.parent)
@@ -137,7 +137,7 @@ class Course:
         for name, row in change.references.items():
             if row == change.row:
                 continue
-            record = self._known.links.get(row)
+            record = self._known.record_of(row)
             if record is None:
                 reason = f"field {name} refers to a row of {row.stream} that is not known yet"
                 self._set_aside(mapped, "reference", reason, awaits=row)
@@ -245,6 +245,7 @@ class Course:
         self._rekey(change, change.old_row)
         self._harvest.rekeyed(change.old_row, change)
         self._known.departed[change.old_row] = change.position
+        self._known.next_keys[change.old_row] = change.row
         if not change.follows_rekey:
             return
         self._known.rekeyed.add(change.row)

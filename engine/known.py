@@ -37,9 +37,19 @@ class Known:
     """Rows that have taken their key, of those whose changes may come before the word of it."""
     departed: dict[RowRef, str] = field(default_factory=dict)
     """Keys that were given up, and where: up to there, nothing of them is news."""
+    next_keys: dict[RowRef, RowRef] = field(default_factory=dict)
+    """Rows named by others that are not linked under this key, and the key that each went on under."""
     records: dict[str, Record] = field(default_factory=dict)
     matches: dict[str, dict[MatchPair, list[str]]] = field(default_factory=dict)
     """By entity: which records carry a match pair."""
+
+    def record_of(self, row: RowRef) -> str | None:
+        """The record of a row that another names, perhaps by a key that it has given up since."""
+        met = set()
+        while row not in self.links and row in self.next_keys and row not in met:
+            met.add(row)
+            row = self.next_keys[row]
+        return self.links.get(row)
 
 
 @dataclass(slots=True)

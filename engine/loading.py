@@ -22,8 +22,10 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
             rows.update(dict.fromkeys(_related(item.change)))
     known.links = await tx.links(list(rows))
     await _load_rekeys(tx, mapped, known)
+    await _follow_rekeys(tx, mapped, known)
     known.blocked = await tx.blocked([row for item in mapped for row in _itself(item)])
     wanted = {id for item in mapped for id in _records(item, known.links)} if known.links else set()
+    wanted.update(known.links[row] for row in known.next_keys.values() if row in known.links)
     unknown = decider.unknown(mapped, known)
     if unknown:
         await tx.lock_identity(sorted(entity for entity, pairs in unknown.items() if pairs))
@@ -51,6 +53,23 @@ async def _load_rekeys(tx: IngestTransaction, mapped: Sequence[Mapped], known: K
         known.departed = await tx.departed(strange)
 
 
+async def _follow_rekeys(tx: IngestTransaction, mapped: Sequence[Mapped], known: Known) -> None:
+    """Rows that are named by a key that they gave up: a parent's partition may be ahead of its children's."""
+    named = [row for item in mapped if item.raw.place and item.change is not None for row in _named(item.change)]
+    asked = {row for row in named if row not in known.links}
+    while asked:
+        further = await tx.next_keys(list(asked))
+        known.next_keys.update(further)
+        known.links.update(await tx.links([row for row in further.values() if row not in known.links]))
+        asked = {row for row in further.values() if row not in known.links and row not in known.next_keys}
+
+
+def _named(change: Change) -> list[RowRef]:
+    """Rows that a change speaks of beside its own."""
+    rows = list(change.references.values())
+    return rows if change.parent is None else [*rows, change.parent]
+
+
 def _may_have_left(item: Mapped, row: RowRef, known: Known) -> bool:
     return row not in known.links or (item.change is not None and item.change.operation == "rekey")
 
@@ -72,9 +91,7 @@ def _plain(item: Mapped, change: Change) -> bool:
 
 
 def _related(change: Change) -> list[RowRef]:
-    rows = [change.row, *change.references.values()]
-    if change.parent is not None:
-        rows.append(change.parent)
+    rows = [change.row, *_named(change)]
     if change.old_row is not None:
         rows.append(change.old_row)
     return rows

@@ -29,7 +29,7 @@ from engine.mapping import StreamMapper, deletion, is_bare, rekeying, undecoded_
 from engine.plan import TargetPlan
 from engine.ports import Batch, Hub, IngestTransaction, Lease, Part, SetAside, Source
 from engine.retry import backoff, judge
-from engine.setaside import unpack
+from engine.setaside import has_its_key, unpack
 from engine.telemetry import Telemetry
 from engine.wake import Wake, either, pause
 from rules.rulebook import Rulebook, Stream
@@ -207,12 +207,13 @@ class Pipeline:
     async def _take(self, lease: Lease, batch: Batch, mapped: list[Mapped]) -> None:
         """Commit a batch and acknowledge it. A truncate in its midst is a delete of every row known of its stream."""
         start = 0
+        fence = {name: Part(part.epoch, None) for name, part in batch.parts.items()}
         for index, item in enumerate(mapped):
             if item.raw.operation == "truncate":
-                await self._commit(lease, mapped[start:index], _UNMOVED)
+                await self._commit(lease, mapped[start:index], _UNMOVED, parts=fence)
                 stream = self._rulebook.systems[self._system].streams[item.row.stream]
                 async for gone in truncated(self._hub, lease, stream, item.raw):
-                    await self._commit(lease, gone, _UNMOVED)
+                    await self._commit(lease, gone, _UNMOVED, parts=fence)
                 start = index + 1
         state = "snapshot" if batch.snapshot == "running" else "streaming"
         final = batch.position
@@ -270,7 +271,7 @@ class Pipeline:
                 state=state,
                 parts=parts,
             )
-        self._linked = self._linked or bool(outcome.links)
+        self._linked = self._linked or bool(outcome.links or outcome.released)
         self._wake.rouse({target for target, _ in outcome.dirty} | {target for target, _ in outcome.suspect})
         self._count(tally)
 
@@ -323,6 +324,7 @@ class Pipeline:
         newest: dict[RowRef, Change] = {}
         for kept in waiting:
             raw = await self._source.again(unpack(kept.payload))
+            raw.follows_rekey = raw.follows_rekey and not has_its_key(kept)
             try:
                 item = self._map(raw, kept.id)
             except SchemaDrift as error:

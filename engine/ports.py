@@ -166,6 +166,8 @@ class SetAside:
     awaits: RowRef | None = None
     candidates: tuple[str, ...] = ()
     id: int = 0
+    released: bool = False
+    """A person asked for another try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +221,9 @@ class IngestTransaction(Protocol):
 
     async def departed(self, rows: Sequence[RowRef]) -> dict[RowRef, str]:
         """Keys that a row gave up by a rekey, with its position: up to there, nothing of them is news."""
+
+    async def next_keys(self, rows: Sequence[RowRef]) -> dict[RowRef, RowRef]:
+        """Keys that a row gave up by a rekey, with the row under the key that it took."""
 
     async def links(self, rows: Sequence[RowRef]) -> dict[RowRef, str]: ...
     async def blocked(self, rows: Sequence[RowRef]) -> set[RowRef]:
@@ -299,6 +304,9 @@ class Settlement:
 ANNOUNCED_FOR = 30 * 86_400 * 1_000_000
 """How long (µs) our own transactions are remembered: longer than any stream may lag behind."""
 
+AT_ONCE = 8_000_000
+"""Bytes of set-aside changes that are tried again at once."""
+
 
 class Hub(Protocol):
     """The engine's memory."""
@@ -330,7 +338,9 @@ class Hub(Protocol):
 
     def ingest(self, lease: Lease) -> AbstractAsyncContextManager[IngestTransaction]: ...
     async def releasable(self, source: str, limit: int) -> list[SetAside]:
-        """Set-aside changes whose `awaits` is linked now (and those behind them), or that a person released."""
+        """Set-aside changes whose `awaits` is linked now (and those behind them), or that a person released: the first,
+        no more than `limit`, and no further than payloads of AT_ONCE bytes go. A parent or a row referred to is linked
+        too if it is so under a later key."""
 
     async def unread(self, sources: Sequence[str]) -> list[str]:
         """Those of these sources whose rows have not all been read: never yet, or since they are read again."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from engine.change import UNKNOWN, Operation, RawChange, RawValue, Relation, Undecoded
+from engine.ports import SetAside
 
 
 class Payload(msgspec.Struct, omit_defaults=True):
@@ -72,6 +73,12 @@ def unpack(data: bytes) -> RawChange:
         follows_rekey=payload.follows_rekey,
         undecoded=payload.undecoded,
     )
+
+
+def has_its_key(kept: SetAside) -> bool:
+    """Whether it waits no more for the word that its row has taken a new key: it came further once, or a person says
+    that this word will not come."""
+    return kept.kind in ("ambiguous", "parent", "reference") or (kept.kind == "rekey" and kept.released)
 
 
 def _split(values: tuple[RawValue, ...]) -> tuple[list[str | None], list[int]]:

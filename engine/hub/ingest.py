@@ -113,6 +113,13 @@ class PostgresIngest:
                 found[RowRef(system, stream, key)] = position
         return found
 
+    async def next_keys(self, rows: Sequence[RowRef]) -> dict[RowRef, RowRef]:
+        found: dict[RowRef, RowRef] = {}
+        for (system, stream), keys in _by_stream(rows):
+            for old, key in await self._rows("next_keys", system, stream, text_array(keys)):
+                found[RowRef(system, stream, old)] = RowRef(system, stream, key)
+        return found
+
     async def rows_of(self, system: str, stream: str, after: str, limit: int) -> list[RowRef]:
         return [RowRef(system, stream, key) for (key,) in await self._rows("rows_of", system, stream, after, limit)]
 

@@ -186,24 +186,40 @@ where not exists (select from source where name = wanted and read_at is not null
 
 -- name: releasable
 -- Ready: a person released it, the row that it awaits is linked, or it only stands behind others.
--- It may go once everything before it of the same row is ready too.
+-- It may go once everything before it of the same row is ready too. Those that come first go first, by their bytes as
+-- they are stored, compressed, and of these by their bytes as they are read: so that few are unpacked.
 with open as (
     select s.*, (released or kind = 'behind' or exists (
         select from crosswalk c where c.system = await_system and c.stream = await_stream and c.key = await_key
-    ) or (kind = 'rekey' and exists (
+    ) or (kind in ('parent', 'reference') and exists (
+        with recursive later as (
+            select r.key from rekeyed r
+            where r.system = await_system and r.stream = await_stream and r.old_key = await_key
+            union
+            select r.key from later l
+            join rekeyed r on r.system = await_system and r.stream = await_stream and r.old_key = l.key
+        )
+        select from later l join crosswalk c on c.system = await_system and c.stream = await_stream and c.key = l.key
+    )) or (kind = 'rekey' and exists (
         select from rekeyed k where k.system = await_system and k.stream = await_stream and k.key = await_key and k.open
     ))) as ready
     from set_aside s where s.system = %(source)s and (released or kind not in ('data', 'ambiguous'))
+), free as (
+    select o.*, pg_column_size(payload) as stored from open o
+    where ready
+      and not exists (select from open e where (e.system, e.stream, e.key) = (o.system, o.stream, o.key)
+                      and e.id < o.id and not e.ready)
+      and not exists (select from set_aside e where (e.system, e.stream, e.key) = (o.system, o.stream, o.key)
+                      and e.id < o.id and not e.released and e.kind in ('data', 'ambiguous'))
+    order by id limit %(limit)s
+), few as (
+    select f.*, octet_length(payload::text) as size
+    from (select *, sum(stored) over (order by id) - stored as before from free) as f where before < %(bytes)s
 )
-select id, system, stream, key, entity, kind, reason, position, payload::text, candidates::text[],
+select id, system, stream, key, entity, kind, reason, position, payload::text, candidates::text[], released,
     await_system, await_stream, await_key
-from open o
-where ready
-  and not exists (select from open e where (e.system, e.stream, e.key) = (o.system, o.stream, o.key)
-                  and e.id < o.id and not e.ready)
-  and not exists (select from set_aside e where (e.system, e.stream, e.key) = (o.system, o.stream, o.key)
-                  and e.id < o.id and not e.released and e.kind in ('data', 'ambiguous'))
-order by id limit %(limit)s
+from (select *, sum(size) over (order by id) - size as ahead from few) as f where ahead < %(bytes)s
+order by id
 
 -- sources of many partitions ----------------------------------------------------------------------------------------
 
@@ -214,7 +230,7 @@ returning name, epoch, position
 
 -- name: move_parts
 -- Only those that nobody else has taken; the caller compares the number.
-update partition p set position = n.position, updated_at = clock_timestamp()
+update partition p set position = coalesce(nullif(n.position, ''), p.position), updated_at = clock_timestamp()
 from unnest(%s::text[], %s::bigint[], %s::text[]) as n (name, epoch, position)
 where p.source = %s and p.name = n.name and p.epoch = n.epoch
 
@@ -256,6 +272,9 @@ update rekeyed set open = false where system = %s and stream = %s and key = any(
 
 -- name: rekeyed
 select key from rekeyed where system = %s and stream = %s and key = any(%s::text[]) and open
+
+-- name: next_keys
+select old_key, key from rekeyed where system = %s and stream = %s and old_key = any(%s::text[])
 
 -- name: departed
 select old_key, position from rekeyed where system = %s and stream = %s and old_key = any(%s::text[])

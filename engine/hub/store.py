@@ -19,7 +19,7 @@ from engine.hub.migrate import SCHEMA
 from engine.hub.queries import QUERIES
 from engine.hub.rows import contributions_of, notes_of, plain_array
 from engine.hub.session import Session
-from engine.ports import ANNOUNCED_FOR, Lease, Part, Pending, SetAside, Settlement
+from engine.ports import ANNOUNCED_FOR, AT_ONCE, Lease, Part, Pending, SetAside, Settlement
 from engine.process import PROCESS
 from engine.record import Record
 
@@ -114,7 +114,9 @@ class PostgresHub:
 
     async def releasable(self, source: str, limit: int) -> list[SetAside]:
         async with self._reading.transaction() as connection:
-            cursor = await connection.execute(QUERIES["releasable"], {"source": source, "limit": limit})
+            cursor = await connection.execute(
+                QUERIES["releasable"], {"source": source, "limit": limit, "bytes": AT_ONCE}
+            )
             return [_set_aside(*row) for row in await cursor.fetchall()]
 
     async def unread(self, sources: Sequence[str]) -> list[str]:
@@ -176,6 +178,7 @@ def _set_aside(
     position: str,
     payload: str,
     candidates: list[str],
+    released: bool,
     *awaits: str | None,
 ) -> SetAside:
     return SetAside(
@@ -188,4 +191,5 @@ def _set_aside(
         awaits=RowRef(*awaits) if awaits[0] is not None else None,  # type: ignore[arg-type]
         candidates=tuple(candidates),
         id=id,
+        released=released,
     )

@@ -13,7 +13,7 @@ import msgspec
 from engine.change import RowRef
 from engine.errors import Fenced
 from engine.ledger import GENESIS, block_hash, leaf, merkle_root
-from engine.ports import ANNOUNCED_FOR, Entry, IngestOutcome, Lease, Part, Pending, Rekey, SetAside, Settlement
+from engine.ports import ANNOUNCED_FOR, AT_ONCE, Entry, IngestOutcome, Lease, Part, Pending, Rekey, SetAside, Settlement
 from engine.record import Contribution, Record
 from engine.settle import settle
 from engine.testing.ingest import MemoryIngest
@@ -175,13 +175,22 @@ class MemoryHub:
             kept = self.set_aside[id]
             if kept.row.system != source or kept.row in stuck:
                 continue
-            waits = kept.kind in ("parent", "reference", "rekey") and kept.awaits in self.crosswalk
-            waits = waits or (kept.kind == "rekey" and kept.awaits in self.open_rekeys())
-            if id in self.released or kept.kind == "behind" or waits:
-                found.append(replace(kept))
+            if id in self.released or kept.kind == "behind" or self._has_come(kept):
+                found.append(replace(kept, released=id in self.released))
             else:
                 stuck.add(kept.row)
-        return found[:limit]
+        sizes = itertools.accumulate((len(kept.payload) for kept in found), initial=0)
+        return [kept for kept, ahead in zip(found[:limit], sizes, strict=False) if ahead < AT_ONCE]
+
+    def _has_come(self, kept: SetAside) -> bool:
+        """Whether what it awaits is known."""
+        row, met = kept.awaits, set()
+        if kept.kind == "rekey":
+            return row in self.crosswalk or row in self.open_rekeys()
+        while row not in self.crosswalk and row in self.rekeys and row not in met:
+            met.add(row)
+            row = self.rekeys[row].row
+        return row in self.crosswalk
 
     async def unread(self, sources: Sequence[str]) -> list[str]:
         behind = {source for (source, _), row in self.partitions.items() if row.until > (row.position or "")}

@@ -52,6 +52,9 @@ class MemoryIngest:
     async def departed(self, rows: Sequence[RowRef]) -> dict[RowRef, str]:
         return {row: self._hub.rekeys[row].position for row in rows if row in self._hub.rekeys}
 
+    async def next_keys(self, rows: Sequence[RowRef]) -> dict[RowRef, RowRef]:
+        return {row: self._hub.rekeys[row].row for row in rows if row in self._hub.rekeys}
+
     async def rows_of(self, system: str, stream: str, after: str, limit: int) -> list[RowRef]:
         rows = (row for row in self._hub.known_rows() if row[:2] == (system, stream) and row.key > after)
         return sorted(rows)[:limit]
@@ -84,7 +87,8 @@ class MemoryIngest:
         hub.apply(self._lease, outcome, rulebook)
         hub.seen |= self._saw
         for name, part in (parts or {}).items():
-            hub.partitions[self._lease.source, name].position = part.position
+            row = hub.partitions[self._lease.source, name]
+            row.position = part.position or row.position
         source = hub.sources[self._lease.chain]
         source.position = position or source.position
         source.changes += changes
