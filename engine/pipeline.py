@@ -89,7 +89,6 @@ class Pipeline:
         self._mappers: dict[int, tuple[StreamMapper, object]] = {}
         self._position: str | None = None
         self._moves = 0
-        self._floor = ""
         self._rereading = False
         self._linked = True
         self._turn = asyncio.Lock()
@@ -219,9 +218,7 @@ class Pipeline:
         final = batch.position
         if batch.held:
             await self._hub.hold(self._system, batch.held)
-        if batch.snapshot == "done" and batch.parts:
-            self._floor, final = batch.position, _UNMOVED
-        elif batch.snapshot == "done" and self._rereading:
+        if batch.snapshot == "done" and self._rereading:
             await self._commit(lease, mapped[start:], _UNMOVED, seen=True)
             async for gone in unseen(self._hub, lease, self._streams):
                 await self._commit(lease, gone, _UNMOVED, seen=True)
@@ -299,10 +296,13 @@ class Pipeline:
 
     async def _sweep_unheard(self, lease: Lease) -> None:
         """Once everything has been told again, rows of which nothing was said since are gone."""
-        if self._floor and not await self._hub.unread([self._system]):
-            floor, self._floor = self._floor, ""
-            async for gone in unheard(self._hub, lease, self._streams, floor):
+        if not lease.lane:
+            return
+        baseline = await self._hub.baseline(self._system)
+        if baseline.told and not baseline.swept and not await self._hub.unread([self._system]):
+            async for gone in unheard(self._hub, lease, self._streams, baseline.floor):
                 await self._commit(lease, gone, _UNMOVED)
+            await self._hub.swept(self._system, baseline.floor)
 
     async def _release(self, lease: Lease, stop: asyncio.Event) -> None:
         """Try again what was set aside and may go on now: its row is known, or a person said so."""

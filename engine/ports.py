@@ -26,14 +26,27 @@ class Part:
     position: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """How a source of partitions stands to the rows that its system had to begin with.
+
+    `told`: where they end is known. `floor` is set by a new baseline: what is told since stands at or above it, and
+    once the source is read, rows that have said nothing since are gone (`swept`: they have been looked for). `direct`
+    is the position of whoever read the system before as one stream, whose positions do not compare with these."""
+
+    floor: str = ""
+    told: bool = False
+    swept: bool = True
+    direct: str | None = None
+
+
 @dataclass(slots=True)
 class Batch:
     """What a source hands over at once; committing `position` with it makes all of it durable.
 
     A source of many partitions has no position of its own: `parts` says how far each partition is with this batch,
-    and each is fenced by its own epoch. Its `snapshot` is "done" when all rows are being told again: `position` is
-    then the floor; rows that have said nothing at or after it are gone once the source is read. `held` names the
-    partitions that stand still until a person mends something, with the reason; an empty reason: it goes on again.
+    and each is fenced by its own epoch. `held` names the partitions that stand still until a person mends something,
+    with the reason; an empty reason: it goes on again.
     """
 
     changes: list[RawChange]
@@ -318,9 +331,20 @@ class Hub(Protocol):
     async def take(self, source: str, partitions: Sequence[str]) -> dict[str, Part]:
         """Take over these partitions of a source: raises their epochs, and tells how far each is durable."""
 
-    async def read_until(self, source: str, ends: Mapping[str, str]) -> None:
-        """The rows that this source of partitions had to begin with stand before these positions: once the partitions
-        are that far, it is read. Says nothing new of a source that is read."""
+    async def baseline(self, source: str) -> Baseline:
+        """How a source of partitions stands to its first rows."""
+
+    async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> None:
+        """A new baseline of a source of partitions: it is `unread`, whoever reads a partition loses it, and each goes
+        on from its position here, all of them at or above `floor`."""
+
+    async def read_until(self, source: str, ends: Mapping[str, str], floor: str = "") -> None:
+        """The rows that this source of partitions had to begin with (since the baseline of this floor) stand before
+        these positions: once the partitions are that far, it is read. Says nothing new of a source of which that is
+        known, and nothing at all of another baseline's."""
+
+    async def swept(self, source: str, floor: str) -> None:
+        """The rows of which nothing was said since this floor have been looked for."""
 
     async def hold(self, source: str, held: Mapping[str, str]) -> None:
         """For people: these partitions stand still, and why; an empty reason: it goes on."""

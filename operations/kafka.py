@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
+from connectors.debezium.baselines import new_baseline
 from connectors.debezium.connect import Connect
 from connectors.debezium.consumer import Timeouts
 from connectors.debezium.lookout import KafkaLookout
@@ -18,9 +18,10 @@ from connectors.debezium.signals import Signals
 from connectors.debezium.snapshots import Asked, read_again
 from connectors.debezium.source import IDLE_SECONDS, KafkaSource
 from connectors.debezium.topics import Topics
+from engine.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
-    from connectors.debezium.access import KafkaAccess
+    from connectors.debezium.access import Endpoint, KafkaAccess
     from engine.ports import Hub
     from operations.project import Opened
     from rules.rulebook import System
@@ -39,14 +40,26 @@ def kafka_source(project: Opened, name: str, hub: Hub, *, rebaseline: bool, eage
         kafka.brokers,
         kafka.open_registry(),
         group=f"{kafka.group}.{name}",
-        take=partial(hub.take, name),
-        read_until=partial(hub.read_until, name),
+        hub=hub,
         lookout=kafka_lookout(project, name),
-        rebaseline=rebaseline,
-        baseline=_baseline(system, kafka) if kafka.connect is not None else None,
+        tell_again=_tell_again(system, kafka) if rebaseline else None,
         idle_seconds=EAGER_SECONDS if eager else IDLE_SECONDS,
         timeouts=timeouts(project.project.settings.run.lease.total_seconds()),
     )
+
+
+async def begin_again(project: Opened, name: str, hub: Hub) -> None:
+    """Begin a new baseline: from here on nothing is delivered before every row has been told again.
+
+    Raises EnvironmentUnfit, TransientError."""
+    _endpoint(name, project.kafka())
+    lookout = kafka_lookout(project, name)
+    try:
+        ends = await lookout.ends()
+    finally:
+        await lookout.close()
+    floor, positions = new_baseline(await hub.baseline(name), ends)
+    await hub.begin_again(name, floor, positions)
 
 
 def kafka_lookout(project: Opened, name: str) -> KafkaLookout:
@@ -62,10 +75,19 @@ def timeouts(lease: float) -> Timeouts:
     return Timeouts(session=session, heartbeat=session // 5)
 
 
-def _baseline(system: System, kafka: KafkaAccess) -> Callable[[], Awaitable[None]]:
+def _endpoint(system: str, kafka: KafkaAccess) -> Endpoint:
+    if kafka.connect is None:
+        raise EnvironmentUnfit(
+            f"to have all rows of {system} told again, its connector in Kafka Connect must be asked",
+            suggestion="say where that is under kafka: connect: url: in fieldwarden.yaml",
+            path=system,
+        )
+    return kafka.connect
+
+
+def _tell_again(system: System, kafka: KafkaAccess) -> Callable[[], Awaitable[None]]:
     """Has the connector tell every row of the mapped tables again, parents first; returns when they are in Kafka."""
-    endpoint = kafka.connect
-    assert endpoint is not None
+    endpoint = _endpoint(system.name, kafka)
 
     async def tell_again() -> None:
         signals, topics, name = Signals(system, kafka.brokers), Topics(system), uuid.uuid4().hex[:8]

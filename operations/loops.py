@@ -75,6 +75,7 @@ class Loops:
     _loops: dict[str, _Loop] = field(default_factory=dict)
     _sources: dict[str, Source] = field(default_factory=dict)
     _wake: Wake = field(default_factory=Wake)
+    _begun: set[str] = field(default_factory=set)
     _ready: bool = False
     _started: bool = False
     _trouble: str = ""
@@ -133,12 +134,22 @@ class Loops:
     async def _read_anew(self) -> None:
         """Before any delivery: a system that is read anew may hold rows that we have not heard of. And before that, so
         that it stays unread: whoever reads it now must not commit any more."""
+        direct = [name for name in self.rebaseline if not is_partitioned(self.project, name)]
+        for name in direct:
+            if not self.duties.holds(f"source:{name}"):
+                return
+            await self.hub.lease(name)
+        await self.hub.reread(direct)
         for name in self.rebaseline:
-            if not is_partitioned(self.project, name):
-                if not self.duties.holds(f"source:{name}"):
+            if name not in direct and name not in self._begun:
+                from operations.kafka import begin_again
+
+                try:
+                    await begin_again(self.project, name, self.hub)
+                except TransientError as error:
+                    log.warning("source.not_begun_again", system=name, message=error.message)
                     return
-                await self.hub.lease(name)
-        await self.hub.reread(self.rebaseline)
+                self._begun.add(name)
         self._ready = True
 
     def _wanted(self) -> dict[str, str]:

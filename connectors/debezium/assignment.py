@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -43,42 +43,15 @@ class Reading:
         return True
 
 
-class Again:
-    """What the hub has of partitions, and which of them are read again from their beginning: those that a new baseline,
-    if it is `wanted`, has not begun yet.
-
-    A baseline is one generation, above all others. A partition that begins does so in the newest there is, so that
-    nothing in it looks older than a baseline that was told before it."""
-
-    def __init__(self, system: str, *, wanted: bool) -> None:
-        self._system = system
-        self.wanted = wanted
-        self._generation = 0
-
-    def positions(self, taken: Mapping[str, Part]) -> tuple[dict[str, Position | None], int]:
-        """From where each partition is gone on with (None: from its beginning), and the generation that begins.
-
-        Raises EnvironmentUnfit for what is no position, unless everything is read again."""
-        stored = {name: self._stored(name, part.position) for name, part in taken.items()}
-        newest = max((position.generation for position in stored.values() if position is not None), default=0)
-        if self.wanted and not self._generation and any(part.position is not None for part in taken.values()):
-            self._generation = newest + 1
-        generation = max(newest, self._generation)
-        if self.wanted:
-            old = [name for name, position in stored.items() if position and position.generation < generation]
-            stored |= dict.fromkeys(old)
-        return stored, generation
-
-    def _stored(self, name: str, text: str | None) -> Position | None:
-        try:
-            return None if text is None else Position.decode(text)
-        except ValueError as error:
-            if self.wanted:
-                return None
-            raise EnvironmentUnfit(
-                f"{self._system}: of {name} the hub holds what is {error}",
-                suggestion=f"read everything again with `fieldwarden run --rebaseline {self._system}`",
-            ) from error
+def stored_position(system: str, name: str, text: str | None) -> Position | None:
+    """Raises EnvironmentUnfit for what is no position."""
+    try:
+        return None if text is None else Position.decode(text)
+    except ValueError as error:
+        raise EnvironmentUnfit(
+            f"{system}: of {name} the hub holds what is {error}",
+            suggestion=f"have everything told again with `fieldwarden run --rebaseline {system}`",
+        ) from error
 
 
 class Assignment:
@@ -88,26 +61,23 @@ class Assignment:
         self._system = system
         self.parts: dict[TopicPartition, Reading] = {}
 
-    @property
-    def generation(self) -> int:
-        return max((part.generation for part in self.parts.values()), default=0)
-
     def begin(
         self,
         partition: TopicPartition,
         taken: Part,
-        stored: Position | None,
         *,
         generation: int,
         partitions: int,
         extent: tuple[int, int],
     ) -> Reading:
-        """Go on with a partition where it was left; without a position, begin it. Raises SourceGap.
+        """Go on with a partition where it was left; without a position of this generation, begin it.
 
-        `partitions` is how many its topic has, `extent` its beginning and end offset."""
+        `partitions` is how many its topic has, `extent` its beginning and end offset. Raises SourceGap,
+        EnvironmentUnfit."""
         name = partition_name(*partition)
-        if stored is None:
-            if extent[0] > 0 and taken.position is None:
+        stored = stored_position(self._system, name, taken.position)
+        if stored is None or stored.generation < generation:
+            if extent[0] > 0:
                 log.warning("source.begins_late", system=self._system, position=f"{name}@{extent[0]}")
             stored = Position(generation, extent[0], partitions)
         else:

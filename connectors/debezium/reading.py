@@ -15,47 +15,69 @@ import structlog
 
 from connectors.debezium.lookout import KafkaLookout
 from engine.errors import FieldwardenError
+from engine.ports import Baseline
 
 log = structlog.get_logger(__name__)
 
 SETTLE_SECONDS = 10.0
 _AGAIN_SECONDS = 1.0
+_LOOK_SECONDS = 5.0
 
 
 class FirstRows:
-    """`tell` is called with the ends by partition once they are known, until it says that it has told them."""
+    """`baseline` is the hub's word on them; `tell` is called with the ends by partition and the floor, once they are
+    known and nobody has told them."""
 
     def __init__(
         self,
         system: str,
         lookout: KafkaLookout,
-        tell: Callable[[Mapping[str, int]], Awaitable[bool]],
+        baseline: Callable[[], Awaitable[Baseline]],
+        tell: Callable[[Mapping[str, int], str], Awaitable[None]],
         *,
         settle_seconds: float,
     ) -> None:
         self._system = system
         self._lookout = lookout
+        self._baseline = baseline
         self._tell = tell
         self._settle_seconds = settle_seconds
-        self.begun = asyncio.Event()
+        self._said = ""
         self.sign = asyncio.Event()
 
-    async def run(self, baseline: Callable[[], Awaitable[None]] | None) -> None:
-        """Until told; begins once `begun` is set. `baseline` has all rows told again first. Troubles are retried."""
-        await self.begun.wait()
-        told, said = False, ""
-        while not told:
+    async def run(self, tell_again: Callable[[], Awaitable[None]] | None) -> None:
+        """Until they are told, by us or by anybody; troubles are retried. `tell_again` has all rows told once more
+        first, if a new baseline has begun; without it that is somebody else's work."""
+        asked = False
+        while not (known := await self._known()).told:
             try:
-                if baseline is not None:
-                    await baseline()
-                    baseline = None
-                told = await self._tell(await self._ends())
+                if known.floor and tell_again is None:
+                    self._warn(
+                        "a new baseline was begun, and whoever was to have all rows told again has not done so yet"
+                    )
+                    await asyncio.sleep(_LOOK_SECONDS)
+                    continue
+                if known.floor and tell_again is not None and not asked:
+                    await tell_again()
+                    asked = True
+                await self._tell(await self._ends(), known.floor)
             except FieldwardenError as error:
-                if error.message != said:
-                    said = error.message
-                    log.warning("source.not_read_yet", system=self._system, message=said, suggestion=error.suggestion)
-            if not told:
+                self._warn(error.message, error.suggestion)
                 await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _known(self) -> Baseline:
+        while True:
+            try:
+                return await self._baseline()
+            except FieldwardenError as error:
+                self._warn(error.message, error.suggestion)
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    def _warn(self, message: str, suggestion: str = "") -> None:
+        if message != self._said:
+            self._said = message
+            suggestion = suggestion or f"if no such process runs: `fieldwarden run --rebaseline {self._system}`"
+            log.warning("source.not_read_yet", system=self._system, message=message, suggestion=suggestion)
 
     async def _ends(self) -> Mapping[str, int]:
         if not self._lookout.confirms:

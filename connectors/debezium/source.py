@@ -12,25 +12,26 @@ A stream that no longer fits its mapping stands still before the first such reco
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 import structlog
 from aiokafka import TopicPartition
 
-from connectors.debezium.assignment import Again, Assignment
+from connectors.debezium.assignment import Assignment
+from connectors.debezium.baselines import generation_of, positions_at
 from connectors.debezium.brokers import Brokers
 from connectors.debezium.buffers import Buffers, Record, depths
 from connectors.debezium.consumer import Member, Timeouts
 from connectors.debezium.intake import Intake
 from connectors.debezium.lookout import KafkaLookout
-from connectors.debezium.parts import Position, partition_name, row_position, split_name
+from connectors.debezium.parts import Position, partition_name, split_name
 from connectors.debezium.reading import SETTLE_SECONDS, FirstRows
 from connectors.debezium.records import Records, SchemaNeeded
 from connectors.debezium.registry import Registry
 from connectors.debezium.topics import Topics
 from engine.change import RawChange
 from engine.errors import SchemaDrift, TransientError
-from engine.ports import Batch, Part
+from engine.ports import Baseline, Batch, Hub
 from rules.rulebook import Entity, System
 
 log = structlog.get_logger(__name__)
@@ -38,17 +39,14 @@ log = structlog.get_logger(__name__)
 IDLE_SECONDS = 10.0
 """An idle partition's position moves on no more often than this; as often new topics are looked for."""
 
-Take = Callable[[Sequence[str]], Awaitable[dict[str, Part]]]
-ReadUntil = Callable[[Mapping[str, str]], Awaitable[None]]
-
 
 class KafkaSource:
     """`engine.ports.Source` over a consumer group: one worker's share of a system's topics.
 
-    `registry` is for Avro. `group` is the consumer group's whole name. `take` and `read_until` are the hub's, for this
-    system. `max_changes` and `max_bytes` bound a batch, and twice the bytes what is fetched ahead of it. `rebaseline`:
-    read every partition again from its beginning; `baseline` then has the connector tell all rows once more, and
-    returns when it has. The source closes `lookout`'s connections with its own; they come back when needed.
+    `registry` is for Avro. `group` is the consumer group's whole name. `max_changes` and `max_bytes` bound a batch, and
+    twice the bytes what is fetched ahead of it. `tell_again` has the connector tell all rows once more, and returns
+    when it has: for the worker that began a new baseline. The source closes `lookout`'s connections with its own; they
+    come back when needed.
     """
 
     def __init__(
@@ -59,11 +57,9 @@ class KafkaSource:
         registry: Registry | None,
         *,
         group: str,
-        take: Take,
-        read_until: ReadUntil,
+        hub: Hub,
         lookout: KafkaLookout,
-        rebaseline: bool = False,
-        baseline: Callable[[], Awaitable[None]] | None = None,
+        tell_again: Callable[[], Awaitable[None]] | None = None,
         max_changes: int = 2000,
         max_bytes: int = 8 << 20,
         idle_seconds: float = IDLE_SECONDS,
@@ -76,11 +72,9 @@ class KafkaSource:
         self._brokers = brokers
         self._registry = registry
         self._group = group
-        self._take = take
-        self._read_until = read_until
+        self._hub = hub
         self._lookout = lookout
-        self._again = Again(system.name, wanted=rebaseline)
-        self._baseline = baseline
+        self._tell_again = tell_again
         self._max_changes = max_changes
         self._max_bytes = max_bytes
         self._idle_seconds = idle_seconds
@@ -96,7 +90,9 @@ class KafkaSource:
         self._assignment = Assignment(self.system)
         self._intake = Intake(Buffers(depths(self._topics.streams)), 2 * self._max_bytes)
         self._records = Records(self._system, self._entities, self._registry, self._lookout)
-        self._first_rows = FirstRows(self.system, self._lookout, self._tell_ends, settle_seconds=self._settle_seconds)
+        self._first_rows = FirstRows(
+            self.system, self._lookout, self._baseline, self._tell_ends, settle_seconds=self._settle_seconds
+        )
         self._round = self._outstanding = 0
         self._idle_until = 0.0
         self._drained.set()
@@ -113,7 +109,7 @@ class KafkaSource:
         except BaseException:
             await self.close()
             raise
-        self._telling = asyncio.create_task(self._first_rows.run(self._baseline if self._again.wanted else None))
+        self._telling = asyncio.create_task(self._first_rows.run(self._tell_again))
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
         member = self._member
@@ -164,11 +160,11 @@ class KafkaSource:
         current, assigned = member.round, sorted(member.assigned)
         self._intake.clear()
         names = [partition_name(*each) for each in assigned if each.topic in self._topics.streams]
-        taken = await self._take(names) if names else {}
+        generation = generation_of(self.system, await self._baseline())
+        taken = await self._hub.take(self.system, names) if names else {}
         extents = await member.extents(assigned)
         if member.rebalancing or member.round != current:
             return
-        stored, generation = self._again.positions(taken)
         assignment = Assignment(self.system)
         for each in assigned:
             beginning, end = extents[each]
@@ -180,7 +176,6 @@ class KafkaSource:
                 start = assignment.begin(
                     each,
                     taken[name],
-                    stored[name],
                     generation=generation,
                     partitions=partitions,
                     extent=extents[each],
@@ -189,22 +184,15 @@ class KafkaSource:
         self._assignment, self._round = assignment, current
         self._idle_until = 0.0
         self._unsaid = {part.name for part in assignment.parts.values()}
-        told_again = self._again.wanted and self._baseline is not None and None in stored.values()
-        self._floor = row_position(generation, 0) if told_again else ""
-        self._first_rows.begun.set()
 
-    async def _tell_ends(self, ends: Mapping[str, int]) -> bool:
-        """Tell the hub where the first rows end. False: we have no partition, and cannot say of which generation."""
-        if ends and not self._assignment.parts:
-            return False
-        numbers: dict[str, int] = {}
-        for name in ends:
-            topic, _ = split_name(name)
-            numbers[topic] = numbers.get(topic, 0) + 1
-        generation = self._assignment.generation
-        positions = {name: Position(generation, end, numbers[split_name(name)[0]]) for name, end in ends.items()}
-        await self._read_until({name: position.encode() for name, position in positions.items()})
-        return True
+    async def _baseline(self) -> Baseline:
+        return await self._hub.baseline(self.system)
+
+    async def _tell_ends(self, ends: Mapping[str, int], floor: str) -> None:
+        """Tell the hub where the first rows end."""
+        generation = generation_of(self.system, Baseline(floor))
+        positions = positions_at(ends, generation)
+        await self._hub.read_until(self.system, positions, floor)
 
     # --- records ----------------------------------------------------------------------------------------------------
 
@@ -266,8 +254,6 @@ class KafkaSource:
         for name in batch.parts.keys() & self._unsaid:
             batch.held.setdefault(name, "")  # of whatever it was held for before, it is past that
         self._unsaid -= batch.parts.keys()
-        if self._floor:  # everything is told again from here on: what is not heard of any more is gone
-            batch.snapshot, batch.position, self._floor = "done", self._floor, ""
         self._idle_until = now + self._idle_seconds
         return batch
 

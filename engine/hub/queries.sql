@@ -235,9 +235,27 @@ from unnest(%s::text[], %s::bigint[], %s::text[]) as n (name, epoch, position)
 where p.source = %s and p.name = n.name and p.epoch = n.epoch
 
 -- name: begin_reading
-insert into source as s (name, system, state, read_at) values (%s, %s, 'streaming', clock_timestamp())
-on conflict (name) do update set read_at = excluded.read_at where s.read_at is null
+insert into source as s (name, system, state, read_at) values (%(source)s, %(source)s, 'streaming', clock_timestamp())
+on conflict (name) do update set read_at = excluded.read_at where s.read_at is null and s.floor = %(floor)s
 returning name
+
+-- name: forget_until
+update partition set until = null where source = %s and until is not null
+
+-- name: baseline
+select floor, read_at is not null, swept, position from source where name = %s
+
+-- name: begin_again
+insert into source as s (name, system, floor, swept) values (%(source)s, %(source)s, %(floor)s, false)
+on conflict (name) do update set floor = excluded.floor, swept = false, read_at = null, position = null
+
+-- name: begin_parts_again
+insert into partition as p (source, name, epoch, position) select %s, n.name, 1, n.position
+from unnest(%s::text[], %s::text[]) as n (name, position) order by 2
+on conflict (source, name) do update set epoch = p.epoch + 1, position = excluded.position, message = ''
+
+-- name: swept
+update source set swept = true where name = %s and floor = %s
 
 -- name: read_until
 insert into partition as p (source, name, until) select %s, n.name, n.until

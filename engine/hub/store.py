@@ -19,7 +19,7 @@ from engine.hub.migrate import SCHEMA
 from engine.hub.queries import QUERIES
 from engine.hub.rows import contributions_of, notes_of, plain_array
 from engine.hub.session import Session
-from engine.ports import ANNOUNCED_FOR, AT_ONCE, Lease, Part, Pending, SetAside, Settlement
+from engine.ports import ANNOUNCED_FOR, AT_ONCE, Baseline, Lease, Part, Pending, SetAside, Settlement
 from engine.process import PROCESS
 from engine.record import Record
 
@@ -65,11 +65,29 @@ class PostgresHub:
             await connection.commit()
         return taken
 
-    async def read_until(self, source: str, ends: Mapping[str, str]) -> None:
+    async def baseline(self, source: str) -> Baseline:
         async with self._reading.transaction() as connection:
-            cursor = await connection.execute(QUERIES["begin_reading"], [source, source])
-            if await cursor.fetchone() is not None and ends:
+            row = await (await connection.execute(QUERIES["baseline"], [source])).fetchone()
+        return Baseline(*row) if row is not None else Baseline()
+
+    async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> None:
+        async with self._reading.transaction() as connection:
+            await connection.execute(QUERIES["begin_again"], {"source": source, "floor": floor})
+            await connection.execute(QUERIES["forget_until"], [source])
+            await connection.execute(QUERIES["begin_parts_again"], [source, list(positions), list(positions.values())])
+            await connection.commit()
+
+    async def read_until(self, source: str, ends: Mapping[str, str], floor: str = "") -> None:
+        async with self._reading.transaction() as connection:
+            cursor = await connection.execute(QUERIES["begin_reading"], {"source": source, "floor": floor})
+            if await cursor.fetchone() is not None:
+                await connection.execute(QUERIES["forget_until"], [source])
                 await connection.execute(QUERIES["read_until"], [source, list(ends), list(ends.values())])
+            await connection.commit()
+
+    async def swept(self, source: str, floor: str) -> None:
+        async with self._reading.transaction() as connection:
+            await connection.execute(QUERIES["swept"], [source, floor])
             await connection.commit()
 
     async def hold(self, source: str, held: Mapping[str, str]) -> None:

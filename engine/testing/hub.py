@@ -13,7 +13,19 @@ import msgspec
 from engine.change import RowRef
 from engine.errors import Fenced
 from engine.ledger import GENESIS, block_hash, leaf, merkle_root
-from engine.ports import ANNOUNCED_FOR, AT_ONCE, Entry, IngestOutcome, Lease, Part, Pending, Rekey, SetAside, Settlement
+from engine.ports import (
+    ANNOUNCED_FOR,
+    AT_ONCE,
+    Baseline,
+    Entry,
+    IngestOutcome,
+    Lease,
+    Part,
+    Pending,
+    Rekey,
+    SetAside,
+    Settlement,
+)
 from engine.record import Contribution, Record
 from engine.settle import settle
 from engine.testing.ingest import MemoryIngest
@@ -41,6 +53,8 @@ class SourceRow:
     echoes: int = 0
     leased_at: int = 0
     read: bool = False
+    floor: str = ""
+    swept: bool = True
 
 
 @dataclass(slots=True)
@@ -134,12 +148,34 @@ class MemoryHub:
             taken[name] = Part(row.epoch, row.position)
         return taken
 
-    async def read_until(self, source: str, ends: Mapping[str, str]) -> None:
+    async def baseline(self, source: str) -> Baseline:
+        row = self.sources.get(source)
+        return Baseline() if row is None else Baseline(row.floor, row.read, row.swept, row.position)
+
+    async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> None:
         row = self.sources.setdefault(source, SourceRow())
-        if not row.read:
+        row.floor, row.swept, row.read, row.position = floor, False, False, None
+        self._forget_until(source)
+        for name, position in positions.items():
+            part = self.partitions.setdefault((source, name), PartitionRow())
+            part.epoch, part.position, part.message = part.epoch + 1, position, ""
+
+    async def read_until(self, source: str, ends: Mapping[str, str], floor: str = "") -> None:
+        row = self.sources.setdefault(source, SourceRow())
+        if not row.read and row.floor == floor:
             row.read = True
+            self._forget_until(source)
             for name, end in ends.items():
                 self.partitions.setdefault((source, name), PartitionRow()).until = end
+
+    async def swept(self, source: str, floor: str) -> None:
+        row = self.sources[source]
+        row.swept = row.swept or row.floor == floor
+
+    def _forget_until(self, source: str) -> None:
+        for (name, _), part in self.partitions.items():
+            if name == source:
+                part.until = ""
 
     async def hold(self, source: str, held: Mapping[str, str]) -> None:
         for name, message in held.items():

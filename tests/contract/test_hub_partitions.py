@@ -10,7 +10,7 @@ import pytest
 from engine.change import RowRef
 from engine.errors import Fenced, PartitionLost
 from engine.hub.store import PostgresHub
-from engine.ports import Entry, Hub, IngestOutcome, Lease, Part, Rekey, SetAside
+from engine.ports import Baseline, Entry, Hub, IngestOutcome, Lease, Part, Rekey, SetAside
 from engine.testing import MemoryHub
 from tests.contract.test_hub_contract import A, record
 
@@ -134,3 +134,36 @@ async def test_what_waits_for_a_rekey_goes_on_when_it_is_told_and_only_once(hub:
         assert await tx.rekeyed([NEW]) == set()
         assert await tx.departed([OLD]) == {OLD: "0007"}
         assert await tx.still_aside([kept.id]) == set()
+
+
+async def test_a_new_baseline_takes_every_partition_away_and_is_told_only_by_its_own_floor(hub: Hub) -> None:
+    lease = await hub.lease("crm", "crm#1")
+    taken = await hub.take("crm", [P0, P1])
+    await hub.read_until("crm", {P0: "0005", P1: "0005"})
+    assert await hub.baseline("crm") == Baseline("", True, True, None)
+    await hub.begin_again("crm", "1.0", {P0: "1.7"})
+    assert await hub.baseline("crm") == Baseline("1.0", False, False, None)
+    with pytest.raises(PartitionLost):
+        await commit(hub, lease, {P0: Part(taken[P0].epoch, "0009")})
+    again = await hub.take("crm", [P0])
+    assert again[P0].position == "1.7"
+    for floor in ("", "0.0"):
+        await hub.read_until("crm", {}, floor)
+        assert await hub.unread(["crm"]) == ["crm"]
+    await hub.read_until("crm", {P0: "1.8"}, "1.0")
+    assert await hub.unread(["crm"]) == ["crm"]
+    await commit(hub, lease, {P0: Part(again[P0].epoch, "1.8")})
+    assert await hub.unread(["crm"]) == [], "a partition of the baseline before holds up nothing any more"
+    await hub.swept("crm", "0.0")
+    assert not (await hub.baseline("crm")).swept
+    await hub.swept("crm", "1.0")
+    assert (await hub.baseline("crm")).swept
+
+
+async def test_a_new_baseline_forgets_the_position_of_whoever_read_the_system_as_one_stream(hub: Hub) -> None:
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        await tx.commit(IngestOutcome(), position="77", rulebook="book", state="streaming")
+    assert await hub.baseline("crm") == Baseline("", True, True, "77")
+    await hub.begin_again("crm", "1.0", {})
+    assert await hub.baseline("crm") == Baseline("1.0", False, False, None)

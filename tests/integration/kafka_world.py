@@ -7,7 +7,6 @@ what the pipeline does: commit to the hub, with the fence, then acknowledge.
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from connectors.debezium.baselines import new_baseline
 from connectors.debezium.brokers import Brokers
 from connectors.debezium.consumer import Timeouts
 from connectors.debezium.lookout import KafkaLookout
@@ -173,13 +173,18 @@ class Worker:
             brokers,
             registry,
             group=prefix,
-            take=functools.partial(hub.take, "crm"),
-            read_until=functools.partial(hub.read_until, "crm"),
+            hub=hub,
             lookout=self.lookout,
             idle_seconds=options.pop("idle_seconds", 0.2),
             timeouts=options.pop("timeouts", QUICK),
             **options,
         )
+
+    async def begin_again(self) -> None:
+        """A new baseline, before anything is read."""
+        floor, positions = new_baseline(await self.hub.baseline("crm"), await self.lookout.ends())
+        await self.hub.begin_again("crm", floor, positions)
+        await self.lookout.close()
 
     async def __aenter__(self) -> Worker:
         self._lease = await self.hub.lease("crm", f"crm#{self.number}")

@@ -12,9 +12,10 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
+from connectors.postgres.position import Position
 from engine.change import UNKNOWN
-from engine.errors import SourceGap
-from engine.ports import Hub
+from engine.errors import EnvironmentUnfit, PartitionLost, SourceGap
+from engine.ports import Hub, IngestOutcome
 from engine.testing import MemoryHub
 from stack import Stack
 from tests.integration.kafka_world import ACCOUNT, CONTACT, Topics, Worker, event, key
@@ -154,28 +155,66 @@ async def test_a_new_partition_gets_its_position_even_if_nothing_is_in_it(topics
         await reader.until(lambda: position(hub, topics, stream=CONTACT) == "0000.0000000000000000.0001")
 
 
-async def test_reading_everything_again_raises_the_generation(topics: Topics, hub: MemoryHub) -> None:
-    await topics.make(account=1)
+async def test_a_new_baseline_goes_on_at_the_ends_in_a_new_generation_for_all(topics: Topics, hub: Hub) -> None:
+    await topics.make(account=2, contact=1)
     await topics.accounts(range(2))
     async with worker(topics, hub) as first:
         await first.count(2)
+        await topics.accounts(range(2, 4))
+        baselining = worker(topics, hub)
+        await baselining.begin_again()
+        with pytest.raises(PartitionLost):
+            await first.work()
+    await topics.account(9, partition=1)
+    async with worker(topics, hub) as second:
+        await second.count(1)
+    assert (second.keys(), second.changes[0].position[:4]) == (["9"], "0001")
+    assert await hub.unread(["crm"]) == ["crm"]
+
+
+async def test_whoever_began_a_new_baseline_has_all_rows_told_again_once_and_only_then_the_system_is_read(
+    topics: Topics, hub: MemoryHub
+) -> None:
+    await topics.make(account=1)
     asked: list[str] = []
 
-    async def baseline() -> None:
+    async def tell_again() -> None:
         asked.append("all rows")
+        await topics.account(7)
 
-    async with worker(topics, hub, rebaseline=True, baseline=baseline) as second:
-        await second.count(2)
-        assert [change.position[:4] for change in second.changes] == ["0001", "0001"]
-        assert [(batch.snapshot, batch.position) for batch in second.batches if batch.snapshot] == [
-            ("done", "0001.0000000000000000")
-        ]
-        await topics.account(3)
-        await second.count(3)
+    one = worker(topics, hub, tell_again=tell_again)
+    await one.begin_again()
+    async with worker(topics, hub, number=2) as other:
+        await other.until(lambda: position(hub, topics) == "0001.0000000000000000.0001")
+        assert not (await hub.baseline("crm")).told
+    async with one:
+        await one.count(1)
+        while not (await hub.baseline("crm")).told:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    async with one:
+        await topics.account(8)
+        await one.count(2)
     assert asked == ["all rows"]
-    async with worker(topics, hub, rebaseline=True) as third:
-        await third.count(3)
-    assert position(hub, topics) == "0002.0000000000000003.0001"
+
+
+async def test_a_system_that_was_read_directly_before_asks_for_a_new_baseline_above_all_it_said(
+    topics: Topics, hub: Hub
+) -> None:
+    await topics.make(account=1)
+    direct = await hub.lease("crm")
+    at = Position("stream", 99, streams=(ACCOUNT,), server="s", epoch=7).encode()
+    async with hub.ingest(direct) as tx:
+        await tx.commit(IngestOutcome(), position=at, rulebook="book", state="streaming")
+    with pytest.raises(EnvironmentUnfit, match="read directly before") as caught:
+        async with worker(topics, hub) as reader:
+            await reader.step()
+    assert "--rebaseline crm" in caught.value.suggestion
+    again = worker(topics, hub)
+    await again.begin_again()
+    await topics.account(1)
+    async with again:
+        await again.count(1)
+    assert again.changes[0].position[:4] == "0008"
 
 
 # --- gaps ----------------------------------------------------------------------------------------------------------
@@ -190,9 +229,12 @@ async def test_records_that_are_gone_unread_are_a_gap(topics: Topics, hub: Hub, 
     with pytest.raises(SourceGap, match="begins at offset 4, after 2"):
         async with worker(topics, hub) as second:
             await second.step()
-    async with worker(topics, hub, rebaseline=True) as third:
-        await third.count(1)
-    assert third.keys() == ["4"]
+    mended = worker(topics, hub)
+    await mended.begin_again()
+    await topics.account(5)
+    async with mended:
+        await mended.count(1)
+    assert mended.keys() == ["5"]
 
 
 async def test_a_topic_that_was_made_anew_is_a_gap(topics: Topics, hub: Hub, admin: AIOKafkaAdminClient) -> None:
@@ -221,8 +263,11 @@ async def test_a_topic_that_gets_more_partitions_is_a_gap_also_while_it_is_read(
     with pytest.raises(SourceGap, match="has 2 partitions and had 1"):
         async with worker(topics, hub) as another:
             await another.step()
-    async with worker(topics, hub, rebaseline=True) as again:
-        await again.count(2)
+    mended = worker(topics, hub)
+    await mended.begin_again()
+    await topics.account(3)
+    async with mended:
+        await mended.count(1)
 
 
 # --- what cannot be read -------------------------------------------------------------------------------------------

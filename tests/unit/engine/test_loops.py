@@ -46,6 +46,7 @@ def live(
     *,
     during: Callable[[], None] = lambda: None,
     rules: Rulebook = RULES,
+    lane: str = "",
 ) -> Telemetry:
     """Run one pipeline for some virtual seconds; `during` is called half-way."""
     telemetry = Telemetry()
@@ -53,7 +54,7 @@ def live(
     async def main() -> None:
         hub.clock = lambda: int(asyncio.get_running_loop().time() * 1e6)
         stop = asyncio.Event()
-        pipeline = Pipeline(rules, source, hub, telemetry, clock=hub.clock, chance=lambda: 0.5)
+        pipeline = Pipeline(rules, source, hub, telemetry, clock=hub.clock, chance=lambda: 0.5, lane=lane)
         running = asyncio.create_task(pipeline.run(stop))
         await asyncio.sleep(seconds / 2)
         during()
@@ -432,16 +433,13 @@ def test_a_partition_that_stands_still_is_told_of_with_its_reason() -> None:
 def test_when_everything_was_told_again_rows_that_were_not_are_gone() -> None:
     hub = MemoryHub()
     changes = [account(1, name="Acme"), account(2, "C-2", name="Other"), account(3, name="Acme AG")]
-    source = partitioned(hub, *changes)
-    cut = source._cut
+    floor = f"{2:016x}"
 
-    def told_again() -> Batch:
-        batch = cut()
-        if batch.parts:
-            batch.snapshot, batch.position = "done", f"{2:016x}"
-        return batch
+    async def told_again() -> None:
+        await hub.begin_again("crm", floor, {})
+        await hub.read_until("crm", {"crm.account/0": f"{3:016x}"}, floor)
 
-    source._cut = told_again  # type: ignore[method-assign]
-    asyncio.run(hub.read_until("crm", {"crm.account/0": f"{3:016x}"}))
-    live(source, hub)
+    asyncio.run(told_again())
+    live(partitioned(hub, *changes), hub, lane="crm#1")
     assert {row.key: hub.record(id).retired for row, id in hub.crosswalk.items()} == {"C-1": False, "C-2": True}
+    assert asyncio.run(hub.baseline("crm")).swept
