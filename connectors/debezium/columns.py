@@ -9,13 +9,14 @@ Facts: Debezium's connector reference for PostgreSQL and MySQL, "Data type mappi
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from connectors.debezium import numbers, times
 from connectors.debezium.numbers import as_bytes
@@ -63,7 +64,7 @@ def column(schema: Schema, declared: str = "") -> Column:
 def _refined(named: Column, schema: Schema) -> Column:
     """A named schema says all, except that an hstore may travel as JSON."""
     if schema.name == f"{_DATA}Json" and schema.source_type == "HSTORE":
-        return Column("other", lambda value: _hstore(json.loads(value)))
+        return Column("other", lambda value: _hstore(msgspec.json.decode(value)))
     return named
 
 

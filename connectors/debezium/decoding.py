@@ -23,6 +23,7 @@ from connectors.debezium.parts import NOWHERE
 from connectors.debezium.repeats import mark_of
 from connectors.debezium.rows import check_key
 from connectors.debezium.schemas import Unreadable
+from connectors.debezium.storable import check_change, shown, spells_nul
 from connectors.debezium.tables import Table
 from connectors.debezium.topics import Topics
 from connectors.debezium.unavailable import DEFAULT, Placeholder
@@ -166,6 +167,10 @@ class Decoder:
             return self._change(table, record, value)
         except Unreadable as error:
             return self._undecoded(table, record, f"{record.place}: {error}")
+        except SchemaDrift as drift:
+            if shown(drift.message) == drift.message:
+                raise
+            return self._undecoded(table, record, f"{record.place}: {drift.message}")  # no table has such a column
 
     def refuse(
         self,
@@ -206,10 +211,12 @@ class Decoder:
             transaction=str(source.txId if source.txId is not None else source.gtid or ""),
             place=record.place,
         )
+        if kind != "observe":
+            self.mark = mark_of(source.sequence, source.at)  # also of what turns out to be unreadable from here on
         if kind != "truncate":
             self._fill(table, event, change, record)
-        if kind != "observe":
-            self.mark = mark_of(source.sequence, source.at)
+        if spells_nul(value):
+            check_change(change)
         return change
 
     def _fill(self, table: Table, event: Event, change: RawChange, record: Record) -> None:
@@ -255,7 +262,7 @@ class Decoder:
 
     def _check_key(self, table: Table, key: bytes, headers: Headers) -> None:
         """That a record's key is the stream's, without reading more of it than needed."""
-        if table.knows_json_key(key):
+        if table.knows_json_key(key) and not spells_nul(key):
             return
         frame = framed(key, "key", headers, self._avro_ids)
         if frame is None:
@@ -285,7 +292,8 @@ class Decoder:
             with suppress(Unreadable, SchemaNeeded, SchemaDrift):
                 values = self._key(table, record.key, record.headers)
         relation = Relation(wanted.stream, wanted.key, ("text",) * len(wanted.key))
-        undecoded = Undecoded(reason, record.key, record.value, tuple(record.headers))
+        headers = tuple((shown(name), data) for name, data in record.headers)
+        undecoded = Undecoded(shown(reason), record.key, record.value, headers)
         return RawChange(relation, "update", values, record.position, None, place=record.place, undecoded=undecoded)
 
     # --- everything else ----------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from connectors.debezium import json_format, plain
+from connectors.debezium import json_format, plain, storable
 from connectors.debezium.avro_format import Avro
 from connectors.debezium.envelope import Event, Source
 from connectors.debezium.json_format import Envelopes, Remembered, Rows
@@ -192,6 +192,7 @@ class Table:
         values = made.values(row)
         if not all(isinstance(value, str) for value in values):
             raise Unreadable("a column of its key has no value")
+        storable.check_key(values)  # type: ignore[arg-type]
         return values  # type: ignore[return-value]
 
 
