@@ -119,7 +119,7 @@ class Records:
     async def again(self, raw: RawChange) -> RawChange:
         """A change that could not be decoded, tried again: the same, if in vain. Raises TransientError."""
         kept = raw.undecoded
-        if kept is None or self._registry is None:
+        if kept is None:
             return raw
         name, _, offset = raw.place.rpartition("@")
         topic, partition = split_name(name)
@@ -130,7 +130,7 @@ class Records:
             except SchemaDrift:
                 return raw
             except SchemaNeeded as needed:
-                if await self._registry.fetch(needed.id) is None:
+                if self._registry is None or await self._registry.fetch(needed.id) is None:
                     return raw
             else:
                 return said if isinstance(said, RawChange) and said.undecoded is None else raw

@@ -19,16 +19,19 @@ import msgspec
 
 from connectors.debezium.parts import NOWHERE, Mark
 
-_pair = msgspec.json.Decoder(tuple[str | None, str])
+_pair = msgspec.json.Decoder(tuple[str, str])
 
 
 def mark_of(sequence: str | None, at: int | None) -> Mark:
-    """Of one event: `source.sequence` (JSON, two numbers as text; the first may be null) and its commit time in µs."""
+    """Of one event: `source.sequence` (JSON, two numbers as text) and its commit time in µs.
+
+    Before the first commit that a connector sees, the first number is null. It is not zero: the change may be news,
+    wherever others stand. So it stands nowhere."""
     if not sequence or at is None:
         return NOWHERE
     try:
         commit, lsn = _pair.decode(sequence)
-        return Mark(int(commit or 0), int(lsn), at)
+        return Mark(int(commit), int(lsn), at)
     except (ValueError, msgspec.MsgspecError):
         return NOWHERE
 

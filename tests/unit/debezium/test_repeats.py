@@ -104,6 +104,10 @@ def test_a_server_that_was_restored_counts_from_lower_lsns_and_is_heard(
     assert [event for event in news(before + first, set()) if event is first[0]] == first
 
 
+def test_a_change_before_any_commit_that_the_connector_saw_is_heard() -> None:
+    assert not is_repeat(mark_of('[null,"40"]', 5), Mark(34, 40, 7))
+
+
 def test_what_says_nowhere_where_it_stands_is_heard() -> None:
     assert not is_repeat(NOWHERE, Mark(5, 5, 5))
 
@@ -112,7 +116,8 @@ def test_what_says_nowhere_where_it_stands_is_heard() -> None:
     ("sequence", "mark"),
     [
         ('["34","40"]', Mark(34, 40, 7)),
-        ('[null,"40"]', Mark(0, 40, 7)),
+        ('["0","40"]', Mark(0, 40, 7)),
+        ('[null,"40"]', NOWHERE),
         (None, NOWHERE),
         ("", NOWHERE),
         ("[]", NOWHERE),
