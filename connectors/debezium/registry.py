@@ -1,13 +1,13 @@
 """The schema registry: Avro schemas by id over the REST interface that Confluent's registry has and others imitate.
 
-An id's schema never changes, so what was fetched once is kept. Fact: Confluent, "Schema Registry API Reference",
+An id's schema never changes, so what was fetched once is kept. That is seldom, and so no connection is: each question
+opens its own, and there is nothing to close. Fact: Confluent, "Schema Registry API Reference",
 `GET /schemas/ids/{id}`; an unknown id is 404 with error code 40403.
 """
 
 from __future__ import annotations
 
 import ssl
-from types import TracebackType
 
 import httpx
 
@@ -28,8 +28,8 @@ class Registry:
         tls: ssl.SSLContext | bool = True,
     ) -> None:
         self._url = url.rstrip("/")
-        auth = httpx.BasicAuth(username, password or "") if username else None
-        self._client = httpx.AsyncClient(auth=auth, verify=tls, timeout=_SECONDS, trust_env=False)
+        self._auth = httpx.BasicAuth(username, password or "") if username else None
+        self._tls = tls
         self._schemas: dict[int, str] = {}
 
     def known(self, number: int) -> str | None:
@@ -42,7 +42,7 @@ class Registry:
         if number in self._schemas:
             return self._schemas[number]
         try:
-            answer = await self._client.get(f"{self._url}/schemas/ids/{number}")
+            answer = await self._get(f"{self._url}/schemas/ids/{number}")
         except httpx.HTTPError as error:
             raise TransientError(
                 f"the schema registry at {self._url} does not answer: {type(error).__name__}",
@@ -63,6 +63,10 @@ class Registry:
         self._schemas[number] = self._schema(answer)
         return self._schemas[number]
 
+    async def _get(self, url: str) -> httpx.Response:
+        async with httpx.AsyncClient(auth=self._auth, verify=self._tls, timeout=_SECONDS, trust_env=False) as client:
+            return await client.get(url)
+
     def _schema(self, answer: httpx.Response) -> str:
         try:
             return str(answer.raise_for_status().json()["schema"])
@@ -71,14 +75,3 @@ class Registry:
                 f"what answers at {self._url} is no schema registry ({answer.status_code})",
                 suggestion="`kafka: registry: url:` is the address below which /schemas/ids/1 exists",
             ) from error
-
-    async def close(self) -> None:
-        await self._client.aclose()
-
-    async def __aenter__(self) -> Registry:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()

@@ -92,9 +92,9 @@ async def test_a_schema_is_fetched_when_it_is_met_and_an_unknown_id_is_a_dead_le
 ) -> None:
     for account, number in ((1, 7), (2, 8), (3, 7)):
         await topics.put(ACCOUNT, key(account), framed(number, account))
-    async with Shelf() as shelf, Registry(shelf.url) as registry:
+    async with Shelf() as shelf:
         shelf.schemas[7] = json.dumps(ENVELOPE)
-        async with Worker(topics.bootstrap, topics.prefix, MemoryHub(), registry=registry) as reader:
+        async with Worker(topics.bootstrap, topics.prefix, MemoryHub(), registry=Registry(shelf.url)) as reader:
             _, poison, _ = await reader.count(3)
             assert [change.undecoded is None for change in reader.changes] == [True, False, True]
             assert poison.values == ("2",)
@@ -113,12 +113,12 @@ async def test_a_registry_that_cannot_be_reached_loses_nothing(topics: Topics) -
     await topics.put(ACCOUNT, key(1), framed(7, 1))
     hub = MemoryHub()
     nowhere = Registry(f"http://127.0.0.1:{free_port()}")
-    async with nowhere, Worker(topics.bootstrap, topics.prefix, hub, registry=nowhere) as reader:
+    async with Worker(topics.bootstrap, topics.prefix, hub, registry=nowhere) as reader:
         with pytest.raises(TransientError, match="registry"):
             await reader.work()
-    async with Shelf() as shelf, Registry(shelf.url) as registry:
+    async with Shelf() as shelf:
         shelf.schemas[7] = json.dumps(ENVELOPE)
-        async with Worker(topics.bootstrap, topics.prefix, hub, registry=registry) as later:
+        async with Worker(topics.bootstrap, topics.prefix, hub, registry=Registry(shelf.url)) as later:
             await later.count(1)
     assert later.keys() == ["1"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
 from base64 import b64encode
@@ -56,20 +57,38 @@ def server() -> Iterator[Answering]:
 
 
 async def test_a_schema_is_fetched_once(server: Answering) -> None:
-    async with Registry(server.url, username="ann", password="secret") as registry:
-        assert registry.known(7) is None
-        assert await registry.fetch(7) == SCHEMA
-        assert registry.known(7) == await registry.fetch(7) == SCHEMA
+    registry = Registry(server.url, username="ann", password="secret")
+    assert registry.known(7) is None
+    assert await registry.fetch(7) == SCHEMA
+    assert registry.known(7) == await registry.fetch(7) == SCHEMA
     authorization = f"Basic {b64encode(b'ann:secret').decode()}"
     assert server.asked == [("/apis/ccompat/v7/schemas/ids/7", authorization)]
 
 
 async def test_an_id_the_registry_does_not_know_is_asked_for_again(server: Answering) -> None:
     server.status = 404
-    async with Registry(server.url) as registry:
-        assert await registry.fetch(7) is None
-        server.status = 200
+    registry = Registry(server.url)
+    assert await registry.fetch(7) is None
+    server.status = 200
+    assert await registry.fetch(7) == SCHEMA
+
+
+async def test_no_connection_is_kept_that_somebody_would_have_to_close() -> None:
+    body = json.dumps({"schema": SCHEMA}).encode()
+    left = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+        await reader.read()
+        left.set()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listening:
+        registry = Registry(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
         assert await registry.fetch(7) == SCHEMA
+        async with asyncio.timeout(10):
+            await left.wait()
 
 
 @pytest.mark.parametrize(
@@ -88,15 +107,13 @@ async def test_an_id_the_registry_does_not_know_is_asked_for_again(server: Answe
 )
 async def test_other_answers(server: Answering, status: int, body: bytes, error: type[Exception]) -> None:
     server.status, server.body = status, body
-    async with Registry(server.url, username="ann", password="secret") as registry:
-        with pytest.raises(error) as caught:
-            await registry.fetch(7)
+    with pytest.raises(error) as caught:
+        await Registry(server.url, username="ann", password="secret").fetch(7)
     assert "secret" not in str(caught.value)
 
 
 async def test_a_registry_that_is_not_there(server: Answering) -> None:
     url = server.url
     server.server_close()
-    async with Registry(url) as registry:
-        with pytest.raises(TransientError, match="does not answer"):
-            await registry.fetch(7)
+    with pytest.raises(TransientError, match="does not answer"):
+        await Registry(url).fetch(7)
