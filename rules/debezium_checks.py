@@ -11,7 +11,7 @@ from rules.documents import Document
 from rules.errors import Problem
 from rules.files import Files, writes
 from rules.findings import Findings, Page
-from rules.references import reference_problems, without_references
+from rules.references import holds_login, reference_problems, without_references
 
 _SERVERS = re.compile(r"\s*[^\s,:/]+:\d{1,5}\s*(?:,\s*[^\s,:/]+:\d{1,5}\s*)*$")
 _IPV6 = re.compile(r"\[[0-9A-Fa-f:.]+\]")
@@ -133,6 +133,9 @@ def _texts(kafka: Kafka) -> Iterator[tuple[tuple[str, ...], str]]:
 
 def _references(kafka: Kafka, top: Document, databases: Mapping[str, object]) -> Iterator[Problem]:
     for path, text in _texts(kafka):
+        if path[-1] == "url" and holds_login(text):
+            yield top.at(*path).problem("'url' holds a user name or a password", "give them as username: and password:")
+            continue
         found = reference_problems(text, databases)
         if path[-1] == "password" and not found and without_references(text) == text:
             found = [(_PASSWORD_MESSAGE, "write ${env:NAME} or ${file:path} instead")]

@@ -12,6 +12,7 @@ from rules.wording import closest
 _REFERENCE = re.compile(r"\$\{(?:(?P<kind>[a-z]+):)?(?P<name>[^{}]*)\}")
 _PASSWORD = re.compile(r"(?:^|[\s?&])password\s*=\s*[^\s&]|://[^/@\s:]*:[^/@\s]+@", re.IGNORECASE)
 """A password in a connection string from which the references were taken out."""
+_LOGIN = re.compile(r"//[^/?#\\]*@")
 
 
 class ReferenceUnresolved(FieldwardenError):
@@ -60,6 +61,11 @@ def _secret_file(path: Path) -> str:
 def without_references(text: str) -> str:
     """`text` with every `${...}` taken out: the same, where all of it stands there in the open."""
     return _REFERENCE.sub("", text)
+
+
+def holds_login(url: str) -> bool:
+    """Whether an address names a user in front of its host, with or without a password, spelled out or referred to."""
+    return _LOGIN.search(without_references(url)) is not None
 
 
 def reference_problems(text: str, databases: Mapping[str, object]) -> list[tuple[str, str]]:

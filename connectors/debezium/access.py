@@ -8,17 +8,27 @@ from dataclasses import dataclass, field
 from connectors.debezium.brokers import Brokers
 from connectors.debezium.registry import Registry
 from engine.errors import EnvironmentUnfit
+from rules.references import holds_login
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A server that speaks HTTP. `servers` (Connect only): the brokers as it reaches them."""
+    """A server that speaks HTTP. `servers` (Connect only): the brokers as it reaches them.
+
+    `url` is shown in messages. Raises EnvironmentUnfit where it holds a login."""
 
     url: str
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     ca_file: str | None = None
     servers: str | None = None
+
+    def __post_init__(self) -> None:
+        if holds_login(self.url):
+            raise EnvironmentUnfit(
+                "an address under kafka: (connect: or registry:) holds a user name or a password",
+                suggestion="take them out of what url: refers to, and give them as username: and password: beside it",
+            )
 
     def trust(self) -> ssl.SSLContext | bool:
         """Whose certificates are believed. Raises EnvironmentUnfit for a `ca_file` that is none."""

@@ -8,6 +8,7 @@ import pytest
 
 from connectors.debezium.access import Endpoint, KafkaAccess
 from connectors.debezium.brokers import Brokers
+from engine.errors import EnvironmentUnfit
 from operations.project import NoKafka, Opened
 from rules.loading import ReferenceUnresolved
 from tests.unit.rules import projects, test_debezium
@@ -29,6 +30,15 @@ def test_references_are_followed_and_never_shown(tmp_path: Path) -> None:
     )
     assert "hunter2" not in repr(kafka)
     assert project.connect_dsn("crm") == "postgresql://app:hunter3@db/crm"
+
+
+@pytest.mark.parametrize("login", ["me:hunter2@", "hunter2@"])
+def test_a_login_inside_an_address_that_is_referred_to_is_refused_and_not_shown(tmp_path: Path, login: str) -> None:
+    project = opened(tmp_path, {"KAFKA": "a:1", "KAFKA_PASSWORD": "x", "REGISTRY": f"http://{login}registry"})
+    with pytest.raises(EnvironmentUnfit) as error:
+        project.kafka()
+    assert "username: and password:" in error.value.suggestion
+    assert "hunter2" not in f"{error.value!r} {error.value} {error.value.suggestion}"
 
 
 def test_a_reference_that_leads_nowhere_is_named(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_names_may_be_chosen(tmp_path: Path) -> None:
     assert (settings["prefix"], settings["connector"], settings["slot"]) == ("eu.crm-1", "Crm.One", "s")
 
 
+LOGIN = "'url' holds a user name or a password (give them as username: and password:)"
 MISTAKES = [
     (CRM, "kind: debezium\n", "kind: debezium\n  database: ▸mysql\n", "crm is MySQL, which Fieldwarden reads but does not write (add mode: source to the system)"),
     (CRM, "kind: debezium\n", "kind: debezium\n  database: mysql\n  ▸slot: s\n", "MySQL has no slot (remove it)"),
@@ -101,7 +102,10 @@ MISTAKES = [
     (PROJECT, "  connect:", "  ca_file: ▸ca.pem\n  connect:", "there is no file ca.pem (a path is relative to this folder)"),
     (PROJECT, "  connect:", "  ▸cert_file: sql/crm.sql\n  connect:", "a certificate and its key go together (name both files)"),
     (PROJECT, '"http://connect:8083"', "▸connect:8083", "'url' is not an address (write http://host:port or https://...)"),
-    (PROJECT, '"http://connect:8083"', "▸http://admin:hunter2@connect:8083", "a password stands here in the open"),
+    (PROJECT, '"http://connect:8083"', "▸http://admin:hunter2@connect:8083", LOGIN),
+    (PROJECT, '"http://connect:8083"', '▸"http://admin:${env:PW}@connect:8083"', LOGIN),
+    (PROJECT, '"http://connect:8083"', '▸"http://${file:/run/secrets/login}@connect:8083"', LOGIN),
+    (PROJECT, '"${env:REGISTRY}"', '▸"${env:SCHEME}://me@registry"', LOGIN),
     (PROJECT, '"http://connect:8083"}', '"http://connect:8083", ▸username: me}', "a user name and its password go together (give both)"),
     (PROJECT, "  registry:", "  ▸registy:", "unknown key 'registy' (did you mean 'registry'?)"),
     (PROJECT, "  registry:", "  group: ▸a b\n  registry:", "'group': it is letters, digits, . _ and -"),
