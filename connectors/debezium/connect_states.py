@@ -1,7 +1,7 @@
 """What Kafka Connect says, read: how a connector and its tasks fare, what is wrong with a configuration, and why.
 
-Stack traces and messages are another program's words: they are cut to the line that tells, and lose their passwords.
-Facts: Kafka's documentation, "Kafka Connect / REST API".
+Stack traces and messages are another program's words: they are cut to the line that tells, lose their passwords, and
+end where a value of a row may begin. Facts: Kafka's documentation, "Kafka Connect / REST API".
 """
 
 from __future__ import annotations
@@ -12,6 +12,19 @@ from dataclasses import dataclass
 from typing import Any
 
 _SECRETS = re.compile(r"(?i)((?:password|secret|token|jaas[.\w]*)\s*[=:]\s*)\S+|(://[^:/@\s]*:)[^@\s]*(?=@)")
+
+_VALUE = re.compile(
+    r"""(?ix)
+    (?P<name> \b (?:column|connector|constraint|database|field|host|plugin|publication|relation|role|schema|server|slot|
+        table|topic|user) \s+ (["'`]) [\w.$/:-]{1,100} \2 )          # what a thing is called may be said
+    | (?P<before> \b (?:value|string|text|input|literal|number|date)s? \b [\w\s]{0,40} : )         # Bad value: 1
+    | (?P<bare> \b value ) \s+ (?! (?:at|cannot|does|for|from|has|in|is|must|of|on|out|to|too|violates|was|with) \b )
+    | ["`\u2018\u201c\xab{\[] | (?<!\w)' | (?<![<>!])=                           # "1", [1], Struct{id=1}, Key (id)=(1)
+    """
+)
+"""Where a value of a row may begin; `name` where none does."""
+_CONFIGURATION = "org.apache.kafka.common.config.ConfigException"
+"""Speaks of settings, never of rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +75,23 @@ def scrubbed(text: str) -> str:
 
 
 def cause(trace: str) -> str:
-    """A Java stack trace in one line: what failed, and what it failed of. The values of rows stay out."""
+    """A Java stack trace in one line: what failed, and what it failed of.
+
+    The values of rows stay out: a message ends where one may begin. The whole of it is in the log of Kafka Connect."""
     lines = [line.strip() for line in trace.splitlines()]
     first = lines[0] if lines else ""
     roots = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-    said = [_without_class(line) for line in (first, roots[-1] if roots else first)]
+    said = [_without_class(_without_values(line)) for line in (first, roots[-1] if roots else first)]
     return scrubbed(said[0] if said[0] == said[1] else f"{said[0]} <- {said[1]}")
+
+
+def _without_values(line: str) -> str:
+    if line.startswith(_CONFIGURATION):
+        return line
+    found = next((match for match in _VALUE.finditer(line) if not match["name"]), None)
+    if found is None:
+        return line
+    return f"{line[: found.start()]}{found['before'] or found['bare'] or ''}".rstrip() + " ..."
 
 
 def _without_class(line: str) -> str:

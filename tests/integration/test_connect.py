@@ -143,7 +143,7 @@ async def test_running_means_every_task_too(server: ConnectServer, connect: Conn
     )
     failed = await connect.state("crm")
     assert (failed.state, failed.running, failed.failed) == ("RUNNING", False, True)
-    assert failed.errors == ["ConnectException: An exception occurred <- ConnectException: refused, password=***"]
+    assert failed.errors == ["ConnectException: An exception occurred <- ConnectException: refused, password ..."]
     assert (await connect.state("crm")).running
     assert not (await connect.state("crm")).running, "a connector without a task moves nothing"
     paused = await connect.state("crm")
@@ -242,6 +242,47 @@ async def test_names_are_quoted(server: ConnectServer, connect: Connect) -> None
 )
 def test_passwords_in_other_programs_words_are_blotted_out(text: str, shown: str) -> None:
     assert scrubbed(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("a.DataException: Invalid value: ada@x for field email", "DataException: Invalid value: ..."),
+        ("a.DataException: Invalid value ada@x for field email", "DataException: Invalid value ..."),
+        ("a.NumberFormatException: For input string: \"ada\"", "NumberFormatException: For input string: ..."),
+        ("a.DateTimeParseException: Text 'ada' could not be parsed", "DateTimeParseException: Text ..."),
+        ("a.IllegalArgumentException: Invalid UUID string: ada", "IllegalArgumentException: Invalid UUID string: ..."),
+        ("a.PSQLException: Bad value for type timestamp : ada", "PSQLException: Bad value for type timestamp : ..."),
+        ("a.PSQLException: invalid input of uuid: \"O\"ada\"", "PSQLException: invalid input of uuid: ..."),
+        ("a.PSQLException: ERROR: a row, Key (email)=(ada)", "PSQLException: ERROR: a row, Key (email) ..."),
+        ("a.ConnectException: no place for Record{key=Struct{id=ada}}", "ConnectException: no place for Record ..."),
+        ("a.ConnectException: cannot read [ada, b]", "ConnectException: cannot read ..."),
+    ],
+)  # fmt: skip
+def test_the_values_of_rows_stay_out_of_other_programs_words(line: str, shown: str) -> None:
+    assert cause(f"{line}\n\tat x") == shown
+    assert "ada" not in cause(f"x.ConnectException: no\nCaused by: {line}\n\tat x")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'PSQLException: ERROR: replication slot "fieldwarden_crm" is active for PID 974',
+        'PSQLException: FATAL: password authentication failed for user "app"',
+        'PSQLException: FATAL: no pg_hba.conf entry for replication connection from host "127.0.0.1", user "app"',
+        'PSQLException: ERROR: null value in column "name" of relation "account" violates not-null constraint',
+        "PSQLException: Connection to localhost:5432 refused. Check that the hostname and port are correct",
+        "DebeziumException: Couldn't obtain encoding for database crm",
+        "TimeoutException: Timeout expired after 60000 ms while waiting for topic metadata",
+    ],
+)
+def test_what_a_person_can_act_on_stays(line: str) -> None:
+    assert cause(f"org.x.{line}\n\tat x") == line
+
+
+def test_what_is_said_of_settings_stays() -> None:
+    said = "Invalid value later for configuration snapshot.mode: Value must be one of initial, never"
+    assert cause(f"org.apache.kafka.common.config.ConfigException: {said}\n\tat x") == f"ConfigException: {said}"
 
 
 def test_a_trace_of_one_line_is_said_once() -> None:
