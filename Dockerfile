@@ -10,7 +10,6 @@ RUN pip download --quiet --disable-pip-version-check --no-cache-dir --require-ha
     --dest /wheels --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE cli.py ./
 COPY commands commands
-COPY commands commands
 COPY rules rules
 COPY engine engine
 COPY connectors connectors

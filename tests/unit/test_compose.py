@@ -305,8 +305,9 @@ def test_the_image_is_built_from_all_that_the_program_is_made_of() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     parts = {part.rstrip("/") for part in project["tool"]["hatch"]["build"]["targets"]["wheel"]["include"]}
     parts |= {"pyproject.toml", project["project"]["readme"], *project["project"]["license-files"]}
-    copied = " ".join(re.findall(r"^COPY (.+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)).split()
-    assert parts <= set(copied)
+    lines = re.findall(r"^COPY (.+)$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
+    assert parts <= set(" ".join(lines).split())
+    assert sorted(set(lines)) == sorted(lines), "nothing is copied twice"
 
 
 def test_the_health_checks_ask_the_port_that_is_served(project: Project) -> None:
