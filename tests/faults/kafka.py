@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import httpx
+
 from stack import Stack, connectors
 from stack.topics import create_topics
 from tests.faults import landscape
@@ -62,6 +64,10 @@ class KafkaWorld(World):
         for system in systems or BEHIND_KAFKA:
             code, body = self.call("connector", "register", system)
             assert code == 0, body
+
+    def connect_says(self, system: str) -> str:
+        """Kafka Connect's own words on how a connector fares."""
+        return httpx.get(f"{self.stack.connect_url}/connectors/{self.connector(system)}/status", timeout=30).text
 
     # --- how far Kafka is read ---------------------------------------------------------------------------------
 
