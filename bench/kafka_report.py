@@ -32,10 +32,16 @@ def ratios(runs: Mapping[str, list[KafkaRun]]) -> dict[str, Spread]:
     return {f"{one}/{other}": scenario.ratio(one, other) for one, other in pairs if one in runs and other in runs}
 
 
+def cpu_ratio(runs: Mapping[str, list[KafkaRun]], name: str) -> float | None:
+    """Of all parts' CPU per row, which hardly depends on what else the machine does."""
+    one, other = (sum(per_row(runs[each]).values()) for each in name.split("/"))
+    return one / other if one and other else None
+
+
 def _lines(outcome: KafkaOutcome) -> Iterator[str]:
     for workload, runs in outcome.runs.items():
         yield from _workload(workload, runs)
-    yield ""
+        yield ""
     if outcome.memory is not None:
         memory = outcome.memory
         yield (
@@ -66,7 +72,9 @@ def _workload(workload: str, runs: Mapping[str, list[KafkaRun]]) -> Iterator[str
             yield f"      us of CPU per row: {parts}"
             yield from _wrapped(f"bound by {bound(costs)}")
     for name, ratio in ratios(runs).items():
-        yield f"  {name:<22}{ratio.middle:>9.2f}          {ratio.low:.2f} to {ratio.high:.2f}"
+        line = f"  {name:<22}{ratio.middle:>9.2f}          {ratio.low:.2f} to {ratio.high:.2f}"
+        cpu = cpu_ratio(runs, name)
+        yield line if cpu is None else f"{line}   (and {cpu:.1f} times the CPU per row)"
         if name == "ours 1/sink 1":
             yield from _wrapped(Sink.lacks)
 
@@ -83,6 +91,7 @@ def as_json(outcome: KafkaOutcome) -> dict[str, Any]:
                 "rows": runs["ours 1"][0].rows,
                 "contenders": {name: _contender(each) for name, each in runs.items()},
                 "ratios": {name: _spread(ratio) for name, ratio in ratios(runs).items()},
+                "cpu_ratios": {name: cpu_ratio(runs, name) for name in ratios(runs)},
             }
             for workload, runs in outcome.runs.items()
         },

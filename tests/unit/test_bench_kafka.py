@@ -7,7 +7,7 @@ import pytest
 from bench.figures import Ledger, Memory, Spread
 from bench.kafka_costs import Costs, KafkaRun, bound, per_row, total
 from bench.kafka_match import KafkaOutcome, contenders, databases
-from bench.kafka_report import as_json, ratios, text
+from bench.kafka_report import as_json, cpu_ratio, ratios, text
 from bench.kafka_sink import Sink
 
 WHOLE = Ledger(ok=True, entries=30, broken=0, set_aside=0)
@@ -92,3 +92,13 @@ def test_a_void_report_says_so() -> None:
     void = outcome(void=["ours 2: the ledger does not verify"], memory=Memory(10, 100, 100, 300))
     assert "VOID" in text(void)
     assert as_json(void)["memory"]["flat"] is False
+
+
+def test_a_ratio_is_also_told_in_cpu_which_other_work_does_not_change() -> None:
+    measured = {
+        "ours 1": runs(4.0, spent=costs(workers=0.3, PostgreSQL=0.1)),
+        "sink 1": runs(1.0, spent=costs(Connect=0.2)),
+    }
+    assert cpu_ratio(measured, "ours 1/sink 1") == pytest.approx(2.0)
+    assert "(and 2.0 times the CPU per row)" in text(outcome(runs={"inserts": measured}))
+    assert cpu_ratio({"ours 1": runs(1.0), "sink 1": runs(1.0)}, "ours 1/sink 1") is None
