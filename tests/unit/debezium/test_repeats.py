@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 from aiokafka import TopicPartition
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.debezium.assignment import Assignment, Reading
@@ -47,9 +47,7 @@ def logs(draw: st.DrawFn) -> list[Event]:
 def reading(position: Position) -> Reading:
     partition = TopicPartition("crm.public.account", 0)
     extent = 0, 1_000_000
-    return Assignment("crm").begin(
-        partition, Part(1, position.encode()), position, generation=0, partitions=1, extent=extent
-    )
+    return Assignment("crm").begin(partition, Part(1, position.encode()), generation=0, partitions=1, extent=extent)
 
 
 def news(told: list[Event], handovers: set[int]) -> list[Event]:
@@ -76,6 +74,7 @@ def decisions(events: list[Event]) -> list[Event]:
     return found
 
 
+@settings(deadline=None)
 @given(st.data(), logs())
 def test_whatever_is_told_again_the_decisions_are_those_of_one_telling(data: st.DataObject, log: list[Event]) -> None:
     told: list[Event] = []
@@ -89,11 +88,13 @@ def test_whatever_is_told_again_the_decisions_are_those_of_one_telling(data: st.
     assert decisions(news(told, handovers)) == decisions(log)
 
 
+@settings(deadline=None)
 @given(logs())
 def test_nothing_that_is_told_once_is_a_repeat(log: list[Event]) -> None:
     assert news(log, set()) == log
 
 
+@settings(deadline=None)
 @given(logs(), logs())
 def test_a_server_that_was_restored_counts_from_lower_lsns_and_is_heard(
     before: list[Event], after: list[Event]
