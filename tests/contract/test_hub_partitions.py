@@ -10,7 +10,7 @@ import pytest
 from engine.change import RowRef
 from engine.errors import Fenced, PartitionLost
 from engine.hub.store import PostgresHub
-from engine.ports import Baseline, Entry, Hub, IngestOutcome, Lease, Part, Rekey, SetAside
+from engine.ports import AT_ONCE, Baseline, Entry, Hub, IngestOutcome, Lease, Part, Rekey, SetAside
 from engine.testing import MemoryHub
 from tests.contract.test_hub_contract import A, record
 
@@ -167,3 +167,54 @@ async def test_a_new_baseline_forgets_the_position_of_whoever_read_the_system_as
     assert await hub.baseline("crm") == Baseline("", True, True, "77")
     await hub.begin_again("crm", "1.0", {})
     assert await hub.baseline("crm") == Baseline("1.0", False, False, None)
+
+
+CHILD = RowRef("crm", "public.contact", "9")
+
+
+def named(row: RowRef, kind: Any = "parent") -> SetAside:
+    return SetAside(CHILD, "contact", kind, "its parent row is not known yet", b"{}", "5", awaits=row)
+
+
+async def test_what_names_a_row_by_a_key_given_up_goes_on_once_the_row_is_linked_under_a_later_one(hub: Hub) -> None:
+    lease = await hub.lease("crm", "crm#1")
+    last = RowRef("crm", "public.account", "3")
+    await commit(hub, lease, set_aside=[named(OLD)], rekeyed=[Rekey(OLD, NEW, "7", True), Rekey(last, OLD, "1", True)])
+    assert await hub.releasable("crm", 10) == []
+    await commit(hub, lease, rekeyed=[Rekey(NEW, last, "8", True)], records=[record(A)], links=[(last, A)])
+    [kept] = await hub.releasable("crm", 10)
+    assert kept.awaits == OLD
+    assert not kept.released
+    async with hub.ingest(lease) as tx:
+        assert await tx.next_keys([OLD, CHILD, last]) == {OLD: NEW, last: OLD}
+
+
+async def test_keys_given_up_in_a_circle_lead_nowhere(hub: Hub) -> None:
+    lease = await hub.lease("crm", "crm#1")
+    circle = [Rekey(OLD, NEW, "7", True), Rekey(NEW, OLD, "8", True)]
+    await commit(hub, lease, set_aside=[named(OLD, "reference")], rekeyed=circle)
+    assert await hub.releasable("crm", 10) == []
+
+
+async def test_set_aside_changes_come_by_bytes_and_at_least_one_at_a_time(hub: Hub) -> None:
+    lease = await hub.lease("crm", "crm#1")
+    sizes = (AT_ONCE + 1, AT_ONCE // 2 + 1, AT_ONCE // 2 + 1, 1)
+    rows = [RowRef("crm", "public.account", str(number)) for number in range(len(sizes))]
+    for row, size in zip(rows, sizes, strict=True):
+        large = SetAside(row, "customer", "behind", "", b'"%b"' % (b"x" * size), "5")
+        await commit(hub, lease, set_aside=[large])
+    taken = []
+    while found := await hub.releasable("crm", 10):
+        taken.append([kept.row for kept in found])
+        await commit(hub, lease, released=[kept.id for kept in found])
+    assert taken == [rows[:1], rows[1:3], rows[3:]]
+
+
+async def test_a_part_without_a_position_is_fenced_and_stays_where_it_is(hub: Hub) -> None:
+    lease = await hub.lease("crm", "crm#1")
+    part = (await hub.take("crm", [P0]))[P0]
+    await commit(hub, lease, {P0: Part(part.epoch, "0007")})
+    await commit(hub, lease, {P0: Part(part.epoch, None)})
+    assert (await hub.take("crm", [P0]))[P0].position == "0007"
+    with pytest.raises(PartitionLost):
+        await commit(hub, lease, {P0: Part(part.epoch, None)}, records=[record(A)])

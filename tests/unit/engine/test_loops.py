@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.change import UNKNOWN, RawChange, Undecoded
+from engine.change import UNKNOWN, RawChange, Relation, Undecoded
 from engine.delivery import ATTEMPTS, Delivery
 from engine.errors import SourceGap, TargetBusy, TransientError
 from engine.pipeline import Pipeline
@@ -443,3 +443,86 @@ def test_when_everything_was_told_again_rows_that_were_not_are_gone() -> None:
     live(partitioned(hub, *changes), hub, lane="crm#1")
     assert {row.key: hub.record(id).retired for row, id in hub.crosswalk.items()} == {"C-1": False, "C-2": True}
     assert asyncio.run(hub.baseline("crm")).swept
+
+
+def rekey(position: int, old: str, new: str, stream: str = "public.account") -> RawChange:
+    relation = Relation(stream, ("id",), ("text",))
+    return RawChange(relation, "rekey", (new,), "", position, old_values=(old,), follows_rekey=True)
+
+
+def arriving(change: RawChange) -> RawChange:
+    """The news under a new key, which waits for the word that the row has taken it."""
+    change.follows_rekey = True
+    return change
+
+
+def over(hub: MemoryHub, system: str, *partitions: list[RawChange]) -> PartitionedSource:
+    log = {f"{system}/{number}": told for number, told in enumerate(partitions)}
+    source = PartitionedSource(system, log, lambda names: hub.take(system, names))
+    source.give(list(log))
+    return source
+
+
+def test_a_child_that_names_its_parent_by_a_key_given_up_finds_it() -> None:
+    hub = MemoryHub()
+    moves = [party(1, tax_id="T1"), rekey(2, "P-1", "P-2", "public.party"), rekey(3, "P-2", "P-3", "public.party")]
+    live(over(hub, "erp", moves), hub)
+    live(over(hub, "erp", moves, [address(4, "P-1"), address(5, "P-3")]), hub)
+    assert kinds(hub) == []
+    [id] = hub.records
+    assert [(row.key, row.live) for row in hub.record(id).rows] == [("P-3", True), ("A-1", True)]
+    assert hub.record(id).golden["city"] == "Rome"
+
+
+def test_a_child_that_waits_for_its_parent_goes_on_when_that_comes_under_another_key() -> None:
+    hub = MemoryHub()
+    live(over(hub, "erp", [address(4, "P-1")]), hub)
+    assert kinds(hub) == ["parent"]
+    parent = [rekey(2, "P-1", "P-2", "public.party"), arriving(party(3, "P-2", tax_id="T1"))]
+    live(over(hub, "erp", [address(4, "P-1")], parent), hub)
+    assert kinds(hub) == []
+    [id] = hub.records
+    assert hub.record(id).golden["city"] == "Rome"
+
+
+def test_a_change_that_waits_for_a_rekey_that_never_comes_goes_on_when_a_person_says_so() -> None:
+    hub = MemoryHub()
+    told = [arriving(account(1, "C-2", tax_id="T1")), account(2, "C-2", name="Acme")]
+    live(over(hub, "crm", told), hub)
+    assert kinds(hub) == ["rekey", "behind"]
+    hub.released.add(min(hub.set_aside))
+    live(over(hub, "crm", told), hub)
+    assert kinds(hub) == []
+    assert [hub.record(id).golden["name"] for id in hub.records] == ["Acme"]
+
+
+def test_what_came_further_than_its_rekey_does_not_wait_for_it_again() -> None:
+    hub = MemoryHub()
+    told = [rekey(1, "C-1", "C-2"), arriving(account(2, "C-2", tax_id="T1")), account(3, "C-3", tax_id="T1")]
+    other = [account(1, "C-9", tax_id="T1")]
+    live(over(hub, "crm", other, told), hub)
+    assert kinds(hub) == ["ambiguous", "ambiguous"]
+    gone = account(4, "C-9")
+    gone.operation = "delete"
+    live(over(hub, "crm", [*other, gone], told), hub)
+    hub.released.add(min(hub.set_aside))
+    live(over(hub, "crm", [*other, gone], told), hub)
+    assert kinds(hub) == ["ambiguous"]
+    assert {row.key for row in hub.crosswalk} == {"C-9", "C-2"}
+
+
+def test_what_stands_before_a_truncate_is_not_stored_by_whoever_lost_the_partition() -> None:
+    hub = MemoryHub()
+    source = partitioned(hub, account(1, tax_id="T1"), truncate(2))
+    cut, moves = source._cut, iter([True])
+
+    def lost() -> Batch:
+        batch = cut()
+        if batch.parts and next(moves, False):
+            hub.partitions["crm", "crm.account/0"].epoch += 1
+            source._log["crm.account/0"][:] = [account(1, tax_id="T2")]  # type: ignore[index]
+        return batch
+
+    source._cut = lost  # type: ignore[method-assign]
+    live(source, hub)
+    assert [hub.record(id).golden["tax_id"] for id in hub.records] == ["T2"]
