@@ -6,7 +6,8 @@
     └── EngineError
         ├── TransientError                try again with backoff; nothing was lost
         │   ├── TargetBusy                the target asked for a pause (`retry_after`, seconds)
-        │   └── PartitionLost             another worker reads this partition now: begin anew with those that are ours
+        │   ├── PartitionLost             another worker reads this partition now: begin anew with those that are ours
+        │   └── IdentityMoved             another lane created a record that this batch looked for: decide it again
         ├── EnvironmentUnfit              a server, privilege or setting is missing; exit 3
         ├── SourceGap                     changes between our position and the source's are gone: re-baseline
         ├── SchemaDrift                   a mapped column vanished or changed: that stream stops
@@ -27,6 +28,7 @@ __all__ = [
     "EnvironmentUnfit",
     "Fenced",
     "FieldwardenError",
+    "IdentityMoved",
     "LedgerBroken",
     "PartitionLost",
     "Problem",
@@ -56,6 +58,10 @@ class TargetBusy(TransientError):
 
 class PartitionLost(TransientError):
     code = "partition_lost"
+
+
+class IdentityMoved(TransientError):
+    code = "identity_moved"
 
 
 class EnvironmentUnfit(EngineError):

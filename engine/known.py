@@ -42,6 +42,8 @@ class Known:
     records: dict[str, Record] = field(default_factory=dict)
     matches: dict[str, dict[MatchPair, list[str]]] = field(default_factory=dict)
     """By entity: which records carry a match pair."""
+    asked: dict[str, dict[MatchPair, tuple[str, ...]]] = field(default_factory=dict)
+    """The same as it was found, where another lane may be creating such records meanwhile."""
 
     def record_of(self, row: RowRef) -> str | None:
         """The record of a row that another names, perhaps by a key that it has given up since."""

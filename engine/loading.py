@@ -10,8 +10,11 @@ from engine.known import Known, Mapped
 from engine.ports import IngestTransaction
 
 
-async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]) -> Known:
-    """Links first; for rows that may begin a record, what could be theirs already; then all records, locked at once."""
+async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped], *, alone: bool = False) -> Known:
+    """Links first; for rows that may begin a record, what could be theirs already; then all records, locked at once.
+
+    `alone` holds off other lanes' creation of such records from here on. Without it, what was found is noted
+    (`Known.asked`), and looked at again before the commit."""
     known = Known()
     if not mapped:
         return known
@@ -28,11 +31,15 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
     wanted.update(known.links[row] for row in known.next_keys.values() if row in known.links)
     unknown = decider.unknown(mapped, known)
     if unknown:
-        await tx.lock_identity(sorted(entity for entity, pairs in unknown.items() if pairs))
-        known.links.update(await tx.links([item.row for item in mapped if item.row not in known.links]))
+        if alone:
+            await tx.lock_identity(sorted(entity for entity, pairs in unknown.items() if pairs))
+            known.links.update(await tx.links([item.row for item in mapped if item.row not in known.links]))
         for entity, pairs in unknown.items():
             if pairs:
-                known.matches[entity] = await tx.matches(entity, list(dict.fromkeys(pairs)))
+                asked = list(dict.fromkeys(pairs))
+                found = known.matches[entity] = await tx.matches(entity, asked)
+                if not alone:
+                    known.asked[entity] = {pair: tuple(found.get(pair, ())) for pair in asked}
                 wanted.update(id for ids in known.matches[entity].values() for id in ids)
         if known.links:
             wanted.update(id for item in mapped for id in _records(item, known.links))

@@ -20,7 +20,7 @@ import structlog
 from engine import failpoints
 from engine.batch import Decider
 from engine.change import Change, RawChange, Relation, RowRef
-from engine.errors import FieldwardenError, SchemaDrift, ValueRefused
+from engine.errors import FieldwardenError, IdentityMoved, SchemaDrift, ValueRefused
 from engine.gone import truncated, unheard, unseen
 from engine.identity import uuid7
 from engine.known import Mapped, Tally
@@ -251,14 +251,32 @@ class Pipeline:
         state: str | None = None,
         parts: Mapping[str, Part] | None = None,
     ) -> None:
+        """Lanes create records side by side; one that was forestalled decides its batch again, and alone."""
+        try:
+            await self._try_commit(lease, mapped, position, seen=seen, state=state, parts=parts, alone=False)
+        except IdentityMoved:
+            await self._try_commit(lease, mapped, position, seen=seen, state=state, parts=parts, alone=True)
+
+    async def _try_commit(
+        self,
+        lease: Lease,
+        mapped: Sequence[Mapped],
+        position: str,
+        *,
+        seen: bool,
+        state: str | None,
+        parts: Mapping[str, Part] | None,
+        alone: bool,
+    ) -> None:
         tally = Tally()
         async with self._hub.ingest(lease) as tx:
             mapped = await self._still_to_do(tx, mapped)
             await self._recognise(tx, mapped)
-            known = await load(tx, self._decider, mapped)
+            known = await load(tx, self._decider, mapped, alone=alone)
             if seen:
                 await tx.saw([item.row for item in mapped])
             outcome = self._decider.decide(mapped, known, self._new_id, tally, self._clock(), self._tolerance)
+            outcome.asked = known.asked
             await tx.commit(
                 outcome,
                 position=position,

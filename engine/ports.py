@@ -201,9 +201,11 @@ class IngestOutcome:
     `records` are full new states (new or changed); `links`/`unlinks` change the crosswalk; `match_keys` maps a
     record to its entity and all its (match key name, normalised value) pairs, where these changed; `dirty` marks
     (target, record) afresh, `suspect` only where it is not marked yet (our own write came back other than golden), so
-    that attempts go on counting. `rekeyed` are rows that went on under another key; `arrived` are new keys of such rows
-    that have been heard of since, so that nothing waits for them any more. `released` are ids of set-aside changes that
-    this outcome has dealt with; a `set_aside` with an id was tried again in vain and keeps its place.
+    that attempts go on counting. `asked` are match pairs, by entity, with the records that carried them when they were
+    looked up: what was decided holds only while that is so. `rekeyed` are rows that went on under another key;
+    `arrived` are new keys of such rows that have been heard of since, so that nothing waits for them any more.
+    `released` are ids of set-aside changes that this outcome has dealt with; a `set_aside` with an id was tried again
+    in vain and keeps its place.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -213,6 +215,7 @@ class IngestOutcome:
     entries: list[Entry] = field(default_factory=list)
     dirty: list[tuple[str, str]] = field(default_factory=list)
     suspect: list[tuple[str, str]] = field(default_factory=list)
+    asked: dict[str, dict[tuple[str, str], tuple[str, ...]]] = field(default_factory=dict)
     rekeyed: list[Rekey] = field(default_factory=list)
     arrived: list[RowRef] = field(default_factory=list)
     set_aside: list[SetAside] = field(default_factory=list)
@@ -274,7 +277,8 @@ class IngestTransaction(Protocol):
     ) -> None:
         """Write everything, append one ledger block, move the position (or those of `parts`), commit.
 
-        Raises PartitionLost, with nothing stored, if another worker has taken one of the parts.
+        Raises PartitionLost, with nothing stored, if another worker has taken one of the parts, and IdentityMoved if
+        another lane has committed records that carry what was asked for.
 
         An empty `position` leaves the stored one as it is. `changes` and `echoes` add to the source's counts;
         `state` is how it fares from now on (None: as before): in `snapshot` the source is `unread`, from `streaming`

@@ -11,7 +11,7 @@ from typing import Any
 
 from engine import failpoints
 from engine.change import RowRef
-from engine.errors import PartitionLost
+from engine.errors import IdentityMoved, PartitionLost
 from engine.hub.queries import QUERIES
 from engine.hub.rows import (
     copied_json,
@@ -149,12 +149,14 @@ class PostgresIngest:
             await self._move_parts(parts)
         await self._write_records(outcome.records)
         await self._write_crosswalk(outcome)
-        await self._write_match_keys(outcome)
         if outcome.entries:
             await self._append_block(outcome.entries, rulebook)
         await self._write_marks(outcome)
         await self._write_set_aside(outcome)
         await self._write_rekeyed(outcome)
+        # Last, since from here to the commit no other lane can create records.
+        await self._check_identity(outcome)
+        await self._write_match_keys(outcome)
         await self._run("move_source", position, changes, echoes, state, state, state, self._lane)
         failpoints.hit("ingest.before_commit")
         await self._connection.commit()
@@ -174,6 +176,13 @@ class PostgresIngest:
                 f"another worker reads some of {self._source}'s partitions now",
                 suggestion="nothing of this batch was stored; the other worker goes on from the last position",
             )
+
+    async def _check_identity(self, outcome: IngestOutcome) -> None:
+        await self.lock_identity(list(outcome.asked))
+        for entity, asked in outcome.asked.items():
+            found = await self.matches(entity, list(asked))
+            if {pair: list(ids) for pair, ids in asked.items() if ids} != found:
+                raise IdentityMoved(f"another lane has created a {entity} that this batch looked for")
 
     async def _write_rekeyed(self, outcome: IngestOutcome) -> None:
         for each in outcome.rekeyed:

@@ -55,7 +55,7 @@ class Pulse:
             if await cursor.fetchone():
                 return True
             for source in sources:
-                cursor = await connection.execute(QUERIES["releasable"], {"source": source, "limit": 1})
+                cursor = await connection.execute(QUERIES["releasable"], {"source": source, "limit": 1, "bytes": 1})
                 if await cursor.fetchone():
                     return True
         return False

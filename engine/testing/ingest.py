@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from engine.change import RowRef
-from engine.errors import PartitionLost
+from engine.errors import IdentityMoved, PartitionLost
 from engine.ports import IngestOutcome, Lease, Part
 from engine.record import Record
 
@@ -83,6 +83,9 @@ class MemoryIngest:
         hub = self._hub
         hub.crash("ingest.before_write")
         self._check_parts(parts or {})
+        for entity, asked in outcome.asked.items():
+            if {pair: list(ids) for pair, ids in asked.items() if ids} != await self.matches(entity, list(asked)):
+                raise IdentityMoved(f"another lane has created a {entity} that this batch looked for")
         hub.crash("ingest.before_commit")
         hub.apply(self._lease, outcome, rulebook)
         hub.seen |= self._saw

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from engine.change import RowRef
-from engine.errors import Fenced, PartitionLost
+from engine.errors import Fenced, IdentityMoved, PartitionLost
 from engine.hub.store import PostgresHub
 from engine.ports import AT_ONCE, Baseline, Entry, Hub, IngestOutcome, Lease, Part, Rekey, SetAside
 from engine.testing import MemoryHub
-from tests.contract.test_hub_contract import A, record
+from tests.contract.test_hub_contract import A, B, record
 
 P0, P1 = "crm.public.account/0", "crm.public.account/1"
 OLD, NEW = RowRef("crm", "public.account", "1"), RowRef("crm", "public.account", "2")
@@ -167,6 +167,19 @@ async def test_a_new_baseline_forgets_the_position_of_whoever_read_the_system_as
     assert await hub.baseline("crm") == Baseline("", True, True, "77")
     await hub.begin_again("crm", "1.0", {})
     assert await hub.baseline("crm") == Baseline("1.0", False, False, None)
+
+
+async def test_what_was_decided_without_knowing_of_another_lanes_record_is_not_committed(hub: Hub) -> None:
+    first, second = await hub.lease("crm", "crm#1"), await hub.lease("crm", "crm#2")
+    pair = ("tax_id", "X")
+    unknown: dict[str, Any] = {"customer": {pair: ()}}
+    mine: dict[str, Any] = {"records": [record(A)], "match_keys": {A: ("customer", [pair])}, "asked": unknown}
+    await commit(hub, first, **mine)
+    with pytest.raises(IdentityMoved):
+        await commit(hub, second, records=[record(B)], match_keys={B: ("customer", [pair])}, asked=unknown)
+    async with hub.ingest(second) as tx:
+        assert await tx.records([B]) == {}
+    await commit(hub, second, asked={"customer": {pair: (A,), ("tax_id", "Y"): ()}})
 
 
 CHILD = RowRef("crm", "public.contact", "9")

@@ -11,7 +11,7 @@ import pytest
 
 from engine.change import UNKNOWN, RawChange, Relation, Undecoded
 from engine.delivery import ATTEMPTS, Delivery
-from engine.errors import SourceGap, TargetBusy, TransientError
+from engine.errors import IdentityMoved, SourceGap, TargetBusy, TransientError
 from engine.pipeline import Pipeline
 from engine.ports import Batch, Source, Write
 from engine.retry import backoff, judge
@@ -443,6 +443,20 @@ def test_when_everything_was_told_again_rows_that_were_not_are_gone() -> None:
     live(partitioned(hub, *changes), hub, lane="crm#1")
     assert {row.key: hub.record(id).retired for row, id in hub.crosswalk.items()} == {"C-1": False, "C-2": True}
     assert asyncio.run(hub.baseline("crm")).swept
+
+
+def test_a_batch_that_another_lane_forestalled_is_decided_again_at_once() -> None:
+    moved = iter([True])
+
+    def crash(step: str) -> None:
+        if step == "ingest.before_write" and next(moved, False):
+            raise IdentityMoved("another lane has created a customer that this batch looked for")
+
+    hub = MemoryHub(crash=crash)
+    source = ScriptedSource("crm", [account(1, tax_id="T1"), account(2, tax_id="T1", name="Acme")])
+    live(source, hub, 2.0)
+    assert len(source.opened) == 1
+    assert [hub.record(id).golden["name"] for id in hub.records] == ["Acme"]
 
 
 def rekey(position: int, old: str, new: str, stream: str = "public.account") -> RawChange:
