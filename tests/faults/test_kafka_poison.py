@@ -84,8 +84,8 @@ class Topic:
     def id_of(self, tax: str) -> int:
         return int(self.world.sql("crm", f"select id from account where tax = '{tax}'")[0][0])
 
-    def put(self, tax: str, value: bytes) -> str:
-        """Behind all that Debezium has told of that customer; where it stands."""
+    def put(self, tax: str, value: bytes, key: bytes | None = None) -> str:
+        """Behind all that Debezium has told of that customer, under its key or another; where it stands."""
         id = self.id_of(tax)
         found = asyncio.run(read(self.world.stack.bootstrap, self.name, count=17))
         record = next(r for r in found if json.loads(r.key)["payload"]["id"] == id)
@@ -94,7 +94,7 @@ class Topic:
             producer = AIOKafkaProducer(bootstrap_servers=self.world.stack.bootstrap)
             await producer.start()
             try:
-                put = await producer.send_and_wait(self.name, value, key=record.key, partition=record.partition)
+                put = await producer.send_and_wait(self.name, value, key=key or record.key, partition=record.partition)
             finally:
                 await producer.stop()
             return f"{self.name}/{put.partition}@{put.offset}"
@@ -127,12 +127,18 @@ def test_poison(world: KafkaWorld, registry: str) -> None:
         world.await_baselines(run)
         eventually(lambda: billing_holds(world, "F-1", "label", "Flow Ltd"), "all to be brought everywhere")
 
-        # Undecodable bytes, a schema that the registry does not know, a number that no decimal is.
+        # Undecodable bytes, a schema that the registry does not know, a key that cannot be stored, a number that no
+        # decimal is.
         bytes_at = topic.put("T-1", b"\xff\xfe no JSON")
         row = {"id": topic.id_of("T-2"), "tax": "T-2", "segment": "by avro"}
         event = {"after": row, "source": {"ts_ms": 1_700_000_000_000, "txId": None}, "op": "u"}
         avro_at = topic.put("T-2", in_avro(unknown, schema, event))
+        nul_at = topic.put("T-4", b'{"op":"d","source":{},"before":null}', key=rb'{"id":"\u0000"}')
         world.by_hand("crm", "update account set credit_limit = 'NaN' where tax = 'T-3'")
+        nul_letter = at_place(world, nul_at)
+        assert "NUL character" in nul_letter["reason"]
+        assert nul_letter["key"].startswith("key with SHA-256 ")
+        assert world.call("deadletter", "discard", nul_letter["id"])[0] == 0
         bytes_letter, avro_letter = at_place(world, bytes_at), at_place(world, avro_at)
         for letter, reason in (
             (bytes_letter, bytes_at),
