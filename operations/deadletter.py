@@ -78,8 +78,11 @@ def show(folder: Path | None, id: str, *, values: bool) -> Report:
 
 
 def retry(folder: Path | None, ids: Sequence[str], *, everything: bool, **filters: str | None) -> Report:
-    """Let them be tried again. Raises NoSuchLetter, NothingChosen."""
-    number = _tell(folder, ids, everything, filters, lambda overview, chosen: overview.retry(chosen))
+    """Let them be tried again. Raises NoSuchLetter, NothingChosen.
+
+    What waits for its row's former key goes on by itself; that it need not wait is said of it by id or kind only."""
+    spared = "rekey" if everything and filters.get("kind") is None else ""
+    number = _tell(folder, ids, everything, filters, lambda overview, chosen: overview.retry(chosen), spared)
     return Report({"retried": number}, f"{count(number, 'dead letter')} will be tried again by `fieldwarden run`")
 
 
@@ -98,7 +101,9 @@ def _tell(
     everything: bool,
     filters: dict[str, str | None],
     word: Callable[[Overview, list[str]], Awaitable[int]],
+    spared: str = "",
 ) -> int:
+    """`spared`: a kind that is left out."""
     if bool(ids) == everything:
         raise NothingChosen(
             "name the ids, or choose all with --all (and --kind, --entity, --system, --place), but not both",
@@ -112,7 +117,7 @@ def _tell(
         found = await overview.dead_letters(ids=named or None, **filters)  # type: ignore[arg-type]
         if missing := [id for id in named if id not in {each.id for each in found}]:
             raise _no_such(missing)
-        return await word(overview, [each.id for each in found])
+        return await word(overview, [each.id for each in found if each.kind != spared])
 
     return _ask(folder, act, **filters)
 

@@ -23,6 +23,7 @@ _NEEDS = {
     "ambiguous": ("more than one record fits", "a person"),
     "parent": ("the parent row is not known", "that row"),
     "reference": ("the row referred to is not known", "that row"),
+    "rekey": ("its row's former key has not all been told yet", "that key, or a person"),
     "behind": ("an earlier change of its row is set aside", "that change"),
 }
 """Why a change is set aside, and what lets it go on."""

@@ -84,6 +84,19 @@ def test_filters(shop: Shop) -> None:
     assert call(shop, "retry", "--all", "--entity", "customer")[1]["result"] == {"retried": 2}
 
 
+def test_what_waits_for_a_former_key_is_released_by_id_or_kind_only(shop: Shop) -> None:
+    shop.sql(
+        "hub", "update fieldwarden.set_aside set kind = 'rekey' where id = (select min(id) from fieldwarden.set_aside)"
+    )
+    code, body = shop.call("status")
+    assert code == 0
+    assert {(each["kind"], each["number"]) for each in body["result"]["set_aside"]} == {("rekey", 1), ("data", 1)}
+    shown = CliRunner().invoke(cli, ["status", "--project", str(shop.folder)])
+    assert "its row's former key has not all been told yet" in shown.stdout
+    assert call(shop, "retry", "--all")[1]["result"] == {"retried": 1}
+    assert call(shop, "retry", "--all", "--kind", "rekey")[1]["result"] == {"retried": 1}
+
+
 def test_wrong_words(shop: Shop) -> None:
     for words in (["retry"], ["discard"], ["discard", "--system", "erp"], ["discard", "1", "--all"]):
         code, body = call(shop, *words)
