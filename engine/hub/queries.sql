@@ -399,13 +399,19 @@ returning system, stream, key, record::text
 select system, name, state, message, position, changes, echoes, updated_at from source order by system, name
 
 -- name: targets
--- A record that several commits marked counts once for each.
+-- A record that several commits marked counts once, but in a long backlog once for each: it is asked for all the time.
+with backlog as (
+    select target, sum(number) as number, min(since) as since from marked group by target
+), few as (
+    select m.target, count(distinct r) as number from marked m, unnest(m.records) as r
+    where m.target in (select target from backlog where number <= 50000) group by m.target
+)
 select target, sum(due)::bigint, sum(waiting)::bigint, sum(parked)::bigint, min(since) from (
     select target, count(*) filter (where status = 'due'), count(*) filter (where status = 'waiting'),
         count(*) filter (where status = 'parked'), min(since) filter (where status <> 'parked')
     from dirty group by target
     union all
-    select target, sum(number), 0, 0, min(since) from marked group by target
+    select target, coalesce(f.number, b.number), 0, 0, since from backlog b left join few f using (target)
 ) as counts (target, due, waiting, parked, since) group by target order by target
 
 -- name: set_aside_counts

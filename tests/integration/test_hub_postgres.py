@@ -417,6 +417,8 @@ async def test_the_state_of_everything(hub: PostgresHub, overview: Overview) -> 
     (target,) = await overview.targets()
     assert (target.name, target.due, target.waiting, target.parked) == ("erp", 1, 0, 0)
     assert target.oldest is not None
+    await commit(hub, "6", dirty=[("erp", A), ("erp", B)])
+    assert [each.due for each in await overview.targets()] == [2], "a record marked twice is one record"
     assert [(count.entity, count.live, count.retired) for count in await overview.records()] == [("customer", 2, 0)]
     assert [(count.system, count.kind, count.number) for count in await overview.set_aside()] == [("crm", "data", 1)]
     await overview.remember_rulebook("hash", "files")
