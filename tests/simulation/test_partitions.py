@@ -35,6 +35,7 @@ class Topic:
 
     rng: random.Random
     partitions: int
+    system: str = "crm"
     log: dict[str, list[RawChange]] = field(default_factory=dict)
     rows: dict[str, dict[str, Value]] = field(default_factory=dict)
     _keys: int = 0
@@ -84,14 +85,82 @@ class Topic:
         self.log[f"crm.account/{place}"].append(replace(change, at=self._at))
 
 
+PARTY, ADDRESS = (Relation(name, ("id",), ("text",)) for name in ("public.party", "public.address"))
+
+
+@dataclass
+class Family:
+    """Parties and their addresses, each table over some partitions; a party's new key is its address's news, too."""
+
+    rng: random.Random
+    partitions: int
+    system: str = "erp"
+    log: dict[str, list[RawChange]] = field(default_factory=dict)
+    parties: dict[str, str] = field(default_factory=dict)
+    """Key -> the tax id that it began with."""
+    addresses: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Key of the party -> its address's key and street."""
+    _number: int = 0
+
+    def __post_init__(self) -> None:
+        names = [relation.stream for relation in (PARTY, ADDRESS)]
+        self.log = {f"erp.{name}/{number}": [] for name in names for number in range(self.partitions)}
+
+    def step(self) -> None:
+        act = self.rng.random()
+        if not self.parties or act < 0.25:
+            key = self._new("P")
+            self.parties[key] = f"T{key}"
+            self._tell_party(key, "insert")
+            return
+        party = self.rng.choice(sorted(self.parties))
+        if act < 0.6:
+            old = self.addresses.get(party)
+            self.addresses[party] = (old[0] if old else self._new("A"), f"street {self._new('')}")
+            self._tell_address(party, "update" if old else "insert")
+        elif act < 0.7 and party in self.addresses:
+            key, _ = self.addresses.pop(party)
+            self._append(key, raw(ADDRESS.stream, "delete", 0, id=key))
+        else:
+            self._rekey(party)
+
+    def _rekey(self, old: str) -> None:
+        new = self._new("P")
+        self.parties[new] = self.parties.pop(old)
+        self._append(old, RawChange(PARTY, "rekey", (new,), "", 0, old_values=(old,), follows_rekey=True))
+        self._tell_party(new, "insert", follows_rekey=True)
+        if old in self.addresses:
+            self.addresses[new] = self.addresses.pop(old)
+            self._tell_address(new, "update")
+
+    def _tell_party(self, key: str, operation: str, *, follows_rekey: bool = False) -> None:
+        columns = {name: None for name in NAMES if name not in ("street", "city")} | {"tax_id": self.parties[key]}
+        change = raw(PARTY.stream, operation, 0, id=key, ext=None, **columns)
+        change.follows_rekey = follows_rekey
+        self._append(key, change)
+
+    def _tell_address(self, party: str, operation: str) -> None:
+        key, street = self.addresses[party]
+        self._append(key, raw(ADDRESS.stream, operation, 0, id=key, party_id=party, street=street, city="Rome"))
+
+    def _append(self, key: str, change: RawChange) -> None:
+        place = sum(key.encode()) % self.partitions
+        self.log[f"erp.{change.relation.stream}/{place}"].append(replace(change, at=len(self.log)))
+
+    def _new(self, letter: str) -> str:
+        self._number += 1
+        return f"{letter}{self._number}"
+
+
 class Group:
     """The workers of one group, and who has which partition."""
 
-    def __init__(self, topic: Topic, hub: MemoryHub, workers: int) -> None:
+    def __init__(self, topic: Topic | Family, hub: MemoryHub, workers: int) -> None:
         self.topic = topic
         self.stop = asyncio.Event()
         self.sources = [
-            PartitionedSource("crm", topic.log, lambda names: hub.take("crm", names), size=3) for _ in range(workers)
+            PartitionedSource(topic.system, topic.log, lambda names: hub.take(topic.system, names), size=3)
+            for _ in range(workers)
         ]
         self.held: dict[str, int] = {}
         self.running = [
@@ -104,7 +173,7 @@ class Group:
                     clock=hub.clock,
                     chance=lambda: 0.5,
                     bits=topic.rng.getrandbits,
-                    lane=f"crm#{number}",
+                    lane=f"{topic.system}#{number}",
                 ).run(self.stop)
             )
             for number, source in enumerate(self.sources)
@@ -129,25 +198,31 @@ class Group:
         for source in self.sources[1:]:
             source.give([])
         self.sources[0].give(list(self.topic.log))
-        while self._left(hub):  # noqa: ASYNC110
-            await asyncio.sleep(1)
+        async with asyncio.timeout(3600):
+            while self._left(hub):  # noqa: ASYNC110
+                await asyncio.sleep(1)
         self.stop.set()
         await asyncio.gather(*self.running)
 
     def _left(self, hub: MemoryHub) -> bool:
-        unread = any(position(hub, name) < len(told) for name, told in self.topic.log.items())
+        unread = any(position(hub, self.topic.system, name) < len(told) for name, told in self.topic.log.items())
         return unread or bool(hub.set_aside)
 
 
-def position(hub: MemoryHub, partition: str) -> int:
-    row = hub.partitions.get(("crm", partition), PartitionRow())
+def position(hub: MemoryHub, system: str, partition: str) -> int:
+    row = hub.partitions.get((system, partition), PartitionRow())
     return int(row.position or "0", 16)
 
 
 def live(seed: int, *, partitions: int = 3, workers: int = 3, steps: int = 60) -> tuple[Topic, MemoryHub]:
     """One life of a group, and the hub at its end."""
     rng = random.Random(seed)
-    topic, hub = Topic(rng, partitions), MemoryHub()
+    topic = Topic(rng, partitions)
+    return topic, lived(topic, rng, workers, steps)
+
+
+def lived(topic: Topic | Family, rng: random.Random, workers: int, steps: int) -> MemoryHub:
+    hub = MemoryHub()
 
     async def main() -> None:
         hub.clock = lambda: int(asyncio.get_running_loop().time() * 1e6)
@@ -164,7 +239,7 @@ def live(seed: int, *, partitions: int = 3, workers: int = 3, steps: int = 60) -
         await group.drain(hub)
 
     simulate(main())
-    return topic, hub
+    return hub
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -210,3 +285,32 @@ def test_the_ledgers_lanes_together_fold_to_the_golden_records(seed: int) -> Non
     for id in hub.records:
         record = hub.record(id)
         assert not list(folds[id].compare(record.entity, record.version, record.golden, record.retired))
+
+
+def families(hub: MemoryHub) -> dict[str, tuple[str | None, ...]]:
+    """Key of the party -> what its record holds: tax id, its live address's key, and street."""
+    found = {}
+    for id in hub.records:
+        record = hub.record(id)
+        [party] = [row.key for row in record.rows if row.live and row.stream == PARTY.stream]
+        addresses = [row.key for row in record.rows if row.live and row.stream == ADDRESS.stream]
+        found[party] = (str(record.golden["tax_id"]), *addresses, record.golden.get("street"))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_children_follow_parents_whose_keys_change_in_other_partitions(seed: int) -> None:
+    rng = random.Random(seed)
+    family = Family(rng, 3)
+    hub = lived(family, rng, 3, 60)
+    expected = {key: (tax_id, *family.addresses.get(key, (None,))) for key, tax_id in family.parties.items()}
+    assert families(hub) == expected
+    entries = len(hub.entries)
+    for row in hub.partitions.values():
+        row.position = None
+
+    async def again() -> None:
+        await Group(family, hub, 1).drain(hub)
+
+    simulate(again())
+    assert (families(hub), len(hub.entries)) == (expected, entries)
