@@ -21,7 +21,7 @@ from engine import failpoints
 from engine.batch import Decider
 from engine.change import Change, RawChange, Relation, RowRef
 from engine.errors import FieldwardenError, IdentityMoved, SchemaDrift, ValueRefused
-from engine.gone import truncated, unheard, unseen
+from engine.gone import truncated, unseen
 from engine.identity import uuid7
 from engine.known import Mapped, Tally
 from engine.loading import load
@@ -90,6 +90,7 @@ class Pipeline:
         self._position: str | None = None
         self._moves = 0
         self._rereading = False
+        self._telling_again = False
         self._linked = True
         self._turn = asyncio.Lock()
 
@@ -125,6 +126,8 @@ class Pipeline:
         lease = await self._hub.lease(self._system, self._lane)
         self._position = lease.position or None
         self._rereading = self._position is not None
+        # Whoever begins a new baseline takes the partitions away, so each session knows of it from its start.
+        self._telling_again = bool(lease.lane) and not (await self._hub.baseline(self._system)).swept
         self._mappers.clear()
         queue: asyncio.Queue[tuple[Batch, list[Mapped]]] = asyncio.Queue(maxsize=1)
         reader: asyncio.Task[None] | None = None
@@ -223,7 +226,7 @@ class Pipeline:
             async for gone in unseen(self._hub, lease, self._streams):
                 await self._commit(lease, gone, _UNMOVED, seen=True)
             mapped, start = [], 0
-        seen = batch.snapshot is not None and self._rereading
+        seen = self._telling_again or (batch.snapshot is not None and self._rereading)
         await self._commit(lease, mapped[start:], final, seen=seen, state=state, parts=batch.parts)
         self._moves += 1
         if batch.snapshot == "done":
@@ -313,14 +316,16 @@ class Pipeline:
                 item.raw.echo = item.change.echo = ours
 
     async def _sweep_unheard(self, lease: Lease) -> None:
-        """Once everything has been told again, rows of which nothing was said since are gone."""
-        if not lease.lane:
+        """Once everything has been told again, rows that were not are gone."""
+        if not self._telling_again:
             return
         baseline = await self._hub.baseline(self._system)
+        self._telling_again = not baseline.swept
         if baseline.told and not baseline.swept and not await self._hub.unread([self._system]):
-            async for gone in unheard(self._hub, lease, self._streams, baseline.floor):
-                await self._commit(lease, gone, _UNMOVED)
+            async for gone in unseen(self._hub, lease, self._streams):
+                await self._commit(lease, gone, _UNMOVED, seen=True)
             await self._hub.swept(self._system, baseline.floor)
+            self._telling_again = False
 
     async def _release(self, lease: Lease, stop: asyncio.Event) -> None:
         """Try again what was set aside and may go on now: its row is known, or a person said so."""

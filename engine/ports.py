@@ -31,7 +31,7 @@ class Baseline:
     """How a source of partitions stands to the rows that its system had to begin with.
 
     `told`: where they end is known. `floor` is set by a new baseline: what is told since stands at or above it, and
-    once the source is read, rows that have said nothing since are gone (`swept`: they have been looked for). `direct`
+    once the source is read, rows that were not told of are gone (`swept`: they have been looked for). `direct`
     is the position of whoever read the system before as one stream, whose positions do not compare with these."""
 
     floor: str = ""
@@ -348,7 +348,7 @@ class Hub(Protocol):
         known, and nothing at all of another baseline's."""
 
     async def swept(self, source: str, floor: str) -> None:
-        """The rows of which nothing was said since this floor have been looked for."""
+        """The rows that were not told of again in this baseline have been looked for."""
 
     async def hold(self, source: str, held: Mapping[str, str]) -> None:
         """For people: these partitions stand still, and why; an empty reason: it goes on."""

@@ -247,7 +247,8 @@ select floor, read_at is not null, swept, position from source where name = %s
 
 -- name: begin_again
 insert into source as s (name, system, floor, swept) values (%(source)s, %(source)s, %(floor)s, false)
-on conflict (name) do update set floor = excluded.floor, swept = false, read_at = null, position = null
+on conflict (name) do update set floor = excluded.floor, swept = false, read_at = null, position = null,
+    leased_at = clock_timestamp()
 
 -- name: begin_parts_again
 insert into partition as p (source, name, epoch, position) select %s, n.name, 1, n.position

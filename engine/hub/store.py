@@ -73,6 +73,7 @@ class PostgresHub:
     async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> None:
         async with self._reading.transaction() as connection:
             await connection.execute(QUERIES["begin_again"], {"source": source, "floor": floor})
+            await connection.execute(QUERIES["forget_seen"], [source])
             await connection.execute(QUERIES["forget_until"], [source])
             await connection.execute(QUERIES["begin_parts_again"], [source, list(positions), list(positions.values())])
             await connection.commit()

@@ -155,6 +155,8 @@ class MemoryHub:
     async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> None:
         row = self.sources.setdefault(source, SourceRow())
         row.floor, row.swept, row.read, row.position = floor, False, False, None
+        row.leased_at = next(self._numbers)
+        self.seen = {ref for ref in self.seen if ref.system != source}
         self._forget_until(source)
         for name, position in positions.items():
             part = self.partitions.setdefault((source, name), PartitionRow())

@@ -432,16 +432,17 @@ def test_a_partition_that_stands_still_is_told_of_with_its_reason() -> None:
 
 def test_when_everything_was_told_again_rows_that_were_not_are_gone() -> None:
     hub = MemoryHub()
-    changes = [account(1, name="Acme"), account(2, "C-2", name="Other"), account(3, name="Acme AG")]
-    floor = f"{2:016x}"
+    live(partitioned(hub, account(1, name="Acme"), account(2, "C-2", name="Other")), hub, lane="crm#1")
+    again = [account(0, name="unread"), account(0, name="unread"), account(3, name="Acme"), account(4, "C-3")]
 
-    async def told_again() -> None:
-        await hub.begin_again("crm", floor, {})
-        await hub.read_until("crm", {"crm.account/0": f"{3:016x}"}, floor)
+    async def tell_again() -> None:
+        await hub.begin_again("crm", "f", {"crm.account/0": f"{2:016x}"})
+        await hub.read_until("crm", {"crm.account/0": f"{4:016x}"}, "f")
 
-    asyncio.run(told_again())
-    live(partitioned(hub, *changes), hub, lane="crm#1")
-    assert {row.key: hub.record(id).retired for row, id in hub.crosswalk.items()} == {"C-1": False, "C-2": True}
+    asyncio.run(tell_again())
+    live(partitioned(hub, *again), hub, lane="crm#1")
+    retired = {row.key: hub.record(id).retired for row, id in hub.crosswalk.items()}
+    assert retired == {"C-1": False, "C-2": True, "C-3": False}, "one that was told just as before is there"
     assert asyncio.run(hub.baseline("crm")).swept
 
 

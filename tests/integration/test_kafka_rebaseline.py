@@ -1,0 +1,71 @@
+"""A gap in a topic: said, halted, and mended by a new baseline that finds what was missed, deletes too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
+from stack import Stack
+from stack.topics import read
+from tests.integration.kafka_project import KafkaShop, kafka_shop
+
+
+@pytest.fixture
+def shop(
+    tmp_path: Path, stack: Stack, prefix: str, make_database: Callable[..., str], over_tcp: Callable[[str], str]
+) -> Iterator[KafkaShop]:
+    reached = {"HUB_DSN": make_database(), "KAFKA": stack.bootstrap, "CONNECT": stack.connect_url}
+    with kafka_shop(tmp_path, prefix, over_tcp(make_database()), **reached) as shop:
+        yield shop
+
+
+async def lose(bootstrap: str, topic: str, number: int) -> None:
+    """Retention takes the first records of a topic before they are read."""
+    await read(bootstrap, topic, count=number)
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=number)})
+    finally:
+        await admin.close()
+
+
+def customers(shop: KafkaShop) -> dict[str, bool]:
+    """Name -> whether the record's row is there, as the hub has it."""
+    with psycopg.connect(shop.environment["HUB_DSN"]) as hub:
+        rows = hub.execute(
+            "select r -> 'fields' ->> 'name', r ->> 'deleted'"
+            " from fieldwarden.record, json_array_elements(contributions::json) r"
+        )
+        return {name: deleted is None for name, deleted in rows}
+
+
+def test_what_was_lost_unread_is_a_gap_that_a_new_baseline_mends(shop: KafkaShop, stack: Stack) -> None:
+    shop.sql("insert into account (name, credit) values ('Ada', 1), ('Bob', 2), ('Cyd', 3)")
+    assert shop.call("connector", "register")[0] == 0
+    code, body = shop.call("run", "--until-idle", "--port", "0")
+    assert code == 0, body
+    assert customers(shop) == {"Ada": True, "Bob": True, "Cyd": True}
+
+    shop.sql("delete from account where name = 'Bob'")
+    shop.sql("update account set name = 'Cyrus' where name = 'Cyd'")
+    shop.sql("insert into account (name, credit) values ('Dee', 4)")
+    asyncio.run(lose(stack.bootstrap, f"{shop.prefix}.public.account", 7))  # a delete has a tombstone, too
+    code, body = shop.call("run", "--until-idle", "--port", "0")
+    assert code == 1
+    assert "records that were not read are gone" in body["error"]["message"]
+
+    code, body = shop.call("run", "--until-idle", "--port", "0", "--rebaseline", "crm")
+    assert code == 0, body
+    assert customers(shop) == {"Ada": True, "Bob": False, "Cyrus": True, "Dee": True}
+    assert shop.call("audit", "verify")[0] == 0
+
+    shop.sql("update account set name = 'Ada L' where name = 'Ada'")
+    assert shop.call("run", "--until-idle", "--port", "0")[0] == 0
+    assert customers(shop)["Ada L"]
