@@ -212,7 +212,7 @@ class KafkaSource:
     async def _cut(self, member: Member) -> Batch | None:
         """What has been fetched, as a batch; None if there is nothing to tell yet, or it is no longer ours to tell."""
         batch = Batch([], "")
-        room = self._max_bytes
+        room, repeats = self._max_bytes, 0
         while self._intake.buffers and room > 0 and len(batch.changes) < self._max_changes:
             partition, record = self._intake.buffers.peek()
             part = self._assignment.parts[partition]
@@ -234,9 +234,12 @@ class KafkaSource:
                 if part.hear(self._records.mark):
                     batch.changes.append(change)
                 else:
+                    repeats += 1
                     log.debug("source.repeat", system=self.system, position=change.place)
             room -= self._intake.buffers.pop()
             part.next = record.offset + 1
+        if repeats:
+            log.info("source.repeats", system=self.system, count=repeats)
         if self._records.streaming:
             self._first_rows.sign.set()
         return await self._whole(member, batch)

@@ -529,13 +529,14 @@ def test_what_came_further_than_its_rekey_does_not_wait_for_it_again() -> None:
 def test_what_stands_before_a_truncate_is_not_stored_by_whoever_lost_the_partition() -> None:
     hub = MemoryHub()
     source = partitioned(hub, account(1, tax_id="T1"), truncate(2))
-    cut, moves = source._cut, iter([True])
+    cut = source._cut
+    losses = iter([True])
 
     def lost() -> Batch:
         batch = cut()
-        if batch.parts and next(moves, False):
+        if batch.parts and next(losses, False):
             hub.partitions["crm", "crm.account/0"].epoch += 1
-            source._log["crm.account/0"][:] = [account(1, tax_id="T2")]  # type: ignore[index]
+            source._log["crm.account/0"][:] = [account(1, tax_id="T2")]
         return batch
 
     source._cut = lost  # type: ignore[method-assign]
