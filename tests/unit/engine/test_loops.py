@@ -534,7 +534,7 @@ def test_what_stands_before_a_truncate_is_not_stored_by_whoever_lost_the_partiti
 
     def lost() -> Batch:
         batch = cut()
-        if batch.parts and next(losses, False):
+        if bool(batch.parts) and next(losses, False):
             hub.partitions["crm", "crm.account/0"].epoch += 1
             source._log["crm.account/0"][:] = [account(1, tax_id="T2")]
         return batch
