@@ -17,6 +17,7 @@ from engine.ports import Hub
 from engine.testing import MemoryHub
 from stack import Stack
 from stack.process import free_port
+from stack.topics import create_topics
 from tests.integration.kafka_world import DEADLINE, Topics, Worker
 
 IMPATIENT = Timeouts(session=6_000, heartbeat=500, rebalance=10_000, drain=200, silence=1_000)
@@ -89,6 +90,29 @@ async def test_workers_come_and_go_and_every_record_is_handled_by_exactly_one(to
         for change in each.changes:
             by_partition.setdefault(change.place.partition("@")[0], []).append(change.position)
         assert all(positions == sorted(positions) for positions in by_partition.values())
+
+
+async def test_every_worker_has_a_share_of_each_table(topics: Topics, hub: Hub) -> None:
+    """The connector's own topics are read too, and must not count as anybody's share."""
+    await topics.make(account=2)
+    await create_topics(
+        topics.bootstrap, {f"__debezium-heartbeat.{topics.prefix}": 1, f"{topics.prefix}.fieldwarden-notifications": 1}
+    )
+    first, second = worker(topics, hub, 1), worker(topics, hub, 2)
+    await topics.account(0)
+    async with working(first):
+        await true(lambda: first.changes)
+        async with working(second):
+            number = 1
+            while not second.changes:
+                await topics.account(number, partition=number % 2)
+                number += 1
+            await true(lambda: len(first.changes) + len(second.changes) == number)
+            before = len(first.changes), len(second.changes)
+            for partition in range(2):
+                await topics.account(number + partition, partition=partition)
+            await true(lambda: len(first.changes) + len(second.changes) == number + 2)
+            assert (len(first.changes), len(second.changes)) == (before[0] + 1, before[1] + 1)
 
 
 async def test_a_rebalance_waits_until_what_was_handed_over_is_durable(topics: Topics, hub: Hub) -> None:
