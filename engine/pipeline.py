@@ -254,9 +254,9 @@ class Pipeline:
         state: str | None = None,
         parts: Mapping[str, Part] | None = None,
     ) -> None:
-        """Lanes create records side by side; one that was forestalled decides its batch again, and alone."""
+        """Lanes take turns at creating records; one that was forestalled all the same decides its batch again."""
         try:
-            await self._try_commit(lease, mapped, position, seen=seen, state=state, parts=parts, alone=False)
+            await self._try_commit(lease, mapped, position, seen=seen, state=state, parts=parts, alone=True)
         except IdentityMoved:
             await self._try_commit(lease, mapped, position, seen=seen, state=state, parts=parts, alone=True)
 
