@@ -1,7 +1,7 @@
 """Claims and settlements of one target in PostgreSQL.
 
 A claim locks nothing: it hands out records as they stand and remembers them. What this process has just committed
-itself is not even read again. Settling first takes it that the records still stand so; those that moved on meanwhile
+itself is not read again, if nobody has touched it since. Settling first takes it that the records still stand so; those that moved on meanwhile
 are then locked, in id order, and merged by `engine.settle`. What was learnt of a row that was created goes with its
 link, as a note, and the record is not rewritten for it. Each part is a transaction of its own, since settlements do not
 depend on each other; one that is repeated finds its marks gone and changes nothing.
@@ -92,17 +92,29 @@ class Deliveries:
             room -= len(records)
         return due
 
-    async def _known(self, connection: Connection, ids: Iterable[str]) -> dict[str, tuple[Record, int]]:
+    async def _known(self, connection: Connection, ids: Collection[str]) -> dict[str, tuple[Record, int]]:
         """Records and their revisions."""
-        fresh = self._fresh
-        known = {id: fresh.pop(id) for id in ids if id in fresh}
+        # In this order: a record that takes notes over meanwhile has another revision then.
+        notes = notes_of(await _rows(connection, "notes", plain_array(ids)))
+        known = await self._unmoved(connection, {id: self._fresh.pop(id) for id in ids if id in self._fresh}, notes)
         missing = [id for id in ids if id not in known]
         if missing:
-            array = plain_array(missing)
-            notes = notes_of(await _rows(connection, "notes", array))
-            for row in await _rows(connection, "read_records", array):
+            for row in await _rows(connection, "read_records", plain_array(missing)):
                 known[row[0]] = (record_of(row, notes.get(row[0], ())), row[6])
         return known
+
+    async def _unmoved(
+        self, connection: Connection, fresh: Mapping[str, tuple[Record, int]], notes: Collection[str]
+    ) -> dict[str, tuple[Record, int]]:
+        """Those that still stand as this process committed them: others commit too, and may have created rows since."""
+        plain = {id: stored for id, stored in fresh.items() if id not in notes}
+        if not plain:
+            return plain
+        asked = {"ids": plain_array(plain), "revisions": _numbers(revision for _, revision in plain.values())}
+        cursor = await connection.execute(QUERIES["changed"], asked, prepare=True)
+        for (id,) in await cursor.fetchall():
+            del plain[id]
+        return plain
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         ordered = sorted(settlements, key=lambda each: each.record)

@@ -327,6 +327,13 @@ from settled s
 where r.id = any(%s::uuid[]) and s.contributions is not null and r.id = s.record and r.revision = s.revision
 returning r.id::text
 
+-- name: changed
+-- Which of these records are not as this process committed them.
+select c.id::text from unnest(%(ids)s::uuid[], %(revisions)s::bigint[]) as c (id, revision)
+left join (select id, revision from record where id = any(%(ids)s::uuid[])) as r
+    on r.id = c.id and r.revision = c.revision
+where r.id is null
+
 -- name: moved
 -- Which of these records are not as the delivery knew them; the others stay so until this transaction ends.
 select c.id::text from unnest(%(ids)s::uuid[], %(revisions)s::bigint[]) as c (id, revision)

@@ -43,6 +43,14 @@ async def hub(request: pytest.FixtureRequest) -> AsyncIterator[Hub]:
     await hub.close()
 
 
+@pytest.fixture
+async def elsewhere(hub: Hub, request: pytest.FixtureRequest) -> AsyncIterator[Hub]:
+    """The same hub as another process has it."""
+    other: Hub = PostgresHub(request.getfixturevalue("hub_dsn")) if isinstance(hub, PostgresHub) else hub
+    yield other
+    await other.close()
+
+
 async def commit(hub: Hub, source: str = "crm", *, position: str = "1", **parts: Any) -> None:
     """One ingest transaction that loads what it changes, as the pipeline does."""
     outcome = IngestOutcome(**parts)
@@ -319,6 +327,27 @@ async def test_claims_show_the_record_and_lock_nothing(hub: Hub) -> None:
     await hub.settle("erp", [settled(claim)])
     assert await due(hub) == []
     assert await due(hub, "billing") == [B]
+
+
+async def test_a_claim_shows_what_other_processes_have_made_of_the_record_since(hub: Hub, elsewhere: Hub) -> None:
+    assert await hub.claim("erp", 10) == []
+    await commit(hub, records=[record(A, said(ACCOUNT), name="one")], dirty=[("erp", A)])
+    newer = record(A, said(ACCOUNT), said(PARTY), version=2, name="two")
+    await commit(elsewhere, "erp", records=[newer], links=[(PARTY, A)])
+    [claim] = await hub.claim("erp", 10)
+    assert claim.record == newer, "else a row would be created for it, and it has one"
+    await hub.settle("erp", [settled(claim)])
+    assert await elsewhere.claim("erp", 10) == []
+
+
+async def test_a_claim_shows_the_rows_that_other_processes_have_created_since(hub: Hub, elsewhere: Hub) -> None:
+    assert await hub.claim("erp", 10) == []
+    await commit(hub, records=[record(A, said(ACCOUNT), name="one")], dirty=[("erp", A)])
+    [claim] = await elsewhere.claim("erp", 10)
+    await elsewhere.settle("erp", [settled(claim, links=(PARTY,), held=[(PARTY, "name", "one")])])
+    await commit(elsewhere, "billing", suspect=[("erp", A)])
+    [again] = await hub.claim("erp", 10)
+    assert [row.ref for row in again.record.rows] == [ACCOUNT, PARTY]
 
 
 async def test_a_mark_made_after_the_claim_survives_its_settling(hub: Hub) -> None:
