@@ -1,22 +1,20 @@
 """Avro in the framing of a schema registry: which schema a record names, and its values by that schema.
 
-Framing: Confluent's wire format (a zero byte, the schema's id in 4 bytes), Apicurio's own (8 bytes), or Apicurio's
-header mode (the id in a record header, the value bare). Avro's logical types are taken away before reading: Connect's
-own names say more, and the JSON decoders give the same raw numbers and bytes.
+Framing: Confluent's wire format (a zero byte, the schema's id in 4 bytes), or Apicurio's header mode (the id in a
+record header, the value bare). Avro's logical types are taken away before reading: Connect's own names say more, and
+the JSON decoders give the same raw numbers and bytes.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import fastavro
 import msgspec
 
+from connectors.debezium.record import Headers
 from connectors.debezium.schemas import Schema, Unreadable, from_avro
-
-Ids = Literal["confluent", "apicurio"]
 
 _HEADERS = {
     "key": ("apicurio.key.globalId", "apicurio.key.contentId"),
@@ -24,19 +22,16 @@ _HEADERS = {
 }
 
 
-def framed(
-    data: bytes, half: Literal["key", "value"], headers: Sequence[tuple[str, bytes]], ids: Ids
-) -> tuple[int, int] | None:
+def framed(data: bytes, half: Literal["key", "value"], headers: Headers) -> tuple[int, int] | None:
     """(schema id, where the value begins); None if the data is not Avro. Raises Unreadable."""
     for name, value in headers:
         if name in _HEADERS[half] and len(value) == 8:
             return int.from_bytes(value, "big"), 0
     if data[:1] != b"\0":
         return None
-    width = 4 if ids == "confluent" else 8
-    if len(data) < 1 + width:
+    if len(data) < 5:
         raise Unreadable("it is too short to name its Avro schema")
-    return int.from_bytes(data[1 : 1 + width], "big"), 1 + width
+    return int.from_bytes(data[1:5], "big"), 5
 
 
 class Avro:

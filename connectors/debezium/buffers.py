@@ -10,29 +10,10 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
+from connectors.debezium.record import Record
 from rules.rulebook import Stream
-
-
-class Record(Protocol):
-    """The part of `aiokafka.ConsumerRecord` that is read. `timestamp` is in ms since 1970 UTC; -1: none."""
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
-
 
 P = TypeVar("P", bound=Hashable)
 

@@ -26,9 +26,9 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import CommitFailedError, KafkaError, OffsetOutOfRangeError
 
 from connectors.debezium.brokers import Brokers, start, translated
-from connectors.debezium.buffers import Record
 from connectors.debezium.gaps import gap
 from connectors.debezium.parts import partition_name
+from connectors.debezium.record import Record
 from engine.errors import TransientError
 
 log = structlog.get_logger(__name__)

@@ -11,15 +11,16 @@ Facts: Debezium's connector reference (PostgreSQL, MySQL), "Data change events",
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from connectors.debezium import json_format
-from connectors.debezium.avro_format import Avro, Ids, framed
+from connectors.debezium.avro_format import Avro, framed
 from connectors.debezium.envelope import Event, new_values, operation
 from connectors.debezium.parts import NOWHERE
+from connectors.debezium.record import Headers, Record, place
 from connectors.debezium.repeats import mark_of
 from connectors.debezium.rows import check_key
 from connectors.debezium.schemas import Unreadable
@@ -33,26 +34,8 @@ from engine.wanted import wanted_columns
 from rules.rulebook import System
 
 NEW_KEY, OLD_KEY = "__debezium.newkey", "__debezium.oldkey"
-Headers = Sequence[tuple[str, bytes]]
 _INITIAL = (True, "true", "first", "first_in_data_collection", "last_in_data_collection")
 """Values of `source.snapshot` after which more rows of the initial snapshot come (`last` is its last)."""
-
-
-class Record(NamedTuple):
-    """A Kafka record, and the position of the change it tells of."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    position: str
-
-    @property
-    def place(self) -> str:
-        return f"{self.topic}/{self.partition}@{self.offset}"
 
 
 class SchemaNeeded(Exception):
@@ -110,7 +93,6 @@ class Decoder:
         *,
         schema_of: Callable[[int], bytes | str | None],
         types: Mapping[str, Mapping[str, str]] | None = None,
-        avro_ids: Ids = "confluent",
     ) -> None:
         topics = Topics(system)
         options = json.loads(system.settings.get("options") or "{}")
@@ -120,7 +102,6 @@ class Decoder:
         self.streaming = False
         self.mark = NOWHERE
         self._schema_of = schema_of
-        self._avro_ids: Ids = avro_ids
         self._schemas: dict[int, Avro | Unreadable] = {}
         self._knows_own = system.settings.get("database", "postgres") != "postgres"
         self._tables = {
@@ -142,58 +123,34 @@ class Decoder:
         """Whether rows of this shape lack columns that the table has got since."""
         return topic in self._tables and self._tables[topic].is_partial(relation)
 
-    def decode(
-        self,
-        topic: str,
-        partition: int,
-        offset: int,
-        timestamp_ms: int,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers,
-        position: str,
-    ) -> RawChange | Note | None:
+    def decode(self, record: Record, position: str) -> RawChange | Note | None:
         """What a record says; None for what says nothing (tombstones, logical messages, topics nobody reads).
 
-        Raises SchemaNeeded, and SchemaDrift where a stream's topic no longer fits its mapping."""
+        `position` is that of the change it tells of. Raises SchemaNeeded, and SchemaDrift where a stream's topic no
+        longer fits its mapping."""
         self.mark = NOWHERE
-        table = self._tables.get(topic)
+        table, value = self._tables.get(record.topic), record.value
         if table is None:
-            return self._note(topic, value, headers)
+            return self._note(record)
         if value is None:
             return None
-        record = Record(topic, partition, offset, timestamp_ms, key, value, headers, position)
         try:
-            return self._change(table, record, value)
+            return self._change(table, record, value, position)
         except Unreadable as error:
-            return self._undecoded(table, record, f"{record.place}: {error}")
+            return self._undecoded(table, record, position, str(error))
         except SchemaDrift as drift:
             if shown(drift.message) == drift.message:
                 raise
-            return self._undecoded(table, record, f"{record.place}: {drift.message}")  # no table has such a column
+            return self._undecoded(table, record, position, drift.message)  # no table has such a column
 
-    def refuse(
-        self,
-        topic: str,
-        partition: int,
-        offset: int,
-        timestamp_ms: int,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers,
-        position: str,
-        reason: str,
-    ) -> RawChange | None:
+    def refuse(self, record: Record, position: str, reason: str) -> RawChange | None:
         """The same record as one that cannot be decoded, for a reason the caller found; None outside of tables."""
-        table = self._tables.get(topic)
-        if table is None:
-            return None
-        record = Record(topic, partition, offset, timestamp_ms, key, value, headers, position)
-        return self._undecoded(table, record, f"{record.place}: {reason}")
+        table = self._tables.get(record.topic)
+        return None if table is None else self._undecoded(table, record, position, reason)
 
     # --- changes of rows ----------------------------------------------------------------------------------------
 
-    def _change(self, table: Table, record: Record, value: bytes) -> RawChange | None:
+    def _change(self, table: Table, record: Record, value: bytes, position: str) -> RawChange | None:
         event = self._event(table, value, record.headers)
         kind = operation(event)
         if kind is None:
@@ -205,11 +162,11 @@ class Decoder:
             event.shape.relation,
             kind,
             (),
-            record.position,
-            None if kind == "observe" else source.at if source.at is not None else record.timestamp_ms * 1_000,
+            position,
+            None if kind == "observe" else source.at if source.at is not None else record.timestamp * 1_000,
             echo=None if kind != "observe" and source.txId is not None and not self._knows_own else False,
             transaction=str(source.txId if source.txId is not None else source.gtid or ""),
-            place=record.place,
+            place=place(record),
         )
         if kind != "observe":
             self.mark = mark_of(source.sequence, source.at)  # also of what turns out to be unreadable from here on
@@ -239,7 +196,7 @@ class Decoder:
     def _event(self, table: Table, value: bytes, headers: Headers) -> Event:
         if value.startswith(b"{"):  # no envelope in Avro does: its first field is a union of two
             return table.json_event(value)
-        frame = framed(value, "value", headers, self._avro_ids)
+        frame = framed(value, "value", headers)
         if frame is None:
             return table.json_event(value)
         return table.avro_event(frame[0], self._avro(frame[0]), value, frame[1])
@@ -255,7 +212,7 @@ class Decoder:
             change.follows_rekey = self._has_many(table)
 
     def _key(self, table: Table, key: bytes, headers: Headers) -> tuple[str, ...]:
-        frame = framed(key, "key", headers, self._avro_ids)
+        frame = framed(key, "key", headers)
         if frame is None:
             return table.json_key(key)
         return table.avro_key(frame[0], self._avro(frame[0]), key, frame[1])
@@ -264,7 +221,7 @@ class Decoder:
         """That a record's key is the stream's, without reading more of it than needed."""
         if table.knows_json_key(key) and not spells_nul(key):
             return
-        frame = framed(key, "key", headers, self._avro_ids)
+        frame = framed(key, "key", headers)
         if frame is None:
             table.json_key(key)
         elif not table.knows_avro_key(frame[0]):
@@ -285,7 +242,7 @@ class Decoder:
             raise Unreadable(str(known))
         return known
 
-    def _undecoded(self, table: Table, record: Record, reason: str) -> RawChange:
+    def _undecoded(self, table: Table, record: Record, position: str, reason: str) -> RawChange:
         wanted = table.wanted
         values: tuple[RawValue, ...] = (UNKNOWN,) * len(wanted.key)
         if record.key is not None:
@@ -293,17 +250,18 @@ class Decoder:
                 values = self._key(table, record.key, record.headers)
         relation = Relation(wanted.stream, wanted.key, ("text",) * len(wanted.key))
         headers = tuple((shown(name), data) for name, data in record.headers)
-        undecoded = Undecoded(shown(reason), record.key, record.value, headers)
-        return RawChange(relation, "update", values, record.position, None, place=record.place, undecoded=undecoded)
+        at = place(record)
+        undecoded = Undecoded(shown(f"{at}: {reason}"), record.key, record.value, headers)
+        return RawChange(relation, "update", values, position, None, place=at, undecoded=undecoded)
 
     # --- everything else ----------------------------------------------------------------------------------------
 
-    def _note(self, topic: str, value: bytes | None, headers: Headers) -> Note | None:
-        kind = self._notes.get(topic)
+    def _note(self, record: Record) -> Note | None:
+        kind, value = self._notes.get(record.topic), record.value
         if kind is None or value is None:
             return None
         try:
-            frame = framed(value, "value", headers, self._avro_ids)
+            frame = framed(value, "value", record.headers)
             if frame is None:
                 _, content = json_format.unwrapped(value)
             else:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from aiokafka import TopicPartition
 
-from connectors.debezium.buffers import Buffers, Record
+from connectors.debezium.buffers import Buffers
 from connectors.debezium.consumer import Member
+from connectors.debezium.record import Record
 
 _WAIT = 0.2
 _SHARE = 2000

@@ -13,12 +13,12 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-from connectors.debezium.buffers import Record
 from connectors.debezium.decoding import Decoder, Note, SchemaNeeded
 from connectors.debezium.held import Shapes
 from connectors.debezium.lookout import KafkaLookout
 from connectors.debezium.parts import Mark, row_position, split_name
 from connectors.debezium.plain import field_types
+from connectors.debezium.record import KeptRecord, Record
 from connectors.debezium.registry import Registry
 from connectors.debezium.topics import Topics
 from engine.change import RawChange
@@ -66,22 +66,13 @@ class Records:
 
     def change(self, record: Record, generation: int) -> RawChange | None:
         """What a record says of a row, if anything. Raises SchemaNeeded (see `learn`), SchemaDrift."""
-        whole = (
-            record.topic,
-            record.partition,
-            record.offset,
-            record.timestamp,
-            record.key,
-            record.value,
-            record.headers,
-            row_position(generation, record.offset),
-        )
+        position = row_position(generation, record.offset)
         try:
-            said = self._decoder.decode(*whole)
+            said = self._decoder.decode(record, position)
         except SchemaNeeded as needed:
             if not self._is_unknown(needed.id):
                 raise
-            return self._decoder.refuse(*whole, f"the schema registry does not know the id {needed.id}")
+            return self._decoder.refuse(record, position, f"the schema registry does not know the id {needed.id}")
         if said is None or isinstance(said, Note):
             return None
         if self._decoder.is_partial(record.topic, said.relation) and record.timestamp > self._described[record.topic]:
@@ -123,10 +114,10 @@ class Records:
             return raw
         name, _, offset = raw.place.rpartition("@")
         topic, partition = split_name(name)
-        whole = (topic, partition, int(offset), 0, kept.key, kept.value, kept.headers, raw.position)
+        record = KeptRecord(topic, partition, int(offset), 0, kept.key, kept.value, kept.headers)
         for _ in range(4):  # a key's schema and a value's
             try:
-                said = self._decoder.decode(*whole)
+                said = self._decoder.decode(record, raw.position)
             except SchemaDrift:
                 return raw
             except SchemaNeeded as needed:

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from connectors.debezium.access import KafkaAccess
 from connectors.debezium.brokers import start, translated
-from connectors.debezium.buffers import Record
+from connectors.debezium.record import Record
 from connectors.debezium.records import Records, SchemaNeeded
 from connectors.debezium.topics import Topics
 from engine.change import RawChange

@@ -20,12 +20,13 @@ from aiokafka import TopicPartition
 from connectors.debezium.assignment import Assignment
 from connectors.debezium.baselines import generation_of, positions_at
 from connectors.debezium.brokers import Brokers
-from connectors.debezium.buffers import Buffers, Record, depths
+from connectors.debezium.buffers import Buffers, depths
 from connectors.debezium.consumer import Member, Timeouts
 from connectors.debezium.intake import Intake
 from connectors.debezium.lookout import KafkaLookout
 from connectors.debezium.parts import Position, partition_name, split_name
 from connectors.debezium.reading import SETTLE_SECONDS, FirstRows
+from connectors.debezium.record import Record, place
 from connectors.debezium.records import Records, SchemaNeeded
 from connectors.debezium.registry import Registry
 from connectors.debezium.topics import Topics
@@ -270,7 +271,7 @@ class KafkaSource:
 
     def _hold(self, member: Member, record: Record, drift: SchemaDrift, batch: Batch) -> None:
         """A topic stands still before this record. Its partitions that others read do so by themselves."""
-        reason = f"{drift.message} (from {record.topic}/{record.partition}@{record.offset} on); {drift.suggestion}"
+        reason = f"{drift.message} (from {place(record)} on); {drift.suggestion}"
         log.warning("source.held", system=self.system, stream=record.topic, message=drift.message)
         for part in self._assignment.of_topic(record.topic):
             part.held = True

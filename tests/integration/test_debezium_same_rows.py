@@ -33,9 +33,7 @@ def told(records: list[Any], prefix: str, mapped: Any) -> list[RawChange]:
     decoder = Decoder(
         System("crm", 0, "debezium", {"prefix": prefix}, {mapped.name: mapped}), schema_of=lambda _: None, types=DOMAIN
     )
-    said = [
-        decoder.decode(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers, "p") for r in records
-    ]
+    said = [decoder.decode(record, "p") for record in records]
     return [each for each in said if isinstance(each, RawChange)]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connectors.debezium.decoding import Decoder, Note
+from connectors.debezium.record import KeptRecord
 from engine.change import RawChange
 from rules.rulebook import FieldMap, Stream, System
 
@@ -58,6 +59,19 @@ def value(op: str, columns: Mapping[str, Any], before: Any, after: Any, **source
     return wrapped(envelope(columns), payload(op, before, after, **source))
 
 
+def record(
+    record_key: bytes | None,
+    record_value: bytes | None,
+    headers: Sequence[tuple[str, bytes]] = (),
+    *,
+    topic: str = TOPIC,
+    offset: int = 41,
+    timestamp: int = 1700000000500,
+) -> KeptRecord:
+    """In partition 3 of its topic."""
+    return KeptRecord(topic, 3, offset, timestamp, record_key, record_value, headers)
+
+
 def decoded(
     made: Decoder,
     record_value: bytes | None,
@@ -66,7 +80,7 @@ def decoded(
     topic: str = TOPIC,
 ) -> RawChange | Note | None:
     record_key = key(id=1) if record_key is None else record_key
-    return made.decode(topic, 3, 41, 1700000000500, record_key, record_value, headers, "0001.29")
+    return made.decode(record(record_key, record_value, headers, topic=topic), "0001.29")
 
 
 def change(made: Decoder, record_value: bytes, record_key: bytes | None = None, **more: Any) -> RawChange:

@@ -13,7 +13,7 @@ import pytest
 from connectors.debezium.decoding import Decoder, SchemaNeeded
 from engine.change import UNKNOWN, RawChange
 from rules.rulebook import System
-from tests.unit.debezium.records import TOPIC, stream
+from tests.unit.debezium.records import record, stream
 
 DECIMAL = {"type": "bytes", "scale": 2, "precision": 9, "logicalType": "decimal", "connect.parameters": {"scale": "2"}}
 ROW = {
@@ -47,17 +47,17 @@ def encoded(schema: Any, value: Any) -> bytes:
     return stream_.getvalue()
 
 
-def framed(number: int, schema: Any, value: Any, width: int = 4) -> bytes:
-    return b"\0" + number.to_bytes(width, "big") + encoded(schema, value)
+def framed(number: int, schema: Any, value: Any) -> bytes:
+    return b"\0" + number.to_bytes(4, "big") + encoded(schema, value)
 
 
-def decoder(schema_of: Callable[[int], str | None] = SCHEMAS.get, **more: Any) -> Decoder:
+def decoder(schema_of: Callable[[int], str | None] = SCHEMAS.get) -> Decoder:
     system = System("crm", 0, "debezium", {}, {"public.account": stream("id", "v")})
-    return Decoder(system, schema_of=schema_of, **more)
+    return Decoder(system, schema_of=schema_of)
 
 
 def decoded(made: Decoder, key: bytes, value: bytes, headers: Any = ()) -> RawChange:
-    said = made.decode(TOPIC, 0, 5, 0, key, value, headers, "p")
+    said = made.decode(record(key, value, headers), "p")
     assert isinstance(said, RawChange)
     return said
 
@@ -66,11 +66,6 @@ def test_confluents_framing() -> None:
     said = decoded(decoder(), framed(8, KEY, {"id": 1}), framed(7, ENVELOPE, CHANGE))
     assert (said.relation.types, said.values) == (("integer", "numeric"), ("1", "-99.90"))
     assert said.transaction == "77"
-
-
-def test_apicurios_own_framing_has_eight_bytes() -> None:
-    made = decoder(avro_ids="apicurio")
-    assert decoded(made, framed(8, KEY, {"id": 1}, 8), framed(7, ENVELOPE, CHANGE, 8)).values == ("1", "-99.90")
 
 
 def test_apicurios_ids_in_headers() -> None:
@@ -105,7 +100,7 @@ def test_a_schema_that_has_not_been_fetched_is_asked_for(missing: int) -> None:
 
 def test_a_record_refused_for_an_unknown_schema_still_has_its_key() -> None:
     made = decoder({8: SCHEMAS[8]}.get)
-    said = made.refuse(TOPIC, 0, 5, 0, framed(8, KEY, {"id": 1}), framed(9, ENVELOPE, CHANGE), (), "p", "no schema 9")
+    said = made.refuse(record(framed(8, KEY, {"id": 1}), framed(9, ENVELOPE, CHANGE)), "p", "no schema 9")
     assert said is not None
     assert said.values == ("1",)
 

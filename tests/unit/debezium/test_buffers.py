@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.debezium.buffers import Buffers, depths, size
+from connectors.debezium.record import KeptRecord
 from rules.rulebook import FieldMap, Stream
+from tests.unit.debezium.records import record
 
 
-@dataclass(frozen=True)
-class Told:
-    topic: str
-    offset: int
-    timestamp: int
-    partition: int = 0
-    key: bytes | None = b"k"
-    value: bytes | None = b"v"
-    headers: Sequence[tuple[str, bytes]] = ()
+def told(topic: str, offset: int, timestamp: int) -> KeptRecord:
+    return record(b"k", b"v", topic=topic, offset=offset, timestamp=timestamp)
 
 
 def filled(records: dict[str, list[int]], depths: dict[str, int] | None = None) -> Buffers[str]:
     """Partition -> the times of its records."""
     buffers: Buffers[str] = Buffers(depths or {})
     for name, times in records.items():
-        buffers.add(name, [Told(name, number, time) for number, time in enumerate(times)])
+        buffers.add(name, [told(name, number, time) for number, time in enumerate(times)])
     return buffers
 
 
@@ -68,13 +60,13 @@ def test_what_is_dropped_is_not_told_and_no_longer_counted() -> None:
     buffers.drop("a")
     buffers.drop("c")
     assert "a" not in buffers
-    assert buffers.bytes == size(Told("b", 0, 3))
+    assert buffers.bytes == size(told("b", 0, 3))
     assert drained(buffers) == [("b", 0)]
 
 
 def test_a_partition_goes_on_behind_what_is_still_waiting() -> None:
     buffers = filled({"a": [1]})
-    buffers.add("a", [Told("a", 1, 2)])
+    buffers.add("a", [told("a", 1, 2)])
     assert drained(buffers) == [("a", 0), ("a", 1)]
 
 

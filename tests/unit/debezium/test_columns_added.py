@@ -12,6 +12,7 @@ from connectors.debezium.plain import field_types
 from engine.change import UNKNOWN, RawChange
 from engine.errors import SchemaDrift
 from tests.integration.kafka_world import ACCOUNT, entities, event, key, system
+from tests.unit.debezium.records import record
 
 NOW = {"id": "integer", "name": "text", "credit": "numeric"}
 WITH, WITHOUT = {"id": 1, "name": "Ada", "credit": "1.00"}, {"id": 1, "name": "Ada"}
@@ -32,7 +33,7 @@ def decoder() -> Decoder:
 
 
 def decoded(decoder: Decoder, value: bytes) -> RawChange:
-    change = decoder.decode(f"crm.{ACCOUNT}", 0, 0, 1, key(1), value, (), "0")
+    change = decoder.decode(record(key(1), value, topic=f"crm.{ACCOUNT}"), "0")
     assert isinstance(change, RawChange)
     return change
 

@@ -20,6 +20,7 @@ from tests.unit.debezium.records import (
     decoder,
     key,
     payload,
+    record,
     stream,
     struct,
     value,
@@ -78,7 +79,7 @@ def test_mysql_is_never_written_so_nothing_is_an_echo() -> None:
 
 
 def test_1_a_truncate_has_no_key_and_no_values() -> None:
-    said = decoder().decode(TOPIC, 0, 1, 0, None, value("t", COLUMNS, None, None), (), "p")
+    said = decoder().decode(record(None, value("t", COLUMNS, None, None)), "p")
     assert said is not None
     assert not isinstance(said, Note)
     assert (said.operation, said.values) == ("truncate", ())
@@ -234,7 +235,7 @@ class TestShapes:
 
     def test_a_topic_without_keys_stops_the_stream(self) -> None:
         with pytest.raises(SchemaDrift, match="no key"):
-            decoder().decode(TOPIC, 0, 1, 0, None, value("u", COLUMNS, None, row()), (), "p")
+            decoder().decode(record(None, value("u", COLUMNS, None, row())), "p")
 
     def test_a_name_with_a_quote_in_it_is_found(self) -> None:
         name = 'odd "name\\'
@@ -274,7 +275,7 @@ class TestUndecoded:
         assert said.values == (UNKNOWN,)
 
     def test_a_record_that_the_caller_refuses(self) -> None:
-        said = decoder().refuse(TOPIC, 3, 41, 0, key(id=1), b"x", (), "p", "no schema 7")
+        said = decoder().refuse(record(key(id=1), b"x"), "p", "no schema 7")
         assert said is not None
         assert said.undecoded is not None
         assert (said.undecoded.reason, said.values) == ("crm.public.account/3@41: no schema 7", ("1",))

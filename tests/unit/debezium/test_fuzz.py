@@ -12,7 +12,7 @@ from connectors.debezium.decoding import Decoder, SchemaNeeded
 from engine.change import RawChange
 from engine.errors import SchemaDrift
 from rules.rulebook import System
-from tests.unit.debezium.records import stream
+from tests.unit.debezium.records import record, stream
 from tests.unit.debezium.test_recorded import golden, octets
 
 VARIANTS = ("safe", "precise", "schemaless", "avro_precise")
@@ -41,11 +41,7 @@ def spoiled(draw: st.DrawFn, data: bytes) -> bytes:
     if kind == "drop":
         return data[:place] + data[place + draw(st.integers(1, 50)) :]
     if kind == "insert":
-        return (
-            data[:place]
-            + draw(st.sampled_from((b'"', b"}", b"[" * 5_000, b"9" * 5_000, b"\0", b"null")))
-            + data[place:]
-        )
+        return data[:place] + draw(st.sampled_from(INSERTS)) + data[place:]
     spoilt = bytearray(data)
     for _ in range(draw(st.integers(1, 4))):
         spoilt[draw(st.integers(0, len(data) - 1))] = draw(st.integers(0, 255))
@@ -57,17 +53,16 @@ def spoiled(draw: st.DrawFn, data: bytes) -> bytes:
 def test_a_spoiled_record_is_a_change_that_was_read_or_says_why_not(data: st.DataObject) -> None:
     variant = data.draw(st.sampled_from(VARIANTS))
     decoder = made(variant)
-    record = data.draw(st.sampled_from(records(variant)))
-    key, value = octets(record["key"]) or b"", octets(record["value"]) or b""
-    place = (record["topic"], 0, record["offset"], 0)
+    drawn = data.draw(st.sampled_from(records(variant)))
+    topic, key, value = drawn["topic"], octets(drawn["key"]) or b"", octets(drawn["value"]) or b""
     if data.draw(st.booleans()):
-        decoder.decode(*place, key, value, (), "p")  # its schema is known from here on
+        decoder.decode(record(key, value, topic=topic), "p")  # its schema is known from here on
     if data.draw(st.booleans()):
         value = data.draw(spoiled(value))
     else:
         key = data.draw(spoiled(key))
     try:
-        said = decoder.decode(*place, key, value, (), "p")
+        said = decoder.decode(record(key, value, topic=topic), "p")
     except (SchemaNeeded, SchemaDrift):
         return  # it names another schema, or describes a table of another shape
     if said is None:
@@ -95,6 +90,6 @@ def test_any_value_in_any_column_is_text_or_refused(value: Any, column: str) -> 
     topic = records("safe")[0]["topic"]
     key = octets(records("safe")[0]["key"])
     for whole, record_key in ((recorded, key), (recorded["payload"], b'{"id":1}')):
-        said = made("safe").decode(topic, 0, 0, 0, record_key, json.dumps(whole).encode(), (), "p")
+        said = made("safe").decode(record(record_key, json.dumps(whole).encode(), topic=topic), "p")
         assert isinstance(said, RawChange)
         assert all(each is None or isinstance(each, str) or repr(each) == "UNKNOWN" for each in said.values)

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from connectors.debezium.decoding import Decoder, Note
+from connectors.debezium.parts import row_position
+from connectors.debezium.record import KeptRecord
 from engine.change import UNKNOWN, RawChange
 from engine.errors import SchemaDrift
 from rules.rulebook import System
@@ -76,7 +78,7 @@ def replay(
         key, value = octets(record["key"]), octets(record["value"])
         headers = [(name, b64decode(text)) for name, text in record["headers"]]
         place = (record["topic"], record["partition"], record["offset"], record["timestamp"])
-        said.append(decoder.decode(*place, key, value, headers, f"0000.{record['offset']:016x}"))
+        said.append(decoder.decode(KeptRecord(*place, key, value, headers), row_position(0, record["offset"])))
     return [each for each in said if each is not None]
 
 
