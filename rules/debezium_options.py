@@ -7,7 +7,7 @@ of the live connector, which somebody else may have made. Facts: Debezium's conn
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,7 +50,6 @@ _JSON_CONVERTER = "org.apache.kafka.connect.json.JsonConverter"
 _SECRET = re.compile(
     r"(?:password|passphrase|secret|token|jaas\.config|user\.info|keystore\.key)$|credentials", re.IGNORECASE
 )
-_OFF = ("false", "0", "no", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,56 @@ class Remark:
     option: str
     message: str
     suggestion: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Pitfall:
+    """An option that loses or falsifies something if its value is `amiss`, and the value that does not."""
+
+    level: Literal["error", "warning"]
+    option: str
+    amiss: Callable[[str], bool]
+    message: str
+    """With {option} and {value} to be filled in."""
+    instead: str
+
+    def remark(self, value: str) -> Remark:
+        message = self.message.format(option=self.option, value=value)
+        return Remark(self.level, self.option, message, f"{self.option}: {self.instead}")
+
+
+def _is(*values: str) -> Callable[[str], bool]:
+    return lambda value: value in values
+
+
+def _lacks(channel: str) -> Callable[[str], bool]:
+    return lambda value: channel not in value
+
+
+_NULL = "{option} is {value}: a null would arrive as the column's default"
+_CUT = "{option} is {value}: times are cut to milliseconds"
+_UNCONVERTED = "a value that Debezium cannot convert would become null with no more than a line in Connect's log"
+_COMPACTED = "{option} is {value}: a compacted topic keeps the last row of what was deleted"
+_DROPPED = "{option} is {value}: what changes while the connector is stopped is lost"
+_UNREAD = "{option} is {value}: rows that are there already are not read"
+_UNSTREAMED = "{option} is {value}: no change is ever streamed"
+_NO_HEARTBEATS = "no heartbeats: while the tables are idle the slot keeps WAL, and a backfill cannot finish"
+_NO_NOTIFICATIONS = "notifications do not reach Kafka: the outcome of a backfill cannot be known"
+_NO_SIGNALS = "signals through Kafka are off: `fieldwarden backfill` cannot reach the connector"
+_NOT_READ, _AFTERWARDS = ("never", "no_data", "schema_only"), "initial, or `fieldwarden backfill start` afterwards"
+_PITFALLS = (
+    _Pitfall("error", "key.converter.replace.null.with.default", _is("true"), _NULL, "false"),
+    _Pitfall("error", "value.converter.replace.null.with.default", _is("true"), _NULL, "false"),
+    _Pitfall("warning", "time.precision.mode", _is("connect"), _CUT, "adaptive"),
+    _Pitfall("warning", "event.converting.failure.handling.mode", _is("warn", "skip"), _UNCONVERTED, "fail"),
+    _Pitfall("warning", "tombstones.on.delete", _is("false"), _COMPACTED, "true"),
+    _Pitfall("warning", "slot.drop.on.stop", _is("true"), _DROPPED, "false"),
+    _Pitfall("warning", "snapshot.mode", _is(*_NOT_READ), _UNREAD, _AFTERWARDS),
+    _Pitfall("error", "snapshot.mode", _is("initial_only"), _UNSTREAMED, "initial"),
+    _Pitfall("warning", "heartbeat.interval.ms", _is("false", "0", "no", ""), _NO_HEARTBEATS, "5000"),
+    _Pitfall("warning", "notification.enabled.channels", _lacks("sink"), _NO_NOTIFICATIONS, "sink"),
+    _Pitfall("warning", "signal.enabled.channels", _lacks("kafka"), _NO_SIGNALS, "source,kafka"),
+)
 
 
 def is_secret(option: str) -> bool:
@@ -84,142 +133,50 @@ def contradictions(options: Mapping[str, str], money: str = "") -> Iterator[Rema
     `money` names a mapped field of type decimal, if there is one."""
     given = {name: value.strip() for name, value in options.items()}
     yield from _decimals(given, money)
-    yield from _envelope(given)
-    yield from _events(given)
-    yield from _channels(given)
+    yield from _transforms(given)
+    yield from _confluent_nulls(given)
+    yield from _skipped(given)
+    for pitfall in _PITFALLS:
+        value = given.get(pitfall.option)
+        if value is not None and pitfall.amiss(value):
+            yield pitfall.remark(value)
 
 
 def _decimals(given: Mapping[str, str], money: str) -> Iterator[Remark]:
-    mode = given.get("decimal.handling.mode", "")
+    option, instead = "decimal.handling.mode", "decimal.handling.mode: string"
+    mode = given.get(option, "")
     if mode == "double":
         carried = f"{money} would pass through binary floating point" if money else "decimals lose digits"
-        yield Remark(
-            "error" if money else "warning",
-            "decimal.handling.mode",
-            f"decimal.handling.mode is double: {carried}",
-            "decimal.handling.mode: string",
-        )
+        yield Remark("error" if money else "warning", option, f"{option} is double: {carried}", instead)
     json = given.get("value.converter", "JsonConverter").endswith("JsonConverter")
     if mode == "precise" and json and given.get("value.converter.schemas.enable") == "false":
-        yield Remark(
-            "error",
-            "decimal.handling.mode",
-            "decimal.handling.mode is precise without schemas: the scale of every decimal is lost",
-            "decimal.handling.mode: string",
-        )
+        message = f"{option} is precise without schemas: the scale of every decimal is lost"
+        yield Remark("error", option, message, instead)
 
 
-def _envelope(given: Mapping[str, str]) -> Iterator[Remark]:
+def _transforms(given: Mapping[str, str]) -> Iterator[Remark]:
     for name, value in given.items():
-        if name.startswith("transforms.") and name.endswith(".type") and "ExtractNewRecordState" in value:
-            yield Remark(
-                "error",
-                name,
-                "ExtractNewRecordState takes the change's envelope away, which Fieldwarden reads",
-                "leave the transformation out",
-            )
-        elif name.startswith("transforms.") and name.endswith(".type") and re.search("Router$", value):
+        if not (name.startswith("transforms.") and name.endswith(".type")):
+            continue
+        if "ExtractNewRecordState" in value:
+            message = "ExtractNewRecordState takes the change's envelope away, which Fieldwarden reads"
+            yield Remark("error", name, message, "leave the transformation out")
+        elif value.endswith("Router"):
             yield Remark("warning", name, "a router may move rows to topics that nobody reads", "leave it out")
-    for option in ("key.converter.replace.null.with.default", "value.converter.replace.null.with.default"):
-        if given.get(option) == "true":
-            yield Remark(
-                "error",
-                option,
-                f"{option} is true: a null would arrive as the column's default",
-                f"{option}: false",
-            )
-    if (
-        given.get("value.converter", "").startswith("io.confluent")
-        and given.get("value.converter.ignore.default.for.nullables") != "true"
-    ):
-        yield Remark(
-            "warning",
-            "value.converter",
-            "a null in a nullable column that has a default would arrive as the default",
-            "value.converter.ignore.default.for.nullables: true",
-        )
-    if given.get("time.precision.mode") == "connect":
-        yield Remark(
-            "warning",
-            "time.precision.mode",
-            "time.precision.mode is connect: times are cut to milliseconds",
-            "time.precision.mode: adaptive",
-        )
-    if given.get("event.converting.failure.handling.mode") in ("warn", "skip"):
-        yield Remark(
-            "warning",
-            "event.converting.failure.handling.mode",
-            "a value that Debezium cannot convert would become null with no more than a line in Connect's log",
-            "event.converting.failure.handling.mode: fail",
-        )
 
 
-def _events(given: Mapping[str, str]) -> Iterator[Remark]:
-    skipped = {kind.strip() for kind in given.get("skipped.operations", "none").split(",")}
-    if lost := sorted(skipped & {"c", "u", "d"}):
-        words = {"c": "inserts", "u": "updates", "d": "deletes"}
-        yield Remark(
-            "error",
-            "skipped.operations",
-            f"skipped.operations leaves out {' and '.join(words[kind] for kind in lost)}",
-            "skipped.operations: none",
-        )
+def _confluent_nulls(given: Mapping[str, str]) -> Iterator[Remark]:
+    converter, option = "value.converter", "value.converter.ignore.default.for.nullables"
+    if given.get(converter, "").startswith("io.confluent") and given.get(option) != "true":
+        message = "a null in a nullable column that has a default would arrive as the default"
+        yield Remark("warning", converter, message, f"{option}: true")
+
+
+def _skipped(given: Mapping[str, str]) -> Iterator[Remark]:
+    option, words = "skipped.operations", {"c": "inserts", "u": "updates", "d": "deletes"}
+    skipped = {kind.strip() for kind in given.get(option, "none").split(",")}
+    if lost := [words[kind] for kind in sorted(skipped & words.keys())]:
+        yield Remark("error", option, f"{option} leaves out {' and '.join(lost)}", f"{option}: none")
     elif "t" in skipped:
-        yield Remark(
-            "warning",
-            "skipped.operations",
-            "skipped.operations leaves out truncates: rows would live on in the other systems",
-            "skipped.operations: none",
-        )
-    if given.get("tombstones.on.delete") == "false":
-        yield Remark(
-            "warning",
-            "tombstones.on.delete",
-            "tombstones.on.delete is false: a compacted topic keeps the last row of what was deleted",
-            "tombstones.on.delete: true",
-        )
-    if given.get("slot.drop.on.stop") == "true":
-        yield Remark(
-            "warning",
-            "slot.drop.on.stop",
-            "slot.drop.on.stop is true: what changes while the connector is stopped is lost",
-            "slot.drop.on.stop: false",
-        )
-    if given.get("snapshot.mode") in ("never", "no_data", "schema_only"):
-        yield Remark(
-            "warning",
-            "snapshot.mode",
-            f"snapshot.mode is {given['snapshot.mode']}: rows that are there already are not read",
-            "snapshot.mode: initial, or `fieldwarden backfill start` afterwards",
-        )
-    if given.get("snapshot.mode") == "initial_only":
-        yield Remark(
-            "error",
-            "snapshot.mode",
-            "snapshot.mode is initial_only: no change is ever streamed",
-            "snapshot.mode: initial",
-        )
-
-
-def _channels(given: Mapping[str, str]) -> Iterator[Remark]:
-    if given.get("heartbeat.interval.ms", "1") in _OFF:
-        yield Remark(
-            "warning",
-            "heartbeat.interval.ms",
-            "no heartbeats: while the tables are idle the slot keeps WAL, and a backfill cannot finish",
-            "heartbeat.interval.ms: 5000",
-        )
-    if "sink" not in given.get("notification.enabled.channels", "sink"):
-        yield Remark(
-            "warning",
-            "notification.enabled.channels",
-            "notifications do not reach Kafka: the outcome of a backfill cannot be known",
-            "notification.enabled.channels: sink",
-        )
-    if "kafka" not in given.get("signal.enabled.channels", "kafka"):
-        yield Remark(
-            "warning",
-            "signal.enabled.channels",
-            "signals through Kafka are off: `fieldwarden backfill` cannot reach the connector",
-            "signal.enabled.channels: source,kafka",
-        )
+        message = f"{option} leaves out truncates: rows would live on in the other systems"
+        yield Remark("warning", option, message, f"{option}: none")
