@@ -23,21 +23,11 @@ PROJECT, TERMS = "fieldwarden.yaml", "codes/terms.csv"
 SHAPE = [
     (PROJECT, "project: shop", "project: shop\n▸hubb: {}", "unknown key 'hubb' (did you mean 'hub'?)"),
     (PROJECT, "future_tolerance: 5m", "future_tolerance: ▸soon", "'future_tolerance': a length of time is a number"),
-    (
-        CUSTOMER,
-        "{type: text, owner: erp, seed",
-        "{type: text, ▸ownr: erp, seed",
-        "unknown key 'ownr' (did you mean 'owner'?)",
-    ),
+    (CUSTOMER, "{type: text, owner: erp, seed", "{type: text, ▸ownr: erp, seed", "unknown key 'ownr' (did you mean 'owner'?)"),
     (CUSTOMER, "owner: erp, seed_from", "owner: ▸{}, seed_from", "'owner' must be text"),
     (CUSTOMER, "owner: erp, seed_from: [crm]", "owner: erp, seed_from: ▸crm", "'seed_from' must be a list"),
     (CUSTOMER, "protected: true, on_reject", "protected: ▸yes, on_reject", "'protected' must be true or false"),
-    (
-        CUSTOMER,
-        "on_reject: correct",
-        "on_reject: ▸corect",
-        "'on_reject' must be correct or leave (did you mean 'correct'?)",
-    ),
+    (CUSTOMER, "on_reject: correct", "on_reject: ▸corect", "'on_reject' must be correct or leave (did you mean 'correct'?)"),
     (CUSTOMER, "tax_id: {type: text}", "▸tax_id: {}", "'type' is missing (add type:)"),
     (CUSTOMER, "tax_id: {type: text}", "▸tax_id: {tpe: text}", "'type' is missing ('tpe' stands there: is it meant?)"),
     (CUSTOMER, "tax_id: {type: text}", "tax_id: {type: ▸txt}", "'type': 'txt' is not a type; the types are text"),
@@ -52,26 +42,11 @@ SHAPE = [
     (CRM, "{column: mail, read", "{▸colum: mail, read", "unknown key 'colum' (did you mean 'column'?)"),
     (CRM, "kind: postgres", "kind: ▸oracle", "'kind' must be postgres or debezium"),
     (CRM, "connector: {kind: postgres, ", "▸connector: {", "'kind' is missing (add kind:)"),
-    (
-        CRM,
-        'dsn: "${embedded:crm}"',
-        '▸prefix: crm, dsn: "x"',
-        "unknown key 'prefix' (there is dsn, kind, publication, slot)",
-    ),
+    (CRM, 'dsn: "${embedded:crm}"', '▸prefix: crm, dsn: "x"', "unknown key 'prefix' (there is dsn, kind, publication, slot)"),
     (CRM, "kind: postgres, dsn", "kind: debezium, ▸slott: a, dsn", "unknown key 'slott' (did you mean 'slot'?)"),
-    (
-        CRM,
-        "kind: postgres, dsn",
-        "kind: debezium, prefix: ▸a b, dsn",
-        "'prefix': a topic prefix is letters, digits, _ . and -",
-    ),
+    (CRM, "kind: postgres, dsn", "kind: debezium, prefix: ▸a b, dsn", "'prefix': a topic prefix is letters, digits, _ . and -"),
     (CRM, "kind: postgres, dsn", "kind: debezium, database: ▸mssql, dsn", "'database' must be postgres or mysql"),
-    (
-        ERP,
-        "parent: {public.party: party_id}",
-        "parent: ▸{public.party: party_id, x: y}",
-        "'parent' may hold only one entry",
-    ),
+    (ERP, "parent: {public.party: party_id}", "parent: ▸{public.party: party_id, x: y}", "'parent' may hold only one entry"),
     (ERP, "set: {kind: invoice}", "set: {kind: ▸[a]}", "'kind': a constant is text, a number, true or false"),
     (CRM, "key: id\n", "key: id\n    ▸key: id\n", "key 'key' stands here twice, first on line 7 (remove one)"),
     (CRM, "key: id\n", "key: ▸&k id\n", "anchors (&) and aliases (*) are not supported (write the value out)"),
@@ -79,7 +54,7 @@ SHAPE = [
     (CRM, "    key: id\n", "   ▸key: id\n", "not valid YAML: "),
     (CRM, "key: id\n", 'key: ▸"i\\0d"\n', "the text holds a character that cannot be stored"),
     (CRM, "key: id\n", 'key: ▸"\\ud800"\n', "the text holds a character that cannot be stored"),
-]
+]  # fmt: skip
 
 ENTITY = [
     ("order: [erp, billing, crm]", "order: [▸erq, billing, crm]", "order names 'erq', which is not a system (did you mean 'erp'?)"),
