@@ -13,7 +13,7 @@ from bench.kafka_costs import KafkaRun
 from bench.kafka_ours import Workers
 from bench.kafka_sink import Sink
 from bench.kafka_stage import KafkaStage
-from bench.match import Say
+from bench.match import Say, checksums, weigh
 from bench.stage import Backlog
 
 SCENARIOS = {"kafka-1": 1, "kafka-2": 2}
@@ -78,8 +78,8 @@ def play(stage: KafkaStage, size: KafkaSize, names: list[str], say: Say) -> Kafk
     counted = stage.stage.changes
     memory = None
     if size.memory:
-        memory = _weigh(stage, ours["ours 1"], size.memory, say)
-        tables.append(("memory", _checksums(stage, [ours["ours 1"].target])))
+        memory = weigh(ours["ours 1"], stage.add, size.memory, lambda line: say(f"kafka {line}"))
+        tables.append(("memory", checksums(stage.stage, [ours["ours 1"].target])))
     say("verifying the ledgers")
     ledgers = {name: each.verify() for name, each in ours.items()}
     void = objections(tables, ledgers["ours 1"], stage.stage.changes, memory)
@@ -102,7 +102,7 @@ def _workloads(
             if number:
                 for name, run in found.items():
                     runs[workload][name].append(run)
-            tables.append((f"{workload}, repetition {number}", _checksums(stage, targets)))
+            tables.append((f"{workload}, repetition {number}", checksums(stage.stage, targets)))
     return runs, tables
 
 
@@ -123,21 +123,3 @@ def _round(
         which = f"{number}/{size.repeat}" if number else "warming up"
         say(f"kafka {workload} {which}  {name:<7}{run.rate:>8,.0f} rows/s")
     return runs
-
-
-def _checksums(stage: KafkaStage, targets: list[str]) -> dict[str, Checksum]:
-    found = {"source": stage.stage.checksum(stage.stage.source_dsn)}
-    return found | {name: stage.stage.checksum(stage.stage.dsn(name)) for name in targets}
-
-
-def _weigh(stage: KafkaStage, ours: Workers, changes: int, say: Say) -> Memory | None:
-    """The peak memory of our process with this many records waiting for it, and with ten times as many."""
-    peaks = []
-    for number in (changes, 10 * changes):
-        run = ours.run(stage.add(number, 100))
-        if ours.peak is None:
-            say("peak memory is not told by this system: skipped")
-            return None
-        say(f"kafka memory  {number:>9,} records  {ours.peak / 2**20:,.0f} MiB  ({run.rate:,.0f} rows/s)")
-        peaks.append(ours.peak)
-    return Memory(changes, peaks[0], 10 * changes, peaks[1])

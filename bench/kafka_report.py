@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from bench.figures import FLAT, Scenario, Spread
+from bench.figures import Scenario, Spread
 from bench.kafka_costs import KafkaRun, bound, per_row, total
 from bench.kafka_match import WORKLOADS, KafkaOutcome
 from bench.kafka_sink import Sink
+from bench.report import ending, memory_as_json, spread_as_json, wrapped
 
-_WIDTH = 100
 _MEANING = {
     "ours 1": "ours, one worker",
     "ours 2": "ours, two workers",
@@ -42,21 +41,9 @@ def _lines(outcome: KafkaOutcome) -> Iterator[str]:
     for workload, runs in outcome.runs.items():
         yield from _workload(workload, runs)
         yield ""
-    if outcome.memory is not None:
-        memory = outcome.memory
-        yield (
-            f"memory    {memory.small_peak / 2**20:,.0f} MiB at its peak with {memory.small:,} records waiting, "
-            f"{memory.large_peak / 2**20:,.0f} MiB with {memory.large:,}: ratio {memory.ratio:.2f} (bound {FLAT})"
-        )
-    if outcome.void:
-        yield "VOID: these figures prove nothing, for"
-        yield from (f"  - {reason}" for reason in outcome.void)
-    else:
-        entries = " and ".join(f"{ledger.entries:,}" for ledger in outcome.ledgers.values())
-        yield (
-            "proof     after every repetition source and all targets had equal checksums; the ledgers verify "
-            f"({entries} entries)"
-        )
+    entries = " and ".join(f"{ledger.entries:,}" for ledger in outcome.ledgers.values())
+    proof = f"source and all targets had equal checksums; the ledgers verify ({entries} entries)"
+    yield from ending(outcome.memory, outcome.void, proof)
 
 
 def _workload(workload: str, runs: Mapping[str, list[KafkaRun]]) -> Iterator[str]:
@@ -70,33 +57,28 @@ def _workload(workload: str, runs: Mapping[str, list[KafkaRun]]) -> Iterator[str
         if costs is not None:
             parts = ", ".join(f"{part} {spent:.0f}" for part, spent in per_row(each).items() if spent >= 0.5)
             yield f"      us of CPU per row: {parts}"
-            yield from _wrapped(f"bound by {bound(costs)}")
+            yield from wrapped(f"bound by {bound(costs)}")
     for name, ratio in ratios(runs).items():
         line = f"  {name:<22}{ratio.middle:>9.2f}          {ratio.low:.2f} to {ratio.high:.2f}"
         cpu = cpu_ratio(runs, name)
         yield line if cpu is None else f"{line}   (and {cpu:.1f} times the CPU per row)"
         if name == "ours 1/sink 1":
-            yield from _wrapped(Sink.lacks)
-
-
-def _wrapped(sentence: str) -> list[str]:
-    return textwrap.wrap(sentence, _WIDTH, initial_indent="      ", subsequent_indent="      ")
+            yield from wrapped(Sink.lacks)
 
 
 def as_json(outcome: KafkaOutcome) -> dict[str, Any]:
-    memory = outcome.memory
     return {
         "workloads": {
             workload: {
                 "rows": runs["ours 1"][0].rows,
                 "contenders": {name: _contender(each) for name, each in runs.items()},
-                "ratios": {name: _spread(ratio) for name, ratio in ratios(runs).items()},
+                "ratios": {name: spread_as_json(ratio) for name, ratio in ratios(runs).items()},
                 "cpu_ratios": {name: cpu_ratio(runs, name) for name in ratios(runs)},
             }
             for workload, runs in outcome.runs.items()
         },
         "sink_lacks": Sink.lacks,
-        "memory": None if memory is None else {**asdict(memory), "ratio": memory.ratio, "flat": memory.flat},
+        "memory": memory_as_json(outcome.memory),
         "ledgers": {name: asdict(ledger) for name, ledger in outcome.ledgers.items()},
         "void": outcome.void,
     }
@@ -105,12 +87,8 @@ def as_json(outcome: KafkaOutcome) -> dict[str, Any]:
 def _contender(runs: list[KafkaRun]) -> dict[str, Any]:
     costs = total(runs)
     return {
-        "rows_per_second": _spread(Spread.of([run.rate for run in runs])),
+        "rows_per_second": spread_as_json(Spread.of([run.rate for run in runs])),
         "cpu_us_per_row": None if costs is None else {part: round(spent, 1) for part, spent in per_row(runs).items()},
         "bound": None if costs is None else bound(costs),
         "seconds": [run.seconds for run in runs],
     }
-
-
-def _spread(spread: Spread) -> dict[str, float]:
-    return {"median": round(spread.middle, 3), "low": round(spread.low, 3), "high": round(spread.high, 3)}

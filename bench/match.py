@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from bench.figures import Checksum, Ledger, Memory, Run, Scenario, objections
 from bench.ours import Ours
@@ -13,6 +14,8 @@ from bench.yardsticks import Native, Raw
 Say = Callable[[str], None]
 CONTENDERS = ("ours", "native", "raw")
 YARDSTICKS = CONTENDERS[1:]
+_TARGETS = {"ours": "target", "native": "native", "raw": "raw"}
+"""Contender -> the database it writes to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +70,37 @@ def play(stage: Stage, size: Size, names: list[str], say: Say) -> Outcome:
                 run = runs[contender](backlog)
                 scenario.runs[contender].append(run)
                 say(f"{name} {number + 1}/{size.repeat}  {contender:<7}{run.rate:>8,.0f} rows/s")
-            tables.append((f"{name}, repetition {number + 1}", checksums(stage)))
+            tables.append((f"{name}, repetition {number + 1}", checksums(stage, _TARGETS.values())))
     memory = None
     if size.memory:
-        memory = weigh(stage, ours, size.memory, say)
-        only_ours = {name: sum for name, sum in checksums(stage).items() if name in ("source", "target")}
-        tables.append(("memory", only_ours))
+        memory = weigh(ours, stage.add, size.memory, say)
+        tables.append(("memory", checksums(stage, [_TARGETS["ours"]])))
     say("verifying the ledger")
     ledger = ours.verify()
     lacks = {native.name: native.lacks, raw.name: raw.lacks}
     return Outcome(scenarios, lacks, ledger, memory, objections(tables, ledger, stage.changes, memory))
 
 
-def checksums(stage: Stage) -> dict[str, Checksum]:
+def checksums(stage: Stage, targets: Iterable[str]) -> dict[str, Checksum]:
+    """Of the source, and of these databases."""
     found = {"source": stage.checksum(stage.source_dsn)}
-    return found | {name: stage.checksum(stage.dsn(name)) for name in ("target", "native", "raw")}
+    return found | {name: stage.checksum(stage.dsn(name)) for name in targets}
 
 
-def weigh(stage: Stage, ours: Ours, changes: int, say: Say) -> Memory | None:
-    """The peak memory of our process with this many changes waiting for it, and with ten times as many."""
+class Weighed(Protocol):
+    peak: int | None
+    """Peak memory of the last run, in bytes; None where the system does not tell."""
+
+    def run(self, backlog: Backlog) -> Run: ...
+
+
+def weigh(ours: Weighed, add: Callable[[int, int], Backlog], changes: int, say: Say) -> Memory | None:
+    """The peak memory of our process with this many changes waiting for it, and with ten times as many.
+
+    `add(rows, step)` commits new rows, `step` to a transaction."""
     peaks = []
     for number in (changes, 10 * changes):
-        run = ours.run(stage.add(number, 100))
+        run = ours.run(add(number, 100))
         if ours.peak is None:
             say("peak memory is not told by this system: skipped")
             return None
