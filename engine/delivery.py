@@ -1,4 +1,4 @@
-"""From the hub to a target: one delivery loop per target.
+"""From the hub to a target: one delivery loop per target, or several that share its shards.
 
     hub.claim -> plan -> target.write -> hub.settle
 
@@ -14,7 +14,7 @@ import hashlib
 import random
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
@@ -28,6 +28,7 @@ from engine.plan import TargetPlan
 from engine.ports import Hub, Pending, Settlement, Target, Write, WriteResult
 from engine.retry import backoff, judge
 from engine.settle import overlaid
+from engine.sharing import SHARDS
 from engine.telemetry import Telemetry
 from engine.wake import Wake, pause
 from rules.rulebook import Rulebook, Stream
@@ -102,7 +103,9 @@ class Delivery:
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
         wake: Wake | None = None,
+        shards: Collection[int] = SHARDS,
     ) -> None:
+        """`shards` are those of the target's deliveries that nobody else does."""
         self._rulebook = rulebook
         self._system = system
         self._streams = rulebook.systems[system].streams
@@ -113,6 +116,7 @@ class Delivery:
         self._clock = clock
         self._chance = chance
         self._wake = wake or Wake()
+        self._shards = shards
         self._habits: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._sources = [
             name for name, other in rulebook.systems.items() if any(stream.reads for stream in other.streams.values())
@@ -143,7 +147,7 @@ class Delivery:
         """Claim, write and settle once; give how many records were due."""
         if await self._hub.unread(self._sources):
             return 0
-        claimed = await self._hub.claim(self._system, _LIMIT)
+        claimed = await self._hub.claim(self._system, _LIMIT, self._shards)
         if not claimed:
             return 0
         self._telemetry.waiting("target", self._system, len(claimed))

@@ -10,11 +10,12 @@ from engine.known import Known, Mapped
 from engine.ports import IngestTransaction
 
 
-async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped], *, alone: bool = False) -> Known:
-    """Links first; for rows that may begin a record, what could be theirs already; then all records, locked at once.
+async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]) -> Known:
+    """What rows wait for, then their links; for rows that may begin a record, what could be theirs already; then all
+    records, locked at once.
 
-    `alone` holds off other lanes' creation of such records from here on. Without it, what was found is noted
-    (`Known.asked`), and looked at again before the commit."""
+    In this order, since other lanes commit between two statements: a row that waits no more when it is asked about is
+    linked by then. What was found of new rows is noted (`Known.asked`), to be looked at again before the commit."""
     known = Known()
     if not mapped:
         return known
@@ -23,26 +24,22 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
         rows[item.row] = None
         if item.change is not None and not _plain(item, item.change):
             rows.update(dict.fromkeys(_related(item.change)))
-    known.links = await tx.links(list(rows))
-    await _load_rekeys(tx, mapped, known)
-    await _follow_rekeys(tx, mapped, known)
     known.blocked = await tx.blocked([row for item in mapped for row in _itself(item)])
+    follows = [item.row for item in mapped if item.raw.follows_rekey]
+    known.rekeyed = await tx.rekeyed(follows) if follows else set()
+    known.links = await tx.links(list(rows))
+    await _load_departed(tx, mapped, known)
+    await _follow_rekeys(tx, mapped, known)
     wanted = {id for item in mapped for id in _records(item, known.links)} if known.links else set()
     wanted.update(known.links[row] for row in known.next_keys.values() if row in known.links)
     unknown = decider.unknown(mapped, known)
     if unknown:
-        if alone:
-            await tx.lock_identity(sorted(entity for entity, pairs in unknown.items() if pairs))
-            known.links.update(await tx.links([item.row for item in mapped if item.row not in known.links]))
         for entity, pairs in unknown.items():
             if pairs:
                 asked = list(dict.fromkeys(pairs))
                 found = known.matches[entity] = await tx.matches(entity, asked)
-                if not alone:
-                    known.asked[entity] = {pair: tuple(found.get(pair, ())) for pair in asked}
-                wanted.update(id for ids in known.matches[entity].values() for id in ids)
-        if known.links:
-            wanted.update(id for item in mapped for id in _records(item, known.links))
+                known.asked[entity] = {pair: tuple(found.get(pair, ())) for pair in asked}
+                wanted.update(id for ids in found.values() for id in ids)
         for item in mapped:
             if item.change is not None and item.change.external_id and item.row not in known.links:
                 wanted.add(item.change.external_id)
@@ -50,11 +47,8 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
     return known
 
 
-async def _load_rekeys(tx: IngestTransaction, mapped: Sequence[Mapped], known: Known) -> None:
-    """What partitions ask for, where a row's old and new key may stand apart, and be told of again from the start."""
-    follows = [item.row for item in mapped if item.raw.follows_rekey]
-    if follows:
-        known.rekeyed = await tx.rekeyed(follows)
+async def _load_departed(tx: IngestTransaction, mapped: Sequence[Mapped], known: Known) -> None:
+    """Of partitions, which may be told of again from the start: keys that rows have left since."""
     strange = [row for item in mapped if item.raw.place for row in _itself(item) if _may_have_left(item, row, known)]
     if strange:
         known.departed = await tx.departed(strange)

@@ -10,6 +10,7 @@ position that the hub holds.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import secrets
 import time
@@ -41,6 +42,8 @@ _CLOCK_STEP, _LONGEST_COMMIT = 1_000_000, 3_600_000_000
 """How far (µs) the commit of our own write may lie before and after its announcement, by the same server's clock."""
 _UNMOVED = ""
 """Commits within a batch, and between batches, leave the source's position as the hub has it."""
+_FORESTALLED = 10
+"""Times in a row that a batch may find its new records created by another lane before the session begins anew."""
 _RELEASE_EVERY = 0.5
 _LOOK_EVERY = 3.0
 """Seconds: after new links, what waited for them goes on at once; what a person released, a little later."""
@@ -126,7 +129,7 @@ class Pipeline:
         lease = await self._hub.lease(self._system, self._lane)
         self._position = lease.position or None
         self._rereading = self._position is not None
-        # Whoever begins a new baseline takes the partitions away, so each session knows of it from its start.
+        # Whoever begins a new baseline fences all lanes, so each session knows of it from its start.
         self._telling_again = bool(lease.lane) and not (await self._hub.baseline(self._system)).swept
         self._mappers.clear()
         queue: asyncio.Queue[tuple[Batch, list[Mapped]]] = asyncio.Queue(maxsize=1)
@@ -254,11 +257,13 @@ class Pipeline:
         state: str | None = None,
         parts: Mapping[str, Part] | None = None,
     ) -> None:
-        """Lanes take turns at creating records; one that was forestalled all the same decides its batch again."""
-        try:
-            await self._try_commit(lease, mapped, position, seen=seen, state=state, parts=parts, alone=True)
-        except IdentityMoved:
-            await self._try_commit(lease, mapped, position, seen=seen, state=state, parts=parts, alone=True)
+        """Lanes create records side by side. One that was forestalled decides its batch again, knowing what the other
+        has created: each time somebody has got further."""
+        for _ in range(_FORESTALLED):
+            with contextlib.suppress(IdentityMoved):
+                await self._try_commit(lease, mapped, position, seen=seen, state=state, parts=parts)
+                return
+        await self._try_commit(lease, mapped, position, seen=seen, state=state, parts=parts)
 
     async def _try_commit(
         self,
@@ -269,13 +274,12 @@ class Pipeline:
         seen: bool,
         state: str | None,
         parts: Mapping[str, Part] | None,
-        alone: bool,
     ) -> None:
         tally = Tally()
         async with self._hub.ingest(lease) as tx:
             mapped = await self._still_to_do(tx, mapped)
             await self._recognise(tx, mapped)
-            known = await load(tx, self._decider, mapped, alone=alone)
+            known = await load(tx, self._decider, mapped)
             if seen:
                 await tx.saw([item.row for item in mapped])
             outcome = self._decider.decide(mapped, known, self._new_id, tally, self._clock(), self._tolerance)

@@ -7,13 +7,14 @@ behind each port (`engine.testing`), and one contract suite in tests/contract ru
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from engine.change import RawChange, RowRef, Value
 from engine.record import Record
+from engine.sharing import SHARDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,9 +246,6 @@ class IngestTransaction(Protocol):
     async def blocked(self, rows: Sequence[RowRef]) -> set[RowRef]:
         """Those rows that have set-aside changes: later ones wait behind them."""
 
-    async def lock_identity(self, entities: Sequence[str]) -> None:
-        """Hold off other lanes' creation of records of these entities until commit."""
-
     async def matches(self, entity: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
         """(match key name, normalised value) -> ids of the records that carry it."""
 
@@ -339,8 +337,8 @@ class Hub(Protocol):
         """How a source of partitions stands to its first rows."""
 
     async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> None:
-        """A new baseline of a source of partitions: it is `unread`, whoever reads a partition loses it, and each goes
-        on from its position here, all of them at or above `floor`."""
+        """A new baseline of a source of partitions: it is `unread`, whoever works in one of its lanes is fenced and
+        loses its partitions, and each of those goes on from its position here, all of them at or above `floor`."""
 
     async def read_until(self, source: str, ends: Mapping[str, str], floor: str = "") -> None:
         """The rows that this source of partitions had to begin with (since the baseline of this floor) stand before
@@ -373,8 +371,9 @@ class Hub(Protocol):
     async def unread(self, sources: Sequence[str]) -> list[str]:
         """Those of these sources whose rows have not all been read: never yet, or since they are read again."""
 
-    async def claim(self, target: str, limit: int) -> list[Pending]:
-        """Dirty records due now, oldest first. Claims do not lock: settling compares marks."""
+    async def claim(self, target: str, limit: int, shards: Collection[int] = SHARDS) -> list[Pending]:
+        """Dirty records of these shards due now, oldest first. Claims do not lock: settling compares marks. So whoever
+        claims must be the only one to do so for these shards of the target."""
 
     async def keys(self, records: Sequence[str], system: str) -> dict[str, list[RowRef]]:
         """Record id -> its live rows in a system (to translate references on the way out)."""

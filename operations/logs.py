@@ -19,7 +19,7 @@ _KEYS = """
     event level timestamp logger message error code suggestion path reason
     system source target connector entity stream table column field half state status result position lane epoch
     slot publication snapshot lag_bytes changes echoes decisions refused records rows pending waiting parked
-    set_aside seconds attempt delay height rulebook host port url pid signal version count worker duty
+    set_aside seconds attempt delay height rulebook host port url pid signal version count worker duty shards
     partition offset not_shown
 """
 ALLOWED = frozenset(_KEYS.split())

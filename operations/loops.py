@@ -4,7 +4,8 @@
 
 A duty that is given up is free once its loop has ended, at the end of the batch in hand. One that was lost (its lease
 ran out while this process hung) is cancelled where it stands: somebody else does that work now. Sources of many
-partitions are read by every process, in a lane that its number names.
+partitions are read by every process, in a lane that its number names; deliveries to a target by every process that has
+some of its shards, in one loop for all of those.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ import contextlib
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
 from engine.delivery import Delivery
 from engine.errors import Fenced, FieldwardenError, TransientError
 from engine.pipeline import Pipeline
+from engine.sharing import SHARDS
 from engine.wake import Wake, either
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ _STANDBY = "standby: other processes do all the work of this project"
 def duties_of(project: Opened) -> list[str]:
     """What only one worker may do at a time."""
     sources = [f"source:{name}" for name in project.sources if not is_partitioned(project, name)]
-    return [*sources, *(f"target:{name}" for name in project.targets)]
+    return [*sources, *(f"target:{name}/{shard}" for name in project.targets for shard in SHARDS)]
 
 
 def is_partitioned(project: Opened, system: str) -> bool:
@@ -47,15 +50,25 @@ def is_partitioned(project: Opened, system: str) -> bool:
     return project.rulebook.systems[system].kind == "debezium"
 
 
+class _Work(NamedTuple):
+    """What a loop is for: the lane it commits in, or duties that are held for it (one, or the shards of a target)."""
+
+    lane: str
+    duties: frozenset[str]
+
+
 @dataclass(eq=False)
 class _Loop:
     task: asyncio.Task[None]
     stop: asyncio.Event
-    lane: str
+    work: _Work
+    giving: set[str] = field(default_factory=set)
+    """Duties that others are due, once it has ended."""
     patience: float = float("inf")
     """Until when (monotonic seconds) it may take to end."""
 
-    def end(self) -> None:
+    def end(self, giving: Collection[str] = ()) -> None:
+        self.giving.update(giving)
         if not self.stop.is_set():
             self.stop.set()
             self.patience = time.monotonic() + GRACE
@@ -82,8 +95,13 @@ class Loops:
     """Why the hub could not be asked just now."""
 
     def does(self, half: Half, name: str) -> bool:
-        """Whether this process does that work now."""
+        """Whether this process does that work now, or some of it."""
         return f"{half}:{name}" in self._loops
+
+    def shards(self, target: str) -> list[int]:
+        """Those of a target's deliveries that this process does now."""
+        loop = self._loops.get(f"target:{target}")
+        return _shards(loop.work.duties) if loop is not None else []
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`, and all has ended. Raises what escapes a loop, which is a bug; then everything is cancelled."""
@@ -102,9 +120,9 @@ class Loops:
             await self.duties.leave()
 
     async def _wind_down(self) -> None:
-        """Every loop ends its batch, and gives up its duty as soon as it has."""
+        """Every loop ends its batch, and gives up its duties as soon as it has."""
         for loop in self._loops.values():
-            loop.end()
+            loop.end(loop.work.duties)
         while self._loops:
             tasks = [loop.task for loop in self._loops.values()]
             await asyncio.wait(tasks, timeout=self.duties.period, return_when=asyncio.FIRST_COMPLETED)
@@ -116,7 +134,7 @@ class Loops:
     # --- duties ----------------------------------------------------------------------------------------------
 
     async def _beat(self, stop: asyncio.Event, *, taking: bool = True) -> Collection[str]:
-        leaving = [name for name, loop in self._loops.items() if loop.stop.is_set()]
+        leaving = {duty for loop in self._loops.values() for duty in loop.giving}
         beating = asyncio.ensure_future(self.duties.beat(leaving=leaving, taking=taking))
         if not await either(beating, stop):
             return ()
@@ -152,34 +170,41 @@ class Loops:
                 self._begun.add(name)
         self._ready = True
 
-    def _wanted(self) -> dict[str, str]:
-        """Duty -> the lane it is done in."""
+    def _wanted(self) -> dict[str, _Work]:
+        """The loops that should run, by name."""
         if not self._ready:
             return {}
-        wanted = {duty: "" for duty in self.duties.held if self.duties.holds(duty)}
+        held = sorted(duty for duty in self.duties.held if self.duties.holds(duty))
+        wanted = {name: _Work("", frozenset(duties)) for name, duties in groupby(held, loop_of)}
         for name in self.project.sources:
             if is_partitioned(self.project, name):
-                wanted[f"source:{name}"] = f"{name}#{self.duties.number}"
+                wanted[f"source:{name}"] = _Work(f"{name}#{self.duties.number}", frozenset())
         return wanted
 
     async def _reconcile(self, surplus: Collection[str]) -> None:
         self._cancel()
         for duty in surplus:
-            if duty in self._loops:
-                self._loops[duty].end()
+            loop = self._loops.get(loop_of(duty))
+            if loop is not None and duty in loop.work.duties:
+                loop.end([duty])
             else:
                 await self._give(duty)
-        for duty, lane in self._wanted().items():
-            if duty not in self._loops and duty not in surplus:
-                self._start(duty, lane)
+        for name, (lane, held) in self._wanted().items():
+            loop, duties = self._loops.get(name), held.difference(surplus)
+            if loop is not None:
+                if duties - loop.work.duties:
+                    loop.end()  # to begin anew with what has come to it
+            elif lane or duties:
+                self._start(name, _Work(lane, duties))
 
     def _cancel(self) -> None:
         """What is not ours any more (or may not be: the lease ran out), and what takes too long to end."""
         wanted, now = self._wanted(), time.monotonic()
-        for duty, loop in self._loops.items():
-            lost = wanted.get(duty) != loop.lane
+        for name, loop in self._loops.items():
+            work = wanted.get(name, _NOTHING)
+            lost = work.lane != loop.work.lane or not work.duties >= loop.work.duties
             if (lost or now > loop.patience) and not loop.task.done():
-                log.warning("duty.lost" if lost else "duty.cancelled", duty=duty)
+                log.warning("duty.lost" if lost else "duty.cancelled", duty=name)
                 loop.task.cancel()
 
     async def _give(self, duty: str) -> None:
@@ -207,22 +232,24 @@ class Loops:
 
     # --- loops -----------------------------------------------------------------------------------------------
 
-    def _start(self, duty: str, lane: str) -> None:
-        half, _, name = duty.partition(":")
+    def _start(self, name: str, work: _Work) -> None:
+        half, _, system = name.partition(":")
         stop = asyncio.Event()
-        loop = self._pipeline(name, lane) if half == "source" else self._delivery(name)
-        self.telemetry.connector_state("source" if half == "source" else "target", name, "new")
-        work = self._do(loop, stop, name, self.duties.former.pop(duty, ""))
-        self._loops[duty] = _Loop(asyncio.create_task(work, name=duty), stop, lane)
-        log.info("duty.taken", duty=duty, lane=lane, worker=self.duties.number)
+        loop = self._pipeline(system, work.lane) if half == "source" else self._delivery(system, work.duties)
+        self.telemetry.connector_state("source" if half == "source" else "target", system, "new")
+        former = {self.duties.former.pop(duty, "") for duty in work.duties} - {""}
+        doing = self._do(loop, stop, system, former)
+        self._loops[name] = _Loop(asyncio.create_task(doing, name=name), stop, work)
+        shards = _shards(work.duties) if half == "target" else None
+        log.info("duty.taken", duty=name, lane=work.lane, shards=shards, worker=self.duties.number)
 
-    async def _do(self, loop: Pipeline | Delivery, stop: asyncio.Event, name: str, former: str) -> None:
-        """Do a duty, after a worker that was cut off from it: it may still hold a slot, or locks on rows."""
-        if former:
+    async def _do(self, loop: Pipeline | Delivery, stop: asyncio.Event, system: str, former: Collection[str]) -> None:
+        """Do a duty, after workers that were cut off from it: they may still hold a slot, or locks on rows."""
+        for process in former:
             from connectors.postgres.session import end_sessions
 
             with contextlib.suppress(FieldwardenError):  # then the server's own timeouts have to do
-                await end_sessions(name, self.project.dsn(name), former)
+                await end_sessions(system, self.project.dsn(system), process)
         await loop.run(stop)
 
     def _pipeline(self, name: str, lane: str) -> Pipeline:
@@ -241,9 +268,17 @@ class Loops:
             lane=lane,
         )
 
-    def _delivery(self, name: str) -> Delivery:
-        target = _WhileHeld(self.project.target(name, self.hub), self.duties)
-        return Delivery(self.project.rulebook, name, target, self.hub, self.telemetry, wake=self._wake)
+    def _delivery(self, name: str, duties: frozenset[str]) -> Delivery:
+        target = _WhileHeld(self.project.target(name, self.hub), self.duties, duties)
+        return Delivery(
+            self.project.rulebook,
+            name,
+            target,
+            self.hub,
+            self.telemetry,
+            wake=self._wake,
+            shards=_shards(duties),
+        )
 
     async def _wait(self, stop: asyncio.Event) -> None:
         """Until the next beat is due, a loop has ended, or `stop`."""
@@ -257,30 +292,43 @@ class Loops:
     async def _collect(self) -> None:
         """Clear away loops that have ended. One that was fenced begins anew with the next beat, if the duty is still
         ours then."""
-        for duty, loop in [(duty, loop) for duty, loop in self._loops.items() if loop.task.done()]:
-            del self._loops[duty]
-            half, _, name = duty.partition(":")
-            self.telemetry.forget("source" if half == "source" else "target", name)
+        for name, loop in [(name, loop) for name, loop in self._loops.items() if loop.task.done()]:
+            del self._loops[name]
+            half, _, system = name.partition(":")
+            self.telemetry.forget("source" if half == "source" else "target", system)
             error = None if loop.task.cancelled() else loop.task.exception()
             if isinstance(error, Fenced):
-                log.warning("duty.fenced", duty=duty, message=error.message)
+                log.warning("duty.fenced", duty=name, message=error.message)
             elif error is not None:
                 raise error
-            if loop.stop.is_set() and not loop.lane:
+            for duty in sorted(loop.giving):
                 await self._give(duty)
                 log.info("duty.given", duty=duty)
 
 
-class _WhileHeld:
-    """A target that is written to only as long as the duty to do so has not run out."""
+_NOTHING = _Work("", frozenset())
 
-    def __init__(self, target: Target, duties: Duties) -> None:
+
+def loop_of(duty: str) -> str:
+    """The shards of a target have one loop."""
+    return duty.partition("/")[0]
+
+
+def _shards(duties: Collection[str]) -> list[int]:
+    return sorted(int(duty.rpartition("/")[2]) for duty in duties)
+
+
+class _WhileHeld:
+    """A target that is written to only as long as the duties to do so have not run out."""
+
+    def __init__(self, target: Target, duties: Duties, needed: frozenset[str]) -> None:
         self.system = target.system
         self._target = target
         self._duties = duties
+        self._needed = needed
 
     async def write(self, writes: Sequence[Write]) -> Sequence[WriteResult]:
-        if not self._duties.holds(f"target:{self.system}"):
+        if not all(map(self._duties.holds, self._needed)):
             raise TransientError(
                 f"{self.system}: the right to write there ran out before the hub could be asked for it again"
             )

@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from engine.errors import FieldwardenError, TransientError
 from engine.hub.overview import Overview, PartitionState, SourceState, TargetState, WorkerState
 from engine.hub.pulse import Pulse
-from operations.loops import is_partitioned
+from engine.sharing import SHARDS
+from operations.loops import is_partitioned, loop_of
 from operations.project import Opened, opened
 from operations.report import Report, age, count, table
 
@@ -166,10 +168,20 @@ def _age(moment: datetime) -> float:
     return round((datetime.now(UTC) - moment).total_seconds(), 1)
 
 
+def _duties(names: Sequence[str]) -> str:
+    """In few words: a target of which all shards are here goes by its name alone."""
+    loops = {loop: [name.partition("/")[2] for name in some] for loop, some in groupby(names, loop_of)}
+    told = (
+        loop if shards in ([""], [str(shard) for shard in SHARDS]) else f"{loop}/{','.join(shards)}"
+        for loop, shards in loops.items()
+    )
+    return " ".join(told) or "-"
+
+
 def _lines(result: dict[str, Any]) -> Iterator[str]:
     yield f"{result['project']}: {'running' if result['running'] else 'not running'}"
     rows = [
-        [w["number"], w["process"], age(w["age_seconds"]), " ".join(w["duties"]) or "-", _complaint(w)]
+        [w["number"], w["process"], age(w["age_seconds"]), _duties(w["duties"]), _complaint(w)]
         for w in result["workers"]
     ]
     if rows:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -47,15 +47,22 @@ class PartitionsLookout(Lookout, Protocol):
 
 class Watch:
     """Looks at one project while `run` works. Troubles of its own are logged and tried again: it must never be the
-    reason for which replication stops. `does` tells which halves of systems this process works on; how the others
-    fare, their own processes tell."""
+    reason for which replication stops. `does` tells which halves of systems this process works on, `shards` which of
+    a target's deliveries; how the others fare, their own processes tell."""
 
     def __init__(
-        self, project: Opened, telemetry: Telemetry, does: Callable[[Half, str], bool], *, patience: float = PATIENCE
+        self,
+        project: Opened,
+        telemetry: Telemetry,
+        does: Callable[[Half, str], bool],
+        shards: Callable[[str], Collection[int]],
+        *,
+        patience: float = PATIENCE,
     ) -> None:
         self._project = project
         self._telemetry = telemetry
         self._does = does
+        self._shards = shards
         self._patience = patience
         self._pulse = Pulse(project.hub_dsn, project.hub_schema)
         self._overview = Overview(project.hub_dsn, project.hub_schema)
@@ -109,16 +116,16 @@ class Watch:
     # --- what waits ------------------------------------------------------------------------------------------
 
     async def _look_at_hub(self) -> None:
-        pending = {target.name: target for target in await self._overview.targets()}
+        targets = await self._overview.targets()
         sources = await self._overview.sources()
         for name in self._project.targets:
-            if self._does("target", name):
-                self._telemetry.waiting("target", name, pending[name].due if name in pending else 0)
+            if shards := self._shards(name):
+                self._telemetry.waiting("target", name, await self._overview.due(name, shards))
         for source in sources:
             if self._does("source", source.name) and source.position != self._positions.get(source.name):
                 self._positions[source.name] = source.position
                 self._telemetry.progressed("source", source.name)
-        self._tell_dead_letters(await self._overview.set_aside(), pending.values())
+        self._tell_dead_letters(await self._overview.set_aside(), targets)
 
     def _tell_dead_letters(self, aside: Iterable[SetAsideCount], targets: Iterable[TargetState]) -> None:
         now = datetime.now(UTC)

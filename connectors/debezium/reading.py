@@ -48,7 +48,7 @@ class FirstRows:
     async def run(self, tell_again: Callable[[], Awaitable[None]] | None) -> None:
         """Until they are told, by us or by anybody; troubles are retried. `tell_again` has all rows told once more
         first, if a new baseline has begun; without it that is somebody else's work."""
-        asked = False
+        asked = ""  # the floor of the baseline whose rows we have had told again: a newer one may begin meanwhile
         while not (known := await self._known()).told:
             try:
                 if known.floor and tell_again is None:
@@ -57,9 +57,9 @@ class FirstRows:
                     )
                     await asyncio.sleep(_LOOK_SECONDS)
                     continue
-                if known.floor and tell_again is not None and not asked:
+                if known.floor != asked and tell_again is not None:
                     await tell_again()
-                    asked = True
+                    asked = known.floor
                 await self._tell(await self._ends(), known.floor)
             except FieldwardenError as error:
                 self._warn(error.message, error.suggestion)

@@ -1,10 +1,10 @@
 """Claims and settlements of one target in PostgreSQL.
 
 A claim locks nothing: it hands out records as they stand and remembers them. What this process has just committed
-itself is not read again, if nobody has touched it since. Settling first takes it that the records still stand so; those that moved on meanwhile
-are then locked, in id order, and merged by `engine.settle`. What was learnt of a row that was created goes with its
-link, as a note, and the record is not rewritten for it. Each part is a transaction of its own, since settlements do not
-depend on each other; one that is repeated finds its marks gone and changes nothing.
+itself is not read again, if nobody has touched it since. Settling first takes it that the records still stand so; those
+that moved on meanwhile are then locked, in id order, and merged by `engine.settle`. What was learnt of a row that was
+created goes with its link, as a note, and the record is not rewritten for it. Each part is a transaction of its own,
+since settlements do not depend on each other; one that is repeated finds its marks gone and changes nothing.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from engine.hub.session import Connection, Session, copied, copied_links
 from engine.ports import Pending, Settlement
 from engine.record import Contribution, Record
 from engine.settle import only_created, settle
+from engine.sharing import shard_of
 
 _REMEMBERED = 20_000
 _FRESH = 6_000
@@ -48,23 +49,31 @@ class Deliveries:
         self._loose: set[str] = set()
         """Claimed records that have a row of their own in `dirty`."""
         self._fresh: dict[str, tuple[Record, int]] = {}
+        self._shards: frozenset[int] = frozenset()
+        """Those claimed last: the others' records are somebody else's to claim."""
 
     def tell(self, records: Mapping[str, tuple[Record, int]], marked: Collection[str]) -> None:
         """These records were committed by this process (id -> record and revision), and those of them `marked`."""
         fresh = self._fresh
         for id, stored in records.items():
-            if id in marked and len(fresh) < _FRESH:
+            if id in marked and len(fresh) < _FRESH and shard_of(id) in self._shards:
                 fresh[id] = stored
             elif id in fresh:
                 del fresh[id]
 
-    async def claim(self, limit: int) -> list[Pending]:
+    async def claim(self, limit: int, shards: Collection[int]) -> list[Pending]:
+        if self._shards != (shards := frozenset(shards)):
+            self._shards = shards
+            self._fresh.clear()
+        of = _numbers(sorted(shards))
         async with self._session.transaction() as connection:
-            marked = await _rows(connection, "claim_marked", self._target, limit)
-            loose = await _rows(connection, "claim_dirty", self._target, limit)
+            marked = await _rows(connection, "claim_marked", self._target, of, limit)
+            loose = await _rows(connection, "claim_dirty", self._target, of, limit)
             due = self._due(marked, loose, limit)
             known = await self._known(connection, due)
             await connection.commit()
+        if not due:
+            self._fresh.clear()  # whatever is remembered yet was dealt with elsewhere
         claims = [
             Pending(*known[id], mark, attempts, result) for id, (mark, attempts, result) in due.items() if id in known
         ]

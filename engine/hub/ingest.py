@@ -69,10 +69,6 @@ class PostgresIngest:
                 found.add(RowRef(system, stream, key))
         return found
 
-    async def lock_identity(self, entities: Sequence[str]) -> None:
-        for entity in sorted(set(entities)):
-            await self._run("lock_identity", entity)
-
     async def matches(self, entity: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
         found: dict[tuple[str, str], list[str]] = {}
         for name, pairs in groupby(sorted(set(keys)), lambda pair: pair[0]):
@@ -178,7 +174,9 @@ class PostgresIngest:
             )
 
     async def _check_identity(self, outcome: IngestOutcome) -> None:
-        await self.lock_identity(list(outcome.asked))
+        """Of one entity, lanes create records one after the other from here on."""
+        for entity in sorted(outcome.asked):
+            await self._run("lock_identity", entity)
         for entity, asked in outcome.asked.items():
             found = await self.matches(entity, list(asked))
             if {pair: list(ids) for pair, ids in asked.items() if ids} != found:

@@ -159,6 +159,11 @@ class Overview:
     async def targets(self) -> list[TargetState]:
         return [TargetState(*row) for row in await self._rows("targets")]
 
+    async def due(self, target: str, shards: Collection[int]) -> int:
+        """Of these shards of a target's deliveries; in a long backlog a record that was marked again counts again."""
+        ((number,),) = await self._rows("due", target, sorted(shards))
+        return int(number)
+
     async def set_aside(self) -> list[SetAsideCount]:
         return [SetAsideCount(*row) for row in await self._rows("set_aside_counts")]
 

@@ -129,16 +129,17 @@ values (%s, %s, %s, %s, %s, %s, %s, timestamptz 'epoch' + %s * interval '1 micro
 copy ledger_entry (lane, height, ordinal, record, version, body) from stdin
 
 -- name: mark_dirty
--- One mark for all rows of a commit: a later commit's is greater, which is all that settling asks. Records that have a
--- row of their own already, whatever it waits for, are due again there.
+-- One mark for all rows of a commit in a shard: a later commit's is greater, which is all that settling asks. Records
+-- that have a row of their own already, whatever it waits for, are due again there.
 with now as (select nextval('mark') as mark), again as (
     update dirty d set mark = now.mark, due = clock_timestamp(), status = 'due', attempts = 0, awaits = null, reason = ''
     from now where d.target = %(target)s and d.record = any(%(records)s::uuid[]) returning d.record
 )
-insert into marked (target, mark, number, records)
-select %(target)s, mark, cardinality(records), records from now, lateral (select array(
-    select r from unnest(%(records)s::uuid[]) as r where not exists (select from again a where a.record = r)
-) as records) as fresh where cardinality(records) > 0
+insert into marked (target, mark, number, records, shard)
+select %(target)s, nextval('mark'), cardinality(records), records, shard from (
+    select array_agg(r order by r) as records, shard_of(r) as shard from unnest(%(records)s::uuid[]) as r
+    where not exists (select from again a where a.record = r) group by shard_of(r)
+) as fresh
 
 -- name: mark_suspect
 insert into dirty (target, record, mark)
@@ -250,6 +251,10 @@ insert into source as s (name, system, floor, swept) values (%(source)s, %(sourc
 on conflict (name) do update set floor = excluded.floor, swept = false, read_at = null, position = null,
     leased_at = clock_timestamp()
 
+-- name: fence_lanes
+-- Whoever works in one of them has to begin anew, and learns of the baseline then.
+update source set epoch = epoch + 1 where system = %s
+
 -- name: begin_parts_again
 insert into partition as p (source, name, epoch, position) select %s, n.name, 1, n.position
 from unnest(%s::text[], %s::text[]) as n (name, position) order by 2
@@ -304,12 +309,14 @@ select old_key, position from rekeyed where system = %s and stream = %s and old_
 -- The oldest marks, as many as it takes; bounded, so that a claim costs the same however long the backlog is.
 select mark, records::text from (
     select mark, records, sum(number) over (order by mark) - number as before
-    from (select mark, number, records from marked where target = %s order by mark limit 64) as oldest
+    from (
+        select mark, number, records from marked where target = %s and shard = any(%s::smallint[]) order by mark limit 64
+    ) as oldest
 ) as m where before < %s order by mark
 
 -- name: claim_dirty
 select record::text, mark, attempts, result from dirty
-where target = %s and status = 'due' and due <= clock_timestamp() order by due limit %s
+where target = %s and shard = any(%s::smallint[]) and status = 'due' and due <= clock_timestamp() order by due limit %s
 
 -- name: read_records
 select id::text, entity, version, golden::text, contributions, retired, revision from record where id = any(%s::uuid[])
@@ -421,6 +428,13 @@ select target, sum(due)::bigint, sum(waiting)::bigint, sum(parked)::bigint, min(
     union all
     select target, coalesce(f.number, b.number), 0, 0, since from backlog b left join few f using (target)
 ) as counts (target, due, waiting, parked, since) group by target order by target
+
+-- name: due
+select (
+    select count(*) from dirty d where d.target = asked.target and d.shard = any(asked.shards) and d.status = 'due'
+) + (
+    select coalesce(sum(number), 0) from marked m where m.target = asked.target and m.shard = any(asked.shards)
+) from (select %s::text as target, %s::smallint[] as shards) as asked
 
 -- name: set_aside_counts
 select system, kind, count(*), min(since) from set_aside group by system, kind order by system, kind

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 from engine.change import RowRef
 from engine.errors import Fenced
@@ -22,6 +22,7 @@ from engine.hub.session import Session
 from engine.ports import ANNOUNCED_FOR, AT_ONCE, Baseline, Lease, Part, Pending, SetAside, Settlement
 from engine.process import PROCESS
 from engine.record import Record
+from engine.sharing import SHARDS
 
 
 def now_us() -> int:
@@ -73,6 +74,7 @@ class PostgresHub:
     async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> None:
         async with self._reading.transaction() as connection:
             await connection.execute(QUERIES["begin_again"], {"source": source, "floor": floor})
+            await connection.execute(QUERIES["fence_lanes"], [source])
             await connection.execute(QUERIES["forget_seen"], [source])
             await connection.execute(QUERIES["forget_until"], [source])
             await connection.execute(QUERIES["begin_parts_again"], [source, list(positions), list(positions.values())])
@@ -143,8 +145,8 @@ class PostgresHub:
             cursor = await connection.execute(QUERIES["unread"], [list(sources)])
             return [name for (name,) in await cursor.fetchall()]
 
-    async def claim(self, target: str, limit: int) -> list[Pending]:
-        return await self._delivery(target).claim(limit)
+    async def claim(self, target: str, limit: int, shards: Collection[int] = SHARDS) -> list[Pending]:
+        return await self._delivery(target).claim(limit, shards)
 
     async def keys(self, records: Sequence[str], system: str) -> dict[str, list[RowRef]]:
         if not records:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -28,6 +28,7 @@ from engine.ports import (
 )
 from engine.record import Contribution, Record
 from engine.settle import settle
+from engine.sharing import SHARDS, shard_of
 from engine.testing.ingest import MemoryIngest
 
 Crash = Callable[[str], None]
@@ -156,6 +157,9 @@ class MemoryHub:
         row = self.sources.setdefault(source, SourceRow())
         row.floor, row.swept, row.read, row.position = floor, False, False, None
         row.leased_at = next(self._numbers)
+        for name, lane in self.sources.items():
+            if name.partition("#")[0] == source:
+                lane.epoch += 1
         self.seen = {ref for ref in self.seen if ref.system != source}
         self._forget_until(source)
         for name, position in positions.items():
@@ -237,12 +241,12 @@ class MemoryHub:
 
     # --- targets ---------------------------------------------------------------------------------------------
 
-    async def claim(self, target: str, limit: int) -> list[Pending]:
+    async def claim(self, target: str, limit: int, shards: Collection[int] = SHARDS) -> list[Pending]:
         now = self.clock()
         due = sorted(
             (dirty.due, dirty.mark, id)
             for (name, id), dirty in self.dirty.items()
-            if name == target and dirty.status == "due" and dirty.due <= now
+            if name == target and shard_of(id) in shards and dirty.status == "due" and dirty.due <= now
         )
         claims = []
         for _, _, id in due[:limit]:

@@ -29,9 +29,6 @@ class MemoryIngest:
     async def blocked(self, rows: Sequence[RowRef]) -> set[RowRef]:
         return {kept.row for kept in self._hub.set_aside.values()}.intersection(rows)
 
-    async def lock_identity(self, entities: Sequence[str]) -> None:
-        """Transactions take turns here anyway."""
-
     async def matches(self, entity: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
         found = {key: sorted(self._hub.found.get((entity, *key), ())) for key in keys}
         return {key: ids for key, ids in found.items() if ids}

@@ -14,6 +14,7 @@ from engine.errors import Fenced
 from engine.hub.store import PostgresHub
 from engine.ports import Entry, Hub, IngestOutcome, Pending, SetAside, Settlement
 from engine.record import Contribution, Record, Stamp
+from engine.sharing import SHARDS, shard_of
 from engine.testing import MemoryHub
 
 AWKWARD = 'tab\t line\n back\\slash "quote" {brace} ünïcødé \u2028'
@@ -188,7 +189,6 @@ async def test_match_keys_of_a_record_are_replaced_as_a_whole(hub: Hub) -> None:
     })  # fmt: skip
     lease = await hub.lease("crm")
     async with hub.ingest(lease) as tx:
-        await tx.lock_identity(["customer", "contact"])
         asked = [("tax_id", "1"), ("tax_id", "2"), ("name", "x"), ("tax_id", "2")]
         assert await tx.matches("customer", asked) == {("tax_id", "2"): [A, B]}
 
@@ -367,6 +367,27 @@ async def test_a_suspicion_marks_only_what_is_not_marked(hub: Hub) -> None:
     marks = {each.record.id: each.mark for each in await hub.claim("erp", 10)}
     assert marks[A] == claim.mark
     assert B in marks
+
+
+async def test_the_shards_of_a_target_are_claimed_apart_and_hold_all_of_it(hub: Hub) -> None:
+    ids = [ident(number) for number in range(1, 41)]
+    await commit(hub, records=[record(id) for id in ids], dirty=[("erp", id) for id in ids])
+    first, *others = sorted(await hub.claim("erp", 100), key=lambda claim: claim.record.id)
+    await hub.settle("erp", [settled(first, "retry", delay=0, reason="busy"), *map(settled, others[:20])])
+    left = {first.record.id, *(claim.record.id for claim in others[20:])}
+    shards = [{each.record.id for each in await hub.claim("erp", 100, [shard])} for shard in SHARDS]
+    assert all(len(ids) >= 2 for ids in shards)
+    assert sorted(id for ids in shards for id in ids) == sorted(left)
+    for shard, found in zip(SHARDS, shards, strict=True):
+        assert {shard_of(id) for id in found} == {shard}
+    assert {each.record.id for each in await hub.claim("erp", 100, [1, 3])} == shards[1] | shards[3]
+
+
+async def test_settling_in_one_shard_leaves_the_others_alone(hub: Hub) -> None:
+    ids = [ident(number) for number in range(1, 41)]
+    await commit(hub, records=[record(id) for id in ids], dirty=[("erp", id) for id in ids])
+    await hub.settle("erp", [settled(each) for each in await hub.claim("erp", 100, [0])])
+    assert {each.record.id for each in await hub.claim("erp", 100)} == {id for id in ids if shard_of(id) != 0}
 
 
 async def test_oldest_first(hub: Hub) -> None:

@@ -143,6 +143,9 @@ async def test_a_new_baseline_takes_every_partition_away_and_is_told_only_by_its
     assert await hub.baseline("crm") == Baseline("", True, True, None)
     await hub.begin_again("crm", "1.0", {P0: "1.7"})
     assert await hub.baseline("crm") == Baseline("1.0", False, False, None)
+    with pytest.raises(Fenced):
+        await commit(hub, lease)
+    lease = await hub.lease("crm", "crm#1")
     with pytest.raises(PartitionLost):
         await commit(hub, lease, {P0: Part(taken[P0].epoch, "0009")})
     again = await hub.take("crm", [P0])

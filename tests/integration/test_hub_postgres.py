@@ -25,6 +25,7 @@ from engine.ledger import GENESIS, block_hash, leaf, merkle_root
 from engine.ports import Entry, IngestOutcome, Lease, SetAside, Settlement
 from engine.record import Contribution, Record, Stamp
 from engine.setaside import pack
+from engine.sharing import SHARDS, shard_of
 from tests.builders import rulebook
 
 A = "01900000-0000-7000-8000-000000000001"
@@ -276,7 +277,7 @@ async def test_hot_statements_planned_on_empty_tables_stay_fast_on_full_ones(hub
 
 
 async def test_a_mark_shrinks_to_what_is_left_of_it(hub: PostgresHub, hub_dsn: str) -> None:
-    ids = [f"01900000-0000-7000-8000-{number:012x}" for number in range(5)]
+    ids = [f"01900000-0000-7000-8000-{number:012x}" for number in range(0, 5 * len(SHARDS), len(SHARDS))]
     await commit(hub, records=[record(id) for id in ids], dirty=[("erp", id) for id in ids])
     some = await hub.claim("erp", 3)
     assert [claim.record.id for claim in some] == ids[:3], "a claim takes no more than it was asked for"
@@ -344,13 +345,13 @@ async def test_what_this_process_committed_is_handed_on_as_another_process_would
 async def test_a_record_that_another_process_moved_on_is_looked_at_again(hub: PostgresHub, hub_dsn: str) -> None:
     await hub.claim("erp", 10)
     await commit(hub, records=[record(A, name="x")], dirty=[("erp", A)])
+    (stale,) = await hub.claim("erp", 10)
     other = PostgresHub(hub_dsn)
     async with other.ingest(await other.lease("billing")) as tx:
         (moved,) = (await tx.records([A])).values()
         moved.golden["name"] = "newer"
         await tx.commit(IngestOutcome(records=[moved]), position="1", rulebook="book")
     await other.close()
-    (stale,) = await hub.claim("erp", 10)
     done = Settlement(A, stale.mark, stale.revision, "done", held={PARTY: {"name": "x"}}, links=[PARTY])
     await hub.settle("erp", [done])
     (again,) = await hub.claim("erp", 10)
@@ -432,6 +433,24 @@ def test_migrations_are_applied_once(database: str) -> None:
     assert migrate(database) == [each.name for each in known_migrations()]
     assert migrate(database) == []
     assert migrate(database, "another") == [each.name for each in known_migrations()]
+
+
+def test_deliveries_that_wait_fall_into_shards(database: str) -> None:
+    """A hub that was left with a backlog before its deliveries were shared."""
+    migrate(database)
+    ids = [f"01900000-0000-7000-8000-{number:012x}" for number in range(9)]
+    with psycopg.connect(database, autocommit=True, options="-c search_path=fieldwarden") as connection:
+        connection.execute("alter table marked drop column shard; alter table dirty drop column shard")
+        connection.execute("drop function shard_of; delete from migration where version > 5")
+        connection.execute("insert into marked select 'crm', nextval('mark'), 6, %s::uuid[]", [ids[:6]])
+        connection.execute("insert into marked select 'crm', nextval('mark'), 3, %s::uuid[]", [ids[5:8]])
+        connection.execute("insert into dirty (target, record, mark) select 'crm', %s, nextval('mark')", [ids[8]])
+    assert migrate(database) == [each.name for each in known_migrations()[5:]]
+    found = ask(database, "select shard, number, records::text[] from marked order by mark")
+    assert sorted(id for _, _, records in found for id in records) == sorted([*ids[:6], *ids[5:8]])
+    for shard, number, records in found:
+        assert ({shard}, number) == ({shard_of(id) for id in records}, len(records))
+    assert ask(database, "select shard from dirty") == [(shard_of(ids[8]),)]
 
 
 def test_a_changed_or_newer_migration_is_noticed(database: str, tmp_path: Path) -> None:

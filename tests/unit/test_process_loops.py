@@ -21,7 +21,7 @@ from operations.ops import Health
 class ScriptedDuties:
     """What `engine.hub.duties.Duties` would find, as the test says."""
 
-    held: frozenset[str] = frozenset({"source:erp", "target:erp"})
+    held: frozenset[str] = frozenset({"source:erp", "target:erp/0", "target:erp/1"})
     number: int = 1
     surplus: list[str] = field(default_factory=list)
     away: bool = False
@@ -52,6 +52,7 @@ class Work:
     """A loop that runs until it is stopped, or fails when told to."""
 
     lane: str
+    duties: frozenset[str]
     error: asyncio.Future[Any]
     stopped: bool = False
     cancelled: bool = False
@@ -72,20 +73,20 @@ class Work:
 
 @dataclass
 class Process(Loops):
-    """`work` holds all that was ever begun, by duty."""
+    """`work` holds all that was ever begun, by loop."""
 
     work: dict[str, list[Work]] = field(default_factory=dict)
 
-    def _begin(self, duty: str, lane: str) -> Any:
-        work = Work(lane, asyncio.get_running_loop().create_future())
-        self.work.setdefault(duty, []).append(work)
+    def _begin(self, name: str, lane: str, duties: frozenset[str] = frozenset()) -> Any:
+        work = Work(lane, duties, asyncio.get_running_loop().create_future())
+        self.work.setdefault(name, []).append(work)
         return work
 
     def _pipeline(self, name: str, lane: str) -> Any:
         return self._begin(f"source:{name}", lane)
 
-    def _delivery(self, name: str) -> Any:
-        return self._begin(f"target:{name}", "")
+    def _delivery(self, name: str, duties: frozenset[str]) -> Any:
+        return self._begin(f"target:{name}", "", duties)
 
 
 @dataclass
@@ -131,18 +132,47 @@ async def test_duties_and_lanes_run_and_a_stop_gives_everything_up(running: Runn
     running.stop.set()
     await running.task
     assert all(work.stopped for works in running.process.work.values() for work in works)
-    assert sorted(running.duties.given) == ["source:erp", "target:erp"]
+    assert sorted(running.duties.given) == ["source:erp", "target:erp/0", "target:erp/1"]
 
 
 async def test_what_others_are_due_ends_in_good_order_and_is_given_then(running: Running) -> None:
     await running.until(lambda: running.begun("target:erp"))
-    running.duties.surplus = ["target:erp"]
-    await running.until(lambda: running.duties.given == ["target:erp"])
+    running.duties.surplus = ["source:erp"]
+    await running.until(lambda: running.duties.given == ["source:erp"])
     running.duties.surplus = []
-    (work,) = running.begun("target:erp")
+    (work,) = running.begun("source:erp")
     assert (work.stopped, work.cancelled) == (True, False)
-    assert not running.process.does("target", "erp")
-    assert "erp.target" not in [c.label for c in running.process.telemetry.connectors()]
+    assert not running.process.does("source", "erp")
+    assert "erp.source" not in [c.label for c in running.process.telemetry.connectors()]
+
+
+async def test_a_target_of_which_some_shards_go_is_left_in_good_order_and_goes_on_with_the_others(
+    running: Running,
+) -> None:
+    await running.until(lambda: running.process.shards("erp") == [0, 1])
+    running.duties.surplus = ["target:erp/1"]
+    await running.until(lambda: running.duties.given == ["target:erp/1"])
+    running.duties.surplus = []
+    await running.until(lambda: running.process.shards("erp") == [0])
+    first, second = running.begun("target:erp")
+    assert (first.stopped, first.cancelled) == (True, False)
+    assert second.duties == {"target:erp/0"}
+
+
+async def test_a_target_of_which_more_shards_come_is_left_in_good_order_and_goes_on_with_all(running: Running) -> None:
+    await running.until(lambda: running.process.shards("erp") == [0, 1])
+    running.duties.held |= {"target:erp/3"}
+    await running.until(lambda: running.process.shards("erp") == [0, 1, 3])
+    first, _ = running.begun("target:erp")
+    assert (first.stopped, first.cancelled, running.duties.given) == (True, False, [])
+
+
+async def test_a_target_of_which_a_shard_was_lost_is_cancelled_and_goes_on_with_the_others(running: Running) -> None:
+    await running.until(lambda: running.process.shards("erp") == [0, 1])
+    running.duties.held -= {"target:erp/1"}
+    await running.until(lambda: running.process.shards("erp") == [0])
+    assert running.begun("target:erp")[0].cancelled
+    assert running.duties.given == []
 
 
 async def test_what_was_lost_is_cancelled_where_it_stands(running: Running) -> None:

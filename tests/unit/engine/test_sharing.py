@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sharing import share
+from engine.sharing import SHARDS, share
 
 A, B, C, D = "source:a", "source:b", "target:a", "target:b"
 
@@ -35,6 +35,15 @@ def test_situations(
     me: int, workers: list[int], holders: dict[str, int | None], take: list[str], give: list[str]
 ) -> None:
     assert share(me, workers, holders) == (take, give)
+
+
+def test_every_worker_gets_some_shards_of_every_target() -> None:
+    names = [f"target:{system}/{shard}" for system in ("billing", "crm", "erp") for shard in SHARDS]
+    dealt = share(1, [1, 2], dict.fromkeys(names)).take
+    given = share(1, [1, 2], dict.fromkeys(names, 1)).give
+    for some in (dealt, given):
+        assert {name.partition("/")[0] for name in some} == {"target:billing", "target:crm", "target:erp"}
+        assert len(some) == len(names) / 2
 
 
 def test_what_is_being_given_up_counts_no_more() -> None:
