@@ -7,6 +7,9 @@ for those that kill it.
 `kafka` is the run's stack with the broker up, `stack` the same with Kafka Connect, `registry` with the schema registry
 as well: started once, by whichever worker asks first, stopped when the run ends. `debezium` registers a source for
 the test. `crashable_stack` is a stack of the test's own. Without Java or Maven they skip; with CI=true they fail.
+
+`topics`, `kafka_shop` and `kafka_world` are what tests begin with on that stack: bare topics, a project of one system
+behind Debezium, the landscape that faults are let loose on.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,11 @@ from engine.hub.embedded import EmbeddedServer
 from engine.hub.migrate import migrate
 from stack import Stack, connectors, why_unfit
 from stack.process import free_port
+from tests.faults import kafka as landscape_on_kafka
+from tests.faults.kafka import KafkaWorld
+from tests.integration import kafka_project
+from tests.integration.kafka_project import KafkaShop
+from tests.integration.kafka_world import Topics
 
 THROW_AWAY = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "autovacuum_naptime": "5s"}
 
@@ -204,3 +212,29 @@ def debezium(
     yield register
     for name in made:
         connectors.delete(stack.connect_url, name)
+
+
+@pytest.fixture
+async def topics(kafka: Stack, prefix: str) -> AsyncIterator[Topics]:
+    """None yet: make them."""
+    async with Topics(kafka.bootstrap, prefix) as topics:
+        yield topics
+
+
+@pytest.fixture
+def kafka_shop(
+    tmp_path: Path, stack: Stack, prefix: str, make_database: Callable[..., str], over_tcp: Callable[[str], str]
+) -> Iterator[KafkaShop]:
+    """Nothing is registered yet, and there is no hub: most commands about connectors need none."""
+    reached = {"HUB_DSN": "host=nowhere", "KAFKA": stack.bootstrap, "CONNECT": stack.connect_url}
+    with kafka_project.kafka_shop(tmp_path, prefix, over_tcp(make_database()), **reached) as shop:
+        yield shop
+
+
+@pytest.fixture
+def kafka_world(
+    tmp_path: Path, stack: Stack, prefix: str, make_database: Callable[..., str], over_tcp: Callable[[str], str]
+) -> Iterator[KafkaWorld]:
+    """Its connectors run."""
+    with landscape_on_kafka.kafka_world(tmp_path / "world", stack, make_database, over_tcp, prefix) as world:
+        yield world

@@ -6,8 +6,6 @@ import asyncio
 import io
 import json
 import struct
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import fastavro
@@ -17,7 +15,7 @@ from aiokafka import AIOKafkaProducer
 
 from stack import Stack
 from stack.topics import read
-from tests.faults.kafka import KafkaWorld, kafka_world
+from tests.faults.kafka import KafkaWorld
 from tests.faults.world import SCHEMA
 from tests.integration.cli_project import eventually
 
@@ -30,17 +28,9 @@ def registry(crashable_stack: Stack) -> str:
 
 
 @pytest.fixture
-def world(
-    tmp_path: Path,
-    make_database: Callable[[], str],
-    over_tcp: Callable[[str], str],
-    stack: Stack,
-    prefix: str,
-    registry: str,
-) -> Iterator[KafkaWorld]:
-    with kafka_world(tmp_path / "world", stack, make_database, over_tcp, prefix) as world:
-        world.environment["REGISTRY"] = registry
-        yield world
+def world(kafka_world: KafkaWorld, registry: str) -> KafkaWorld:
+    kafka_world.environment["REGISTRY"] = registry
+    return kafka_world
 
 
 def register(registry: str, schema: dict[str, Any]) -> int:

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import pytest
 
-from stack import Stack
-from tests.faults.kafka import BEHIND_KAFKA, KafkaWorld, kafka_world
+from tests.faults.kafka import BEHIND_KAFKA, KafkaWorld
 from tests.faults.landscape import SYSTEMS, WATCHED
 from tests.faults.world import SCHEMA
 
 
 @pytest.fixture
-def world(
-    tmp_path: Path,
-    make_database: Callable[[], str],
-    over_tcp: Callable[[str], str],
-    stack: Stack,
-    prefix: str,
-) -> Iterator[KafkaWorld]:
-    with kafka_world(tmp_path / "world", stack, make_database, over_tcp, prefix) as world:
-        yield world
+def world(kafka_world: KafkaWorld) -> KafkaWorld:
+    return kafka_world
 
 
 def everything(world: KafkaWorld) -> dict[str, list[tuple[object, ...]]]:

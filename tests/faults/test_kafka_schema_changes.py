@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from stack import Stack
-from tests.faults.kafka import KafkaWorld, kafka_world
+from tests.faults.kafka import KafkaWorld
 from tests.integration.cli_project import eventually
 
 
 @pytest.fixture
-def world(
-    tmp_path: Path,
-    make_database: Callable[[], str],
-    over_tcp: Callable[[str], str],
-    stack: Stack,
-    prefix: str,
-) -> Iterator[KafkaWorld]:
-    with kafka_world(tmp_path / "world", stack, make_database, over_tcp, prefix) as world:
-        yield world
+def world(kafka_world: KafkaWorld) -> KafkaWorld:
+    return kafka_world
 
 
 def holds(world: KafkaWorld, system: str, where: str) -> bool:

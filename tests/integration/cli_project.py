@@ -1,4 +1,4 @@
-"""A starter project on the tests' own server, and `fieldwarden` as real processes in it."""
+"""Projects on the tests' own server, the starter project among them, and `fieldwarden` as real processes in them."""
 
 from __future__ import annotations
 
@@ -78,25 +78,17 @@ class Run:
 
 
 @dataclass
-class Shop:
-    """The starter project, with hub, crm and erp as databases of the tests' server."""
+class Project:
+    """A project's folder, and the variables of the environment that its files name."""
 
     folder: Path
-    hub: str
-    crm: str
-    erp: str
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict, kw_only=True)
 
     def edit(self, file: str, old: str, new: str) -> None:
         path = self.folder / file
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new))
-
-    def sql(self, system: str, statement: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(getattr(self, system), autocommit=True) as connection:
-            cursor = connection.execute(statement.encode())
-            return cursor.fetchall() if cursor.description else []
 
     def call(self, *words: str) -> tuple[int, dict[str, Any]]:
         """A command with --json: exit code and the object on the last line."""
@@ -110,12 +102,6 @@ class Shop:
         )
         assert done.stdout, done.stderr
         return done.returncode, json.loads(done.stdout.splitlines()[-1])
-
-    def settle(self) -> dict[str, Any]:
-        """Replicate in this process until nothing is left to do."""
-        with mock.patch.dict(os.environ, self.environment), opened(self.folder) as project:
-            result: dict[str, Any] = replicate(project, to_rest).result
-        return result
 
     @contextlib.contextmanager
     def running(self, *words: str) -> Iterator[Run]:
@@ -138,9 +124,34 @@ class Shop:
             process.stdout.close()
 
 
+@dataclass
+class Shop(Project):
+    """The starter project, with hub, crm and erp as databases of the tests' server."""
+
+    hub: str
+    crm: str
+    erp: str
+
+    def sql(self, system: str, statement: str) -> list[tuple[Any, ...]]:
+        return execute(getattr(self, system), statement)
+
+    def settle(self) -> dict[str, Any]:
+        """Replicate in this process until nothing is left to do."""
+        with mock.patch.dict(os.environ, self.environment), opened(self.folder) as project:
+            result: dict[str, Any] = replicate(project, to_rest).result
+        return result
+
+
+def execute(dsn: str, statement: str) -> list[tuple[Any, ...]]:
+    """The rows, if the statement has any."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        cursor = connection.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
 def make_shop(folder: Path, hub: str, crm: str, erp: str) -> Shop:
     lay_out(folder)
-    shop = Shop(folder, hub, crm, erp, {"HUB_DSN": hub, "CRM_DSN": crm, "ERP_DSN": erp})
+    shop = Shop(folder, hub, crm, erp, environment={"HUB_DSN": hub, "CRM_DSN": crm, "ERP_DSN": erp})
     settings = folder / "fieldwarden.yaml"
     settings.write_text('project: shop\nsystems: [erp, crm]\nhub: {dsn: "${env:HUB_DSN}"}\n')
     for system in ("crm", "erp"):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from cli import cli
 from stack.connectors import delete
+from tests.integration.cli_project import Project, eventually, execute
+
+__all__ = ["KafkaShop", "eventually", "kafka_shop"]
 
 TABLES = """
 create table account (
@@ -66,25 +68,15 @@ streams:
 
 
 @dataclass
-class KafkaShop:
+class KafkaShop(Project):
     """`prefix` names topics, connector, slot and publication alike."""
 
-    folder: Path
     prefix: str
     dsn: str
     connect_url: str
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def edit(self, file: str, old: str, new: str) -> None:
-        path = self.folder / file
-        text = path.read_text()
-        assert old in text
-        path.write_text(text.replace(old, new))
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.dsn, autocommit=True) as connection:
-            cursor = connection.execute(statement.encode())
-            return cursor.fetchall() if cursor.description else []
+        return execute(self.dsn, statement)
 
     def allow_connections(self, allowed: bool) -> None:
         """Close the database to everybody, and cut off those who are in it; or open it again."""
@@ -116,19 +108,10 @@ def kafka_shop(folder: Path, prefix: str, dsn: str, **environment: str) -> Itera
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text.replace("PREFIX", prefix))
-    shop = KafkaShop(folder, prefix, dsn, environment["CONNECT"], environment | {"CRM_DSN": dsn})
+    shop = KafkaShop(folder, prefix, dsn, environment["CONNECT"], environment=environment | {"CRM_DSN": dsn})
     shop.sql(TABLES)
     try:
         yield shop
     finally:
         shop.allow_connections(True)
         delete(shop.connect_url, prefix)
-
-
-def eventually(question: Any, what: str, seconds: float = 60.0) -> Any:
-    """Poll until the answer is true; the answer. The deadline is only there to end a failing test."""
-    end = time.monotonic() + seconds
-    while not (answer := question()):
-        assert time.monotonic() < end, f"waited in vain for: {what}"
-        time.sleep(0.1)
-    return answer

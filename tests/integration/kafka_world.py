@@ -7,9 +7,11 @@ what the pipeline does: commit to the hub, with the fence, then acknowledge.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import inspect
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -129,9 +131,9 @@ class Topics:
                 assert time.monotonic() < deadline, "Kafka does not forget the old topic"
                 await asyncio.sleep(0.05)
 
-    async def account(self, number: int, name: str = "Ada", op: str = "c", partition: int = 0, **more: Any) -> None:
+    async def account(self, number: int, name: str = "Ada", partition: int = 0, **more: Any) -> None:
         values = {"id": number, "name": name, "credit": "1.00"}
-        await self.put(ACCOUNT, key(number), event(ACCOUNT, op, values), partition, **more)
+        await self.put(ACCOUNT, key(number), event(ACCOUNT, "c", values), partition, **more)
 
     async def accounts(self, numbers: range, partition: int = 0, name: str = "Ada") -> None:
         """Many at once."""
@@ -228,6 +230,28 @@ class Worker:
         while True:
             await self.step()
 
+    @contextlib.asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """It steps by itself meanwhile; what stops it is raised."""
+        task = asyncio.create_task(self.work())
+        try:
+            yield
+        finally:
+            stopped = task.done()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=not stopped)
+
     def keys(self) -> list[str]:
         """The rows told of, in order."""
         return [str(change.values[change.relation.columns.index("id")]) for change in self.changes]
+
+
+async def eventually(question: Callable[[], object], what: str) -> None:
+    """Poll until the answer is true; it may have to be awaited. The deadline is only there to end a failing test."""
+    deadline = time.monotonic() + DEADLINE
+    while True:
+        answer = question()
+        if await answer if inspect.isawaitable(answer) else answer:
+            return
+        assert time.monotonic() < deadline, f"waited in vain for: {what}"
+        await asyncio.sleep(0.02)

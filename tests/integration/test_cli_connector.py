@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from stack import Stack
+from tests.integration.cli_project import eventually
 from tests.integration.connect_server import connect_server
-from tests.integration.kafka_project import KafkaShop, eventually, kafka_shop
+from tests.integration.kafka_project import KafkaShop
 
 
 @pytest.fixture
-def shop(
-    tmp_path: Path, stack: Stack, prefix: str, make_database: Callable[..., str], over_tcp: Callable[[str], str]
-) -> Iterator[KafkaShop]:
-    dsn = over_tcp(make_database())
-    with kafka_shop(
-        tmp_path, prefix, dsn, HUB_DSN="host=nowhere", KAFKA=stack.bootstrap, CONNECT=stack.connect_url
-    ) as it:
-        yield it
+def shop(kafka_shop: KafkaShop) -> KafkaShop:
+    return kafka_shop
 
 
 def test_the_life_of_a_connector(shop: KafkaShop) -> None:

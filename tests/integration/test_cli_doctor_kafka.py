@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from stack import Stack
 from stack.connectors import postgres_source, register
 from stack.topics import create_topics, read
-from tests.integration.kafka_project import KafkaShop, eventually, kafka_shop
+from tests.integration.cli_project import eventually
+from tests.integration.kafka_project import KafkaShop
 
 Check = dict[str, Any]
 
 
 @pytest.fixture
-def shop(
-    tmp_path: Path, stack: Stack, prefix: str, make_database: Callable[..., str], over_tcp: Callable[[str], str]
-) -> Iterator[KafkaShop]:
-    dsn, hub = over_tcp(make_database()), make_database()
-    with kafka_shop(tmp_path, prefix, dsn, HUB_DSN=hub, KAFKA=stack.bootstrap, CONNECT=stack.connect_url) as it:
-        yield it
+def shop(kafka_shop: KafkaShop, database: str) -> KafkaShop:
+    kafka_shop.environment["HUB_DSN"] = database
+    return kafka_shop
 
 
 def doctor(shop: KafkaShop) -> tuple[int, list[Check]]:
@@ -38,8 +33,8 @@ def of(checks: list[Check], level: str, subject: str = "") -> list[Check]:
     return [check for check in checks if check["level"] == level and subject in ("", check["subject"])]
 
 
-def await_row(shop: KafkaShop, table: str = "account") -> None:
-    asyncio.run(read(shop.environment["KAFKA"], f"{shop.prefix}.public.{table}", count=1))
+def await_account(shop: KafkaShop) -> None:
+    asyncio.run(read(shop.environment["KAFKA"], f"{shop.prefix}.public.account", count=1))
 
 
 def test_before_and_after_registering(shop: KafkaShop) -> None:
@@ -54,7 +49,7 @@ def test_before_and_after_registering(shop: KafkaShop) -> None:
 
     shop.sql("insert into account values (1, 'Acme', 10)")
     assert shop.call("connector", "register")[0] == 0
-    await_row(shop)
+    await_account(shop)
     code, checks = doctor(shop)
     assert code == 0, of(checks, "error")
     assert [check["message"] for check in of(checks, "warning")] == [
@@ -81,7 +76,7 @@ def test_a_connector_that_somebody_made_by_hand(shop: KafkaShop) -> None:
         message__key__columns="public.account:name",
     )
     register(shop.connect_url, shop.prefix, made)
-    await_row(shop)
+    await_account(shop)
     code, checks = doctor(shop)
     assert code == 2, "what is wrong is what was said to Debezium, not the environment"
     (money,) = of(checks, "error", "option")
@@ -94,8 +89,8 @@ def test_a_connector_that_somebody_made_by_hand(shop: KafkaShop) -> None:
     assert "have the key name, but the mapping's key is id" in key["message"]
     risky = [check["suggestion"].split(":")[0].removeprefix("set ") for check in of(checks, "warning", "option")]
     assert risky == [
-        "event.converting.failure.handling.mode",
         "skipped.operations",
+        "event.converting.failure.handling.mode",
         "slot.drop.on.stop",
         "heartbeat.interval.ms",
         "notification.enabled.channels",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 import psycopg
@@ -13,7 +12,7 @@ from connectors.debezium.lookout import KafkaLookout
 from engine.errors import TransientError
 from engine.testing import MemoryHub
 from stack import Stack
-from tests.integration.kafka_world import ACCOUNT, Topics, Worker, event, key, system
+from tests.integration.kafka_world import ACCOUNT, Topics, Worker, event, eventually, key, system
 
 TABLES = """
 create table account (id int primary key, name text, credit numeric(14,2));
@@ -32,6 +31,10 @@ def positions(hub: MemoryHub) -> dict[str, str | None]:
     return {name: part.position for (_, name), part in hub.partitions.items()}
 
 
+async def is_read(hub: MemoryHub) -> bool:
+    return not await hub.unread(["crm"])
+
+
 async def test_a_system_is_read_once_its_first_rows_have_all_come(
     stack: Stack, database: str, debezium: Callable[..., str], prefix: str, over_tcp: Callable[[str], str]
 ) -> None:
@@ -42,19 +45,13 @@ async def test_a_system_is_read_once_its_first_rows_have_all_come(
             await worker.lookout.end()
         debezium(database, f"{ACCOUNT},public.contact", **SETTINGS)
         await worker.count(500)
-        task = asyncio.create_task(worker.work())
-        while await hub.unread(["crm"]):
-            await asyncio.sleep(0.02)
-            assert not task.done()
-        assert {change.operation for change in worker.changes} == {"observe"}
+        async with worker.working():
+            await eventually(lambda: is_read(hub), "the first rows")
+            assert {change.operation for change in worker.changes} == {"observe"}
 
-        run(database, "update account set name = 'Grace' where id <= 100; insert into contact values (1, 1, 'a@b')")
-        end = await worker.lookout.end()
-        while not worker.lookout.reached(positions(hub), end):
-            await asyncio.sleep(0.02)
-            assert not task.done()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+            run(database, "update account set name = 'Grace' where id <= 100; insert into contact values (1, 1, 'a@b')")
+            end = await worker.lookout.end()
+            await eventually(lambda: worker.lookout.reached(positions(hub), end), "what was committed")
         assert len(worker.changes) == 601
         lags = await worker.lookout.lags(positions(hub))
         assert lags == {f"{prefix}.public.account/0": 0, f"{prefix}.public.contact/0": 0}
@@ -71,45 +68,32 @@ async def test_a_system_without_a_single_row_is_read_too(
     hub = MemoryHub()
     run(database, TABLES.partition("insert")[0])
     debezium(database, f"{ACCOUNT},public.contact", **SETTINGS)
-    async with Worker(stack.bootstrap, prefix, hub, dsn=over_tcp(database)) as worker:
-        task = asyncio.create_task(worker.work())
-        while await hub.unread(["crm"]):
-            await asyncio.sleep(0.02)
-            assert not task.done()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    async with Worker(stack.bootstrap, prefix, hub, dsn=over_tcp(database)) as worker, worker.working():
+        await eventually(lambda: is_read(hub), "the first rows")
 
 
-async def test_where_the_database_cannot_be_asked_the_stream_itself_gives_the_sign(kafka: Stack, prefix: str) -> None:
+async def test_where_the_database_cannot_be_asked_the_stream_itself_gives_the_sign(topics: Topics) -> None:
     hub = MemoryHub()
-    async with Topics(kafka.bootstrap, prefix) as topics:
-        await topics.make(account=1)
-        snapshot = event(ACCOUNT, "r", {"id": 1, "name": "Ada", "credit": "1"}, snapshot="first")
-        await topics.put(ACCOUNT, key(1), snapshot)
-        async with Worker(kafka.bootstrap, prefix, hub, settle_seconds=0.1) as worker:
-            await worker.count(1)
-            assert await hub.unread(["crm"]) == ["crm"]
-            await topics.account(2)
-            task = asyncio.create_task(worker.work())
-            while await hub.unread(["crm"]):
-                await asyncio.sleep(0.02)
-                assert not task.done()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    await topics.make(account=1)
+    snapshot = event(ACCOUNT, "r", {"id": 1, "name": "Ada", "credit": "1"}, snapshot="first")
+    await topics.put(ACCOUNT, key(1), snapshot)
+    async with Worker(topics.bootstrap, topics.prefix, hub, settle_seconds=0.1) as worker:
+        await worker.count(1)
+        assert not await is_read(hub)
+        await topics.account(2)
+        async with worker.working():
+            await eventually(lambda: is_read(hub), "the first rows")
 
 
-async def test_lag_counts_what_is_not_read_of_each_partition_also_where_nobody_has_begun(
-    kafka: Stack, prefix: str
-) -> None:
-    async with Topics(kafka.bootstrap, prefix) as topics:
-        await topics.make(account=2)
-        await topics.accounts(range(3), 0)
-        await topics.accounts(range(2), 1)
-        lookout = KafkaLookout(system(prefix), Brokers(kafka.bootstrap))
-        first, second = f"{topics.topic(ACCOUNT)}/0", f"{topics.topic(ACCOUNT)}/1"
-        assert await lookout.lags({first: "0000.0000000000000001.0002"}) == {first: 2, second: 2}
-        assert await lookout.slot() is None
-        end = await lookout.end()
-        assert not lookout.reached({first: "0000.0000000000000003.0002"}, end)
-        assert lookout.reached({first: "0000.0000000000000003.0002", second: "0001.0000000000000002.0002"}, end)
-        await lookout.close()
+async def test_lag_counts_what_is_not_read_of_each_partition_also_where_nobody_has_begun(topics: Topics) -> None:
+    await topics.make(account=2)
+    await topics.accounts(range(3), 0)
+    await topics.accounts(range(2), 1)
+    lookout = KafkaLookout(system(topics.prefix), Brokers(topics.bootstrap))
+    first, second = f"{topics.topic(ACCOUNT)}/0", f"{topics.topic(ACCOUNT)}/1"
+    assert await lookout.lags({first: "0000.0000000000000001.0002"}) == {first: 2, second: 2}
+    assert await lookout.slot() is None
+    end = await lookout.end()
+    assert not lookout.reached({first: "0000.0000000000000003.0002"}, end)
+    assert lookout.reached({first: "0000.0000000000000003.0002", second: "0001.0000000000000002.0002"}, end)
+    await lookout.close()

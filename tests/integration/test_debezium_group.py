@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,7 +18,7 @@ from engine.testing import MemoryHub
 from stack import Stack
 from stack.process import free_port
 from stack.topics import create_topics
-from tests.integration.kafka_world import DEADLINE, Topics, Worker
+from tests.integration.kafka_world import Topics, Worker, eventually
 
 IMPATIENT = Timeouts(session=6_000, heartbeat=500, rebalance=10_000, drain=200, silence=1_000)
 
@@ -28,34 +28,14 @@ def hub() -> MemoryHub:
     return MemoryHub()
 
 
-@pytest.fixture
-async def topics(kafka: Stack, prefix: str) -> AsyncIterator[Topics]:
-    async with Topics(kafka.bootstrap, prefix) as topics:
-        yield topics
-
-
 def worker(topics: Topics, hub: Hub, number: int = 1, **options: Any) -> Worker:
     return Worker(topics.bootstrap, topics.prefix, hub, number=number, **options)
 
 
 @contextlib.asynccontextmanager
 async def working(each: Worker) -> AsyncIterator[Worker]:
-    """It works by itself meanwhile; what stops it is raised."""
-    async with each:
-        task = asyncio.create_task(each.work())
-        try:
-            yield each
-        finally:
-            stopped = task.done()
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=not stopped)
-
-
-async def true(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to be"
-        await asyncio.sleep(0.01)
+    async with each, each.working():
+        yield each
 
 
 async def test_workers_come_and_go_and_every_record_is_handled_by_exactly_one(topics: Topics, hub: Hub) -> None:
@@ -74,15 +54,15 @@ async def test_workers_come_and_go_and_every_record_is_handled_by_exactly_one(to
 
     async with working(first):
         await more()
-        await true(lambda: len(first.changes) == number)
+        await eventually(lambda: len(first.changes) == number, "the first to read all")
         async with working(second):
             while not second.changes:  # the first goes on in the middle of the rebalance
                 await more()
             for _ in range(10):
                 await more()
-            await true(lambda: told() == number)
+            await eventually(lambda: told() == number, "every record")
         await more()
-        await true(lambda: told() == number)
+        await eventually(lambda: told() == number, "every record")
     places = [change.place for change in (*first.changes, *second.changes)]
     assert len(places) == len(set(places)) == number
     for each in (first, second):
@@ -101,17 +81,19 @@ async def test_every_worker_has_a_share_of_each_table(topics: Topics, hub: Hub) 
     first, second = worker(topics, hub, 1), worker(topics, hub, 2)
     await topics.account(0)
     async with working(first):
-        await true(lambda: first.changes)
+        await eventually(lambda: first.changes, "a first record")
         async with working(second):
             number = 1
             while not second.changes:
                 await topics.account(number, partition=number % 2)
                 number += 1
-            await true(lambda: len(first.changes) + len(second.changes) == number)
+            await eventually(lambda: len(first.changes) + len(second.changes) == number, "every record")
             before = len(first.changes), len(second.changes)
             for partition in range(2):
                 await topics.account(number + partition, partition=partition)
-            await true(lambda: len(first.changes) + len(second.changes) == number + 2)
+            await eventually(
+                lambda: len(first.changes) + len(second.changes) == number + 2, "one more of each partition"
+            )
             assert (len(first.changes), len(second.changes)) == (before[0] + 1, before[1] + 1)
 
 
@@ -122,11 +104,11 @@ async def test_a_rebalance_waits_until_what_was_handed_over_is_durable(topics: T
         batch = await first.step(commit=False)
         reading = asyncio.create_task(first.step())
         async with working(worker(topics, hub, 2)) as second:
-            await true(lambda: first.source.rebalancing)
+            await eventually(lambda: first.source.rebalancing, "the rebalance")
             await first.commit(batch)
-            await true(lambda: not first.source.rebalancing)
+            await eventually(lambda: not first.source.rebalancing, "its end")
             await topics.account(3)
-            await true(lambda: len(first.changes) + len(second.changes) == 4)
+            await eventually(lambda: len(first.changes) + len(second.changes) == 4, "every record")
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
 
 import fastavro
 import pytest
@@ -13,7 +12,6 @@ import pytest
 from connectors.debezium.registry import Registry
 from engine.errors import EnvironmentUnfit, TransientError
 from engine.testing import MemoryHub
-from stack import Stack
 from stack.process import free_port
 from tests.integration.kafka_world import ACCOUNT, Topics, Worker, key
 
@@ -81,10 +79,9 @@ class Shelf:
 
 
 @pytest.fixture
-async def topics(kafka: Stack, prefix: str) -> AsyncIterator[Topics]:
-    async with Topics(kafka.bootstrap, prefix) as topics:
-        await topics.make(account=1)
-        yield topics
+async def topics(topics: Topics) -> Topics:
+    await topics.make(account=1)
+    return topics
 
 
 async def test_a_schema_is_fetched_when_it_is_met_and_an_unknown_id_is_a_dead_letter_until_it_is_known(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,18 +16,12 @@ from engine.errors import EnvironmentUnfit, PartitionLost, SourceGap
 from engine.ports import Hub, IngestOutcome
 from engine.testing import MemoryHub
 from stack import Stack
-from tests.integration.kafka_world import ACCOUNT, CONTACT, Topics, Worker, event, key
+from tests.integration.kafka_world import ACCOUNT, CONTACT, Topics, Worker, event, eventually, key
 
 
 @pytest.fixture
 def hub() -> MemoryHub:
     return MemoryHub()
-
-
-@pytest.fixture
-async def topics(kafka: Stack, prefix: str) -> AsyncIterator[Topics]:
-    async with Topics(kafka.bootstrap, prefix) as topics:
-        yield topics
 
 
 @pytest.fixture
@@ -42,6 +34,16 @@ async def admin(kafka: Stack) -> AsyncIterator[AIOKafkaAdminClient]:
 
 def worker(topics: Topics, hub: Hub, **options: Any) -> Worker:
     return Worker(topics.bootstrap, topics.prefix, hub, **options)
+
+
+async def baselined(topics: Topics, hub: Hub) -> Worker:
+    """One that began a new baseline, and has read what came then: a row 99."""
+    again = worker(topics, hub)
+    await again.begin_again()
+    await topics.account(99)
+    async with again:
+        await again.count(1)
+    return again
 
 
 def position(hub: MemoryHub, topics: Topics, partition: int = 0, stream: str = ACCOUNT) -> str | None:
@@ -74,10 +76,12 @@ async def test_what_kafka_has_of_our_progress_is_for_lag_tools_and_never_read_ba
     async with worker(topics, hub) as first:
         await first.count(4)
         partition = TopicPartition(topics.topic(ACCOUNT), 0)
-        deadline = time.monotonic() + 30
-        while (await admin.list_consumer_group_offsets(topics.prefix)).get(partition, (0,))[0] != 4:
-            assert time.monotonic() < deadline, "Kafka was never told"
-            await asyncio.sleep(0.05)
+
+        async def told() -> bool:
+            offsets = await admin.list_consumer_group_offsets(topics.prefix)
+            return partition in offsets and int(offsets[partition].offset) == 4
+
+        await eventually(told, "Kafka to be told")
     async with worker(topics, MemoryHub()) as second:
         await second.count(4)
     assert second.keys() == ["0", "1", "2", "3"]
@@ -182,15 +186,17 @@ async def test_whoever_began_a_new_baseline_has_all_rows_told_again_once_and_onl
         asked.append("all rows")
         await topics.account(7)
 
+    async def told() -> bool:
+        return (await hub.baseline("crm")).told
+
     one = worker(topics, hub, tell_again=tell_again)
     await one.begin_again()
     async with worker(topics, hub, number=2) as other:
         await other.until(lambda: position(hub, topics) == "0001.0000000000000000.0001")
-        assert not (await hub.baseline("crm")).told
+        assert not await told()
     async with one:
         await one.count(1)
-        while not (await hub.baseline("crm")).told:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+        await eventually(told, "the first rows' ends to be told")
     async with one:
         await topics.account(8)
         await one.count(2)
@@ -209,11 +215,7 @@ async def test_a_system_that_was_read_directly_before_asks_for_a_new_baseline_ab
         async with worker(topics, hub) as reader:
             await reader.step()
     assert "--rebaseline crm" in caught.value.suggestion
-    again = worker(topics, hub)
-    await again.begin_again()
-    await topics.account(1)
-    async with again:
-        await again.count(1)
+    again = await baselined(topics, hub)
     assert again.changes[0].position[:4] == "0008"
 
 
@@ -229,12 +231,7 @@ async def test_records_that_are_gone_unread_are_a_gap(topics: Topics, hub: Hub, 
     with pytest.raises(SourceGap, match="begins at offset 4, after 2"):
         async with worker(topics, hub) as second:
             await second.step()
-    mended = worker(topics, hub)
-    await mended.begin_again()
-    await topics.account(5)
-    async with mended:
-        await mended.count(1)
-    assert mended.keys() == ["5"]
+    assert (await baselined(topics, hub)).keys() == ["99"]
 
 
 async def test_a_topic_that_was_made_anew_is_a_gap(topics: Topics, hub: Hub, admin: AIOKafkaAdminClient) -> None:
@@ -263,11 +260,7 @@ async def test_a_topic_that_gets_more_partitions_is_a_gap_also_while_it_is_read(
     with pytest.raises(SourceGap, match="has 2 partitions and had 1"):
         async with worker(topics, hub) as another:
             await another.step()
-    mended = worker(topics, hub)
-    await mended.begin_again()
-    await topics.account(3)
-    async with mended:
-        await mended.count(1)
+    assert (await baselined(topics, hub)).keys() == ["99"]
 
 
 # --- what cannot be read -------------------------------------------------------------------------------------------

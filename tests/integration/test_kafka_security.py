@@ -11,8 +11,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from stack import Stack
 from stack.security import PASSWORD, USER
-from tests.integration.cli_project import Shop
-from tests.integration.kafka_project import KafkaShop, eventually, kafka_shop
+from tests.integration.cli_project import eventually
+from tests.integration.kafka_project import KafkaShop, kafka_shop
 
 WRONG = "hunter2-is-wrong"
 LATE = "hunter3-comes-late"
@@ -148,7 +148,7 @@ def test_run_says_so_and_goes_on_trying(shop: KafkaShop, secured: Stack) -> None
     """Until somebody makes the user: by SCRAM, whose credentials Kafka keeps itself."""
     settings = {"mechanism": "SCRAM-SHA-256", "username": "late", "password": LATE}
     say(shop, secured.broker.secured["sasl_plaintext"], security="sasl_plaintext", **settings)
-    with Shop(shop.folder, "", "", "", shop.environment).running() as run:
+    with shop.running() as run:
         said = run.await_event("source.retrying")
         assert "refuses the credentials" in said["message"]
         assert "password" in said["suggestion"]
