@@ -172,7 +172,11 @@ def _configuration(project: Opened, system: str) -> dict[str, str]:
 async def _register(
     project: Opened, connect: Connect, wanted: dict[str, dict[str, str]], wait: bool, say: Callable[[str], None]
 ) -> Report:
-    wrong = {system: found for system in wanted if (found := await _problems(project, connect, system, wanted[system]))}
+    wrong: dict[str, Sequence[KeyProblem]] = {
+        system: found
+        for system, each in wanted.items()
+        if (found := await connect.problems(named(project, system), each))
+    }
     if wrong:
         raise _invalid(project, wrong)
     done: list[dict[str, Any]] = []
@@ -198,12 +202,6 @@ def _registered(done: list[dict[str, Any]], wait: bool) -> Report:
         return Report({"connectors": done}, text)
     message = "; ".join(f"{each['connector']} is registered, but {ailment(each)}" for each in ill)
     return Report({"connectors": done}, text, Failure("connector_failed", message, ill[0]["suggestion"]), 1)
-
-
-async def _problems(
-    project: Opened, connect: Connect, system: str, configuration: dict[str, str]
-) -> Sequence[KeyProblem]:
-    return await connect.problems(named(project, system), configuration)
 
 
 def _invalid(project: Opened, wrong: dict[str, Sequence[KeyProblem]]) -> ConnectorInvalid:

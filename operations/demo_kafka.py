@@ -137,15 +137,14 @@ def uninterrupted() -> Iterator[None]:
 # --- what only this demo shows -------------------------------------------------------------------------------
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _OnKafka(Showing):
     """The demo's part, with what Kafka adds to the story."""
 
-    worker: _Worker | None = None
-    way_in: Path = Path()
+    worker: _Worker
+    way_in: Path
 
     async def judge(self, stuck: list[str]) -> Finding:
-        assert self.worker is not None
         finding = await super().judge([*stuck, *self.worker.trouble()])
         seen = (await asyncio.to_thread(status, self.marker.folder)).result
         health = (await asyncio.to_thread(connector.status, self.marker.folder, None)).result["connectors"]

@@ -75,9 +75,9 @@ def register(connect: str, name: str, settings: Mapping[str, str], *, seconds: f
         time.sleep(0.05)
 
 
-def delete(connect: str, name: str, *, seconds: float = _SECONDS) -> None:
+def delete(connect: str, name: str) -> None:
     """Remove a connector if it exists, and return when its tasks have ended, and with them its replication slot."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + _SECONDS
     while (answer := httpx.delete(f"{connect}/connectors/{name}", timeout=30)).status_code not in (204, 404):
         if time.monotonic() > deadline:
             raise StackUnfit(f"Kafka Connect kept {name}: {answer.status_code} {answer.text}")

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+_SECONDS = 60.0
+
 
 async def create_topics(bootstrap: str, partitions: Mapping[str, int], **configs: str) -> None:
     """Make topics, name -> number of partitions. In `configs` a double underscore stands for a dot."""
@@ -33,7 +35,7 @@ async def partitions(bootstrap: str, topic: str) -> set[int]:
         await consumer.stop()
 
 
-async def read(bootstrap: str, *topics: str, count: int, seconds: float = 60) -> list[ConsumerRecord]:
+async def read(bootstrap: str, *topics: str, count: int) -> list[ConsumerRecord]:
     """At least the first `count` records of these topics, each partition's in order. AssertionError if fewer come."""
     records: list[ConsumerRecord] = []
     consumer = AIOKafkaConsumer(
@@ -41,9 +43,9 @@ async def read(bootstrap: str, *topics: str, count: int, seconds: float = 60) ->
     )
     await consumer.start()
     try:
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + _SECONDS
         while len(records) < count:
-            assert time.monotonic() < deadline, f"{len(records)} of {count} records came within {seconds:.0f} s"
+            assert time.monotonic() < deadline, f"{len(records)} of {count} records came within {_SECONDS:.0f} s"
             for batch in (await consumer.getmany(timeout_ms=200)).values():
                 records += batch
     finally:

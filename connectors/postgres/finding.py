@@ -32,9 +32,9 @@ def note(subject: str, message: str, suggestion: str = "", stream: str = "", col
     return Finding(True, subject, message, suggestion, stream or None, column or None, "note")
 
 
-def warning(subject: str, message: str, suggestion: str, stream: str = "", column: str = "", part: str = "") -> Finding:
-    return Finding(True, subject, message, suggestion, stream or None, column or None, "warning", part or None)
+def warning(subject: str, message: str, suggestion: str, stream: str = "", column: str = "") -> Finding:
+    return Finding(True, subject, message, suggestion, stream or None, column or None, "warning")
 
 
-def bad(subject: str, message: str, suggestion: str, stream: str = "", column: str = "", part: str = "") -> Finding:
-    return Finding(False, subject, message, suggestion, stream or None, column or None, "error", part or None)
+def bad(subject: str, message: str, suggestion: str, stream: str = "", column: str = "") -> Finding:
+    return Finding(False, subject, message, suggestion, stream or None, column or None, "error")

@@ -27,6 +27,7 @@ RULES = rulebook()
 STREAM = "public.account"
 NAMES = ("tax_id", "name", "phone", "segment", "credit_limit", "terms", "street", "city")
 KEY = Relation(STREAM, ("id",), ("text",))
+WORKERS = 3
 
 
 @dataclass
@@ -214,19 +215,19 @@ def position(hub: MemoryHub, system: str, partition: str) -> int:
     return int(row.position or "0", 16)
 
 
-def live(seed: int, *, partitions: int = 3, workers: int = 3, steps: int = 60) -> tuple[Topic, MemoryHub]:
+def live(seed: int, *, partitions: int = 3, steps: int = 60) -> tuple[Topic, MemoryHub]:
     """One life of a group, and the hub at its end."""
     rng = random.Random(seed)
     topic = Topic(rng, partitions)
-    return topic, lived(topic, rng, workers, steps)
+    return topic, lived(topic, rng, steps)
 
 
-def lived(topic: Topic | Family, rng: random.Random, workers: int, steps: int) -> MemoryHub:
+def lived(topic: Topic | Family, rng: random.Random, steps: int) -> MemoryHub:
     hub = MemoryHub()
 
     async def main() -> None:
         hub.clock = lambda: int(asyncio.get_running_loop().time() * 1e6)
-        group = Group(topic, hub, workers)
+        group = Group(topic, hub, WORKERS)
         group.rebalance(rng)
         for _ in range(steps):
             topic.step()
@@ -302,7 +303,7 @@ def families(hub: MemoryHub) -> dict[str, tuple[str | None, ...]]:
 def test_children_follow_parents_whose_keys_change_in_other_partitions(seed: int) -> None:
     rng = random.Random(seed)
     family = Family(rng, 3)
-    hub = lived(family, rng, 3, 60)
+    hub = lived(family, rng, 60)
     expected = {key: (tax_id, *family.addresses.get(key, (None,))) for key, tax_id in family.parties.items()}
     assert families(hub) == expected
     entries = len(hub.entries)

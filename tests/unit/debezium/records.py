@@ -30,9 +30,9 @@ def decoder(*streams: Stream, types: Mapping[str, str] | None = None, **settings
     return Decoder(system, schema_of=lambda _: None, types=declared)
 
 
-def struct(columns: Mapping[str, Any], name: str = "") -> dict[str, Any]:
+def struct(columns: Mapping[str, Any]) -> dict[str, Any]:
     fields = [{"optional": True, **schema, "field": column} for column, schema in columns.items()]
-    return {"type": "struct", "fields": fields, "optional": True, "name": name}
+    return {"type": "struct", "fields": fields, "optional": True, "name": ""}
 
 
 def wrapped(schema: Any, payload: Any) -> bytes:
