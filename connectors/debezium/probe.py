@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from connectors.debezium.access import KafkaAccess
 from connectors.debezium.brokers import Brokers, reach
@@ -112,8 +113,8 @@ def _configuration(
             yield bad("connector", f"the registered connector leaves {table} out", register, stream.name)
 
 
-def _said(level: Callable[..., Finding], option: str, message: str, suggestion: str) -> Finding:
-    return level("option", message, suggestion, part=option)
+def _said(level: Callable[[str, str, str], Finding], option: str, message: str, suggestion: str) -> Finding:
+    return replace(level("option", message, suggestion), part=option)
 
 
 def _money(system: System, entities: Mapping[str, Entity]) -> str:
