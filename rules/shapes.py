@@ -22,6 +22,9 @@ from rules.values import FieldType, parse_type
 
 _DURATION = re.compile(r"(\d{1,6})\s*(ms|s|m|h|d)$")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_ONE_OR_LIST = WithJsonSchema(
+    {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+)
 
 
 def _one_or_list(value: object) -> object:
@@ -75,7 +78,7 @@ Columns = Annotated[
     tuple[Column, ...],
     BeforeValidator(_one_or_list),
     Field(min_length=1),
-    WithJsonSchema({"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+    _ONE_OR_LIST,
 ]
 Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 Duration = Annotated[
@@ -93,7 +96,7 @@ FieldNames = Annotated[
     tuple[Name, ...],
     BeforeValidator(_one_or_list),
     Field(min_length=1),
-    WithJsonSchema({"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+    _ONE_OR_LIST,
 ]
 
 
