@@ -11,13 +11,11 @@ from typing import Any
 
 from connectors.debezium.connect import Connect
 from connectors.debezium.connect_states import State
-from connectors.debezium.heartbeat import silent_for
+from connectors.debezium.heartbeat import SILENT, silent_for
 from connectors.postgres.session import connect as connect_database
 from operations.project import Opened, UnknownSystem
 from operations.report import age
 from rules.errors import FieldwardenError
-
-SILENT = "is its database up? Debezium goes on trying, and the log of Kafka Connect says at what"
 
 
 class NoConnect(FieldwardenError):

@@ -8,7 +8,8 @@ import structlog
 
 from connectors.debezium.connect import Connect
 from connectors.debezium.connect_states import State
-from operations.connector_state import SILENT, advice, alive, named
+from connectors.debezium.heartbeat import SILENT
+from operations.connector_state import advice, alive, named
 from operations.project import Opened
 from rules.errors import FieldwardenError
 

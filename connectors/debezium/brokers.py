@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiokafka import errors
+from aiokafka import AIOKafkaConsumer, errors
 from aiokafka.client import AIOKafkaClient
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.conn import collect_hosts, create_conn
 
 from engine.errors import EngineError, EnvironmentUnfit, TransientError
@@ -122,6 +123,23 @@ async def start(client: Any, brokers: Brokers) -> None:
     except errors.KafkaConnectionError:
         await reach(brokers)
         raise
+
+
+@asynccontextmanager
+async def looking(brokers: Brokers, system: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer of no group, for a look at topics. Raises EnvironmentUnfit, TransientError."""
+    with translated(brokers, system):
+        consumer = AIOKafkaConsumer(**brokers.options(), enable_auto_commit=False)
+        try:
+            await start(consumer, brokers)
+            yield consumer
+        finally:
+            await consumer.stop()
+
+
+async def metadata(consumer: AIOKafkaConsumer) -> ClusterMetadata:
+    """Of all topics that there are: to ask for one by its name would make it."""
+    return await consumer._client.fetch_all_metadata()
 
 
 def _said(brokers: Brokers, address: str, error: Exception) -> EngineError:

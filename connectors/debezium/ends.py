@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from connectors.debezium.brokers import Brokers, start, translated
+from connectors.debezium.brokers import Brokers, metadata, start, translated
 
 
 class Ends:
@@ -38,8 +38,7 @@ class Ends:
                 client_id="fieldwarden", isolation_level="read_committed", **self._brokers.options()
             )
             await start(self._consumer, self._brokers)
-        client: Any = self._consumer._client  # asking for a topic by name would make it
-        cluster = await client.fetch_all_metadata()
+        cluster = await metadata(self._consumer)
         partitions = [
             TopicPartition(topic, number)
             for topic in sorted(topics & cluster.topics())

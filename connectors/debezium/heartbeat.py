@@ -10,9 +10,9 @@ import asyncio
 import time
 from collections.abc import Mapping
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
-from connectors.debezium.brokers import Brokers, start, translated
+from connectors.debezium.brokers import Brokers, looking, metadata
 from connectors.debezium.topics import Topics
 from rules.rulebook import System
 
@@ -20,6 +20,9 @@ _LEAST = 30.0
 _MISSED = 6
 """Seconds, and beats, that may be missing: clocks differ, a table's first rows are awaited, workers rebalance."""
 _SECONDS = 10.0
+
+SILENT = "is its database up? Debezium goes on trying, and the log of Kafka Connect says at what"
+"""What to do about silence."""
 
 
 async def silent_for(system: System, brokers: Brokers, configuration: Mapping[str, str]) -> float | None:
@@ -38,19 +41,13 @@ async def silent_for(system: System, brokers: Brokers, configuration: Mapping[st
 async def _last_beat(system: System, brokers: Brokers) -> int | None:
     """When the last one was written, in ms since 1970 UTC by its writer's clock."""
     place = TopicPartition(Topics(system).heartbeat, 0)
-    with translated(brokers, system.name):
-        consumer = AIOKafkaConsumer(**brokers.options(), enable_auto_commit=False)
-        try:
-            await start(consumer, brokers)
-            cluster = await consumer._client.fetch_all_metadata()  # asking for a topic by name would make it
-            if place.topic not in cluster.topics():
-                return None
-            consumer.assign([place])
-            starts, ends = await consumer.beginning_offsets([place]), await consumer.end_offsets([place])
-            if ends[place] <= starts[place]:
-                return None
-            consumer.seek(place, ends[place] - 1)
-            async with asyncio.timeout(_SECONDS):
-                return int((await consumer.getone()).timestamp)
-        finally:
-            await consumer.stop()
+    async with looking(brokers, system.name) as consumer:
+        if place.topic not in (await metadata(consumer)).topics():
+            return None
+        consumer.assign([place])
+        starts, ends = await consumer.beginning_offsets([place]), await consumer.end_offsets([place])
+        if ends[place] <= starts[place]:
+            return None
+        consumer.seek(place, ends[place] - 1)
+        async with asyncio.timeout(_SECONDS):
+            return int((await consumer.getone()).timestamp)

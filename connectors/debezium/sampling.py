@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from connectors.debezium.access import KafkaAccess
-from connectors.debezium.brokers import start, translated
+from connectors.debezium.brokers import looking, metadata
 from connectors.debezium.record import Record
 from connectors.debezium.records import Records, SchemaNeeded
 from connectors.debezium.topics import Topics
@@ -48,20 +48,15 @@ async def sample(system: System, entities: Mapping[str, Entity], kafka: KafkaAcc
     """Raises EnvironmentUnfit, TransientError for what concerns all topics."""
     topics = Topics(system)
     registry = kafka.open_registry()
-    with translated(kafka.brokers, system.name):
-        consumer = AIOKafkaConsumer(**kafka.brokers.options(), enable_auto_commit=False)
-        try:
-            await start(consumer, kafka.brokers)
-            cluster = await consumer._client.fetch_all_metadata()  # asking for a topic by name would make it
-            known: set[str] = cluster.topics()
-            found: dict[str, Sample] = {}
-            for topic in sorted(topics.streams.keys() & known):
-                numbers = sorted(cluster.partitions_for_topic(topic) or ())
-                seen = found[topic] = Sample(topic, topics.streams[topic].name, len(numbers))
-                records = await _last(consumer, [TopicPartition(topic, number) for number in numbers])
-                await _decode(Records(system, entities, registry), seen, records)
-        finally:
-            await consumer.stop()
+    async with looking(kafka.brokers, system.name) as consumer:
+        cluster = await metadata(consumer)
+        known: set[str] = cluster.topics()
+        found: dict[str, Sample] = {}
+        for topic in sorted(topics.streams.keys() & known):
+            numbers = sorted(cluster.partitions_for_topic(topic) or ())
+            seen = found[topic] = Sample(topic, topics.streams[topic].name, len(numbers))
+            records = await _last(consumer, [TopicPartition(topic, number) for number in numbers])
+            await _decode(Records(system, entities, registry), seen, records)
     return Samples(found, topics.heartbeat in known, _prefixes(known))
 
 

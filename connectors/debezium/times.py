@@ -130,24 +130,17 @@ def date_of_iso(text: str) -> str:
 def zoned_of_iso(text: str) -> str:
     """A moment in UTC: `2024-02-29 10:34:56.5+00`. Raises ValueError."""
     if _USUAL(text) is None or text.startswith("0000"):
-        return _zoned(text)
+        return _timestamp(text, "+00")
     return f"{text[:10]} {text[11:-1].rstrip('0').rstrip('.') if len(text) > 20 else text[11:19]}+00"
-
-
-def _zoned(text: str) -> str:
-    if text in _INFINITE:
-        return text
-    match = _ISO_TIMESTAMP(text)
-    if match is None:
-        raise ValueError("not an ISO timestamp with a zone")
-    if (infinite := INFINITE_YEARS.get(int(match["year"]))) is not None:
-        return infinite
-    day, clock, era = _in_utc(match)
-    return f"{day} {clock}+00{era}"
 
 
 def timestamp_of_iso(text: str) -> str:
     """A timestamp of no zone (`IsoTimestamp` writes a Z nevertheless). Raises ValueError."""
+    return _timestamp(text, "")
+
+
+def _timestamp(text: str, zone: str) -> str:
+    """In UTC, with a zone's name behind the time."""
     if text in _INFINITE:
         return text
     match = _ISO_TIMESTAMP(text)
@@ -156,7 +149,7 @@ def timestamp_of_iso(text: str) -> str:
     if (infinite := INFINITE_YEARS.get(int(match["year"]))) is not None:
         return infinite
     day, clock, era = _in_utc(match)
-    return f"{day} {clock}{era}"
+    return f"{day} {clock}{zone}{era}"
 
 
 def _in_utc(match: re.Match[str]) -> tuple[str, str, str]:
