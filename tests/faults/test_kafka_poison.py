@@ -58,6 +58,9 @@ def envelope(*columns: str) -> dict[str, Any]:
     }
 
 
+ACCOUNTS = envelope("tax", "phone", "phoned_at", "segment", "name", "credit_limit", "ext")
+
+
 def in_avro(number: int, schema: dict[str, Any], value: dict[str, Any]) -> bytes:
     stream = io.BytesIO()
     fastavro.schemaless_writer(stream, fastavro.parse_schema(schema), value)
@@ -109,77 +112,104 @@ def billing_holds(world: KafkaWorld, tax: str, column: str, value: str) -> bool:
     return bool(world.sql("billing", f"select 1 from customer where vat = '{tax}' and {column} = '{value}'"))
 
 
+def await_segment(world: KafkaWorld, tax: str, segment: str) -> None:
+    eventually(lambda: billing_holds(world, tax, "segment", segment), f"{tax}'s segment {segment!r} in billing")
+
+
+def a_key_that_cannot_be_stored_is_refused(world: KafkaWorld, topic: Topic) -> None:
+    place = topic.put("T-4", b'{"op":"d","source":{},"before":null}', key=rb'{"id":"\u0000"}')
+    letter = at_place(world, place)
+    assert "NUL character" in letter["reason"]
+    assert letter["key"].startswith("key with SHA-256 ")
+    assert world.call("deadletter", "discard", letter["id"])[0] == 0
+
+
+def bytes_that_are_no_json_are_kept(world: KafkaWorld, topic: Topic) -> dict[str, Any]:
+    place = topic.put("T-1", b"\xff\xfe no JSON")
+    letter = at_place(world, place)
+    assert (letter["kind"], letter["system"], letter["stream"]) == ("data", "crm", "public.account")
+    assert place in letter["reason"]
+    _, shown = world.call("deadletter", "show", letter["id"], "--values")
+    assert shown["result"]["values"]["(value)"].startswith("base64:")
+    return letter
+
+
+def a_schema_that_the_registry_does_not_know_is_named(world: KafkaWorld, topic: Topic, number: int) -> dict[str, Any]:
+    row = {"id": topic.id_of("T-2"), "tax": "T-2", "segment": "by avro"}
+    event = {"after": row, "source": {"ts_ms": 1_700_000_000_000, "txId": None}, "op": "u"}
+    letter = at_place(world, topic.put("T-2", in_avro(number, ACCOUNTS, event)))
+    assert (letter["kind"], letter["system"], letter["stream"]) == ("data", "crm", "public.account")
+    assert f"schema registry does not know the id {number}" in letter["reason"]
+    return letter
+
+
+def a_number_that_no_decimal_is_is_kept(world: KafkaWorld, topic: Topic) -> dict[str, Any]:
+    world.by_hand("crm", "update account set credit_limit = 'NaN' where tax = 'T-3'")
+
+    def found() -> list[dict[str, Any]]:
+        return [each for each in letters(world, "--kind", "data") if "credit_limit" in each["reason"]]
+
+    letter: dict[str, Any] = eventually(found, "the NaN")[0]
+    assert letter["place"].startswith(f"{topic.name}/")
+    _, shown = world.call("deadletter", "show", letter["id"], "--values")
+    assert shown["result"]["values"]["credit_limit"] == "NaN"
+    return letter
+
+
+def their_rows_wait_and_all_else_goes_on(world: KafkaWorld, topic: Topic) -> None:
+    """Other rows, and other systems' words about the same customers."""
+    poisoned = ("T-1", "T-2", "T-3")
+    for tax in poisoned:
+        world.by_hand("crm", f"update account set segment = 'behind' where tax = '{tax}'")
+    world.by_hand("crm", "update account set segment = 'not held up' where tax = 'T-4'")
+    world.by_hand("erp", "update party set name = 'Still Heard Ltd' where tax = 'T-1'")
+    await_segment(world, "T-4", "not held up")
+    eventually(lambda: billing_holds(world, "T-1", "label", "Still Heard Ltd"), "T-1's name")
+    rows = {str(topic.id_of(tax)) for tax in poisoned}
+    eventually(lambda: {each["key"] for each in letters(world, "--kind", "behind")} == rows, "the three rows to wait")
+    assert not world.sql("billing", "select 1 from customer where segment = 'behind'")
+
+
+def once_the_schema_is_known_it_is_applied_and_so_is_the_rest(
+    world: KafkaWorld, registry: str, number: int, letter: dict[str, Any]
+) -> None:
+    assert world.call("deadletter", "retry", letter["id"])[0] == 0
+    eventually(lambda: not at_place(world, letter["place"])["released"], "it to be tried, in vain")
+    assert register(registry, ACCOUNTS) == number
+    assert world.call("deadletter", "retry", "--all", "--place", letter["place"])[1]["result"]["retried"] == 1
+    await_segment(world, "T-2", "behind")
+    said = world.sql("hub", f"select body from {SCHEMA}.ledger_entry where body like '%by avro%'")
+    assert len(said) >= 1, "the record itself was decided on first"
+
+
+def what_nobody_can_mend_is_discarded_and_the_rest_goes_on(
+    world: KafkaWorld, undecodable: dict[str, Any], nan: dict[str, Any]
+) -> None:
+    partition = undecodable["place"].partition("@")[0]
+    assert undecodable["id"] in {each["id"] for each in letters(world, "--place", partition, "--kind", "data")}
+    assert world.call("deadletter", "discard", undecodable["id"])[0] == 0
+    assert world.call("deadletter", "discard", "--all", "--place", nan["place"])[1]["result"]["discarded"] == 1
+    await_segment(world, "T-1", "behind")
+    # The row of T-3 holds its NaN in each image: mended where it stands.
+    world.by_hand("crm", "update account set credit_limit = 1 where tax = 'T-3'")
+    eventually(lambda: letters(world, "--kind", "data"), "the NaN once more, in what stood behind")
+    assert world.call("deadletter", "discard", "--all", "--kind", "data")[0] == 0
+    await_segment(world, "T-3", "behind")
+
+
 def test_poison(world: KafkaWorld, registry: str) -> None:
-    schema = envelope("tax", "phone", "phoned_at", "segment", "name", "credit_limit", "ext")
     topic = Topic(world)
     unknown = register(registry, envelope("nothing_else")) + 1
     with world.running() as run:
         world.await_baselines(run)
         eventually(lambda: billing_holds(world, "F-1", "label", "Flow Ltd"), "all to be brought everywhere")
-
-        # Undecodable bytes, a schema that the registry does not know, a key that cannot be stored, a number that no
-        # decimal is.
-        bytes_at = topic.put("T-1", b"\xff\xfe no JSON")
-        row = {"id": topic.id_of("T-2"), "tax": "T-2", "segment": "by avro"}
-        event = {"after": row, "source": {"ts_ms": 1_700_000_000_000, "txId": None}, "op": "u"}
-        avro_at = topic.put("T-2", in_avro(unknown, schema, event))
-        nul_at = topic.put("T-4", b'{"op":"d","source":{},"before":null}', key=rb'{"id":"\u0000"}')
-        world.by_hand("crm", "update account set credit_limit = 'NaN' where tax = 'T-3'")
-        nul_letter = at_place(world, nul_at)
-        assert "NUL character" in nul_letter["reason"]
-        assert nul_letter["key"].startswith("key with SHA-256 ")
-        assert world.call("deadletter", "discard", nul_letter["id"])[0] == 0
-        bytes_letter, avro_letter = at_place(world, bytes_at), at_place(world, avro_at)
-        for letter, reason in (
-            (bytes_letter, bytes_at),
-            (avro_letter, f"schema registry does not know the id {unknown}"),
-        ):
-            assert (letter["kind"], letter["system"], letter["stream"]) == ("data", "crm", "public.account")
-            assert reason in letter["reason"]
-        nan = eventually(
-            lambda: [each for each in letters(world, "--kind", "data") if "credit_limit" in each["reason"]], "the NaN"
-        )[0]
-        assert nan["place"].startswith(f"{topic.name}/")
-        _, shown = world.call("deadletter", "show", bytes_letter["id"], "--values")
-        assert shown["result"]["values"]["(value)"].startswith("base64:")
-        _, shown = world.call("deadletter", "show", nan["id"], "--values")
-        assert shown["result"]["values"]["credit_limit"] == "NaN"
-
-        # Their rows' later changes wait; other rows, and other systems' words about the same customers, go on.
-        for tax in ("T-1", "T-2", "T-3"):
-            world.by_hand("crm", f"update account set segment = 'behind' where tax = '{tax}'")
-        world.by_hand("crm", "update account set segment = 'not held up' where tax = 'T-4'")
-        world.by_hand("erp", "update party set name = 'Still Heard Ltd' where tax = 'T-1'")
-        eventually(lambda: billing_holds(world, "T-4", "segment", "not held up"), "T-4's segment")
-        eventually(lambda: billing_holds(world, "T-1", "label", "Still Heard Ltd"), "T-1's name")
-        rows = {str(topic.id_of(tax)) for tax in ("T-1", "T-2", "T-3")}
-        eventually(
-            lambda: {each["key"] for each in letters(world, "--kind", "behind")} == rows, "the three rows to wait"
-        )
-        assert not world.sql("billing", "select 1 from customer where segment = 'behind'")
-
-        # Tried again in vain, nothing changes; once the registry knows the schema, it is applied, and so is the rest.
-        assert world.call("deadletter", "retry", avro_letter["id"])[0] == 0
-        eventually(lambda: not at_place(world, avro_at)["released"], "it to be tried")
-        assert register(registry, schema) == unknown
-        assert world.call("deadletter", "retry", "--all", "--place", avro_at)[1]["result"]["retried"] == 1
-        eventually(lambda: billing_holds(world, "T-2", "segment", "behind"), "what stood behind the Avro record")
-        said = world.sql("hub", f"select body from {SCHEMA}.ledger_entry where body like '%by avro%'")
-        assert len(said) >= 1, "the record itself was decided on first"
-
-        # What nobody can mend is discarded, and the rest goes on.
-        partition = bytes_at.partition("@")[0]
-        assert [
-            each["id"] for each in letters(world, "--place", partition, "--kind", "data") if each["place"] == bytes_at
-        ]
-        assert world.call("deadletter", "discard", bytes_letter["id"])[0] == 0
-        assert world.call("deadletter", "discard", "--all", "--place", nan["place"])[1]["result"]["discarded"] == 1
-        eventually(lambda: billing_holds(world, "T-1", "segment", "behind"), "what stood behind the broken bytes")
-        # The row of T-3 holds its NaN in each image: mended where it stands.
-        world.by_hand("crm", "update account set credit_limit = 1 where tax = 'T-3'")
-        eventually(lambda: letters(world, "--kind", "data"), "the NaN once more, in what stood behind")
-        assert world.call("deadletter", "discard", "--all", "--kind", "data")[0] == 0
-        eventually(lambda: billing_holds(world, "T-3", "segment", "behind"), "T-3 to go on")
+        a_key_that_cannot_be_stored_is_refused(world, topic)
+        undecodable = bytes_that_are_no_json_are_kept(world, topic)
+        unreadable = a_schema_that_the_registry_does_not_know_is_named(world, topic, unknown)
+        nan = a_number_that_no_decimal_is_is_kept(world, topic)
+        their_rows_wait_and_all_else_goes_on(world, topic)
+        once_the_schema_is_known_it_is_applied_and_so_is_the_rest(world, registry, unknown, unreadable)
+        what_nobody_can_mend_is_discarded_and_the_rest_goes_on(world, undecodable, nan)
         assert run.end()[0] == 143
     assert letters(world) == []
     world.rest()
