@@ -169,7 +169,7 @@ def _teller(say: Say) -> Callable[[Progress], None]:
 
     def tell(progress: Progress) -> None:
         nonlocal last
-        line = f"  {progress.table}: {_of(progress.rows, progress.total)}"
+        line = f"  {progress.table}: {progress.note or _of(progress.rows, progress.total)}"
         if line != last:
             say(line)
         last = line

@@ -10,12 +10,14 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+import structlog
+
 from connectors.debezium.baselines import new_baseline
 from connectors.debezium.connect import Connect
 from connectors.debezium.consumer import Timeouts
 from connectors.debezium.lookout import KafkaLookout
 from connectors.debezium.signals import Signals
-from connectors.debezium.snapshots import Asked, read_again
+from connectors.debezium.snapshots import Asked, Progress, read_again
 from connectors.debezium.source import IDLE_SECONDS, KafkaSource
 from connectors.debezium.topics import Topics
 from engine.errors import EnvironmentUnfit
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from operations.project import Opened
     from rules.rulebook import System
 
+log = structlog.get_logger("fieldwarden.rebaseline")
 EAGER_SECONDS = 0.5
 _SHORTEST_SESSION = 6.0
 """What brokers allow unless told otherwise (group.min.session.timeout.ms)."""
@@ -96,6 +99,10 @@ def _tell_again(system: System, kafka: KafkaAccess) -> Callable[[], Awaitable[No
             for topic in topics.streams:
                 table = topic.removeprefix(f"{topics.prefix}.")
                 asked = Asked(f"fieldwarden/rebaseline-{name}/{table}", table)
-                await read_again(connect, system.settings["connector"], signals, asked, lambda _progress: None)
+                await read_again(connect, system.settings["connector"], signals, asked, noted)
+
+    def noted(progress: Progress) -> None:
+        if progress.note:
+            log.info("rebaseline.note", system=system.name, table=progress.table, message=progress.note)
 
     return tell_again

@@ -23,6 +23,12 @@ _VALUE = re.compile(
     """
 )
 """Where a value of a row may begin; `name` where none does."""
+_TORN = re.compile(
+    r"(?:Caused by: )?java\.(?:lang\.NullPointer|util\.ConcurrentModification|util\.NoSuchElement"
+    r"|lang\.(?:Array)?IndexOutOfBounds|lang\.ClassCast)Exception\b"
+)
+"""What Java says when a thread finds the state it works on changed by another."""
+_INCREMENTAL = re.compile(r"at io\.debezium\.[\w.$]*(?:\.snapshot\.incremental\.|IncrementalSnapshot)")
 _CONFIGURATION = "org.apache.kafka.common.config.ConfigException"
 """Speaks of settings, never of rows."""
 
@@ -37,12 +43,14 @@ class KeyProblem:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`error` is why it failed, in one line and without secrets; empty while it has not."""
+    """`error` is why it failed, in one line and without secrets; empty while it has not. `stumbled`: it failed of two
+    of Debezium's threads meeting in an incremental snapshot, so that it may simply begin anew."""
 
     id: int
     state: str
     worker: str
     error: str = ""
+    stumbled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,12 @@ class State:
         return self.state == "RUNNING" and bool(self.tasks) and all(task.state == "RUNNING" for task in self.tasks)
 
     @property
+    def stumbled(self) -> bool:
+        """Whether it has failed, and of nothing but Debezium's stumbling over itself."""
+        failed = [task for task in self.tasks if task.state == "FAILED"]
+        return self.state != "FAILED" and bool(failed) and all(task.stumbled for task in failed)
+
+    @property
     def errors(self) -> list[str]:
         return [error for error in (self.error, *(task.error for task in self.tasks)) if error]
 
@@ -83,6 +97,17 @@ def cause(trace: str) -> str:
     roots = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
     said = [_without_class(_without_values(line)) for line in (first, roots[-1] if roots else first)]
     return scrubbed(said[0] if said[0] == said[1] else f"{said[0]} <- {said[1]}")
+
+
+def stumbled(trace: str) -> bool:
+    """Whether this is the end of a task whose thread that streams and whose thread that takes signals worked on one
+    incremental snapshot at a time: state torn under Debezium's own code for those."""
+    lines = [line.strip() for line in trace.splitlines()]
+    begins = [number for number, line in enumerate(lines) if number == 0 or line.startswith("Caused by: ")]
+    if not begins or not _TORN.match(lines[begins[-1]]):
+        return False
+    root = lines[begins[-1] + 1 :]
+    return bool(_INCREMENTAL.match(next((line for line in root if line.startswith("at io.debezium.")), "")))
 
 
 def _without_values(line: str) -> str:
@@ -114,7 +139,14 @@ def read_state(status: Mapping[str, Any]) -> State:
     """Of the answer to `GET /connectors/{name}/status`."""
     connector = status["connector"]
     tasks = (
-        Task(task["id"], task["state"], task["worker_id"], cause(task.get("trace", ""))) for task in status["tasks"]
+        Task(
+            task["id"],
+            task["state"],
+            task["worker_id"],
+            cause(task.get("trace", "")),
+            task["state"] == "FAILED" and stumbled(task.get("trace", "")),
+        )
+        for task in status["tasks"]
     )
     return State(
         status["name"], connector["state"], connector["worker_id"], cause(connector.get("trace", "")), tuple(tasks)

@@ -1,13 +1,17 @@
 """Reading the rows of a table again beside the stream: Debezium's incremental snapshots, one table at a time.
 
-One signal per table, and its outcome awaited: Debezium reads the first chunk in the thread that takes signals, while
-the one that streams may send it (debezium/debezium pull request 6147). When they collide the table ends with
-SQL_EXCEPTION, and what was read of it stays in memory, to be sent as rows of whatever table comes next. So after such
-an end the connector's task is ended and begun anew before anything else is asked of it, and the table is read again.
+One signal per table, and its outcome awaited: Debezium reads the first chunk in the thread that takes signals, and the
+one that streams takes part in it as soon as a change comes, or at once where an earlier snapshot of the same task has
+left its watermarks (3.7: `readUntilNewTransactionChange`; debezium/debezium pull requests 6147, 5919). When they
+collide, one of two things is the end. The table ends with SQL_EXCEPTION, and what was read of it stays in memory, to be
+sent as rows of whatever table comes next; or the thread that streams breaks, and the task fails with it. Either way the
+task is ended and begun anew before anything else is asked of it, and the table is read again. What Debezium resumes by
+itself then, from its stored offsets, are rows of that table told once more: it does no harm, and does not count.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +26,11 @@ PATIENCE = 30.0
 _ATTEMPTS = 4
 _POLL = 1.0
 _RESTART_SECONDS = 60.0
+_AGAIN = "Debezium stumbled over itself; its task begins anew, and the table is read again"
+_WAITS = "nothing comes for now; after a restart Debezium goes on with the database's next change"
+_TASK_FELL = "TASK_FELL"
+"""Our own word, beside Debezium's, for a table whose task failed of the collision."""
+_COLLIDED = ("SQL_EXCEPTION", _TASK_FELL)
 _STATUS = {
     "NO_PRIMARY_KEY": ("it has no primary key", "add one, or name the columns: options: {message.key.columns: ...}"),
     "UNKNOWN_SCHEMA": (
@@ -30,6 +39,10 @@ _STATUS = {
     ),
     "SKIPPED": ("it was skipped", "see the log of Kafka Connect"),
     "SQL_EXCEPTION": ("reading it failed", "see the log of Kafka Connect for the database's words"),
+    _TASK_FELL: (
+        "Debezium's task fell over it each time",
+        "start again after the next change in the database; what it fell over is in the log of Kafka Connect",
+    ),
 }
 
 
@@ -53,11 +66,12 @@ class SnapshotFailed(EngineError):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`rows` read so far of `total`; either may be unknown."""
+    """`rows` read so far of `total`; either may be unknown. `note` is a word for the operator instead."""
 
     table: str
     rows: int | None = None
     total: int | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +99,8 @@ async def read_again(
     """Have connector `name` read one table's rows again, and wait until it has; how many, if it says.
 
     Raises ConnectorDown, SignalIgnored, SnapshotFailed, TransientError."""
+    await check_runs(connect, name)
     for attempt in range(1, _ATTEMPTS + 1):
-        await check_runs(connect, name)
         id = asked.id if attempt == 1 else f"{asked.id}~{attempt}"
         async with signals.listening() as listener:
             await signals.send(id, "execute-snapshot", snapshot_of(asked.table, asked.where))
@@ -94,11 +108,12 @@ async def read_again(
         status = scanned.details.get("status", "")
         if status in ("SUCCEEDED", "EMPTY"):
             return scanned.rows if status == "SUCCEEDED" else 0
-        if status == "SQL_EXCEPTION":
+        if status in _COLLIDED:
             await _forget(connect, name)
-        if status != "SQL_EXCEPTION" or attempt == _ATTEMPTS:
+        if status not in _COLLIDED or attempt == _ATTEMPTS:
             message, suggestion = _STATUS.get(status, (f"it ended with {status or 'no outcome'}", ""))
             raise SnapshotFailed(f"{asked.table} was not read again: {message}", suggestion=suggestion)
+        tell(Progress(asked.table, note=_AGAIN))
     raise AssertionError("every attempt returns or raises")
 
 
@@ -110,7 +125,7 @@ async def _forget(connect: Connect, name: str) -> None:
     finally:
         await connect.resume(name)
     state = await connect.started(name, _RESTART_SECONDS)
-    if state is None or not state.running:
+    if state is None or not (state.running or state.stumbled):
         why = f": {'; '.join(state.errors)}" if state is not None and state.errors else ""
         raise TransientError(
             f"connector {name} does not come back after its restart{why}", suggestion="fieldwarden connector status"
@@ -133,28 +148,54 @@ class _Watch:
     read: int = 0
 
     async def outcome(self) -> Notification:
-        """What was said of the table when its scan was over."""
+        """What was said of the table when its scan was over, or what became of the task."""
         deadline = time.monotonic() + self.patience
         while True:
             heard = [each for each in await self.listener.some(_POLL) if each.id == self.id]
             for notification in heard:
                 self._note(notification)
                 if notification.kind == "COMPLETED":
-                    return self.scanned or notification
+                    return await self._settled(self.scanned or notification)
                 if notification.kind == "ABORTED":
                     raise SnapshotFailed(
                         f"{self.table} was not read again: the connector stopped at it",
                         suggestion="somebody sent it a stop-snapshot signal, or a restart lost it: start again",
                     )
-            if not heard:
-                await check_runs(self.connect, self.name)
-            if not self.started and time.monotonic() > deadline:
-                raise self._ignored()
+            if heard:
+                deadline = time.monotonic() + self.patience
+            elif await self._fell():
+                return self._fallen()
+            if time.monotonic() > deadline:
+                if not self.started:
+                    raise self._ignored()
+                self.tell(Progress(self.table, note=_WAITS))
+                deadline = float("inf")
+
+    async def _settled(self, scanned: Notification) -> Notification:
+        """The outcome, once the task has outlived it: one of the two threads may say the end while the other falls
+        with rows in its hands."""
+        await asyncio.sleep(_POLL)
+        state = await self.connect.state(self.name)
+        return self._fallen() if state.stumbled else scanned
+
+    async def _fell(self) -> bool:
+        """Whether the task has failed of the collision. Raises ConnectorDown where it does not run otherwise."""
+        state = await self.connect.state(self.name)
+        if state.stumbled:
+            return True
+        if not state.running:
+            raise _down(state)
+        return False
+
+    def _fallen(self) -> Notification:
+        return Notification(self.id, "ABORTED", "Incremental Snapshot", {"status": _TASK_FELL})
 
     def _note(self, notification: Notification) -> None:
         self.started = True
         if notification.kind == "TABLE_SCAN_COMPLETED":
-            self.scanned = notification
+            # What Debezium resumed after a restart ends under our name, too, and first.
+            if self.scanned is None or self.scanned.details.get("status") not in _COLLIDED:
+                self.scanned = notification
             self.tell(Progress(self.table, notification.rows, notification.total))
         elif notification.kind == "IN_PROGRESS":
             self.tell(Progress(self.table, rows_so_far(notification), notification.total))
