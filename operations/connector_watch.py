@@ -19,14 +19,19 @@ _PATIENCE = 10.0
 
 
 async def watch_connectors(project: Opened, period: float = _PERIOD) -> None:
-    """Until cancelled, look at the connectors every `period` seconds and log what is new. Nothing of it stops a run;
-    there is nothing to do in a project without Debezium, or that does not say where Kafka Connect is."""
+    """Until cancelled, look at the connectors every `period` seconds and log what is new; what is newly amiss is looked
+    at twice, since a restart passes. Nothing of it stops a run; there is nothing to do in a project without Debezium,
+    or that does not say where Kafka Connect is."""
     settings = project.project.settings.kafka
     if not project.debezium_systems or settings is None or settings.connect is None:
         return
     said: dict[str, str] = {}
     while True:
-        for system, (ailment, suggestion) in (await _look(project)).items():
+        found = await _look(project)
+        if any(ailment and ailment != said.get(system, "") for system, (ailment, _) in found.items()):
+            await asyncio.sleep(period / 3)
+            found = await _look(project)
+        for system, (ailment, suggestion) in found.items():
             if ailment != said.get(system, ""):
                 said[system] = ailment
                 _say(system, named(project, system), ailment, suggestion)

@@ -24,30 +24,44 @@ def listing(*states: str) -> tuple[int, Any]:
     return 200, {"fieldwarden_crm": {"status": body}}
 
 
-async def test_what_is_new_is_logged_once(tmp_path: Path) -> None:
+async def logged(tmp_path: Path, *answers: tuple[int, Any]) -> list[Any]:
+    """What is said while Connect answers so, one look after the other; the last answer stays."""
     with connect_server() as server:
         files = {**test_debezium.SOUND}
         files["fieldwarden.yaml"] = files["fieldwarden.yaml"].replace("http://connect:8083", server.url)
         environment = {"KAFKA": "a:1", "KAFKA_PASSWORD": "x", "REGISTRY": "http://r"}
         project = Opened(projects.load(projects.write(tmp_path, files), environment), None)
-        well, failed = listing("RUNNING", "RUNNING"), listing("RUNNING", "FAILED")
         path = "/connectors?expand=status"
         server.answers("GET", "/connectors/fieldwarden_crm/config", (200, {"heartbeat.interval.ms": "0"}))
-        server.answers("GET", path, well, listing(), listing(), failed, failed, well, well)
+        server.answers("GET", path, *answers)
         with structlog.testing.capture_logs() as said:
             watching = asyncio.create_task(watch_connectors(project, period=0.001))
             async with asyncio.timeout(30):
-                while server.asked.count(("GET", path)) < 8:  # noqa: ASYNC110 - the server is no coroutine
+                while server.asked.count(("GET", path)) < len(answers) + 1:  # noqa: ASYNC110 - the server is no coroutine
                     await asyncio.sleep(0.01)
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
+    return said
+
+
+async def test_what_is_new_is_logged_once(tmp_path: Path) -> None:
+    well, failed = listing("RUNNING", "RUNNING"), listing("RUNNING", "FAILED")
+    said = await logged(tmp_path, well, listing(), listing(), listing(), failed, failed, failed, well, well)
     assert [(each["event"], each.get("suggestion", "")) for each in said] == [
         ("connector.down", "fieldwarden connector register crm"),
         ("connector.down", "mend what the error names, then: fieldwarden connector restart crm"),
         ("connector.running", ""),
     ]
     assert "hunter2" not in str(said)
+
+
+async def test_a_restart_passes_and_is_not_worth_a_word(tmp_path: Path) -> None:
+    """As a backfill makes one when Debezium has stumbled."""
+    well = listing("RUNNING", "RUNNING")
+    assert (
+        await logged(tmp_path, well, listing("RUNNING", "FAILED"), well, listing("STOPPED", "UNASSIGNED"), well) == []
+    )
 
 
 async def test_a_project_without_connect_has_nothing_to_watch(tmp_path: Path) -> None:
