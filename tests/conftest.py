@@ -2,7 +2,7 @@
 
 `postgres` is the shared server, `database` a fresh database's DSN, `make_database` makes more of them, `hub_dsn` is
 a database with the hub's schema in it (cloned from a template). `crashable_postgres` is a server of the test's own,
-for those that kill it.
+for those that kill it. `shop` is the starter project on databases of its own.
 
 `kafka` is the run's stack with the broker up, `stack` the same with Kafka Connect, `registry` with the schema registry
 as well: started once, by whichever worker asks first, stopped when the run ends. `debezium` registers a source for
@@ -35,6 +35,7 @@ from stack.process import free_port
 from tests.faults import kafka as landscape_on_kafka
 from tests.faults.kafka import KafkaWorld
 from tests.integration import kafka_project
+from tests.integration.cli_project import Shop, make_shop
 from tests.integration.kafka_project import KafkaShop
 from tests.integration.kafka_world import Topics
 
@@ -219,6 +220,12 @@ async def topics(kafka: Stack, prefix: str) -> AsyncIterator[Topics]:
     """None yet: make them."""
     async with Topics(kafka.bootstrap, prefix) as topics:
         yield topics
+
+
+@pytest.fixture
+def shop(tmp_path: Path, make_database: Callable[..., str]) -> Shop:
+    """The starter project on databases of its own; nothing runs yet."""
+    return make_shop(tmp_path / "shop", make_database(), make_database(), make_database())
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.integration.cli_project import Run, Shop, eventually, make_shop
+from tests.integration.cli_project import Run, Shop, eventually
 
 WIDE = 500
 ROWS = (130_000, 300_000)
@@ -15,9 +14,8 @@ ROWS = (130_000, 300_000)
 
 
 @pytest.fixture
-def shop(tmp_path: Path, make_database: Callable[..., str]) -> Shop:
+def shop(shop: Shop) -> Shop:
     """The CRM's table is full of rows that are nobody's customers."""
-    shop = make_shop(tmp_path / "shop", make_database(), make_database(), make_database())
     shop.edit("systems/crm.yaml", "    key: id\n", "    key: id\n    where: coalesce(email, '') not like 'noise%'\n")
     return shop
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,9 @@ from typing import Any
 
 import httpx
 import psycopg
-from click.testing import CliRunner, Result
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from cli import cli
 from stack.connectors import delete
 from tests.integration.cli_project import Project, eventually, execute
 
@@ -86,14 +83,8 @@ class KafkaShop(Project):
             if not allowed:
                 admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", [name])
 
-    def invoke(self, *words: str) -> Result:
-        return CliRunner(env=self.environment).invoke(cli, [*words, "--project", str(self.folder)])
-
     def call(self, *words: str) -> tuple[int, dict[str, Any]]:
-        """A command with --json, in this process: exit code and the object on the last line."""
-        result = self.invoke(*words, "--json")
-        body: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
-        return result.exit_code, body
+        return self.call_here(*words)
 
     def state(self) -> dict[str, Any]:
         answer: dict[str, Any] = httpx.get(f"{self.connect_url}/connectors/{self.prefix}/status", timeout=30).json()

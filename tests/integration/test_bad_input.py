@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from psycopg.conninfo import make_conninfo
 
-from cli import cli
 from engine.hub.embedded import EmbeddedServer
 from tests.conftest import THROW_AWAY
 from tests.integration.cli_project import Run, Shop, eventually, make_shop
@@ -24,23 +22,9 @@ from tests.integration.cli_project import Run, Shop, eventually, make_shop
 DOGWOOD = "tax_number = 'ATU12345675'"
 
 
-@pytest.fixture
-def shop(tmp_path: Path, make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Shop:
-    shop = make_shop(tmp_path / "shop", make_database(), make_database(), make_database())
-    for name, value in shop.environment.items():
-        monkeypatch.setenv(name, value)
-    return shop
-
-
-def call(shop: Shop, *words: str) -> tuple[int, dict[str, Any]]:
-    """In this process: these tests are about what is said."""
-    result = CliRunner().invoke(cli, [*words, "--json", "--project", str(shop.folder)])
-    return result.exit_code, json.loads(result.stdout.splitlines()[-1])
-
-
 def dead_letters(shop: Shop) -> dict[str, dict[str, Any]]:
     """By kind and system."""
-    found = call(shop, "deadletter", "list")[1]["result"]["dead_letters"]
+    found = shop.call_here("deadletter", "list")[1]["result"]["dead_letters"]
     return {f"{letter['kind']} {letter['system']}": letter for letter in found}
 
 
@@ -57,7 +41,7 @@ def said_of(shop: Shop, run: Run, system: str, *words: str) -> None:
 
     def message() -> str:
         assert run.process.poll() is None, run.log.read_text()
-        (source,) = [each for each in call(shop, "status")[1]["result"]["sources"] if each["name"] == system]
+        (source,) = [each for each in shop.call_here("status")[1]["result"]["sources"] if each["name"] == system]
         return source["message"] if all(word in source["message"] for word in words) else ""
 
     eventually(message, f"status to say {words} of {system}")
@@ -73,7 +57,7 @@ def test_everything_wrong_in_the_files_at_once(shop: Shop) -> None:
         "\ngroups: {money: {fields: [payment_terms, credit_limit], owner: crm}}\nfields:",
     )
     shop.edit("systems/crm.yaml", "lower(email)", "pg_sleep(9)")
-    code, body = call(shop, "validate")
+    code, body = shop.call_here("validate")
     assert (code, body["error"]["code"]) == (2, "configuration")
     problems = body["result"]["problems"]
     assert all(problem["line"] and problem["column"] for problem in problems)
@@ -88,7 +72,7 @@ def test_everything_wrong_in_the_files_at_once(shop: Shop) -> None:
 
 
 def state(shop: Shop, system: str) -> str:
-    states = {source["name"]: source["state"] for source in call(shop, "status")[1]["result"]["sources"]}
+    states = {source["name"]: source["state"] for source in shop.call_here("status")[1]["result"]["sources"]}
     return str(states[system])
 
 
@@ -101,13 +85,9 @@ def physical(tmp_path: Path) -> Iterator[EmbeddedServer]:
     server.stop("immediate")
 
 
-def test_wal_level_is_not_logical(
-    tmp_path: Path, make_database: Callable[..., str], physical: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wal_level_is_not_logical(tmp_path: Path, make_database: Callable[..., str], physical: EmbeddedServer) -> None:
     shop = make_shop(tmp_path / "shop", make_database(), physical.dsn(), make_database())
-    for name, value in shop.environment.items():
-        monkeypatch.setenv(name, value)
-    code, body = call(shop, "doctor")
+    code, body = shop.call_here("doctor")
     assert code == 3
     (finding,) = [c for c in body["result"]["checks"] if c["level"] == "error"]
     assert (finding["about"], "wal_level is replica" in finding["message"]) == ("crm", True)
@@ -148,7 +128,7 @@ def test_privileges_are_missing(shop: Shop) -> None:
 def test_a_table_has_no_key(shop: Shop) -> None:
     shop.settle()
     shop.sql("crm", "alter table account drop constraint account_pkey")
-    code, body = call(shop, "doctor")
+    code, body = shop.call_here("doctor")
     assert code == 2, body
     with shop.running() as run:
         said_of(shop, run, "crm", "public.account has no primary key or replica identity that covers id")
@@ -163,7 +143,7 @@ def test_a_table_has_no_key(shop: Shop) -> None:
 def test_a_mapped_column_is_missing(shop: Shop) -> None:
     shop.settle()
     shop.edit("systems/crm.yaml", "name: name", "name: full_name")
-    code, body = call(shop, "doctor")
+    code, body = shop.call_here("doctor")
     assert (code, body["error"]["code"]) == (2, "does_not_fit")
     with shop.running() as run:
         said_of(shop, run, "crm", "has no column full_name")
@@ -203,16 +183,16 @@ def test_values_that_do_not_fit_are_kept_and_go_through_once_mended(shop: Shop) 
     # The row is mended: what came after the bad word goes on without it.
     shop.sql("crm", "update account set since = '2024-02-29' where vat_number like 'DE%'")
     shop.settle()
-    assert call(shop, "deadletter", "discard", letters["data crm"]["id"])[0] == 0
+    assert shop.call_here("deadletter", "discard", letters["data crm"]["id"])[0] == 0
     # The mapping is mended: the very same change fits.
     shop.edit("entities/customer.yaml", "decimal(14,2)", "decimal(16,2)")
-    assert call(shop, "deadletter", "retry", letters["data erp"]["id"])[0] == 0
+    assert shop.call_here("deadletter", "retry", letters["data erp"]["id"])[0] == 0
     # The target is mended.
     shop.sql("erp", "alter table party drop constraint short_names")
-    assert call(shop, "deadletter", "retry", letters["delivery erp"]["id"])[0] == 0
+    assert shop.call_here("deadletter", "retry", letters["delivery erp"]["id"])[0] == 0
     shop.settle()
     assert dead_letters(shop) == {}
     assert agreed(shop)
     assert shop.sql("crm", "select 1 from account where credit_limit = 98765432109876.54")
     assert [str(day) for (day,) in shop.sql("erp", "select since from party where since is not null")] == ["2024-02-29"]
-    assert call(shop, "audit", "verify")[0] == 0
+    assert shop.call_here("audit", "verify")[0] == 0

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from cli import cli
-from tests.integration.cli_project import Shop, make_shop
+from tests.integration.cli_project import Shop
 
 SECRET = "jane@private.example"
 TOO_LARGE = "99999999999999"
 
 
 @pytest.fixture
-def shop(tmp_path: Path, make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Shop:
+def shop(shop: Shop) -> Shop:
     """Two edits in the ERP that the field's type cannot carry."""
-    shop = make_shop(tmp_path / "shop", make_database(), make_database(), make_database())
-    for name, value in shop.environment.items():
-        monkeypatch.setenv(name, value)
     shop.sql("erp", "alter table party alter credit_limit type numeric")
     shop.settle()
     shop.sql("erp", f"update party set credit_limit = {TOO_LARGE}, email = '{SECRET}' where tax_number = 'ATU12345675'")
@@ -33,8 +26,7 @@ def shop(tmp_path: Path, make_database: Callable[..., str], monkeypatch: pytest.
 
 
 def call(shop: Shop, *words: str) -> tuple[int, dict[str, Any]]:
-    result = CliRunner().invoke(cli, ["deadletter", *words, "--json", "--project", str(shop.folder)])
-    return result.exit_code, json.loads(result.stdout.splitlines()[-1])
+    return shop.call_here("deadletter", *words)
 
 
 def ids(shop: Shop, *words: str) -> list[str]:
@@ -91,7 +83,7 @@ def test_what_waits_for_a_former_key_is_released_by_id_or_kind_only(shop: Shop) 
     code, body = shop.call("status")
     assert code == 0
     assert {(each["kind"], each["number"]) for each in body["result"]["set_aside"]} == {("rekey", 1), ("data", 1)}
-    shown = CliRunner().invoke(cli, ["status", "--project", str(shop.folder)])
+    shown = shop.invoke("status")
     assert "its row's former key has not all been told yet" in shown.stdout
     assert call(shop, "retry", "--all")[1]["result"] == {"retried": 1}
     assert call(shop, "retry", "--all", "--kind", "rekey")[1]["result"] == {"retried": 1}
@@ -111,9 +103,9 @@ def test_wrong_words(shop: Shop) -> None:
 
 
 def test_people_read_a_table(shop: Shop) -> None:
-    result = CliRunner().invoke(cli, ["deadletter", "list", "--project", str(shop.folder)])
+    result = shop.invoke("deadletter", "list")
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0].split() == ["id", "kind", "where", "entity", "since", "reason"]
     assert SECRET not in result.stdout
-    result = CliRunner().invoke(cli, ["status", "--project", str(shop.folder)])
+    result = shop.invoke("status")
     assert "set aside from" in result.stdout

@@ -3,30 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
-from click.testing import CliRunner
 
-from cli import cli
-from tests.integration.cli_project import Shop, make_shop
-
-
-@pytest.fixture
-def shop(tmp_path: Path, make_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> Shop:
-    shop = make_shop(tmp_path / "shop", make_database(), make_database(), make_database())
-    for name, value in shop.environment.items():
-        monkeypatch.setenv(name, value)
-    return shop
-
-
-def doctor(shop: Shop) -> tuple[int, dict[str, Any]]:
-    """In this process: these tests are about what it finds."""
-    result = CliRunner().invoke(cli, ["doctor", "--json", "--project", str(shop.folder)])
-    return result.exit_code, json.loads(result.stdout.splitlines()[-1])
+from tests.integration.cli_project import Shop
 
 
 def errors(body: dict[str, Any], about: str) -> list[dict[str, Any]]:
@@ -34,14 +15,14 @@ def errors(body: dict[str, Any], about: str) -> list[dict[str, Any]]:
 
 
 def test_all_well_before_the_first_run_and_nothing_is_changed(shop: Shop) -> None:
-    code, body = doctor(shop)
+    code, body = shop.call_here("doctor")
     assert (code, body["ok"], body["result"]["errors"]) == (0, True, 0), body
     hub = next(c for c in body["result"]["checks"] if c["about"] == "hub")
     assert "first run" in hub["message"]
     assert shop.sql("hub", "select 1 from pg_namespace where nspname = 'fieldwarden'") == []
     assert shop.sql("crm", "select 1 from pg_publication") == []
 
-    text = CliRunner().invoke(cli, ["doctor", "--project", str(shop.folder)])
+    text = shop.invoke("doctor")
     assert text.exit_code == 0
     assert "all well" in text.stdout
 
@@ -49,7 +30,7 @@ def test_all_well_before_the_first_run_and_nothing_is_changed(shop: Shop) -> Non
 def test_a_missing_column_is_shown_in_the_files(shop: Shop) -> None:
     shop.edit("systems/crm.yaml", "tax_id: vat_number", "tax_id: vat_nr")
     shop.edit("systems/erp.yaml", "external_id: fieldwarden_id", "external_id: warden")
-    code, body = doctor(shop)
+    code, body = shop.call_here("doctor")
     assert (code, body["error"]["code"]) == (2, "does_not_fit")
     (crm,) = errors(body, "crm")
     line = (shop.folder / "systems/crm.yaml").read_text().splitlines().index("      tax_id: vat_nr") + 1
@@ -60,17 +41,15 @@ def test_a_missing_column_is_shown_in_the_files(shop: Shop) -> None:
 
 def test_a_missing_table(shop: Shop) -> None:
     shop.edit("systems/crm.yaml", "public.account:", "public.acount:")
-    code, body = doctor(shop)
+    code, body = shop.call_here("doctor")
     assert code == 2
     assert any("public.account" in check["suggestion"] for check in errors(body, "crm"))
 
 
-def test_unreachable_systems_and_missing_secrets_do_not_hide_each_other(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CRM_DSN", "postgresql://bob:hunter2@127.0.0.1:1/crm")
-    monkeypatch.delenv("ERP_DSN")
-    code, body = doctor(shop)
+def test_unreachable_systems_and_missing_secrets_do_not_hide_each_other(shop: Shop) -> None:
+    shop.environment["CRM_DSN"] = "postgresql://bob:hunter2@127.0.0.1:1/crm"
+    del shop.environment["ERP_DSN"]
+    code, body = shop.call_here("doctor")
     assert (code, body["error"]["code"]) == (3, "environment")
     assert errors(body, "crm")[0]["subject"] == "connection"
     (erp,) = errors(body, "erp")
@@ -80,22 +59,22 @@ def test_unreachable_systems_and_missing_secrets_do_not_hide_each_other(
     assert "hunter2" not in json.dumps(body)
 
 
-def test_a_database_that_does_not_exist_and_a_string_that_is_none(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HUB_DSN", shop.hub.replace("/test_", "/nowhere_"))
-    monkeypatch.setenv("CRM_DSN", "this is no connection string")
-    code, body = doctor(shop)
+def test_a_database_that_does_not_exist_and_a_string_that_is_none(shop: Shop) -> None:
+    shop.environment["HUB_DSN"] = shop.hub.replace("/test_", "/nowhere_")
+    shop.environment["CRM_DSN"] = "this is no connection string"
+    code, body = shop.call_here("doctor")
     assert code == 3
     assert errors(body, "hub")
     assert errors(body, "crm")
 
 
-def test_a_role_without_privileges_is_told_what_it_lacks(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_role_without_privileges_is_told_what_it_lacks(shop: Shop) -> None:
     with psycopg.connect(shop.crm, autocommit=True) as admin:
         admin.execute("drop role if exists reader")
         admin.execute("create role reader login")
     try:
-        monkeypatch.setenv("CRM_DSN", shop.crm.replace("postgres@", "reader@"))
-        code, body = doctor(shop)
+        shop.environment["CRM_DSN"] = shop.crm.replace("postgres@", "reader@")
+        code, body = shop.call_here("doctor")
     finally:
         with psycopg.connect(shop.crm, autocommit=True) as admin:
             admin.execute("drop owned by reader")
@@ -108,10 +87,10 @@ def test_a_role_without_privileges_is_told_what_it_lacks(shop: Shop, monkeypatch
 
 def test_after_a_run_slot_and_publication_are_looked_at(shop: Shop) -> None:
     shop.settle()
-    code, body = doctor(shop)
+    code, body = shop.call_here("doctor")
     assert code == 0
     shop.sql("crm", "drop publication fieldwarden_crm")
     shop.sql("erp", "alter table party drop column email")
-    code, body = doctor(shop)
+    code, body = shop.call_here("doctor")
     assert code == 2
     assert any("email" in check["message"] for check in errors(body, "erp"))

@@ -5,19 +5,13 @@ from __future__ import annotations
 import json
 import signal
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.cli_project import Shop, eventually, make_shop
-
-
-@pytest.fixture
-def shop(tmp_path: Path, make_database: Callable[..., str]) -> Shop:
-    return make_shop(tmp_path / "shop", make_database(), make_database(), make_database())
+from tests.integration.cli_project import Shop, eventually
 
 
 def customers(shop: Shop) -> list[tuple[list[object], ...]]:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from engine.sharing import SHARDS
 from operations.audit import text, verify
-from tests.integration.cli_project import Run, Shop, eventually, make_shop
+from tests.integration.cli_project import Run, Shop, eventually
 
-DUTIES = {"source:crm", "source:erp", "target:crm", "target:erp"}
+SHARDS_OF_CRM = {f"target:crm/{shard}" for shard in SHARDS}
+DUTIES = {"source:crm", "source:erp", *SHARDS_OF_CRM, *(f"target:erp/{shard}" for shard in SHARDS)}
+HALF = len(DUTIES) // 2
 LEASE = 2
 
 
 @pytest.fixture
-def shop(tmp_path: Path, make_database: Callable[..., str]) -> Shop:
-    shop = make_shop(tmp_path / "shop", make_database(), make_database(), make_database())
+def shop(shop: Shop) -> Shop:
     with (shop.folder / "fieldwarden.yaml").open("a") as settings:
         settings.write(f"run: {{lease: {LEASE}s}}\n")
     return shop
@@ -32,7 +34,7 @@ def two(shop: Shop) -> Iterator[tuple[Run, Run]]:
     with shop.running() as first:
         first.await_ready()
         with shop.running() as second:
-            eventually(lambda: all(len(held) == 2 for held in shares(shop).values()), "an even share")
+            eventually(lambda: all(len(held) == HALF for held in shares(shop).values()), "an even share")
             for run in (first, second):
                 run.await_ready()
             yield first, second
@@ -94,7 +96,7 @@ def test_two_share_the_work_and_one_alone_does_it_all(shop: Shop, two: tuple[Run
     assert {duty for worker in workers for duty in worker["duties"]} == DUTIES
     states = [{c["connector"] for c in json.loads(run.get("/readyz")[1])["connectors"]} for run in two]
     assert states[0] | states[1] == {"crm.source", "erp.source", "crm.target", "erp.target"}
-    assert not states[0] & states[1], "each tells of what it does itself"
+    assert states[0] & states[1] == {"crm.target", "erp.target"}, "each tells of what it does itself"
 
     assert two[1].end(signal.SIGTERM)[0] == 143
     assert two[1].process.pid not in shares(shop), "who leaves, leaves nothing behind"
@@ -124,7 +126,7 @@ def test_one_hangs_past_its_lease_and_goes_on_later(shop: Shop, two: tuple[Run, 
     assert shares(shop) == {other.process.pid: DUTIES}
     edit(shop, 9005)
     hanging.process.send_signal(signal.SIGCONT)
-    eventually(lambda: len(shares(shop).get(hanging.process.pid, ())) == 2, "an even share again")
+    eventually(lambda: len(shares(shop).get(hanging.process.pid, ())) == HALF, "an even share again")
     eventually(lambda: arrived(shop, 9005), "edits on both sides")
     hanging.await_ready()
     for run in two:
@@ -132,10 +134,17 @@ def test_one_hangs_past_its_lease_and_goes_on_later(shop: Shop, two: tuple[Run, 
     check(shop)
 
 
-def test_a_process_with_nothing_to_do_stands_by_and_ends_at_once(shop: Shop, two: tuple[Run, Run]) -> None:
-    with shop.running() as third, shop.running() as fourth, shop.running() as fifth:
-        runs = [*two, third, fourth, fifth]
-        eventually(lambda: sorted(map(len, shares(shop).values())) == [0, 1, 1, 1, 1], "one with nothing to do")
+def test_a_process_with_nothing_to_do_stands_by_and_ends_at_once(shop: Shop) -> None:
+    """Six processes for five duties: erp is read, and each of crm's shards is another's."""
+    shop.edit("systems/erp.yaml", "system: erp\n", "system: erp\nmode: source\n")
+    shop.edit("systems/erp.yaml", "    create: true\n", "")
+    shop.edit("systems/crm.yaml", "system: crm\n", "system: crm\nmode: target\n")
+    with contextlib.ExitStack() as stack:
+        runs = [stack.enter_context(shop.running())]
+        runs[0].await_ready()
+        runs += [stack.enter_context(shop.running()) for _ in range(5)]
+        eventually(lambda: sorted(map(len, shares(shop).values())) == [0, 1, 1, 1, 1, 1], "one with nothing to do")
+        assert set().union(*shares(shop).values()) == {"source:erp", *SHARDS_OF_CRM}
         idle = next(run for run in runs if not shares(shop)[run.process.pid])
         code, body = eventually(lambda: "standby" in idle.get("/readyz")[1] and idle.get("/readyz"), "standby")
         assert (code, json.loads(body)["ready"]) == (503, False)
