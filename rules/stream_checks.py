@@ -256,9 +256,26 @@ class _StreamCheck:
         elif stream.parent is None and stream.external_id is None and not self.given(stream.key):
             message = "create needs an external_id, or a key whose columns are mapped fields"
             self.page.error_at_key(self.at("create"), message, "add external_id: COLUMN")
+        elif stream.parent is None and stream.external_id is None and self.reading:
+            self.findable()
         for column in self.missing(conflict_columns(stream)) if stream.unique else ():
             message = f"unique names column {column!r}, which nothing sets when a row is created"
             self.page.error(self.at("unique"), message, "map it, or name it under set:")
+
+    def findable(self) -> None:
+        """A row that we created by its key may be told of before our link to it is stored, and is no news then only if
+        what its key says finds the record."""
+        keyed = [self.written[column] for column in self.stream.key if self.written[column] in self.stream.fields]
+        if self.entity is None or any(set(fields) <= set(keyed) for fields in self.entity.identity.match):
+            return
+        name = self.entity.entity
+        message = (
+            f"create by the key needs a match key of {name} within it: a created row that comes back before it is "
+            "linked would begin a second record"
+        )
+        key = keyed[0] if len(keyed) == 1 else f"[{', '.join(keyed)}]"
+        hint = f"add {key} to identity: match: of {name}, or external_id: COLUMN here"
+        self.page.error_at_key(self.at("create"), message, hint if keyed else "add external_id: COLUMN")
 
     def given(self, columns: tuple[str, ...]) -> bool:
         return not list(self.missing(columns))

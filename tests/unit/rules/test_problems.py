@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rules.documents import MAX_BYTES
 from rules.errors import ConfigurationError
+from rules.loading import rulebook_from_documents
 from tests.unit.rules.projects import FILES, load, replaced, said, write
 
 CUSTOMER, CRM, ERP, BILLING = (
@@ -107,6 +109,7 @@ SYSTEM = [
     (ERP, "    create: true\n    set: {kind: invoice}\n    unique: [party_id, kind]\n", "    ▸create: true\n    set: {kind: invoice}\n", "create needs unique: which columns"),
     (ERP, "  public.party_address:\n    entity: customer\n    parent: {public.party: party_id}\n    key: id\n    where: kind = 'invoice'\n    create: true\n    set: {kind: invoice}\n    unique: [party_id, kind]\n", "  ▸public.party_address:\n    entity: customer\n    key: id\n", "two streams stand for customer in erp: public.party and public.party_address"),
     (CRM, "    external_id: fieldwarden_id\n    changed_at: coalesce(updated_at, created_at)\n    create", "    ▸create", "create needs an external_id, or a key whose columns are mapped fields (add external_id: COLUMN)"),
+    (CRM, "    external_id: fieldwarden_id\n    changed_at: coalesce(updated_at, created_at)\n    create: true\n    fields:\n      legal_name: name\n", "    ▸create: true\n    fields:\n      legal_name: id\n", "create by the key needs a match key of customer within it: a created row that comes back before it is linked would begin a second record (add legal_name to identity: match: of customer, or external_id: COLUMN here)"),
     (CRM, "create: true\n", "create: true\n    ▸unique: [name]\n", "unique is for child rows"),
     (CRM, "create: true\n", "mode: source\n    ▸create: true\n", "rows cannot be created: mode is source (remove create)"),
     (ERP, "on_retire: delete", "mode: source\n    ▸on_retire: delete", "rows cannot be deleted: mode is source"),
@@ -151,6 +154,40 @@ def test_a_mapping_that_means_nothing_is_named_where_it_stands(
     tmp_path: Path, file: str, old: str, new: str, message: str
 ) -> None:
     found(tmp_path, file, old, new, message)
+
+
+TITLE = {"entity": "item", "fields": {name: {"type": "text"} for name in ("sku", "site", "title")}}
+SHELF: dict[str, Any] = {
+    "entity": "item",
+    "key": ["sku", "site"],
+    "create": True,
+    "fields": {"sku": "sku", "site": "site", "title": "title"},
+}
+
+
+def said_of_a_shelf(match: list[Any], **changes: Any) -> list[str]:
+    """What is said of a stream that creates rows by their key, with these match keys."""
+    reading = {"system": "a", "connector": {"kind": "postgres", "dsn": "x"}, "streams": {"shelf": {**SHELF, **changes}}}
+    other = {**reading, "system": "b", "streams": {"shelf": {**SHELF, "external_id": "ext"}}}
+    try:
+        rulebook_from_documents([{**TITLE, "identity": {"match": match}}], [reading, other])
+    except ConfigurationError as error:
+        return [problem.message + problem.suggestion for problem in error.problems]
+    return []
+
+
+@pytest.mark.parametrize("match", [[["sku", "site"]], ["sku"], ["title", ["site", "sku"]]])
+def test_rows_created_by_their_key_are_found_by_a_match_key_within_it(match: list[Any]) -> None:
+    assert said_of_a_shelf(match) == []
+
+
+@pytest.mark.parametrize("match", [[], ["title"], [["sku", "site", "title"]]])
+def test_rows_created_by_their_key_and_found_by_anything_else_could_begin_a_second_record(match: list[Any]) -> None:
+    (problem,) = said_of_a_shelf(match)
+    assert "create by the key needs a match key of item within it" in problem
+    assert "add [sku, site] to identity: match: of item" in problem
+    assert said_of_a_shelf(match, mode="target") == [], "what is never read cannot come back"
+    assert said_of_a_shelf(match, external_id="ext") == [], "each row carries its record's id"
 
 
 def test_group_fields_from_two_streams_of_one_system(tmp_path: Path) -> None:

@@ -165,6 +165,7 @@ def test_places_can_be_found_later(tmp_path: Path) -> None:
 
 ENTITY: dict[str, Any] = {
     "entity": "item",
+    "identity": {"match": ["sku"]},
     "fields": {
         "sku": {"type": "text"},
         "name": {"type": "text", "owner": "a", "protected": True, "seed_from": ["b"]},
@@ -215,7 +216,7 @@ def test_an_owner_drops_the_defaults_about_another_strategy() -> None:
 
 def test_a_strategy_drops_the_defaults_about_an_owner() -> None:
     fields = {"sku": {"type": "text", "strategy": "first_non_null"}, "name": {"type": "text"}}
-    entity = {"entity": "item", "defaults": {"owner": "a", "protected": True}, "fields": fields}
+    entity = {**ENTITY, "defaults": {"owner": "a", "protected": True}, "fields": fields}
     units = rulebook_from_documents([entity], [A, B]).entities["item"].unit_of
     assert units["sku"].policy.sentence == "first_non_null a > b"
     assert units["name"].policy.sentence == "owner a, protected"
