@@ -226,8 +226,7 @@ class Pipeline:
             await self._hub.hold(self._system, batch.held)
         if batch.snapshot == "done" and self._rereading:
             await self._commit(lease, mapped[start:], _UNMOVED, seen=True)
-            async for gone in unseen(self._hub, lease, self._streams):
-                await self._commit(lease, gone, _UNMOVED, seen=True)
+            await self._sweep(lease)
             mapped, start = [], 0
         seen = self._telling_again or (batch.snapshot is not None and self._rereading)
         await self._commit(lease, mapped[start:], final, seen=seen, state=state, parts=batch.parts)
@@ -325,11 +324,20 @@ class Pipeline:
             return
         baseline = await self._hub.baseline(self._system)
         self._telling_again = not baseline.swept
-        if baseline.told and not baseline.swept and not await self._hub.unread([self._system]):
-            async for gone in unseen(self._hub, lease, self._streams):
-                await self._commit(lease, gone, _UNMOVED, seen=True)
+        if baseline.heard and not baseline.swept:
+            await self._sweep(lease)
             await self._hub.swept(self._system, baseline.floor)
             self._telling_again = False
+
+    async def _sweep(self, lease: Lease) -> None:
+        """Rows that were not told of again are gone; then what they stood in the way of has its chance before anything
+        is delivered: a row that is there under another key now must not look deleted."""
+        async for gone in unseen(self._hub, lease, self._streams):
+            await self._commit(lease, gone, _UNMOVED, seen=True)
+        await self._hub.reconsider(self._system)
+        tried: set[int] = set()
+        while not tried.issuperset(found := await self._look_again(lease)):
+            tried |= found
 
     async def _release(self, lease: Lease, stop: asyncio.Event) -> None:
         """Try again what was set aside and may go on now: its row is known, or a person said so."""
@@ -339,11 +347,16 @@ class Pipeline:
             if self._linked or now - looked >= _LOOK_EVERY:
                 self._linked, looked = False, now
                 async with self._turn:
-                    waiting = await self._hub.releasable(self._system, _RELEASED)
-                    if waiting:
-                        await self._commit(lease, await self._again(waiting), _UNMOVED)
+                    await self._look_again(lease)
                     await self._sweep_unheard(lease)
             await either(asyncio.sleep(_RELEASE_EVERY), stop)
+
+    async def _look_again(self, lease: Lease) -> set[int]:
+        """Try some of them; which."""
+        waiting = await self._hub.releasable(self._system, _RELEASED)
+        if waiting:
+            await self._commit(lease, await self._again(waiting), _UNMOVED)
+        return {kept.id for kept in waiting}
 
     async def _again(self, waiting: Sequence[SetAside]) -> list[Mapped]:
         """Set-aside changes as if they came now. A row is identified by the newest of its changes."""

@@ -31,14 +31,16 @@ class Part:
 class Baseline:
     """How a source of partitions stands to the rows that its system had to begin with.
 
-    `told`: where they end is known. `floor` is set by a new baseline: what is told since stands at or above it, and
-    once the source is read, rows that were not told of are gone (`swept`: they have been looked for). `direct`
-    is the position of whoever read the system before as one stream, whose positions do not compare with these."""
+    `told`: where they end is known; `heard`: all that stands before has come. `floor` is set by a new baseline: what
+    is told since stands at or above it, and once all is heard, rows that were not told of are gone (`swept`: they have
+    been looked for). `direct` is the position of whoever read the system before as one stream, whose positions do not
+    compare with these."""
 
     floor: str = ""
     told: bool = False
     swept: bool = True
     direct: str | None = None
+    heard: bool = False
 
 
 @dataclass(slots=True)
@@ -336,17 +338,22 @@ class Hub(Protocol):
     async def baseline(self, source: str) -> Baseline:
         """How a source of partitions stands to its first rows."""
 
-    async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> None:
+    async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> bool:
         """A new baseline of a source of partitions: it is `unread`, whoever works in one of its lanes is fenced and
-        loses its partitions, and each of those goes on from its position here, all of them at or above `floor`."""
+        loses its partitions, and each of those goes on from its position here, all of them at or above `floor`.
+
+        False, and nothing is changed, if another baseline has begun meanwhile whose floor is not below this one."""
 
     async def read_until(self, source: str, ends: Mapping[str, str], floor: str = "") -> None:
         """The rows that this source of partitions had to begin with (since the baseline of this floor) stand before
-        these positions: once the partitions are that far, it is read. Says nothing new of a source of which that is
-        known, and nothing at all of another baseline's."""
+        these positions: once the partitions are that far (and a new baseline is `swept`), it is read. Says nothing
+        new of a source of which that is known, and nothing at all of another baseline's."""
 
     async def swept(self, source: str, floor: str) -> None:
-        """The rows that were not told of again in this baseline have been looked for."""
+        """The rows that were not told of again in this baseline have been looked for: nothing is `unseen` any more."""
+
+    async def reconsider(self, source: str) -> None:
+        """What was set aside as ambiguous in this source may be tried again: rows that stood in its way are gone."""
 
     async def hold(self, source: str, held: Mapping[str, str]) -> None:
         """For people: these partitions stand still, and why; an empty reason: it goes on."""

@@ -62,7 +62,8 @@ async def begin_again(project: Opened, name: str, hub: Hub) -> None:
     finally:
         await lookout.close()
     floor, positions = new_baseline(await hub.baseline(name), ends)
-    await hub.begin_again(name, floor, positions)
+    if not await hub.begin_again(name, floor, positions):
+        log.info("rebaseline.joined", system=name)  # another worker's, of a moment ago: it tells what ours would
 
 
 def kafka_lookout(project: Opened, name: str) -> KafkaLookout:

@@ -180,10 +180,22 @@ where name = %s
 update source set read_at = null where name = any(%s::text[])
 
 -- name: unread
--- A source of partitions is read once each of them has come to where its first rows end.
+-- A source of partitions is read once each of them has come to where its first rows end and, in a new baseline, rows that
+-- were not told of have been looked for. One that is read as one stream since has a position.
 select wanted from unnest(%s::text[]) as wanted
-where not exists (select from source where name = wanted and read_at is not null)
-   or exists (select from partition where source = wanted and until > coalesce(position, ''))
+where not exists (
+    select from source s where s.name = wanted and s.read_at is not null and (
+        s.position is not null or s.swept and not exists (
+            select from partition p where p.source = wanted and p.until > coalesce(p.position, '')
+        )
+    )
+)
+
+-- name: how_unread
+select w.name, s.read_at is not null, s.swept is false, array(
+    select p.name from partition p where p.source = w.name and p.until > coalesce(p.position, '') order by p.name
+)
+from unnest(%s::text[]) as w (name) left join source s on s.name = w.name order by w.name
 
 -- name: releasable
 -- Ready: a person released it, the row that it awaits is linked, or it only stands behind others.
@@ -244,12 +256,16 @@ returning name
 update partition set until = null where source = %s and until is not null
 
 -- name: baseline
-select floor, read_at is not null, swept, position from source where name = %s
+select floor, read_at is not null, swept, position, read_at is not null and not exists (
+    select from partition p where p.source = s.name and p.until > coalesce(p.position, '')
+) from source s where name = %s
 
 -- name: begin_again
 insert into source as s (name, system, floor, swept) values (%(source)s, %(source)s, %(floor)s, false)
 on conflict (name) do update set floor = excluded.floor, swept = false, read_at = null, position = null,
     leased_at = clock_timestamp()
+where s.floor < excluded.floor
+returning name
 
 -- name: fence_lanes
 -- Whoever works in one of them has to begin anew, and learns of the baseline then.
@@ -261,7 +277,11 @@ from unnest(%s::text[], %s::text[]) as n (name, position) order by 2
 on conflict (source, name) do update set epoch = p.epoch + 1, position = excluded.position, message = ''
 
 -- name: swept
-update source set swept = true where name = %s and floor = %s
+-- What was seen is forgotten with it: whoever is still looking must find nothing missing.
+update source set swept = true, leased_at = '-infinity' where name = %s and floor = %s and not swept returning name
+
+-- name: reconsider
+update set_aside set released = true where system = %s and kind = 'ambiguous' and not released
 
 -- name: read_until
 insert into partition as p (source, name, until) select %s, n.name, n.until

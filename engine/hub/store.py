@@ -71,14 +71,17 @@ class PostgresHub:
             row = await (await connection.execute(QUERIES["baseline"], [source])).fetchone()
         return Baseline(*row) if row is not None else Baseline()
 
-    async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> None:
+    async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> bool:
         async with self._reading.transaction() as connection:
-            await connection.execute(QUERIES["begin_again"], {"source": source, "floor": floor})
+            cursor = await connection.execute(QUERIES["begin_again"], {"source": source, "floor": floor})
+            if await cursor.fetchone() is None:
+                return False
             await connection.execute(QUERIES["fence_lanes"], [source])
             await connection.execute(QUERIES["forget_seen"], [source])
             await connection.execute(QUERIES["forget_until"], [source])
             await connection.execute(QUERIES["begin_parts_again"], [source, list(positions), list(positions.values())])
             await connection.commit()
+        return True
 
     async def read_until(self, source: str, ends: Mapping[str, str], floor: str = "") -> None:
         async with self._reading.transaction() as connection:
@@ -90,7 +93,14 @@ class PostgresHub:
 
     async def swept(self, source: str, floor: str) -> None:
         async with self._reading.transaction() as connection:
-            await connection.execute(QUERIES["swept"], [source, floor])
+            cursor = await connection.execute(QUERIES["swept"], [source, floor])
+            if await cursor.fetchone() is not None:
+                await connection.execute(QUERIES["forget_seen"], [source])
+            await connection.commit()
+
+    async def reconsider(self, source: str) -> None:
+        async with self._reading.transaction() as connection:
+            await connection.execute(QUERIES["reconsider"], [source])
             await connection.commit()
 
     async def hold(self, source: str, held: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 
@@ -30,6 +30,7 @@ from engine.record import Contribution, Record
 from engine.settle import settle
 from engine.sharing import SHARDS, shard_of
 from engine.testing.ingest import MemoryIngest
+from engine.testing.tables import Block, Dirty, PartitionRow, SourceRow
 
 Crash = Callable[[str], None]
 """Called with a failpoint's name at each durability step; it may raise, as a crash or a lost reply would."""
@@ -42,52 +43,6 @@ def copied(record: Record) -> Record:
     """What a store gives back: equal, and nobody else's."""
     rows = _copy_rows(_encode(record.rows))
     return Record(record.id, record.entity, record.version, dict(record.golden), rows, record.retired)
-
-
-@dataclass(slots=True)
-class SourceRow:
-    epoch: int = 0
-    position: str | None = None
-    state: str = "new"
-    message: str = ""
-    changes: int = 0
-    echoes: int = 0
-    leased_at: int = 0
-    read: bool = False
-    floor: str = ""
-    swept: bool = True
-
-
-@dataclass(slots=True)
-class PartitionRow:
-    epoch: int = 0
-    position: str | None = None
-    until: str = ""
-    message: str = ""
-
-
-@dataclass(slots=True)
-class Dirty:
-    mark: int
-    due: int
-    since: int
-    status: str = "due"
-    attempts: int = 0
-    awaits: str | None = None
-    result: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    lane: str
-    height: int
-    previous: bytes
-    root: bytes
-    hash: bytes
-    rulebook: str
-    at: int
-    entries: tuple[Entry, ...]
 
 
 class MemoryHub:
@@ -138,7 +93,7 @@ class MemoryHub:
         row.epoch += 1
         row.leased_at = next(self._numbers)
         if not lane:
-            self.seen = {ref for ref in self.seen if ref.system != source}
+            self._forget_seen(source)
         return Lease(source, row.epoch, row.position, lane)
 
     async def take(self, source: str, partitions: Sequence[str]) -> dict[str, Part]:
@@ -151,20 +106,26 @@ class MemoryHub:
 
     async def baseline(self, source: str) -> Baseline:
         row = self.sources.get(source)
-        return Baseline() if row is None else Baseline(row.floor, row.read, row.swept, row.position)
+        if row is None:
+            return Baseline()
+        return Baseline(row.floor, row.read, row.swept, row.position, row.read and source not in self._behind())
 
-    async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> None:
+    async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> bool:
+        row = self.sources.get(source)
+        if row is not None and row.floor >= floor:
+            return False
         row = self.sources.setdefault(source, SourceRow())
         row.floor, row.swept, row.read, row.position = floor, False, False, None
         row.leased_at = next(self._numbers)
         for name, lane in self.sources.items():
             if name.partition("#")[0] == source:
                 lane.epoch += 1
-        self.seen = {ref for ref in self.seen if ref.system != source}
+        self._forget_seen(source)
         self._forget_until(source)
         for name, position in positions.items():
             part = self.partitions.setdefault((source, name), PartitionRow())
             part.epoch, part.position, part.message = part.epoch + 1, position, ""
+        return True
 
     async def read_until(self, source: str, ends: Mapping[str, str], floor: str = "") -> None:
         row = self.sources.setdefault(source, SourceRow())
@@ -176,7 +137,20 @@ class MemoryHub:
 
     async def swept(self, source: str, floor: str) -> None:
         row = self.sources[source]
-        row.swept = row.swept or row.floor == floor
+        if row.floor == floor and not row.swept:
+            row.swept, row.leased_at = True, 0
+            self._forget_seen(source)
+
+    async def reconsider(self, source: str) -> None:
+        ambiguous = (id for id, kept in self.set_aside.items() if kept.kind == "ambiguous")
+        self.released.update(id for id in ambiguous if self.set_aside[id].row.system == source)
+
+    def _forget_seen(self, source: str) -> None:
+        self.seen = {ref for ref in self.seen if ref.system != source}
+
+    def _behind(self) -> set[str]:
+        """Sources of which some partition has not come to where its first rows end."""
+        return {source for (source, _), part in self.partitions.items() if part.until > (part.position or "")}
 
     def _forget_until(self, source: str) -> None:
         for (name, _), part in self.partitions.items():
@@ -235,8 +209,12 @@ class MemoryHub:
         return row in self.crosswalk
 
     async def unread(self, sources: Sequence[str]) -> list[str]:
-        behind = {source for (source, _), row in self.partitions.items() if row.until > (row.position or "")}
-        read = {name for name, row in self.sources.items() if row.read} - behind
+        behind = self._behind()
+        read = {
+            name
+            for name, row in self.sources.items()
+            if row.read and (row.position is not None or (row.swept and name not in behind))
+        }
         return [name for name in sources if name not in read]
 
     # --- targets ---------------------------------------------------------------------------------------------

@@ -30,6 +30,11 @@ async def commit(hub: Hub, lease: Lease, parts: dict[str, Part] | None = None, *
         await tx.commit(IngestOutcome(**outcome), position="", rulebook="book", parts=parts)
 
 
+async def rows(hub: PostgresHub, query: str) -> list[Any]:
+    async with hub._reading.transaction() as connection:
+        return await (await connection.execute(query.encode())).fetchall()
+
+
 def waiting(row: RowRef) -> SetAside:
     return SetAside(row, "customer", "rekey", "its key is not known yet", b"{}", "5", awaits=row)
 
@@ -141,7 +146,7 @@ async def test_a_new_baseline_takes_every_partition_away_and_is_told_only_by_its
     taken = await hub.take("crm", [P0, P1])
     await hub.read_until("crm", {P0: "0005", P1: "0005"})
     assert await hub.baseline("crm") == Baseline("", True, True, None)
-    await hub.begin_again("crm", "1.0", {P0: "1.7"})
+    assert await hub.begin_again("crm", "1.0", {P0: "1.7"})
     assert await hub.baseline("crm") == Baseline("1.0", False, False, None)
     with pytest.raises(Fenced):
         await commit(hub, lease)
@@ -155,19 +160,80 @@ async def test_a_new_baseline_takes_every_partition_away_and_is_told_only_by_its
         assert await hub.unread(["crm"]) == ["crm"]
     await hub.read_until("crm", {P0: "1.8"}, "1.0")
     assert await hub.unread(["crm"]) == ["crm"]
+    assert not (await hub.baseline("crm")).heard
     await commit(hub, lease, {P0: Part(again[P0].epoch, "1.8")})
-    assert await hub.unread(["crm"]) == [], "a partition of the baseline before holds up nothing any more"
+    assert (await hub.baseline("crm")).heard, "a partition of the baseline before holds up nothing any more"
     await hub.swept("crm", "0.0")
     assert not (await hub.baseline("crm")).swept
+    assert await hub.unread(["crm"]) == ["crm"], "rows that are gone still look as if they were there"
     await hub.swept("crm", "1.0")
     assert (await hub.baseline("crm")).swept
+    assert await hub.unread(["crm"]) == []
+
+
+async def test_of_two_that_begin_a_new_baseline_at_once_one_does(hub: Hub) -> None:
+    lease = await hub.lease("crm", "crm#1")
+    part = (await hub.take("crm", [P0]))[P0]
+    assert await hub.begin_again("crm", "1.0", {P0: "1.7"})
+    lease, part = await hub.lease("crm", "crm#1"), (await hub.take("crm", [P0]))[P0]
+    for floor in ("1.0", "0.0"):
+        assert not await hub.begin_again("crm", floor, {P0: "1.9"})
+    await commit(hub, lease, {P0: Part(part.epoch, "1.8")})
+    assert (await hub.take("crm", [P0]))[P0].position == "1.8"
+    assert await hub.baseline("crm") == Baseline("1.0", False, False, None)
+    assert await hub.begin_again("crm", "2.0", {P0: "2.1"})
+
+
+async def test_once_a_baseline_is_swept_nothing_is_unseen_any_more_for_whoever_still_looks(hub: Hub) -> None:
+    lease = await hub.lease("crm", "crm#1")
+    await commit(hub, lease, records=[record(A), record(B)], links=[(OLD, A), (NEW, B)])
+    await hub.begin_again("crm", "1.0", {})
+    await hub.read_until("crm", {}, "1.0")
+    lease = await hub.lease("crm", "crm#1")
+    async with hub.ingest(lease) as tx:
+        assert await tx.unseen(["public.account"], 10) == [OLD, NEW]
+        await tx.saw([OLD, NEW])
+        await tx.commit(IngestOutcome(), position="", rulebook="book")
+    await hub.swept("crm", "1.0")
+    async with hub.ingest(lease) as tx:
+        assert await tx.unseen(["public.account"], 10) == []
+    assert not (await rows(hub, "select from seen") if isinstance(hub, PostgresHub) else hub.seen)  # type: ignore[attr-defined]
+    await hub.begin_again("crm", "2.0", {})
+    async with hub.ingest(await hub.lease("crm", "crm#1")) as tx:
+        assert await tx.unseen(["public.account"], 10) == [OLD, NEW]
+
+
+async def test_what_is_ambiguous_in_one_source_may_be_considered_again(hub: Hub) -> None:
+    lease = await hub.lease("crm", "crm#1")
+    elsewhere = RowRef("erp", "public.party", "1")
+    kinds = {OLD: "ambiguous", NEW: "data", elsewhere: "ambiguous"}
+    aside = [SetAside(row, "customer", kind, "", b"{}", "5") for row, kind in kinds.items()]  # type: ignore[arg-type]
+    await commit(hub, lease, set_aside=aside)
+    assert await hub.releasable("crm", 10) == []
+    await hub.reconsider("crm")
+    [kept] = await hub.releasable("crm", 10)
+    assert (kept.row, kept.released) == (OLD, True)
+    assert await hub.releasable("erp", 10) == []
+    await commit(hub, lease, set_aside=[kept])
+    assert await hub.releasable("crm", 10) == [], "tried in vain, it waits for a person again"
+
+
+async def test_a_baseline_that_was_left_half_done_holds_up_nothing_once_the_system_is_read_as_one_stream(
+    hub: Hub,
+) -> None:
+    await hub.begin_again("crm", "1.0", {P0: "1.7"})
+    await hub.read_until("crm", {P0: "1.8"}, "1.0")
+    direct = await hub.lease("crm")
+    async with hub.ingest(direct) as tx:
+        await tx.commit(IngestOutcome(), position="77", rulebook="book", state="streaming")
+    assert await hub.unread(["crm"]) == []
 
 
 async def test_a_new_baseline_forgets_the_position_of_whoever_read_the_system_as_one_stream(hub: Hub) -> None:
     lease = await hub.lease("crm")
     async with hub.ingest(lease) as tx:
         await tx.commit(IngestOutcome(), position="77", rulebook="book", state="streaming")
-    assert await hub.baseline("crm") == Baseline("", True, True, "77")
+    assert await hub.baseline("crm") == Baseline("", True, True, "77", heard=True)
     await hub.begin_again("crm", "1.0", {})
     assert await hub.baseline("crm") == Baseline("1.0", False, False, None)
 

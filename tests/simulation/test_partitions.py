@@ -18,7 +18,7 @@ from engine.pipeline import Pipeline
 from engine.replay import Fold
 from engine.telemetry import Telemetry
 from engine.testing import MemoryHub, PartitionedSource
-from engine.testing.hub import PartitionRow
+from engine.testing.tables import PartitionRow
 from tests.builders import raw, rulebook
 from tests.simulation.history import WORDS
 from tests.simulation.virtual_time import simulate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -45,22 +45,26 @@ def live(
     seconds: float = 30.0,
     *,
     during: Callable[[], None] = lambda: None,
+    beside: Callable[[], Awaitable[None]] | None = None,
     rules: Rulebook = RULES,
     lane: str = "",
 ) -> Telemetry:
-    """Run one pipeline for some virtual seconds; `during` is called half-way."""
+    """Run one pipeline for some virtual seconds; `during` is called half-way, `beside` runs along."""
     telemetry = Telemetry()
 
     async def main() -> None:
         hub.clock = lambda: int(asyncio.get_running_loop().time() * 1e6)
         stop = asyncio.Event()
         pipeline = Pipeline(rules, source, hub, telemetry, clock=hub.clock, chance=lambda: 0.5, lane=lane)
+        along = asyncio.ensure_future(beside()) if beside is not None else None
         running = asyncio.create_task(pipeline.run(stop))
         await asyncio.sleep(seconds / 2)
         during()
         await asyncio.sleep(seconds / 2)
         stop.set()
         await running
+        if along is not None:
+            along.cancel()
 
     simulate(main())
     return telemetry
@@ -444,6 +448,37 @@ def test_when_everything_was_told_again_rows_that_were_not_are_gone() -> None:
     retired = {row.key: hub.record(id).retired for row, id in hub.crosswalk.items()}
     assert retired == {"C-1": False, "C-2": True, "C-3": False}, "one that was told just as before is there"
     assert asyncio.run(hub.baseline("crm")).swept
+
+
+def retold(hub: MemoryHub, first: RawChange, again: RawChange) -> list[bool]:
+    """After the first, a new baseline in which only the second is told; whether a record was ever read as retired."""
+    looks: list[bool] = []
+
+    async def look() -> None:
+        while True:
+            if not await hub.unread(["crm"]):
+                looks.append(any(hub.record(id).retired for id in hub.records))
+            await asyncio.sleep(0.01)
+
+    async def begin() -> None:
+        await hub.begin_again("crm", "f", {"crm.account/0": f"{1:016x}"})
+        await hub.read_until("crm", {"crm.account/0": f"{2:016x}"}, "f")
+
+    live(partitioned(hub, first), hub, lane="crm#1")
+    asyncio.run(begin())
+    live(partitioned(hub, first, again), hub, lane="crm#1", beside=look)
+    return looks
+
+
+def test_a_row_that_got_another_key_unnoticed_is_never_delivered_as_deleted() -> None:
+    """Told under its new key it is ambiguous, until the sweep has found that the old one is gone."""
+    hub = MemoryHub()
+    looks = retold(hub, account(1, "K1", tax_id="T1"), account(2, "K2", tax_id="T1"))
+    assert looks, "the system is read in the end"
+    assert not any(looks)
+    assert hub.set_aside == {}
+    [id] = hub.records
+    assert {row.key: row.live for row in hub.record(id).rows} == {"K1": False, "K2": True}
 
 
 def test_a_batch_that_another_lane_forestalled_is_decided_again_at_once() -> None:

@@ -65,6 +65,16 @@ def test_a_reread_says_nothing_of_streams_that_it_does_not_read() -> None:
     assert [each.stream for each in hub.record(id).rows if each.deleted is not None] == ["public.kept"]
 
 
+def test_a_row_that_got_another_key_unnoticed_has_its_record_under_the_new_one() -> None:
+    """Ambiguous while the old one looked as if it were there."""
+    hub, rules = MemoryHub(), rulebook()
+    read(hub, rules, [row("public.account", 1, "1", "T1")])
+    read(hub, rules, [row("public.account", position, "2", "T1") for position in (2, 3)])
+    assert hub.set_aside == {}
+    [id] = hub.records
+    assert {each.key: each.live for each in hub.record(id).rows} == {"1": False, "2": True}
+
+
 def test_nothing_is_delivered_while_a_source_is_read_again() -> None:
     """Also by a process that knows of the re-read only from the hub."""
     hub, rules, target = MemoryHub(), rulebook(), MemoryTarget("billing")
