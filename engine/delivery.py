@@ -118,6 +118,8 @@ class Delivery:
         self._wake = wake or Wake()
         self._shards = shards
         self._habits: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._held_up = False
+        """Some source is not read: what is due has to wait."""
         self._sources = [
             name for name, other in rulebook.systems.items() if any(stream.reads for stream in other.streams.values())
         ]
@@ -131,7 +133,8 @@ class Delivery:
                 attempt = 0
                 self._telemetry.connector_state("target", self._system, "delivering")
                 if count == 0:
-                    self._telemetry.waiting("target", self._system, 0)
+                    if not self._held_up:
+                        self._telemetry.waiting("target", self._system, 0)
                     await self._wake.wait(self._system, stop, _POLL)
             except FieldwardenError as error:
                 if judge(error) == "bug":
@@ -145,7 +148,8 @@ class Delivery:
 
     async def step(self) -> int:
         """Claim, write and settle once; give how many records were due."""
-        if await self._hub.unread(self._sources):
+        self._held_up = bool(await self._hub.unread(self._sources))
+        if self._held_up:
             return 0
         claimed = await self._hub.claim(self._system, _LIMIT, self._shards)
         if not claimed:

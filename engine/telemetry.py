@@ -63,6 +63,17 @@ class Partition:
     idle_since: float
 
 
+@dataclass(slots=True)
+class Unread:
+    """A system of which not all rows have been read, so that nothing is delivered, and why. `changes` counts what was
+    heard of it; `idle_since`: since when that stands still, in seconds since 1970."""
+
+    system: str
+    reason: str
+    changes: int
+    idle_since: float
+
+
 class Telemetry:
     """All counters and gauges. Cheap enough to be called once per batch; call it per batch, not per change."""
 
@@ -71,6 +82,7 @@ class Telemetry:
         self._clock = clock
         self._connectors: dict[tuple[Half, str], Connector] = {}
         self._partitions: dict[tuple[str, str], Partition] = {}
+        self._unread: dict[str, Unread] = {}
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"fieldwarden_{name}", text, labels, registry=self.registry)
@@ -174,6 +186,17 @@ class Telemetry:
             self._partitions[system, name] = Partition(system, name, position, waiting, message, since)
             self._partition_lag.labels(system, *_topic_and_number(name)).set(waiting)
 
+    def unread(self, found: Mapping[str, tuple[str, int]]) -> None:
+        """All systems that are not read, whoever reads them, anew: why, and how many changes were heard of each."""
+        now, before = self._clock(), self._unread
+        self._unread = {
+            name: Unread(name, reason, changes, _idle_since(before.get(name), changes, now))
+            for name, (reason, changes) in found.items()
+        }
+        for connector in self._connectors.values() if found else ():
+            if connector.half == "target":
+                connector.idle_since = max(connector.idle_since, now)
+
     def slot(self, slot: str, retained_bytes: int) -> None:
         self._slot.labels(slot).set(retained_bytes)
 
@@ -213,11 +236,19 @@ class Telemetry:
         """Those of `partitions`, by name."""
         return [self._partitions[key] for key in sorted(self._partitions)]
 
+    def unread_systems(self) -> list[Unread]:
+        """Those of `unread`."""
+        return list(self._unread.values())
+
     def _connector(self, half: Half, name: str) -> Connector:
         found = self._connectors.get((half, name))
         if found is None:
             found = self._connectors[half, name] = Connector(half, name, "new", "", 0, self._clock())
         return found
+
+
+def _idle_since(before: Unread | None, changes: int, now: float) -> float:
+    return now if before is None or before.changes != changes else before.idle_since
 
 
 def _topic_and_number(name: str) -> tuple[str, str]:

@@ -22,25 +22,36 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import make_wsgi_app
 
 from engine.errors import EnvironmentUnfit
+from operations.unread import held_up
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from engine.telemetry import Connector, Partition, Telemetry
+    from engine.telemetry import Connector, Partition, Telemetry, Unread
 
 ABLE = {"source": frozenset({"snapshot", "streaming"}), "target": frozenset({"delivering"})}
 
 
 def obstacles(
-    connectors: Sequence[Connector], partitions: Sequence[Partition] = (), *, now: float, patience: float
+    connectors: Sequence[Connector],
+    partitions: Sequence[Partition] = (),
+    unread: Sequence[Unread] = (),
+    *,
+    now: float,
+    patience: float,
 ) -> list[str]:
-    """Why the process is not ready, in words; empty when it is. Times in seconds since 1970."""
+    """Why the process is not ready, in words; empty when it is. Times in seconds since 1970.
+
+    Deliveries that wait for a system to be read do so rightly, as long as that is being read."""
     if not connectors:
         return ["starting: no connector has reported yet"]
     reasons = []
+    held = False
     for c in connectors:
         if c.state not in ABLE[c.half]:
             reasons.append(f"{c.half} {c.name} is {c.state}" + (f": {c.message}" if c.message else ""))
+        elif c.half == "target" and unread:
+            held = held or c.waiting > 0
         elif c.waiting > 0 and now - c.idle_since > patience:
             what = "bytes of its log" if c.half == "source" else "deliveries"
             reasons.append(
@@ -54,7 +65,8 @@ def obstacles(
                 f"source {p.system}: the partition {p.name} has not moved for {int(now - p.idle_since)} s "
                 f"while {p.waiting} records wait"
             )
-    return reasons
+    still = [each for each in unread if now - each.idle_since > patience] if held else []
+    return reasons + [held_up(each.system, each.reason) for each in still]
 
 
 @dataclass
@@ -83,7 +95,8 @@ class Health:
     def ready(self) -> tuple[bool, dict[str, Any]]:
         connectors = self.telemetry.connectors()
         partitions = self.telemetry.seen_partitions()
-        reasons = obstacles(connectors, partitions, now=self.clock(), patience=self.patience)
+        unread = self.telemetry.unread_systems()
+        reasons = obstacles(connectors, partitions, unread, now=self.clock(), patience=self.patience)
         if self.standby:
             reasons = [self.standby]
         states = [

@@ -17,6 +17,7 @@ from engine.sharing import SHARDS
 from operations.loops import is_partitioned, loop_of
 from operations.project import Opened, opened
 from operations.report import Report, age, count, table
+from operations.unread import held_up, unread
 
 _HOURS = 24
 _PATIENCE = 10.0
@@ -43,7 +44,9 @@ async def _status(project: Opened) -> dict[str, Any]:
     overview = Overview(project.hub_dsn, project.hub_schema)
     pulse = Pulse(project.hub_dsn, project.hub_schema)
     try:
-        known = {source.name: source for source in await overview.sources()}
+        states = await overview.sources()
+        known = {source.name: source for source in states}
+        not_read = await unread(project, overview, states)
         pending = {target.name: target for target in await overview.targets()}
         workers = await overview.workers()
         parts = await overview.partitions()
@@ -54,7 +57,7 @@ async def _status(project: Opened) -> dict[str, Any]:
             "running": bool(workers),
             "workers": [_worker(worker, project.rulebook.hash) for worker in workers],
             "sources": [
-                _source(name, known.get(name), bool(workers), look)
+                {**_source(name, known.get(name), bool(workers), look), **_reading(not_read.get(name))}
                 for name, look in zip(project.sources, looks, strict=True)
             ],
             "partitions": [
@@ -134,6 +137,11 @@ def _source(name: str, known: SourceState | None, running: bool, look: _Look) ->
     }
 
 
+def _reading(reason: str | None) -> dict[str, Any]:
+    """`read`: whether all its rows have been; until then nothing is delivered, and `unread` says why."""
+    return {"read": reason is None, "unread": reason or ""}
+
+
 def _partition(part: PartitionState, lag: int | None) -> dict[str, Any]:
     topic, _, number = part.name.rpartition("/")
     return {
@@ -207,6 +215,10 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
         for t in result["targets"]
     ]
     yield _block(["target", "due", "waiting", "parked", "oldest"], rows)
+    if result["running"] or any(t["due"] for t in result["targets"]):
+        for source in result["sources"]:
+            if not source["read"]:
+                yield f"  {held_up(source['name'], source['unread'])}\n"
     rows = [[entity, n["live"], n["retired"]] for entity, n in result["records"].items()]
     if rows:
         yield _block(["entity", "records", "retired"], rows)

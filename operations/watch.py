@@ -20,6 +20,7 @@ from engine.hub.pulse import Pulse
 from engine.telemetry import Connector, Half, Telemetry
 from operations.loops import is_partitioned
 from operations.project import Opened
+from operations.unread import held_up, unread
 
 if TYPE_CHECKING:
     from connectors.postgres.slots import SlotHealth
@@ -28,6 +29,9 @@ log = structlog.get_logger("fieldwarden.watch")
 PERIOD = 3.0
 PATIENCE = 60.0
 """Seconds that a connector may keep retrying before a bounded run gives up waiting for it."""
+SILENCE = 300.0
+"""Seconds without news of a system that is not read before a bounded run gives it up: reading it anew may take several
+restarts of Debezium's task, and says nothing while it does."""
 _POLL = 0.05
 _LOOK_SECONDS = 3.0
 
@@ -58,12 +62,14 @@ class Watch:
         shards: Callable[[str], Collection[int]],
         *,
         patience: float = PATIENCE,
+        silence: float = SILENCE,
     ) -> None:
         self._project = project
         self._telemetry = telemetry
         self._does = does
         self._shards = shards
         self._patience = patience
+        self._silence = silence
         self._pulse = Pulse(project.hub_dsn, project.hub_schema)
         self._overview = Overview(project.hub_dsn, project.hub_schema)
         self._lookouts: dict[str, Lookout] = {}
@@ -75,6 +81,8 @@ class Watch:
                 self._parted[name] = lookout
         self._positions: dict[str, str | None] = {}
         self._retrying: dict[str, float] = {}
+        self._told: dict[str, str] = {}
+        """Unread systems that the log has named, with the reason."""
         self._heard = 0
         self._look_again = time.monotonic() + PERIOD
 
@@ -125,7 +133,23 @@ class Watch:
             if self._does("source", source.name) and source.position != self._positions.get(source.name):
                 self._positions[source.name] = source.position
                 self._telemetry.progressed("source", source.name)
+        changes = {source.name: source.changes for source in sources}
+        found = await unread(self._project, self._overview, sources)
+        self._telemetry.unread({name: (reason, changes.get(name, 0)) for name, reason in found.items()})
+        self._tell_unread()
         self._tell_dead_letters(await self._overview.set_aside(), targets)
+
+    def _unread_for(self, seconds: float) -> dict[str, str]:
+        """Systems that are not read, and of which nothing was heard for so long: the reasons."""
+        since = time.time() - seconds
+        return {each.system: each.reason for each in self._telemetry.unread_systems() if each.idle_since < since}
+
+    def _tell_unread(self) -> None:
+        still = self._unread_for(self._patience)
+        for system, reason in still.items():
+            if self._told.get(system) != reason:
+                log.warning("deliveries.held_up", system=system, message=held_up(system, reason))
+        self._told = still
 
     def _tell_dead_letters(self, aside: Iterable[SetAsideCount], targets: Iterable[TargetState]) -> None:
         now = datetime.now(UTC)
@@ -214,7 +238,8 @@ class Watch:
         halted = [s for s in await self._overview.sources() if s.state == "halted" and f"source:{s.name}" in theirs]
         stuck = [f"source {source.name} is halted: {source.message}" for source in halted]
         still = await self._overview.standing_still()
-        return stuck + [f"source {p.source}: the partition {p.name} stands still: {p.message}" for p in still]
+        stuck += [f"source {p.source}: the partition {p.name} stands still: {p.message}" for p in still]
+        return stuck or [held_up(*each) for each in self._unread_for(self._silence).items()]
 
     def _is_stuck(self, connector: Connector) -> bool:
         if connector.state != "retrying":

@@ -42,6 +42,18 @@ class SourceState:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadSource:
+    """A source of which not all rows have been read: nothing is delivered to any system until they have. Of partitions:
+    `told` if it is known where its first rows end, `partitions` are those that have not come there; `again` if a new
+    baseline was begun."""
+
+    name: str
+    told: bool
+    again: bool
+    partitions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class PartitionState:
     """`worker` is the number of the one that reads it, None if that one is gone (`ours`: it is this process);
     `message` says why it stands still."""
@@ -129,6 +141,11 @@ class Overview:
         for system, *row in await self._rows("sources"):
             lanes.setdefault(system, []).append(SourceState(*row))
         return [_together(system, states, living) for system, states in lanes.items()]
+
+    async def unread(self, sources: Sequence[str]) -> list[UnreadSource]:
+        names = [name for (name,) in await self._rows("unread", list(sources))]
+        rows = await self._rows("how_unread", names) if names else []
+        return [UnreadSource(name, told, again, tuple(parts)) for name, told, again, parts in rows]
 
     async def partitions(self) -> list[PartitionState]:
         numbers = {row[1]: row[0] for row in await self._rows("workers", lock_class(self._schema))}

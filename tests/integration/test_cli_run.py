@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import socket
@@ -11,7 +12,10 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.cli_project import Shop, eventually
+from engine.telemetry import Telemetry
+from operations.project import Opened, opened
+from operations.watch import Watch
+from tests.integration.cli_project import DEADLINE, Shop, eventually
 
 
 def customers(shop: Shop) -> list[tuple[list[object], ...]]:
@@ -140,6 +144,47 @@ def test_standing_still_is_not_ready_and_a_second_signal_ends_at_once(shop: Shop
     shop.settle()
     crm, erp = customers(shop)
     assert crm == erp
+
+
+def test_deliveries_that_wait_for_a_system_to_be_read_say_which_and_why(shop: Shop) -> None:
+    reached = shop.environment["CRM_DSN"]
+    shop.environment["CRM_DSN"] = "postgresql://nobody@127.0.0.1:1/nowhere"
+    with shop.running("--stall-after", "1") as run:
+        held_up = "nothing is delivered until all rows of crm have been read: reading it is retrying"
+        eventually(lambda: held_up in run.get("/readyz")[1], "not ready")
+        crm, erp = sorted(shop.call_here("status")[1]["result"]["sources"], key=lambda source: source["name"])
+        assert (erp["read"], erp["unread"]) == (True, "")
+        assert (crm["read"], crm["unread"].startswith("reading it is retrying: ")) == (False, True)
+        assert held_up in shop.invoke("status").stdout
+        run.end()
+    shop.environment["CRM_DSN"] = reached
+    shop.settle()
+    result = shop.call_here("status")[1]["result"]
+    assert [source["read"] for source in result["sources"]] == [True, True]
+    assert "until all rows" not in shop.invoke("status").stdout
+
+
+def test_a_bounded_run_does_not_wait_for_ever_for_a_system_that_nobody_reads(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.settle()
+    shop.sql("hub", "update fieldwarden.source set read_at = null where name = 'crm'")
+    for name, value in shop.environment.items():
+        monkeypatch.setenv(name, value)
+
+    async def stuck(project: Opened) -> list[str]:
+        watch = Watch(project, Telemetry(), lambda *_: False, lambda _: [], silence=0.1)
+        looking = asyncio.create_task(watch.run())
+        try:
+            return await asyncio.wait_for(watch.idle(), DEADLINE)
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+
+    with opened(shop.folder) as project:
+        assert asyncio.run(stuck(project)) == [
+            "nothing is delivered until all rows of crm have been read: it is to be read again"
+        ]
 
 
 # --- what cannot start ---------------------------------------------------------------------------------------

@@ -12,9 +12,13 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from engine.delivery import Delivery
 from engine.errors import EnvironmentUnfit
 from engine.telemetry import Telemetry
+from engine.testing import MemoryHub, MemoryTarget
 from operations.ops import Health, obstacles, serving
+from tests.builders import rulebook
+from tests.simulation.virtual_time import simulate
 
 
 def get(url: str) -> tuple[int, Any]:
@@ -73,6 +77,45 @@ def test_an_idle_night_does_not_count_as_standing_still() -> None:
     now[0] = 50_001.0
     telemetry.waiting("source", "crm", 100)
     assert obstacles(telemetry.connectors(), now=50_002.0, patience=30) == []
+
+
+def test_deliveries_that_wait_for_a_system_to_be_read_are_not_ready_once_it_is_read_no_further() -> None:
+    now = [1000.0]
+    telemetry = Telemetry(lambda: now[0])
+    telemetry.connector_state("target", "erp", "delivering")
+
+    def ready(at: float, heard: int | None, due: int = 5000) -> list[str]:
+        now[0] = at
+        telemetry.waiting("target", "erp", due)
+        telemetry.unread({} if heard is None else {"crm": ("its rows are being read", heard)})
+        return obstacles(telemetry.connectors(), (), telemetry.unread_systems(), now=at, patience=30)
+
+    assert ready(1000.0, heard=100) == []
+    assert ready(1040.0, heard=200) == [], "it is being read"
+    assert ready(1060.0, heard=200) == []
+    assert ready(1071.0, heard=200) == [
+        "nothing is delivered until all rows of crm have been read: its rows are being read"
+    ]
+    assert ready(1071.0, heard=200, due=0) == [], "nothing waits"
+    assert ready(1075.0, heard=201) == [], "it goes on"
+    assert ready(1100.0, heard=None) == [], "now they go on"
+    assert "target erp has not moved" in ready(1140.0, heard=None)[0]
+
+
+def test_a_delivery_that_is_held_up_does_not_say_that_nothing_waits() -> None:
+    telemetry = Telemetry()
+    telemetry.waiting("target", "billing", 7)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        delivery = Delivery(rulebook(), "billing", MemoryTarget("billing", {}), MemoryHub(), telemetry)
+        running = asyncio.create_task(delivery.run(stop))
+        await asyncio.sleep(5)
+        stop.set()
+        await running
+
+    simulate(main())
+    assert [c.waiting for c in telemetry.connectors()] == [7]
 
 
 def test_a_partition_that_must_stand_still_is_not_ready() -> None:
