@@ -222,8 +222,6 @@ class Pipeline:
                 start = index + 1
         state = "snapshot" if batch.snapshot == "running" else "streaming"
         final = batch.position
-        if batch.held:
-            await self._hub.hold(self._system, batch.held)
         if batch.snapshot == "done" and self._rereading:
             await self._commit(lease, mapped[start:], _UNMOVED, seen=True)
             await self._sweep(lease)

@@ -21,10 +21,12 @@ from engine.sharing import SHARDS
 class Part:
     """How far one partition of a source is, and the epoch of whoever reads it.
 
-    `position` compares as text: greater is further (None: never read)."""
+    `position` compares as text: greater is further (None: never read). `message` is news for people: why it stands
+    still from here on until a person mends something; empty: it goes on."""
 
     epoch: int
     position: str | None
+    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,7 @@ class Batch:
     """What a source hands over at once; committing `position` with it makes all of it durable.
 
     A source of many partitions has no position of its own: `parts` says how far each partition is with this batch,
-    and each is fenced by its own epoch. `held` names the partitions that stand still until a person mends something,
-    with the reason; an empty reason: it goes on again.
+    and each is fenced by its own epoch.
     """
 
     changes: list[RawChange]
@@ -57,7 +58,6 @@ class Batch:
     snapshot: Literal["running", "done"] | None = None
     lag_bytes: int | None = None
     parts: dict[str, Part] = field(default_factory=dict)
-    held: dict[str, str] = field(default_factory=dict)
 
 
 class Source(Protocol):
@@ -354,9 +354,6 @@ class Hub(Protocol):
 
     async def reconsider(self, source: str) -> None:
         """What was set aside as ambiguous in this source may be tried again: rows that stood in its way are gone."""
-
-    async def hold(self, source: str, held: Mapping[str, str]) -> None:
-        """For people: these partitions stand still, and why; an empty reason: it goes on."""
 
     async def announce(self, system: str, transaction: str, at: int) -> None:
         """Our own write to a system is about to be committed there under this transaction's name, at this time of its

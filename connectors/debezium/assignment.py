@@ -19,7 +19,9 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Reading:
-    """`next` is the offset after the last record handed over; `said` the position that the hub will have with it."""
+    """`next` is the offset after the last record handed over; `said` the position that the hub will have with it.
+
+    `news` is what people are to be told with the next batch: at first that it goes on, whatever it stood still for."""
 
     partition: TopicPartition
     name: str
@@ -30,6 +32,7 @@ class Reading:
     said: str | None = None
     held: bool = False
     heard: Mark = NOWHERE
+    news: str | None = ""
 
     @property
     def position(self) -> str:
@@ -41,6 +44,10 @@ class Reading:
             return False
         self.heard = newer(self.heard, mark)
         return True
+
+    def hold(self, reason: str) -> None:
+        """It stands still."""
+        self.held, self.news = True, reason
 
 
 def stored_position(system: str, name: str, text: str | None) -> Position | None:
@@ -100,15 +107,20 @@ class Assignment:
         return [part for each, part in self.parts.items() if each.topic == topic]
 
     def moved(self) -> dict[str, Part]:
-        """Those that are further than the hub will have them; from now on it will."""
+        """Those that are further than the hub will have them, or have just been held; from now on it knows."""
         moved = {}
         for part in self.parts.values():
             position = part.position
-            if position != part.said:
-                part.said = position
-                moved[part.name] = Part(part.epoch, position)
+            if position != part.said or part.news:
+                moved[part.name] = Part(part.epoch, position, part.news)
+                part.said, part.news = position, None
         return moved
 
     @property
     def has_moved(self) -> bool:
         return any(part.position != part.said for part in self.parts.values())
+
+    @property
+    def has_just_been_held(self) -> bool:
+        """Somewhere."""
+        return any(part.news for part in self.parts.values())

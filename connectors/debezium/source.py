@@ -184,7 +184,6 @@ class KafkaSource:
             member.start_at(each, start)
         self._assignment, self._round = assignment, current
         self._idle_until = 0.0
-        self._unsaid = {part.name for part in assignment.parts.values()}
 
     async def _baseline(self) -> Baseline:
         return await self._hub.baseline(self.system)
@@ -224,7 +223,7 @@ class KafkaSource:
                 if self._is_stale(member):
                     return None
                 if not from_before:
-                    self._hold(member, record, drift, batch)
+                    self._hold(member, record, drift)
                 continue
             except SchemaNeeded as needed:
                 await self._records.learn(needed)
@@ -248,16 +247,13 @@ class KafkaSource:
     async def _whole(self, member: Member, batch: Batch) -> Batch | None:
         """With the positions reached. A batch that says nothing else is held back for a while."""
         now = asyncio.get_running_loop().time()
-        if not (batch.changes or batch.held):
+        if not (batch.changes or self._assignment.has_just_been_held):
             if now < self._idle_until:
                 return None
             await self._skip_what_is_no_record(member)
             if self._is_stale(member) or not self._assignment.has_moved:
                 return None
         batch.parts = self._assignment.moved()
-        for name in batch.parts.keys() & self._unsaid:
-            batch.held.setdefault(name, "")  # of whatever it was held for before, it is past that
-        self._unsaid -= batch.parts.keys()
         self._idle_until = now + self._idle_seconds
         return batch
 
@@ -269,13 +265,12 @@ class KafkaSource:
                 if self._is_stale(member):
                     return
 
-    def _hold(self, member: Member, record: Record, drift: SchemaDrift, batch: Batch) -> None:
+    def _hold(self, member: Member, record: Record, drift: SchemaDrift) -> None:
         """A topic stands still before this record. Its partitions that others read do so by themselves."""
         reason = f"{drift.message} (from {place(record)} on); {drift.suggestion}"
         log.warning("source.held", system=self.system, stream=record.topic, message=drift.message)
         for part in self._assignment.of_topic(record.topic):
-            part.held = True
-            batch.held[part.name] = reason
+            part.hold(reason)
             self._intake.buffers.drop(part.partition)
             member.pause((part.partition,))
 

@@ -164,8 +164,9 @@ class PostgresIngest:
         names = sorted(parts)
         epochs = [parts[name].epoch for name in names]
         positions = [parts[name].position or "" for name in names]
+        messages = [parts[name].message for name in names]
         cursor = await self._connection.execute(
-            QUERIES["move_parts"], [names, epochs, positions, self._source], prepare=True
+            QUERIES["move_parts"], [names, epochs, positions, messages, self._source], prepare=True
         )
         if cursor.rowcount != len(names):
             raise PartitionLost(

@@ -243,8 +243,9 @@ returning name, epoch, position
 
 -- name: move_parts
 -- Only those that nobody else has taken; the caller compares the number.
-update partition p set position = coalesce(nullif(n.position, ''), p.position), updated_at = clock_timestamp()
-from unnest(%s::text[], %s::bigint[], %s::text[]) as n (name, epoch, position)
+update partition p set position = coalesce(nullif(n.position, ''), p.position),
+    message = coalesce(n.message, p.message), updated_at = clock_timestamp()
+from unnest(%s::text[], %s::bigint[], %s::text[], %s::text[]) as n (name, epoch, position, message)
 where p.source = %s and p.name = n.name and p.epoch = n.epoch
 
 -- name: begin_reading
@@ -287,10 +288,6 @@ update set_aside set released = true where system = %s and kind = 'ambiguous' an
 insert into partition as p (source, name, until) select %s, n.name, n.until
 from unnest(%s::text[], %s::text[]) as n (name, until) order by 2
 on conflict (source, name) do update set until = excluded.until
-
--- name: hold
-update partition p set message = n.message, updated_at = clock_timestamp()
-from unnest(%s::text[], %s::text[]) as n (name, message) where p.source = %s and p.name = n.name
 
 -- name: announce
 insert into announced as a (system, transaction, at) values (%s, %s, %s)

@@ -103,11 +103,6 @@ class PostgresHub:
             await connection.execute(QUERIES["reconsider"], [source])
             await connection.commit()
 
-    async def hold(self, source: str, held: Mapping[str, str]) -> None:
-        async with self._reading.transaction() as connection:
-            await connection.execute(QUERIES["hold"], [list(held), list(held.values()), source])
-            await connection.commit()
-
     async def announce(self, system: str, transaction: str, at: int) -> None:
         session = self._announcing.get(system)
         if session is None:

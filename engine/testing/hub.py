@@ -157,11 +157,6 @@ class MemoryHub:
             if name == source:
                 part.until = ""
 
-    async def hold(self, source: str, held: Mapping[str, str]) -> None:
-        for name, message in held.items():
-            if (source, name) in self.partitions:
-                self.partitions[source, name].message = message
-
     async def announce(self, system: str, transaction: str, at: int) -> None:
         old = [each for each, then in self.announcements.items() if each[0] == system and then < at - ANNOUNCED_FOR]
         for each in old:

@@ -89,6 +89,7 @@ class MemoryIngest:
         for name, part in (parts or {}).items():
             row = hub.partitions[self._lease.source, name]
             row.position = part.position or row.position
+            row.message = row.message if part.message is None else part.message
         source = hub.sources[self._lease.chain]
         source.position = position or source.position
         source.changes += changes

@@ -67,6 +67,26 @@ async def test_whoever_lost_a_partition_commits_nothing_at_all(hub: Hub) -> None
     }
 
 
+async def test_what_is_said_of_a_partition_stands_until_something_else_is_said_by_whoever_reads_it(hub: Hub) -> None:
+    async def message() -> str:
+        if isinstance(hub, PostgresHub):
+            [(found,)] = await rows(hub, "select message from partition")
+            return str(found)
+        return str(hub.partitions["crm", P0].message)  # type: ignore[attr-defined]
+
+    lease = await hub.lease("crm", "crm#1")
+    lost = (await hub.take("crm", [P0]))[P0].epoch
+    await commit(hub, lease, {P0: Part(lost, None, "a column is gone")})
+    await commit(hub, lease, {P0: Part(lost, "0002")})
+    assert await message() == "a column is gone"
+    part = (await hub.take("crm", [P0]))[P0]
+    await commit(hub, lease, {P0: Part(part.epoch, None, "")})
+    with pytest.raises(PartitionLost):
+        await commit(hub, lease, {P0: Part(lost, None, "it is still gone")})
+    assert await message() == ""
+    assert part.position == "0002"
+
+
 async def test_lanes_of_one_source_do_not_fence_each_other_but_a_lane_fences_itself(hub: Hub) -> None:
     first, second = await hub.lease("crm", "crm#1"), await hub.lease("crm", "crm#2")
     await commit(hub, first)

@@ -207,13 +207,11 @@ class Worker:
         return batch
 
     async def commit(self, batch: Batch) -> None:
-        if batch.held:
-            await self.hub.hold("crm", batch.held)
         async with self.hub.ingest(self._lease) as tx:
             await tx.commit(IngestOutcome(), position="", rulebook="book", parts=batch.parts)
         self.changes += batch.changes
         self.batches.append(batch)
-        self.held |= batch.held
+        self.held |= {name: part.message for name, part in batch.parts.items() if part.message is not None}
         await self.source.acknowledge(batch)
 
     async def until(self, done: Callable[[], object]) -> None:

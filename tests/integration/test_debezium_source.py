@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
 from connectors.postgres.position import Position
 from engine.change import UNKNOWN
-from engine.errors import EnvironmentUnfit, PartitionLost, SourceGap
+from engine.errors import EnvironmentUnfit, Fenced, SourceGap
 from engine.ports import Hub, IngestOutcome
 from engine.testing import MemoryHub
 from stack import Stack
@@ -167,7 +167,7 @@ async def test_a_new_baseline_goes_on_at_the_ends_in_a_new_generation_for_all(to
         await topics.accounts(range(2, 4))
         baselining = worker(topics, hub)
         await baselining.begin_again()
-        with pytest.raises(PartitionLost):
+        with pytest.raises(Fenced):
             await first.work()
     await topics.account(9, partition=1)
     async with worker(topics, hub) as second:

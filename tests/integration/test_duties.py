@@ -14,6 +14,7 @@ from engine.hub.embedded import EmbeddedServer
 from engine.hub.migrate import SCHEMA, migrate
 from engine.hub.overview import Overview
 from engine.hub.store import PostgresHub
+from engine.ports import IngestOutcome, Part
 from engine.process import PROCESS, session_name
 
 NAMES = ["source:crm", "source:erp", "target:crm", "target:erp"]
@@ -260,11 +261,18 @@ async def test_a_source_of_partitions_is_told_of_as_one_and_each_partition_with_
     await one.beat()
     hub, overview = PostgresHub(hub_dsn), Overview(hub_dsn)
     await hub.read_until("crm", {})
+    leases = {}
     for lane, state in (("crm#1", "streaming"), ("crm#2", "halted")):
-        await hub.lease("crm", lane)
+        leases[lane] = await hub.lease("crm", lane)
         await hub.note(lane, state, f"of {lane}")
-    await hub.take("crm", ["crm.public.account/0"])
-    await hub.hold("crm", {"crm.public.account/0": "a column is gone"})
+
+    async def stands_still(why: str) -> None:
+        epoch = (await hub.take("crm", ["crm.public.account/0"]))["crm.public.account/0"].epoch
+        parts = {"crm.public.account/0": Part(epoch, None, why)}
+        async with hub.ingest(leases["crm#1"]) as tx:
+            await tx.commit(IngestOutcome(), position="", rulebook="book", parts=parts)
+
+    await stands_still("a column is gone")
     (source,) = await overview.sources()
     assert (source.name, source.state, source.message) == ("crm", "streaming", "of crm#1"), "nobody is number 2"
     (part,) = await overview.partitions()
@@ -281,7 +289,7 @@ async def test_a_source_of_partitions_is_told_of_as_one_and_each_partition_with_
     await one.beat()
     await hub.take("crm", ["crm.public.account/0"])
     assert await overview.standing_still() == [], "what it said before it began anew may be mended"
-    await hub.hold("crm", {"crm.public.account/0": "it is not"})
+    await stands_still("it is not")
     assert [part.message for part in await overview.standing_still()] == ["it is not"]
     await overview.close()
     await hub.close()

@@ -426,7 +426,8 @@ def test_a_partition_that_stands_still_is_told_of_with_its_reason() -> None:
 
     def held() -> Batch:
         batch = cut()
-        batch.held = {"crm.account/0": "public.account has no column name any more"} if batch.parts else {}
+        why = "public.account has no column name any more"
+        batch.parts = {name: replace(part, message=why) for name, part in batch.parts.items()}
         return batch
 
     source._cut = held  # type: ignore[method-assign]
