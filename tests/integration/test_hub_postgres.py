@@ -17,12 +17,12 @@ from engine.change import RawChange, Relation, RowRef, Value
 from engine.errors import EnvironmentUnfit, TransientError
 from engine.hub.embedded import EmbeddedServer
 from engine.hub.migrate import known_migrations, migrate
-from engine.hub.overview import Overview
+from engine.hub.overview import Overview, UnreadSource
 from engine.hub.queries import QUERIES
 from engine.hub.store import PostgresHub
 from engine.identity import LONGEST, match_pairs
 from engine.ledger import GENESIS, block_hash, leaf, merkle_root
-from engine.ports import Entry, IngestOutcome, Lease, SetAside, Settlement
+from engine.ports import Entry, IngestOutcome, Lease, Part, SetAside, Settlement
 from engine.record import Contribution, Record, Stamp
 from engine.setaside import pack
 from engine.sharing import SHARDS, shard_of
@@ -424,6 +424,32 @@ async def test_the_state_of_everything(hub: PostgresHub, overview: Overview) -> 
     assert [(count.system, count.kind, count.number) for count in await overview.set_aside()] == [("crm", "data", 1)]
     await overview.remember_rulebook("hash", "files")
     await overview.remember_rulebook("hash", "files")
+
+
+async def test_what_holds_up_deliveries_is_known_step_by_step(hub: PostgresHub, overview: Overview) -> None:
+    async def seen() -> list[UnreadSource]:
+        return await overview.unread(["crm", "erp"])
+
+    async def move(position: str) -> None:
+        lease = await hub.lease("crm", "crm#1")
+        parts = {name: Part(part.epoch, position) for name, part in (await hub.take("crm", ["t/0", "t/1"])).items()}
+        async with hub.ingest(lease) as tx:
+            await tx.commit(IngestOutcome(), position="", rulebook="book", parts=parts)
+
+    erp = UnreadSource("erp", told=False, again=False, partitions=())
+    assert await seen() == [UnreadSource("crm", told=False, again=False, partitions=()), erp]
+    await hub.read_until("crm", {"t/0": "0002", "t/1": "0002"})
+    assert await seen() == [UnreadSource("crm", told=True, again=False, partitions=("t/0", "t/1")), erp]
+    await move("0002")
+    assert await seen() == [erp]
+    await hub.begin_again("crm", "0003", {"t/0": "0003", "t/1": "0003"})
+    assert await seen() == [UnreadSource("crm", told=False, again=True, partitions=()), erp]
+    await hub.read_until("crm", {"t/0": "0004", "t/1": "0003"}, "0003")
+    assert await seen() == [UnreadSource("crm", told=True, again=True, partitions=("t/0",)), erp]
+    await move("0004")
+    assert await seen() == [UnreadSource("crm", told=True, again=True, partitions=()), erp]
+    await hub.swept("crm", "0003")
+    assert await seen() == [erp]
 
 
 # --- migrations --------------------------------------------------------------------------------------------------
