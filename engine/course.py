@@ -55,7 +55,9 @@ class Course:
         if mapped.row in self._blocked or (mapped.row in self._known.blocked and not mapped.release):
             return True
         old = mapped.change.old_row if mapped.change is not None else None
-        return old is not None and (old in self._blocked or (old in self._known.blocked and old not in self._freed))
+        if old is None or old == mapped.row:  # a rekey that is tried again must not stand in its own way
+            return False
+        return old in self._blocked or (old in self._known.blocked and old not in self._freed)
 
     def _is_past(self, change: Change) -> bool:
         """Whether it speaks of a key at a time before the row gave that key up, which is known already."""

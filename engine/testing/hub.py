@@ -1,11 +1,11 @@
-"""The hub in memory: one lock where PostgreSQL has many, dictionaries where it has tables."""
+"""The hub in memory: dictionaries where PostgreSQL has tables, and commits that nobody can come between."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -30,13 +30,22 @@ from engine.record import Contribution, Record
 from engine.settle import settle
 from engine.sharing import SHARDS, shard_of
 from engine.testing.ingest import MemoryIngest
+from engine.testing.locks import Held, Locks, free
 from engine.testing.tables import Block, Dirty, PartitionRow, SourceRow
 
 Crash = Callable[[str], None]
 """Called with a failpoint's name at each durability step; it may raise, as a crash or a lost reply would."""
 
+Pace = Callable[[], Awaitable[None]]
+"""Awaited before each statement: what others do meanwhile."""
+
 _copy_rows = msgspec.json.Decoder(list[Contribution]).decode
 _encode = msgspec.json.Encoder().encode
+
+
+async def one_turn() -> None:
+    """Whoever is ready does something first."""
+    await asyncio.sleep(0)
 
 
 def copied(record: Record) -> Record:
@@ -46,11 +55,15 @@ def copied(record: Record) -> Record:
 
 
 class MemoryHub:
-    """`clock` gives µs since 1970 UTC; `crash` is told every durability step and may raise there."""
+    """`clock` gives µs since 1970 UTC; `crash` is told every durability step and may raise there; `pace` is how long
+    each statement takes."""
 
-    def __init__(self, clock: Callable[[], int] = lambda: 0, crash: Crash = lambda _: None) -> None:
+    def __init__(
+        self, clock: Callable[[], int] = lambda: 0, crash: Crash = lambda _: None, pace: Pace = one_turn
+    ) -> None:
         self.clock = clock
         self.crash = crash
+        self.pace = pace
         self.sources: dict[str, SourceRow] = {}
         self.records: dict[str, tuple[Record, int]] = {}
         self.crosswalk: dict[RowRef, str] = {}
@@ -68,7 +81,7 @@ class MemoryHub:
         self.found: dict[tuple[str, str, str], set[str]] = {}
         self._last: dict[str, Block] = {}
         self._numbers = itertools.count(1)
-        self._turn = asyncio.Lock()
+        self._locks: Locks = {}
 
     @property
     def entries(self) -> list[Entry]:
@@ -89,6 +102,7 @@ class MemoryHub:
     # --- sources ---------------------------------------------------------------------------------------------
 
     async def lease(self, source: str, lane: str = "") -> Lease:
+        await free(self._locks, [lane or source])
         row = self.sources.setdefault(lane or source, SourceRow())
         row.epoch += 1
         row.leased_at = next(self._numbers)
@@ -111,6 +125,7 @@ class MemoryHub:
         return Baseline(row.floor, row.read, row.swept, row.position, row.read and source not in self._behind())
 
     async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> bool:
+        await free(self._locks, [name for name in self.sources if name.partition("#")[0] == source])
         row = self.sources.get(source)
         if row is not None and row.floor >= floor:
             return False
@@ -164,6 +179,7 @@ class MemoryHub:
         self.announcements[system, transaction] = at
 
     async def reread(self, sources: Sequence[str]) -> None:
+        await free(self._locks, sources)
         for name in self.sources.keys() & set(sources):
             self.sources[name].read = False
 
@@ -173,11 +189,15 @@ class MemoryHub:
 
     @contextlib.asynccontextmanager
     async def ingest(self, lease: Lease) -> AsyncIterator[MemoryIngest]:
-        async with self._turn:
+        held = Held(self._locks)
+        try:
+            await held.take(lease.chain)
             row = self.sources.get(lease.chain)
             if row is None or row.epoch != lease.epoch:
                 raise Fenced(f"another worker took over {lease.chain!r}")
-            yield MemoryIngest(self, lease)
+            yield MemoryIngest(self, lease, held)
+        finally:
+            held.release()
 
     async def releasable(self, source: str, limit: int) -> list[SetAside]:
         stuck: set[RowRef] = set()
@@ -203,14 +223,15 @@ class MemoryHub:
             row = self.rekeys[row].row
         return row in self.crosswalk
 
-    async def unread(self, sources: Sequence[str]) -> list[str]:
-        behind = self._behind()
-        read = {
-            name
-            for name, row in self.sources.items()
-            if row.read and (row.position is not None or (row.swept and name not in behind))
-        }
-        return [name for name in sources if name not in read]
+    async def unread(self, sources: Sequence[str], mapped: Mapping[str, Collection[str]] | None = None) -> list[str]:
+        behind, wanted = self._behind(), mapped or {}
+        return [name for name in sources if not self._is_read(name, name in behind, wanted.get(name, ()))]
+
+    def _is_read(self, source: str, behind: bool, mapped: Collection[str]) -> bool:
+        row = self.sources.get(source, SourceRow())
+        if not row.read or row.position is not None:
+            return row.read
+        return row.swept and not behind and (not row.streams or set(mapped) <= set(row.streams))
 
     # --- targets ---------------------------------------------------------------------------------------------
 
@@ -242,13 +263,14 @@ class MemoryHub:
     async def settle(self, target: str, settlements: Sequence[Settlement]) -> None:
         if not settlements:
             return
-        async with self._turn:
-            self.crash("delivery.before_settle_commit")
-            for each in settlements:
-                if each.record in self.records:
-                    self._settle(target, each)
-                self._claimed.pop((target, each.record), None)
-            self.crash("delivery.after_settle")
+        await self.pace()
+        await free(self._locks, [each.record for each in settlements])
+        self.crash("delivery.before_settle_commit")
+        for each in settlements:
+            if each.record in self.records:
+                self._settle(target, each)
+            self._claimed.pop((target, each.record), None)
+        self.crash("delivery.after_settle")
 
     def _settle(self, target: str, each: Settlement) -> None:
         links = [link for link in each.links if self.crosswalk.get(link, each.record) == each.record]

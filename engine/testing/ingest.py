@@ -2,64 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from engine.change import RowRef
 from engine.errors import IdentityMoved, PartitionLost
 from engine.ports import IngestOutcome, Lease, Part
 from engine.record import Record
+from engine.testing.locks import Held
 
 if TYPE_CHECKING:
     from engine.testing.hub import MemoryHub
 
 
 class MemoryIngest:
-    """Reads see the hub as it is; nothing is written before `commit`, which writes all or nothing."""
+    """Each statement sees the hub as it is by then: others commit between two of them. Nothing is written before
+    `commit`, which writes all or nothing; what was locked stays so until the transaction ends."""
 
-    def __init__(self, hub: MemoryHub, lease: Lease) -> None:
+    def __init__(self, hub: MemoryHub, lease: Lease, held: Held) -> None:
         self._hub = hub
         self._lease = lease
+        self._held = held
         self._saw: set[RowRef] = set()
 
     async def links(self, rows: Sequence[RowRef]) -> dict[RowRef, str]:
+        await self._hub.pace()
         crosswalk = self._hub.crosswalk
         return {row: crosswalk[row] for row in rows if row in crosswalk}
 
     async def blocked(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        await self._hub.pace()
         return {kept.row for kept in self._hub.set_aside.values()}.intersection(rows)
 
     async def matches(self, entity: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
+        await self._hub.pace()
+        return self._matches(entity, keys)
+
+    def _matches(self, entity: str, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
         found = {key: sorted(self._hub.found.get((entity, *key), ())) for key in keys}
         return {key: ids for key, ids in found.items() if ids}
 
     async def records(self, ids: Sequence[str]) -> dict[str, Record]:
-        return {id: self._hub.record(id) for id in sorted(set(ids)) if id in self._hub.records}
+        await self._hub.pace()
+        known = sorted(self._hub.records.keys() & set(ids))
+        for id in known:
+            await self._held.take(id)
+        return {id: self._hub.record(id) for id in known}
 
     async def announced(self, system: str, transactions: Sequence[str]) -> dict[str, int]:
+        await self._hub.pace()
         known = self._hub.announcements
         return {name: known[system, name] for name in transactions if (system, name) in known}
 
     async def still_aside(self, ids: Sequence[int]) -> set[int]:
+        await self._hub.pace()
+        for id in sorted(ids):
+            await self._held.take(id)
         return self._hub.set_aside.keys() & set(ids)
 
     async def rekeyed(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        await self._hub.pace()
         return self._hub.open_rekeys().intersection(rows)
 
     async def departed(self, rows: Sequence[RowRef]) -> dict[RowRef, str]:
+        await self._hub.pace()
         return {row: self._hub.rekeys[row].position for row in rows if row in self._hub.rekeys}
 
     async def next_keys(self, rows: Sequence[RowRef]) -> dict[RowRef, RowRef]:
+        await self._hub.pace()
         return {row: self._hub.rekeys[row].row for row in rows if row in self._hub.rekeys}
 
     async def rows_of(self, system: str, stream: str, after: str, limit: int) -> list[RowRef]:
+        await self._hub.pace()
         rows = (row for row in self._hub.known_rows() if row[:2] == (system, stream) and row.key > after)
         return sorted(rows)[:limit]
 
     async def saw(self, rows: Sequence[RowRef]) -> None:
+        await self._hub.pace()
         self._saw.update(rows)
 
     async def unseen(self, streams: Sequence[str], limit: int) -> list[RowRef]:
+        await self._hub.pace()
         hub, source = self._hub, self._lease.source
         leased_at = hub.sources[source].leased_at
         known = (row for row in hub.known_rows() if row.system == source and row.stream in streams)
@@ -78,10 +101,11 @@ class MemoryIngest:
         parts: Mapping[str, Part] | None = None,
     ) -> None:
         hub = self._hub
+        await hub.pace()
         hub.crash("ingest.before_write")
         self._check_parts(parts or {})
         for entity, asked in outcome.asked.items():
-            if {pair: list(ids) for pair, ids in asked.items() if ids} != await self.matches(entity, list(asked)):
+            if {pair: list(ids) for pair, ids in asked.items() if ids} != self._matches(entity, asked):
                 raise IdentityMoved(f"another lane has created a {entity} that this batch looked for")
         hub.crash("ingest.before_commit")
         hub.apply(self._lease, outcome, rulebook)

@@ -54,6 +54,12 @@ def address(key: str, party: str) -> RawChange:
     return raw("public.address", "insert", 1, id=key, party_id=party, street="High St", city="Rome")
 
 
+def rekeyed(stream: str, old: str, new: str) -> RawChange:
+    """What the old key's partition tells; the row itself comes in another."""
+    relation = Relation(stream, ("id",), ("text",))
+    return RawChange(relation, "rekey", (new,), "", 1, old_values=(old,), follows_rekey=True)
+
+
 class Halting(PostgresHub):
     """A worker's own. A transaction of its can be made to stand still before one of its statements."""
 
@@ -168,18 +174,20 @@ async def until(question: Callable[[], bool], what: str) -> None:
 
 
 @pytest.mark.parametrize("statement", ["blocked", "links", "records", "commit"])
-async def test_a_delete_that_meets_the_release_of_its_insert_comes_after_it(
-    statement: str, hub_dsn: str, book: Book
+@pytest.mark.parametrize("operation", ["delete", "rekey"])
+async def test_a_change_that_meets_the_release_of_its_rows_insert_comes_after_it(
+    operation: str, statement: str, hub_dsn: str, book: Book
 ) -> None:
     log: Log = {"erp.party/0": [], "erp.address/0": [address("A1", "P1")]}
+    delete, rekey = raw("public.address", "delete", 1, id="A1"), rekeyed("public.address", "A1", "A2")
     async with Lane(hub_dsn, "erp", 1, log, "erp.address/0") as first, Lane(hub_dsn, "erp", 2, log) as second:
         await until(lambda: book.has("select from set_aside"), "the address, which waits for its party")
-        async with first.halted(statement, "erp.address/0", raw("public.address", "delete", 1, id="A1")):
+        async with first.halted(statement, "erp.address/0", delete if operation == "delete" else rekey):
             second.source.give(["erp.party/0"])
             second.tell("erp.party/0", party("P1"))
             await until(lambda: book.has("select from crosswalk where key = 'A1'"), "the second to release the address")
         await until(lambda: book.is_done(log), "all to be read")
-    assert await book.records("erp") == [["P1"]]
+    assert await book.records("erp") == [["P1"] if operation == "delete" else ["A2", "P1"]]
 
 
 @pytest.mark.parametrize("statement", ["rekeyed", "blocked", "links", "matches", "records", "commit"])
@@ -187,16 +195,15 @@ async def test_a_row_under_a_new_key_that_meets_the_word_of_its_rekey_stays_one_
     statement: str, hub_dsn: str, book: Book
 ) -> None:
     log: Log = {"erp.party/0": [party("K1", "T1")], "erp.party/1": []}
-    rekey = RawChange(Relation("public.party", ("id",), ("text",)), "rekey", ("K2",), "", 1, old_values=("K1",))
     moved = party("K2", "T2")
-    rekey.follows_rekey = moved.follows_rekey = True
+    moved.follows_rekey = True
     async with (
         Lane(hub_dsn, "erp", 1, log, "erp.party/1") as first,
         Lane(hub_dsn, "erp", 2, log, "erp.party/0") as second,
     ):
         await until(lambda: book.has("select from record"), "the row's record")
         async with first.halted(statement, "erp.party/1", moved):
-            second.tell("erp.party/0", rekey)
+            second.tell("erp.party/0", rekeyed("public.party", "K1", "K2"))
             await until(lambda: book.has("select from rekeyed"), "the second to hear of the rekey")
         await until(lambda: book.is_done(log), "all to be read")
     assert await book.records("erp") == [["K2"]]
@@ -208,16 +215,15 @@ async def test_a_child_under_a_new_key_and_parent_that_meets_its_rekey_leaves_th
 ) -> None:
     log: Log = {"erp.party/0": [party("P1", "T1"), party("P2", "T2")], "erp.address/0": [address("A1", "P1")]}
     log["erp.address/1"] = []
-    rekey = RawChange(Relation("public.address", ("id",), ("text",)), "rekey", ("A2",), "", 1, old_values=("A1",))
     moved = address("A2", "P2")
-    rekey.follows_rekey = moved.follows_rekey = True
+    moved.follows_rekey = True
     async with (
         Lane(hub_dsn, "erp", 1, log, "erp.address/1") as first,
         Lane(hub_dsn, "erp", 2, log, "erp.party/0", "erp.address/0") as second,
     ):
         await until(lambda: book.has("select from crosswalk where key = 'A1'"), "the address under its first key")
         async with first.halted(statement, "erp.address/1", moved):
-            second.tell("erp.address/0", rekey)
+            second.tell("erp.address/0", rekeyed("public.address", "A1", "A2"))
             await until(lambda: book.has("select from rekeyed"), "the second to hear of the rekey")
         await until(lambda: book.is_done(log), "all to be read")
     assert sorted(await book.records("erp")) == [["A2", "P2"], ["P1"]]

@@ -1,7 +1,8 @@
 """Many workers over one source's partitions, driven by a seed: rebalances, zombies, rekeys, and replays from the start.
 
-Whoever reads which partition when, the records end as if one worker had read everything in the order of the source,
-each change is decided on once, and reading everything again from the first offset decides nothing.
+Whoever reads which partition when, and whatever others commit between two statements of a transaction, the records end
+as if one worker had read everything in the order of the source, each change is decided on once, and reading everything
+again from the first offset decides nothing.
 """
 
 from __future__ import annotations
@@ -70,6 +71,8 @@ class Topic:
         self.rows[new] = self.rows.pop(old)
         if self.rng.random() < 0.5:
             self.rows[new]["phone"] = self.rng.choice(WORDS["phone"])
+        if self.rng.random() < 0.5:
+            self.rows[new]["tax_id"] = f"T{self._keys}"
         follows = self.partitions > 1
         self._append(old, RawChange(KEY, "rekey", (new,), "", self._at, old_values=(old,), follows_rekey=follows))
         self._tell(new, "insert", old)
@@ -223,7 +226,12 @@ def live(seed: int, *, partitions: int = 3, steps: int = 60) -> tuple[Topic, Mem
 
 
 def lived(topic: Topic | Family, rng: random.Random, steps: int) -> MemoryHub:
-    hub = MemoryHub()
+    paces = random.Random(rng.random())
+
+    async def pace() -> None:
+        await asyncio.sleep(paces.choice((0, 0, 0.01, 0.3)))
+
+    hub = MemoryHub(pace=pace)
 
     async def main() -> None:
         hub.clock = lambda: int(asyncio.get_running_loop().time() * 1e6)
