@@ -80,6 +80,15 @@ class Records:
         self._shapes.check(said, self._decoder.partitions.get(record.topic, 1))
         return said
 
+    async def note(self, record: Record) -> None:
+        """Read a record of no stream, for what it says of the initial snapshot. Raises as `learn` does."""
+        try:
+            self._decoder.decode(record, "")
+        except SchemaNeeded as needed:
+            await self.learn(needed)
+            if not self._is_unknown(needed.id):
+                await self.note(record)
+
     async def is_from_before(self, record: Record) -> bool:
         """After SchemaDrift: whether it is worth reading the record again, with what the table is like now.
 

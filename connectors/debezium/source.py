@@ -202,10 +202,7 @@ class KafkaSource:
         readable = [each for each, part in parts.items() if not part.held]
         others = [each for each in member.assigned if each not in parts]
         for record in await self._intake.fill(member, readable, others):
-            try:
-                self._records.change(record, 0)
-            except SchemaNeeded as needed:
-                await self._records.learn(needed)
+            await self._records.note(record)
 
     # --- batches ----------------------------------------------------------------------------------------------------
 

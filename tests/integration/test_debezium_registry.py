@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import fastavro
 import pytest
@@ -13,7 +15,7 @@ from connectors.debezium.registry import Registry
 from engine.errors import EnvironmentUnfit, TransientError
 from engine.testing import MemoryHub
 from stack.process import free_port
-from tests.integration.kafka_world import ACCOUNT, Topics, Worker, key
+from tests.integration.kafka_world import ACCOUNT, Topics, Worker, eventually, key
 
 VALUE = {
     "type": "record",
@@ -41,13 +43,24 @@ ENVELOPE = {
 }
 
 
-def framed(number: int, account: int) -> bytes:
-    """An inserted account in Confluent's framing, its schema under this id."""
+NOTIFICATION = {
+    "type": "record",
+    "name": "Notification",
+    "fields": [{"name": name, "type": "string"} for name in ("id", "aggregate_type", "type")],
+}
+
+
+def framed(number: int, schema: dict[str, Any], content: Mapping[str, Any]) -> bytes:
+    """Avro in Confluent's framing, its schema under this id."""
     data = io.BytesIO()
+    fastavro.schemaless_writer(data, fastavro.parse_schema(schema), content)
+    return b"\0" + number.to_bytes(4) + data.getvalue()
+
+
+def inserted(number: int, account: int) -> bytes:
     after = {"id": account, "name": "Ada", "credit": "1.00"}
     event = {"before": None, "after": after, "source": {"ts_ms": 1, "snapshot": "false"}, "op": "c"}
-    fastavro.schemaless_writer(data, fastavro.parse_schema(ENVELOPE), event)
-    return b"\0" + number.to_bytes(4) + data.getvalue()
+    return framed(number, ENVELOPE, event)
 
 
 class Shelf:
@@ -84,11 +97,15 @@ async def topics(topics: Topics) -> Topics:
     return topics
 
 
+async def is_read(hub: MemoryHub) -> bool:
+    return not await hub.unread(["crm"])
+
+
 async def test_a_schema_is_fetched_when_it_is_met_and_an_unknown_id_is_a_dead_letter_until_it_is_known(
     topics: Topics,
 ) -> None:
     for account, number in ((1, 7), (2, 8), (3, 7)):
-        await topics.put(ACCOUNT, key(account), framed(number, account))
+        await topics.put(ACCOUNT, key(account), inserted(number, account))
     async with Shelf() as shelf:
         shelf.schemas[7] = json.dumps(ENVELOPE)
         async with Worker(topics.bootstrap, topics.prefix, MemoryHub(), registry=Registry(shelf.url)) as reader:
@@ -107,7 +124,7 @@ async def test_a_schema_is_fetched_when_it_is_met_and_an_unknown_id_is_a_dead_le
 
 
 async def test_a_registry_that_cannot_be_reached_loses_nothing(topics: Topics) -> None:
-    await topics.put(ACCOUNT, key(1), framed(7, 1))
+    await topics.put(ACCOUNT, key(1), inserted(7, 1))
     hub = MemoryHub()
     nowhere = Registry(f"http://127.0.0.1:{free_port()}")
     async with Worker(topics.bootstrap, topics.prefix, hub, registry=nowhere) as reader:
@@ -121,8 +138,24 @@ async def test_a_registry_that_cannot_be_reached_loses_nothing(topics: Topics) -
 
 
 async def test_avro_without_a_registry_says_where_to_name_one(topics: Topics) -> None:
-    await topics.put(ACCOUNT, key(1), framed(7, 1))
+    await topics.put(ACCOUNT, key(1), inserted(7, 1))
     async with Worker(topics.bootstrap, topics.prefix, MemoryHub()) as reader:
         with pytest.raises(EnvironmentUnfit, match="schema registry") as caught:
             await reader.work()
     assert "kafka: registry" in caught.value.suggestion
+
+
+async def test_a_notification_counts_though_its_schema_is_met_with_it(topics: Topics) -> None:
+    """The only one there ever is says that the initial snapshot is over."""
+    over = {"id": "x", "aggregate_type": "Initial Snapshot", "type": "COMPLETED"}
+    await topics.put("fieldwarden-notifications", None, framed(9, NOTIFICATION, over))
+    hub = MemoryHub()
+    async with Shelf() as shelf:
+        shelf.schemas[9] = json.dumps(NOTIFICATION)
+        registry = Registry(shelf.url)
+        async with (
+            Worker(topics.bootstrap, topics.prefix, hub, registry=registry, settle_seconds=0.1) as reader,
+            reader.working(),
+        ):
+            await eventually(lambda: is_read(hub), "the first rows")
+    assert shelf.asked == [9]
