@@ -19,7 +19,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from connectors.debezium.brokers import Brokers, start, translated
+from connectors.debezium.brokers import Brokers, looking, start, translated
 from connectors.debezium.registration import signals_topic
 from connectors.debezium.topics import Topics
 from engine.errors import EnvironmentUnfit
@@ -128,21 +128,13 @@ class Signals:
     @asynccontextmanager
     async def listening(self, *, from_start: bool = False) -> AsyncIterator[Listener]:
         """From now on, or from the beginning. Raises EnvironmentUnfit, TransientError."""
-        with translated(self._brokers, self._system):
-            consumer = AIOKafkaConsumer(**self._brokers.options(), enable_auto_commit=False)
-            try:
-                await start(consumer, self._brokers)
-                place = TopicPartition(self._notifications, 0)
-                consumer.assign([place])
-                ends = await consumer.end_offsets([place])
-                if from_start:
-                    starts = await consumer.beginning_offsets([place])
-                    consumer.seek(place, starts[place])
-                else:
-                    consumer.seek(place, ends[place])
-                yield Listener(consumer, place, ends[place])
-            finally:
-                await consumer.stop()
+        async with looking(self._brokers, self._system) as consumer:
+            place = TopicPartition(self._notifications, 0)
+            consumer.assign([place])
+            ends = await consumer.end_offsets([place])
+            begin = await consumer.beginning_offsets([place]) if from_start else ends
+            consumer.seek(place, begin[place])
+            yield Listener(consumer, place, ends[place])
 
 
 class Listener:
