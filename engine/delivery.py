@@ -120,9 +120,8 @@ class Delivery:
         self._habits: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._held_up = False
         """Some source is not read: what is due has to wait."""
-        self._sources = [
-            name for name, other in rulebook.systems.items() if any(stream.reads for stream in other.streams.values())
-        ]
+        reads = {name: [s.name for s in other.streams.values() if s.reads] for name, other in rulebook.systems.items()}
+        self._read = {name: streams for name, streams in reads.items() if streams}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`. Raises bugs only."""
@@ -148,7 +147,7 @@ class Delivery:
 
     async def step(self) -> int:
         """Claim, write and settle once; give how many records were due."""
-        self._held_up = bool(await self._hub.unread(self._sources))
+        self._held_up = bool(await self._hub.unread(list(self._read), self._read))
         if self._held_up:
             return 0
         claimed = await self._hub.claim(self._system, _LIMIT, self._shards)

@@ -36,13 +36,14 @@ class Baseline:
     `told`: where they end is known; `heard`: all that stands before has come. `floor` is set by a new baseline: what
     is told since stands at or above it, and once all is heard, rows that were not told of are gone (`swept`: they have
     been looked for). `direct` is the position of whoever read the system before as one stream, whose positions do not
-    compare with these."""
+    compare with these. `streams` are those whose rows these are; empty: nobody has noted them."""
 
     floor: str = ""
     told: bool = False
     swept: bool = True
     direct: str | None = None
     heard: bool = False
+    streams: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -344,10 +345,14 @@ class Hub(Protocol):
 
         False, and nothing is changed, if another baseline has begun meanwhile whose floor is not below this one."""
 
-    async def read_until(self, source: str, ends: Mapping[str, str], floor: str = "") -> None:
-        """The rows that this source of partitions had to begin with (since the baseline of this floor) stand before
-        these positions: once the partitions are that far (and a new baseline is `swept`), it is read. Says nothing
-        new of a source of which that is known, and nothing at all of another baseline's."""
+    async def read_until(
+        self, source: str, ends: Mapping[str, str], floor: str = "", streams: Collection[str] = ()
+    ) -> None:
+        """The rows that these streams of a source of partitions had to begin with (since the baseline of this floor)
+        stand before these positions: once the partitions are that far (and a new baseline is `swept`), it is read.
+
+        Says nothing of another baseline's, and nothing new of a source of which that is known, but for its streams if
+        nobody has noted them."""
 
     async def swept(self, source: str, floor: str) -> None:
         """The rows that were not told of again in this baseline have been looked for: nothing is `unseen` any more."""
@@ -372,8 +377,9 @@ class Hub(Protocol):
         no more than `limit`, and no further than payloads of AT_ONCE bytes go. A parent or a row referred to is linked
         too if it is so under a later key."""
 
-    async def unread(self, sources: Sequence[str]) -> list[str]:
-        """Those of these sources whose rows have not all been read: never yet, or since they are read again."""
+    async def unread(self, sources: Sequence[str], mapped: Mapping[str, Collection[str]] | None = None) -> list[str]:
+        """Those of these sources whose rows have not all been read: never yet, or since they are read again, or, of
+        partitions, those of a `mapped` stream (by source) that was not there when the others' were read."""
 
     async def claim(self, target: str, limit: int, shards: Collection[int] = SHARDS) -> list[Pending]:
         """Dirty records of these shards due now, oldest first. Claims do not lock: settling compares marks. So whoever

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from connectors.debezium.parts import Position
 from engine.errors import SourceGap
 
@@ -32,6 +34,14 @@ def check_growth(system: str, topic: str, position: Position, partitions: int) -
             f"the topic {topic} has {partitions} partitions and had {position.partitions}: "
             "rows may have moved to another one, so the order of their changes is lost",
         )
+
+
+def check_streams(system: str, read: Collection[str], mapped: Collection[str]) -> None:
+    """Debezium reads no rows of a table that is added later: raises SourceGap if one is mapped that was not when the
+    others were `read`."""
+    unread = sorted(set(mapped) - set(read))
+    if unread:
+        raise gap(system, f"{', '.join(unread)} came into the mapping after the baseline, unread until now")
 
 
 def gap(system: str, what: str) -> SourceGap:

@@ -22,6 +22,7 @@ from connectors.debezium.baselines import generation_of, positions_at
 from connectors.debezium.brokers import Brokers
 from connectors.debezium.buffers import Buffers, depths
 from connectors.debezium.consumer import Member, Timeouts
+from connectors.debezium.gaps import check_streams
 from connectors.debezium.intake import Intake
 from connectors.debezium.lookout import KafkaLookout
 from connectors.debezium.parts import Position, partition_name, split_name
@@ -82,6 +83,7 @@ class KafkaSource:
         self._settle_seconds = settle_seconds
         self._timeouts = timeouts or Timeouts()
         self._topics = Topics(system)
+        self._mapped = [stream.name for stream in self._topics.streams.values()]
         self._member: Member | None = None
         self._telling: asyncio.Task[None] | None = None
         self._drained = asyncio.Event()
@@ -161,7 +163,9 @@ class KafkaSource:
         current, assigned = member.round, sorted(member.assigned)
         self._intake.clear()
         names = [partition_name(*each) for each in assigned if each.topic in self._topics.streams]
-        generation = generation_of(self.system, await self._baseline())
+        baseline = await self._baseline()
+        generation = generation_of(self.system, baseline)
+        await self._check_streams(baseline)
         taken = await self._hub.take(self.system, names) if names else {}
         extents = await member.extents(assigned)
         if member.rebalancing or member.round != current:
@@ -188,11 +192,17 @@ class KafkaSource:
     async def _baseline(self) -> Baseline:
         return await self._hub.baseline(self.system)
 
+    async def _check_streams(self, baseline: Baseline) -> None:
+        if baseline.told and not baseline.streams:  # as hubs of former versions have it
+            await self._hub.read_until(self.system, {}, baseline.floor, self._mapped)
+        elif baseline.told:
+            check_streams(self.system, baseline.streams, self._mapped)
+
     async def _tell_ends(self, ends: Mapping[str, int], floor: str) -> None:
         """Tell the hub where the first rows end."""
         generation = generation_of(self.system, Baseline(floor))
         positions = positions_at(ends, generation)
-        await self._hub.read_until(self.system, positions, floor)
+        await self._hub.read_until(self.system, positions, floor, self._mapped)
 
     # --- records ----------------------------------------------------------------------------------------------------
 

@@ -197,6 +197,10 @@ select w.name, s.read_at is not null, s.swept is false, array(
 )
 from unnest(%s::text[]) as w (name) left join source s on s.name = w.name order by w.name
 
+-- name: mapped_later
+select s.name from source s join unnest(%s::text[], %s::text[]) as m (source, stream) on m.source = s.name
+where s.position is null and s.streams <> '{}' and m.stream <> all(s.streams)
+
 -- name: releasable
 -- Ready: a person released it, the row that it awaits is linked, or it only stands behind others.
 -- It may go once everything before it of the same row is ready too. Those that come first go first, by their bytes as
@@ -249,9 +253,14 @@ from unnest(%s::text[], %s::bigint[], %s::text[], %s::text[]) as n (name, epoch,
 where p.source = %s and p.name = n.name and p.epoch = n.epoch
 
 -- name: begin_reading
-insert into source as s (name, system, state, read_at) values (%(source)s, %(source)s, 'streaming', clock_timestamp())
-on conflict (name) do update set read_at = excluded.read_at where s.read_at is null and s.floor = %(floor)s
+insert into source as s (name, system, state, read_at, streams)
+values (%(source)s, %(source)s, 'streaming', clock_timestamp(), %(streams)s::text[])
+on conflict (name) do update set read_at = excluded.read_at, streams = excluded.streams
+where s.read_at is null and s.floor = %(floor)s
 returning name
+
+-- name: note_streams
+update source set streams = %(streams)s::text[] where name = %(source)s and floor = %(floor)s and streams = '{}'
 
 -- name: forget_until
 update partition set until = null where source = %s and until is not null
@@ -259,7 +268,7 @@ update partition set until = null where source = %s and until is not null
 -- name: baseline
 select floor, read_at is not null, swept, position, read_at is not null and not exists (
     select from partition p where p.source = s.name and p.until > coalesce(p.position, '')
-) from source s where name = %s
+), streams from source s where name = %s
 
 -- name: begin_again
 insert into source as s (name, system, floor, swept) values (%(source)s, %(source)s, %(floor)s, false)

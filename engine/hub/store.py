@@ -69,7 +69,10 @@ class PostgresHub:
     async def baseline(self, source: str) -> Baseline:
         async with self._reading.transaction() as connection:
             row = await (await connection.execute(QUERIES["baseline"], [source])).fetchone()
-        return Baseline(*row) if row is not None else Baseline()
+        if row is None:
+            return Baseline()
+        floor, told, swept, direct, heard, streams = row
+        return Baseline(floor, told, swept, direct, heard, tuple(streams))
 
     async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> bool:
         async with self._reading.transaction() as connection:
@@ -83,10 +86,15 @@ class PostgresHub:
             await connection.commit()
         return True
 
-    async def read_until(self, source: str, ends: Mapping[str, str], floor: str = "") -> None:
+    async def read_until(
+        self, source: str, ends: Mapping[str, str], floor: str = "", streams: Collection[str] = ()
+    ) -> None:
+        told = {"source": source, "floor": floor, "streams": sorted(streams)}
         async with self._reading.transaction() as connection:
-            cursor = await connection.execute(QUERIES["begin_reading"], {"source": source, "floor": floor})
-            if await cursor.fetchone() is not None:
+            cursor = await connection.execute(QUERIES["begin_reading"], told)
+            if await cursor.fetchone() is None:
+                await connection.execute(QUERIES["note_streams"], told)
+            else:
                 await connection.execute(QUERIES["forget_until"], [source])
                 await connection.execute(QUERIES["read_until"], [source, list(ends), list(ends.values())])
             await connection.commit()
@@ -145,10 +153,14 @@ class PostgresHub:
             )
             return [_set_aside(*row) for row in await cursor.fetchall()]
 
-    async def unread(self, sources: Sequence[str]) -> list[str]:
+    async def unread(self, sources: Sequence[str], mapped: Mapping[str, Collection[str]] | None = None) -> list[str]:
+        pairs = [(source, stream) for source, streams in (mapped or {}).items() for stream in streams]
         async with self._reading.transaction() as connection:
-            cursor = await connection.execute(QUERIES["unread"], [list(sources)])
-            return [name for (name,) in await cursor.fetchall()]
+            found = await (await connection.execute(QUERIES["unread"], [list(sources)])).fetchall()
+            if pairs:
+                names, streams = map(list, zip(*pairs, strict=True))
+                found += await (await connection.execute(QUERIES["mapped_later"], [names, streams])).fetchall()
+        return [name for name in sources if (name,) in found]
 
     async def claim(self, target: str, limit: int, shards: Collection[int] = SHARDS) -> list[Pending]:
         return await self._delivery(target).claim(limit, shards)

@@ -122,7 +122,8 @@ class MemoryHub:
         row = self.sources.get(source)
         if row is None:
             return Baseline()
-        return Baseline(row.floor, row.read, row.swept, row.position, row.read and source not in self._behind())
+        heard = row.read and source not in self._behind()
+        return Baseline(row.floor, row.read, row.swept, row.position, heard, row.streams)
 
     async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> bool:
         await free(self._locks, [name for name in self.sources if name.partition("#")[0] == source])
@@ -142,8 +143,12 @@ class MemoryHub:
             part.epoch, part.position, part.message = part.epoch + 1, position, ""
         return True
 
-    async def read_until(self, source: str, ends: Mapping[str, str], floor: str = "") -> None:
+    async def read_until(
+        self, source: str, ends: Mapping[str, str], floor: str = "", streams: Collection[str] = ()
+    ) -> None:
         row = self.sources.setdefault(source, SourceRow())
+        if row.floor == floor and not (row.read and row.streams):
+            row.streams = tuple(streams)
         if not row.read and row.floor == floor:
             row.read = True
             self._forget_until(source)

@@ -19,6 +19,7 @@ class SourceRow:
     read: bool = False
     floor: str = ""
     swept: bool = True
+    streams: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -129,6 +129,38 @@ async def test_a_partition_that_nobody_has_taken_yet_holds_up_the_reading_too(hu
     assert await hub.unread(["crm"]) == []
 
 
+async def test_a_stream_that_is_mapped_once_the_others_are_read_is_not_read_with_them(hub: Hub) -> None:
+    both = {"crm": ["public.account", "public.contact"], "erp": ["public.party"]}
+    await hub.read_until("crm", {}, "", ["public.account"])
+    assert (await hub.baseline("crm")).streams == ("public.account",)
+    assert await hub.unread(["crm"]) == []
+    assert await hub.unread(["crm"], {"crm": ["public.account"]}) == []
+    assert await hub.unread(["crm", "erp"], both) == ["crm", "erp"]
+    await hub.read_until("crm", {}, "", both["crm"])
+    assert await hub.unread(["crm"], both) == ["crm"], "it takes more than a word"
+    await hub.begin_again("crm", "1.0", {})
+    await hub.read_until("crm", {}, "1.0", both["crm"])
+    await hub.swept("crm", "1.0")
+    assert await hub.unread(["crm"], both) == []
+
+
+async def test_a_hub_that_has_not_noted_the_streams_goes_on_and_notes_those_it_is_told_of_next(hub: Hub) -> None:
+    await hub.read_until("crm", {})
+    assert await hub.unread(["crm"], {"crm": ["public.account"]}) == []
+    await hub.read_until("crm", {}, "another", ["public.contact"])
+    await hub.read_until("crm", {}, "", ["public.account"])
+    assert (await hub.baseline("crm")).streams == ("public.account",)
+    assert await hub.unread(["crm"], {"crm": ["public.account", "public.contact"]}) == ["crm"]
+
+
+async def test_a_source_that_is_read_as_one_stream_looks_after_its_streams_itself(hub: Hub) -> None:
+    await hub.read_until("crm", {}, "", ["public.account"])
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        await tx.commit(IngestOutcome(), position="77", rulebook="book", state="streaming")
+    assert await hub.unread(["crm"], {"crm": ["public.contact"]}) == []
+
+
 async def test_our_own_transactions_are_known_by_system_and_name(hub: Hub) -> None:
     await hub.announce("crm", "812", 5_000_000)
     await hub.announce("crm", "812", 6_000_000)

@@ -9,10 +9,10 @@ import pytest
 
 from connectors.debezium.brokers import Brokers
 from connectors.debezium.lookout import KafkaLookout
-from engine.errors import TransientError
+from engine.errors import SourceGap, TransientError
 from engine.testing import MemoryHub
 from stack import Stack
-from tests.integration.kafka_world import ACCOUNT, Topics, Worker, event, eventually, key, system
+from tests.integration.kafka_world import ACCOUNT, CONTACT, Topics, Worker, event, eventually, key, system
 
 TABLES = """
 create table account (id int primary key, name text, credit numeric(14,2));
@@ -83,6 +83,39 @@ async def test_where_the_database_cannot_be_asked_the_stream_itself_gives_the_si
         await topics.account(2)
         async with worker.working():
             await eventually(lambda: is_read(hub), "the first rows")
+
+
+async def test_a_table_that_is_mapped_later_is_a_gap_since_nobody_tells_its_rows(topics: Topics) -> None:
+    hub = MemoryHub()
+    await hub.read_until("crm", {}, "", [ACCOUNT])
+    await topics.make(account=1, contact=1)
+    async with Worker(topics.bootstrap, topics.prefix, hub) as worker:
+        with pytest.raises(SourceGap, match="contact came into the mapping after the baseline"):
+            await worker.work()
+
+    async def tell_again() -> None:
+        await topics.contact(1, 1)
+
+    async def told() -> bool:
+        return (await hub.baseline("crm")).told
+
+    again = Worker(topics.bootstrap, topics.prefix, hub, tell_again=tell_again, settle_seconds=0.1)
+    await again.begin_again()
+    async with again, again.working():
+        await eventually(told, "the rows of all tables")
+    assert set((await hub.baseline("crm")).streams) == {ACCOUNT, CONTACT}
+
+
+async def test_a_hub_that_does_not_say_which_tables_were_read_goes_on_and_remembers_those_of_now(
+    topics: Topics,
+) -> None:
+    hub = MemoryHub()
+    await hub.read_until("crm", {})
+    await topics.make(account=1)
+    await topics.account(1)
+    async with Worker(topics.bootstrap, topics.prefix, hub) as worker:
+        await worker.count(1)
+    assert set((await hub.baseline("crm")).streams) == {ACCOUNT, CONTACT}
 
 
 async def test_lag_counts_what_is_not_read_of_each_partition_also_where_nobody_has_begun(topics: Topics) -> None:

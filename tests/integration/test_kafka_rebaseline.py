@@ -36,6 +36,11 @@ async def lose(bootstrap: str, topic: str, number: int) -> None:
         await admin.close()
 
 
+def emails(shop: KafkaShop) -> list[str]:
+    with psycopg.connect(shop.environment["HUB_DSN"]) as hub:
+        return [email for (email,) in hub.execute("select golden ->> 'email' from fieldwarden.record order by 1")]
+
+
 def customers(shop: KafkaShop) -> dict[str, bool]:
     """Name -> whether the record's row is there, as the hub has it."""
     with psycopg.connect(shop.environment["HUB_DSN"]) as hub:
@@ -69,3 +74,25 @@ def test_what_was_lost_unread_is_a_gap_that_a_new_baseline_mends(shop: KafkaShop
     shop.sql("update account set name = 'Ada L' where name = 'Ada'")
     assert shop.call("run", "--until-idle", "--port", "0")[0] == 0
     assert customers(shop)["Ada L"]
+
+
+def test_a_table_that_is_mapped_later_is_read_by_a_new_baseline_before_anything_is_delivered(shop: KafkaShop) -> None:
+    file = shop.folder / "systems" / "crm.yaml"
+    whole = file.read_text()
+    file.write_text(whole.partition("  public.contact:")[0])
+    shop.sql("insert into account (name, credit) values ('Ada', 1), ('Bob', 2)")
+    shop.sql("insert into contact select id, id, lower(name) || '@example.com' from account")
+    assert shop.call("connector", "register")[0] == 0
+    code, body = shop.call("run", "--until-idle", "--port", "0")
+    assert code == 0, body
+    assert emails(shop) == [None, None]
+
+    file.write_text(whole)
+    assert shop.call("connector", "register")[0] == 0
+    code, body = shop.call("run", "--until-idle", "--port", "0")
+    assert code == 1, body
+    assert "public.contact came into the mapping after the baseline" in body["error"]["message"]
+
+    code, body = shop.call("run", "--until-idle", "--port", "0", "--rebaseline", "crm")
+    assert code == 0, body
+    assert emails(shop) == ["ada@example.com", "bob@example.com"]

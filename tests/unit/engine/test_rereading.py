@@ -93,6 +93,17 @@ def test_nothing_is_delivered_while_a_source_is_read_again() -> None:
     assert target.written == 1
 
 
+def test_nothing_is_delivered_where_a_stream_was_mapped_that_nobody_has_read() -> None:
+    hub, rules, target = MemoryHub(), rulebook(), MemoryTarget("billing")
+    read(hub, rules, [row("public.account", 1, "1", "T1")])
+    asyncio.run(hub.read_until("billing", {}, "", ["public.customer"]))
+    asyncio.run(hub.read_until("erp", {}, "", ["public.party"]))
+    delivery = Delivery(rules, "billing", target, hub, Telemetry())
+    assert asyncio.run(delivery.step()) == 0, "public.address may hold what would be made there a second time"
+    hub.sources["erp"].streams += ("public.address",)
+    assert asyncio.run(delivery.step()) == 1
+
+
 def test_a_reread_that_is_cut_off_leaves_its_source_unread() -> None:
     hub = MemoryHub()
     read(hub, rulebook(), [row("public.account", 1, "1", "T1")])
