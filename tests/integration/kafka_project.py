@@ -14,9 +14,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from stack.connectors import delete
-from tests.integration.cli_project import Project, eventually, execute
-
-__all__ = ["KafkaShop", "eventually", "kafka_shop"]
+from tests.integration.cli_project import Project, execute
 
 TABLES = """
 create table account (

@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from connectors.debezium.signals import read_notification
-from stack import Stack
 from stack.topics import read
-from tests.integration.kafka_project import KafkaShop, eventually, kafka_shop
+from tests.integration.cli_project import eventually
+from tests.integration.kafka_project import KafkaShop
 
 START = ("backfill", "start", "--system", "crm", "--entity", "customer")
 
 
 @pytest.fixture
-def shop(
-    tmp_path: Path, stack: Stack, prefix: str, make_database: Callable[..., str], over_tcp: Callable[[str], str]
-) -> Iterator[KafkaShop]:
+def shop(kafka_shop: KafkaShop) -> KafkaShop:
     """2,500 accounts and 3 contacts, none of which the connector reads by itself."""
-    dsn = over_tcp(make_database())
-    with kafka_shop(
-        tmp_path, prefix, dsn, HUB_DSN="host=nowhere", KAFKA=stack.bootstrap, CONNECT=stack.connect_url
-    ) as it:
-        it.sql("insert into account select n, 'Account ' || n, n from generate_series(1, 2500) n")
-        it.sql("insert into contact select n, n, 'c' || n || '@example.com' from generate_series(1, 3) n")
-        it.edit("systems/crm.yaml", "options: {", "options: {snapshot.mode: no_data, ")
-        yield it
+    kafka_shop.sql("insert into account select n, 'Account ' || n, n from generate_series(1, 2500) n")
+    kafka_shop.sql("insert into contact select n, n, 'c' || n || '@example.com' from generate_series(1, 3) n")
+    kafka_shop.edit("systems/crm.yaml", "options: {", "options: {snapshot.mode: no_data, ")
+    return kafka_shop
 
 
 def told(shop: KafkaShop, table: str, count: int) -> list[int]:
