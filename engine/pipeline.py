@@ -278,7 +278,9 @@ class Pipeline:
             await self._recognise(tx, mapped)
             known = await load(tx, self._decider, mapped)
             if seen:
-                await tx.saw([item.row for item in mapped])
+                fresh = await tx.saw([item.row for item in mapped])
+                # One that was missing may have been told of by another lane since it was looked for.
+                mapped = [item for item in mapped if item.raw.operation != "vanish" or item.row in fresh]
             outcome = self._decider.decide(mapped, known, self._new_id, tally, self._clock(), self._tolerance)
             outcome.asked = known.asked
             await tx.commit(

@@ -258,8 +258,8 @@ class IngestTransaction(Protocol):
     async def rows_of(self, system: str, stream: str, after: str, limit: int) -> list[RowRef]:
         """Known rows (linked, or set aside) of one stream in key order, after a key: for truncates and sweeps."""
 
-    async def saw(self, rows: Sequence[RowRef]) -> None:
-        """Note rows that a re-read has seen, for `unseen`."""
+    async def saw(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        """Note rows that a re-read has seen, for `unseen`; those that nobody had seen before."""
 
     async def unseen(self, streams: Sequence[str], limit: int) -> list[RowRef]:
         """Linked rows of these streams of this source that the finished re-read did not see. Of a stream that is not

@@ -119,9 +119,12 @@ class PostgresIngest:
     async def rows_of(self, system: str, stream: str, after: str, limit: int) -> list[RowRef]:
         return [RowRef(system, stream, key) for (key,) in await self._rows("rows_of", system, stream, after, limit)]
 
-    async def saw(self, rows: Sequence[RowRef]) -> None:
+    async def saw(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        fresh: set[RowRef] = set()
         for (system, stream), keys in _by_stream(rows):
-            await self._run("saw", system, stream, text_array(keys))
+            for (key,) in await self._rows("saw", system, stream, text_array(keys)):
+                fresh.add(RowRef(system, stream, key))
+        return fresh
 
     async def unseen(self, streams: Sequence[str], limit: int) -> list[RowRef]:
         return [RowRef(*row) for row in await self._rows("unseen", self._source, text_array(streams), limit)]

@@ -62,7 +62,7 @@ select k.key from set_aside k, asked a where k.system = a.system and k.stream = 
 order by 1 limit %s
 
 -- name: saw
-insert into seen (system, stream, key) select %s, %s, unnest(%s::text[]) on conflict do nothing
+insert into seen (system, stream, key) select %s, %s, unnest(%s::text[]) on conflict do nothing returning key
 
 -- name: unseen
 -- Rows linked since the re-read began are not missing: we created them, after the moment that it shows.

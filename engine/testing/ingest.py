@@ -77,9 +77,11 @@ class MemoryIngest:
         rows = (row for row in self._hub.known_rows() if row[:2] == (system, stream) and row.key > after)
         return sorted(rows)[:limit]
 
-    async def saw(self, rows: Sequence[RowRef]) -> None:
+    async def saw(self, rows: Sequence[RowRef]) -> set[RowRef]:
         await self._hub.pace()
-        self._saw.update(rows)
+        fresh = set(rows) - self._hub.seen - self._saw
+        self._saw |= fresh
+        return fresh
 
     async def unseen(self, streams: Sequence[str], limit: int) -> list[RowRef]:
         await self._hub.pace()

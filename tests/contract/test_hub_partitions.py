@@ -255,6 +255,15 @@ async def test_once_a_baseline_is_swept_nothing_is_unseen_any_more_for_whoever_s
         assert await tx.unseen(["public.account"], 10) == [OLD, NEW]
 
 
+async def test_whoever_sees_a_row_learns_whether_somebody_has_done_so_before(hub: Hub) -> None:
+    first, second = await hub.lease("crm", "crm#1"), await hub.lease("crm", "crm#2")
+    async with hub.ingest(first) as tx:
+        assert await tx.saw([OLD]) == {OLD}
+        await tx.commit(IngestOutcome(), position="", rulebook="book")
+    async with hub.ingest(second) as tx:
+        assert await tx.saw([OLD, NEW]) == {NEW}
+
+
 async def test_what_is_ambiguous_in_one_source_may_be_considered_again(hub: Hub) -> None:
     lease = await hub.lease("crm", "crm#1")
     elsewhere = RowRef("erp", "public.party", "1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +12,10 @@ import pytest
 from engine.change import UNKNOWN, RawChange, Relation, Undecoded
 from engine.delivery import ATTEMPTS, Delivery
 from engine.errors import IdentityMoved, SourceGap, TargetBusy, TransientError
+from engine.gone import unseen
+from engine.known import Mapped
 from engine.pipeline import Pipeline
-from engine.ports import Batch, Source, Write
+from engine.ports import Batch, IngestOutcome, Source, Write
 from engine.retry import backoff, judge
 from engine.setaside import pack
 from engine.telemetry import Telemetry
@@ -449,6 +451,27 @@ def test_when_everything_was_told_again_rows_that_were_not_are_gone() -> None:
     retired = {row.key: hub.record(id).retired for row, id in hub.crosswalk.items()}
     assert retired == {"C-1": False, "C-2": True, "C-3": False}, "one that was told just as before is there"
     assert asyncio.run(hub.baseline("crm")).swept
+
+
+def test_a_row_that_another_worker_hears_of_while_it_is_swept_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = MemoryHub()
+    live(partitioned(hub, account(1, "C-1", name="Acme"), account(2, "C-2", tax_id="T2")), hub, lane="crm#1")
+
+    async def meanwhile(*args: Any) -> AsyncIterator[list[Mapped]]:
+        async for page in unseen(*args):
+            async with hub.ingest(await hub.lease("crm", "crm#2")) as tx:
+                await tx.saw([item.row for item in page if item.row.key == "C-1"])
+                await tx.commit(IngestOutcome(), position="", rulebook="book")
+            yield page
+
+    async def begin() -> None:
+        await hub.begin_again("crm", "f", {"crm.account/0": f"{2:016x}"})
+        await hub.read_until("crm", {}, "f")
+
+    asyncio.run(begin())
+    monkeypatch.setattr("engine.pipeline.unseen", meanwhile)
+    live(partitioned(hub), hub, lane="crm#1")
+    assert {row.key: hub.record(id).retired for row, id in hub.crosswalk.items()} == {"C-1": False, "C-2": True}
 
 
 def retold(hub: MemoryHub, first: RawChange, again: RawChange) -> list[bool]:
