@@ -15,7 +15,9 @@ from operations.project import Opened
 async def unread(project: Opened, overview: Overview, states: Iterable[SourceState]) -> dict[str, str]:
     """System -> why its rows have not all been read, and what to do where that takes a person. `states` are those of
     `overview.sources()`. Raises TransientError."""
-    found = await overview.unread(project.sources)
+    systems = project.rulebook.systems
+    mapped = {name: [s.name for s in systems[name].streams.values() if s.reads] for name in project.sources}
+    found = await overview.unread(mapped)
     if not found:
         return {}
     known = {state.name: state for state in states}
@@ -36,6 +38,11 @@ def why(source: UnreadSource, state: SourceState | None, parts: Sequence[Partiti
         return f"reading it is {state.state}: {state.message}"
     if not partitioned:
         return _of_one_stream(state)
+    if source.later:
+        return (
+            "a table was mapped when the others had been read: `fieldwarden connector register`, then "
+            f"`fieldwarden run --rebaseline {source.name}`"
+        )
     if not source.told and source.again:
         return (
             "a new baseline was begun, and its rows have not all been told again; if the process that was to see to "

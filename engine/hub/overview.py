@@ -7,7 +7,7 @@ A dead letter is a change that was set aside (its id is a number) or a delivery 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -45,12 +45,13 @@ class SourceState:
 class UnreadSource:
     """A source of which not all rows have been read: nothing is delivered to any system until they have. Of partitions:
     `told` if it is known where its first rows end, `partitions` are those that have not come there; `again` if a new
-    baseline was begun."""
+    baseline was begun; `later` if a stream is mapped that was not when the others were read."""
 
     name: str
     told: bool
     again: bool
     partitions: tuple[str, ...]
+    later: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +143,14 @@ class Overview:
             lanes.setdefault(system, []).append(SourceState(*row))
         return [_together(system, states, living) for system, states in lanes.items()]
 
-    async def unread(self, sources: Sequence[str]) -> list[UnreadSource]:
-        names = [name for (name,) in await self._rows("unread", list(sources))]
-        rows = await self._rows("how_unread", names) if names else []
-        return [UnreadSource(name, told, again, tuple(parts)) for name, told, again, parts in rows]
+    async def unread(self, mapped: Mapping[str, Collection[str]]) -> list[UnreadSource]:
+        """Those of these sources, each with the streams that are read of it."""
+        sources = [source for source, streams in mapped.items() for _ in streams]
+        streams = [stream for streams in mapped.values() for stream in streams]
+        later = {name for (name,) in await self._rows("mapped_later", sources, streams)}
+        names = later.union(name for (name,) in await self._rows("unread", list(mapped)))
+        rows = await self._rows("how_unread", sorted(names)) if names else []
+        return [UnreadSource(name, told, again, tuple(parts), name in later) for name, told, again, parts in rows]
 
     async def partitions(self) -> list[PartitionState]:
         numbers = {row[1]: row[0] for row in await self._rows("workers", lock_class(self._schema))}

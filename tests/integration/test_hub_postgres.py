@@ -427,8 +427,10 @@ async def test_the_state_of_everything(hub: PostgresHub, overview: Overview) -> 
 
 
 async def test_what_holds_up_deliveries_is_known_step_by_step(hub: PostgresHub, overview: Overview) -> None:
+    streams = ["account"]
+
     async def seen() -> list[UnreadSource]:
-        return await overview.unread(["crm", "erp"])
+        return await overview.unread({"crm": streams, "erp": ["party"]})
 
     async def move(position: str) -> None:
         lease = await hub.lease("crm", "crm#1")
@@ -444,12 +446,14 @@ async def test_what_holds_up_deliveries_is_known_step_by_step(hub: PostgresHub, 
     assert await seen() == [erp]
     await hub.begin_again("crm", "0003", {"t/0": "0003", "t/1": "0003"})
     assert await seen() == [UnreadSource("crm", told=False, again=True, partitions=()), erp]
-    await hub.read_until("crm", {"t/0": "0004", "t/1": "0003"}, "0003")
+    await hub.read_until("crm", {"t/0": "0004", "t/1": "0003"}, "0003", streams)
     assert await seen() == [UnreadSource("crm", told=True, again=True, partitions=("t/0",)), erp]
     await move("0004")
     assert await seen() == [UnreadSource("crm", told=True, again=True, partitions=()), erp]
     await hub.swept("crm", "0003")
     assert await seen() == [erp]
+    streams.append("contact")
+    assert await seen() == [UnreadSource("crm", told=True, again=False, partitions=(), later=True), erp]
 
 
 # --- migrations --------------------------------------------------------------------------------------------------

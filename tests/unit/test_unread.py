@@ -51,6 +51,11 @@ def test_of_partitions_of_which_a_new_baseline_was_begun_and_left() -> None:
     assert "`fieldwarden run --rebaseline crm`" in said
 
 
+def test_of_a_table_that_was_mapped_later() -> None:
+    said = why_partitioned(UnreadSource("crm", told=True, again=False, partitions=(), later=True))
+    assert "`fieldwarden connector register`, then `fieldwarden run --rebaseline crm`" in said
+
+
 def test_of_partitions_that_are_not_there_yet() -> None:
     behind = UnreadSource("crm", told=True, again=False, partitions=("t/0", "t/1", "t/2"))
     assert why_partitioned(behind, partition("t/0")) == "t/0 and 2 more must be read on to where the first rows end"
