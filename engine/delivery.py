@@ -205,9 +205,10 @@ class Delivery:
         job.writes, job.awaits, job.problem = plan.writes, plan.awaits, plan.problem
         for write in plan.writes:
             write.token = len(owners)
-            if job.expected:
-                for name in write.expected:
-                    write.expected[name] = job.expected.get((write.stream, name), write.expected[name])
+            if write.operation == "update":
+                for (stream, name), value in job.expected.items():
+                    if stream == write.stream and name in write.values:
+                        write.expected[name] = value
             owners.append(job)
             writes.append(write)
 
@@ -275,7 +276,8 @@ class Delivery:
             job.differs(place, raw)
             job.undone = job.undone or (name in write.expected and raw == known)
             if not stream.reads:
-                held[name] = meant
+                if not stream.fields[name].reference:  # a key there is no record's id
+                    held[name] = meant
                 job.expects(place, raw)
                 retry = retry or raw != known
             elif raw != known and self._same_meaning(job, stream, name, meant):

@@ -77,7 +77,7 @@ class MemoryHub:
         self.announcements: dict[tuple[str, str], int] = {}
         self.rekeys: dict[RowRef, Rekey] = {}
         self.linked_at: dict[RowRef, int] = {}
-        self._claimed: dict[tuple[str, str], Pending] = {}
+        self._claimed: dict[tuple[str, str, int], Pending] = {}
         self.found: dict[tuple[str, str, str], set[str]] = {}
         self._last: dict[str, Block] = {}
         self._numbers = itertools.count(1)
@@ -252,7 +252,7 @@ class MemoryHub:
             record, revision = self.records[id]
             dirty = self.dirty[target, id]
             claim = Pending(copied(record), revision, dirty.mark, dirty.attempts, dirty.result)
-            self._claimed[target, id] = claim
+            self._claimed[target, id, revision] = claim
             claims.append(claim)
         return claims
 
@@ -274,7 +274,6 @@ class MemoryHub:
         for each in settlements:
             if each.record in self.records:
                 self._settle(target, each)
-            self._claimed.pop((target, each.record), None)
         self.crash("delivery.after_settle")
 
     def _settle(self, target: str, each: Settlement) -> None:
@@ -284,8 +283,8 @@ class MemoryHub:
         for link in links:
             self._link(link, each.record)
         current, revision = self.records[each.record]
-        claim = self._claimed.get((target, each.record))
-        claimed = claim.record if claim and claim.revision == each.revision else None
+        claim = self._claimed.get((target, each.record, each.revision))
+        claimed = claim.record if claim else None
         unmoved = claimed is not None and revision == each.revision
         settled = settle(current, current if unmoved or claimed is None else claimed, target, held, links)
         if settled.rows is not None:
