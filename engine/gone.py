@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from engine.change import Operation, RawChange, Relation, RowRef, key_parts
 from engine.known import Mapped
 from engine.mapping import deletion
-from engine.ports import Hub, Lease
+from engine.ports import Hub, IngestOutcome, Lease, Source
 from rules.rulebook import Stream
 
 _PAGE = 2000
@@ -29,14 +29,20 @@ async def truncated(hub: Hub, lease: Lease, stream: Stream, raw: RawChange) -> A
         after = rows[-1].key
 
 
-async def unseen(hub: Hub, lease: Lease, streams: Mapping[str, Stream]) -> AsyncIterator[list[Mapped]]:
-    """Rows that were not told of when everything was told again (`IngestTransaction.unseen`)."""
+async def unseen(hub: Hub, lease: Lease, streams: Mapping[str, Stream], source: Source) -> AsyncIterator[list[Mapped]]:
+    """Rows that were not told of when everything was told again (`IngestTransaction.unseen`), and do not stand there
+    all the same."""
     while True:
         async with hub.ingest(lease) as tx:
             rows = await tx.unseen(list(streams), _PAGE)
         if not rows:
             return
-        yield [_gone(streams[row.stream], row, "", None, observation=True) for row in rows]
+        untold = await source.standing(rows)
+        if untold:
+            async with hub.ingest(lease) as tx:
+                await tx.saw(sorted(untold))
+                await tx.commit(IngestOutcome(), position="", rulebook="")
+        yield [_gone(streams[row.stream], row, "", None, observation=True) for row in rows if row not in untold]
 
 
 def _gone(stream: Stream, row: RowRef, position: str, at: int | None, *, observation: bool) -> Mapped:

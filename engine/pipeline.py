@@ -332,7 +332,7 @@ class Pipeline:
     async def _sweep(self, lease: Lease) -> None:
         """Rows that were not told of again are gone; then what they stood in the way of has its chance before anything
         is delivered: a row that is there under another key now must not look deleted."""
-        async for gone in unseen(self._hub, lease, self._streams):
+        async for gone in unseen(self._hub, lease, self._streams, self._source):
             await self._commit(lease, gone, _UNMOVED, seen=True)
         await self._hub.reconsider(self._system)
         tried: set[int] = set()

@@ -81,6 +81,10 @@ class Source(Protocol):
     async def again(self, raw: RawChange) -> RawChange:
         """A change that could not be decoded, tried again (the same, if in vain). Raises TransientError."""
 
+    async def standing(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        """Those of these rows, which it has not told of where it should have, that its system holds all the same, as
+        far as that can be asked. Raises EnvironmentUnfit, TransientError."""
+
     async def close(self) -> None: ...
 
 

@@ -18,7 +18,7 @@ from connectors.debezium.consumer import Timeouts
 from connectors.debezium.lookout import KafkaLookout
 from connectors.debezium.signals import Signals
 from connectors.debezium.snapshots import Asked, Progress, read_again
-from connectors.debezium.source import IDLE_SECONDS, KafkaSource
+from connectors.debezium.source import IDLE_SECONDS, KafkaSource, Look
 from connectors.debezium.topics import Topics
 from engine.errors import EnvironmentUnfit
 
@@ -46,6 +46,7 @@ def kafka_source(project: Opened, name: str, hub: Hub, *, rebaseline: bool, eage
         hub=hub,
         lookout=kafka_lookout(project, name),
         tell_again=_tell_again(system, kafka) if rebaseline else None,
+        look=_look(project, name),
         idle_seconds=EAGER_SECONDS if eager else IDLE_SECONDS,
         timeouts=timeouts(project.project.settings.run.lease.total_seconds()),
     )
@@ -71,6 +72,16 @@ def kafka_lookout(project: Opened, name: str) -> KafkaLookout:
     system = project.rulebook.systems[name]
     dsn = project.dsn(name) if system.settings["database"] == "postgres" else None
     return KafkaLookout(system, project.kafka().brokers, dsn)
+
+
+def _look(project: Opened, name: str) -> Look | None:
+    """What asks the system itself, where that can be done."""
+    if project.rulebook.systems[name].settings["database"] != "postgres":
+        return None
+    from connectors.postgres.standing import standing
+
+    dsn = project.dsn(name)
+    return lambda stream, keys: standing(name, dsn, stream, keys)
 
 
 def timeouts(lease: float) -> Timeouts:

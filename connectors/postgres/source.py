@@ -9,7 +9,7 @@ acknowledge   only then does the slot's confirmed LSN move
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ from connectors.postgres.slots import SlotHealth, check_slot, drop_slot, slot_he
 from connectors.postgres.snapshot import Snapshot
 from connectors.postgres.spill import Spool
 from connectors.postgres.transactions import Transactions
-from engine.change import RawChange
+from engine.change import RawChange, RowRef
 from engine.errors import EnvironmentUnfit, TransientError
 from engine.failpoints import hit
 from engine.ports import Batch
@@ -202,6 +202,10 @@ class PostgresSource:
 
     async def again(self, raw: RawChange) -> RawChange:
         return raw  # the server's own output is never undecodable for one row alone
+
+    async def standing(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        del rows
+        return set()  # a snapshot shows every row
 
     async def health(self) -> SlotHealth:
         """How the slot fares; on a connection of its own, so that it can be asked at any time after `open`."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
-from engine.change import RawChange
+from engine.change import RawChange, RowRef
 from engine.ports import Batch, Part
 
 Take = Callable[[Sequence[str]], Awaitable[dict[str, Part]]]
@@ -29,6 +29,8 @@ class PartitionedSource:
         self._parts: dict[str, Part] = {}
         self._rebalanced = False
         self._news = asyncio.Event()
+        self.untold: set[RowRef] = set()
+        """Rows that its system holds, whatever the log says."""
 
     def give(self, partitions: Sequence[str]) -> None:
         self._given = list(partitions)
@@ -75,6 +77,9 @@ class PartitionedSource:
 
     async def again(self, raw: RawChange) -> RawChange:
         return raw
+
+    async def standing(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        return self.untold.intersection(rows)
 
     async def close(self) -> None:
         return

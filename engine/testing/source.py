@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from engine.change import RawChange
+from engine.change import RawChange, RowRef
 from engine.ports import Batch
 
 
@@ -89,6 +89,10 @@ class ScriptedSource:
 
     async def again(self, raw: RawChange) -> RawChange:
         return raw
+
+    async def standing(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        del rows
+        return set()
 
     async def close(self) -> None:
         return

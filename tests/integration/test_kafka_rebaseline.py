@@ -15,6 +15,12 @@ from stack import Stack
 from stack.topics import read
 from tests.integration.kafka_project import KafkaShop, kafka_shop
 
+LEFT_OUT = """
+transforms: drop, transforms.drop.type: org.apache.kafka.connect.transforms.Filter, transforms.drop.predicate: contact,
+predicates: contact, predicates.contact.type: org.apache.kafka.connect.transforms.predicates.TopicNameMatches,
+predicates.contact.pattern: PREFIX.public.contact"""
+"""Options by which the connector tells nothing of a table any more."""
+
 
 @pytest.fixture
 def shop(
@@ -96,3 +102,21 @@ def test_a_table_that_is_mapped_later_is_read_by_a_new_baseline_before_anything_
     code, body = shop.call("run", "--until-idle", "--port", "0", "--rebaseline", "crm")
     assert code == 0, body
     assert emails(shop) == ["ada@example.com", "bob@example.com"]
+
+
+def test_rows_that_the_connector_leaves_out_are_not_taken_for_gone_while_their_table_holds_them(
+    shop: KafkaShop,
+) -> None:
+    shop.sql("insert into account (name) values ('Ada'), ('Bob')")
+    shop.sql("insert into contact select id, id, lower(name) || '@example.com' from account")
+    assert shop.call("connector", "register")[0] == 0
+    assert shop.call("run", "--until-idle", "--port", "0")[0] == 0
+    assert emails(shop) == ["ada@example.com", "bob@example.com"]
+
+    shop.edit("systems/crm.yaml", "options: {", f"options: {{{LEFT_OUT.replace('PREFIX', shop.prefix)}, ")
+    assert shop.call("connector", "register")[0] == 0
+    shop.sql("delete from contact where id = 2")
+    result = shop.invoke("run", "--until-idle", "--port", "0", "--rebaseline", "crm")
+    assert result.exit_code == 0, result.output
+    assert emails(shop) == ["ada@example.com", None]
+    assert "fieldwarden backfill start --system crm --entity customer --stream public.contact" in result.output

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.change import UNKNOWN, RawChange, Relation, Undecoded
+from engine.change import UNKNOWN, RawChange, Relation, RowRef, Undecoded
 from engine.delivery import ATTEMPTS, Delivery
 from engine.errors import IdentityMoved, SourceGap, TargetBusy, TransientError
 from engine.gone import unseen
@@ -450,6 +450,27 @@ def test_when_everything_was_told_again_rows_that_were_not_are_gone() -> None:
     live(partitioned(hub, *again), hub, lane="crm#1")
     retired = {row.key: hub.record(id).retired for row, id in hub.crosswalk.items()}
     assert retired == {"C-1": False, "C-2": True, "C-3": False}, "one that was told just as before is there"
+    assert asyncio.run(hub.baseline("crm")).swept
+
+
+def test_a_row_that_was_left_out_when_everything_was_told_again_is_not_gone_while_its_system_holds_it() -> None:
+    hub = MemoryHub()
+    rows = [account(1, name="Acme"), account(2, "C-2", name="Other"), account(3, "C-3", name="Third")]
+    live(partitioned(hub, *rows), hub, lane="crm#1")
+
+    async def tell_again() -> None:
+        await hub.begin_again("crm", "f", {"crm.account/0": f"{3:016x}"})
+        await hub.read_until("crm", {"crm.account/0": f"{4:016x}"}, "f")
+
+    asyncio.run(tell_again())
+    source = partitioned(hub, *rows, account(4, name="Acme"))
+    source.untold = {RowRef("crm", "public.account", "C-3")}
+    live(source, hub, lane="crm#1")
+    assert {row.key: hub.record(id).retired for row, id in hub.crosswalk.items()} == {
+        "C-1": False,
+        "C-2": True,
+        "C-3": False,
+    }
     assert asyncio.run(hub.baseline("crm")).swept
 
 
