@@ -11,7 +11,7 @@ from typing import Any
 import fastavro
 import httpx
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, ConsumerRecord
 
 from stack import Stack
 from stack.topics import read
@@ -77,11 +77,15 @@ class Topic:
     def id_of(self, tax: str) -> int:
         return int(self.world.sql("crm", f"select id from account where tax = '{tax}'")[0][0])
 
+    def told_of(self, id: int) -> ConsumerRecord | None:
+        """A record of Debezium's; strangers' keys may stand before it. Partitions are read in any order."""
+        found = asyncio.run(read(self.world.stack.bootstrap, self.name, count=17))
+        return next((each for each in found if json.loads(each.key).get("payload", {}).get("id") == id), None)
+
     def put(self, tax: str, value: bytes, key: bytes | None = None) -> str:
         """Behind all that Debezium has told of that customer, under its key or another; where it stands."""
         id = self.id_of(tax)
-        found = asyncio.run(read(self.world.stack.bootstrap, self.name, count=17))
-        record = next(r for r in found if json.loads(r.key)["payload"]["id"] == id)
+        record = eventually(lambda: self.told_of(id), f"Debezium's word on {tax}")
 
         async def send() -> str:
             producer = AIOKafkaProducer(bootstrap_servers=self.world.stack.bootstrap)
