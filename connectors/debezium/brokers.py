@@ -26,6 +26,7 @@ logging.getLogger("aiokafka").addHandler(logging.NullHandler())
 logging.getLogger("aiokafka.conn").setLevel(logging.ERROR)
 
 _REACH_SECONDS = 10.0
+_FINISH_SECONDS = 2.0
 
 _REFUSED = (errors.AuthenticationFailedError, errors.SaslAuthenticationFailed)
 _NO_MECHANISM = (errors.AuthenticationMethodNotSupported, errors.UnsupportedSaslMechanismError)
@@ -117,11 +118,20 @@ async def _ask(address: str, options: dict[str, Any]) -> None:
 
 
 async def start(client: Any, brokers: Brokers) -> None:
-    """Start any client of aiokafka's. Where it finds no broker it does not say why: raises as `reach` does, then."""
+    """Start any client of aiokafka's. Where it finds no broker it does not say why: raises as `reach` does, then.
+
+    Whoever is cancelled meanwhile waits a moment: interrupted at its first question a client forgets the connection and
+    leaves it open (aiokafka 0.14, `AIOKafkaClient.bootstrap`)."""
+    starting = asyncio.create_task(client.start())
     try:
-        await client.start()
+        await asyncio.shield(starting)
     except errors.KafkaConnectionError:
         await reach(brokers)
+        raise
+    except asyncio.CancelledError:
+        await asyncio.wait({starting}, timeout=_FINISH_SECONDS)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
         raise
 
 
