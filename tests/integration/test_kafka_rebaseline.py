@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -13,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from stack import Stack
 from stack.topics import read
-from tests.integration.kafka_project import KafkaShop, kafka_shop
+from tests.integration.kafka_project import KafkaShop
 
 LEFT_OUT = """
 transforms: drop, transforms.drop.type: org.apache.kafka.connect.transforms.Filter, transforms.drop.predicate: contact,
@@ -23,12 +22,9 @@ predicates.contact.pattern: PREFIX.public.contact"""
 
 
 @pytest.fixture
-def shop(
-    tmp_path: Path, stack: Stack, prefix: str, make_database: Callable[..., str], over_tcp: Callable[[str], str]
-) -> Iterator[KafkaShop]:
-    reached = {"HUB_DSN": make_database(), "KAFKA": stack.bootstrap, "CONNECT": stack.connect_url}
-    with kafka_shop(tmp_path, prefix, over_tcp(make_database()), **reached) as shop:
-        yield shop
+def shop(kafka_shop: KafkaShop, make_database: Callable[..., str]) -> KafkaShop:
+    kafka_shop.environment["HUB_DSN"] = make_database()
+    return kafka_shop
 
 
 async def lose(bootstrap: str, topic: str, number: int) -> None:
