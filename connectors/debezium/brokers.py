@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -118,20 +118,24 @@ async def _ask(address: str, options: dict[str, Any]) -> None:
 
 
 async def start(client: Any, brokers: Brokers) -> None:
-    """Start any client of aiokafka's. Where it finds no broker it does not say why: raises as `reach` does, then.
-
-    Whoever is cancelled meanwhile waits a moment: interrupted at its first question a client forgets the connection and
-    leaves it open (aiokafka 0.14, `AIOKafkaClient.bootstrap`)."""
-    starting = asyncio.create_task(client.start())
+    """Start any client of aiokafka's. Where it finds no broker it does not say why: raises as `reach` does, then."""
     try:
-        await asyncio.shield(starting)
+        await undisturbed(client.start())
     except errors.KafkaConnectionError:
         await reach(brokers)
         raise
+
+
+async def undisturbed(work: Coroutine[Any, Any, None]) -> None:
+    """The start or the end of a client. Whoever is cancelled meanwhile waits a moment for it: an interrupted client
+    forgets a connection and leaves it open (aiokafka 0.14, `AIOKafkaClient.bootstrap` and `close`)."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait({starting}, timeout=_FINISH_SECONDS)
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
+        await asyncio.wait({task}, timeout=_FINISH_SECONDS)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
         raise
 
 
@@ -144,7 +148,7 @@ async def looking(brokers: Brokers, system: str) -> AsyncIterator[AIOKafkaConsum
             await start(consumer, brokers)
             yield consumer
         finally:
-            await consumer.stop()
+            await undisturbed(consumer.stop())
 
 
 async def metadata(consumer: AIOKafkaConsumer) -> ClusterMetadata:

@@ -8,7 +8,7 @@ from typing import cast
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from connectors.debezium.brokers import Brokers, metadata, start, translated
+from connectors.debezium.brokers import Brokers, metadata, start, translated, undisturbed
 
 
 class Ends:
@@ -49,4 +49,4 @@ class Ends:
     async def close(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await consumer.stop()
+            await undisturbed(consumer.stop())

@@ -19,7 +19,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from connectors.debezium.brokers import Brokers, looking, start, translated
+from connectors.debezium.brokers import Brokers, looking, start, translated, undisturbed
 from connectors.debezium.registration import signals_topic
 from connectors.debezium.topics import Topics
 from engine.errors import EnvironmentUnfit
@@ -98,7 +98,7 @@ class Signals:
                 missing = {self._signals, self._notifications} - set(await admin.list_topics())
                 answer = await admin.create_topics([NewTopic(name, 1, -1, {}) for name in missing]) if missing else None
             finally:
-                await admin.close()
+                await undisturbed(admin.close())
         for topic, code, *_ in answer.topic_errors if answer is not None else ():
             if code not in (0, _EXISTS):
                 raise EnvironmentUnfit(
@@ -118,7 +118,7 @@ class Signals:
                 await start(producer, self._brokers)
                 await producer.send_and_wait(self._signals, value, key=self._prefix.encode(), partition=0)
             finally:
-                await producer.stop()
+                await undisturbed(producer.stop())
 
     async def history(self) -> list[Notification]:
         """Every notification that Kafka still has, oldest first. Raises EnvironmentUnfit, TransientError."""
