@@ -15,7 +15,7 @@ demo-kafka: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m stack fetch
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .

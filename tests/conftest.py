@@ -41,7 +41,24 @@ from tests.integration.kafka_world import Topics
 
 THROW_AWAY = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "autovacuum_naptime": "5s"}
 
+LONGEST = (
+    "test_failpoints.py",
+    "test_kafka_life.py",
+    "test_demo_kafka.py",
+    "test_workers.py",
+    "test_stack.py",
+    "test_kafka_rebaseline.py",
+    "test_kafka_schema_changes.py",
+)
+"""Files that take the better part of a minute or more."""
+
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Workers are handed whole files in this order: the longest first, lest one of them runs on alone at the end."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
 
 
 def _server(name: str) -> Iterator[EmbeddedServer]:
