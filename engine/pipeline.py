@@ -136,7 +136,10 @@ class Pipeline:
         reader: asyncio.Task[None] | None = None
         releaser: asyncio.Task[None] | None = None
         try:
-            await self._source.open(self._position)
+            opening = asyncio.ensure_future(self._source.open(self._position))
+            if not await either(opening, stop):
+                return
+            opening.result()
             log.info("source.open", system=self._system)
             if self._lane:  # it may have no partition, or none in which anything happens
                 self._telemetry.connector_state("source", self._system, "streaming")

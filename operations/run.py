@@ -24,6 +24,7 @@ import structlog
 from engine.hub.duties import Duties
 from engine.hub.overview import Overview
 from engine.telemetry import Telemetry
+from engine.wake import either
 from operations.logs import configure
 from operations.loops import Loops, duties_of, is_partitioned
 from operations.ops import Health, serving
@@ -183,7 +184,10 @@ class _Running:
         await overview.close()
 
     async def _guided(self, guide: Guide, watch: Watch) -> None:
-        await guide(watch)
+        """A signal ends it at once: while our loops come to their end, others may do all that it waits for."""
+        guiding = asyncio.ensure_future(guide(watch))
+        if await either(guiding, self.ending.stop):
+            guiding.result()
         self.ending.stop.set()
 
 

@@ -141,6 +141,26 @@ def test_an_unknown_commit_is_settled_by_the_position_in_the_hub() -> None:
     assert [entry.version for entry in hub.entries] == [1, 2]
 
 
+def test_a_source_that_does_not_open_holds_up_no_end() -> None:
+    """As when Kafka's group waits for a member that is gone."""
+    source = ScriptedSource("crm", [])
+
+    async def never(position: str | None) -> None:
+        await asyncio.Event().wait()
+
+    source.open = never  # type: ignore[method-assign]
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        running = asyncio.create_task(Pipeline(RULES, source, MemoryHub(), Telemetry()).run(stop))
+        await asyncio.sleep(1)
+        stop.set()
+        async with asyncio.timeout(1):
+            await running
+
+    simulate(main())
+
+
 def test_a_gap_halts_the_source_and_says_so() -> None:
     def gap(_: int) -> None:
         raise SourceGap("changes are gone", suggestion="re-baseline")
