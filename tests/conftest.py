@@ -17,6 +17,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -139,6 +140,9 @@ _RUN = pytest.StashKey[Path]()  # the state file of this run's stack
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """A shell has what it runs in the background ignore SIGINT, and whatever tests start would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         config.stash[_RUN] = Path(tempfile.mkdtemp(prefix="fieldwarden-run-")) / "stack.json"
 
