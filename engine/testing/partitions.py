@@ -58,7 +58,8 @@ class PartitionedSource:
                 yield batch
                 continue
             self._news.clear()
-            await self._news.wait()
+            if not self._rebalanced:  # it may have been given others while it took these
+                await self._news.wait()
 
     def _cut(self) -> Batch:
         batch = Batch([], "")
