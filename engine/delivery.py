@@ -120,8 +120,7 @@ class Delivery:
         self._habits: OrderedDict[str, tuple[str, int]] = OrderedDict()
         self._held_up = False
         """Some source is not read: what is due has to wait."""
-        reads = {name: [s.name for s in other.streams.values() if s.reads] for name, other in rulebook.systems.items()}
-        self._read = {name: streams for name, streams in reads.items() if streams}
+        self._read = {name: other.read_streams for name, other in rulebook.systems.items() if other.read_streams}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`. Raises bugs only."""

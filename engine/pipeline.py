@@ -84,8 +84,7 @@ class Pipeline:
         self._wake = wake or Wake()
         self._tolerance = tolerance
         self._lane = lane
-        mapped = rulebook.systems[self._system].streams
-        self._streams = {name: stream for name, stream in mapped.items() if stream.reads}
+        self._streams = rulebook.systems[self._system].read_streams
         plans = {name: TargetPlan(rulebook, name) for name in rulebook.systems}
         self._plans = {name: plan for name, plan in plans.items() if plan.entities}
         self._decider = Decider(rulebook, self._system, self._plans)

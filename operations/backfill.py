@@ -110,7 +110,7 @@ def _streams(project: Opened, wanted: Wanted) -> list[Stream]:
     entities, system = project.rulebook.entities, project.rulebook.systems[wanted.system]
     if wanted.entity not in entities:
         raise UnknownName(f"there is no entity {wanted.entity!r}", suggestion=closest(wanted.entity, entities))
-    found = [stream for stream in system.streams.values() if stream.entity == wanted.entity and stream.reads]
+    found = [stream for stream in system.read_streams.values() if stream.entity == wanted.entity]
     if wanted.stream is not None:
         known = [stream.name for stream in found]
         if wanted.stream not in known:
@@ -118,7 +118,7 @@ def _streams(project: Opened, wanted: Wanted) -> list[Stream]:
             raise UnknownName(message, suggestion=closest(wanted.stream, known))
         found = [stream for stream in found if stream.name == wanted.stream]
     if not found:
-        entities_here = sorted({stream.entity for stream in system.streams.values() if stream.reads})
+        entities_here = sorted({stream.entity for stream in system.read_streams.values()})
         raise NothingToRead(
             f"{wanted.system} is not read for {wanted.entity}", suggestion=f"it is for {', '.join(entities_here)}"
         )

@@ -114,7 +114,7 @@ class Opened:
     @property
     def sources(self) -> list[str]:
         """The systems that are read, by rank."""
-        return [name for name, system in self.rulebook.systems.items() if any(s.reads for s in system.streams.values())]
+        return [name for name, system in self.rulebook.systems.items() if system.read_streams]
 
     @property
     def targets(self) -> list[str]:

@@ -16,7 +16,7 @@ async def unread(project: Opened, overview: Overview, states: Iterable[SourceSta
     """System -> why its rows have not all been read, and what to do where that takes a person. `states` are those of
     `overview.sources()`. Raises TransientError."""
     systems = project.rulebook.systems
-    mapped = {name: [s.name for s in systems[name].streams.values() if s.reads] for name in project.sources}
+    mapped = {name: systems[name].read_streams for name in project.sources}
     found = await overview.unread(mapped)
     if not found:
         return {}

@@ -137,6 +137,11 @@ class System:
     settings: Mapping[str, str]
     streams: Mapping[str, Stream]
 
+    @property
+    def read_streams(self) -> dict[str, Stream]:
+        """Those whose rows and changes come in, by name."""
+        return {name: stream for name, stream in self.streams.items() if stream.reads}
+
     def root(self, entity: str) -> Stream | None:
         """The stream whose rows stand for records of `entity` here (child rows hang below it)."""
         for stream in self.streams.values():

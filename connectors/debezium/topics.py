@@ -17,7 +17,7 @@ class Topics:
     def __init__(self, system: System) -> None:
         self.prefix = system.settings.get("prefix") or system.name
         self.streams: dict[str, Stream] = {
-            self.of_stream(system, stream.name): stream for stream in system.streams.values() if stream.reads
+            self.of_stream(system, name): stream for name, stream in system.read_streams.items()
         }
         self.heartbeat = f"__debezium-heartbeat.{self.prefix}"
         self.notifications = f"{self.prefix}.fieldwarden-notifications"

@@ -10,7 +10,6 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from connectors.postgres.session import rows
-from rules.rulebook import Stream, System
 
 _PORTABLE = {
     16: "boolean",
@@ -100,10 +99,6 @@ class Table:
 def table_name(stream: str) -> str:
     """A stream's name is schema.table; a bare table is in public."""
     return stream if "." in stream else f"public.{stream}"
-
-
-def read_streams(system: System) -> dict[str, Stream]:
-    return {name: stream for name, stream in system.streams.items() if stream.reads}
 
 
 async def describe(connection: psycopg.AsyncConnection[TupleRow], names: Iterable[str]) -> dict[str, Table]:

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
-from connectors.postgres.catalog import Table, describe, read_streams, table_name
+from connectors.postgres.catalog import Table, describe, table_name
 from connectors.postgres.finding import Finding, bad, good, note, warning
 from connectors.postgres.fit import reading_findings, writing_findings
 from connectors.postgres.publications import MARK, publication_name
@@ -77,7 +77,7 @@ async def probe(system: System, dsn: str, entities: Mapping[str, Entity] | None 
 async def _server_half(system: System, dsn: str, connection: psycopg.AsyncConnection[TupleRow]) -> list[Finding]:
     (facts,) = await rows(connection, _FACTS, [MARK, *[publication_name(system)] * 2])
     found = [_version(facts)]
-    if not read_streams(system):
+    if not system.read_streams:
         return found
     if system.kind == "debezium":
         return [*found, *_settings(facts, await slot_health(system, connection))]
@@ -136,7 +136,7 @@ def _publication(system: System, facts: Mapping[str, Any]) -> Finding:
             f"publication {name} does not exist, and the role may not make it",
             "GRANT CREATE ON DATABASE to the role (it must own the tables too), or have their owner make it",
         )
-    missing = sorted({table_name(name) for name in read_streams(system)} - set(facts["published"]))
+    missing = sorted({table_name(name) for name in system.read_streams} - set(facts["published"]))
     if not missing:
         return good("publication", f"{name} covers every mapped table")
     listed = ", ".join(missing)

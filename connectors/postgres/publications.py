@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from connectors.postgres.catalog import Table, read_streams, table_name
+from connectors.postgres.catalog import Table, table_name
 from connectors.postgres.server import Server, gap
 from connectors.postgres.session import rows, translated
 from engine.errors import EnvironmentUnfit
@@ -42,7 +42,7 @@ async def check_publication(system: System, connection: Connection) -> None:
         found = await rows(connection, _PUBLICATION, [name])
     if not found:
         raise gap(system, f"the publication {name} is gone, and changes without it cannot be read")
-    uncovered = sorted({table_name(stream) for stream in read_streams(system)} - set(found[0]["tables"]))
+    uncovered = sorted({table_name(stream) for stream in system.read_streams} - set(found[0]["tables"]))
     if uncovered:
         raise gap(system, f"the publication {name} no longer covers {', '.join(uncovered)}")
     _check_options(system, name, found[0]["options"])
@@ -53,10 +53,10 @@ async def ensure_publication(
 ) -> None:
     """Before a baseline (and before the slot is made, or decoding would not find it). Raises EnvironmentUnfit."""
     name = publication_name(system)
-    needed = {table_name(stream): tables[table_name(stream)] for stream in read_streams(system)}
+    needed = {table_name(stream): tables[table_name(stream)] for stream in system.read_streams}
     generated = server.version >= 180000 and any(
         needed[table_name(stream.name)].columns[column].generated
-        for stream in read_streams(system).values()
+        for stream in system.read_streams.values()
         for column in wanted_columns(stream).columns
     )
     options = sql.SQL("publish = 'insert, update, delete, truncate', publish_via_partition_root = true") + (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.rows import TupleRow
 
-from connectors.postgres.catalog import Table, read_streams, table_name
+from connectors.postgres.catalog import Table, table_name
 from connectors.postgres.position import parse_lsn
 from connectors.postgres.session import rows, translated
 from engine.errors import EnvironmentUnfit, SchemaDrift, SourceGap
@@ -57,7 +57,7 @@ async def check_server(system: System, connection: Connection) -> Server:
 
 def check_tables(system: System, tables: Mapping[str, Table], server: Server) -> None:
     """Raises EnvironmentUnfit or SchemaDrift at the first mapped table that cannot be followed."""
-    for name, stream in read_streams(system).items():
+    for name, stream in system.read_streams.items():
         table = tables.get(table_name(name))
         if table is None or table.kind not in ("r", "p"):
             raise EnvironmentUnfit(

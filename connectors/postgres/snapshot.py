@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from connectors.postgres.catalog import Table, read_streams, table_name
+from connectors.postgres.catalog import Table, table_name
 from connectors.postgres.pgoutput import BPCHAR
 from connectors.postgres.position import row_position
 from connectors.postgres.session import connect, translated
@@ -25,7 +25,7 @@ from rules.rulebook import Stream, System
 
 def copy_order(system: System) -> list[Stream]:
     """Parents and referenced streams before those that name them, as far as there is no circle."""
-    streams = read_streams(system)
+    streams = system.read_streams
     ordered: dict[str, Stream] = {}
     visiting: set[str] = set()
 

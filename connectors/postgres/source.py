@@ -19,7 +19,6 @@ from psycopg.rows import TupleRow
 from connectors.postgres.catalog import (
     Table,
     describe,
-    read_streams,
     table_name,
     type_names,
 )
@@ -85,7 +84,7 @@ class PostgresSource:
             connection = self._catalog = await connect(self.system, self._dsn)
             server = self._server = await check_server(self._system, connection)
             with translated(self.system):
-                self._tables = await describe(connection, map(table_name, read_streams(self._system)))
+                self._tables = await describe(connection, map(table_name, self._system.read_streams))
             if start is not None and start.phase == "stream":
                 await self._resume(connection, server, start)
             else:
@@ -96,7 +95,7 @@ class PostgresSource:
 
     async def _resume(self, connection: psycopg.AsyncConnection[TupleRow], server: Server, start: Position) -> None:
         await check_slot(self._system, connection, start, server)
-        streams = read_streams(self._system)
+        streams = self._system.read_streams
         unread = sorted(streams.keys() - set(start.streams))
         if unread:
             raise gap(self._system, f"{', '.join(unread)} came into the mapping after the baseline, unread until now")
@@ -117,7 +116,7 @@ class PostgresSource:
             self._snapshot = await Snapshot.adopt(self._system, self._dsn, self._tables, point, exported, epoch)
         finally:
             await creator.close()
-        streams = tuple(read_streams(self._system))
+        streams = tuple(self._system.read_streams)
         self._start = Position("stream", point, streams=streams, server=server.server, epoch=epoch)
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
@@ -175,7 +174,7 @@ class PostgresSource:
                 await stream.arrived(1.0)
 
     def _decoder(self) -> Decoder:
-        streams = read_streams(self._system)
+        streams = self._system.read_streams
         wanted = {table_name(name): wanted_columns(stream) for name, stream in streams.items()}
         return Decoder(wanted, type_names(self._tables.values()))
 

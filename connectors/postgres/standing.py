@@ -8,6 +8,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from connectors.postgres.catalog import table_name
 from connectors.postgres.session import connect, translated
 from engine.change import key_parts
 from engine.errors import EnvironmentUnfit
@@ -85,4 +86,4 @@ async def _found(
 
 
 def _table(stream: Stream) -> sql.Identifier:
-    return sql.Identifier(*stream.name.split(".", 1))
+    return sql.Identifier(*table_name(stream.name).split(".", 1))
