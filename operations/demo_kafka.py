@@ -58,7 +58,7 @@ def demo_kafka(
         say("  two workers replicate: this process and one beside it")
         with _second_worker(folder) as worker:
             showing = _OnKafka(project, marker, say, started, keep_running, worker=worker, way_in=way_in)
-            return showing.shown(replicate(project, showing.guide))
+            return showing.shown(replicate(project, showing.guide, forced=sys.exit))
 
 
 def _remember(folder: Path, environment: Mapping[str, str]) -> Path:

@@ -49,8 +49,10 @@ class RunFailed(FieldwardenError):
 
 @dataclass
 class Ending:
-    """Why the process stops: a signal, or the end of what it was asked to see through."""
+    """Why the process stops: a signal, or the end of what it was asked to see through. `forced` is what a second signal
+    does, with the exit code."""
 
+    forced: Callable[[int], object] = os._exit
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     caught: signal.Signals | None = None
 
@@ -61,7 +63,7 @@ class Ending:
 
     def _caught(self, number: signal.Signals) -> None:
         if self.caught is not None:
-            os._exit(128 + number)
+            self.forced(128 + number)
         self.caught = number
         log.info("run.stopping", signal=number.name)
         self.stop.set()
@@ -110,15 +112,20 @@ def replicate(
     host: str = "127.0.0.1",
     port: int = 0,
     stall_after: float = 30.0,
+    forced: Callable[[int], object] = os._exit,
 ) -> Report:
     """Run all loops of an opened project until a signal, or until `guide` returns; what it raises ends the process.
 
-    `port` 0 serves the health checks on any free one; `stall_after` is the readiness patience in seconds."""
-    running = _Running(project, guide, tuple(rebaseline))
+    `port` 0 serves the health checks on any free one; `stall_after` is the readiness patience in seconds; `forced` is
+    what a second signal does (`sys.exit` where something else has to be stopped yet)."""
+    running = _Running(project, guide, tuple(rebaseline), Ending(forced))
+    before = signal.getsignal(signal.SIGTERM)
     try:
         return asyncio.run(running.main(host, port, stall_after))
     except BaseExceptionGroup as group:
         raise _first(group) from group
+    finally:
+        signal.signal(signal.SIGTERM, before)  # the event loop leaves the system's own behind
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -138,7 +138,16 @@ def test_the_addresses_it_leaves_are_for_its_user_alone(shown: Shown) -> None:
         assert password not in shown.answer.stdout + shown.answer.stderr
 
 
-def test_told_to_stop_it_stops_what_it_started(java: None, place: Path) -> None:
+@pytest.mark.parametrize(
+    ("moment", "told", "codes"),
+    [
+        pytest.param("two workers", [signal.SIGINT], {130}, id="once, while its loops begin"),
+        pytest.param("new customers", [signal.SIGTERM, signal.SIGINT], {130, 143}, id="twice, while they run"),
+    ],
+)
+def test_told_to_stop_it_stops_what_it_started(
+    moment: str, told: list[signal.Signals], codes: set[int], java: None, place: Path
+) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "stack.demo"],
         cwd=place,
@@ -151,9 +160,10 @@ def test_told_to_stop_it_stops_what_it_started(java: None, place: Path) -> None:
         said = []
         for line in demo.stderr:
             said.append(line)
-            if "two workers" in line:
-                demo.send_signal(signal.SIGINT)
-    assert demo.returncode == 130, "".join(said)
+            if moment in line:
+                for number in told:
+                    demo.send_signal(number)
+    assert demo.returncode in codes, "".join(said)
     assert left_over(place) == []
 
 
