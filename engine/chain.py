@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from engine.ledger import GENESIS, block_hash, decode, encode, leaf, merkle_root
+from engine.ledger import GENESIS, PEOPLE, block_hash, decode, decode_act, encode, encode_act, leaf, merkle_root
 
 _MANY = 1000
 """Of a block that claims far more entries than there are, no more missing ones are named."""
@@ -164,7 +164,7 @@ class Chain:
                 words = f"it stands where entry {entry.ordinal} of the block stood, and was another one"
                 words = words if hashed in vouched else "it was altered"
                 breaks.append(self._entry(block.height, entry, "entry_altered", words))
-            elif not vouched and (len(entries) == 1 or not _readable(entry.body)):
+            elif not vouched and (len(entries) == 1 or not _readable(self.lane, entry.body)):
                 breaks.append(self._entry(block.height, entry, "entry_altered", "it was altered"))
         words = f"one or more of its {len(entries)} entries were altered, exchanged or put in another order"
         return breaks or [self._at(block, "entry_altered", words)]
@@ -195,9 +195,9 @@ def entity_of(body: bytes) -> str:
         return ""
 
 
-def _readable(body: bytes) -> bool:
+def _readable(lane: str, body: bytes) -> bool:
     try:
-        return encode(decode(body)) == body
+        return (encode_act(decode_act(body)) if lane == PEOPLE else encode(decode(body))) == body
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return False
 

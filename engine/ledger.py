@@ -8,6 +8,9 @@ previous block's hash, the rulebook's hash and the time.
     node  = SHA-256(0x01 || left || right); an odd node moves up as it is           (RFC 6962, section 2.1)
     block = SHA-256("fieldwarden-block-1" || lane || 0x00 || height (8) || previous || root || rulebook || 0x00
                     || entries (4) || at (8, µs since 1970 UTC))
+
+What people do is in the ledger too: acts, in a lane of their own (`PEOPLE`), hashed and chained alike. An act is
+about no single record: its record is the nil UUID, its version a running number.
 """
 
 from __future__ import annotations
@@ -21,9 +24,9 @@ import msgspec
 
 from engine.change import Value
 
-Outcome = Literal["accepted", "agreed", "outranked", "refused", "held", "stale", "released", "withdrawn"]
+Outcome = Literal["accepted", "agreed", "outranked", "refused", "held", "stale", "released", "withdrawn", "applied"]
 
-Event = Literal["said", "observed", "deleted", "vanished", "rekeyed", "moved", "left"]
+Event = Literal["said", "observed", "deleted", "vanished", "rekeyed", "moved", "left", "applied"]
 
 
 class Decision(NamedTuple):
@@ -47,7 +50,8 @@ class EntryBody(msgspec.Struct):
     """The body of an entry. `row` is (system, stream, key) of the source row; `at` its stated time in µs.
 
     `event` tells what happened to the row: said (an edit), observed, deleted, vanished (not found by a re-read),
-    rekeyed (`was` = old key), moved (to this record, `was` = the former record), left (the other half of moved).
+    rekeyed (`was` = old key), moved (to this record, `was` = the former record), left (the other half of moved);
+    or, of no row at all, applied (the record was resolved again under a new rulebook).
     `linked` says how the row found its record when it was new: new, external_id, match, parent, crosswalk.
     `retired` is set when the change retired (true) or revived (false) the record.
     """
@@ -66,6 +70,26 @@ class EntryBody(msgspec.Struct):
 
 GENESIS: Final = bytes(32)
 """What the first block of a lane names as its previous block."""
+
+
+PEOPLE: Final = "#people"
+"""The lane of the acts. No system can be called so."""
+
+NO_RECORD: Final = "00000000-0000-0000-0000-000000000000"
+"""What an act names as its record."""
+
+
+class Act(msgspec.Struct, omit_defaults=True):
+    """What a person did: "applied" (a rulebook), "discarded" or "retried" (a letter), "rebaselined" ...
+
+    `who` did it, `why` in that person's words ("" if none were given), `at` in µs since 1970 UTC. `details` say what it
+    was done to: ids, hashes, systems, never a row's values."""
+
+    act: str
+    who: str
+    why: str
+    at: int
+    details: dict[str, str] = {}
 
 
 class _Body(msgspec.Struct, omit_defaults=True):
@@ -92,6 +116,7 @@ class _Read(_Body, omit_defaults=True):
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(_Read)
+_act_decoder = msgspec.json.Decoder(Act)
 _version = Struct(">Q").pack
 _counts = Struct(">Iq").pack
 
@@ -159,6 +184,16 @@ def decode(body: bytes | str) -> EntryBody:
         wire.was,
         wire.retired,
     )
+
+
+def encode_act(act: Act) -> bytes:
+    """The act as canonical JSON: as entries' bodies are, its details in order of their names."""
+    return _encoder.encode(msgspec.structs.replace(act, details=dict(sorted(act.details.items()))))
+
+
+def decode_act(body: bytes | str) -> Act:
+    """The inverse of `encode_act`. Raises msgspec.DecodeError for anything that is not an act."""
+    return _act_decoder.decode(body)
 
 
 def leaf(record: str, version: int, body: bytes) -> bytes:

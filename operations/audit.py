@@ -87,6 +87,8 @@ def _lines(report: VerifyReport) -> Iterator[str]:
         f"{count(report.entries, 'entry', 'entries')} with {count(report.decisions, 'decision')} in "
         f"{count(report.blocks, 'block')} of {count(len(report.lanes), 'lane')}, {count(report.records, 'record')}"
     )
+    if report.acts:
+        read += f", {count(report.acts, 'act')} of people"
     if report.ok:
         yield "ledger verified: the chain is whole, and replaying it gives the golden records"
         yield f"  {read}"

@@ -3,6 +3,7 @@
 Two passes over one snapshot. Lane by lane in order of height: every entry's leaf, every block's Merkle root, count and
 hash, every block's place in its chain (`engine.chain`). Then record by record in order of version: the fold of its
 entries against the record as the hub holds it (`engine.replay`), which is also what shows that a lane's tail was cut.
+Acts of people are about no record: their lane is checked as a chain, their running numbers included.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from psycopg import sql
 
 from engine.chain import Block, Break, BreakKind, Chain, StoredEntry
 from engine.hub.reading import Connection
-from engine.ledger import decode
+from engine.ledger import NO_RECORD, PEOPLE, decode, decode_act
 from engine.replay import Finding, Fold
 
 NAMED = 100
@@ -40,7 +41,7 @@ _LANES: LiteralString = "select lane from ledger_block union select lane from le
 _RECORDS: LiteralString = "select id::text, entity, version, retired, golden::text from record order by id"
 _HISTORY: LiteralString = """
 select record::text, version, lane, height, ordinal, body
-from ledger_entry order by record, version, lane, height, ordinal
+from ledger_entry where lane <> %s order by record, version, lane, height, ordinal
 """
 
 
@@ -62,6 +63,7 @@ class VerifyReport:
     blocks: int = 0
     entries: int = 0
     decisions: int = 0
+    acts: int = 0
     records: int = 0
     lanes: list[LaneHead] = field(default_factory=list)
     broken: int = 0
@@ -115,6 +117,8 @@ class _Audit:
                 moment = None if at is None else int(at)
                 block = Block(lane, height, previous, root, hashed, rulebook, count, moment, leaves)
                 self._note(chain.take(block, found))
+                if lane == PEOPLE:
+                    self._acts(height, found)
                 report.entries += len(found)
             while group is not None:
                 self._stray(chain, *group)
@@ -127,11 +131,24 @@ class _Audit:
         self._report.entries += len(entries)
         self._note(chain.stray(height, entries))
 
+    def _acts(self, height: int, entries: list[StoredEntry]) -> None:
+        for entry in entries:
+            self._report.acts += 1
+            place = Break("replay", "", PEOPLE, height, entry.ordinal)
+            if entry.version != self._report.acts or entry.record != NO_RECORD:
+                words = f"it should be act {self._report.acts}, and about no record"
+                self._note([_break("replay", place, Finding("gap", "", words), "")])
+            try:
+                decode_act(entry.body)
+            except msgspec.MsgspecError:
+                finding = Finding("gap", "", f"act {entry.version} cannot be read")
+                self._note([_break("entry_altered", place, finding, "")])
+
     async def records(self) -> None:
         """Walk histories and records side by side, both in order of the record's id."""
         async with (
             aclosing(stream(self._connection, sql.SQL(_RECORDS), [])) as records,
-            aclosing(stream(self._connection, sql.SQL(_HISTORY), [])) as history,
+            aclosing(stream(self._connection, sql.SQL(_HISTORY), [PEOPLE])) as history,
         ):
             record = await anext(records, None)
             told: str | None = None

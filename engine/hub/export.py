@@ -20,7 +20,7 @@ from engine.hub.asking import Mask, UnknownName, closest
 from engine.hub.audit import stream
 from engine.hub.former import FormerRules
 from engine.hub.reading import Connection
-from engine.ledger import EntryBody, Outcome, decode, leaf
+from engine.ledger import PEOPLE, Act, EntryBody, Outcome, decode, decode_act, leaf
 from rules.rulebook import Rulebook
 
 
@@ -39,7 +39,10 @@ class Filters:
 
 class Row(msgspec.Struct):
     """One decision. `at` is when it became durable, `source_time` when the source says it happened (ISO 8601 UTC);
-    `entry_hash` is the entry's leaf in its block's Merkle tree."""
+    `entry_hash` is the entry's leaf in its block's Merkle tree.
+
+    What a person did is one row as well: `event` is the act, `who` did it and `why`, `rule` says what it was done to;
+    it has no record, system or field, so every filter by one of these leaves it out."""
 
     at: str
     lane: str
@@ -64,6 +67,8 @@ class Row(msgspec.Struct):
     rule: str
     rulebook: str
     entry_hash: str
+    who: str | None = None
+    why: str | None = None
 
 
 COLUMNS = Row.__struct_fields__
@@ -85,6 +90,9 @@ async def export(connection: Connection, rulebook: Rulebook, filters: Filters, m
         connection, sql.SQL(_SELECT).format(where=where), parameters
     ):
         try:
+            if lane == PEOPLE:
+                yield _act((at, lane, height, ordinal, "", record, version), decode_act(text), hash, text)
+                continue
             body = await rules.explained(decode(text), hash)
         except msgspec.MsgspecError as error:
             raise LedgerBroken(
@@ -115,6 +123,15 @@ def _rows(
         yield Row(*cells)
 
 
+def _act(place: tuple[Any, ...], act: Act, rulebook: str, text: str) -> Row:
+    told = iso(act.at)
+    details = ", ".join(f"{name} {value}" for name, value in act.details.items())
+    nothing = ("", "", "", act.act, "", told, "", "", "", None, None, None, "")
+    hashed = leaf(place[5], place[6], text.encode()).hex()
+    cells: list[Any] = [*place, *nothing, details, rulebook, hashed, act.who, act.why]
+    return Row(*cells)
+
+
 def _conditions(filters: Filters) -> tuple[list[LiteralString], list[Any]]:
     """Conditions that keep every row that may pass, and what they ask for."""
     conditions: list[LiteralString] = ["true"]
@@ -136,6 +153,8 @@ def _conditions(filters: Filters) -> tuple[list[LiteralString], list[Any]]:
     if filters.outcome is not None:
         name = _json(filters.outcome)
         need("(strpos(e.body, %s) > 0 or strpos(e.body, %s) > 0)", f",{name},", f",{name}:")
+    if filters.system or filters.field or filters.outcome:
+        need("e.lane <> %s", PEOPLE)
     if filters.since is not None:
         need("b.at >= %s", filters.since)
     if filters.until is not None:

@@ -12,9 +12,9 @@ from typing import Any
 from engine import failpoints
 from engine.change import RowRef
 from engine.errors import IdentityMoved, PartitionLost
+from engine.hub.blocks import append_block
 from engine.hub.queries import QUERIES
 from engine.hub.rows import (
-    copied_json,
     link_row,
     match_key_row,
     new_record_row,
@@ -25,8 +25,7 @@ from engine.hub.rows import (
     text_array,
 )
 from engine.hub.session import Connection, copied, copied_links
-from engine.ledger import GENESIS, block_hash, leaf, merkle_root
-from engine.ports import Entry, IngestOutcome, Lease, Part, SetAside
+from engine.ports import IngestOutcome, Lease, Part, SetAside
 from engine.record import Record
 
 _MARKED = 2000
@@ -149,7 +148,7 @@ class PostgresIngest:
         await self._write_records(outcome.records)
         await self._write_crosswalk(outcome)
         if outcome.entries:
-            await self._append_block(outcome.entries, rulebook)
+            await append_block(self._connection, self._lane, outcome.entries, rulebook, self._clock())
         await self._write_marks(outcome)
         await self._write_set_aside(outcome)
         await self._write_rekeyed(outcome)
@@ -235,26 +234,6 @@ class PostgresIngest:
             entities, names, values, records = zip(*sorted(old), strict=True)
             columns = (text_array(entities), text_array(names), text_array(values), plain_array(records))
             await self._run("add_match_keys", *columns)
-
-    async def _append_block(self, entries: Sequence[Entry], rulebook: str) -> None:
-        last = await self._rows("last_block", self._lane)
-        height, previous = (last[0][0] + 1, bytes(last[0][1])) if last else (0, GENESIS)
-        leaves = [leaf(entry.record, entry.version, entry.body) for entry in entries]
-        root = merkle_root(leaves)
-        at = self._clock()
-        hash_ = block_hash(self._lane, height, previous, root, rulebook, len(entries), at)
-        count = len(entries)
-        kept = b"".join(leaves)
-        await self._run("add_block", self._lane, height, previous, root, hash_, rulebook, count, at, kept)
-        head = f"{self._lane}\t{height}\t"
-        await self._copy(
-            "copy_entries",
-            [
-                b"%b%d\t%b\t%d\t%b\n"
-                % (head.encode(), n, entry.record.encode(), entry.version, copied_json(entry.body))
-                for n, entry in enumerate(entries)
-            ],
-        )
 
     async def _write_marks(self, outcome: IngestOutcome) -> None:
         for query, marks in (("mark_dirty", outcome.dirty), ("mark_suspect", outcome.suspect)):

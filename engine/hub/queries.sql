@@ -121,6 +121,12 @@ copy match_key (entity, name, value, record) from stdin
 -- name: last_block
 select height, hash from ledger_block where lane = %s order by height desc limit 1
 
+-- name: hold_lane
+select pg_advisory_xact_lock(1718183269, hashtext(current_schema() || ' ' || %s))
+
+-- name: last_act
+select version from ledger_entry where lane = %s order by height desc, ordinal desc limit 1
+
 -- name: add_block
 insert into ledger_block (lane, height, previous, root, hash, rulebook, entries, at, leaves)
 values (%s, %s, %s, %s, %s, %s, %s, timestamptz 'epoch' + %s * interval '1 microsecond', %s)

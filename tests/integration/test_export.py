@@ -96,6 +96,8 @@ async def test_one_row_per_decision_in_order_of_time(hub: str, rules: Rulebook) 
         "rule": "recency among crm, billing",
         "rulebook": RULEBOOK,
         "entry_hash": leaf(stored[0], stored[1], stored[2].encode()).hex(),
+        "who": None,
+        "why": None,
     }
     assert list(rows[3]) == list(COLUMNS)
 
