@@ -1,8 +1,11 @@
-"""How a contribution hears a change: what the row newly says, and what is only our own echo.
+"""How a contribution hears a change: what the row's people newly say, and what is only our own write coming back.
 
 Per field the newest position wins, so a change that arrives twice or late says nothing new; and a value the
-change did not carry stays what it was. A field's stamp is the position and time at which its value last *changed*,
+change did not carry stays what it was. A field's stamp is the position and time at which its own word last *changed*,
 so an edit of one field never makes another look recent.
+
+Our own write replaces whatever the row said before: from its echo on the row carries that value, and its former word
+is gone. An echo says nothing new, however late it comes and whether or not it was noted before.
 
 Where the source names the fields it changed (`Change.changed`), any order of arrival ends in the same contribution.
 Where it does not, a field has changed when it differs from what the row held, which needs the source's own order.
@@ -21,8 +24,8 @@ from engine.record import Contribution, Stamp
 NEVER = Stamp("", None)
 """The stamp of a value that was seen, but not seen to change."""
 
-Heard = Literal["said", "held", "echo", "stale", "nothing"]
-"""said: news of its own; held: our own write came back, for the first time or other than we knew; echo: as it was
+Heard = Literal["said", "carried", "echo", "stale", "nothing"]
+"""said: news of its own; carried: our own write came back, for the first time or other than we knew; echo: as it was
 told before; stale: older."""
 
 
@@ -33,10 +36,11 @@ def begin(change: Change) -> Contribution:
 
 
 def hear(row: Contribution, change: Change, owned: Set[str], golden: Mapping[str, Value]) -> tuple[Heard, list[str]]:
-    """Take an upsert into `row`; give what it was and the fields whose said value or stamp changed.
+    """Take an upsert into `row`; give what it was and the fields concerned.
 
-    `owned` are the fields that this row's system owns: of our own writes (an echo), only those become
-    its own word; of the others, those that have no golden value yet (a default the system filled in).
+    said: the fields whose own word or stamp changed. carried: those whose told value is ours now. `owned` are the
+    fields that this row's system owns, `golden` the golden values: a value that nobody gave a row of ours (its
+    system's default) is the word of nobody but an owner (CDC fact 34).
     """
     position = change.position
     kept: list[str] = []
@@ -45,35 +49,49 @@ def hear(row: Contribution, change: Change, owned: Set[str], golden: Mapping[str
             return "stale", []
         kept = _revive(row, change)
     if position <= row.said:
-        return _hear_late(row, change)
-    fresh = not (row.fields or row.held or row.sent)
+        return _hear_late(row, change, owned, golden)
+    fresh = not (row.fields or row.carried or row.sent or row.void)
     if fresh and not change.echo and change.changed is None and row.base.position == position:
         row.fields, row.said = dict(change.fields), position
         return "said", list(row.fields)
-    changed = kept
-    echoed, waiting = False, len(row.sent)
+    changed, echoed, waiting = kept, list[str](), len(row.sent)
     for name, value in change.fields.items():
-        if change.echo and name not in owned and name in golden:
-            echoed = _hold(row, name, value) or echoed
+        if change.echo:
+            if _carry(row, name, value, name in owned or _given(name, value, golden)):
+                echoed.append(name)
         elif _take(row, name, value, change):
             changed.append(name)
     _said(row, change)
     if changed:
-        return "said", changed
+        return "said", [*changed, *echoed]
     if echoed or len(row.sent) < waiting:
-        return "held", []
+        return "carried", echoed
     return ("echo" if change.echo else "nothing"), []
 
 
-def _hold(row: Contribution, name: str, value: Value) -> bool:
-    """Our own write came back: the row holds this now. True if its source had not told so."""
+def _given(name: str, value: Value, golden: Mapping[str, Value]) -> bool:
+    """Whether a value in our own write may be one that we gave: where golden has none, the system filled it in."""
+    return name in golden and (golden[name] is not None or value is None)
+
+
+def _carry(row: Contribution, name: str, value: Value, somebodys: bool) -> bool:
+    """Our own write came back: the row holds this now, and what it said before is gone. True if that is news.
+
+    A newer write of ours that is under way stays noted."""
+    if name in row.sent and row.sent[name] == value:
+        del row.sent[name]
+        somebodys = True
     if row.told(name) == value:
         return False
-    row.sent.pop(name, None)
-    if name in row.fields and row.fields[name] == value:
-        row.held.pop(name, None)
+    row.fields.pop(name, None)
+    row.stamps.pop(name, None)
+    row.carried.pop(name, None)
+    row.void.pop(name, None)
+    restored = row.restore.pop(name, msgspec.UNSET)
+    if somebodys and restored != value:
+        row.carried[name] = value
     else:
-        row.held[name] = value
+        row.void[name] = value
     return True
 
 
@@ -81,26 +99,48 @@ def _take(row: Contribution, name: str, value: Value, change: Change) -> bool:
     """Hear one field's newest value; True if it, or the time it was changed, is news."""
     known = row.told(name)
     edited = change.changed is None or name in change.changed
-    if name in row.sent and known != value and row.sent.pop(name) == value and not change.echo:
-        _hold(row, name, value)
-        known = value
-    if known is not msgspec.UNSET and known == value:
-        if change.echo and name in row.held:
-            # The owner's row holds what we gave it (a seed): from now on that is the owner's own word.
-            row.fields[name] = row.held.pop(name)
-            _stamp(row, name, change)
-            return True
-        if change.changed is not None and edited:
-            _stamp(row, name, change)
-            return True
+    if name in row.sent and known != value and row.sent.pop(name) == value:
+        _carry(row, name, value, True)  # our own write, seen without its mark
         return False
-    row.fields[name] = value
-    row.held.pop(name, None)
+    if known is not msgspec.UNSET and known == value:
+        if change.changed is None or not edited or change.observation:
+            return False
+        _own(row, name, value)
+        _stamp(row, name, change)
+        return True
+    _own(row, name, value)
     if edited:
         _stamp(row, name, change)
     elif known is msgspec.UNSET:
         row.stamps[name] = NEVER
     return True
+
+
+def _own(row: Contribution, name: str, value: Value) -> None:
+    row.fields[name] = value
+    row.carried.pop(name, None)
+    row.void.pop(name, None)
+
+
+def refuse(row: Contribution, name: str, before: Value | msgspec.UnsetType) -> None:
+    """The row's own word on a field was refused: it counts no more, and the row will hold something else.
+
+    `before` is what to put it back to where golden has no value; UNSET: golden has one, or nobody knows."""
+    if name in row.fields:
+        row.void[name] = row.fields.pop(name)
+    if before is msgspec.UNSET:
+        row.restore.pop(name, None)
+    else:
+        row.restore.setdefault(name, before)
+
+
+def disown(row: Contribution, name: str) -> None:
+    """What the row carries there belongs to another record: it is to be cleared where golden has no value."""
+    if name not in row.fields and (held := row.holds(name)) is not msgspec.UNSET:
+        row.carried.pop(name, None)
+        row.sent.pop(name, None)
+        row.void[name] = held
+        row.restore[name] = None
 
 
 def _stamp(row: Contribution, name: str, change: Change) -> None:
@@ -113,8 +153,8 @@ def _stamp(row: Contribution, name: str, change: Change) -> None:
 
 def _said(row: Contribution, change: Change) -> None:
     """Move the row's newest position on; fields that this image left unknown keep the position they had."""
-    if row.said and (row.held or len(change.fields) < len(row.fields)):
-        for name in (*row.fields, *row.held):
+    if row.said and (row.carried or row.void or len(change.fields) < len(row.fields)):
+        for name in row.names():
             if name not in change.fields:
                 row.lag.setdefault(name, row.said)
     if row.lag:
@@ -123,31 +163,45 @@ def _said(row: Contribution, change: Change) -> None:
     row.said = change.position
 
 
-def _hear_late(row: Contribution, change: Change) -> tuple[Heard, list[str]]:
+def _hear_late(
+    row: Contribution, change: Change, owned: Set[str], golden: Mapping[str, Value]
+) -> tuple[Heard, list[str]]:
     """An image older than the newest one: it may still tell a field that the newer ones left unknown, and when
     a field that they repeat was really changed."""
-    changed = []
+    changed, echoed = [], []
     for name, value in change.fields.items():
-        last = row.lag.get(name, row.said) if name in row.fields or name in row.held else ""
+        last = "" if row.told(name) is msgspec.UNSET else row.lag.get(name, row.said)
         if change.position > last:
             row.lag[name] = change.position
-            if _take(row, name, value, change):
+            if change.echo:
+                if _carry(row, name, value, name in owned or _given(name, value, golden)):
+                    echoed.append(name)
+            elif _take(row, name, value, change):
                 changed.append(name)
-        elif change.changed is not None and name in change.changed and change.position > row.stamp(name).position:
+        elif (
+            change.changed is not None
+            and name in change.changed
+            and name in row.fields
+            and change.position > row.stamp(name).position
+        ):
             _stamp(row, name, change)
             changed.append(name)
-    return ("said", changed) if changed else ("stale", [])
+    if changed:
+        return "said", changed
+    return ("carried", echoed) if echoed else ("stale", [])
 
 
 def _revive(row: Contribution, change: Change) -> list[str]:
     """The row is there again and says everything anew. What this image leaves unknown it still holds (an update
     brought it back into view, and an unchanged large value did not come along): give those fields."""
     gone = row.deleted or ""
-    kept = [name for name in row.fields if name not in change.fields]
-    row.stamps = {name: row.stamp(name) for name in kept}
-    row.fields = {name: row.fields[name] for name in kept}
+    kept = [name for name in row.names() if name not in change.fields]
+    row.stamps = {name: row.stamp(name) for name in kept if name in row.fields}
+    row.fields = {name: row.fields[name] for name in kept if name in row.fields}
+    row.carried = {name: row.carried[name] for name in kept if name in row.carried}
+    row.void = {name: row.void[name] for name in kept if name in row.void}
     row.lag = dict.fromkeys(kept, gone)
-    row.held, row.sent = {}, {}
+    row.sent, row.restore = {}, {}
     row.deleted, row.removed, row.said = None, False, ""
     row.base = Stamp(change.position, change.at)
     return kept
@@ -160,5 +214,7 @@ def bury(row: Contribution, change: Change) -> bool:
     news = row.deleted is None
     row.deleted = change.position
     row.said = change.position
-    row.held, row.sent = {}, {}
+    for name, value in list(row.sent.items()):  # what we wrote last is what the row held last
+        _carry(row, name, value, True)
+    row.sent, row.restore = {}, {}
     return news

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from engine.change import Change, RowRef
-from engine.contribution import begin, bury, hear
+import msgspec
+
+from engine.change import Change, RowRef, Value
+from engine.contribution import begin, bury, disown, hear, refuse
 from engine.harvest import Harvest
 from engine.identity import Ambiguous, Found, identify, match_pairs
 from engine.known import Known, Mapped, Tally
 from engine.ledger import Decision, Event
 from engine.ports import IngestOutcome, SetAsideKind
 from engine.record import Contribution, Record
-from engine.resolve import decide, retired
+from engine.resolve import choose, decide, retired
 from engine.scope import Scope
 from rules.rulebook import Entity
 
@@ -155,20 +157,37 @@ class Course:
             row = begin(change)
             record.rows.append(row)
         was_deleted = row.deleted is not None
+        before = {} if fresh or change.observation else {name: row.holds(name) for name in change.fields}
         heard, changed = hear(row, change, self._scope.owned[record.entity], record.golden)
         if heard == "said" or fresh or was_deleted != (row.deleted is not None):
             if was_deleted:
                 # Linked as before, but there again: whoever waits for its key is told.
                 self._harvest.link(change.row, record.id)
-            event: Event = "observed" if change.observation else "said"
-            self._record(entity, record, row, change, event, changed, how)
-        elif heard == "held":
-            self._harvest.store(record)
-            self._harvest.mark(record, suspect=True)
+            event: Event = "observed" if change.observation else "carried" if change.echo else "said"
+            self._record(entity, record, row, change, event, changed, how, before=before)
+        elif heard == "carried":
+            self._carried(entity, record, row, change, changed)
         elif not self._scope.ordered:
             self._unordered(record, change, heard)
-        if heard in ("held", "echo"):
+        if heard in ("carried", "echo"):
             self._tally.echoes += 1
+
+    def _carried(self, entity: Entity, record: Record, row: Contribution, change: Change, names: Sequence[str]) -> None:
+        """Our own write came back. The word that it replaced is gone and an owner's row says what it holds, so another
+        value may stand now: never where the row holds golden all the same."""
+        units = {name: entity.unit_of[name] for name in names if name in entity.unit_of}
+        moved = [
+            name
+            for name, unit in units.items()
+            if any(row.holds(each) != record.golden.get(each, msgspec.UNSET) for each in unit.fields)
+        ]
+        decisions = [d for d in decide(entity, record, row, moved) if d.before != d.after] if moved else []
+        if decisions:
+            self._harvest.entry(record, change, "carried", decisions, "")
+            self._harvest.after(record)
+        else:
+            self._harvest.store(record)
+            self._harvest.mark(record, suspect=True)
 
     def _unordered(self, record: Record, change: Change, heard: str) -> None:
         """Without an order of its own to rely on, a source's late words are recorded, and its newest position kept."""
@@ -189,16 +208,18 @@ class Course:
             if not self._scope.ordered:
                 self._harvest.store(record)
             return
-        if change.echo and record.retired:
+        if change.echo:
+            # We removed it, and nothing else is said by that, however late it comes: the record may be alive again.
             row.removed = True
             self._tally.echoes += 1
             self._harvest.store(record)
+            self._harvest.mark(record)
+            _forget_older(record, row)
             return
         entity = self._scope.entities[record.entity]
         event: Event = "vanished" if change.observation else "deleted"
-        self._record(entity, record, row, change, event, list(row.fields), "", deleted=True)
-        if self._scope.streams[change.row.stream].parent is not None:
-            _forget_older(record, row)
+        self._record(entity, record, row, change, event, row.names(), "", deleted=True)
+        _forget_older(record, row)
 
     def _move(self, change: Change, old: str, new: str) -> None:
         """A child row's parent changed: its contribution leaves one record for the other."""
@@ -206,14 +227,19 @@ class Course:
         row = _row_of(left, change.row)
         if row is not None:
             # Nothing of the row stays, not even an owner's last word: it speaks of another record now.
-            left.rows.remove(row)
             entity = self._scope.entities[left.entity]
-            gone = decide(entity, left, row, list(row.fields), deleted=True)
+            spoken = [name for name in row.names() if name in entity.unit_of]
+            theirs = [name for name in spoken if choose(entity.unit_of[name], left.rows) is row]
+            left.rows.remove(row)
+            for other in left.rows:
+                for name in theirs:  # what others carry of it was never this record's
+                    disown(other, name)
+            gone = decide(entity, left, row, spoken, deleted=True)
             self._harvest.entry(left, change, "left", gone, "")
             self._harvest.after(left)
             target = self._known.records[new]
             target.rows.append(row)
-            moved = decide(entity, target, row, list(row.fields))
+            moved = decide(entity, target, row, spoken)
             self._harvest.entry(target, change, "moved", moved, "", was=old)
             self._harvest.after(target)
         self._harvest.link(change.row, new)
@@ -267,6 +293,7 @@ class Course:
         how: str,
         *,
         deleted: bool = False,
+        before: Mapping[str, Value | msgspec.UnsetType] | None = None,
     ) -> None:
         now_retired = retired(entity, self._scope.roots[record.entity], record.rows)
         flipped = now_retired if now_retired != record.retired else None
@@ -279,6 +306,8 @@ class Course:
         else:
             observed = change.observation and not deleted
             decisions = decide(entity, record, row, changed, deleted=deleted, observed=observed)
+            if not deleted:
+                _refused(record, row, decisions, before or {})
             if decisions or how or flipped is not None or deleted:
                 self._harvest.entry(record, change, event, decisions, how, retired_=flipped)
         self._harvest.after(record)
@@ -317,8 +346,24 @@ def _stale(record: Record, change: Change) -> list[Decision]:
     ]
 
 
+def _refused(
+    record: Record,
+    row: Contribution,
+    decisions: Sequence[Decision],
+    before: Mapping[str, Value | msgspec.UnsetType],
+) -> None:
+    """What was refused or held for approval counts no more. Where golden has no value to correct it to, it is to be put
+    back to what the row held before."""
+    for decision in decisions:
+        name = decision.field
+        if decision.outcome in ("refused", "held"):
+            refuse(row, name, msgspec.UNSET if name in record.golden else before.get(name, msgspec.UNSET))
+        elif name in row.fields:
+            row.restore.pop(name, None)
+
+
 def _forget_older(record: Record, row: Contribution) -> None:
-    """Of a child stream's deleted rows the latest few are kept: their last words may still hold a protected field,
+    """Of a stream's deleted rows the latest few are kept: their last words may still hold a protected field,
     and a late repetition must find them deleted."""
     gone = [
         other

@@ -24,8 +24,9 @@ from engine import failpoints
 from engine.change import RowRef, Value
 from engine.errors import FieldwardenError
 from engine.mapping import inward
-from engine.plan import TargetPlan
+from engine.plan import TargetPlan, wanted
 from engine.ports import Hub, Pending, Settlement, Target, Write, WriteResult
+from engine.record import Record
 from engine.retry import backoff, judge
 from engine.settle import overlaid
 from engine.sharing import SHARDS
@@ -248,27 +249,27 @@ class Delivery:
         job.record = msgspec.structs.replace(job.record, rows=rows)
 
     def _learn(self, job: _Job, stream: Stream, write: Write, result: WriteResult, key: str) -> bool:
-        golden = job.record.golden
         ref = RowRef(self._system, stream.name, key)
         created = write.operation == "create"
         if created:
             job.links = (*job.links, ref)
         if not result.differing and not job.differing:
             plain = created and self._plan.writes_golden(stream)
-            job.learn(ref, write.values if plain else {name: golden[name] for name in write.values})
+            job.learn(ref, write.values if plain else _meant(job.record, ref, write.values))
             return created and self._plan.follows(stream)
         entity = self._rulebook.entities[stream.entity]
+        meaning = _meant(job.record, ref, write.values)
         held: dict[str, Value] = {}
         retry = created
         for name in write.values:
             place = (stream.name, name)
             if name not in result.differing:
-                held[name] = golden[name]
+                held[name] = meaning[name]
                 job.agrees(place)
                 continue
             raw = result.differing[name]
             meant = raw if stream.fields[name].reference else inward(entity, stream.fields[name], raw)
-            if meant == golden[name] and not stream.fields[name].reference:
+            if meant == meaning[name] and not stream.fields[name].reference:
                 held[name] = meant
                 continue
             known = write.expected.get(name)
@@ -365,6 +366,12 @@ class Delivery:
                     newest[row.system] = max(newest.get(row.system, 0), stamp)
         for source, at in newest.items():
             telemetry.lag(source, name, now - at / 1e6)
+
+
+def _meant(record: Record, ref: RowRef, names: Iterable[str]) -> dict[str, Value]:
+    """The canonical values of what was written into a row."""
+    row = next((row for row in record.rows if row.ref == ref), None)
+    return {name: wanted(record, row, name) for name in names}
 
 
 def _signature(differing: Mapping[tuple[str, str], Value]) -> str:

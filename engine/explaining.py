@@ -10,19 +10,22 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from engine.change import RowRef
 from engine.record import Contribution, Record
-from engine.resolve import choose
+from engine.resolve import choose, held
 from engine.telling import Event, Show, when
 from rules.rulebook import Entity, Unit
 
-Standing = Literal["stands", "agrees", "refused", "held", "lost", "silent"]
+Standing = Literal["stands", "agrees", "refused", "held", "lost", "carries", "nobody's"]
+"""carries: it holds what was written there; nobody's: what it holds counts for nothing until it is said anew."""
 
 
 @dataclass(slots=True)
 class Claim:
-    """What one row says about the field, and what became of it. `holds`: what the row holds now, if we wrote it;
-    `then` says what was, or will be, done about a row that differs."""
+    """What one row says about the field, and what became of it. `said`: its own word, or a refused one that it still
+    holds; `holds`: what was written there; `then` says what will be done about a row that differs."""
 
     system: str
     stream: str
@@ -72,7 +75,7 @@ def explain(entity: Entity, record: Record, name: str, label: str, show: Show, a
     claims = [
         _claim(unit, name, row, winner, record, show, around)
         for row in record.rows
-        if name in row.fields or row.given(name)
+        if row.holds(name) is not msgspec.UNSET
     ]
     claims.sort(key=lambda claim: _ORDER.index(claim.standing))
     explanation = Explanation(
@@ -92,7 +95,7 @@ def explain(entity: Entity, record: Record, name: str, label: str, show: Show, a
     return explanation
 
 
-_ORDER: tuple[Standing, ...] = ("stands", "refused", "held", "lost", "agrees", "silent")
+_ORDER: tuple[Standing, ...] = ("stands", "refused", "held", "lost", "nobody's", "agrees", "carries")
 
 
 def _claim(
@@ -105,31 +108,35 @@ def _claim(
     around: Circumstances,
 ) -> Claim:
     standing, why = _standing(unit, name, row, winner, record, around.outcomes.get(row.ref))
-    spoken = name in row.fields
+    holds = held(row, name)
+    spoken = row.own(name) or standing in ("refused", "held")
     claim = Claim(
         row.system,
         row.stream,
         row.key,
-        show(name, row.fields[name]) if spoken else None,
+        show(name, holds) if spoken else None,
         when(row.stamp(name).at) if spoken else None,
         standing,
         why,
-        show(name, row.sent.get(name, row.held.get(name))) if row.given(name) else None,
+        None if spoken else show(name, holds),
     )
-    golden, holds = record.golden.get(name), row.holds(name)
-    if row.deleted is None and standing != "stands":
-        if holds == golden:
-            claim.then = f"{row.system} was corrected" if standing in ("refused", "held", "lost") else ""
-        elif (row.system, row.stream) not in around.writable:
-            claim.then = "Fieldwarden does not write it there"
-        elif unit.policy.protected and unit.policy.on_reject == "leave" and not row.given(name):
-            claim.then = "the rule leaves it as it is there"
-        elif row.system in around.deliveries:
-            reason = around.deliveries[row.system]
-            claim.then = f"{row.system} is yet to be corrected" + (f" ({reason})" if reason else "")
-        else:
-            claim.then = f"{row.system} still holds it"
+    if row.deleted is None and standing != "stands" and holds != record.golden.get(name):
+        claim.then = _then(unit, name, row, record, around)
     return claim
+
+
+def _then(unit: Unit, name: str, row: Contribution, record: Record, around: Circumstances) -> str:
+    """What will be done about a row that holds something else than golden."""
+    if (row.system, row.stream) not in around.writable:
+        return "Fieldwarden does not write it there"
+    if name not in record.golden and name not in row.restore:
+        return f"{row.system} keeps it, since there is nothing to correct it to"
+    if unit.policy.protected and unit.policy.on_reject == "leave" and not row.given(name):
+        return "the rule leaves it as it is there"
+    if row.system in around.deliveries:
+        reason = around.deliveries[row.system]
+        return f"{row.system} is yet to be corrected" + (f" ({reason})" if reason else "")
+    return f"{row.system} still holds it"
 
 
 def _standing(
@@ -139,14 +146,16 @@ def _standing(
     policy = unit.policy
     if row is winner:
         return "stands", ""
-    if name not in row.fields:
-        return "silent", "it was written there, and its system has not said anything else since"
+    if row.given(name):
+        return "carries", ""
+    if name in row.void:
+        if outcome in ("refused", "held"):
+            return ("held" if outcome == "held" else "refused"), f"{policy.owner} owns it"
+        return "nobody's", ""
     if row.deleted is not None:
         return "lost", "its row is gone"
     if row.fields[name] == record.golden.get(name):
         return "agrees", ""
-    if policy.protected and row.system != policy.owner and outcome in ("refused", "held"):
-        return ("held" if outcome == "held" else "refused"), f"{policy.owner} owns it"
     if row.system != policy.owner and row.system not in (policy.seed_from if policy.protected else policy.order):
         return "lost", f"{policy.owner} owns it" if policy.protected else f"{row.system} is not heard on it"
     gap = _gap(unit, row)
@@ -160,10 +169,10 @@ def _gap(unit: Unit, row: Contribution) -> str:
     policy = unit.policy
     alone = len(unit.fields) == 1
     for other in unit.fields:
-        if row.fields.get(other) is not None or other in unit.optional:
+        if held(row, other) is not None or other in unit.optional:
             continue
         counts = row.system in policy.nulls and not (alone and policy.strategy == "first_non_null")
-        if other in row.fields and counts:
+        if row.holds(other) is not msgspec.UNSET and counts:
             continue
         return "a null does not count there" if alone else f"its {unit.name} lacks {other}"
     return ""
@@ -200,21 +209,35 @@ def _sentences(
         if value is None and winner.system != unit.policy.owner:
             because = f"no system that may supply it says a value ({unit.policy.sentence})"
         words.append(f"{subject} is {'empty' if value is None else show(name, value)} because {because}.")
-        at = when(winner.stamp(name).at)
-        words.append(f"{winner.system} said so {f'on {at}' if at else 'when it was first read'}.")
-        if winner.fields.get(name) != value:
+        words.append(_since(name, winner))
+        if held(winner, name) != value:
             words.append("The rules have changed since: by today's rules another value would stand.")
     if len(unit.fields) > 1:
         others = ", ".join(explanation.group)
         words.append(f"It stands or falls together with {others} (group {unit.name}).")
-    words += [sentence for claim in explanation.claims if (sentence := _loser(claim, winner))]
+    words += [sentence for claim in explanation.claims if (sentence := _loser(claim, unit))]
+    carrying = sorted({claim.system for claim in explanation.claims if claim.standing == "carries" and not claim.then})
+    if carrying:
+        words.append(
+            f"{' and '.join(carrying)} {'carry' if len(carrying) > 1 else 'carries'} it: it was written there."
+        )
     if record.retired:
         words.append(f"The {entity} is retired.")
     return words
 
 
+def _since(name: str, winner: Contribution) -> str:
+    """Whose word it is and since when; never that a system said what was written to it."""
+    if not winner.own(name):
+        return f"It was written to {winner.system}, which has said nothing else since."
+    at = when(winner.stamp(name).at)
+    return f"{winner.system} said so {f'on {at}' if at else 'when it was first read'}."
+
+
 def _because(unit: Unit, winner: Contribution) -> str:
     policy, system = unit.policy, winner.system
+    if system != policy.owner and not any(winner.own(name) for name in unit.fields):
+        return f"nobody who is heard on it says anything any more, and {system} carries it ({policy.sentence})"
     order = " > ".join(policy.order)
     if policy.owner is not None:
         rule = f"owner {policy.owner}, protected" if policy.protected else f"owner {policy.owner}"
@@ -232,17 +255,19 @@ def _because(unit: Unit, winner: Contribution) -> str:
     return f"{system} is the first to have said one, in the order {order}"
 
 
-def _loser(claim: Claim, winner: Contribution | None) -> str:
+def _loser(claim: Claim, unit: Unit) -> str:
     then = f"; {claim.then}" if claim.then else ""
     on = f" on {claim.said_at}" if claim.said_at else ""
     if claim.standing == "refused":
         return f"{claim.system} said {claim.said}{on} and was refused{then}."
     if claim.standing == "held":
-        return f"{claim.system} said {claim.said}{on}, which is held for approval{then}."
+        return f"{claim.system} said {claim.said}{on}, which {unit.policy.approval or 'a person'} could approve{then}."
     if claim.standing == "lost":
         return f"{claim.system} said {claim.said}{on} and lost, because {claim.why}{then}."
-    if claim.standing == "agrees" and winner is not None:
+    if claim.standing == "agrees":
         return f"{claim.system} agrees{then}."
-    if claim.standing == "silent" and claim.holds is not None and claim.then:
-        return f"{claim.system} holds {claim.holds}{then}."
+    if claim.standing == "nobody's":
+        return f"{claim.system} holds {claim.holds}, which counts for nothing until it is said anew{then}."
+    if claim.then:
+        return f"{claim.system} carries {claim.holds}, which was written there{then}."
     return ""

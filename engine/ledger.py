@@ -26,7 +26,7 @@ from engine.change import Value
 
 Outcome = Literal["accepted", "agreed", "outranked", "refused", "held", "stale", "released", "withdrawn", "applied"]
 
-Event = Literal["said", "observed", "deleted", "vanished", "rekeyed", "moved", "left", "applied"]
+Event = Literal["said", "observed", "carried", "deleted", "vanished", "rekeyed", "moved", "left", "applied"]
 
 
 class Decision(NamedTuple):
@@ -49,9 +49,10 @@ class Decision(NamedTuple):
 class EntryBody(msgspec.Struct):
     """The body of an entry. `row` is (system, stream, key) of the source row; `at` its stated time in µs.
 
-    `event` tells what happened to the row: said (an edit), observed, deleted, vanished (not found by a re-read),
-    rekeyed (`was` = old key), moved (to this record, `was` = the former record), left (the other half of moved);
-    or, of no row at all, applied (the record was resolved again under a new rulebook).
+    `event` tells what happened to the row: said (an edit), observed, carried (our own write came back, and its former
+    word no longer stands), deleted, vanished (not found by a re-read), rekeyed (`was` = old key), moved (to this record,
+    `was` = the former record), left (the other half of moved); or, of no row at all, applied (the record was resolved
+    again under a new rulebook).
     `linked` says how the row found its record when it was new: new, external_id, match, parent, crosswalk.
     `retired` is set when the change retired (true) or revived (false) the record.
     """

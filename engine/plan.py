@@ -122,7 +122,7 @@ class TargetPlan:
         needed = set()
         for difference in self._differences(record):
             for name in difference.fields:
-                value = record.golden.get(name)
+                value = wanted(record, difference.row, name)
                 if value is not None and entity.fields[name].type.kind == "ref":
                     needed.add(value)
                 if difference.row is not None and entity.fields[name].type.kind == "ref":
@@ -215,7 +215,9 @@ class TargetPlan:
                 yield from self._creation(record, stream, names)
         elif len(live) == 1:
             fields = self._differing(entity, record, stream, live[0])
-            if fields:
+            if fields and stream.on_retire == "delete" and _is_another_records(record, stream, live[0]):
+                yield Difference(stream, "delete", live[0], ())
+            elif fields:
                 yield Difference(stream, "update", live[0], fields)
 
     def _creation(self, record: Record, stream: Stream, names: tuple[str, ...]) -> Iterator[Difference]:
@@ -225,24 +227,38 @@ class TargetPlan:
             yield Difference(stream, "create", None, fields)
 
     def _differing(self, entity: Entity, record: Record, stream: Stream, row: Contribution) -> tuple[str, ...]:
-        golden, sent, held, said = record.golden, row.sent, row.held, row.fields
+        golden, sent, carried, own = record.golden, row.sent, row.carried, row.fields
         names = []
         for name in stream.update_fields:
-            if name not in golden:
+            if name in golden:
+                value = golden[name]
+            elif name in row.restore:
+                value = row.restore[name]
+            else:
                 continue
-            value = golden[name]
-            holds = sent[name] if name in sent else held[name] if name in held else said.get(name, msgspec.UNSET)
+            holds = (
+                sent[name]
+                if name in sent
+                else own[name]
+                if name in own
+                else carried[name]
+                if name in carried
+                else row.void.get(name, msgspec.UNSET)
+            )
             if holds == value or (holds is msgspec.UNSET and value is None):
                 continue
-            if name not in held and name not in sent and self._left(entity, record, row, name):
+            if name not in entity.unit_of or self._stands(entity, record, row, name):
                 continue
             names.append(name)
         return tuple(names)
 
-    def _left(self, entity: Entity, record: Record, row: Contribution, name: str) -> bool:
-        """A refused word that the rule leaves standing in the system that said it, until its owner says another."""
+    def _stands(self, entity: Entity, record: Record, row: Contribution, name: str) -> bool:
+        """Whether a row keeps a value other than golden: what it holds is about to be golden (its own write came back
+        after golden was chosen), or the rule leaves a refused word in place until its owner says another."""
         unit = entity.unit_of[name]
         policy = unit.policy
+        if row.given(name):
+            return choose(unit, record.rows) is row
         if policy.on_reject != "leave" or not policy.protected or policy.owner == self.system:
             return False
         winner = choose(unit, record.rows)
@@ -264,13 +280,14 @@ class TargetPlan:
         waited = False
         plain = self._plain[stream.name]
         for name in difference.fields:
+            value = wanted(record, row, name)
             if name in plain:
-                write.values[name] = record.golden[name]
+                write.values[name] = value
                 if row is not None and (holds := row.holds(name)) is not msgspec.UNSET:
                     write.expected[name] = holds
                 continue
             try:
-                value = self._outward(stream, name, record.golden[name], keys)
+                value = self._outward(stream, name, value, keys)
                 if row is not None:
                     holds = row.holds(name)
                     if holds is not msgspec.UNSET:
@@ -299,6 +316,20 @@ class TargetPlan:
         if key is None:
             raise _NoKey(value)
         return key
+
+
+def _is_another_records(record: Record, stream: Stream, row: Contribution) -> bool:
+    """Whether all that a child row says left the record with another system's row."""
+    return not row.fields and all(
+        name not in record.golden and row.restore.get(name, msgspec.UNSET) is None for name in stream.fields
+    )
+
+
+def wanted(record: Record, row: Contribution | None, name: str) -> Value:
+    """What a row should hold in a field: the golden value; where there is none, what it held before a refusal."""
+    if name in record.golden:
+        return record.golden[name]
+    return row.restore.get(name) if row is not None else None
 
 
 class _NoKey(Exception):

@@ -3,12 +3,15 @@
 These structs are what the hub stores (JSON by msgspec), so a record is loaded, decided on and stored without
 another shape in between. A contribution belongs to a source row; it is also that row's shadow.
 
-Per contribution three things are kept apart:
-- what the row's system itself *said* (`fields`), which alone competes for golden;
-- when it said so: `base` is the stamp most fields share, `stamps` holds those that changed later;
-- what the row *holds* where that differs, because we wrote it: `held` once its source has told so, `sent` until
-  then. Images from before our write still come in after it: what they repeat says nothing. Nor does a value that
-  we wrote, which is our echo.
+A row says what it holds. Per field a contribution keeps the value and whose word it is:
+- `fields`: the row's own word. Its people or its system wrote it there, and it competes for golden.
+- `carried`: we wrote it there, so it is somebody else's word. It counts as the word of the field's owner, and where
+  no own word is left.
+- `void`: the row holds it, but it is nobody's word: it was refused, or put back after a refusal, or the system filled
+  it in when we made the row.
+A name stands in one of these at most. `base` is the stamp that most own words share, `stamps` holds those that changed
+later. `sent` is what we wrote since the source last told of the field: it has replaced whatever stands below.
+Images from before our write still come in after it; what they repeat says nothing.
 """
 
 from __future__ import annotations
@@ -31,9 +34,9 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
     """What one source row currently says about a record.
 
     `said` is the newest position heard. `lag` names fields that the newest image left unknown, with the position
-    of the last image that had them. `deleted` is the position of the row's deletion; the last values stay, since a
-    protected field outlives its owner's row. `removed`: we deleted it ourselves when its record was retired, and may
-    bring it back.
+    of the last image that had them. `restore`: what a refused value has to be put back to while golden has no value.
+    `deleted` is the position of the row's deletion; the last values stay, since a protected field outlives its
+    owner's row. `removed`: we deleted it ourselves when its record was retired, and may bring it back.
     """
 
     system: str
@@ -44,7 +47,9 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
     fields: dict[str, Value]
     stamps: dict[str, Stamp] = {}
     lag: dict[str, str] = {}
-    held: dict[str, Value] = {}
+    carried: dict[str, Value] = {}
+    void: dict[str, Value] = {}
+    restore: dict[str, Value] = {}
     sent: dict[str, Value] = {}
     deleted: str | None = None
     removed: bool = False
@@ -61,16 +66,28 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
         return self.stamps.get(name, self.base)
 
     def holds(self, name: str) -> Value | msgspec.UnsetType:
-        """What the row holds as far as we know: our own write, else what it said; UNSET if never heard."""
+        """What the row holds as far as we know: our own write, else what its source told; UNSET if never heard."""
         return self.sent[name] if name in self.sent else self.told(name)
 
     def given(self, name: str) -> bool:
         """Whether what the row holds there is our own write, as far as we know."""
-        return name in self.sent or name in self.held
+        return name in self.sent or name in self.carried
 
     def told(self, name: str) -> Value | msgspec.UnsetType:
         """What the row held when its source last spoke of it; UNSET if never heard."""
-        return self.held[name] if name in self.held else self.fields.get(name, msgspec.UNSET)
+        if name in self.fields:
+            return self.fields[name]
+        if name in self.carried:
+            return self.carried[name]
+        return self.void.get(name, msgspec.UNSET)
+
+    def own(self, name: str) -> bool:
+        """Whether what the row holds there is its own word: nothing that we wrote has replaced it."""
+        return name in self.fields and name not in self.sent
+
+    def names(self) -> list[str]:
+        """The fields of which the source has told."""
+        return [*self.fields, *self.carried, *self.void]
 
 
 class Record(msgspec.Struct, omit_defaults=True, gc=False):

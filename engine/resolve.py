@@ -9,35 +9,46 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from engine.change import Value
 from engine.ledger import Decision, Outcome
-from engine.record import Contribution, Record
+from engine.record import Contribution, Record, Stamp
 from rules.rulebook import Entity, Policy, Unit
 
 _NEVER = -(2**62)
+_NO_STAMP = Stamp("", None)
+_UNHEARD = ""
+"""In place of a system's name: some of the fields are not the speaker's to supply."""
 _SHAPES = 1000
 """Sets of fields remembered: rows of one stream nearly always state the same ones."""
 
 
 def choose(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
-    """The contribution that wins the unit, or None where nobody has a word on it.
+    """The contribution that wins the unit, or None where nobody has a word on it. What it holds is the golden value.
 
-    Where no candidate is complete, the best of those that know every field stands, nulls and all: a value that its
-    only source cleared is cleared everywhere.
+    Own words of those who are heard come first, and with them whatever the owner's row holds. Where no candidate is
+    complete, the best of those that know every field stands, nulls and all: a value that its only source cleared is
+    cleared everywhere. Where no such word is left, what a row carries stands: it is what everybody holds.
     """
     policy = unit.policy
     if len(rows) == 1 and rows[0].deleted is None:
         return _alone(unit, rows[0])
     if policy.protected:
         return _protected(unit, rows)
-    return _best(unit, [row for row in rows if row.deleted is None and row.system in policy.order], policy.order)
+    heard = [row for row in rows if row.deleted is None and row.system in policy.order and _speaks(unit, row)]
+    return _best(unit, heard, policy.order) or _carrier(unit, rows)
 
 
 def _alone(unit: Unit, row: Contribution) -> Contribution | None:
     """Who has nobody to contend with stands, if it may speak at all and knows every field."""
     policy, system = unit.policy, row.system
+    if not _known(unit, row):
+        return None
+    if not _own(unit, row):
+        return row
     heard = (system == policy.owner or system in policy.seed_from) if policy.protected else system in policy.order
-    return row if heard and _known(unit, row) else None
+    return row if heard else None
 
 
 def _protected(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
@@ -49,37 +60,66 @@ def _protected(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
         if live:
             return _best(unit, live, (policy.owner or "",))
         return max(owners, key=lambda row: (row.deleted or "", row.key))
-    seeds = [row for row in rows if row.deleted is None and row.system in policy.seed_from]
-    return _best(unit, seeds, policy.seed_from)
+    seeds = [row for row in rows if row.deleted is None and row.system in policy.seed_from and _speaks(unit, row)]
+    return _best(unit, seeds, policy.seed_from) or _carrier(unit, rows)
 
 
 def _best(unit: Unit, rows: Sequence[Contribution], order: Sequence[str]) -> Contribution | None:
     candidates = [row for row in rows if _complete(unit, row, unit.policy)]
     if not candidates:
-        candidates = [row for row in rows if _known(unit, row)]
+        candidates = list(rows)
     return _first(unit, candidates, order, recency=unit.policy.strategy == "recency")
 
 
-def _known(unit: Unit, row: Contribution) -> bool:
-    fields = row.fields
+def _carrier(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
+    """Of the rows that carry a value of the unit, the best-ranked: where nobody says anything any more, what they hold
+    stays. Systems that the rule does not hear come last."""
+    carriers = [row for row in rows if row.deleted is None and _known(unit, row) and not _own(unit, row)]
+    if not carriers:
+        return None
+    policy = unit.policy
+    order = policy.seed_from if policy.protected else policy.order
+    return min(carriers, key=lambda row: (_place(order, row.system), row.system, row.stream, row.key))
+
+
+def _place(order: Sequence[str], system: str) -> int:
+    return order.index(system) if system in order else len(order)
+
+
+def _speaks(unit: Unit, row: Contribution) -> bool:
+    """Whether what the row holds is a word: its own, or the owner's, whoever wrote it first."""
+    if row.system == unit.policy.owner:
+        return _known(unit, row)
+    return _own(unit, row) and _known(unit, row)
+
+
+def _own(unit: Unit, row: Contribution) -> bool:
+    """One own edit makes the block that the row holds its own word."""
+    fields, sent = row.fields, row.sent
     for name in unit.fields:  # noqa: SIM110 (this is asked for every field of every change)
-        if name not in fields:
+        if name in fields and name not in sent:
+            return True
+    return False
+
+
+def _known(unit: Unit, row: Contribution) -> bool:
+    """Whether the row holds something in every field of the unit, and none of it is nobody's word."""
+    fields, carried, sent = row.fields, row.carried, row.sent
+    for name in unit.fields:  # noqa: SIM110
+        if name not in fields and name not in carried and name not in sent:
             return False
     return True
 
 
 def _complete(unit: Unit, row: Contribution, policy: Policy) -> bool:
-    """A candidate knows every field of the unit, and its nulls are values only where the system says so."""
-    fields = row.fields
-    if len(unit.fields) == 1:
-        name = unit.fields[0]
-        if name not in fields:
-            return False
-        return fields[name] is not None or (policy.strategy != "first_non_null" and row.system in policy.nulls)
+    """A full candidate's nulls are values only where the system says so."""
+    alone = len(unit.fields) == 1
     for name in unit.fields:
-        if name not in fields:
+        if row.holds(name) is not None:
+            continue
+        if alone and policy.strategy == "first_non_null":
             return False
-        if fields[name] is None and row.system not in policy.nulls and name not in unit.optional:
+        if row.system not in policy.nulls and (alone or name not in unit.optional):
             return False
     return True
 
@@ -90,7 +130,8 @@ def _first(unit: Unit, rows: Sequence[Contribution], order: Sequence[str], *, re
     best, best_rank = None, None
     for row in rows:
         place = -order.index(row.system)
-        stamps = [row.stamp(name) for name in unit.fields]
+        # A carried value has no time of its own: the time of a block is that of its row's own edits.
+        stamps = [row.stamp(name) for name in unit.fields if row.own(name)] or [_NO_STAMP]
         at = max(_NEVER if stamp.at is None else stamp.at for stamp in stamps)
         newest = max(stamp.position for stamp in stamps)
         rank = (at, place, newest, row.key) if recency else (place, at, newest, row.key)
@@ -129,26 +170,31 @@ def decide(
     same group whose golden value moved with the block is decided too. What was merely `observed` (read by a
     snapshot) nobody has tried to do, so it can be outranked but not refused.
     """
-    golden, rows, said = record.golden, record.rows, row.fields
+    golden, rows = record.golden, record.rows
     alone = rows[0] if len(rows) == 1 and rows[0].deleted is None else None
     touched, decided = set(changed), set()
     decisions = []
     for first in changed:
-        unit = entity.unit_of[first]
+        unit = entity.unit_of.get(first)
+        if unit is None:  # a field of former rules that the row still tells of
+            continue
         if len(unit.fields) > 1:
             if unit.name in decided:
                 continue
             decided.add(unit.name)
         winner = choose(unit, rows) if alone is None else _alone(unit, alone)
+        stays = winner is None and _awaits_correction(unit, rows)
         for name in unit.fields:
             old, new = golden.get(name), None
-            if winner is None:
+            if stays:
+                new = old
+            elif winner is None:
                 golden.pop(name, None)
             else:
-                new = golden[name] = winner.fields[name]
+                new = golden[name] = held(winner, name)
             if old == new and name not in touched:
                 continue
-            proposed = None if deleted else said.get(name)
+            proposed = None if deleted else held(row, name)
             if old is None and new is None and proposed is None:
                 continue
             outcome = _gone(record, winner) if deleted else _outcome(unit, row, winner, proposed, old, new)
@@ -157,6 +203,22 @@ def decide(
             system = "" if winner is None else winner.system
             decisions.append(Decision(name, outcome, proposed, old, new, system))
     return decisions
+
+
+def held(row: Contribution, name: str) -> Value:
+    """What the row holds as far as we know; None also where it never told."""
+    value = row.holds(name)
+    return None if value is msgspec.UNSET else value
+
+
+def _awaits_correction(unit: Unit, rows: Sequence[Contribution]) -> bool:
+    """Whether the owner's row still holds what was refused before it became the owner: until it is corrected, which
+    makes the golden value its own, the golden value stays."""
+    owner = unit.policy.owner
+    for row in rows:
+        if row.void and row.system == owner and row.deleted is None and not row.void.keys().isdisjoint(unit.fields):
+            return True
+    return False
 
 
 class Unrivalled:
@@ -168,22 +230,22 @@ class Unrivalled:
     def __init__(self, entity: Entity, system: str) -> None:
         self._entity = entity
         self._system = system
-        self._heard: dict[tuple[str, ...], bool] = {}
+        self._owners: dict[tuple[str, ...], frozenset[str]] = {}
 
     def accept(
         self, record: Record, row: Contribution, changed: Sequence[str]
     ) -> tuple[dict[str, Value], dict[str, Value]] | None:
         """Take the changed fields over into the golden values: (accepted values, those that they replace), as
         `encode_accepted` wants them. None, and nothing done, where this is not that case."""
-        if row.deleted is not None or (len(record.rows) > 1 and not _only_speaker(record.rows, row)):
+        if row.deleted is not None:
             return None
         names = tuple(changed)
-        heard = self._heard.get(names)
-        if heard is None:
-            heard = self._heard[names] = self._is_heard(names)
-            if len(self._heard) > _SHAPES:
-                self._heard.clear()
-        if not heard:
+        owners = self._owners.get(names)
+        if owners is None:
+            owners = self._owners[names] = self._rivals(names)
+            if len(self._owners) > _SHAPES:
+                self._owners.clear()
+        if _UNHEARD in owners or (len(record.rows) > 1 and not _only_speaker(record.rows, row, owners)):
             return None
         said, golden = row.fields, record.golden
         accepted = dict(said) if len(names) == len(said) else {name: said[name] for name in names}
@@ -203,25 +265,30 @@ class Unrivalled:
         golden.update(whole)
         return accepted, before
 
-    def _is_heard(self, names: tuple[str, ...]) -> bool:
-        """Whether the system may supply all of these, and they hold every group that they touch whole."""
+    def _rivals(self, names: tuple[str, ...]) -> frozenset[str]:
+        """Other systems that own some of these fields, whose rows' values stand whoever wrote them. _UNHEARD is among
+        them where the system may not supply all of the fields, or a group that they touch is not whole."""
         given, system = set(names), self._system
+        owners = set()
         for name in names:
-            unit = self._entity.unit_of[name]
+            unit = self._entity.unit_of.get(name)
+            if unit is None or not given.issuperset(unit.fields):
+                return frozenset((_UNHEARD,))
             policy = unit.policy
-            if not given.issuperset(unit.fields):
-                return False
             if not (
                 system == policy.owner or system in policy.seed_from if policy.protected else system in policy.order
             ):
-                return False
-        return bool(names)
+                return frozenset((_UNHEARD,))
+            if policy.owner is not None and policy.owner != system:
+                owners.add(policy.owner)
+        return frozenset(owners) if names else frozenset((_UNHEARD,))
 
 
-def _only_speaker(rows: Sequence[Contribution], row: Contribution) -> bool:
-    """Whether no other row has ever said anything (rows that we created, and whose systems are silent, have not)."""
-    for other in rows:  # noqa: SIM110
-        if other.fields and other is not row:
+def _only_speaker(rows: Sequence[Contribution], row: Contribution, owners: frozenset[str]) -> bool:
+    """Whether no other row has a word: none of its own (rows that we created, and whose systems are silent, have none),
+    and none as the owner of a field."""
+    for other in rows:  # noqa: SIM110 (asked for every change of a record with several rows)
+        if (other.fields or other.system in owners) and other is not row:
             return False
     return True
 

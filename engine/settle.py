@@ -87,7 +87,7 @@ def only_created(claimed: Record, held: Held, links: Sequence[RowRef]) -> bool:
 def _overlay(row: Contribution, news: Mapping[str, Value]) -> dict[str, Value]:
     """What the row holds that its source has not told yet."""
     overlay = {**row.sent, **news}
-    if not row.fields and not row.held:
+    if not (row.fields or row.carried or row.void):
         return overlay
     return {name: value for name, value in overlay.items() if row.told(name) != value}
 
@@ -107,5 +107,7 @@ def _standing(values: Mapping[str, Value], now: Contribution | None, then: Contr
 
 def _beliefs(rows: Sequence[Contribution], system: str) -> dict[RowRef, dict[str, Value]]:
     return {
-        row.ref: {**row.fields, **row.held, **row.sent} for row in rows if row.system == system and row.deleted is None
+        row.ref: {**row.fields, **row.carried, **row.void, **row.sent}
+        for row in rows
+        if row.system == system and row.deleted is None
     }

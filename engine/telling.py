@@ -146,6 +146,7 @@ def decision_words(decision: Decision, event: str, show: Show) -> str:
 _EVENTS = {
     "said": "{row} said",
     "observed": "{row} was read",
+    "carried": "{row} carries what was written there",
     "deleted": "{row} was deleted",
     "vanished": "{row} was not found any more",
     "rekeyed": "{row} took the place of key {was}",

@@ -83,7 +83,7 @@ async def test_what_is_committed_is_read_back_unchanged(hub: Hub) -> None:
     row = said(RowRef("crm", AWKWARD, AWKWARD), AWKWARD, name=AWKWARD, note=None, empty="")
     row.stamps["name"] = Stamp("p2", None)
     row.lag["note"] = "p0"
-    row.held["name"] = AWKWARD.upper()
+    row.carried["name"] = AWKWARD.upper()
     stored = record(A, row, name=AWKWARD, note=None)
     await commit(
         hub,
@@ -405,7 +405,7 @@ async def test_what_a_delivery_learnt_is_merged_into_the_record(hub: Hub) -> Non
     await hub.settle("erp", [settled(claim, held=[(PARTY, "name", AWKWARD), (PARTY, "city", "x")])])
     (row,) = (await load(hub, A))[A].rows
     assert row.fields == {"name": "old", "city": "x"}
-    assert (row.sent, row.held) == ({"name": AWKWARD}, {}), "what equals the row's own word is no overlay"
+    assert (row.sent, row.carried) == ({"name": AWKWARD}, {}), "what equals the row's own word is no overlay"
     assert await due(hub) == []
 
 
@@ -465,7 +465,7 @@ async def test_a_word_that_may_be_older_or_newer_than_our_write_is_looked_at_aga
     (again,) = await hub.claim("erp", 10)
     assert again.record.rows[0].holds("name") == "old"
     echoed = said(PARTY, "p3", name="old", city="y")
-    echoed.held["name"] = "new"
+    echoed.carried["name"] = "new"
     await commit(hub, "erp", records=[record(A, echoed, version=3, name="new")])
     await hub.settle("erp", [settled(again, held=[(PARTY, "name", "new")])])
     assert await due(hub) == [], "its source tells the same"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from engine.change import Change
-from engine.contribution import NEVER, begin, bury, hear
+from engine.contribution import NEVER, begin, bury, hear, refuse
 from engine.record import Contribution, Stamp
 from tests.builders import ACCOUNT, deleted, said
 
@@ -55,10 +55,10 @@ def test_what_was_heard_of_a_row_that_we_made_says_nothing_when_it_is_told_again
     row = begin(made)
     row.base = Stamp("", None)
     for change in (made, written):
-        assert hear(row, change, NOTHING_OWNED, golden) == ("held", [])
+        assert hear(row, change, NOTHING_OWNED, golden)[0] == "carried"
     for change in (made, written, replace(made, echo=False), replace(written, echo=False)):
         assert hear(row, change, NOTHING_OWNED, golden) == ("stale", [])
-    assert (row.fields, row.held) == ({}, {"name": "Acme", "phone": "2"})
+    assert (row.fields, row.carried) == ({}, {"name": "Acme", "phone": "2"})
 
 
 def test_what_we_wrote_and_a_newer_image_left_out_may_still_be_told_late() -> None:
@@ -66,11 +66,11 @@ def test_what_we_wrote_and_a_newer_image_left_out_may_still_be_told_late() -> No
     assert hear(row, said(ACCOUNT, 2, note="theirs"), NOTHING_OWNED, {}) == ("said", ["note"])
 
 
-def test_our_own_write_coming_back_is_held_but_not_said() -> None:
+def test_our_own_write_coming_back_ends_the_rows_former_word() -> None:
     echo = replace(said(ACCOUNT, 2, phone="9"), echo=True)
     row = heard(said(ACCOUNT, 1, phone="1"), echo, golden=("phone",))
-    assert row.fields["phone"] == "1"
-    assert row.holds("phone") == "9"
+    assert (row.fields, row.carried) == ({}, {"phone": "9"})
+    assert not row.own("phone")
 
 
 def test_an_image_from_before_our_write_says_nothing_new() -> None:
@@ -80,8 +80,8 @@ def test_an_image_from_before_our_write_says_nothing_new() -> None:
     assert hear(row, late, NOTHING_OWNED, {"phone": "9"}) == ("said", ["name"])
     assert (row.holds("phone"), row.stamp("phone").at) == ("9", 1)
     echo = replace(said(ACCOUNT, 3, name="Acme Ltd", phone="9"), echo=True)
-    assert hear(row, echo, NOTHING_OWNED, {"name": "Acme Ltd", "phone": "9"}) == ("held", [])
-    assert (row.sent, row.held) == ({}, {"phone": "9"})
+    assert hear(row, echo, NOTHING_OWNED, {"name": "Acme Ltd", "phone": "9"}) == ("carried", ["phone"])
+    assert (row.sent, row.carried) == ({}, {"phone": "9"})
     assert hear(row, said(ACCOUNT, 4, name="Acme Ltd", phone="1"), NOTHING_OWNED, {}) == ("said", ["phone"])
 
 
@@ -96,8 +96,8 @@ def test_an_older_write_of_ours_comes_back_before_the_newest() -> None:
     row = heard(said(ACCOUNT, 1, phone="1", name="a"))
     row.sent.update(phone="9", name="b")
     older = replace(said(ACCOUNT, 2, phone="1", name="b"), echo=True)
-    assert hear(row, older, NOTHING_OWNED, {"phone": "9", "name": "b"}) == ("held", [])
-    assert (row.sent, row.held) == ({"phone": "9"}, {"name": "b"})
+    assert hear(row, older, NOTHING_OWNED, {"phone": "9", "name": "b"}) == ("carried", ["name"])
+    assert (row.sent, row.carried) == ({"phone": "9"}, {"name": "b"})
 
 
 def test_our_write_back_to_the_rows_own_word_waits_for_its_echo_too() -> None:
@@ -105,39 +105,67 @@ def test_our_write_back_to_the_rows_own_word_waits_for_its_echo_too() -> None:
     row.sent["phone"] = "1"
     assert hear(row, said(ACCOUNT, 3, phone="9"), NOTHING_OWNED, {"phone": "1"}) == ("nothing", [])
     hear(row, replace(said(ACCOUNT, 4, phone="1"), echo=True), NOTHING_OWNED, {"phone": "1"})
-    assert (row.fields, row.sent, row.held) == ({"phone": "1"}, {}, {})
+    assert (row.fields, row.sent, row.carried) == ({}, {}, {"phone": "1"}), "it was its own word, and is ours now"
+
+
+def test_the_echo_of_an_older_write_leaves_a_newer_one_noted() -> None:
+    row = heard(said(ACCOUNT, 1, phone="1"))
+    row.sent["phone"] = "9"
+    hear(row, replace(said(ACCOUNT, 2, phone="5"), echo=True), NOTHING_OWNED, {"phone": "9"})
+    assert (row.told("phone"), row.holds("phone")) == ("5", "9")
 
 
 def test_an_edit_after_our_write_is_the_systems_own_word_again() -> None:
     echo = replace(said(ACCOUNT, 2, phone="9"), echo=True)
     row = heard(said(ACCOUNT, 1, phone="1"), echo, said(ACCOUNT, 3, phone="1"), golden=("phone",))
     assert row.fields["phone"] == "1"
-    assert row.held == {}
+    assert row.carried == {}
     assert row.stamp("phone") == Stamp("00000003", 3)
 
 
 def test_an_unmarked_echo_is_recognised_by_its_value() -> None:
-    row = heard(said(ACCOUNT, 1, phone="1"))
-    row.held["phone"] = "9"
-    assert hear(row, said(ACCOUNT, 2, phone="9"), NOTHING_OWNED, {"phone": "9"}) == ("nothing", [])
-    assert row.fields["phone"] == "1"
+    row = heard(said(ACCOUNT, 1, phone="1"), replace(said(ACCOUNT, 2, phone="9"), echo=True), golden=("phone",))
+    assert hear(row, said(ACCOUNT, 3, phone="9"), NOTHING_OWNED, {"phone": "9"}) == ("nothing", [])
+    assert not row.own("phone")
 
 
 def test_an_unmarked_echo_of_what_was_sent_is_remembered() -> None:
     row = heard(said(ACCOUNT, 1, phone="1"))
     row.sent["phone"] = "9"
-    assert hear(row, said(ACCOUNT, 2, phone="9"), NOTHING_OWNED, {"phone": "9"}) == ("held", [])
-    assert (row.fields, row.held, row.sent) == ({"phone": "1"}, {"phone": "9"}, {})
+    assert hear(row, said(ACCOUNT, 2, phone="9"), NOTHING_OWNED, {"phone": "9"}) == ("carried", [])
+    assert (row.fields, row.carried, row.sent) == ({}, {"phone": "9"}, {})
 
 
-def test_what_the_owner_was_given_becomes_its_own_word_with_the_echo() -> None:
+def test_what_an_owner_was_given_it_carries() -> None:
     row = heard(replace(said(ACCOUNT, 1, terms="NET30"), echo=True), owned=frozenset({"terms"}), golden=("terms",))
-    assert row.fields == {"terms": "NET30"}
+    assert (row.fields, row.carried) == ({}, {"terms": "NET30"})
 
 
-def test_a_default_that_the_system_filled_in_is_its_own_word() -> None:
+def test_a_default_that_the_system_filled_in_is_nobodys_word() -> None:
     row = heard(replace(said(ACCOUNT, 1, segment="new"), echo=True), golden=("name",))
-    assert row.fields == {"segment": "new"}
+    assert (row.fields, row.carried, row.void) == ({}, {}, {"segment": "new"})
+
+
+def test_a_number_that_an_owner_gave_a_row_of_ours_is_its_word() -> None:
+    row = heard(replace(said(ACCOUNT, 1, segment="new"), echo=True), owned=frozenset({"segment"}))
+    assert row.carried == {"segment": "new"}
+
+
+def test_what_was_refused_is_nobodys_word_until_it_is_said_anew() -> None:
+    row = heard(said(ACCOUNT, 1, phone="1"), said(ACCOUNT, 2, phone="2"))
+    refuse(row, "phone", "1")
+    assert (row.fields, row.void, row.restore) == ({}, {"phone": "2"}, {"phone": "1"})
+    assert hear(row, said(ACCOUNT, 3, phone="2"), NOTHING_OWNED, {}) == ("nothing", [])
+    assert hear(row, said(ACCOUNT, 4, phone="3"), NOTHING_OWNED, {}) == ("said", ["phone"])
+    refuse(row, "phone", "2")
+    assert row.restore == {"phone": "1"}, "what it held before the first refusal"
+
+
+def test_what_was_put_back_after_a_refusal_is_nobodys_word_either() -> None:
+    row = heard(said(ACCOUNT, 1, phone="1"), said(ACCOUNT, 2, phone="2"))
+    refuse(row, "phone", "1")
+    hear(row, replace(said(ACCOUNT, 3, phone="1"), echo=True), NOTHING_OWNED, {})
+    assert (row.fields, row.carried, row.void, row.restore) == ({}, {}, {"phone": "1"}, {})
 
 
 def test_a_reinserted_row_says_everything_anew() -> None:

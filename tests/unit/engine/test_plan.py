@@ -23,7 +23,7 @@ GOLDEN: dict[str, Value] = {
 
 
 def row(ref: RowRef, held: Any = None, **fields: Value) -> Contribution:
-    return Contribution(*ref, "00000001", Stamp("00000001", 1), dict(fields), held=held or {})
+    return Contribution(*ref, "00000001", Stamp("00000001", 1), dict(fields), carried=held or {})
 
 
 def plan(system: str, *rows: Contribution, rules: Any = RULES, retired: bool = False) -> list[Write]:
