@@ -181,7 +181,7 @@ class Course:
             for name, unit in units.items()
             if any(row.holds(each) != record.golden.get(each, msgspec.UNSET) for each in unit.fields)
         ]
-        decisions = [d for d in decide(entity, record, row, moved) if d.before != d.after] if moved else []
+        decisions = _moved(decide(entity, record, row, moved)) if moved else []
         if decisions:
             self._harvest.entry(record, change, "carried", decisions, "")
             self._harvest.after(record)
@@ -299,14 +299,16 @@ class Course:
         flipped = now_retired if now_retired != record.retired else None
         record.retired = now_retired
         plain = None
-        if flipped is None and not deleted:
+        if event in ("said", "observed") and flipped is None:
             plain = self._scope.unrivalled[record.entity].accept(record, row, changed)
         if plain is not None:
             self._harvest.accepted(record, change, event, *plain, how)
         else:
             observed = change.observation and not deleted
             decisions = decide(entity, record, row, changed, deleted=deleted, observed=observed)
-            if not deleted:
+            if event == "carried":
+                decisions = _moved(decisions)
+            elif not deleted:
                 _refused(record, row, decisions, before or {})
             if decisions or how or flipped is not None or deleted:
                 self._harvest.entry(record, change, event, decisions, how, retired_=flipped)
@@ -343,6 +345,15 @@ def _stale(record: Record, change: Change) -> list[Decision]:
         Decision(name, "stale", value, golden.get(name), golden.get(name), "", "older than what the row said")
         for name, value in change.fields.items()
         if golden.get(name) != value
+    ]
+
+
+def _moved(decisions: Sequence[Decision]) -> list[Decision]:
+    """Our own write proposes nothing: only what stands otherwise since is told."""
+    return [
+        decision if decision.outcome == "accepted" else decision._replace(outcome="withdrawn", proposed=None)
+        for decision in decisions
+        if decision.before != decision.after
     ]
 
 

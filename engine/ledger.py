@@ -51,8 +51,8 @@ class EntryBody(msgspec.Struct):
 
     `event` tells what happened to the row: said (an edit), observed, carried (our own write came back, and its former
     word no longer stands), deleted, vanished (not found by a re-read), rekeyed (`was` = old key), moved (to this
-    record, `was` = the former one), left (the other half of moved); or, of no row at all, applied (the record was resolved
-    again under a new rulebook).
+    record, `was` = the former one), left (the other half of moved); or, of no row at all, applied (the record was
+    resolved again under a new rulebook).
     `linked` says how the row found its record when it was new: new, external_id, match, parent, crosswalk.
     `retired` is set when the change retired (true) or revived (false) the record.
     """
