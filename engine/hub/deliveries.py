@@ -46,8 +46,6 @@ class Deliveries:
         self._claimed: dict[str, Pending] = {}
         self._marks: dict[int, list[str]] = {}
         """The records of each commit's mark that was claimed."""
-        self._loose: set[str] = set()
-        """Claimed records that have a row of their own in `dirty`."""
         self._fresh: dict[str, tuple[Record, int]] = {}
         self._shards: frozenset[int] = frozenset()
         """Those claimed last: the others' records are somebody else's to claim."""
@@ -90,14 +88,13 @@ class Deliveries:
         self._marks = {mark: records[1:-1].split(",") for mark, records in marked}
         waiting = sum(map(len, self._marks.values()))
         due = {row[0]: (row[1], row[2], row[3]) for row in loose[: max(limit - waiting, limit // 2)]}
-        self._loose = set(due)
         room = limit - len(due)
         for number, (mark, records) in enumerate(self._marks.items()):
             if len(records) > room and number:
                 break
             for id in records[:room]:
-                tried = due.get(id)
-                due[id] = (mark, 0, "") if tried is None else (max(mark, tried[0]), tried[1], tried[2])
+                if id not in due or due[id][0] < mark:
+                    due[id] = (mark, 0, "")
             room -= len(records)
         return due
 
@@ -136,7 +133,9 @@ class Deliveries:
         if rest:
             await self._settle_locked(sorted(rest, key=lambda each: each.record))
         for each in settlements:
-            self._claimed.pop(each.record, None)
+            claim = self._claim_of(each)
+            if claim is not None and claim.mark == each.mark:  # that of a newer claim is wanted yet
+                del self._claimed[each.record]
 
     def _claim_of(self, settlement: Settlement) -> Pending | None:
         claim = self._claimed.get(settlement.record)
@@ -157,16 +156,15 @@ class Deliveries:
                 return settlements  # a created row belongs to another record by now; nothing of this is committed
             here = [each for each in settlements if each.record not in moved]
             whole = self._whole_marks(here)
-            loose = [
-                each for each in here if each.status != "done" or each.record in self._loose or each.mark not in whole
-            ]
+            parted = {id for mark, records in self._marks.items() if mark not in whole for id in records}
+            loose = [each for each in here if each.status != "done" or each.mark not in whole or each.record in parted]
             told = {each.record for each in merging}
             await copied(connection, "copy_settled", [
                 _line(each, each.status, each.delay, each.revision, None) for each in loose if each.record not in told
             ])  # fmt: skip
             if whole:
                 await _rows(connection, "drop_marks", self._target, _numbers(whole))
-            await self._clear(connection, here, loose, whole)
+            await self._clear(connection, here, [each for each in here if each.status == "done"], loose, whole)
         return [each for each in settlements if each.record in moved]
 
     def _learnt(self, settlements: Sequence[Settlement]) -> tuple[list[Settlement], list[Settlement]]:
@@ -220,7 +218,7 @@ class Deliveries:
             current = {row[0]: (record_of(row, notes.get(row[0], ())), int(row[6])) for row in rows}
             here = [each for each in settlements if each.record in current]
             strange = await self._link(connection, here)
-            lines = []
+            lines, done = [], []
             for each in here:
                 record, revision = current[each.record]
                 claim = self._claim_of(each)
@@ -229,10 +227,12 @@ class Deliveries:
                 settled = settle(record, claim.record if claim else record, self._target, held, links)
                 again = self._again(each, settled.clean and claim is not None, current)
                 status, delay = ("again", again) if again is not None else (each.status, each.delay)
+                if status == "done":
+                    done.append(each)
                 lines.append(_line(each, status, delay, revision, settled.rows))
             await copied(connection, "copy_settled", lines)
             await _rows(connection, "settle_records", _ids(here))
-            await self._clear(connection, here, here, ())
+            await self._clear(connection, here, done, here, ())
 
     def _again(self, each: Settlement, clean: bool, current: Mapping[str, tuple[Record, int]]) -> float | None:
         """Seconds after which to look at a record again instead of what the delivery concluded; None: it holds."""
@@ -259,14 +259,18 @@ class Deliveries:
         self,
         connection: Connection,
         settlements: Sequence[Settlement],
+        done: Sequence[Settlement],
         loose: Sequence[Settlement],
         whole: Collection[int],
     ) -> None:
         """Clear or move the marks of those that are `loose` (not dealt with by `whole` marks), as far as they are still
-        those of the claim; rouse who waited; and commit."""
+        those of the claim; with those of whom it holds that they are `done` goes whatever an older claim, of whoever
+        delivered before, has left; rouse who waited; and commit."""
+        if done:
+            cleared = {"target": self._target, "ids": _ids(done), "marks": _numbers(each.mark for each in done)}
+            await connection.execute(QUERIES["settle_done"], cleared, prepare=True)
         if loose:
             ids = _ids(loose)
-            await _rows(connection, "settle_done", self._target, ids)
             await _rows(connection, "settle_open", self._target, ids)
             marks = _numbers({each.mark for each in loose} | self._marks.keys() - set(whole))
             await _rows(connection, "settle_marked_open", self._target, marks)

@@ -388,19 +388,22 @@ left join (select id, revision from record where id = any(%(ids)s::uuid[]) order
 where r.id is null
 
 -- name: settle_done
-delete from dirty d using settled s
-where s.status = 'done' and d.target = %s and d.record = any(%s::uuid[]) and d.record = s.record and d.mark <= s.mark
+-- Also what an older claim has left there, which a newer mark has overtaken. Mostly there is nothing at all to look at.
+delete from dirty d using unnest(%(ids)s::uuid[], %(marks)s::bigint[]) as s (record, mark)
+where d.target = %(target)s and d.record = any(%(ids)s::uuid[]) and d.record = s.record and d.mark <= s.mark
+  and exists (select from dirty where target = %(target)s)
 
 -- name: settle_open
 update dirty d set
     mark = s.mark,
     status = case s.status when 'wait' then 'waiting' when 'park' then 'parked' else 'due' end,
     due = clock_timestamp() + s.delay * interval '1 second',
-    attempts = case when s.status not in ('retry', 'park') then d.attempts
-                    when s.result = d.result then d.attempts + 1 else 1 end,  -- equal attempts in a row
+    -- Equal attempts in a row; those of an older mark are no more.
+    attempts = case when s.status not in ('retry', 'park') then case when d.mark < s.mark then 0 else d.attempts end
+                    when s.result = d.result and d.mark = s.mark then d.attempts + 1 else 1 end,
     awaits = s.awaits,
     reason = s.reason,
-    result = case when s.status = 'again' then d.result else s.result end
+    result = case when s.status <> 'again' then s.result when d.mark < s.mark then '' else d.result end
 from settled s
 where s.status <> 'done' and d.target = %s and d.record = any(%s::uuid[]) and d.record = s.record and d.mark <= s.mark
 

@@ -1,0 +1,123 @@
+"""Marks of one record and one target: in whatever order claims, newer marks and settlements meet, nothing of an older
+claim outlives what a newer one has concluded. Against PostgreSQL and the hub in memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+
+import psycopg
+import pytest
+
+from engine.hub.store import PostgresHub
+from engine.ports import Hub, IngestOutcome, Pending, Settlement
+from engine.record import Record
+from engine.testing import MemoryHub
+
+
+def ident(number: int) -> str:
+    return f"01900000-0000-7000-8000-{number:012x}"
+
+
+A, UNKNOWN = ident(1), ident(2)
+STATUSES = ("done", "retry", "wait", "park")
+AFTER = {"retry": "due", "wait": "waiting", "park": "parked"}
+
+
+@pytest.fixture(params=["postgres", "memory"])
+async def hub(request: pytest.FixtureRequest) -> AsyncIterator[Hub]:
+    hub: Hub = PostgresHub(request.getfixturevalue("hub_dsn")) if request.param == "postgres" else MemoryHub()
+    yield hub
+    await hub.close()
+
+
+@pytest.fixture
+def dsn(hub: Hub, request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue("hub_dsn")) if isinstance(hub, PostgresHub) else ""
+
+
+async def pending(hub: Hub, dsn: str, record: str = A) -> list[tuple[str, int]]:
+    """Status and attempts of all that the hub has yet to do with a record."""
+    if isinstance(hub, MemoryHub):
+        return [(row.status, row.attempts) for (_, id), row in hub.dirty.items() if id == record]
+    async with await psycopg.AsyncConnection.connect(dsn) as connection:
+        query = "select status, attempts from fieldwarden.pending where record = %s order by mark"
+        return await (await connection.execute(query, [record])).fetchall()
+
+
+async def mark(hub: Hub, *records: str) -> None:
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        known = await tx.records(records)
+        for id in records:
+            known.setdefault(id, Record(id, "customer", 0, {}, [])).version += 1
+        outcome = IngestOutcome(records=list(known.values()), dirty=[("erp", id) for id in records])
+        await tx.commit(outcome, position="", rulebook="book")
+
+
+async def claim(hub: Hub, record: str = A) -> Pending:
+    return next(each for each in await hub.claim("erp", 200) if each.record.id == record)
+
+
+def verdict(claim: Pending, status: str) -> Settlement:
+    awaits = UNKNOWN if status == "wait" else None
+    id, mark, revision = claim.record.id, claim.mark, claim.revision
+    return Settlement(id, mark, revision, status, reason="why", awaits=awaits, result="same")  # type: ignore[arg-type]
+
+
+def orders() -> Iterator[tuple[str, ...]]:
+    """Every order of these in which a claim comes before its settling and the first claim is of the first mark."""
+    for order in itertools.permutations(("claim 1", "newer mark", "settle 1", "claim 2", "settle 2")):
+        place = {step: number for number, step in enumerate(order)}
+        begun = place["claim 1"] < place["newer mark"] < place["claim 2"]
+        if begun and place["claim 1"] < place["settle 1"] and place["claim 2"] < place["settle 2"]:
+            yield order
+
+
+@pytest.mark.parametrize("company", [False, True], ids=["alone", "in a mark with another"])
+@pytest.mark.parametrize("order", list(orders()), ids=", ".join)
+async def test_the_newest_claim_has_the_last_word(hub: Hub, dsn: str, order: tuple[str, ...], company: bool) -> None:
+    for number, (first, second) in enumerate(itertools.product(STATUSES, STATUSES)):
+        one, other = ident(16 + number), ident(256 + number)
+        await mark(hub, *([one, other] if company else [one]))
+        claims: dict[str, Pending] = {}
+        for step in order:
+            what, _, of = step.partition(" ")
+            if step == "newer mark":
+                await mark(hub, one)
+            elif what == "claim":
+                claims[of] = await claim(hub, one)
+            else:
+                await hub.settle("erp", [verdict(claims[of], first if of == "1" else second)])
+        assert claims["2"].attempts == 0, (first, second)
+        left = [] if second == "done" else [(AFTER[second], 1 if second in ("retry", "park") else 0)]
+        assert await pending(hub, dsn, one) == left, (first, second)
+        assert await pending(hub, dsn, other) == ([("due", 0)] if company else []), (first, second)
+
+
+async def test_a_claim_that_was_settled_already_is_settled_anew(hub: Hub, dsn: str) -> None:
+    """Whoever could not know whether the first settling took effect comes again, perhaps with another result."""
+    for number, (first, second) in enumerate(itertools.product(STATUSES, STATUSES)):
+        one = ident(16 + number)
+        await mark(hub, one)
+        found = await claim(hub, one)
+        await hub.settle("erp", [verdict(found, first)])
+        await hub.settle("erp", [verdict(found, second)])
+        left = [status for status, _ in await pending(hub, dsn, one)]
+        if first == "done":
+            assert left == []
+        else:  # without the claim, "done" only asks for another look
+            assert left == [AFTER[second]] if second != "done" else left in ([], ["due"])
+
+
+@pytest.mark.parametrize("status", ["retry", "wait", "park"])
+async def test_another_process_that_delivers_now_clears_what_the_former_left(hub: Hub, dsn: str, status: str) -> None:
+    other: Hub = PostgresHub(dsn) if isinstance(hub, PostgresHub) else hub
+    await mark(hub, A)
+    old = await claim(hub)
+    await mark(hub, A)
+    new = await claim(other)
+    await hub.settle("erp", [verdict(old, status)])
+    await other.settle("erp", [verdict(new, "done")])
+    assert await pending(hub, dsn) == []
+    await other.close()
