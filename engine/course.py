@@ -119,6 +119,8 @@ class Course:
                 self._set_aside(mapped, "ambiguous", found.reason, candidates=found.candidates)
                 return False
             linked, how = (found.record, found.how) if isinstance(found, Found) else (self._begin(change), "new")
+            if how == "new":
+                change.echo = False  # of a record that we do not know we have written nothing that we know of
         if how:
             self._harvest.link(change.row, linked)
         for name, row in change.references.items():
