@@ -88,7 +88,7 @@ CRM, BILLING, ERP = ACCOUNT, SUBSCRIBER, PARTY
 
 
 def tax(ref: RowRef, position: int, **fields: Value) -> Change:
-    return said(ref, position, tax_id="T", **fields)
+    return said(ref, position, None, tax_id="T", **fields)
 
 
 # --- whose word it is, and what it may do --------------------------------------------------------------------------
