@@ -1,4 +1,5 @@
-"""What this process is called among the sessions of every server it uses, so that others can end them when it hangs."""
+"""What all sessions of this process with PostgreSQL servers have in common: their name, by which others can end them
+when it hangs, and that a peer which is gone without a word is noticed."""
 
 from __future__ import annotations
 
@@ -7,6 +8,18 @@ from typing import Final
 
 PROCESS: Final = secrets.token_hex(4)
 _LONGEST_NAME = 63
+
+NOTICED: Final = {
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
+"""Settings of libpq by which a dead peer is noticed in half a minute. What the connection string itself says wins."""
+
+NEVER_CUT_OFF: Final = {"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+"""Settings of a session, whatever the role's or the database's defaults are."""
 
 
 def session_name(purpose: str = "", process: str = PROCESS) -> str:

@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 from engine.errors import EngineError, EnvironmentUnfit, TransientError
-from engine.process import session_mark, session_name
+from engine.process import NEVER_CUT_OFF, NOTICED, session_mark, session_name
 
 _PORTABLE_TEXT = {
     "datestyle": "ISO",
@@ -23,7 +23,6 @@ _PORTABLE_TEXT = {
     "extra_float_digits": "3",
     "bytea_output": "hex",
 }
-_NEVER_CUT_OFF = {"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0"}
 _UNFIT = ("password", "authentication", "does not exist", "pg_hba", "permission denied", "must be superuser")
 _NOT_YET = ("starting up", "shutting down", "in recovery mode", "too many", "remaining connection slots")
 
@@ -34,16 +33,9 @@ def conninfo(dsn: str, **more: str) -> str:
     Raises EnvironmentUnfit if it is not a connection string."""
     try:
         given = conninfo_to_dict(dsn)
-        settings = {**_PORTABLE_TEXT, **_NEVER_CUT_OFF}
+        settings = {**_PORTABLE_TEXT, **NEVER_CUT_OFF}
         options = " ".join([str(given.get("options") or ""), *(f"-c {k}={v}" for k, v in settings.items())])
-        defaults = {
-            "connect_timeout": "10",
-            "keepalives_idle": "10",
-            "keepalives_interval": "5",
-            "keepalives_count": "3",
-            "tcp_user_timeout": "30000",
-            "application_name": session_name(),
-        }
+        defaults = {**NOTICED, "application_name": session_name()}
         missing = {name: value for name, value in defaults.items() if name not in given}
         return make_conninfo(dsn, **missing, options=options.strip(), client_encoding="UTF8", **more)
     except psycopg.ProgrammingError:

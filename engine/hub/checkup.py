@@ -8,6 +8,7 @@ import psycopg
 from psycopg import sql
 
 from engine.errors import EnvironmentUnfit
+from engine.hub.conninfo import lasting
 from engine.hub.migrate import known_migrations
 
 _OLDEST = 15
@@ -26,7 +27,7 @@ class Checkup:
 async def check_up(dsn: str, schema: str) -> Checkup:
     """Raises EnvironmentUnfit if the server cannot be reached, is too old, or holds a newer schema."""
     try:
-        async with await psycopg.AsyncConnection.connect(dsn, connect_timeout=10) as connection:
+        async with await psycopg.AsyncConnection.connect(lasting(dsn, "doctor")) as connection:
             found = await _look(connection, schema)
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
         raise EnvironmentUnfit(

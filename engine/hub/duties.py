@@ -25,9 +25,10 @@ import psycopg
 from psycopg import sql
 
 from engine.errors import TransientError
+from engine.hub.conninfo import lasting
 from engine.hub.queries import QUERIES
 from engine.hub.session import translated
-from engine.process import PROCESS, session_mark, session_name
+from engine.process import PROCESS, session_mark
 from engine.sharing import share
 
 LEASE = 15.0
@@ -167,13 +168,7 @@ class Duties:
 
     async def _enrolled(self) -> psycopg.AsyncConnection[tuple[Any, ...]]:
         connection = self._connection = await psycopg.AsyncConnection.connect(
-            self._dsn,
-            autocommit=True,
-            connect_timeout=10,
-            keepalives_idle=10,
-            keepalives_interval=5,
-            keepalives_count=3,
-            application_name=session_name("worker", self._process),
+            lasting(self._dsn, "worker", self._process), autocommit=True
         )
         await connection.execute(sql.SQL("set search_path to {}").format(sql.Identifier(self._schema)))
         await self._run("notice_silence", None)

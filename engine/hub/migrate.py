@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 
 from engine.errors import EnvironmentUnfit
+from engine.hub.conninfo import lasting
 
 SCHEMA = "fieldwarden"
 _OLDEST_SERVER = 150_000
@@ -48,7 +49,7 @@ def migrate(dsn: str, schema: str = SCHEMA, folder: Path = _FOLDER) -> list[str]
     applied migration is not the one this program knows.
     """
     try:
-        connection = psycopg.connect(dsn, autocommit=True)
+        connection = psycopg.connect(lasting(dsn, "migration"), autocommit=True)
     except psycopg.OperationalError as error:
         raise EnvironmentUnfit(
             "the hub's database cannot be reached", suggestion="check hub.dsn in fieldwarden.yaml"

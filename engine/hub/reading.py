@@ -14,6 +14,7 @@ import psycopg
 from psycopg import sql
 
 from engine.errors import EnvironmentUnfit
+from engine.hub.conninfo import lasting
 from engine.hub.migrate import SCHEMA
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -23,7 +24,7 @@ Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 async def snapshot(dsn: str, schema: str = SCHEMA) -> AsyncIterator[Connection]:
     """A connection inside such a transaction. Raises EnvironmentUnfit if there is no hub to read."""
     try:
-        connection = await psycopg.AsyncConnection.connect(dsn)
+        connection = await psycopg.AsyncConnection.connect(lasting(dsn, "reading"))
     except psycopg.OperationalError as error:
         raise EnvironmentUnfit(
             "the hub's database cannot be reached", suggestion="check hub.dsn in fieldwarden.yaml"

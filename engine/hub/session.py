@@ -17,8 +17,8 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from engine.errors import TransientError
+from engine.hub.conninfo import lasting
 from engine.hub.queries import QUERIES
-from engine.process import session_name
 
 _PROGRAM_LIMIT = "54"
 
@@ -76,7 +76,7 @@ class Session:
 
     async def _connected(self) -> Connection:
         if self._connection is None:
-            connection = await psycopg.AsyncConnection.connect(self._dsn, application_name=session_name(self._purpose))
+            connection = await psycopg.AsyncConnection.connect(lasting(self._dsn, self._purpose))
             try:
                 await connection.execute(sql.SQL("set search_path to {}").format(sql.Identifier(self._schema)))
                 if self._hot:
