@@ -37,6 +37,20 @@ def explain(folder: Path | None, name: str, key: str, unmask: bool) -> Report:
     return explain(folder, name, key, unmask)
 
 
+@command(cli)
+@click.argument("entity", required=False)
+@click.option("--system", metavar="SYSTEM", help="Only this system's rows.")
+@click.option("--list", "listed", is_flag=True, help="Name each row and field that differs.")
+@click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="How many --list names.")
+@unmasked
+@in_project
+def check(folder: Path | None, **options: Any) -> Report:
+    """Read the systems as they are, and compare them with the golden records."""
+    from operations.check import check
+
+    return check(folder, **options)
+
+
 @cli.group()
 def audit() -> None:
     """The ledger: what was decided, and the proof that nothing was changed afterwards."""

@@ -94,6 +94,11 @@ class TargetPlan:
                 return True
         return next(self._differences(record), None) is not None
 
+    def lacks(self, record: Record) -> Iterator[Difference]:
+        """The rows that are not as they should be here, as far as the hub knows."""
+        if record.entity in self.entities:
+            yield from self._differences(record)
+
     def creation(self, record: Record) -> dict[str, Value] | None:
         """The values of the one row that is to be created for the record, in the plainest case: no row stands for it
         here, and values are written as they are. None: `plan` has to find out what is to be done."""

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from connectors.debezium.access import KafkaAccess
     from connectors.debezium.lookout import KafkaLookout
+    from connectors.postgres.looking import Looking
     from connectors.postgres.lookout import Lookout
     from connectors.postgres.target import PostgresTarget
     from engine.hub.embedded import EmbeddedServer
@@ -212,6 +214,15 @@ class Opened:
         from connectors.postgres.lookout import Lookout
 
         return Lookout(system, self.dsn(name))
+
+    def looking(self, name: str) -> AbstractAsyncContextManager[Looking] | None:
+        """A look at a system's rows as they are now; None where nobody but Debezium can ask it."""
+        system = self.rulebook.systems[name]
+        if system.settings.get("database", "postgres") != "postgres":
+            return None
+        from connectors.postgres.looking import Looking
+
+        return Looking.at(system, self.dsn(name))
 
     def migrate(self) -> list[str]:
         """Bring the hub's schema up to date. Raises EnvironmentUnfit."""

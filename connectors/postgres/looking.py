@@ -1,0 +1,180 @@
+"""A look at a database's rows as they are now, beside the stream: `check`'s side of a PostgreSQL system.
+
+The mapped columns of a table come in the order of the key's bytes (as `engine.change` writes keys, in UTF-8), in pages,
+out of one snapshot: so they can be compared with the hub's rows in one pass and in bounded memory. The server sorts.
+Values come by COPY, in the very text in which the stream brings them. Nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from connectors.postgres.catalog import Table, describe, table_name
+from connectors.postgres.pgoutput import BPCHAR
+from connectors.postgres.position import Position, lsn_text
+from connectors.postgres.publications import publication_name
+from connectors.postgres.session import connect, translated
+from connectors.postgres.slots import slot_name
+from engine.change import RawChange, Relation, key_parts
+from engine.errors import EnvironmentUnfit, SchemaDrift
+from engine.wanted import wanted_columns
+from rules.rulebook import Stream, System
+
+PAGE = 1000
+_BYTES = 8 << 20
+_FIRST_PEEK = 1000
+
+_PEEK = """
+    with told as (
+        select lsn, xid, chr(get_byte(data, 0)) as kind from pg_logical_slot_peek_binary_changes(
+            %(slot)s, null, %(limit)s, 'proto_version', '1', 'publication_names', %(publication)s)
+    )
+    select count(*), coalesce(bool_or(kind = 'C' and lsn > %(read)s::pg_lsn and xid::text in (
+        select xid::text from told where kind in ('I', 'U', 'D', 'T'))), false)
+    from told"""
+
+
+class Looking:
+    """One session with the system. Everything raises TransientError, EnvironmentUnfit or SchemaDrift."""
+
+    def __init__(self, system: System, connection: psycopg.AsyncConnection[TupleRow]) -> None:
+        self._system = system
+        self._connection = connection
+        self._tables: dict[str, Table] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def at(cls, system: System, dsn: str) -> AsyncIterator[Looking]:
+        async with await connect(system.name, dsn) as connection:
+            yield cls(system, connection)
+
+    async def relation(self, stream: Stream) -> Relation:
+        """The shape in which the stream's rows come."""
+        names = wanted_columns(stream).columns
+        table = await self._table(stream)
+        for name in sorted(names):
+            self._check(stream, table, name)
+        columns = [column for column in table.columns.values() if column.name in names]
+        return Relation(stream.name, tuple(column.name for column in columns), tuple(column.type for column in columns))
+
+    async def rows(self, stream: Stream, relation: Relation) -> AsyncGenerator[list[RawChange], None]:
+        """Every row of the stream's table by key, in pages, as of one moment."""
+        with translated(self._system.name):
+            await self._connection.execute("begin isolation level repeatable read read only")
+        try:
+            order = sql.SQL(" order by {}").format(self._ordered(stream))
+            async for page in self._copied(stream, relation, order):
+                yield page
+        finally:
+            if not self._connection.broken:
+                await self._connection.rollback()
+
+    async def again(self, stream: Stream, relation: Relation, keys: Sequence[str]) -> list[RawChange]:
+        """Those of these rows that are there now, in any order."""
+        table = await self._table(stream)
+        parts = list(zip(*(key_parts(key, len(stream.key)) for key in keys), strict=True))
+        names = [sql.Identifier(f"k{number}") for number in range(len(stream.key))]
+        asked = sql.SQL(" join unnest({}) as k ({}) on {}").format(
+            sql.SQL(", ").join(
+                sql.SQL("{}::text[]::{}[]").format(sql.Literal(list(values)), sql.SQL(table.columns[name].written))
+                for name, values in zip(stream.key, parts, strict=True)
+            ),
+            sql.SQL(", ").join(names),
+            sql.SQL(" and ").join(
+                sql.SQL("t.{} = k.{}").format(sql.Identifier(column), name)
+                for column, name in zip(stream.key, names, strict=True)
+            ),
+        )
+        return [raw async for page in self._copied(stream, relation, asked) for raw in page]
+
+    async def untold(self, position: str | None) -> bool | None:
+        """Whether the slot holds changes of the mapped tables that stand after a stored position; None where that
+        cannot be seen, since somebody is reading it."""
+        try:
+            read = Position.decode(position or "").end
+        except ValueError:
+            return True
+        limit = _FIRST_PEEK
+        with translated(self._system.name):
+            try:
+                while True:
+                    number, found = await self._peek(read, limit)
+                    if found or number < limit:
+                        return found
+                    limit *= 10
+            except psycopg.errors.ObjectInUse:
+                return None
+            except (psycopg.errors.UndefinedObject, psycopg.errors.ObjectNotInPrerequisiteState):
+                return False  # there is no slot any more: nobody will ever be told
+
+    async def _peek(self, read: int, limit: int) -> tuple[int, bool]:
+        names = {"slot": slot_name(self._system), "publication": publication_name(self._system)}
+        cursor = await self._connection.execute(_PEEK, {**names, "read": lsn_text(read), "limit": limit})
+        row = await cursor.fetchone()
+        return (row[0], row[1]) if row else (0, False)
+
+    async def _copied(self, stream: Stream, relation: Relation, rest: sql.Composed) -> AsyncGenerator[list[RawChange]]:
+        table = await self._table(stream)
+        padded = [place for place, name in enumerate(relation.columns) if table.columns[name].oid == BPCHAR]
+        query = sql.SQL("copy (select {} from {}{} t{}) to stdout").format(
+            sql.SQL(", ").join(sql.Identifier("t", name) for name in relation.columns),
+            sql.SQL("only " if table.kind == "r" else ""),
+            sql.Identifier(table.schema, table.name),
+            rest,
+        )
+        page: list[RawChange] = []
+        size = 0
+        with translated(self._system.name):
+            async with self._connection.cursor() as cursor, cursor.copy(query) as copy:
+                async for row in copy.rows():
+                    values = list(row)
+                    for place in padded:
+                        if values[place] is not None:
+                            values[place] = values[place].rstrip(" ")
+                    page.append(RawChange(relation, "observe", tuple(values), "", None))
+                    size += sum(map(len, filter(None, values)))
+                    if len(page) == PAGE or size >= _BYTES:
+                        yield page
+                        page, size = [], 0
+        if page:
+            yield page
+
+    def _ordered(self, stream: Stream) -> sql.Composed:
+        """The key as one text, by its bytes: the server's own collation and encoding must not matter."""
+        parts = [sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in stream.key]
+        text = parts[0] if len(parts) == 1 else sql.SQL("json_build_array({})::text").format(sql.SQL(", ").join(parts))
+        return sql.SQL("convert_to({}, 'UTF8')").format(text)
+
+    async def _table(self, stream: Stream) -> Table:
+        name = table_name(stream.name)
+        if name not in self._tables:
+            with translated(self._system.name):
+                found: Mapping[str, Table] = await describe(self._connection, [name])
+            if name not in found:
+                raise EnvironmentUnfit(
+                    f"{self._system.name}: there is no table {name}",
+                    suggestion=f"mend the system file of {self._system.name}, or create the table",
+                    path=name,
+                )
+            self._tables[name] = found[name]
+        return self._tables[name]
+
+    def _check(self, stream: Stream, table: Table, name: str) -> None:
+        column = table.columns.get(name)
+        if column is None:
+            raise SchemaDrift(
+                f"{stream.system}: {stream.name} has no column {name}, but its mapping uses it",
+                suggestion=f"mend the mapping in the system file of {stream.system}",
+                path=f"{stream.name}.{name}",
+            )
+        if not table.usable or not column.readable:
+            raise EnvironmentUnfit(
+                f"{stream.system}: no privilege to read {stream.name}.{name}",
+                suggestion=f"GRANT USAGE ON SCHEMA {table.schema}; GRANT SELECT ON {stream.name} to Fieldwarden's role",
+                path=f"{stream.name}.{name}",
+            )

@@ -1,0 +1,77 @@
+"""A row of a system as it is now, read in the words of its entity: what `check` compares with the golden record.
+
+It is mapped by the very mapper of the stream, so that expressions, codes and types mean here what they mean there. A
+field whose value cannot be read spoils only itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from engine.change import RawChange, Relation, RowRef, Value, key_text
+from engine.errors import ValueRefused
+from engine.mapping import StreamMapper
+from rules.rulebook import Entity, Stream
+
+
+@dataclass(slots=True)
+class Seen:
+    """`fields` holds canonical values. Those of `references` are not in it before `resolve` was told which records they
+    mean; `unreadable` says of a field (or, under "", of the whole row) why it cannot be read."""
+
+    key: str
+    fields: dict[str, Value] = field(default_factory=dict)
+    references: dict[str, RowRef] = field(default_factory=dict)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+    def resolve(self, records: dict[RowRef, str]) -> None:
+        """Put records in the place of the references that these rows are known by; the others stay references."""
+        for name, row in list(self.references.items()):
+            if row in records:
+                self.fields[name] = records[row]
+                del self.references[name]
+
+
+class Seeing:
+    """Reads the rows of one stream in one shape. Raises SchemaDrift if a needed column is not there."""
+
+    def __init__(self, stream: Stream, entity: Entity, relation: Relation) -> None:
+        self._stream = replace(stream, changed_at=None, external_id=None)
+        self._entity = entity
+        self._relation = relation
+        self._whole = StreamMapper(self._stream, entity, relation)
+        self._single: dict[str, StreamMapper] = {}
+        self._key = [relation.columns.index(column) for column in stream.key]
+
+    def __call__(self, raw: RawChange) -> Seen | None:
+        """None for a row that the stream does not speak of."""
+        seen = Seen(key_text(tuple(str(raw.values[place]) for place in self._key)))
+        try:
+            change = self._whole(raw)
+        except ValueRefused as error:
+            return self._by_field(raw, seen, error)
+        if change.operation == "delete":
+            return None
+        seen.fields, seen.references = change.fields, change.references
+        return seen
+
+    def _by_field(self, raw: RawChange, seen: Seen, refused: ValueRefused) -> Seen | None:
+        for name in self._stream.fields:
+            try:
+                change = self._mapper(name)(raw)
+            except ValueRefused as error:
+                seen.unreadable[name] = error.message
+                continue
+            if change.operation == "delete":
+                return None
+            seen.fields.update(change.fields)
+            seen.references.update(change.references)
+        if len(seen.unreadable) == len(self._stream.fields):
+            seen.unreadable = {"": refused.message}  # not a field, but the key or the `where`
+        return seen
+
+    def _mapper(self, name: str) -> StreamMapper:
+        if name not in self._single:
+            only = {name: self._stream.fields[name]}
+            self._single[name] = StreamMapper(replace(self._stream, fields=only), self._entity, self._relation)
+        return self._single[name]

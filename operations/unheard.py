@@ -1,0 +1,69 @@
+"""Whether a system may have changes that have not been read yet: what its rows hold is then on its way, not lost."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from engine.errors import FieldwardenError
+from engine.hub.overview import Overview, SourceState
+from engine.hub.pulse import Pulse
+from operations.loops import is_partitioned
+from operations.project import Opened
+from operations.unread import unread
+
+if TYPE_CHECKING:
+    from connectors.postgres.looking import Looking
+    from operations.watch import Lookout
+
+_PATIENCE = 12.0
+"""Seconds: a `run` that has nothing to read moves its position on every ten."""
+_POLL = 0.2
+
+
+async def unheard(project: Opened, system: str, looking: Looking) -> str:
+    """Why what the system's rows hold by now may not have been heard of yet; empty if all of it has been.
+
+    Where `run` works, it is given a moment to come that far."""
+    overview = Overview(project.hub_dsn, project.hub_schema)
+    pulse = Pulse(project.hub_dsn, project.hub_schema)
+    lookout = project.lookout(system)
+    try:
+        states = await overview.sources()
+        if why := (await unread(project, overview, states)).get(system):
+            return f"not all rows of {system} have been read: {why}"
+        awaited = await _is_read(system, overview, states)
+        if await _reached(project, system, lookout, pulse, _PATIENCE if awaited else 0.0):
+            return ""
+        if not is_partitioned(project, system):
+            untold = await looking.untold((await pulse.positions()).get(system))
+            if untold is False:
+                return ""
+        return f"{system} has changes that have not been read yet"
+    finally:
+        await lookout.close()
+        await pulse.close()
+        await overview.close()
+
+
+async def _is_read(system: str, overview: Overview, states: list[SourceState]) -> bool:
+    """Whether somebody is reading the system now."""
+    halted = any(state.name == system and state.state == "halted" for state in states)
+    return not halted and bool(await overview.workers())
+
+
+async def _reached(project: Opened, system: str, lookout: Lookout, pulse: Pulse, patience: float) -> bool:
+    """Whether everything that is committed by now has been read."""
+    try:
+        end = await lookout.end()
+    except FieldwardenError:
+        return False
+    deadline = asyncio.get_running_loop().time() + patience
+    while True:
+        parts = is_partitioned(project, system)
+        position = (await pulse.parts()).get(system, {}) if parts else (await pulse.positions()).get(system)
+        if lookout.reached(position, end):
+            return True
+        if asyncio.get_running_loop().time() >= deadline:
+            return False
+        await asyncio.sleep(_POLL)
