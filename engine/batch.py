@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from engine import failpoints
 from engine.course import Course, NewId
 from engine.identity import MatchPair, match_pairs
 from engine.known import Known, Mapped, Tally
+from engine.narrowing import Blamed
 from engine.plan import TargetPlan
 from engine.ports import IngestOutcome
 from engine.scope import scope_of
@@ -43,8 +45,15 @@ class Decider:
     def decide(
         self, batch: Sequence[Mapped], known: Known, new_id: NewId, tally: Tally, now: int, tolerance: int
     ) -> IngestOutcome:
-        """`now` and `tolerance` in µs: a stated time further ahead than that is set aside."""
+        """`now` and `tolerance` in µs: a stated time further ahead than that is set aside.
+
+        Raises Blamed for what one change met."""
         course = Course(self._scope, known, new_id, tally)
         for mapped in batch:
-            course.take(mapped, now + tolerance)
+            try:
+                if mapped.change is not None:
+                    failpoints.hit("ingest.deciding", mapped.row.key)
+                course.take(mapped, now + tolerance)
+            except Exception as error:
+                raise Blamed(mapped) from error
         return course.finish()

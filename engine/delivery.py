@@ -10,23 +10,22 @@ target's habit of rewriting values (after a few equal attempts the record is par
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from types import MappingProxyType
 
 import msgspec
 import structlog
 
-from engine import failpoints
+from engine import bugs, failpoints
 from engine.change import RowRef, Value
 from engine.errors import FieldwardenError
+from engine.job import Job, between_jobs, meant_values, newest_words, signature
 from engine.mapping import inward
-from engine.plan import TargetPlan, wanted
-from engine.ports import Hub, Pending, Settlement, Target, Write, WriteResult
-from engine.record import Record
+from engine.plan import TargetPlan
+from engine.ports import Hub, Settlement, Target, Write, WriteResult
+from engine.refusals import joined, told
 from engine.retry import backoff, judge
 from engine.settle import overlaid
 from engine.sharing import SHARDS
@@ -44,46 +43,6 @@ _LIMIT = 2000
 _POLL = 0.5
 _REMEMBERED = 20_000
 _NOTHING: dict[str, Value] = {}
-
-
-class _Job:
-    """One claimed record on its way: what the target's rows are known to hold, and what came of it so far.
-
-    Nearly all jobs are one plain write that does what it should, so what they do not need is not made."""
-
-    held: Mapping[RowRef, Mapping[str, Value]] = MappingProxyType({})
-    links: Sequence[RowRef] = ()
-    expected: Mapping[tuple[str, str], Value] = MappingProxyType({})
-    differing: Mapping[tuple[str, str], Value] = MappingProxyType({})
-    writes: Sequence[Write] = ()
-    awaits: str | None = None
-    reason = ""
-    problem = ""
-    missing = False
-    wrote = False
-    began = False
-    """Nothing stood for the record here before: no habit to watch."""
-    undone = False
-    """A row held what we expected, took our write, and holds something else all the same."""
-
-    def __init__(self, pending: Pending) -> None:
-        self.pending = pending
-        self.record = pending.record
-        """The record as it would be once what is learnt here is settled; the claimed one stays as it was."""
-
-    def learn(self, ref: RowRef, values: Mapping[str, Value]) -> None:
-        known = self.held.get(ref)
-        self.held = {**self.held, ref: {**known, **values} if known else values}
-
-    def differs(self, place: tuple[str, str], value: Value) -> None:
-        self.differing = {**self.differing, place: value}
-
-    def agrees(self, place: tuple[str, str]) -> None:
-        if place in self.differing:
-            self.differing = {other: value for other, value in self.differing.items() if other != place}
-
-    def expects(self, place: tuple[str, str], value: Value) -> None:
-        self.expected = {**self.expected, place: value}
 
 
 class Delivery:
@@ -156,54 +115,88 @@ class Delivery:
         self._telemetry.waiting("target", self._system, len(claimed))
         failpoints.hit("delivery.after_claim")
         started = time.monotonic()
-        jobs = [_Job(pending) for pending in claimed]
+        jobs = [Job(pending) for pending in claimed]
         open_jobs = jobs
         for _ in range(_PASSES):
             open_jobs = await self._pass(open_jobs)
             if not open_jobs:
                 break
-        settlements = [self._settlement(job) for job in jobs]
-        await self._hub.settle(self._system, settlements)
+        settlements = [self._concluded(job) for job in jobs]
+        await self._settle(settlements)
         self._tell(jobs, settlements, time.monotonic() - started)
         return len(claimed)
 
-    async def _pass(self, jobs: Sequence[_Job]) -> list[_Job]:
+    async def _pass(self, jobs: Sequence[Job]) -> list[Job]:
         """Plan and write once for each; give those for which another pass may do more."""
         writes: list[Write] = []
-        owners: list[_Job] = []
-        planned: list[_Job] = []
+        owners: list[Job] = []
+        planned: list[Job] = []
         for job in jobs:
             record = job.record
-            values = self._plan.creation(record)
-            if values is None:
-                planned.append(job)
+            try:
+                failpoints.hit("delivery.planning", record.id)
+                values = self._plan.creation(record)
+                if values is None:
+                    planned.append(job)
+                    continue
+                stream = self._plan.root(record.entity).name
+                write = Write(len(owners), record.id, stream, "create", None, values, _NOTHING)
+                write.blocks = self._plan.blocks(record.entity, values)
+            except Exception as error:
+                self._spoilt(job, error)
                 continue
-            stream = self._plan.root(record.entity).name
-            write = Write(len(owners), record.id, stream, "create", None, values, _NOTHING)
             job.writes, job.began = (write,), True
             owners.append(job)
             writes.append(write)
         if planned:
             keys = await self._keys(planned)
             for job in planned:
-                self._planned(job, keys, owners, writes)
-        if not writes:
-            return []
-        again: dict[int, _Job] = {}
-        for result in await self._target.write(writes):
+                try:
+                    self._planned(job, keys, owners, writes)
+                except Exception as error:
+                    self._spoilt(job, error)
+        return await self._write(writes, owners) if writes else []
+
+    async def _write(self, writes: Sequence[Write], owners: Sequence[Job]) -> list[Job]:
+        """Make these writes, and note what came of them; give the jobs for which planning again may do more."""
+        again: dict[int, Job] = {}
+        for result in await self._answers(writes, owners):
             job = owners[result.token]
-            if self._absorb(job, writes[result.token], result):
-                again[id(job)] = job
+            try:
+                if self._absorb(job, writes[result.token], result):
+                    again[id(job)] = job
+            except Exception as error:
+                self._spoilt(job, error)
         for job in again.values():
             job.record = msgspec.structs.replace(job.record, rows=overlaid(job.record.rows, job.held, job.links))
-        return list(again.values())
+        return [job for job in again.values() if job.bug is None]
 
-    def _planned(
-        self, job: _Job, keys: Mapping[str, Mapping[str, str]], owners: list[_Job], writes: list[Write]
-    ) -> None:
+    async def _answers(self, writes: Sequence[Write], owners: Sequence[Job]) -> list[WriteResult]:
+        """What the target answers; a record with which it fails in a way that nobody foresaw is spoilt by itself."""
+        try:
+            return list(await self._target.write(writes))
+        except Exception as error:
+            middle = between_jobs(writes, owners)
+            if middle is None or not bugs.of_one_record(error):
+                self._spoilt(owners[writes[0].token], error)
+                return []
+        return await self._answers(writes[:middle], owners) + await self._answers(writes[middle:], owners)
+
+    def _spoilt(self, job: Job, error: Exception) -> None:
+        """One record's trouble is that record's. Raises what is not."""
+        if not bugs.of_one_record(error):
+            raise error
+        job.bug = error
+        self._telemetry.bug(self._system, error)
+
+    def _planned(self, job: Job, keys: Mapping[str, Mapping[str, str]], owners: list[Job], writes: list[Write]) -> None:
         plan = self._plan.plan(job.record, keys)
         job.writes, job.awaits, job.problem = plan.writes, plan.awaits, plan.problem
         for write in plan.writes:
+            if write.operation == "update":
+                job.spare(write)
+                if not write.values:
+                    continue
             write.token = len(owners)
             if write.operation == "update":
                 for (stream, name), value in job.expected.items():
@@ -212,18 +205,26 @@ class Delivery:
             owners.append(job)
             writes.append(write)
 
-    async def _keys(self, jobs: Iterable[_Job]) -> dict[str, dict[str, str]]:
-        needed = {id for job in jobs for id in self._plan.references(job.record)}
+    async def _keys(self, jobs: Iterable[Job]) -> dict[str, dict[str, str]]:
+        needed: set[str] = set()
+        for job in jobs:
+            try:
+                needed |= self._plan.references(job.record)
+            except Exception as error:
+                self._spoilt(job, error)
         if not needed:
             return {}
         rows = await self._hub.keys(sorted(needed), self._system)
         return {id: {row.stream: row.key for row in refs} for id, refs in rows.items()}
 
-    def _absorb(self, job: _Job, write: Write, result: WriteResult) -> bool:
+    def _absorb(self, job: Job, write: Write, result: WriteResult) -> bool:
         """Note what a write's result says; True if planning again at once may do more."""
         job.wrote = True
+        if result.refused:
+            job.refuses(write, result.refused)
         if result.status == "rejected":
-            job.reason = result.reason
+            if not result.refused or write.operation == "create":
+                job.reason = result.reason
             return False
         if result.status == "unknown":
             job.differs((write.stream, ""), None)
@@ -239,7 +240,7 @@ class Delivery:
             return False
         return self._learn(job, stream, write, result, key)
 
-    def _deleted(self, job: _Job, write: Write) -> None:
+    def _deleted(self, job: Job, write: Write) -> None:
         """The row is gone; what its system says of that comes with its own change. Until then it is not ours."""
         rows = [
             row
@@ -248,17 +249,17 @@ class Delivery:
         ]
         job.record = msgspec.structs.replace(job.record, rows=rows)
 
-    def _learn(self, job: _Job, stream: Stream, write: Write, result: WriteResult, key: str) -> bool:
+    def _learn(self, job: Job, stream: Stream, write: Write, result: WriteResult, key: str) -> bool:
         ref = RowRef(self._system, stream.name, key)
         created = write.operation == "create"
         if created:
             job.links = (*job.links, ref)
         if not result.differing and not job.differing:
             plain = created and self._plan.writes_golden(stream)
-            job.learn(ref, write.values if plain else _meant(job.record, ref, write.values))
+            job.learn(ref, write.values if plain else meant_values(job.record, ref, write.values))
             return created and self._plan.follows(stream)
         entity = self._rulebook.entities[stream.entity]
-        meaning = _meant(job.record, ref, write.values)
+        meaning = meant_values(job.record, ref, write.values)
         held: dict[str, Value] = {}
         retry = created
         for name in write.values:
@@ -287,34 +288,66 @@ class Delivery:
         job.learn(ref, held)
         return retry
 
-    def _same_meaning(self, job: _Job, stream: Stream, name: str, meant: Value) -> bool:
+    def _same_meaning(self, job: Job, stream: Stream, name: str, meant: Value) -> bool:
         for row in job.record.rows:
             if row.system == self._system and row.stream == stream.name and row.deleted is None:
                 return row.holds(name) == meant
         return False
 
-    def _settlement(self, job: _Job) -> Settlement:
+    async def _settle(self, settlements: Sequence[Settlement]) -> None:
+        """Settle them all; one that the hub cannot keep is parked without what it has learnt."""
+        try:
+            await self._hub.settle(self._system, settlements)
+            return
+        except Exception as error:
+            if not bugs.of_one_record(error):
+                raise
+            if len(settlements) == 1:
+                [one] = settlements
+                self._telemetry.bug(self._system, error)
+                why = bugs.reason(error, "this delivery")
+                one.status, one.reason, one.result, one.held, one.links = "park", why, "", {}, ()
+                await self._hub.settle(self._system, settlements)
+                return
+        middle = len(settlements) // 2
+        await self._settle(settlements[:middle])
+        await self._settle(settlements[middle:])
+
+    def _concluded(self, job: Job) -> Settlement:
+        try:
+            return self._settlement(job)
+        except Exception as error:
+            self._spoilt(job, error)
+            return self._settlement(job)
+
+    def _settlement(self, job: Job) -> Settlement:
         pending = job.pending
         settlement = Settlement(job.record.id, pending.mark, pending.revision, "done", held=job.held, links=job.links)
-        reason = job.reason or job.problem
-        if reason:
-            settlement.status, settlement.reason = "park", reason
+        refused = [told(job.refused)] if job.refused else []
+        if job.bug is not None:
+            settlement.status, settlement.reason = "park", bugs.reason(job.bug, "this delivery")
+        elif reason := job.reason or job.problem:
+            settlement.status, settlement.reason = "park", "; ".join([reason, *refused])
         elif job.missing or job.differing:
             self._unsettled(job, settlement)
         elif job.awaits is not None:
             settlement.status, settlement.awaits = "wait", job.awaits
-            settlement.reason = f"record {job.awaits}, which it refers to, has no key in {self._system} yet"
+            reason = f"record {job.awaits}, which it refers to, has no key in {self._system} yet"
+            settlement.reason = "; ".join([reason, *refused])
+        elif refused:
+            settlement.status, settlement.reason = "park", refused[0]
         elif job.wrote and not job.began and self._habit(job):
             settlement.status = "park"
             settlement.reason = f"{self._system} does not keep what it is given: it holds other values soon after"
+        settlement.result = joined(settlement.result, job.refused)
         return settlement
 
-    def _unsettled(self, job: _Job, settlement: Settlement) -> None:
+    def _unsettled(self, job: Job, settlement: Settlement) -> None:
         """The rows do not hold what they should. A target that undoes what it is given is parked after equal
         attempts; where somebody changed them meanwhile, that change is on its way and ends the waiting."""
         names = ", ".join(sorted(name or "a row" for _, name in job.differing))
-        settlement.result = "missing" if job.missing else _signature(job.differing)
-        equal = job.pending.last_result == settlement.result
+        settlement.result = "missing" if job.missing else signature(job.differing)
+        equal = job.met == settlement.result
         attempts = job.pending.attempts + 1 if equal else 1
         if attempts >= ATTEMPTS and (job.undone or self._deaf(job)):
             settlement.status = "park"
@@ -332,11 +365,11 @@ class Delivery:
             else f"{names} changed in {self._system} meanwhile; waiting for that change"
         )
 
-    def _deaf(self, job: _Job) -> bool:
+    def _deaf(self, job: Job) -> bool:
         """Whether no change can come from here: the target is never read."""
         return not any(self._streams[write.stream].reads for write in job.writes)
 
-    def _habit(self, job: _Job) -> bool:
+    def _habit(self, job: Job) -> bool:
         """Whether the same golden values were delivered here time and again: something undoes them."""
         signature = f"{job.record.version}"
         last, count = self._habits.pop(job.record.id, ("", 0))
@@ -346,35 +379,17 @@ class Delivery:
             self._habits.popitem(last=False)
         return count > ATTEMPTS
 
-    def _tell(self, jobs: Sequence[_Job], settlements: Sequence[Settlement], seconds: float) -> None:
+    def _tell(self, jobs: Sequence[Job], settlements: Sequence[Settlement], seconds: float) -> None:
         telemetry, name = self._telemetry, self._system
         counts: dict[str, int] = {}
-        for settlement in settlements:
+        for job, settlement in zip(jobs, settlements, strict=True):
             counts[settlement.status] = counts.get(settlement.status, 0) + 1
-            if settlement.status == "park":
+            if settlement.status == "park" and (job.newly or not job.refused):
                 log.warning("delivery.parked", target=name, record=settlement.record, reason=settlement.reason)
         for status, n in counts.items():
             telemetry.delivered(name, status, n)
         telemetry.delivery_seconds(name, seconds)
         telemetry.progressed("target", name)
         now = self._clock()
-        newest: dict[str, int] = {}
-        for job in jobs:
-            for row in job.pending.record.rows:
-                stamp = row.base.at if not row.stamps else max((s.at or 0 for s in row.stamps.values()), default=0)
-                if row.system != name and stamp:
-                    newest[row.system] = max(newest.get(row.system, 0), stamp)
-        for source, at in newest.items():
+        for source, at in newest_words(jobs, name).items():
             telemetry.lag(source, name, now - at / 1e6)
-
-
-def _meant(record: Record, ref: RowRef, names: Iterable[str]) -> dict[str, Value]:
-    """The canonical values of what was written into a row."""
-    row = next((row for row in record.rows if row.ref == ref), None)
-    return {name: wanted(record, row, name) for name in names}
-
-
-def _signature(differing: Mapping[tuple[str, str], Value]) -> str:
-    """Tells equal attempts apart from new ones without keeping the values."""
-    text = repr(sorted((stream, name, value or "") for (stream, name), value in differing.items()))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

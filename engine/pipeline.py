@@ -15,25 +15,27 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import structlog
 
-from engine import failpoints
+from engine import bugs, failpoints
 from engine.batch import Decider
-from engine.change import Change, RawChange, Relation, RowRef
-from engine.errors import FieldwardenError, IdentityMoved, SchemaDrift, ValueRefused
+from engine.change import Change, RowRef
+from engine.errors import FieldwardenError, IdentityMoved, SchemaDrift
 from engine.gone import truncated, unseen
 from engine.identity import uuid7
 from engine.known import Mapped, Tally
 from engine.loading import load
-from engine.mapping import StreamMapper, deletion, is_bare, rekeying, undecoded_row
+from engine.meaning import Meanings
+from engine.narrowing import narrowed
 from engine.plan import TargetPlan
 from engine.ports import Batch, Hub, IngestTransaction, Lease, Part, SetAside, Source
 from engine.retry import backoff, judge
-from engine.setaside import has_its_key, unpack
+from engine.setaside import has_its_key, shell, unpack
 from engine.telemetry import Telemetry
 from engine.wake import Wake, either, pause
-from rules.rulebook import Rulebook, Stream
+from rules.rulebook import Rulebook
 
 log = structlog.get_logger(__name__)
 
@@ -88,7 +90,7 @@ class Pipeline:
         plans = {name: TargetPlan(rulebook, name) for name in rulebook.systems}
         self._plans = {name: plan for name, plan in plans.items() if plan.entities}
         self._decider = Decider(rulebook, self._system, self._plans)
-        self._mappers: dict[int, tuple[StreamMapper, object]] = {}
+        self._meanings = Meanings(rulebook.systems[self._system].streams, rulebook.entities, self._found)
         self._position: str | None = None
         self._moves = 0
         self._rereading = False
@@ -130,7 +132,7 @@ class Pipeline:
         self._rereading = self._position is not None
         # Whoever begins a new baseline fences all lanes, so each session knows of it from its start.
         self._telling_again = bool(lease.lane) and not (await self._hub.baseline(self._system)).swept
-        self._mappers.clear()
+        self._meanings.clear()
         queue: asyncio.Queue[tuple[Batch, list[Mapped]]] = asyncio.Queue(maxsize=1)
         reader: asyncio.Task[None] | None = None
         releaser: asyncio.Task[None] | None = None
@@ -184,32 +186,7 @@ class Pipeline:
 
     async def _read(self, queue: asyncio.Queue[tuple[Batch, list[Mapped]]]) -> None:
         async for batch in self._source.batches():
-            await queue.put((batch, [self._map(raw) for raw in batch.changes]))
-
-    def _map(self, raw: RawChange, release: int = 0) -> Mapped:
-        stream = self._rulebook.systems[self._system].streams[raw.relation.stream]
-        if raw.undecoded is not None:
-            row = undecoded_row(stream, raw)
-            return Mapped(raw, row, stream.entity, None, refused=raw.undecoded.reason, release=release)
-        if raw.operation == "truncate":
-            return Mapped(raw, RowRef(self._system, stream.name, ""), stream.entity, None)
-        if raw.operation == "rekey" or is_bare(stream, raw):
-            change = rekeying(stream, raw) if raw.operation == "rekey" else deletion(stream, raw)
-            # A rekey has its place among the changes of the old key.
-            return Mapped(raw, change.old_row or change.row, stream.entity, change, release=release)
-        mapper = self._mapper(stream, raw.relation)
-        try:
-            change = mapper(raw)
-        except ValueRefused as error:
-            return Mapped(raw, mapper.row(raw), stream.entity, None, refused=error.message, release=release)
-        return Mapped(raw, change.row, stream.entity, change, release=release)
-
-    def _mapper(self, stream: Stream, relation: Relation) -> StreamMapper:
-        found = self._mappers.get(id(relation))
-        if found is None:
-            mapper = StreamMapper(stream, self._rulebook.entities[stream.entity], relation)
-            found = self._mappers[id(relation)] = (mapper, relation)
-        return found[0]
+            await queue.put((batch, [self._meanings.of(raw) for raw in batch.changes]))
 
     async def _take(self, lease: Lease, batch: Batch, mapped: list[Mapped]) -> None:
         """Commit a batch and acknowledge it. A truncate in its midst is a delete of every row known of its stream."""
@@ -256,13 +233,28 @@ class Pipeline:
         state: str | None = None,
         parts: Mapping[str, Part] | None = None,
     ) -> None:
+        """Whatever of it has to be put aside."""
+        fence = {name: Part(part.epoch, None) for name, part in (parts or {}).items()}
+
+        async def commit(some: Sequence[Mapped], last: bool) -> None:
+            where = position if last else _UNMOVED
+            await self._at_last(
+                lease, some, where, seen=seen, state=state if last else None, parts=parts if last else fence
+            )
+
+        await narrowed(commit, mapped, self._found)
+
+    async def _at_last(self, lease: Lease, mapped: Sequence[Mapped], position: str, **how: Any) -> None:
         """Lanes create records side by side. One that was forestalled decides its batch again, knowing what the other
         has created: each time somebody has got further."""
         for _ in range(_FORESTALLED):
             with contextlib.suppress(IdentityMoved):
-                await self._try_commit(lease, mapped, position, seen=seen, state=state, parts=parts)
+                await self._try_commit(lease, mapped, position, **how)
                 return
-        await self._try_commit(lease, mapped, position, seen=seen, state=state, parts=parts)
+        await self._try_commit(lease, mapped, position, **how)
+
+    def _found(self, error: Exception) -> None:
+        self._telemetry.bug(self._system, error)
 
     async def _try_commit(
         self,
@@ -365,13 +357,20 @@ class Pipeline:
         mapped = []
         newest: dict[RowRef, Change] = {}
         for kept in waiting:
-            raw = await self._source.again(unpack(kept.payload))
-            raw.follows_rekey = raw.follows_rekey and not has_its_key(kept)
+            raw = shell(kept)
             try:
-                item = self._map(raw, kept.id)
+                raw = await self._source.again(unpack(kept.payload))
+                raw.follows_rekey = raw.follows_rekey and not has_its_key(kept)
+                item = self._meanings.of(raw, kept.id)
             except SchemaDrift as error:
                 item = Mapped(raw, kept.row, kept.entity, None, refused=error.message, release=kept.id)
-            self._mappers.pop(id(raw.relation), None)
+            except Exception as error:
+                if not bugs.of_one_record(error):
+                    raise
+                why = bugs.reason(error, "this change")
+                item = Mapped(raw, kept.row, kept.entity, None, refused=why, release=kept.id)
+                self._found(error)
+            self._meanings.forget(raw.relation)
             mapped.append(item)
             if item.change is not None and item.change.operation == "upsert":
                 newest[item.row] = item.change

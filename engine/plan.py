@@ -77,6 +77,10 @@ class TargetPlan:
             for stream in streams
             if stream.entity in self._children or not set(stream.update_fields) <= set(stream.create_fields)
         }
+        self._groups = {
+            entity.name: tuple(unit.fields for unit in entity.units if len(unit.fields) > 1)
+            for entity in rulebook.entities.values()
+        }
         self._plain_creation = {entity: self._plain_fields(stream) for entity, stream in self._root.items()}
 
     def _plain_fields(self, stream: Stream) -> tuple[str, ...]:
@@ -135,6 +139,14 @@ class TargetPlan:
                     if isinstance(held, str):
                         needed.add(held)
         return needed
+
+    def blocks(self, entity: str, values: Mapping[str, Value]) -> tuple[tuple[str, ...], ...]:
+        """Those of these fields that win or lose together."""
+        groups = self._groups[entity]
+        if not groups:
+            return ()
+        found = (tuple(name for name in group if name in values) for group in groups)
+        return tuple(block for block in found if len(block) > 1)
 
     def writes_golden(self, stream: Stream) -> bool:
         """Whether what is written into a created row are the golden values as they are."""
@@ -311,6 +323,7 @@ class TargetPlan:
         if stream.parent is not None and difference.operation == "create":
             anchor = self._row(record, self._root.get(record.entity))
             write.parent_key = anchor.key if anchor else None
+        write.blocks = self.blocks(record.entity, write.values)
         plan.writes.append(write)
 
     def _outward(self, stream: Stream, name: str, value: Value, keys: Mapping[str, Mapping[str, str]]) -> Value:

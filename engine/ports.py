@@ -95,6 +95,7 @@ class Write:
     `values` are in the target's own terms (codes and references translated), by field name; None is null.
     `expected` holds, for an update, what the row held when we last saw it (a field missing here is written
     only if the row's value is null). `key` is None for a create. `token` is the caller's, returned as it is.
+    `blocks`: fields of which none is written if the target refuses one.
     """
 
     token: int
@@ -105,6 +106,7 @@ class Write:
     values: dict[str, Value]
     expected: dict[str, Value] = field(default_factory=dict)
     parent_key: str | None = None
+    blocks: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(slots=True)
@@ -116,6 +118,7 @@ class WriteResult:
     - missing: there is no such row any more.
     - rejected: bad data for this target (`reason` in words, no values); a dead letter.
     - unknown: look it up before trying again.   `key` is the row's key, also of a created one.
+    `refused`: fields that the target does not take (and why), if others were written or it does not take them either.
     """
 
     token: int
@@ -123,6 +126,7 @@ class WriteResult:
     key: str | None = None
     differing: dict[str, Value] = field(default_factory=dict)
     reason: str = ""
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 class Target(Protocol):

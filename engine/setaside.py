@@ -6,6 +6,8 @@ applies when it is tried again.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from engine.change import UNKNOWN, Operation, RawChange, RawValue, Relation, Undecoded
@@ -30,8 +32,12 @@ class Payload(msgspec.Struct, omit_defaults=True):
     place: str = ""
     follows_rekey: bool = False
     undecoded: Undecoded | None = None
+    escaped: bool = False
+    """The values are told with escapes: PostgreSQL, which keeps this, has no way to hold a NUL."""
 
 
+_NUL = b"\\u0000"
+_ESCAPE = re.compile(r"\\(.)")
 _decoder = msgspec.json.Decoder(Payload)
 
 
@@ -54,11 +60,19 @@ def pack(raw: RawChange) -> bytes:
     )
     if raw.old_values is not None:
         payload.old_values, payload.old_unknown = _split(raw.old_values)
+    packed = msgspec.json.encode(payload)
+    if _NUL not in packed:
+        return packed
+    payload.escaped, payload.values = True, [*map(_escaped, payload.values)]
+    payload.old_values = payload.old_values and [*map(_escaped, payload.old_values)]
     return msgspec.json.encode(payload)
 
 
 def unpack(data: bytes) -> RawChange:
     payload = _decoder.decode(data)
+    if payload.escaped:
+        payload.values = [*map(_plain, payload.values)]
+        payload.old_values = payload.old_values and [*map(_plain, payload.old_values)]
     old = None if payload.old_values is None else _join(payload.old_values, payload.old_unknown)
     return RawChange(
         Relation(payload.stream, payload.columns, payload.types),
@@ -73,6 +87,11 @@ def unpack(data: bytes) -> RawChange:
         follows_rekey=payload.follows_rekey,
         undecoded=payload.undecoded,
     )
+
+
+def shell(kept: SetAside) -> RawChange:
+    """What stands for a change that cannot be unpacked; its payload stays as it is."""
+    return RawChange(Relation(kept.row.stream, (), ()), "update", (), kept.position, None)
 
 
 def has_its_key(kept: SetAside) -> bool:
@@ -91,3 +110,11 @@ def _join(values: list[str | None], unknown: list[int]) -> tuple[RawValue, ...]:
     for position in unknown:
         joined[position] = UNKNOWN
     return tuple(joined)
+
+
+def _escaped(value: str | None) -> str | None:
+    return value and value.replace("\\", "\\\\").replace("\0", "\\0")
+
+
+def _plain(value: str | None) -> str | None:
+    return value and _ESCAPE.sub(lambda found: "\0" if found[1] == "0" else found[1], value)

@@ -12,7 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from engine.bugs import Bug, bug_of
+
+log = structlog.get_logger(__name__)
 
 Half: TypeAlias = Literal["source", "target"]
 State: TypeAlias = Literal["new", "standby", "snapshot", "streaming", "delivering", "retrying", "halted", "stopped"]
@@ -83,6 +88,7 @@ class Telemetry:
         self._connectors: dict[tuple[Half, str], Connector] = {}
         self._partitions: dict[tuple[str, str], Partition] = {}
         self._unread: dict[str, Unread] = {}
+        self._bugs: set[Bug] = set()
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"fieldwarden_{name}", text, labels, registry=self.registry)
@@ -94,6 +100,7 @@ class Telemetry:
         self._echoes = counter("echoes", "Our own writes that came back and decided nothing.", "system")
         self._decisions = counter("decisions", "Decisions, one per field of a change.", "entity", "outcome")
         self._refusals = counter("guard_refusals", "Edits of protected fields refused.", "entity", "owner")
+        self._met = counter("bugs_met", "Changes and deliveries put aside for a bug of ours.", "system")
         self._deliveries = counter("deliveries", "Deliveries by what became of them.", "target", "result")
         self._duration = Histogram(
             "fieldwarden_delivery_duration_seconds",
@@ -150,6 +157,15 @@ class Telemetry:
         self._lag.labels(source, target).set(max(0.0, seconds))
 
     # --- what both say, and what `run` watches ---------------------------------------------------------------
+
+    def bug(self, system: str, error: BaseException) -> None:
+        """A change or a delivery met an unexpected error. Where that came from is logged once, never its message."""
+        bug = bug_of(error)
+        self._met.labels(system).inc()
+        if bug not in self._bugs:
+            self._bugs.add(bug)
+            log.error("bug.found", fingerprint=bug.fingerprint, kind=bug.kind, places=list(bug.places))
+        log.warning("bug.met", fingerprint=bug.fingerprint, system=system)
 
     def connector_state(self, half: Half, name: str, state: State, message: str = "") -> None:
         """`message` says why, in words that hold neither values nor secrets."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from engine.change import Value
@@ -16,6 +16,10 @@ def _kept(_stream: str, _name: str, value: Value) -> Value:
 
 
 def _taken(_write: Write) -> str:
+    return ""
+
+
+def _fine(_stream: str, _name: str, _value: Value) -> str:
     return ""
 
 
@@ -39,15 +43,16 @@ class MemoryTarget:
     """Rows by stream and key, written by compare-and-set as a guarded target does.
 
     `rewrite` is what the target makes of a value it is given; `reject` gives a reason to refuse a write ("" takes
-    it); `before` and `after` are called around each `write` and may raise: before, nothing was applied; after, all
-    of it was, and the answer was lost. `feed` hears every row that was changed. Creating a record's row twice
-    yields one row.
+    it), `refuse` one to refuse a field's value; `before` and `after` are called around each `write` and may raise:
+    before, nothing was applied; after, all of it was, and the answer was lost. `feed` hears every row that was
+    changed. Creating a record's row twice yields one row.
     """
 
     system: str
     rows: dict[str, dict[str, TargetRow]] = field(default_factory=dict)
     rewrite: Callable[[str, str, Value], Value] = _kept
     reject: Callable[[Write], str] = _taken
+    refuse: Callable[[str, str, Value], str] = _fine
     before: Callable[[Sequence[Write]], None] = _nothing
     after: Callable[[Sequence[Write]], None] = _nothing
     feed: Feed = _nothing
@@ -67,6 +72,29 @@ class MemoryTarget:
         reason = self.reject(write)
         if reason:
             return WriteResult(write.token, "rejected", reason=reason)
+        refused = self._refused(write)
+        if refused:
+            left = {name: value for name, value in write.values.items() if name not in refused}
+            if write.operation == "update" and not left:
+                return WriteResult(
+                    write.token, "rejected", write.key, reason=next(iter(refused.values())), refused=refused
+                )
+            write = replace(write, values=left)
+        result = self._apply(write)
+        if result.status == "done":
+            result.refused = refused
+        return result
+
+    def _refused(self, write: Write) -> dict[str, str]:
+        """The fields that are not taken, with what goes with them."""
+        found = {name: self.refuse(write.stream, name, value) for name, value in write.values.items()}
+        refused = {name: reason for name, reason in found.items() if reason}
+        for block in write.blocks:
+            for name in [name for name in block if name in refused][:1]:
+                refused |= {other: refused.get(other, refused[name]) for other in block if other in write.values}
+        return refused
+
+    def _apply(self, write: Write) -> WriteResult:
         rows = self.rows.setdefault(write.stream, {})
         if write.operation == "create":
             return self._create(write, rows)

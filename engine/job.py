@@ -1,0 +1,105 @@
+"""One claimed record on its way to a target: what is known of its rows there, and what came of it so far."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+from engine.change import RowRef, Value
+from engine.plan import wanted
+from engine.ports import Pending, Write
+from engine.record import Record
+from engine.refusals import Place, Refusals, refusal, remembered, still_refused
+
+_NONE: Refusals = MappingProxyType({})
+
+
+class Job:
+    """Nearly all jobs are one plain write that does what it should, so what they do not need is not made."""
+
+    held: Mapping[RowRef, Mapping[str, Value]] = MappingProxyType({})
+    links: Sequence[RowRef] = ()
+    expected: Mapping[Place, Value] = MappingProxyType({})
+    differing: Mapping[Place, Value] = MappingProxyType({})
+    writes: Sequence[Write] = ()
+    awaits: str | None = None
+    reason = ""
+    problem = ""
+    bug: Exception | None = None
+    """What nobody foresaw; nothing more is done for the record then."""
+    missing = False
+    wrote = False
+    began = False
+    """Nothing stood for the record here before: no habit to watch."""
+    undone = False
+    """A row held what we expected, took our write, and holds something else all the same."""
+    refused: Refusals = _NONE
+    """Fields that the target refuses at their present value, met now or known from before."""
+    newly = False
+    """Some of them are refused for the first time."""
+    before: Refusals = _NONE
+    met = ""
+    """What the last attempt met; and what was refused until then."""
+
+    def __init__(self, pending: Pending) -> None:
+        self.pending = pending
+        if pending.last_result:
+            self.met, self.before = remembered(pending.last_result)
+        self.record = pending.record
+        """The record as it would be once what is learnt here is settled; the claimed one stays as it was."""
+
+    def learn(self, ref: RowRef, values: Mapping[str, Value]) -> None:
+        known = self.held.get(ref)
+        self.held = {**self.held, ref: {**known, **values} if known else values}
+
+    def differs(self, place: Place, value: Value) -> None:
+        self.differing = {**self.differing, place: value}
+
+    def agrees(self, place: Place) -> None:
+        if place in self.differing:
+            self.differing = {other: value for other, value in self.differing.items() if other != place}
+
+    def refuses(self, write: Write, reasons: Mapping[str, str]) -> None:
+        """The target does not take these fields of a write, which is left with the others."""
+        met = {(write.stream, name): refusal(write.values.pop(name), reason) for name, reason in reasons.items()}
+        self.refused, self.newly = {**self.refused, **met}, True
+
+    def spare(self, write: Write) -> None:
+        """Take out of a write what the target has refused already, at the same values."""
+        known = {**self.before, **self.refused}
+        for name in still_refused(known, write.stream, write.values, write.blocks) if known else ():
+            del write.values[name]
+            self.refused = {**self.refused, (write.stream, name): known[write.stream, name]}
+
+    def expects(self, place: Place, value: Value) -> None:
+        self.expected = {**self.expected, place: value}
+
+
+def signature(differing: Mapping[Place, Value]) -> str:
+    """Tells equal attempts apart from new ones without keeping the values."""
+    text = repr(sorted((stream, name, value or "") for (stream, name), value in differing.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def between_jobs(writes: Sequence[Write], owners: Sequence[Job]) -> int | None:
+    """Where to cut these writes in two, so that a record's stay together; None: they are all of one record."""
+    cuts = [n for n in range(1, len(writes)) if owners[writes[n].token] is not owners[writes[n - 1].token]]
+    return min(cuts, key=lambda n: abs(n - len(writes) // 2), default=None)
+
+
+def newest_words(jobs: Sequence[Job], but: str) -> dict[str, int]:
+    """By system other than `but`: the time (µs) of the newest word that these records hold of it."""
+    newest: dict[str, int] = {}
+    for job in jobs:
+        for row in job.pending.record.rows:
+            stamp = row.base.at if not row.stamps else max((s.at or 0 for s in row.stamps.values()), default=0)
+            if row.system != but and stamp:
+                newest[row.system] = max(newest.get(row.system, 0), stamp)
+    return newest
+
+
+def meant_values(record: Record, ref: RowRef, names: Iterable[str]) -> dict[str, Value]:
+    """The canonical values of what was written into a row."""
+    row = next((row for row in record.rows if row.ref == ref), None)
+    return {name: wanted(record, row, name) for name in names}
