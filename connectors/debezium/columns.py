@@ -96,7 +96,9 @@ def _string(schema: Schema) -> Column:
     return Column("other" if kind in _NOT_TEXT or kind.endswith("RANGE") else "text", None)
 
 
-def _bytes(_: Schema) -> Column:
+def _bytes(schema: Schema) -> Column:
+    if schema.source_type.startswith(_NUMERIC):
+        raise NoText("a decimal came as bytes without a scale; set decimal.handling.mode=string")
     return Column("other", lambda value: f"\\x{as_bytes(value).hex()}")
 
 
@@ -162,7 +164,9 @@ _PLAIN: Mapping[str, Callable[[Schema], Column]] = {
 
 
 def _decimal(schema: Schema) -> Column:
-    scale = int(schema.parameters.get("scale", "0"))
+    scale = _number(schema, "scale")
+    if scale is None:
+        raise NoText("a decimal's schema does not say its scale; set decimal.handling.mode=string")
     if abs(scale) > 20_000:
         raise NoText("a scale beyond any PostgreSQL knows")
 
@@ -176,10 +180,21 @@ def _decimal(schema: Schema) -> Column:
     return Column("numeric", text)
 
 
+def _number(schema: Schema, parameter: str) -> int | None:
+    """A parameter without which the schema's values mean nothing. None if it is not there, or no number: a converter or
+    a transform has dropped it, and a default in its place would be a guess (7.90 read as 790)."""
+    try:
+        return int(schema.parameters[parameter])
+    except (KeyError, ValueError):
+        return None
+
+
 def _bits(schema: Schema) -> Column:
     if schema.source_type == "VARBIT":
         raise NoText("bits of varying length lose their leading zeros; leave the column out of the mapping")
-    length = int(schema.parameters.get("length", "0"))
+    length = _number(schema, "length")
+    if length is None:
+        raise NoText("bits whose schema does not say their number lose their leading zeros; leave the column out")
 
     def text(value: Any) -> str:
         return format(int.from_bytes(as_bytes(value), "little"), "b").rjust(length, "0")

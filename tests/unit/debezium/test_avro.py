@@ -12,6 +12,7 @@ import pytest
 
 from connectors.debezium.decoding import Decoder, SchemaNeeded
 from engine.change import UNKNOWN, RawChange
+from engine.errors import SchemaDrift
 from rules.rulebook import System
 from tests.unit.debezium.records import record, stream
 
@@ -66,6 +67,21 @@ def test_confluents_framing() -> None:
     said = decoded(decoder(), framed(8, KEY, {"id": 1}), framed(7, ENVELOPE, CHANGE))
     assert (said.relation.types, said.values) == (("integer", "numeric"), ("1", "-99.90"))
     assert said.transaction == "77"
+
+
+def test_a_decimal_is_refused_where_neither_avro_nor_connect_says_its_scale() -> None:
+    unscaled = {name: value for name, value in DECIMAL.items() if name not in ("scale", "connect.parameters")}
+    text = json.dumps(ENVELOPE).replace(json.dumps(DECIMAL)[1:-1], json.dumps(unscaled)[1:-1])
+    assert "scale" not in text
+    with pytest.raises(SchemaDrift, match=r"decimal\.handling\.mode=string"):
+        decoded(decoder({7: text, 8: SCHEMAS[8]}.get), framed(8, KEY, {"id": 1}), framed(7, ENVELOPE, CHANGE))
+
+
+def test_a_decimals_scale_may_be_told_by_avro_alone() -> None:
+    text = json.dumps(ENVELOPE).replace(', "connect.parameters": {"scale": "2"}', "")
+    assert "connect.parameters" not in text
+    said = decoded(decoder({7: text, 8: SCHEMAS[8]}.get), framed(8, KEY, {"id": 1}), framed(7, ENVELOPE, CHANGE))
+    assert said.values == ("1", "-99.90")
 
 
 def test_apicurios_ids_in_headers() -> None:

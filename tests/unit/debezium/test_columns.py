@@ -214,6 +214,11 @@ def test_5_the_placeholder_is_the_configured_one(configured: str) -> None:
         (schema("string", told="BYTEA"), "binary.handling.mode=bytes"),
         (debezium("bytes", "data.Bits", told="VARBIT", length="8"), "leave the column out"),
         (debezium("struct", "data.geometry.Geometry"), "leave the column out"),
+        (connect("bytes", "Decimal"), "decimal.handling.mode=string"),
+        (connect("bytes", "Decimal", scale="two"), "decimal.handling.mode=string"),
+        (array(connect("bytes", "Decimal")), "decimal.handling.mode=string"),
+        (schema("bytes", told="NUMERIC"), "decimal.handling.mode=string"),
+        (debezium("bytes", "data.Bits"), "leave the column out"),
     ],
 )
 def test_what_cannot_be_written_exactly_stops_its_stream_and_says_what_to_set(of: dict[str, Any], advice: str) -> None:
