@@ -7,11 +7,12 @@ clock, no randomness of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from engine import failpoints
+from engine.change import RowRef
 from engine.course import Course, NewId
-from engine.identity import MatchPair, match_pairs
+from engine.identity import MatchPair, match_pairs, possible_pairs
 from engine.known import Known, Mapped, Tally
 from engine.narrowing import Blamed
 from engine.plan import TargetPlan
@@ -28,19 +29,39 @@ class Decider:
     ) -> None:
         self._scope = scope_of(rulebook, system, plans, ordered=ordered)
 
-    def unknown(self, batch: Iterable[Mapped], known: Known) -> dict[str, list[MatchPair]]:
-        """Rows that the crosswalk does not know and that may begin a record: their match pairs by entity."""
+    def unknown(self, batch: Iterable[Mapped], known: Known) -> list[Mapped]:
+        """Changes of rows that the crosswalk does not know and that may begin a record."""
+        return [
+            mapped
+            for mapped in batch
+            if (change := mapped.change) is not None
+            and change.operation == "upsert"
+            and change.row not in known.links
+            and self._scope.streams[change.row.stream].parent is None
+        ]
+
+    def stated(self, unknown: Iterable[Mapped]) -> tuple[dict[str, list[MatchPair]], list[Mapped]]:
+        """Their match pairs by entity, and those changes whose pairs hang on references yet to be translated."""
         pairs: dict[str, list[MatchPair]] = {}
-        for mapped in batch:
-            change = mapped.change
-            if change is None or change.operation != "upsert" or change.row in known.links:
-                continue
-            if self._scope.streams[change.row.stream].parent is None:
-                entity = self._scope.entities[change.entity]
-                stated = match_pairs(entity, mapped.identified_by or change.fields)
-                mapped.pairs = None if change.references else stated
-                pairs.setdefault(change.entity, []).extend(stated)
-        return pairs
+        hanging = []
+        for mapped in unknown:
+            said = mapped.identifying
+            assert said is not None, "only what can be mapped begins a record"
+            if self._scope.matching_references[said.entity].isdisjoint(said.references):
+                mapped.pairs = match_pairs(self._scope.entities[said.entity], said.fields)
+                pairs.setdefault(said.entity, []).extend(mapped.pairs)
+            else:
+                mapped.pairs = None
+                hanging.append(mapped)
+        return pairs, hanging
+
+    def hanging_pairs(self, mapped: Mapped, possible: Callable[[RowRef], Collection[str]]) -> list[MatchPair]:
+        """The pairs that such a change may come to state, with all records that the rows it refers to may stand for."""
+        said = mapped.identifying
+        assert said is not None, "only what can be mapped begins a record"
+        names = self._scope.matching_references[said.entity] & said.references.keys()
+        records = {name: possible(said.references[name]) for name in sorted(names)}
+        return possible_pairs(self._scope.entities[said.entity], said.fields, records)
 
     def decide(
         self, batch: Sequence[Mapped], known: Known, new_id: NewId, tally: Tally, now: int, tolerance: int

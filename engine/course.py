@@ -9,7 +9,7 @@ import msgspec
 from engine.change import Change, RowRef, Value
 from engine.contribution import begin, bury, disown, hear, refuse
 from engine.harvest import Harvest
-from engine.identity import Ambiguous, Found, identify, match_pairs
+from engine.identity import Ambiguous, Found, identify
 from engine.known import Known, Mapped, Tally
 from engine.ledger import Decision, Event
 from engine.ports import IngestOutcome, SetAsideKind
@@ -111,7 +111,7 @@ class Course:
                 entity.name,
                 change.row,
                 change.external_id,
-                match_pairs(entity, mapped.identified_by or change.fields) if mapped.pairs is None else mapped.pairs,
+                self._known.stated(entity, mapped, change),
                 self._known.matches.get(entity.name, {}),
                 self._known.records,
             )
@@ -140,15 +140,14 @@ class Course:
         return id
 
     def _translate(self, mapped: Mapped, change: Change) -> bool:
-        for name, row in change.references.items():
-            if row == change.row:
-                continue
-            record = self._known.record_of(row)
-            if record is None:
+        if change.references or mapped.identified_by is not None:
+            awaited = self._known.awaited(mapped, change, self._scope.matching_references[change.entity])
+            if awaited is not None:
+                name, row = awaited
                 reason = f"field {name} refers to a row of {row.stream} that is not known yet"
                 self._set_aside(mapped, "reference", reason, awaits=row)
                 return False
-            change.fields[name] = record
+            change.fields = self._known.translated(change)
         return True
 
     def _say(self, change: Change, record: Record, how: str) -> None:

@@ -8,8 +8,9 @@ silently: the row waits for a steward.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -47,10 +48,15 @@ _ASCII = {code: chr(code).lower() if chr(code).isalnum() else None for code in r
 
 @lru_cache(maxsize=16_384)
 def normalise(text: str) -> str:
-    """Letters and digits only, case folded, compatibility forms unified: what "exact after normalising" means."""
+    """Letters and digits only, case folded, compatibility forms unified: what "exact after normalising" means.
+
+    A text without any letter or digit ("-", an emoji) is told apart by what it has: all but its blanks. Else it would
+    be no key at all, and a row known by nothing else could never be found again. Only a blank text comes to nothing.
+    """
     if text.isascii():
-        return text.translate(_ASCII)
-    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text))).casefold()
+        return text.translate(_ASCII) or "".join(text.split())
+    unified = unicodedata.normalize("NFKC", text)
+    return ("".join(filter(str.isalnum, unified)) or "".join(unified.split())).casefold()
 
 
 def _joined(parts: Iterable[str]) -> str:
@@ -69,6 +75,20 @@ def match_pairs(entity: Entity, fields: Mapping[str, Value]) -> list[MatchPair]:
     return pairs
 
 
+def possible_pairs(
+    entity: Entity, fields: Mapping[str, Value], possible: Mapping[str, Collection[str]]
+) -> list[MatchPair]:
+    """The pairs that a row may come to state: `possible` gives, for each of its references, the records that this may
+    turn out to mean."""
+    names = list(possible)
+    told = {name: value for name, value in fields.items() if name not in possible}
+    return [
+        pair
+        for ids in itertools.product(*(possible[name] or (None,) for name in names))
+        for pair in match_pairs(entity, {**told, **dict(zip(names, ids, strict=True))})
+    ]
+
+
 def record_pairs(entity: Entity, record: Record) -> list[MatchPair]:
     """The pairs by which a record can be found: what its golden values and each of its rows state.
 
@@ -80,7 +100,7 @@ def record_pairs(entity: Entity, record: Record) -> list[MatchPair]:
     if len(record.rows) == 1 and record.golden == record.rows[0].fields:
         return sorted(match_pairs(entity, record.golden))
     pairs = set()
-    values = [record.golden, *[row.fields for row in record.rows if row.fields]]
+    values = [record.golden, *[{**row.carried, **row.fields} for row in record.rows if row.fields]]
     for key in entity.match:
         for stated in {tuple([fields.get(name) or "" for name in key.fields]) for fields in values}:
             parts = [normalise(text) for text in stated]

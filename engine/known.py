@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from engine.change import Change, RawChange, RowRef, Value
-from engine.identity import MatchPair
+from engine.identity import MatchPair, match_pairs
 from engine.record import Record
+from rules.rulebook import Entity
 
 
 @dataclass(slots=True)
@@ -21,10 +22,16 @@ class Mapped:
     refused: str = ""
     release: int = 0
     """The id of the set-aside change that this one is, when it is tried again."""
-    identified_by: Mapping[str, Value] | None = None
-    """What to identify the row by, where newer changes of it wait behind this one."""
+    identified_by: Change | None = None
+    """The change to identify the row by, where newer changes of it wait behind this one."""
     pairs: list[MatchPair] | None = None
     """The match pairs that it states, once asked for; None where they hang on references yet to be translated."""
+    possible: Sequence[MatchPair] = ()
+    """In that case, those that it may turn out to state."""
+
+    @property
+    def identifying(self) -> Change | None:
+        return self.identified_by or self.change
 
 
 @dataclass(slots=True)
@@ -52,6 +59,34 @@ class Known:
             met.add(row)
             row = self.next_keys[row]
         return self.links.get(row)
+
+    def translated(self, change: Change) -> dict[str, Value]:
+        """What a change states, its references as the records they mean, as far as these are known."""
+        fields = dict(change.fields)
+        for name, row in change.references.items():
+            record = None if row == change.row else self.record_of(row)
+            if record is None:
+                fields.pop(name, None)  # an earlier try of this batch may have begun a record that never came to be
+            else:
+                fields[name] = record
+        return fields
+
+    def awaited(self, mapped: Mapped, change: Change, matching: Collection[str]) -> tuple[str, RowRef] | None:
+        """A field of a change and the row that it refers to, which is not known yet.
+
+        A row that is identified by a newer change of it also waits for what the match keys (`matching`) of that one
+        refer to: without it the row would begin a record beside the one that it belongs to."""
+        references = list(change.references.items())
+        newest = mapped.identified_by
+        if newest is not None and change.row not in self.links:
+            references += [(name, row) for name, row in newest.references.items() if name in matching]
+        return next(((name, row) for name, row in references if row != change.row and not self.record_of(row)), None)
+
+    def stated(self, entity: Entity, mapped: Mapped, change: Change) -> list[MatchPair]:
+        """The match pairs by which a row is to be found, once all that it refers to is known."""
+        if mapped.pairs is not None:
+            return mapped.pairs
+        return match_pairs(entity, self.translated(mapped.identified_by or change))
 
 
 @dataclass(slots=True)

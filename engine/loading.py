@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from engine.batch import Decider
 from engine.change import Change, RowRef
+from engine.identity import MatchPair
 from engine.known import Known, Mapped
 from engine.ports import IngestTransaction
 
@@ -34,17 +35,63 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
     wanted.update(known.links[row] for row in known.next_keys.values() if row in known.links)
     unknown = decider.unknown(mapped, known)
     if unknown:
-        for entity, pairs in unknown.items():
-            if pairs:
-                asked = list(dict.fromkeys(pairs))
-                found = known.matches[entity] = await tx.matches(entity, asked)
-                known.asked[entity] = {pair: tuple(found.get(pair, ())) for pair in asked}
-                wanted.update(id for ids in found.values() for id in ids)
+        stated, hanging = decider.stated(unknown)
+        for entity, pairs in stated.items():
+            await _ask(tx, known, entity, pairs)
+        if hanging:
+            await _ask_hanging(tx, decider, mapped, hanging, known)
+        wanted.update(id for found in known.asked.values() for ids in found.values() for id in ids)
         for item in mapped:
             if item.change is not None and item.change.external_id and item.row not in known.links:
                 wanted.add(item.change.external_id)
     known.records = await tx.records(sorted(wanted))
     return known
+
+
+async def _ask(tx: IngestTransaction, known: Known, entity: str, pairs: Sequence[MatchPair]) -> bool:
+    """Which records carry these pairs, if that has not been asked before; False if all have."""
+    before = known.asked.get(entity, {})
+    asked = [pair for pair in dict.fromkeys(pairs) if pair not in before]
+    if not asked:
+        return False
+    found = await tx.matches(entity, asked)
+    known.matches.setdefault(entity, {}).update(found)
+    known.asked.setdefault(entity, {}).update((pair, tuple(found.get(pair, ()))) for pair in asked)
+    return True
+
+
+async def _ask_hanging(
+    tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped], hanging: Sequence[Mapped], known: Known
+) -> None:
+    """The same of pairs with a record's id in them, where the row referred to may be identified in this very batch:
+    one more round for each reference in the chain (a line of an invoice of a customer)."""
+    may_be: dict[RowRef, set[str]] = {}
+
+    def possible(row: RowRef) -> set[str]:
+        linked = known.record_of(row)
+        return may_be.get(row, set()) | (set() if linked is None else {linked})
+
+    more = True
+    while more:
+        pairs: dict[str, list[MatchPair]] = {}
+        for item in mapped:
+            if item.change is not None:
+                may_be.setdefault(item.change.row, set()).update(_candidates(item, item.change, known, possible))
+        for item in hanging:
+            item.possible = decider.hanging_pairs(item, possible)
+            pairs.setdefault(item.entity, []).extend(item.possible)
+        more = False
+        for entity, stated in pairs.items():
+            more |= await _ask(tx, known, entity, stated)
+
+
+def _candidates(item: Mapped, change: Change, known: Known, possible: Callable[[RowRef], set[str]]) -> set[str]:
+    """The records that a change's row may stand for once this batch is decided, as far as is known so far."""
+    found = {change.external_id} if change.external_id else set()
+    if change.old_row is not None:
+        found |= possible(change.old_row)
+    asked = known.asked.get(item.entity, {})
+    return found.union(*(asked.get(pair, ()) for pair in (item.possible if item.pairs is None else item.pairs)))
 
 
 async def _load_departed(tx: IngestTransaction, mapped: Sequence[Mapped], known: Known) -> None:

@@ -376,7 +376,7 @@ class Pipeline:
                 newest[item.row] = item.change
         for item in mapped:
             if item.row in newest:
-                item.identified_by = newest[item.row].fields
+                item.identified_by = newest[item.row]
         return mapped
 
     def _new_id(self) -> str:

@@ -14,7 +14,8 @@ from rules.rulebook import Entity, Rulebook, Stream
 class Scope:
     """`plans`: by entity, the targets that may receive it; `owned`: by entity, the fields this system owns; `roots`: by
     entity, the (system, stream) whose rows stand for its records. `unrivalled`: by entity, what this system's rows may
-    say where nobody else does. `ordered`: the source tells each row's changes in order, so an older one repeats."""
+    say where nobody else does. `matching_references`: by entity, the references that are part of a match key.
+    `ordered`: the source tells each row's changes in order, so an older one repeats."""
 
     streams: Mapping[str, Stream]
     entities: Mapping[str, Entity]
@@ -22,6 +23,7 @@ class Scope:
     owned: Mapping[str, frozenset[str]]
     roots: Mapping[str, frozenset[tuple[str, str]]]
     unrivalled: Mapping[str, Unrivalled]
+    matching_references: Mapping[str, frozenset[str]]
     ordered: bool
 
 
@@ -45,4 +47,10 @@ def scope_of(rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *
     }
     unrivalled = {entity.name: Unrivalled(entity, system) for entity in rulebook.entities.values()}
     streams = rulebook.systems[system].streams
-    return Scope(streams, rulebook.entities, receiving, owned, roots, unrivalled, ordered)
+    matching = {entity.name: matching_references(entity) for entity in rulebook.entities.values()}
+    return Scope(streams, rulebook.entities, receiving, owned, roots, unrivalled, matching, ordered)
+
+
+def matching_references(entity: Entity) -> frozenset[str]:
+    """Fields that hold a record's id and are part of a match key."""
+    return frozenset(name for key in entity.match for name in key.fields if entity.fields[name].type.kind == "ref")

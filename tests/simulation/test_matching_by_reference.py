@@ -1,0 +1,150 @@
+"""Records found by what they refer to: an invoice by its customer and number, a line by its invoice and number.
+
+Two systems tell the same business, in batches of any size, a referring row before or after the row that it refers to,
+both lanes at once, connections lost meanwhile. Whatever happens, one invoice is one record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from engine.change import RawChange
+from engine.errors import TransientError
+from engine.pipeline import Pipeline
+from engine.telemetry import Telemetry
+from engine.testing import MemoryHub, ScriptedSource
+from rules.loading import rulebook_from_documents
+from tests.builders import raw
+from tests.simulation.virtual_time import simulate
+
+ENTITIES: list[dict[str, Any]] = [
+    {"entity": "customer", "identity": {"match": ["tax_id"]}, "fields": {"tax_id": {"type": "text"}}},
+    {
+        "entity": "invoice",
+        "identity": {"match": [["customer", "number"]]},
+        "fields": {"customer": {"type": "ref(customer)"}, "number": {"type": "text"}},
+    },
+    {
+        "entity": "line",
+        "identity": {"match": [["invoice", "place"]]},
+        "fields": {"invoice": {"type": "ref(invoice)"}, "place": {"type": "integer"}},
+    },
+]
+STREAMS: dict[str, Any] = {
+    "customer": {"entity": "customer", "key": "id", "fields": {"tax_id": "tax_id"}},
+    "invoice": {"entity": "invoice", "key": "id", "fields": {"customer": "customer", "number": "number"}},
+    "line": {"entity": "line", "key": "id", "fields": {"invoice": "invoice", "place": "place"}},
+}
+RULES = rulebook_from_documents(
+    ENTITIES,
+    [{"system": name, "connector": {"kind": "postgres", "dsn": "x"}, "streams": STREAMS} for name in ("crm", "erp")],
+)
+CUSTOMERS, NUMBERS, PLACES = 3, 2, 2
+
+
+def business(rng: random.Random, system: str) -> list[RawChange]:
+    """All rows of one system under keys of its own: in some order, some told again later."""
+    rows: list[tuple[str, dict[str, str]]] = []
+    for c in range(CUSTOMERS):
+        rows.append(("customer", {"id": f"{system}{c}", "tax_id": f"T-{c}"}))
+        for n in range(NUMBERS):
+            rows.append(("invoice", {"id": f"{system}{c}{n}", "customer": f"{system}{c}", "number": f"{n}"}))
+            for p in range(PLACES):
+                rows.append(("line", {"id": f"{system}{c}{n}{p}", "invoice": f"{system}{c}{n}", "place": f"{p}"}))
+    if rng.random() < 0.7:
+        rng.shuffle(rows)
+    rows += rng.sample(rows, 5)
+    return [raw(stream, "update", place, **row) for place, (stream, row) in enumerate(rows)]
+
+
+class World:
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.calm = False
+        self.hub = MemoryHub(clock=self._now, crash=self._maybe_fail)
+        self.sources = {
+            name: ScriptedSource(
+                name, business(self.rng, name), size=self.rng.choice((1, 4, 100)), rewind=3, fail=self._maybe_fail
+            )
+            for name in RULES.systems
+        }
+
+    def _now(self) -> int:
+        return int(asyncio.get_running_loop().time() * 1e6)
+
+    def _maybe_fail(self, _: object) -> None:
+        if not self.calm and self.rng.random() < 0.05:
+            raise TransientError("no answer")
+
+    async def run(self) -> None:
+        stop = asyncio.Event()
+        tasks = [
+            asyncio.create_task(
+                Pipeline(
+                    RULES,
+                    source,
+                    self.hub,
+                    Telemetry(),
+                    clock=self._now,
+                    bits=self.rng.getrandbits,
+                    chance=self.rng.random,
+                ).run(stop)
+            )
+            for source in self.sources.values()
+        ]
+        for step in range(2000):
+            await asyncio.sleep(0.5)
+            self.calm = step > 20
+            if not self.hub.set_aside and all(self._is_read(source) for source in self.sources.values()):
+                break
+        stop.set()
+        await asyncio.gather(*tasks)
+
+    def _is_read(self, source: ScriptedSource) -> bool:
+        return bool(source.acknowledged) and int(source.acknowledged[-1]) == len(source.changes)
+
+
+def systems_by_record(hub: MemoryHub, entity: str) -> Sequence[tuple[str, ...]]:
+    return [
+        tuple(sorted(row.system for row in record.rows))
+        for record, _ in hub.records.values()
+        if record.entity == entity
+    ]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_what_two_systems_tell_of_by_reference_is_one_record(seed: int) -> None:
+    world = World(seed)
+    simulate(world.run())
+    assert not world.hub.set_aside
+    both = ("crm", "erp")
+    assert Counter(systems_by_record(world.hub, "customer")) == {both: CUSTOMERS}
+    assert Counter(systems_by_record(world.hub, "invoice")) == {both: CUSTOMERS * NUMBERS}
+    assert Counter(systems_by_record(world.hub, "line")) == {both: CUSTOMERS * NUMBERS * PLACES}
+
+
+def test_a_row_that_waits_is_found_by_what_its_newest_change_refers_to() -> None:
+    """Corrected to another customer while it waited for the first: it is that customer's invoice from the start."""
+    world = World(0)
+    world.calm = True
+    erp = [
+        raw("customer", "update", 0, id="e1", tax_id="T-1"),
+        raw("customer", "update", 1, id="e2", tax_id="T-2"),
+        raw("invoice", "update", 2, id="e7", customer="e2", number="7"),
+    ]
+    crm = [
+        raw("invoice", "update", 0, id="c7", customer="c1", number="7"),
+        raw("invoice", "update", 1, id="c7", customer="c2", number="7"),
+        raw("customer", "update", 2, id="c1", tax_id="T-1"),
+        raw("customer", "update", 3, id="c2", tax_id="T-2"),
+    ]
+    for system, changes in (("erp", erp), ("crm", crm)):
+        world.sources = {system: ScriptedSource(system, changes, size=1)}
+        simulate(world.run())
+    assert systems_by_record(world.hub, "invoice") == [("crm", "erp")]
