@@ -28,6 +28,7 @@ class Harvest:
         self._rematch: dict[str, list[MatchPair] | None] = {}
         self._dirty: dict[tuple[str, str], None] = {}
         self._suspect: dict[tuple[str, str], None] = {}
+        self._agreed: dict[tuple[str, str], None] = {}
 
     def finish(self) -> IngestOutcome:
         outcome = self._outcome
@@ -44,6 +45,7 @@ class Harvest:
             outcome.match_keys[id] = (record_.entity, pairs)
         outcome.dirty = list(self._dirty)
         outcome.suspect = [pair for pair in self._suspect if pair not in self._dirty]
+        outcome.agreed = [pair for pair in self._agreed if pair not in self._dirty and pair not in self._suspect]
         return outcome
 
     def set_aside(
@@ -96,8 +98,8 @@ class Harvest:
     def mark(self, record: Record, *, suspect: bool = False) -> None:
         marks = self._suspect if suspect else self._dirty
         for name, plan in self._scope.plans[record.entity]:
-            if plan.pending(record):
-                marks[(name, record.id)] = None
+            pending = plan.pending(record)
+            (marks if pending else self._agreed)[(name, record.id)] = None
 
     def rematch(self, entity: Entity, record: Record) -> None:
         """The record may be found by other match pairs now; later rows of this batch see them."""

@@ -115,15 +115,14 @@ class WriteResult:
 
     - done: the row holds what we wanted, but for the fields in `differing` (field -> what it holds instead:
       somebody changed it since we looked, or the target rewrites what it is given).
-    - missing: there is no such row any more.
     - rejected: bad data for this target (`reason` in words, no values); a dead letter.
-    - unknown: look it up before trying again.   `key` is the row's key, also of a created one.
+    - missing: there is no such row any more. unknown: look it up before trying again.
     `refused`: fields that the target does not take (and why), if others were written or it does not take them either.
     """
 
     token: int
     status: Literal["done", "missing", "rejected", "unknown"]
-    key: str | None = None
+    key: str | None = None  # also of a created row
     differing: dict[str, Value] = field(default_factory=dict)
     reason: str = ""
     refused: dict[str, str] = field(default_factory=dict)
@@ -213,11 +212,11 @@ class IngestOutcome:
     `records` are full new states (new or changed); `links`/`unlinks` change the crosswalk; `match_keys` maps a
     record to its entity and all its (match key name, normalised value) pairs, where these changed; `dirty` marks
     (target, record) afresh, `suspect` only where it is not marked yet (our own write came back other than golden), so
-    that attempts go on counting. `asked` are match pairs, by entity, with the records that carried them when they were
-    looked up: what was decided holds only while that is so. `rekeyed` are rows that went on under another key;
-    `arrived` are new keys of such rows that have been heard of since, so that nothing waits for them any more.
-    `released` are ids of set-aside changes that this outcome has dealt with; a `set_aside` with an id was tried again
-    in vain and keeps its place.
+    that attempts go on counting; `agreed` need nothing any more: what is parked of them is due again, to be found done.
+    `asked` are match pairs, by entity, with the records that carried them when they were looked up: what was decided
+    holds only while that is so. `rekeyed` are rows that went on under another key; `arrived` are new keys of such rows
+    that have been heard of since, so that nothing waits for them any more. `released` are ids of set-aside changes that
+    this outcome has dealt with; a `set_aside` with an id was tried again in vain and keeps its place.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -227,6 +226,7 @@ class IngestOutcome:
     entries: list[Entry] = field(default_factory=list)
     dirty: list[tuple[str, str]] = field(default_factory=list)
     suspect: list[tuple[str, str]] = field(default_factory=list)
+    agreed: list[tuple[str, str]] = field(default_factory=list)
     asked: dict[str, dict[tuple[str, str], tuple[str, ...]]] = field(default_factory=dict)
     rekeyed: list[Rekey] = field(default_factory=list)
     arrived: list[RowRef] = field(default_factory=list)

@@ -236,8 +236,8 @@ class Deliveries:
 
     def _again(self, each: Settlement, clean: bool, current: Mapping[str, tuple[Record, int]]) -> float | None:
         """Seconds after which to look at a record again instead of what the delivery concluded; None: it holds."""
-        if each.status == "done" and not clean:
-            return 0.0
+        if each.status in ("done", "park") and not clean:
+            return 0.0  # a verdict on a record that was another by then
         awaited = current.get(each.awaits or "")
         if each.status != "wait" or awaited is None:
             return None

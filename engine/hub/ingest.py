@@ -242,6 +242,10 @@ class PostgresIngest:
                 for start in range(0, len(records), _MARKED):
                     some = plain_array(records[start : start + _MARKED])
                     await self._connection.execute(QUERIES[query], {"target": target, "records": some}, prepare=True)
+        agreed = [pair for pair in outcome.agreed if pair[1] in self._loaded]
+        if agreed:
+            targets, ids = zip(*sorted(agreed), strict=True)
+            await self._run("relieve", text_array(targets), plain_array(ids))
 
     async def _write_set_aside(self, outcome: IngestOutcome) -> None:
         if outcome.released:

@@ -155,6 +155,12 @@ where not exists (
 )
 on conflict (target, record) do nothing
 
+-- name: relieve
+-- What is parked of deliveries that need nothing any more is due again, and will be found done.
+update dirty d set status = 'due', attempts = 0, due = clock_timestamp()
+from unnest(%s::text[], %s::uuid[]) as agreed (target, record)
+where d.status = 'parked' and d.target = agreed.target and d.record = agreed.record
+
 -- name: wake
 -- Deliveries to this system that wait for one of these records to have a key there.
 update dirty set status = 'due', awaits = null, due = clock_timestamp()

@@ -305,7 +305,7 @@ class MemoryHub:
             return
         dirty.due = self.clock() + int(each.delay * 1_000_000)
         dirty.status, dirty.awaits, dirty.reason = "due", None, each.reason
-        if each.status == "done" or (each.status == "wait" and linked):
+        if each.status == "done" or (each.status == "wait" and linked) or (each.status == "park" and not clean):
             return
         equal, dirty.result = dirty.result == each.result, each.result
         if each.status == "wait":
@@ -366,6 +366,9 @@ class MemoryHub:
             self.dirty[pair] = Dirty(mark, now, old.since if old else now, result=old.result if old else "")
         for pair in outcome.suspect:
             self.dirty.setdefault(pair, Dirty(mark, now, now))
+        for pair in outcome.agreed:
+            if pair in self.dirty and self.dirty[pair].status == "parked":
+                self.dirty[pair].status, self.dirty[pair].attempts, self.dirty[pair].due = "due", 0, now
 
     def _index(self, record: str, entity: str, pairs: list[tuple[str, str]]) -> None:
         old = self.match_keys.pop(record, None)

@@ -534,6 +534,26 @@ async def test_a_delivery_waits_for_a_key_of_another_record(hub: Hub, by: str) -
     assert await due(hub, "billing") == [], "the key is one in erp"
 
 
+async def test_what_is_parked_is_due_again_once_its_record_needs_nothing_any_more(hub: Hub) -> None:
+    await commit(hub, records=[record(A), record(B)], dirty=[("erp", A), ("erp", B)])
+    claims = await hub.claim("erp", 10)
+    await hub.settle("erp", [settled(claim, "park", reason="why", result="met") for claim in claims])
+    assert await due(hub) == []
+    await commit(hub, records=[record(A, version=2)], agreed=[("erp", A), ("crm", A)])
+    [claim] = await hub.claim("erp", 10)
+    assert (claim.record.id, claim.last_result) == (A, "met")
+    await hub.settle("erp", [settled(claim)])
+    assert await due(hub) == []
+
+
+async def test_a_verdict_on_a_record_that_is_another_by_then_parks_nothing(hub: Hub) -> None:
+    await commit(hub, records=[record(A)], dirty=[("erp", A)])
+    (claim,) = await hub.claim("erp", 10)
+    await commit(hub, "erp", records=[record(A, said(PARTY), version=2)], links=[(PARTY, A)])
+    await hub.settle("erp", [settled(claim, "park", reason="another row holds its key")])
+    assert await due(hub) == [A]
+
+
 async def test_a_key_that_came_before_the_wait_was_settled_is_noticed(hub: Hub) -> None:
     clock = [0]
     if isinstance(hub, MemoryHub):
