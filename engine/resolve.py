@@ -183,7 +183,7 @@ def decide(
                 continue
             decided.add(unit.name)
         winner = choose(unit, rows) if alone is None else _alone(unit, alone)
-        stays = winner is None and _awaits_correction(unit, rows)
+        stays = winner is None and awaits_correction(unit, rows)
         for name in unit.fields:
             old, new = golden.get(name), None
             if stays:
@@ -211,7 +211,7 @@ def held(row: Contribution, name: str) -> Value:
     return None if value is msgspec.UNSET else value
 
 
-def _awaits_correction(unit: Unit, rows: Sequence[Contribution]) -> bool:
+def awaits_correction(unit: Unit, rows: Sequence[Contribution]) -> bool:
     """Whether the owner's row still holds what was refused before it became the owner: until it is corrected, which
     makes the golden value its own, the golden value stays."""
     owner = unit.policy.owner
