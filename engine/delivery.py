@@ -233,7 +233,7 @@ class Delivery:
         if result.status == "missing":
             job.missing = True
             return False
-        key = result.key or write.key
+        key = write.key if result.key is None else result.key  # '' is a key like any other
         assert key is not None, "a done write names its row"
         if write.operation == "delete":
             self._deleted(job, write)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rules.files import Files
+from rules.files import Files, reads, writes
 from rules.findings import Findings, Page
 from rules.models import PolicyKeys
 from rules.policies import BELONG, ONE_RULE, Block, blocks, combined, policy_of, rule_of, stated
@@ -49,12 +49,36 @@ class EntityCheck:
                 self.page.error(path, f"{target!r} is not an entity", closest(str(target), self.files.entities))
 
     def identity(self) -> None:
-        for index, names in enumerate(self.model.identity.match):
+        for index, names in enumerate(self.model.match_keys):
             for place, name in enumerate(names):
                 if not self.files.has_field(self.model.entity, name):
                     message = f"match key names {name!r}, which is not a field of {self.model.entity}"
                     path: PathParts = ("identity", "match", index, place)
                     self.page.error(path, message, closest(name, self.model.fields))
+
+        if not self.model.match_keys and self.model.identity != "none":
+            self.unmatched()
+
+    def unmatched(self) -> None:
+        """Rows of two systems that nothing brings together would be created in each other's system, twice over."""
+        entity = self.model.entity
+        roots = [
+            (self.files.systems[system].model, stream)
+            for system in self.files.ranked()
+            for _, stream in self.files.streams(entity, system)
+            if stream.parent is None
+        ]
+        read = [system.system for system, stream in roots if reads(system, stream)]
+        created = [system.system for system, stream in roots if stream.create and writes(system, stream)]
+        if len(read) < 2 or not created:
+            return
+        message = (
+            f"no match key tells which {entity} of {' and '.join(read)} are the same: what more than one of them has "
+            f"would be created in {' and '.join(created)} once more"
+        )
+        hint = "add identity: {match: [FIELD]}, or identity: none if no two systems ever begin with the same"
+        stands = "identity" if "identity" in self.page.document.data else "entity"
+        self.page.error_at_key((stands,), message, hint)
 
     def deletion(self) -> None:
         for index, system in enumerate(self.model.delete.authority if self.model.delete else ()):

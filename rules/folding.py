@@ -69,7 +69,7 @@ def _entity(files: Files, model: EntityFile) -> Entity:
         fields=fields,
         units=units,
         unit_of={name: unit for unit in units for name in unit.fields},
-        match=tuple(MatchKey("+".join(names), names) for names in model.identity.match),
+        match=tuple(MatchKey("+".join(names), names) for names in model.match_keys),
         delete_authority=frozenset(model.delete.authority if model.delete else ()),
     )
 

@@ -74,9 +74,14 @@ def load_project(folder: Path, environment: Mapping[str, str] = os.environ) -> P
 
 
 def load_rulebook_source(text: str) -> Rulebook:
-    """The rulebook back from its `source`, as the hub keeps it: same hash, same rules."""
+    """The rulebook back from its `source`, as the hub keeps it: same hash, same rules. It passed the checks of its day;
+    those that have come since are for the files."""
     content = json.loads(text)
-    return rulebook_from_documents(content["entities"], content["systems"], content["codes"], content["ranks"])
+    reader, ranks = _reader(content["entities"], content["systems"], content["codes"]), tuple(content["ranks"])
+    files = reader.files(ranks or tuple(reader.systems))
+    if reader.problems:
+        raise ConfigurationError(reader.problems)
+    return fold(files)
 
 
 def rulebook_from_documents(
@@ -87,19 +92,26 @@ def rulebook_from_documents(
 ) -> Rulebook:
     """A rulebook without files: each mapping is what the YAML file would hold, `codes` maps a list's name to its
     CSV text, `ranks` names the systems, best first (default: as given). Raises ConfigurationError."""
-    reader = _Reader()
-    for data in entities:
-        reader.entity(Document(f"entities/{data.get('entity')}.yaml", data))
-    for data in systems:
-        reader.system(Document(f"systems/{data.get('system')}.yaml", data))
-    for name, text in (codes or {}).items():
-        reader.codes(name, f"codes/{name}.csv", text)
+    reader = _reader(entities, systems, codes or {})
     ranked = tuple(ranks) or tuple(str(data.get("system")) for data in systems)
     files = reader.files(ranked)
     problems = [*reader.problems, *check(files).errors]
     if problems:
         raise ConfigurationError(problems)
     return fold(files)
+
+
+def _reader(
+    entities: Sequence[Mapping[str, Any]], systems: Sequence[Mapping[str, Any]], codes: Mapping[str, str]
+) -> _Reader:
+    reader = _Reader()
+    for data in entities:
+        reader.entity(Document(f"entities/{data.get('entity')}.yaml", data))
+    for data in systems:
+        reader.system(Document(f"systems/{data.get('system')}.yaml", data))
+    for name, text in codes.items():
+        reader.codes(name, f"codes/{name}.csv", text)
+    return reader
 
 
 class _Reader:

@@ -136,6 +136,15 @@ class Identity(Strict):
     )
 
 
+def _identity_form(value: object) -> str:
+    return "word" if isinstance(value, str) else "keys"
+
+
+IdentityRule = Annotated[
+    Annotated[Identity, Tag("keys")] | Annotated[Literal["none"], Tag("word")], Discriminator(_identity_form)
+]
+
+
 class Delete(Strict):
     authority: Names = Field(description="Systems whose deletion of the row retires the record.")
 
@@ -144,8 +153,9 @@ class EntityFile(Strict):
     """entities/*.yaml: what a record is, and who has the say about each field."""
 
     entity: Name = Field(description="The entity's name.")
-    identity: Identity = Field(
-        default_factory=Identity, description="How rows of different systems find the same record."
+    identity: IdentityRule = Field(
+        default_factory=Identity,
+        description="How rows of different systems find the same record; none: by nothing but their record id.",
     )
     delete: Annotated[Delete | None, GIVEN] = Field(default=None, description="Who may retire a record.")
     defaults: PolicyKeys = Field(
@@ -153,6 +163,10 @@ class EntityFile(Strict):
     )
     fields: Annotated[dict[Name, FieldModel], Field(min_length=1)] = Field(description="The fields by name.")
     groups: dict[Name, Group] = Field(default={}, description="Fields that win or lose as a block.")
+
+    @property
+    def match_keys(self) -> tuple[tuple[str, ...], ...]:
+        return () if self.identity == "none" else self.identity.match
 
 
 # --- systems/*.yaml ------------------------------------------------------------------------------------------

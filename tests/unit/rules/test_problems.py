@@ -11,7 +11,7 @@ import pytest
 
 from rules.documents import MAX_BYTES
 from rules.errors import ConfigurationError
-from rules.loading import rulebook_from_documents
+from rules.loading import load_rulebook_source, rulebook_from_documents
 from tests.unit.rules.projects import FILES, load, replaced, said, write
 
 CUSTOMER, CRM, ERP, BILLING = (
@@ -149,6 +149,49 @@ def test_a_rule_that_cannot_be_kept_is_named_where_it_stands(tmp_path: Path, old
     found(tmp_path, CUSTOMER, old, new, message)
 
 
+IDENTITY = "identity: {match: [tax_id, [legal_name, postal_code]]}"
+UNMATCHED = (
+    "no match key tells which customer of erp and billing and crm are the same: what more than one of them has would be "
+    "created in erp and crm once more (add identity: {match: [FIELD]}, or identity: none if no two systems ever begin"
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (f"entity: customer\n{IDENTITY}", "▸entity: customer", UNMATCHED),
+        (IDENTITY, "▸identity: {}", UNMATCHED),
+        (IDENTITY, "▸identity: {match: []}", UNMATCHED),
+        (IDENTITY, "identity: ▸non", "'identity' must be none (did you mean 'none'?)"),
+        (IDENTITY, "identity: {▸mach: []}", "unknown key 'mach' (did you mean 'match'?)"),
+    ],
+)
+def test_rows_that_nothing_brings_together_are_not_created_in_each_others_system(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    found(tmp_path, CUSTOMER, old, new, message)
+
+
+def test_who_says_that_nothing_brings_them_together_is_taken_at_their_word(tmp_path: Path) -> None:
+    files, _, _ = replaced(CUSTOMER, IDENTITY, "identity: none▸")
+    assert said(tmp_path, files) == []
+
+
+def test_a_rulebook_that_a_hub_keeps_from_before_this_check_is_read_as_it_was() -> None:
+    systems = [
+        {
+            "system": name,
+            "connector": {"kind": "postgres", "dsn": "x"},
+            "streams": {"shelf": {**SHELF, "external_id": "e"}},
+        }
+        for name in ("a", "b")
+    ]
+    now = rulebook_from_documents([{**TITLE, "identity": "none"}], systems)
+    before = now.source.replace(',"identity":"none"', "")
+    assert before != now.source
+    assert load_rulebook_source(before).source == before
+
+
 @pytest.mark.parametrize(("file", "old", "new", "message"), SYSTEM)
 def test_a_mapping_that_means_nothing_is_named_where_it_stands(
     tmp_path: Path, file: str, old: str, new: str, message: str
@@ -181,7 +224,7 @@ def test_rows_created_by_their_key_are_found_by_a_match_key_within_it(match: lis
     assert said_of_a_shelf(match) == []
 
 
-@pytest.mark.parametrize("match", [[], ["title"], [["sku", "site", "title"]]])
+@pytest.mark.parametrize("match", [["title"], [["sku", "site", "title"]]])
 def test_rows_created_by_their_key_and_found_by_anything_else_could_begin_a_second_record(match: list[Any]) -> None:
     (problem,) = said_of_a_shelf(match)
     assert "create by the key needs a match key of item within it" in problem
