@@ -19,30 +19,36 @@ _PAGE = 2000
 
 async def truncated(hub: Hub, lease: Lease, stream: Stream, raw: RawChange) -> AsyncIterator[list[Mapped]]:
     """Every row known of the stream."""
-    after = ""
-    while True:
-        async with hub.ingest(lease) as tx:
-            rows = await tx.rows_of(stream.system, stream.name, after, _PAGE)
-        if not rows:
-            return
+    async for rows in _known(hub, lease, stream):
         yield [_gone(stream, row, raw.position, raw.at, observation=False) for row in rows]
-        after = rows[-1].key
 
 
 async def unseen(hub: Hub, lease: Lease, streams: Mapping[str, Stream], source: Source) -> AsyncIterator[list[Mapped]]:
     """Rows that were not told of when everything was told again (`IngestTransaction.unseen`), and do not stand there
     all the same."""
+    for stream in streams.values():
+        async for rows in _known(hub, lease, stream):
+            async with hub.ingest(lease) as tx:
+                missing = sorted(await tx.unseen(rows))
+            untold = await source.standing(missing) if missing else set()
+            if untold:
+                async with hub.ingest(lease) as tx:
+                    await tx.saw(sorted(untold))
+                    await tx.commit(IngestOutcome(), position="", rulebook="")
+            if gone := [_gone(stream, row, "", None, observation=True) for row in missing if row not in untold]:
+                yield gone
+
+
+async def _known(hub: Hub, lease: Lease, stream: Stream) -> AsyncIterator[list[RowRef]]:
+    """Its known rows, page by page; those that become known meanwhile may be among them."""
+    after = None
     while True:
         async with hub.ingest(lease) as tx:
-            rows = await tx.unseen(list(streams), _PAGE)
+            rows = await tx.rows_of(stream.system, stream.name, after, _PAGE)
         if not rows:
             return
-        untold = await source.standing(rows)
-        if untold:
-            async with hub.ingest(lease) as tx:
-                await tx.saw(sorted(untold))
-                await tx.commit(IngestOutcome(), position="", rulebook="")
-        yield [_gone(streams[row.stream], row, "", None, observation=True) for row in rows if row not in untold]
+        yield rows
+        after = rows[-1].key
 
 
 def _gone(stream: Stream, row: RowRef, position: str, at: int | None, *, observation: bool) -> Mapped:

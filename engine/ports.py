@@ -263,15 +263,16 @@ class IngestTransaction(Protocol):
     async def records(self, ids: Sequence[str]) -> dict[str, Record]:
         """Load and lock, in id order (so that lanes cannot deadlock)."""
 
-    async def rows_of(self, system: str, stream: str, after: str, limit: int) -> list[RowRef]:
-        """Known rows (linked, or set aside) of one stream in key order, after a key: for truncates and sweeps."""
+    async def rows_of(self, system: str, stream: str, after: str | None, limit: int) -> list[RowRef]:
+        """Known rows (linked, or set aside) of one stream in key order, after a key (None: the first ones): for
+        truncates and sweeps. What it costs depends on `limit` alone."""
 
     async def saw(self, rows: Sequence[RowRef]) -> set[RowRef]:
         """Note rows that a re-read has seen, for `unseen`; those that nobody had seen before."""
 
-    async def unseen(self, streams: Sequence[str], limit: int) -> list[RowRef]:
-        """Linked rows of these streams of this source that the finished re-read did not see. Of a stream that is not
-        read (only written to, or no longer mapped) not having been seen says nothing."""
+    async def unseen(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        """Those of these known rows of this source that the finished re-read did not see, and that were known before it
+        began. Of a stream that is not read (only written to, or no longer mapped) not having been seen says nothing."""
 
     async def commit(
         self,

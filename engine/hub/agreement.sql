@@ -10,7 +10,7 @@ select id::text, entity, version, golden::text, contributions, retired from reco
 -- name: record_page
 -- All live records of some entities; the last one's id goes on.
 select id::text, entity, version, golden::text, contributions, retired from record
-where id > %s::uuid and entity = any(%s::text[]) and not retired order by id limit %s
+where id > %s::uuid and entity = any(%s::text[]) and not retired order by record.id limit %s
 
 -- name: marks_of
 -- A record marked twice is due if one of its marks is.

@@ -28,6 +28,8 @@ from engine.hub.session import Connection, copied, copied_links
 from engine.ports import IngestOutcome, Lease, Part, SetAside
 from engine.record import Record
 
+_NEXT = "\x01"
+"""No text stands between one and the same with this behind it: keys compare by their bytes, and none holds a zero."""
 _MARKED = 2000
 """Records to a mark: no more than one claim takes."""
 
@@ -115,8 +117,11 @@ class PostgresIngest:
                 found[RowRef(system, stream, old)] = RowRef(system, stream, key)
         return found
 
-    async def rows_of(self, system: str, stream: str, after: str, limit: int) -> list[RowRef]:
-        return [RowRef(system, stream, key) for (key,) in await self._rows("rows_of", system, stream, after, limit)]
+    async def rows_of(self, system: str, stream: str, after: str | None, limit: int) -> list[RowRef]:
+        since = "" if after is None else after + _NEXT
+        asked = {"system": system, "stream": stream, "since": since, "limit": limit}
+        cursor = await self._connection.execute(QUERIES["rows_of"], asked, prepare=True)
+        return [RowRef(system, stream, key) for (key,) in await cursor.fetchall()]
 
     async def saw(self, rows: Sequence[RowRef]) -> set[RowRef]:
         fresh: set[RowRef] = set()
@@ -125,8 +130,13 @@ class PostgresIngest:
                 fresh.add(RowRef(system, stream, key))
         return fresh
 
-    async def unseen(self, streams: Sequence[str], limit: int) -> list[RowRef]:
-        return [RowRef(*row) for row in await self._rows("unseen", self._source, text_array(streams), limit)]
+    async def unseen(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        found: set[RowRef] = set()
+        for (system, stream), keys in _by_stream(row for row in rows if row.system == self._source):
+            asked = {"system": system, "stream": stream, "keys": text_array(keys)}
+            cursor = await self._connection.execute(QUERIES["unseen"], asked, prepare=True)
+            found.update(RowRef(system, stream, key) for (key,) in await cursor.fetchall())
+        return found
 
     # --- what was decided ------------------------------------------------------------------------------------
 
@@ -245,7 +255,8 @@ class PostgresIngest:
         agreed = [pair for pair in outcome.agreed if pair[1] in self._loaded]
         if agreed:
             targets, ids = zip(*sorted(agreed), strict=True)
-            await self._run("relieve", text_array(targets), plain_array(ids))
+            columns = (text_array(targets), plain_array(ids))
+            await self._run("relieve", *columns, *columns)
 
     async def _write_set_aside(self, outcome: IngestOutcome) -> None:
         if outcome.released:

@@ -7,13 +7,6 @@ from collections.abc import Sequence
 from engine.hub.queries import QUERIES
 from engine.hub.session import Session
 
-_REFUSED = """
-select count(*) from ledger_block b join ledger_entry e using (lane, height),
-    lateral jsonb_array_elements(e.body::jsonb -> 'decisions') as decision
-where b.at >= clock_timestamp() - make_interval(hours => %s) and e.body like '%%"refused"%%'
-  and decision ->> 1 = 'refused'
-"""
-
 _DUE = "select exists (select from dirty where status = 'due') or exists (select from marked)"
 
 
@@ -63,7 +56,7 @@ class Pulse:
     async def refused(self, hours: int) -> int:
         """Refusals of the last hours."""
         async with self._session.transaction() as connection:
-            row = await (await connection.execute(_REFUSED, [hours])).fetchone()
+            row = await (await connection.execute(QUERIES["refused"], [hours])).fetchone()
         return row[0] if row else 0
 
     async def close(self) -> None:

@@ -54,28 +54,29 @@ select id::text, entity, version, golden::text, contributions, retired, revision
 from record where id = any(%s::uuid[]) order by id for update
 
 -- name: rows_of
--- Rows that are set aside may not be linked yet, but they are known.
-with asked as (select %s::text as system, %s::text as stream, %s::text as after)
-select c.key from crosswalk c, asked a where c.system = a.system and c.stream = a.stream and c.key > a.after
-union
-select k.key from set_aside k, asked a where k.system = a.system and k.stream = a.stream and k.key > a.after
-order by 1 limit %s
+-- Rows that are set aside may not be linked yet, but they are known. No more is read than is given back.
+(
+    select key from crosswalk where system = %(system)s and stream = %(stream)s and key >= %(since)s
+    order by key limit %(limit)s
+) union (
+    select distinct key from set_aside where system = %(system)s and stream = %(stream)s and key >= %(since)s
+    order by key limit %(limit)s
+) order by 1 limit %(limit)s
 
 -- name: saw
 insert into seen (system, stream, key) select %s, %s, unnest(%s::text[]) on conflict do nothing returning key
 
 -- name: unseen
 -- Rows linked since the re-read began are not missing: we created them, after the moment that it shows.
--- Rows that are set aside may not be linked yet, but they are known.
-with known as (
-    select system, stream, key, linked_at as at from crosswalk
-    union
-    select system, stream, key, min(since) from set_aside group by system, stream, key
-)
-select distinct c.system, c.stream, c.key from known c join source s on s.name = c.system
-where c.system = %s and c.stream = any(%s::text[]) and c.at < s.leased_at
-  and not exists (select from seen n where n.system = c.system and n.stream = c.stream and n.key = c.key)
-order by c.stream, c.key limit %s
+select key from (
+    select key, linked_at as at from crosswalk
+    where system = %(system)s and stream = %(stream)s and key = any(%(keys)s::text[])
+    union all
+    select key, min(since) from set_aside
+    where system = %(system)s and stream = %(stream)s and key = any(%(keys)s::text[]) group by key
+) as known where at < (select leased_at from source where name = %(system)s)
+except
+select key from seen where system = %(system)s and stream = %(stream)s and key = any(%(keys)s::text[])
 
 -- name: copy_records
 copy record (id, entity, version, revision, retired, golden, contributions) from stdin
@@ -148,11 +149,15 @@ select %(target)s, nextval('mark'), cardinality(records), records, shard from (
 ) as fresh
 
 -- name: mark_suspect
+-- Only the marks that are claimed next are looked into: of a long backlog's end it is not asked, and a record that is
+-- marked there as well is merely looked at twice.
 insert into dirty (target, record, mark)
 select %(target)s, r, m from (select nextval('mark') as m) as m, unnest(%(records)s::uuid[]) as r
-where not exists (
-    select from (select unnest(records) as record from marked where target = %(target)s) as f where f.record = r
-)
+where r <> all (array(
+    select unnest(records) from (
+        select records from marked where target = %(target)s order by mark limit 8
+    ) as next
+))
 on conflict (target, record) do nothing
 
 -- name: relieve
@@ -160,6 +165,7 @@ on conflict (target, record) do nothing
 update dirty d set status = 'due', attempts = 0, due = clock_timestamp()
 from unnest(%s::text[], %s::uuid[]) as agreed (target, record)
 where d.status = 'parked' and d.target = agreed.target and d.record = agreed.record
+  and d.target = any(%s::text[]) and d.record = any(%s::uuid[])
 
 -- name: wake
 -- Deliveries to this system that wait for one of these records to have a key there.
@@ -479,6 +485,14 @@ select (
 
 -- name: set_aside_counts
 select system, kind, count(*), min(since) from set_aside group by system, kind order by system, kind
+
+-- name: refused
+-- Few entries hold the word, and these have an index (migration "bounds"); whether as an outcome, the body says.
+select count(*) from ledger_block b cross join lateral (
+    select e.body from ledger_entry e
+    where e.lane = b.lane and e.height = b.height and strpos(e.body, ',"refused",') > 0
+) as e, lateral jsonb_array_elements(e.body::jsonb -> 'decisions') as decision
+where b.at >= clock_timestamp() - make_interval(hours => %s) and decision ->> 1 = 'refused'
 
 -- name: record_counts
 select entity, count(*) filter (where not retired), count(*) filter (where retired)

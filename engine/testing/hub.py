@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -91,6 +92,11 @@ class MemoryHub:
     def known_rows(self) -> set[RowRef]:
         """Rows that are linked, or set aside."""
         return {*self.crosswalk, *(kept.row for kept in self.set_aside.values())}
+
+    def known_since(self, row: RowRef) -> float:
+        """The number under which a row became known, by its link or by what was set aside of it first."""
+        linked = self.linked_at[row] if row in self.crosswalk else math.inf
+        return min([linked, *(id for id, kept in self.set_aside.items() if kept.row == row)])
 
     def open_rekeys(self) -> set[RowRef]:
         """New keys of rows that went on under them, of which nothing has been heard since."""

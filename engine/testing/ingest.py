@@ -72,10 +72,10 @@ class MemoryIngest:
         await self._hub.pace()
         return {row: self._hub.rekeys[row].row for row in rows if row in self._hub.rekeys}
 
-    async def rows_of(self, system: str, stream: str, after: str, limit: int) -> list[RowRef]:
+    async def rows_of(self, system: str, stream: str, after: str | None, limit: int) -> list[RowRef]:
         await self._hub.pace()
-        rows = (row for row in self._hub.known_rows() if row[:2] == (system, stream) and row.key > after)
-        return sorted(rows)[:limit]
+        known = sorted(row for row in self._hub.known_rows() if row[:2] == (system, stream))
+        return [row for row in known if after is None or row.key > after][:limit]
 
     async def saw(self, rows: Sequence[RowRef]) -> set[RowRef]:
         await self._hub.pace()
@@ -83,13 +83,12 @@ class MemoryIngest:
         self._saw |= fresh
         return fresh
 
-    async def unseen(self, streams: Sequence[str], limit: int) -> list[RowRef]:
+    async def unseen(self, rows: Sequence[RowRef]) -> set[RowRef]:
         await self._hub.pace()
         hub, source = self._hub, self._lease.source
-        leased_at = hub.sources[source].leased_at
-        known = (row for row in hub.known_rows() if row.system == source and row.stream in streams)
-        rows = (row for row in known if hub.linked_at.get(row, 0) < leased_at)
-        return sorted(row for row in rows if row not in hub.seen and row not in self._saw)[:limit]
+        began = hub.sources[source].leased_at
+        known = {row for row in rows if row.system == source and hub.known_since(row) < began}
+        return known - hub.seen - self._saw
 
     async def commit(
         self,

@@ -243,16 +243,16 @@ async def test_once_a_baseline_is_swept_nothing_is_unseen_any_more_for_whoever_s
     await hub.read_until("crm", {}, "1.0")
     lease = await hub.lease("crm", "crm#1")
     async with hub.ingest(lease) as tx:
-        assert await tx.unseen(["public.account"], 10) == [OLD, NEW]
+        assert await tx.unseen([OLD, NEW]) == {OLD, NEW}
         await tx.saw([OLD, NEW])
         await tx.commit(IngestOutcome(), position="", rulebook="book")
     await hub.swept("crm", "1.0")
     async with hub.ingest(lease) as tx:
-        assert await tx.unseen(["public.account"], 10) == []
+        assert await tx.unseen([OLD, NEW]) == set()
     assert not (await rows(hub, "select from seen") if isinstance(hub, PostgresHub) else hub.seen)  # type: ignore[attr-defined]
     await hub.begin_again("crm", "2.0", {})
     async with hub.ingest(await hub.lease("crm", "crm#1")) as tx:
-        assert await tx.unseen(["public.account"], 10) == [OLD, NEW]
+        assert await tx.unseen([OLD, NEW]) == {OLD, NEW}
 
 
 async def test_whoever_sees_a_row_learns_whether_somebody_has_done_so_before(hub: Hub) -> None:

@@ -1,0 +1,274 @@
+"""No statement of the hub reads more the longer it has run: each, with an example, on tables of many rows.
+
+Plans are those of the hub's own connections (`plans`), made once for all values and made for these; what only people
+ask is planned as their connections do it. A new statement without an example fails. Those that count or list
+everything say so here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.pq import TransactionStatus
+
+from engine.hub.queries import QUERIES
+
+MANY = 20_000
+BOUND = 2000
+"""Rows that a call may read whose example names no more than ten rows."""
+UTILITY = ("create ", "set ", "copy ")
+SOME = [f"01900000-0000-7000-8000-{number:012x}" for number in range(1, 6)]
+IDS = "{" + ",".join(SOME) + "}"
+KEYS = "{K00001,K00002,K00003,unknown}"
+CRM = ("crm", "public.account")
+NAMED = {"system": "crm", "stream": "public.account"}
+
+EXAMPLES: dict[str, Sequence[Any] | Mapping[str, Any]] = {
+    "lease": ["crm", "crm"],
+    "forget_seen": ["nobody"],
+    "note": ["crm", "crm", "halted", "why"],
+    "fence": ["crm"],
+    "links": [*CRM, KEYS],
+    "any_set_aside": ["{crm}"],
+    "blocked": [*CRM, KEYS],
+    "lock_identity": ["customer"],
+    "matches": ["customer", "tax_id", KEYS],
+    "lock_records": [IDS],
+    "rows_of": {**NAMED, "since": "K10000", "limit": 10},
+    "saw": [*CRM, KEYS],
+    "unseen": {**NAMED, "keys": KEYS},
+    "update_records": [IDS],
+    "unlink": [*CRM, KEYS],
+    "link": [*CRM, "{K00001,new}", "{" + ",".join(SOME[:2]) + "}"],
+    "notes": [IDS],
+    "clear_notes": [IDS],
+    "forget_match_keys": [IDS],
+    "add_match_keys": ["{customer}", "{tax_id}", "{new}", "{" + SOME[0] + "}"],
+    "hold_lane": ["crm"],
+    "last_act": ["crm"],
+    "last_block": ["crm"],
+    "add_block": ["crm", 999_999, b"", b"", b"", "book", 1, 0, b""],
+    "mark_dirty": {"target": "erp", "records": IDS},
+    "mark_suspect": {"target": "erp", "records": IDS},
+    "relieve": ["{erp,erp,erp,erp,erp}", IDS, "{erp}", IDS],
+    "wake": ["erp", IDS],
+    "set_aside": [*CRM, "new", "customer", "data", "why", "p", "{}", "{}", None, None, None],
+    "keep_aside": ["data", "why", "{}", None, None, None, 7],
+    "drop_set_aside": ["{7,8}"],
+    "move_source": ["p", 1, 1, None, None, None, "crm"],
+    "reread": ["{crm}"],
+    "unread": ["{crm,erp}"],
+    "how_unread": ["{crm,erp}"],
+    "mapped_later": ["{crm}", "{public.account}"],
+    "releasable": {"source": "crm", "limit": 10, "bytes": 1_000_000},
+    "take": ["crm", "me", "{topic/1}"],
+    "move_parts": ["{topic/1}", "{1}", "{p}", "{NULL}", "crm"],
+    "begin_reading": {"source": "crm", "streams": "{a}", "floor": ""},
+    "note_streams": {"source": "crm", "streams": "{a}", "floor": ""},
+    "forget_until": ["crm"],
+    "baseline": ["crm"],
+    "begin_again": {"source": "crm", "floor": "f"},
+    "fence_lanes": ["crm"],
+    "begin_parts_again": ["crm", "{topic/1}", "{p}"],
+    "swept": ["crm", ""],
+    "reconsider": ["billing"],
+    "read_until": ["crm", "{topic/1}", "{p}"],
+    "announce": ["crm", "1", 1],
+    "forget_announced": ["crm", 5],
+    "announced": ["crm", "{1,2}"],
+    "still_aside": ["{7,8}"],
+    "rekey": [*CRM, "O1", "K1", "p", True],
+    "arrived": [*CRM, KEYS],
+    "rekeyed": [*CRM, KEYS],
+    "next_keys": [*CRM, KEYS],
+    "departed": [*CRM, KEYS],
+    "claim_marked": ["erp", "{0,1,2,3}", 10],
+    "claim_dirty": ["erp", "{0,1,2,3}", 10],
+    "read_records": [IDS],
+    "rows_of_records": [IDS],
+    "settle_records": [IDS],
+    "changed": {"ids": IDS, "revisions": "{1,1,1,1,1}"},
+    "moved": {"ids": IDS, "revisions": "{1,1,1,1,1}"},
+    "moved_locked": {"ids": IDS, "revisions": "{1,1,1,1,1}"},
+    "settle_done": {"target": "erp", "ids": IDS, "marks": "{1,1,1,1,1}"},
+    "settle_open": ["erp", IDS],
+    "settle_marked_open": ["erp", "{3,4}"],
+    "shrink_marked": ["erp", "{3,4}"],
+    "drop_empty_marks": ["erp", "{3,4}"],
+    "drop_marks": ["erp", "{3,4}"],
+    "link_noted": [*CRM, "{new}", "{" + SOME[0] + "}", "{NULL}"],
+    "link_created": ["{crm}", "{public.account}", "{new}", "{" + SOME[0] + "}"],
+    "sources": [],
+    "targets": [],
+    "due": ["erp", "{0,1,2,3}"],
+    "set_aside_counts": [],
+    "record_counts": [],
+    "dead_letters": {"kind": None, "system": None, "entity": None, "ids": None, "place": None, "limit": 10},
+    "payload": [7],
+    "release_changes": ["{7,8}"],
+    "release_delivery": ["erp", SOME[0]],
+    "discard_delivery": ["erp", SOME[0]],
+    "remember_rulebook": ["hash", "body"],
+    "refused": [24],
+    "lock_number": [1, 2],
+    "notice_silence": [],
+    "forget_worker": {"token": "t", "number": 1},
+    "enrol": {"number": 9, "token": "t", "name": "n", "rulebook": "r", "lease": 15},
+    "add_duties": ["{source:crm}"],
+    "renew": {"token": "t", "lease": 15},
+    "workers": [5],
+    "duties": [],
+    "claim_duty": {"token": "t", "lease": 15, "name": "source:crm", "seen": None, "free": True},
+    "give_duty": {"name": "source:crm", "token": "t"},
+    "give_all": {"token": "t"},
+    "end_sessions": {"mark": " [nobody]"},
+    "partitions": [],
+    "linked_page": [*CRM, "K10000", 10],
+    "known_records": [IDS],
+    "record_page": [SOME[0], "{customer}", 10],
+    "marks_of": ["erp", IDS],
+    "aside_of": [*CRM, KEYS],
+}  # fmt: skip
+WHOLE = {
+    "releasable": "looks through all that waits",
+    "targets": "counts what is pending, of every target",
+    "due": "counts what is due in some shards of a target",
+    "set_aside_counts": "counts what is set aside",
+    "record_counts": "counts the records",
+    "dead_letters": "lists what is set aside and parked, oldest first, by whatever a person asks for",
+    "marks_of": "asked by `check`, where what is due is looked for in the backlog",
+    "refused": "counts the refusals of some hours",
+}
+ONLY_PEOPLE = {*WHOLE, "sources", "payload", "release_changes", "workers", "partitions", "linked_page", "known_records",
+               "record_page", "aside_of"}  # fmt: skip
+"""Asked on connections that plan as PostgreSQL likes, on tables that it has counted."""
+
+FILL = """
+insert into record select id(n), 'customer', 1, 1, false, '{"name":"x"}', '[]' from generate_series(1, 20000) n;
+insert into crosswalk (system, stream, key, record, sent)
+    select 'crm', 'public.account', key(n), id(n), case when n %% 50 = 0 then '{}' end from generate_series(1, 20000) n;
+insert into crosswalk (system, stream, key, record) select 'erp', 'p', key(n), id(n) from generate_series(1, 20000) n;
+insert into match_key select id(n), 'customer', 'tax_id', key(n) from generate_series(1, 20000) n;
+insert into dirty (target, record, mark, status, awaits, due)
+    select 'erp', id(n), n, case n %% 4 when 0 then 'due' when 1 then 'waiting' else 'parked' end,
+        case when n %% 4 = 1 then id(n + 20000) end, clock_timestamp() from generate_series(1, 20000) n;
+insert into marked (target, mark, number, records, shard)
+    select 'erp', n, 100, array(select id(n * 100 + m) from generate_series(1, 100) m), n %% 4
+    from generate_series(1, 1000) n;
+insert into set_aside (system, stream, key, entity, kind, reason, position, payload,
+        await_system, await_stream, await_key)
+    select 'crm', 'public.contact', key(n / 2), 'contact', case n %% 2 when 0 then 'parent' else 'behind' end,
+        '', '', '{}', 'crm', 'public.account', case n %% 2 when 0 then 'absent' || n end
+    from generate_series(2, 20001) n;
+insert into set_aside (system, stream, key, entity, kind, reason, position, payload)
+    select 'crm', 'public.account', key(n), 'customer', 'data', '', '', '{}' from generate_series(1, 20000) n;
+insert into seen select 'crm', 'public.account', key(n) from generate_series(1, 20000) n;
+insert into ledger_block select lane, n, '', '', '', 'book', 10, now() - n * interval '1 hour', ''
+    from generate_series(1, 2000) n, unnest(array['crm', 'erp']) as lane;
+insert into ledger_entry select 'crm', n / 10, n %% 10, id(n), 1,
+    case when n %% 100 = 0 then '{"decisions":[["f","refused","x",null,null,"erp","r"]]}' else '{"decisions":[]}' end
+    from generate_series(10, 20009) n;
+insert into rekeyed select 'crm', 'public.account', 'old' || n, key(n), 'p', n %% 2 = 0
+    from generate_series(1, 20000) n;
+insert into announced select 'crm', n::text, n from generate_series(1, 20000) n;
+insert into source (name, system) values ('crm', 'crm'), ('erp', 'erp');
+insert into partition (source, name) select 'crm', 'topic/' || n from generate_series(1, 12) n;
+insert into duty (name) values ('source:crm');
+""".replace("%%", "%")
+
+
+@pytest.fixture
+def filled(hub_dsn: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    with psycopg.connect(hub_dsn, autocommit=True) as connection:
+        connection.execute("set search_path to fieldwarden, pg_temp")
+        connection.execute(
+            "create function pg_temp.id(n bigint) returns uuid language sql as"
+            " $$select ('01900000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid$$"
+        )
+        connection.execute(
+            "create function pg_temp.key(n bigint) returns text language sql as $$select 'K' || lpad(n::text, 5, '0')$$"
+        )
+        connection.execute(re.sub(r"\b(id|key)\(n", r"pg_temp.\1(n", FILL).encode())
+        connection.execute(QUERIES["temporary_tables"])
+        yield connection
+
+
+def test_every_statement_has_an_example() -> None:
+    stated = {name for name, text in QUERIES.items() if not _code(text).startswith(UTILITY)}
+    assert stated == set(EXAMPLES)
+
+
+def test_no_statement_reads_more_the_longer_the_hub_has_run(filled: psycopg.Connection[tuple[Any, ...]]) -> None:
+    """Never analysed, as the tables of a new hub are while they grow; people come later."""
+    found = {}
+    filled.execute(QUERIES["plans"])
+    for name in EXAMPLES.keys() - ONLY_PEOPLE:
+        for mode in ("force_generic_plan", "force_custom_plan"):
+            found[name, mode] = rows_read(filled, name, mode)
+    filled.execute("reset all")
+    filled.execute("set search_path to fieldwarden, pg_temp")
+    filled.execute("analyze")
+    for name in ONLY_PEOPLE:
+        found[name, "auto"] = rows_read(filled, name, "auto")
+    bounds = dict.fromkeys(EXAMPLES, BOUND) | dict.fromkeys(WHOLE, 8 * MANY)
+    too_many = {each: rows for each, rows in found.items() if rows > bounds[each[0]]}
+    assert not too_many, "\n".join(map(str, too_many.items()))
+
+
+def rows_read(connection: psycopg.Connection[tuple[Any, ...]], name: str, mode: str) -> int:
+    """Rows that the statement's scans come upon, those they leave out among them, and what it unnests."""
+    text, values = _numbered(name)
+    with connection.transaction(force_rollback=True):
+        connection.execute(f"set local plan_cache_mode = {mode}".encode())
+        if "settled" in _code(QUERIES[name]):
+            line = "(%s, 1, 3, 'retry', 0, null, '', '', '[]')"
+            connection.execute(f"insert into settled values {', '.join([line] * len(SOME))}".encode(), SOME)
+        if "new_state" in _code(QUERIES[name]):
+            line = "(%s, 1, false, '{}', '[]')"
+            connection.execute(f"insert into new_state values {', '.join([line] * len(SOME))}".encode(), SOME)
+        connection.execute(f"prepare stated as {text}".encode())
+        given = ", ".join(psycopg.sql.Literal(each).as_string(connection) for each in values)
+        asked = f"explain (analyze, format json) execute stated{f'({given})' if values else ''}"
+        try:
+            ((((plan,)),),) = connection.execute(asked.encode()).fetchall()
+        finally:
+            if connection.info.transaction_status != TransactionStatus.INERROR:
+                connection.execute("deallocate stated")
+        return _read(plan["Plan"])
+
+
+def _read(node: Mapping[str, Any]) -> int:
+    here = 0
+    kind = node["Node Type"]
+    if kind in ("Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Heap Scan", "Function Scan", "ProjectSet"):
+        left = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+        here = int((node["Actual Rows"] + left) * node["Actual Loops"])
+    return here + sum(map(_read, node.get("Plans", ())))
+
+
+def _code(text: bytes) -> str:
+    return "\n".join(line for line in text.decode().splitlines() if not line.startswith("--")).strip().lower()
+
+
+def _numbered(name: str) -> tuple[str, list[Any]]:
+    """The statement with PostgreSQL's own placeholders, and their values."""
+    given, values = EXAMPLES[name], []
+    places: dict[str, str] = {}
+
+    def place(match: re.Match[str]) -> str:
+        if match[0] == "%%":
+            return "%"
+        if isinstance(given, Mapping):
+            if match[1] not in places:
+                values.append(given[match[1]])
+                places[match[1]] = f"${len(values)}"
+            return places[match[1]]
+        values.append(given[len(values)])
+        return f"${len(values)}"
+
+    text = re.sub(r"%%|%s|%\((\w+)\)s", place, QUERIES[name].decode())
+    assert isinstance(given, Mapping) or len(values) == len(given), name
+    return text, values
