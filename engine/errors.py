@@ -9,6 +9,7 @@
         │   ├── PartitionLost             another worker reads this partition now: begin anew with those that are ours
         │   └── IdentityMoved             another lane created a record that this batch looked for: decide it again
         ├── EnvironmentUnfit              a server, privilege or setting is missing; exit 3
+        │   └── SlotTaken                 the slot that we would read by is another's: halt, and take nothing over
         ├── SourceGap                     changes between our position and the source's are gone: re-baseline
         ├── SchemaDrift                   a mapped column vanished or changed: that stream stops
         ├── Fenced                        another worker took over this lane: stop at once, acknowledge nothing
@@ -33,6 +34,7 @@ __all__ = [
     "PartitionLost",
     "Problem",
     "SchemaDrift",
+    "SlotTaken",
     "SourceGap",
     "TargetBusy",
     "TransientError",
@@ -67,6 +69,10 @@ class IdentityMoved(TransientError):
 class EnvironmentUnfit(EngineError):
     code = "environment"
     exit_code = 3
+
+
+class SlotTaken(EnvironmentUnfit):
+    code = "slot_taken"
 
 
 class SourceGap(EngineError):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from engine.change import RawChange, RowRef, Value
+from engine.foothold import Footholds
 from engine.record import Record
 from engine.sharing import SHARDS
 
@@ -67,9 +68,8 @@ class Source(Protocol):
     system: str
 
     async def open(self, position: str | None) -> None:
-        """Start after `position` (None: never started; begin with a snapshot).
-
-        Raises SourceGap, EnvironmentUnfit, TransientError."""
+        """Start after `position` (None: never started; begin with a snapshot). Raises SourceGap, EnvironmentUnfit,
+        TransientError."""
 
     def batches(self) -> AsyncIterator[Batch]:
         """Whatever has queued, as soon as there is any, bounded in changes and bytes. Empty batches only move
@@ -335,7 +335,7 @@ AT_ONCE = 8_000_000
 """Bytes of set-aside changes that are tried again at once."""
 
 
-class Hub(Protocol):
+class Hub(Footholds, Protocol):
     """The engine's memory."""
 
     async def lease(self, source: str, lane: str = "") -> Lease:

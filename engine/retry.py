@@ -13,6 +13,7 @@ from engine.errors import (
     EnvironmentUnfit,
     Fenced,
     SchemaDrift,
+    SlotTaken,
     SourceGap,
     TargetBusy,
     TransientError,
@@ -23,12 +24,14 @@ Verdict = Literal["retry", "halt", "bug"]
 _TABLE: tuple[tuple[type[Exception], Verdict], ...] = (
     (Fenced, "bug"),
     (TransientError, "retry"),
+    (SlotTaken, "halt"),
     (EnvironmentUnfit, "retry"),
     (SchemaDrift, "halt"),
     (SourceGap, "halt"),
     (ConfigurationError, "halt"),
 )
-"""An unfit environment is retried: a person mends a privilege or starts a server while we run."""
+"""An unfit environment is retried: a person mends a privilege or starts a server while we run. A slot that is another's
+is not: it may be gone for the moment in which that other one makes it anew."""
 
 _FIRST, _LIMIT = 0.2, 30.0
 

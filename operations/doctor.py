@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from engine.hub.checkup import check_up
+from engine.hub.footing import HubFooting
 from operations.project import Opened, opened
 from operations.report import Failure, Report, count
 from rules.errors import FieldwardenError
@@ -63,13 +65,17 @@ def _files(project: Project) -> Check:
 
 
 async def _live(project: Opened) -> list[Check]:
-    systems = await asyncio.gather(*(_system(project, name) for name in project.rulebook.systems))
-    return [await _hub(project), *(check for checks in systems for check in checks)]
+    hub = await _hub(project)
+    footing = HubFooting(project.hub_dsn, project.hub_schema) if hub.level != "error" else None
+    try:
+        systems = await asyncio.gather(*(_system(project, name, footing) for name in project.rulebook.systems))
+    finally:
+        if footing is not None:
+            await footing.close()
+    return [hub, *(check for checks in systems for check in checks)]
 
 
 async def _hub(project: Opened) -> Check:
-    from engine.hub.checkup import check_up
-
     try:
         found = await check_up(project.hub_dsn, project.hub_schema)
     except FieldwardenError as error:
@@ -81,8 +87,8 @@ async def _hub(project: Opened) -> Check:
     return Check("hub", "hub", "ok", f"PostgreSQL {found.server}, {where}, version {found.applied}")
 
 
-async def _system(project: Opened, name: str) -> list[Check]:
-    halves = [_database(project, name)]
+async def _system(project: Opened, name: str, footing: HubFooting | None) -> list[Check]:
+    halves = [_database(project, name, footing)]
     if name in project.debezium_systems:
         halves.append(_kafka(project, name))
     checks: list[Check] = []
@@ -95,14 +101,14 @@ async def _system(project: Opened, name: str) -> list[Check]:
     return checks
 
 
-async def _database(project: Opened, name: str) -> list[Finding]:
+async def _database(project: Opened, name: str, footing: HubFooting | None) -> list[Finding]:
     from connectors.postgres.finding import note
     from connectors.postgres.probe import probe
 
     system = project.rulebook.systems[name]
     if system.settings.get("database", "postgres") != "postgres":
         return [note("database", f"{name} is {system.settings['database']}, which only Debezium asks")]
-    return await probe(system, project.dsn(name), project.rulebook.entities)
+    return await probe(system, project.dsn(name), project.rulebook.entities, footing)
 
 
 async def _kafka(project: Opened, name: str) -> list[Finding]:

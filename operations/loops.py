@@ -83,6 +83,8 @@ class Loops:
     telemetry: Telemetry
     duties: Duties
     health: Health
+    id: str
+    """The project's own."""
     rebaseline: Sequence[str] = ()
     eager: bool = False
     _loops: dict[str, _Loop] = field(default_factory=dict)
@@ -256,7 +258,7 @@ class Loops:
         project = self.project
         source = self._sources.get(name)
         if source is None:  # kept: it knows whether it has begun to read anew
-            source = project.source(name, self.hub, rebaseline=name in self.rebaseline, eager=self.eager)
+            source = project.source(name, self.hub, self.id, rebaseline=name in self.rebaseline, eager=self.eager)
             self._sources[name] = source
         return Pipeline(
             project.rulebook,
@@ -269,7 +271,7 @@ class Loops:
         )
 
     def _delivery(self, name: str, duties: frozenset[str]) -> Delivery:
-        target = _WhileHeld(self.project.target(name, self.hub), self.duties, duties)
+        target = _WhileHeld(self.project.target(name, self.hub, self.id), self.duties, duties)
         return Delivery(
             self.project.rulebook,
             name,

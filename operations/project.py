@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from connectors.postgres.lookout import Lookout
     from connectors.postgres.target import PostgresTarget
     from engine.hub.embedded import EmbeddedServer
+    from engine.hub.footing import HubFooting
     from engine.hub.store import PostgresHub
     from engine.ports import Hub, Source
 
@@ -183,8 +184,9 @@ class Opened:
         where = str(self.project.locate(system))
         return self._resolve(self.rulebook.systems[system].settings["dsn"], where)
 
-    def source(self, name: str, hub: Hub, *, rebaseline: bool = False, eager: bool = False) -> Source:
-        """The source of a system; not connected yet. `eager`: move an idle position on within a moment, not seconds."""
+    def source(self, name: str, hub: Hub, id: str, *, rebaseline: bool = False, eager: bool = False) -> Source:
+        """The source of a system; not connected yet. `id` is the project's, as the hub has it. `eager`: move an idle
+        position on within a moment, not seconds."""
         system = self.rulebook.systems[name]
         if system.kind == "debezium":
             from operations.kafka import kafka_source
@@ -193,18 +195,19 @@ class Opened:
         from connectors.postgres.source import IDLE_SECONDS, PostgresSource
 
         idle = _EAGER_SECONDS if eager else IDLE_SECONDS
-        return PostgresSource(system, self.dsn(name), rebaseline=rebaseline, idle_seconds=idle)
+        return PostgresSource(system, self.dsn(name), id, hub, rebaseline=rebaseline, idle_seconds=idle)
 
-    def target(self, name: str, hub: Hub) -> PostgresTarget:
-        """The target of a system; not connected yet."""
+    def target(self, name: str, hub: Hub, id: str) -> PostgresTarget:
+        """The target of a system; not connected yet. `id` is the project's, as the hub has it."""
+        from connectors.postgres.following import mark_of
         from connectors.postgres.target import PostgresTarget
 
         system = self.rulebook.systems[name]
         # What we write comes back through Debezium without the mark that a direct source would see.
         announce = partial(hub.announce, name) if system.kind == "debezium" else None
-        return PostgresTarget(system, self.dsn(name), announce)
+        return PostgresTarget(system, self.dsn(name), mark_of(id), announce)
 
-    def lookout(self, name: str) -> Lookout | KafkaLookout:
+    def lookout(self, name: str, footing: HubFooting) -> Lookout | KafkaLookout:
         """A look at a source from outside its stream; not connected yet."""
         system = self.rulebook.systems[name]
         if system.kind == "debezium":
@@ -213,7 +216,7 @@ class Opened:
             return kafka_lookout(self, name)
         from connectors.postgres.lookout import Lookout
 
-        return Lookout(system, self.dsn(name))
+        return Lookout(system, self.dsn(name), footing)
 
     def looking(self, name: str) -> AbstractAsyncContextManager[Looking] | None:
         """A look at a system's rows as they are now; None where nobody but Debezium can ask it."""

@@ -163,7 +163,8 @@ class _Running:
                 lease=project.project.settings.run.lease.total_seconds(),
             )
             eager = self.guide is not None
-            await self._supervise(Loops(project, hub, self.telemetry, duties, health, self.rebaseline, eager))
+            id = await hub.project()
+            await self._supervise(Loops(project, hub, self.telemetry, duties, health, id, self.rebaseline, eager))
         return _report(self.ending, self.telemetry)
 
     async def _supervise(self, loops: Loops) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import FieldwardenError, TransientError
+from engine.hub.footing import HubFooting
 from engine.hub.overview import Overview, PartitionState, SourceState, TargetState, WorkerState
 from engine.hub.pulse import Pulse
 from engine.sharing import SHARDS
@@ -43,6 +44,7 @@ def status(folder: Path | None) -> Report:
 async def _status(project: Opened) -> dict[str, Any]:
     overview = Overview(project.hub_dsn, project.hub_schema)
     pulse = Pulse(project.hub_dsn, project.hub_schema)
+    footing = HubFooting(project.hub_dsn, project.hub_schema)
     try:
         states = await overview.sources()
         known = {source.name: source for source in states}
@@ -50,7 +52,7 @@ async def _status(project: Opened) -> dict[str, Any]:
         pending = {target.name: target for target in await overview.targets()}
         workers = await overview.workers()
         parts = await overview.partitions()
-        looks = await asyncio.gather(*(_look(project, name, parts) for name in project.sources))
+        looks = await asyncio.gather(*(_look(project, name, parts, footing) for name in project.sources))
         return {
             "project": project.project.settings.project,
             "rulebook": project.rulebook.hash,
@@ -79,6 +81,7 @@ async def _status(project: Opened) -> dict[str, Any]:
     finally:
         await overview.close()
         await pulse.close()
+        await footing.close()
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,8 @@ class _Look:
     reason: str = ""
 
 
-async def _look(project: Opened, name: str, parts: Sequence[PartitionState]) -> _Look:
-    lookout: Any = project.lookout(name)
+async def _look(project: Opened, name: str, parts: Sequence[PartitionState], footing: HubFooting) -> _Look:
+    lookout: Any = project.lookout(name, footing)
     try:
         async with asyncio.timeout(_PATIENCE):
             if is_partitioned(project, name):

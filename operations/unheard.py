@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from engine.errors import FieldwardenError
+from engine.hub.footing import HubFooting
 from engine.hub.overview import Overview, SourceState
 from engine.hub.pulse import Pulse
 from operations.loops import is_partitioned
@@ -27,7 +28,8 @@ async def unheard(project: Opened, system: str, looking: Looking) -> str:
     Where `run` works, it is given a moment to come that far."""
     overview = Overview(project.hub_dsn, project.hub_schema)
     pulse = Pulse(project.hub_dsn, project.hub_schema)
-    lookout = project.lookout(system)
+    footing = HubFooting(project.hub_dsn, project.hub_schema)
+    lookout = project.lookout(system, footing)
     try:
         states = await overview.sources()
         if why := (await unread(project, overview, states)).get(system):
@@ -35,13 +37,13 @@ async def unheard(project: Opened, system: str, looking: Looking) -> str:
         awaited = await _is_read(system, overview, states)
         if await _reached(project, system, lookout, pulse, _PATIENCE if awaited else 0.0):
             return ""
-        if not is_partitioned(project, system):
-            untold = await looking.untold((await pulse.positions()).get(system))
-            if untold is False:
-                return ""
+        followed = None if is_partitioned(project, system) else await footing.followed(system)
+        if followed is not None and await looking.untold(followed, (await pulse.positions()).get(system)) is False:
+            return ""
         return f"{system} has changes that have not been read yet"
     finally:
         await lookout.close()
+        await footing.close()
         await pulse.close()
         await overview.close()
 

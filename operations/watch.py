@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 
 from engine.errors import FieldwardenError
+from engine.hub.footing import HubFooting
 from engine.hub.overview import Overview, SetAsideCount, TargetState
 from engine.hub.pulse import Pulse
 from engine.telemetry import Connector, Half, Telemetry
@@ -72,10 +73,11 @@ class Watch:
         self._silence = silence
         self._pulse = Pulse(project.hub_dsn, project.hub_schema)
         self._overview = Overview(project.hub_dsn, project.hub_schema)
+        self._footing = HubFooting(project.hub_dsn, project.hub_schema)
         self._lookouts: dict[str, Lookout] = {}
         self._parted: dict[str, PartitionsLookout] = {}
         for name in project.sources:
-            lookout: Any = project.lookout(name)
+            lookout: Any = project.lookout(name, self._footing)
             self._lookouts[name] = lookout
             if is_partitioned(project, name):
                 self._parted[name] = lookout
@@ -97,6 +99,7 @@ class Watch:
         finally:
             await self._pulse.close()
             await self._overview.close()
+            await self._footing.close()
             for lookout in self._lookouts.values():
                 await lookout.close()
 

@@ -44,10 +44,10 @@ class PostgresConnector(Strict):
     kind: Literal["postgres"] = Field(description="PostgreSQL, read directly by logical replication.")
     dsn: Text = Field(description="Connection string; secrets as ${env:NAME} or ${file:path}, never in the open.")
     slot: Annotated[Name | None, GIVEN] = Field(
-        default=None, description="Replication slot (default fieldwarden_<system>)."
+        default=None, description="Replication slot (default fieldwarden_<project id>_<system>)."
     )
     publication: Annotated[Text | None, GIVEN] = Field(
-        default=None, description="Publication (default fieldwarden_<system>)."
+        default=None, description="Publication (default fieldwarden_<project id>_<system>)."
     )
 
 

@@ -86,12 +86,12 @@ def _system(files: Files, entities: Mapping[str, Entity], model: SystemFile, ran
 def _settings(model: SystemFile) -> dict[str, str]:
     """The connector's keys as flat text; `options` as a JSON object."""
     connector = model.connector
-    settings = {
-        "dsn": connector.dsn,
-        "slot": connector.slot or f"fieldwarden_{model.system}",
-        "publication": connector.publication or f"fieldwarden_{model.system}",
-    }
+    given = {"dsn": connector.dsn, "slot": connector.slot, "publication": connector.publication}
+    settings = {key: value for key, value in given.items() if value is not None}
     if isinstance(connector, DebeziumConnector):
+        # Debezium's are named once, when the connector is registered, by which no hub need be there.
+        for key in ("slot", "publication"):
+            settings.setdefault(key, f"fieldwarden_{model.system}")
         prefix, name = debezium_names(connector, model.system)
         settings |= {
             "database": connector.database,

@@ -23,7 +23,7 @@ from connectors.debezium.parts import Position, partition_name
 from connectors.debezium.topics import Topics
 from connectors.postgres.catalog import describe, table_name
 from connectors.postgres.session import connect, translated
-from connectors.postgres.slots import SlotHealth, slot_health, slot_name
+from connectors.postgres.slots import SlotHealth, slot_health
 from engine.errors import FieldwardenError, TransientError
 from rules.rulebook import System
 
@@ -89,7 +89,7 @@ class KafkaLookout:
         if self._dsn is None:
             return None
         async with self._open(self._dsn) as connection:
-            return await slot_health(self._system, connection)
+            return await slot_health(self._system.name, connection, self._system.settings["slot"])
 
     async def close(self) -> None:
         await self._ends.close()
@@ -97,7 +97,7 @@ class KafkaLookout:
 
     async def _confirmed(self, dsn: str) -> None:
         """Debezium has confirmed a mark that is written now."""
-        slot = slot_name(self._system)
+        slot = self._system.settings["slot"]
         async with self._open(dsn) as connection:
             mark = await _write_mark(connection) if await _confirms(connection, slot, "0/0") else None
         deadline = asyncio.get_running_loop().time() + _CONFIRMED_WITHIN

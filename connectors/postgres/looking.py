@@ -15,13 +15,13 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from connectors.postgres.catalog import Table, describe, table_name
+from connectors.postgres.following import resolved
 from connectors.postgres.pgoutput import BPCHAR
 from connectors.postgres.position import Position, lsn_text
-from connectors.postgres.publications import publication_name
 from connectors.postgres.session import connect, translated
-from connectors.postgres.slots import slot_name
 from engine.change import RawChange, Relation, key_parts
 from engine.errors import EnvironmentUnfit, SchemaDrift
+from engine.foothold import Followed
 from engine.wanted import wanted_columns
 from rules.rulebook import Stream, System
 
@@ -92,18 +92,18 @@ class Looking:
         )
         return [raw async for page in self._copied(stream, relation, asked) for raw in page]
 
-    async def untold(self, position: str | None) -> bool | None:
-        """Whether the slot holds changes of the mapped tables that stand after a stored position; None where that
-        cannot be seen, since somebody is reading it."""
+    async def untold(self, followed: Followed, position: str | None) -> bool | None:
+        """Whether the slot that is followed holds changes of the mapped tables that stand after a stored position; None
+        where that cannot be seen, since somebody is reading it."""
         try:
             read = Position.decode(position or "").end
         except ValueError:
             return True
-        limit = _FIRST_PEEK
+        limit, names = _FIRST_PEEK, resolved(self._system, followed)
         with translated(self._system.name):
             try:
                 while True:
-                    number, found = await self._peek(read, limit)
+                    number, found = await self._peek(names, read, limit)
                     if found or number < limit:
                         return found
                     limit *= 10
@@ -112,8 +112,8 @@ class Looking:
             except (psycopg.errors.UndefinedObject, psycopg.errors.ObjectNotInPrerequisiteState):
                 return False  # there is no slot any more: nobody will ever be told
 
-    async def _peek(self, read: int, limit: int) -> tuple[int, bool]:
-        names = {"slot": slot_name(self._system), "publication": publication_name(self._system)}
+    async def _peek(self, followed: Followed, read: int, limit: int) -> tuple[int, bool]:
+        names = {"slot": followed.slot, "publication": followed.publication}
         cursor = await self._connection.execute(_PEEK, {**names, "read": lsn_text(read), "limit": limit})
         row = await cursor.fetchone()
         return (row[0], row[1]) if row else (0, False)

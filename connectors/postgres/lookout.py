@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import psycopg
 from psycopg.rows import TupleRow
 
+from connectors.postgres.following import Footing, resolved
 from connectors.postgres.position import Position
 from connectors.postgres.server import check_server
 from connectors.postgres.session import connect
@@ -18,10 +19,13 @@ from rules.rulebook import System
 
 
 class Lookout:
-    """One connection, opened when needed and given up after any failure; one question at a time."""
+    """One connection, opened when needed and given up after any failure; one question at a time.
 
-    def __init__(self, system: System, dsn: str) -> None:
+    `footing` tells which slot the source follows at the moment."""
+
+    def __init__(self, system: System, dsn: str, footing: Footing) -> None:
         self._system = system
+        self._footing = footing
         self._dsn = dsn
         self._connection: psycopg.AsyncConnection[TupleRow] | None = None
         self._asking = asyncio.Lock()
@@ -33,8 +37,11 @@ class Lookout:
 
     async def slot(self) -> SlotHealth:
         """Raises TransientError, EnvironmentUnfit."""
+        followed = await self._footing.followed(self._system.name)
+        if followed is None:
+            return SlotHealth("", "missing", reason="nothing has been read from it yet")
         async with self._open() as connection:
-            return await slot_health(self._system, connection)
+            return await slot_health(self._system.name, connection, resolved(self._system, followed).slot)
 
     def reached(self, position: str | None, end: int) -> bool:
         """Whether a stored position is at or past `end`."""

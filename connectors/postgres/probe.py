@@ -14,9 +14,9 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from connectors.postgres.catalog import Table, describe, table_name
-from connectors.postgres.finding import Finding, bad, good, note, warning
+from connectors.postgres.finding import Finding, bad, good, warning
 from connectors.postgres.fit import reading_findings, writing_findings
-from connectors.postgres.publications import MARK, publication_name
+from connectors.postgres.probe_slots import Footing, slot_findings
 from connectors.postgres.session import connect, rows, translated
 from connectors.postgres.slots import SlotHealth, slot_health
 from engine.errors import EngineError
@@ -24,19 +24,12 @@ from rules.rulebook import Entity, System
 
 __all__ = ["Finding", "probe"]
 
-_MUCH_WAL = 1 << 30
-"""Retained bytes from which on a slot is worth a warning."""
-
 _FACTS = """
     select current_setting('server_version_num')::int as version, current_setting('wal_level') as wal_level,
            pg_is_in_recovery() as standby, pg_encoding_to_char(d.encoding) as encoding,
-           has_database_privilege(d.oid, 'CREATE') as creates,
            current_setting('max_replication_slots')::int
                - (select count(*) from pg_replication_slots) as free_slots,
-           current_setting('max_wal_senders')::int - (select count(*) from pg_stat_replication) as free_senders,
-           (select obj_description(oid, 'pg_publication') is not distinct from %s
-            from pg_publication where pubname = %s) as ours,
-           array(select schemaname || '.' || tablename from pg_publication_tables where pubname = %s) as published
+           current_setting('max_wal_senders')::int - (select count(*) from pg_stat_replication) as free_senders
     from pg_database d where d.datname = current_database()"""
 
 _TABLES = """
@@ -51,8 +44,11 @@ _RIGHTS = """
                  where has_column_privilege(%(table)s::oid, c, 'UPDATE')) as updates"""
 
 
-async def probe(system: System, dsn: str, entities: Mapping[str, Entity] | None = None) -> list[Finding]:
-    """Everything about one system, good and bad. With `entities`, whether columns fit their fields' types too.
+async def probe(
+    system: System, dsn: str, entities: Mapping[str, Entity] | None = None, footing: Footing | None = None
+) -> list[Finding]:
+    """Everything about one system, good and bad. With `entities`, whether columns fit their fields' types too; with
+    `footing`, whether the slot is this project's own and holds all that its hub has not read.
 
     Where Debezium reads the system, slot and publication are its business: what it lacks, Kafka Connect tells.
 
@@ -65,7 +61,7 @@ async def probe(system: System, dsn: str, entities: Mapping[str, Entity] | None 
         with translated(system.name):
             return [
                 good("connection", f"{system.name} answers"),
-                *await _server_half(system, dsn, connection),
+                *await _server_half(system, dsn, connection, footing),
                 *await _tables_half(system, connection, entities or {}),
             ]
     except EngineError as error:
@@ -74,17 +70,27 @@ async def probe(system: System, dsn: str, entities: Mapping[str, Entity] | None 
         await connection.close()
 
 
-async def _server_half(system: System, dsn: str, connection: psycopg.AsyncConnection[TupleRow]) -> list[Finding]:
-    (facts,) = await rows(connection, _FACTS, [MARK, *[publication_name(system)] * 2])
+async def _server_half(
+    system: System, dsn: str, connection: psycopg.AsyncConnection[TupleRow], footing: Footing | None
+) -> list[Finding]:
+    (facts,) = await rows(connection, _FACTS)
     found = [_version(facts)]
     if not system.read_streams:
         return found
     if system.kind == "debezium":
-        return [*found, *_settings(facts, await slot_health(system, connection))]
-    health = await slot_health(system, connection)
+        health = await slot_health(system.name, connection, system.settings["slot"])
+        found += _settings(facts, health)
+        if health.wrong:
+            what = f"the slot {health.slot}, which Debezium is to read by, {health.wrong}"
+            found.append(bad("slot", what, f"name another in the system file (slot:), then: {_register(system)}"))
+        return found
+    health, standing = await slot_findings(system, connection, footing)
     found += _settings(facts, health)
-    found += [await _streams(system, dsn), _publication(system, facts), _slot(system, health)]
-    return found
+    return [*found, await _streams(system, dsn), *standing]
+
+
+def _register(system: System) -> str:
+    return f"fieldwarden connector register {system.name}"
 
 
 def _version(facts: Mapping[str, Any]) -> Finding:
@@ -124,41 +130,6 @@ async def _streams(system: System, dsn: str) -> Finding:
         return bad("replication", error.message, error.suggestion)
     await connection.close()
     return good("replication", "the role may stream changes")
-
-
-def _publication(system: System, facts: Mapping[str, Any]) -> Finding:
-    name = publication_name(system)
-    if facts["ours"] is None:
-        if facts["creates"]:
-            return note("publication", f"publication {name} does not exist yet; the first run makes it")
-        return bad(
-            "publication",
-            f"publication {name} does not exist, and the role may not make it",
-            "GRANT CREATE ON DATABASE to the role (it must own the tables too), or have their owner make it",
-        )
-    missing = sorted({table_name(name) for name in system.read_streams} - set(facts["published"]))
-    if not missing:
-        return good("publication", f"{name} covers every mapped table")
-    listed = ", ".join(missing)
-    if facts["ours"]:
-        return note("publication", f"{name} does not cover {listed} yet; a new baseline adds what is missing")
-    return bad("publication", f"{name} does not cover {listed}", f"ALTER PUBLICATION {name} ADD TABLE {listed}")
-
-
-def _slot(system: System, health: SlotHealth) -> Finding:
-    again = f"read everything again with `fieldwarden run --rebaseline {system.name}`"
-    if health.wal_status == "missing":
-        return note("slot", f"slot {health.slot} does not exist yet; the first run makes it")
-    if not health.usable:
-        return bad("slot", f"the server gave up {health.slot} ({health.reason or 'its WAL was removed'})", again)
-    kept = f"{health.slot} keeps {health.retained_bytes / 1e6:.1f} MB of WAL"
-    if health.wal_status == "unreserved":
-        return warning(
-            "slot", f"{kept} and is about to be lost", "start `fieldwarden run`; raise max_slot_wal_keep_size"
-        )
-    if health.retained_bytes > _MUCH_WAL:
-        return warning("slot", kept, "start `fieldwarden run`, or drop the slot if this project is not used any more")
-    return good("slot", kept)
 
 
 async def _tables_half(

@@ -22,8 +22,18 @@ from rules.rulebook import System
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
-MARK = "made by fieldwarden"
-"""The comment on a publication of ours; any other is only checked, never altered."""
+_FORMER_COMMENT = "made by fieldwarden"
+
+
+def comment_of(project: str) -> str:
+    """The comment on a publication of ours; any other is only checked, never altered."""
+    return f"{_FORMER_COMMENT} for the project {project}"
+
+
+def is_ours(comment: str | None, project: str | None) -> bool:
+    """Whether we may alter a publication with this comment; one of before projects had ids is anybody's."""
+    return comment == _FORMER_COMMENT or (project is not None and comment == comment_of(project))
+
 
 _PUBLICATION = """
     select p.oid, to_jsonb(p) as options, obj_description(p.oid, 'pg_publication') as mark,
@@ -31,13 +41,8 @@ _PUBLICATION = """
     from pg_publication p where pubname = %s"""
 
 
-def publication_name(system: System) -> str:
-    return system.settings.get("publication") or f"fieldwarden_{system.name}"
-
-
-async def check_publication(system: System, connection: Connection) -> None:
+async def check_publication(system: System, connection: Connection, name: str) -> None:
     """With a stored position: the publication must be there and cover every table. Raises SourceGap."""
-    name = publication_name(system)
     with translated(system.name):
         found = await rows(connection, _PUBLICATION, [name])
     if not found:
@@ -49,10 +54,9 @@ async def check_publication(system: System, connection: Connection) -> None:
 
 
 async def ensure_publication(
-    system: System, connection: Connection, tables: Mapping[str, Table], server: Server
+    system: System, connection: Connection, name: str, tables: Mapping[str, Table], server: Server, project: str
 ) -> None:
     """Before a baseline (and before the slot is made, or decoding would not find it). Raises EnvironmentUnfit."""
-    name = publication_name(system)
     needed = {table_name(stream): tables[table_name(stream)] for stream in system.read_streams}
     generated = server.version >= 180000 and any(
         needed[table_name(stream.name)].columns[column].generated
@@ -66,15 +70,16 @@ async def ensure_publication(
         found = await rows(connection, _PUBLICATION, [name])
         if not found:
             await _create_publication(system, connection, name, list(needed.values()), options)
+            await _comment(connection, name, comment_of(project))
             return
         missing = [table for full_name, table in needed.items() if full_name not in found[0]["tables"]]
-        if found[0]["mark"] == MARK:
+        if is_ours(found[0]["mark"], project):
             await _mend_publication(connection, name, missing, options)
             return
     if missing:
         listed = ", ".join(f"{table.schema}.{table.name}" for table in missing)
         raise EnvironmentUnfit(
-            f"{system.name}: the publication {name} was not made by Fieldwarden and does not cover {listed}",
+            f"{system.name}: the publication {name} was not made by this project and does not cover {listed}",
             suggestion=f"ALTER PUBLICATION {name} ADD TABLE {listed}",
         )
     _check_options(system, name, found[0]["options"])
@@ -101,7 +106,10 @@ async def _create_publication(
             f"{system.name}: no privilege to create the publication {name}: {error.diag.message_primary}",
             suggestion=f"as the tables' owner: {create.format(sql.Identifier(name), listed, options).as_string()}",
         ) from error
-    await connection.execute(sql.SQL("comment on publication {} is {}").format(sql.Identifier(name), sql.Literal(MARK)))
+
+
+async def _comment(connection: Connection, name: str, text: str) -> None:
+    await connection.execute(sql.SQL("comment on publication {} is {}").format(sql.Identifier(name), sql.Literal(text)))
 
 
 async def _mend_publication(

@@ -17,13 +17,19 @@ from psycopg.rows import TupleRow
 from connectors.postgres.position import Position, lsn_text, parse_lsn
 from connectors.postgres.server import Server, gap
 from connectors.postgres.session import rows, translated
-from engine.errors import EnvironmentUnfit, TransientError
+from engine.errors import SlotTaken, TransientError
 from rules.rulebook import System
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
+MOVED = "it was made anew, or moved on by somebody else (a copy of this project's hub?)"
+COPIED = "if it works with a copy of this project's hub, see docs/operating.md, A copy of a project"
+
 _SLOT = """
-    select to_jsonb(s) as slot, pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)::bigint as retained,
+    select to_jsonb(s) as slot,
+           (select concat_ws(' from ', nullif(application_name, ''), host(client_addr)) from pg_stat_activity
+            where pid = s.active_pid) as reader,
+           pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)::bigint as retained,
            pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)::bigint as behind
     from pg_replication_slots s where slot_name = %s"""
 
@@ -33,7 +39,9 @@ class SlotHealth:
     """How the slot fares, for telemetry. Bytes of WAL; `wal_status` as pg_replication_slots has it, or "missing".
 
     `retained_bytes` is what the server keeps for us, `behind_bytes` what we have not acknowledged, `safe_bytes` what
-    may still be written before the slot is lost (None: no limit). `reason` is why it is of no use any more.
+    may still be written before the slot is lost (None: no limit). `reason` is why it is of no use any more,
+    `wrong` why it can never be followed from this database, `confirmed` the LSN up to which it has been read, `reader`
+    the session that streams from it.
     """
 
     slot: str
@@ -43,19 +51,19 @@ class SlotHealth:
     behind_bytes: int = 0
     safe_bytes: int | None = None
     reason: str = ""
+    wrong: str = ""
+    confirmed: str = ""
+    reader: str = ""
 
     @property
     def usable(self) -> bool:
-        return self.wal_status not in ("missing", "lost") and not self.reason
+        return self.wal_status not in ("missing", "lost") and not self.reason and not self.wrong
 
 
-def slot_name(system: System) -> str:
-    return system.settings.get("slot") or f"fieldwarden_{system.name}"
+async def check_slot(system: System, connection: Connection, name: str, start: Position, server: Server) -> None:
+    """With a stored position: the slot must still hold everything after it, and nobody else may stream from it.
 
-
-async def check_slot(system: System, connection: Connection, start: Position, server: Server) -> None:
-    """With a stored position: the slot must still hold everything after it. Raises SourceGap, EnvironmentUnfit."""
-    name = slot_name(system)
+    Raises SourceGap, SlotTaken; TransientError while it is in use."""
     if start.server and start.server != server.server:
         raise gap(system, "this is another server than the one that was read before")
     if start.end > server.end:
@@ -64,43 +72,58 @@ async def check_slot(system: System, connection: Connection, start: Position, se
             f"the server ends at {lsn_text(server.end)}, before what was read of it ({lsn_text(start.end)}): "
             "it was restored to an earlier state",
         )
-    slot = await _slot(system, connection)
+    slot = await _slot(system, connection, name)
     if slot is None:
         raise gap(system, f"the replication slot {name} is gone")
-    _check_kind(system, name, slot, server)
+    _check_kind(system, name, slot, server.database)
     reason = slot.get("invalidation_reason")
     if slot["wal_status"] == "lost" or reason:
         raise gap(system, f"the server gave up the replication slot {name} ({reason or 'its WAL was removed'})")
     confirmed = parse_lsn(slot["confirmed_flush_lsn"])
     if confirmed > start.end:
+        reader = f"; {slot['reader']} reads by it now" if slot["reader"] else ""
         raise gap(
             system,
             f"the replication slot {name} begins at {lsn_text(confirmed)}, after {lsn_text(start.end)}, where reading "
-            "stopped: it was made anew or moved on by somebody else",
+            f"stopped: {MOVED}{reader}",
         )
+    _check_idle(system, name, slot)
 
 
-async def drop_slot(system: System, connection: Connection, server: Server) -> None:
-    """Remove the slot of an interrupted or replaced baseline, if there is one.
+async def make_room(system: System, connection: Connection, name: str, server: Server, *, ours: bool) -> None:
+    """Before a baseline makes its slot: remove that of an interrupted or replaced one, if there is one.
 
-    Raises TransientError while somebody streams from it, EnvironmentUnfit if it cannot be ours."""
-    name = slot_name(system)
-    slot = await _slot(system, connection)
+    Raises TransientError while somebody streams from it, SlotTaken if it is not, or cannot be, `ours`."""
+    slot = await _slot(system, connection, name)
     if slot is None:
         return
-    _check_kind(system, name, slot, server)
-    if slot["active"]:
-        raise TransientError(
-            f"{system.name}: the replication slot {name} is in use by the process {slot['active_pid']} of the server",
-            suggestion="stop the other `fieldwarden run`, or give this project another slot in the system file",
-        )
+    _check_kind(system, name, slot, server.database)
+    if not ours:
+        raise SlotTaken(f"{system.name}: {foreign(name)}", suggestion=another(name), path=system.name)
+    _check_idle(system, name, slot)
+    await _drop(system, connection, name)
+
+
+async def leave_behind(
+    system: System, connection: Connection, name: str, server: Server, start: Position | None
+) -> None:
+    """Remove the slot that was followed under another name until now, unless somebody else has taken it over."""
+    slot = await _slot(system, connection, name)
+    if slot is None or slot["active"] or _wrong(slot, server.database):
+        return
+    confirmed = slot["confirmed_flush_lsn"]
+    if start is None or start.server != server.server or confirmed is None or parse_lsn(confirmed) > start.end:
+        return  # nothing says that we were the last to read from it
+    await _drop(system, connection, name)
+
+
+async def _drop(system: System, connection: Connection, name: str) -> None:
     with translated(system.name):
         await connection.execute("select pg_drop_replication_slot(%s)", [name])
 
 
-async def slot_health(system: System, connection: Connection) -> SlotHealth:
-    name = slot_name(system)
-    with translated(system.name):
+async def slot_health(system: str, connection: Connection, name: str) -> SlotHealth:
+    with translated(system):
         found = await rows(connection, _SLOT, [name])
     if not found:
         return SlotHealth(name, "missing", reason="there is no such slot")
@@ -113,25 +136,52 @@ async def slot_health(system: System, connection: Connection) -> SlotHealth:
         found[0]["behind"] or 0,
         slot.get("safe_wal_size"),
         slot.get("invalidation_reason") or "",
+        _wrong(slot, connection.info.dbname),
+        slot["confirmed_flush_lsn"] or "",
+        found[0]["reader"] or "",
     )
 
 
-async def _slot(system: System, connection: Connection) -> dict[str, Any] | None:
+async def _slot(system: System, connection: Connection, name: str) -> dict[str, Any] | None:
     with translated(system.name):
-        found = await rows(connection, _SLOT, [slot_name(system)])
-    return found[0]["slot"] if found else None
+        found = await rows(connection, _SLOT, [name])
+    return found[0]["slot"] | {"reader": found[0]["reader"]} if found else None
 
 
-def _check_kind(system: System, name: str, slot: Mapping[str, Any], server: Server) -> None:
-    wrong = ""
-    if slot["plugin"] != "pgoutput":
-        wrong = f"decodes with {slot['plugin'] or 'no plugin'}, not pgoutput"
-    elif slot["database"] != server.database:
-        wrong = f"belongs to the database {slot['database']}"
-    elif slot["two_phase"]:
-        wrong = "decodes two-phase transactions at PREPARE"
-    if wrong:
-        raise EnvironmentUnfit(
-            f"{system.name}: the replication slot {name} {wrong}",
-            suggestion="name another slot in the system file (connector: slot), which Fieldwarden then creates",
+def foreign(name: str) -> str:
+    return (
+        f"there is a replication slot {name} already, which this project did not make: another project, or a copy of "
+        "this one with a hub of its own, reads by it"
+    )
+
+
+def another(name: str) -> str:
+    return (
+        "name another slot in the system file (connector: slot), which Fieldwarden then creates, or leave it out; if "
+        f"nobody needs this one any more: select pg_drop_replication_slot('{name}')"
+    )
+
+
+def _check_idle(system: System, name: str, slot: Mapping[str, Any]) -> None:
+    if slot["active"]:
+        raise TransientError(
+            f"{system.name}: the replication slot {name} is in use by the process {slot['active_pid']} of the server"
+            + (f", {slot['reader']}" if slot["reader"] else ""),
+            suggestion=f"stop the other `fieldwarden run`; {COPIED}",
         )
+
+
+def _check_kind(system: System, name: str, slot: Mapping[str, Any], database: str) -> None:
+    if wrong := _wrong(slot, database):
+        raise SlotTaken(
+            f"{system.name}: the replication slot {name} {wrong}", suggestion=another(name), path=system.name
+        )
+
+
+def _wrong(slot: Mapping[str, Any], database: str) -> str:
+    """Why a slot can never be followed from this database, or nothing."""
+    if slot["plugin"] != "pgoutput":
+        return f"decodes with {slot['plugin'] or 'no plugin'}, not pgoutput"
+    if slot["database"] != database:
+        return f"belongs to the database {slot['database']} (names of slots are one to the whole server)"
+    return "decodes two-phase transactions at PREPARE" if slot["two_phase"] else ""

@@ -22,19 +22,21 @@ from connectors.postgres.catalog import (
     table_name,
     type_names,
 )
+from connectors.postgres.following import Memory, is_ours, marks_of, names_of, resolved
 from connectors.postgres.pgoutput import Decoder
 from connectors.postgres.position import Position, next_epoch
-from connectors.postgres.publications import check_publication, ensure_publication, publication_name
+from connectors.postgres.publications import check_publication, ensure_publication
 from connectors.postgres.replication import ReplicationConnection
 from connectors.postgres.server import Server, check_server, check_tables, gap
 from connectors.postgres.session import connect, translated
-from connectors.postgres.slots import SlotHealth, check_slot, drop_slot, slot_health, slot_name
+from connectors.postgres.slots import SlotHealth, check_slot, leave_behind, make_room, slot_health
 from connectors.postgres.snapshot import Snapshot
 from connectors.postgres.spill import Spool
 from connectors.postgres.transactions import Transactions
 from engine.change import RawChange, RowRef
 from engine.errors import EnvironmentUnfit, TransientError
 from engine.failpoints import hit
+from engine.foothold import Followed
 from engine.ports import Batch
 from engine.wanted import wanted_columns
 from rules.rulebook import System
@@ -47,13 +49,16 @@ class PostgresSource:
     """`engine.ports.Source` over logical replication.
 
     `max_changes` and `max_bytes` bound a batch, `spill_bytes` what open streamed transactions keep in memory.
-    `rebaseline`: read everything again, whatever the stored position; it may be one that cannot be read.
+    `rebaseline`: read everything again, whatever the stored position; it may be one that cannot be read. `project` is
+    the project's id, and `memory` where it is noted what is followed on the server, before it is made.
     """
 
     def __init__(
         self,
         system: System,
         dsn: str,
+        project: str,
+        memory: Memory,
         *,
         rebaseline: bool = False,
         max_changes: int = 2000,
@@ -64,6 +69,10 @@ class PostgresSource:
         self.system = system.name
         self._system = system
         self._dsn = dsn
+        self._project = project
+        self._memory = memory
+        self._followed = Followed()
+        self._names = Followed()
         self._rebaseline = rebaseline
         self._max_changes = max_changes
         self._max_bytes = max_bytes
@@ -88,36 +97,58 @@ class PostgresSource:
             if start is not None and start.phase == "stream":
                 await self._resume(connection, server, start)
             else:
-                await self._begin(connection, server, next_epoch(position))
+                await self._begin(connection, server, position)
         except BaseException:
             await self.close()
             raise
 
     async def _resume(self, connection: psycopg.AsyncConnection[TupleRow], server: Server, start: Position) -> None:
-        await check_slot(self._system, connection, start, server)
+        followed = await self._memory.followed(self.system)
+        if followed is None:
+            raise gap(self._system, "this project follows no replication slot there")
+        self._followed, self._names = followed, resolved(self._system, followed)
+        named = self._system.settings.get("slot")
+        if named not in (None, self._names.slot):
+            raise gap(self._system, f"the files name the slot {named}, but it was read by {self._names.slot}")
+        await check_slot(self._system, connection, self._names.slot, start, server)
         streams = self._system.read_streams
         unread = sorted(streams.keys() - set(start.streams))
         if unread:
             raise gap(self._system, f"{', '.join(unread)} came into the mapping after the baseline, unread until now")
         check_tables(self._system, self._tables, server)
-        await check_publication(self._system, connection)
+        await check_publication(self._system, connection, self._names.publication)
         # A stream that left the mapping is forgotten, or what it missed until it comes back would go unnoticed.
         kept = tuple(name for name in start.streams if name in streams)
         self._start = replace(start, streams=kept, server=server.server)
 
-    async def _begin(self, connection: psycopg.AsyncConnection[TupleRow], server: Server, epoch: int) -> None:
+    async def _begin(self, connection: psycopg.AsyncConnection[TupleRow], server: Server, position: str | None) -> None:
+        epoch = next_epoch(position)
         check_tables(self._system, self._tables, server)
-        await drop_slot(self._system, connection, server)
-        await ensure_publication(self._system, connection, self._tables, server)
+        await self._take_place(connection, server, position)
+        names = self._names
+        await ensure_publication(self._system, connection, names.publication, self._tables, server, self._project)
         creator = await ReplicationConnection.connect(self.system, self._dsn, high_water=0)
         try:
-            point, exported = await creator.create_slot(slot_name(self._system))
+            point, exported = await creator.create_slot(names.slot)
             hit("snapshot.slot_created")
             self._snapshot = await Snapshot.adopt(self._system, self._dsn, self._tables, point, exported, epoch)
         finally:
             await creator.close()
         streams = tuple(self._system.read_streams)
         self._start = Position("stream", point, streams=streams, server=server.server, epoch=epoch)
+
+    async def _take_place(
+        self, connection: psycopg.AsyncConnection[TupleRow], server: Server, position: str | None
+    ) -> None:
+        """Settle on the names that this baseline follows, and clear away what we followed until now."""
+        before, wanted = await self._memory.followed(self.system), names_of(self._system, self._project)
+        former = resolved(self._system, before) if before is not None else None
+        ours = is_ours(wanted.slot, self._project, former)
+        await make_room(self._system, connection, wanted.slot, server, ours=ours)
+        if former is not None and former.slot != wanted.slot:
+            await leave_behind(self._system, connection, former.slot, server, _readable(position))
+        await self._memory.follow(self.system, wanted)
+        self._followed = self._names = wanted
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
         if self._start is None:
@@ -152,7 +183,13 @@ class PostgresSource:
         decoder = self._decoder()
         self._spool = Spool(self._spill_bytes)
         transactions = Transactions(
-            self.system, decoder, start, self._spool, max_changes=self._max_changes, max_bytes=self._max_bytes
+            self.system,
+            decoder,
+            start,
+            self._spool,
+            marks=marks_of(self._project, self._followed),
+            max_changes=self._max_changes,
+            max_bytes=self._max_bytes,
         )
         clock = asyncio.get_running_loop().time
         handed_over, idle_until = start, 0.0
@@ -190,7 +227,7 @@ class PostgresSource:
     async def _connect(self, start: Position) -> ReplicationConnection:
         stream = await ReplicationConnection.connect(self.system, self._dsn, high_water=2 * self._max_bytes)
         self._stream = stream
-        await stream.start(slot_name(self._system), publication_name(self._system), start.end)
+        await stream.start(self._names.slot, self._names.publication, start.end)
         return stream
 
     async def acknowledge(self, batch: Batch) -> None:
@@ -210,7 +247,7 @@ class PostgresSource:
         """How the slot fares; on a connection of its own, so that it can be asked at any time after `open`."""
         if self._catalog is None or self._catalog.closed:
             self._catalog = await connect(self.system, self._dsn)
-        return await slot_health(self._system, self._catalog)
+        return await slot_health(self.system, self._catalog, self._names.slot)
 
     async def close(self) -> None:
         if self._spool is not None:
@@ -228,3 +265,10 @@ class PostgresSource:
                 f"{self.system}: the hub holds a position that is {error}",
                 suggestion=f"read everything again with `fieldwarden run --rebaseline {self.system}`",
             ) from error
+
+
+def _readable(position: str | None) -> Position | None:
+    try:
+        return None if position is None else Position.decode(position)
+    except ValueError:
+        return None

@@ -26,11 +26,13 @@ _DEADLINE = 300.0
 class PostgresTarget:
     """`engine.ports.Target` for a PostgreSQL system: guarded upserts, one transaction per call.
 
-    `dsn` is a libpq connection string. Connects on first use, and again by itself after a failure. `announce` is told
-    of each transaction before it is committed: for systems whose change stream cannot carry our mark."""
+    `dsn` is a libpq connection string. Connects on first use, and again by itself after a failure. `mark` stands
+    before our rows in the change stream (`following.mark_of`). `announce` is told of each transaction before it is
+    committed: for systems whose change stream cannot carry our mark."""
 
-    def __init__(self, system: System, dsn: str, announce: Announce | None = None) -> None:
+    def __init__(self, system: System, dsn: str, mark: str, announce: Announce | None = None) -> None:
         self.system = system.name
+        self._mark = mark
         self._announce = announce
         self._rules = system
         self._dsn = dsn
@@ -78,7 +80,7 @@ class PostgresTarget:
     async def _session(self) -> Writing:
         if self._writing is None or self._writing.connection.closed:
             connection = await session.connect(self.system, self._dsn)
-            self._writing = Writing(connection, self._announce)
+            self._writing = Writing(connection, self._mark, self._announce)
             await self._writing.start()
         return self._writing
 

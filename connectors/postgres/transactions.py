@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from connectors.postgres.messages import (
@@ -33,9 +33,6 @@ from connectors.postgres.spill import Spool
 from engine.change import RawChange
 from engine.errors import EnvironmentUnfit
 
-ECHO_PREFIX = "fieldwarden"
-"""Our own writes carry a transactional logical message of this prefix, before their rows."""
-
 _HEADER = 25
 """Bytes of an XLogData frame before the message: 'w', start, end, send time."""
 
@@ -46,7 +43,9 @@ _wal_end = struct.Struct(">Q").unpack_from
 
 
 class Transactions:
-    """Assembles one connection's frames (CopyBoth payloads: XLogData 'w' and keepalives 'k')."""
+    """Assembles one connection's frames (CopyBoth payloads: XLogData 'w' and keepalives 'k').
+
+    `marks`: our own writes carry a transactional logical message of one of these prefixes, before their rows."""
 
     def __init__(
         self,
@@ -55,6 +54,7 @@ class Transactions:
         start: Position,
         spool: Spool,
         *,
+        marks: Collection[str],
         max_changes: int,
         max_bytes: int,
     ) -> None:
@@ -63,6 +63,7 @@ class Transactions:
         self._position = start
         self._end = start.end
         self._spool = spool
+        self._marks = marks
         self._streaming: int | None = None
         self._replay: Iterator[bytes] | None = None
         self._replayed: StreamCommit | None = None
@@ -167,7 +168,7 @@ class Transactions:
                 self._decoder.announce(message)
             case Truncate():
                 self._truncate(message)
-            case LogicalMessage(transactional=True, prefix=prefix) if prefix == ECHO_PREFIX:
+            case LogicalMessage(transactional=True, prefix=prefix) if prefix in self._marks:
                 self._echo = True
             case StreamStart(xid, _):
                 self._streaming = xid

@@ -27,9 +27,6 @@ from engine.guard import Operation
 from engine.ports import Write, WriteResult
 from rules.rulebook import Stream
 
-MARK = "fieldwarden"
-"""The prefix of the logical message by which a source recognises our own transactions."""
-
 _SETTINGS = """
 set lock_timeout = '5s'; set statement_timeout = '60s'; set idle_in_transaction_session_timeout = '60s';
 set default_transaction_isolation = 'read committed'; set jit = off; set client_min_messages = warning
@@ -80,10 +77,15 @@ class _Load:
 
 
 class Writing:
-    """What `PostgresTarget` keeps per connection. psycopg's errors pass through."""
+    """What `PostgresTarget` keeps per connection. psycopg's errors pass through.
 
-    def __init__(self, connection: psycopg.AsyncConnection[TupleRow], announce: Announce | None = None) -> None:
+    `mark` is the prefix of the logical message by which a source recognises our own transactions."""
+
+    def __init__(
+        self, connection: psycopg.AsyncConnection[TupleRow], mark: str, announce: Announce | None = None
+    ) -> None:
         self.connection = connection
+        self._mark = mark
         self._announce = announce
         self._cursor = psycopg.AsyncRawCursor(connection)
         self._stagings: dict[tuple[str, Operation], _Staging] = {}
@@ -111,7 +113,7 @@ class Writing:
     async def _transaction(self, groups: Sequence[Group], *, careful: bool) -> list[WriteResult]:
         ready = [(group, await self._staging(group)) for group in groups]
         note = f"{len(groups)} groups, first record {groups[0].writes[0].record}" if groups else ""
-        await self._cursor.execute(_BEGIN.format(MARK, note.replace("'", "")).encode(), prepare=False)
+        await self._cursor.execute(_BEGIN.format(self._mark, note.replace("'", "")).encode(), prepare=False)
         results: list[WriteResult] = []
         for group, staging in ready:
             self.stream = group.stream.name

@@ -16,6 +16,18 @@ create temp table if not exists settled (
 -- statement finds the big table's rows by an array of keys, and joins them to a landing table by hashing.
 set enable_seqscan = off; set enable_nestloop = off; set enable_mergejoin = off; set jit = off
 
+-- the project -----------------------------------------------------------------------------------------------------
+
+-- name: project
+select id from project
+
+-- name: followed
+select slot, publication from followed where source = %s
+
+-- name: follow
+insert into followed (source, slot, publication) values (%s, %s, %s)
+on conflict (source) do update set slot = excluded.slot, publication = excluded.publication
+
 -- ingest ----------------------------------------------------------------------------------------------------------
 
 -- name: lease

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 
 from engine.change import RowRef
 from engine.errors import Fenced
+from engine.foothold import Followed
 from engine.hub.deliveries import Deliveries
 from engine.hub.ingest import PostgresIngest
 from engine.hub.migrate import SCHEMA
@@ -45,6 +46,22 @@ class PostgresHub:
         self._ingesting: dict[Lease, Session] = {}
         self._deliveries: dict[str, tuple[Deliveries, Session]] = {}
         self._announcing: dict[str, Session] = {}
+
+    async def project(self) -> str:
+        async with self._reading.transaction() as connection:
+            row = await (await connection.execute(QUERIES["project"])).fetchone()
+        assert row is not None, "the migration that makes the table fills it"
+        return str(row[0])
+
+    async def followed(self, source: str) -> Followed | None:
+        async with self._reading.transaction() as connection:
+            row = await (await connection.execute(QUERIES["followed"], [source])).fetchone()
+        return Followed(*row) if row else None
+
+    async def follow(self, source: str, followed: Followed) -> None:
+        async with self._reading.transaction() as connection:
+            await connection.execute(QUERIES["follow"], [source, followed.slot, followed.publication])
+            await connection.commit()
 
     async def lease(self, source: str, lane: str = "") -> Lease:
         for old in [lease for lease in self._ingesting if lease.chain == (lane or source)]:

@@ -30,6 +30,7 @@ from engine.ports import (
 from engine.record import Contribution, Record
 from engine.settle import settle
 from engine.sharing import SHARDS, shard_of
+from engine.testing.footholds import MemoryFootholds
 from engine.testing.ingest import MemoryIngest
 from engine.testing.locks import Held, Locks, free
 from engine.testing.tables import Block, Dirty, PartitionRow, SourceRow
@@ -55,13 +56,14 @@ def copied(record: Record) -> Record:
     return Record(record.id, record.entity, record.version, dict(record.golden), rows, record.retired)
 
 
-class MemoryHub:
+class MemoryHub(MemoryFootholds):
     """`clock` gives µs since 1970 UTC; `crash` is told every durability step and may raise there; `pace` is how long
     each statement takes."""
 
     def __init__(
         self, clock: Callable[[], int] = lambda: 0, crash: Crash = lambda _: None, pace: Pace = one_turn
     ) -> None:
+        super().__init__()
         self.clock = clock
         self.crash = crash
         self.pace = pace

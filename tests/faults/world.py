@@ -133,7 +133,7 @@ class World(Shop):
                 ((durable, slot),) = self.sql(
                     system,
                     f"select confirmed_flush_lsn <= '{token['end']}', confirmed_flush_lsn from pg_replication_slots"
-                    f" where slot_name = 'fieldwarden_{system}'",
+                    f" where database = current_database() and slot_name ~ '^fieldwarden_[0-9a-f]+_{system}$'",
                 )
                 assert durable, f"{system}: the slot is at {slot}, the hub at {position}"
 

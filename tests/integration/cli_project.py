@@ -146,6 +146,11 @@ class Shop(Project):
     def sql(self, system: str, statement: str) -> list[tuple[Any, ...]]:
         return execute(getattr(self, system), statement)
 
+    def slot(self, system: str) -> str:
+        """The name of the slot (and of the publication) by which it reads a system, as the hub has noted it."""
+        ((name,),) = self.sql("hub", f"select slot from fieldwarden.followed where source = '{system}'")
+        return str(name)
+
     def settle(self) -> dict[str, Any]:
         """Replicate in this process until nothing is left to do."""
         with mock.patch.dict(os.environ, self.environment), opened(self.folder) as project:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ import psycopg
 from connectors.postgres.source import PostgresSource
 from engine.change import RawChange
 from engine.ports import Batch
+from engine.testing.footholds import MemoryFootholds
 from rules.rulebook import FieldMap, Stream, System
 
 DEADLINE = 30.0
@@ -23,6 +24,29 @@ def stream(name: str, key: tuple[str, ...], columns: tuple[str, ...], **more: An
 
 def system(*streams: Stream, **settings: str) -> System:
     return System("crm", 0, "postgres", settings, {each.name: each for each in streams})
+
+
+HUB = MemoryFootholds("test")
+"""What the sources under test note; several of them are one after the other the same project's."""
+
+
+def source(system: System, dsn: str, hub: MemoryFootholds = HUB, **options: Any) -> PostgresSource:
+    return PostgresSource(system, dsn, hub.id, hub, **options)
+
+
+class Outlook:
+    """What `doctor` is told of a project: `at` is the position up to which it has read, `mine` how sessions of its
+    processes are marked."""
+
+    def __init__(self, hub: MemoryFootholds = HUB, at: str | None = None, mine: Collection[str] = ()) -> None:
+        self.project, self.followed = hub.project, hub.followed
+        self._at, self._mine = at, mine
+
+    async def position(self, source: str) -> str | None:
+        return self._at
+
+    async def processes(self) -> Collection[str]:
+        return self._mine
 
 
 def run(dsn: str, *statements: str) -> None:

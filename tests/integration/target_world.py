@@ -11,6 +11,7 @@ from typing import Any
 
 import psycopg
 
+from connectors.postgres.following import mark_of
 from connectors.postgres.target import PostgresTarget
 from engine.change import Value
 from engine.ports import Write, WriteResult
@@ -38,6 +39,9 @@ def stream(name: str = "public.party", fields: Sequence[str] = ("name", "phone",
     return replace(plain, **settings)
 
 
+MARK = mark_of("test")
+
+
 class World:
     """The target under test and a person's own session beside it."""
 
@@ -48,7 +52,7 @@ class World:
         self.person = psycopg.connect(dsn, autocommit=True)
         if ddl:
             self.sql(ddl)
-        self.target = PostgresTarget(System("erp", 0, "postgres", {}, self.streams), dsn)
+        self.target = PostgresTarget(System("erp", 0, "postgres", {}, self.streams), dsn, MARK)
         self._tokens = itertools.count(100)
 
     async def __aenter__(self) -> World:

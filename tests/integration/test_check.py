@@ -32,7 +32,7 @@ def settled(shop: Shop) -> Shop:
 
 def lose(shop: Shop, system: str) -> None:
     """What was committed there until now will never be told: somebody moved the slot on."""
-    slot = f"fieldwarden_{system}"
+    slot = shop.slot(system)
     shop.sql(system, f"select pg_replication_slot_advance('{slot}', pg_current_wal_lsn())")
 
 

@@ -89,7 +89,7 @@ def test_after_a_run_slot_and_publication_are_looked_at(shop: Shop) -> None:
     shop.settle()
     code, body = shop.call_here("doctor")
     assert code == 0
-    shop.sql("crm", "drop publication fieldwarden_crm")
+    shop.sql("crm", f"drop publication {shop.slot('crm')}")
     shop.sql("erp", "alter table party drop column email")
     code, body = shop.call_here("doctor")
     assert code == 2

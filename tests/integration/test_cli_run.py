@@ -90,7 +90,7 @@ def test_ctrl_c_is_130(shop: Shop) -> None:
 
 def test_a_halted_source_stops_nobody_else_and_a_rebaseline_mends_it(shop: Shop) -> None:
     shop.settle()
-    shop.sql("crm", "select pg_drop_replication_slot('fieldwarden_crm')")
+    shop.sql("crm", f"select pg_drop_replication_slot('{shop.slot('crm')}')")
     shop.sql("crm", "update account set name = 'Birch & Co' where vat_number = 'FR40303265045'")
     with shop.running() as run:
         event = run.await_event("source.halted")

@@ -187,7 +187,7 @@ def test_a_bounded_run_beside_another_ends_when_all_is_delivered(shop: Shop) -> 
 
 def test_a_bounded_run_is_told_what_holds_up_another(shop: Shop) -> None:
     shop.settle()
-    shop.sql("crm", "select pg_drop_replication_slot('fieldwarden_crm')")
+    shop.sql("crm", f"select pg_drop_replication_slot('{shop.slot('crm')}')")
     with shop.running() as run:
         run.await_event("source.halted")
         code, body = shop.call("run", "--until-idle", "--port", "0")

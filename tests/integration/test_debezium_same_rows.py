@@ -7,13 +7,13 @@ from typing import Any
 
 from connectors.debezium.decoding import Decoder
 from connectors.debezium.registration import TOLD_TYPES
-from connectors.postgres.source import PostgresSource
 from engine.change import RawChange
 from rules.rulebook import System
 from stack import Stack
 from stack.topics import read
 from tests.golden.record_debezium import ROWS, SETUP, insertion
 from tests.integration.reading import ask, reading, run, stream, system
+from tests.integration.reading import source as by_us
 
 COLUMNS = """
     select string_agg(attname, ',' order by attnum)
@@ -49,7 +49,7 @@ async def test_debezium_and_the_direct_connector_tell_the_same_rows(
     prefix = debezium(database, "public.types", OPTIONS)
     topic = f"{prefix}.public.types"
     await read(stack.bootstrap, topic, count=len(ROWS))
-    async with reading(PostgresSource(system(mapped), database)) as reader:
+    async with reading(by_us(system(mapped), database)) as reader:
         await reader.baseline()
         run(database, *(insertion(10 + number, values) for number, values in ROWS.items()))
         direct = await reader.count(2 * len(ROWS))

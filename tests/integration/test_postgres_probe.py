@@ -6,11 +6,11 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from connectors.postgres.probe import Finding, probe
-from connectors.postgres.source import PostgresSource
 from rules.expressions import parse
 from rules.rulebook import Entity, Field, FieldMap, Stream
 from rules.values import parse_type
-from tests.integration.reading import ask, reading, run, stream, system
+from tests.integration.reading import Outlook, ask, reading, run, stream, system
+from tests.integration.reading import source as direct
 
 
 def entity(**types: str) -> dict[str, Entity]:
@@ -28,9 +28,9 @@ async def test_a_sound_system_has_nothing_wrong_before_and_after_its_first_run(d
     found = await probe(crm, database)
     assert wrong(found) == []
     assert {finding.subject for finding in found if finding.level == "note"} == {"publication", "slot"}
-    async with reading(PostgresSource(crm, database)) as reader:
+    async with reading(direct(crm, database)) as reader:
         await reader.baseline()
-    found = await probe(crm, database)
+    found = await probe(crm, database, footing=Outlook(at=reader.positions[-1]))
     assert {finding.level for finding in found} == {"ok"}
     assert "public.account fits its mapping" in {finding.message for finding in found}
 

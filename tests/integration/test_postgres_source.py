@@ -16,11 +16,11 @@ import psycopg
 import pytest
 
 from connectors.postgres.position import Position, lsn_text, parse_lsn, row_position
-from connectors.postgres.source import PostgresSource
 from engine.change import UNKNOWN, RawChange
 from engine.errors import EnvironmentUnfit, SchemaDrift, SourceGap, TransientError
 from engine.hub.embedded import EmbeddedServer
 from tests.integration.reading import ask, image, reading, run, stream, system
+from tests.integration.reading import source as direct
 
 ACCOUNT = "create table account (id int primary key, name text, city text, code char(5), note text)"
 CRM = system(stream("public.account", ("id",), ("name", "city", "code")))
@@ -28,7 +28,7 @@ CRM = system(stream("public.account", ("id",), ("name", "city", "code")))
 
 CONFIRMED = """
     select confirmed_flush_lsn::text from pg_replication_slots
-    where slot_name = 'fieldwarden_crm' and database = current_database()"""
+    where slot_name = 'fieldwarden_test_crm' and database = current_database()"""
 STREAMED = """
     select stream_count from pg_stat_replication_slots join pg_replication_slots using (slot_name)
     where database = current_database()"""
@@ -78,7 +78,7 @@ async def test_snapshot_then_stream_without_gap_or_overlap_under_concurrent_writ
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        async with reading(PostgresSource(CRM, database, max_changes=500)) as reader:
+        async with reading(direct(CRM, database, max_changes=500)) as reader:
             await reader.baseline()
             rows = len(reader.changes)
             await reader.count(rows + 200)
@@ -100,7 +100,7 @@ async def test_snapshot_then_stream_without_gap_or_overlap_under_concurrent_writ
 
 async def test_operations_keys_nulls_and_blanks(database: str) -> None:
     run(database, ACCOUNT)
-    async with reading(PostgresSource(CRM, database)) as reader:
+    async with reading(direct(CRM, database)) as reader:
         assert await reader.baseline() == []
         run(
             database,
@@ -129,7 +129,7 @@ async def test_unchanged_toast_is_unknown_and_known_under_identity_full(database
     run(database, "create table doc (id int primary key, title text, body text)")
     run(database, "alter table doc alter body set storage external")
     crm = system(stream("public.doc", ("id",), ("title", "body")))
-    async with reading(PostgresSource(crm, database)) as reader:
+    async with reading(direct(crm, database)) as reader:
         await reader.baseline()
         run(
             database,
@@ -146,7 +146,7 @@ async def test_unchanged_toast_is_unknown_and_known_under_identity_full(database
 
 async def test_restart_at_every_batch_boundary_inside_a_copy(database: str) -> None:
     run(database, ACCOUNT)
-    async with reading(PostgresSource(CRM, database)) as reader:
+    async with reading(direct(CRM, database)) as reader:
         await reader.baseline()
         position = reader.positions[-1]
     with psycopg.connect(database) as connection, connection.cursor() as cursor:
@@ -157,7 +157,7 @@ async def test_restart_at_every_batch_boundary_inside_a_copy(database: str) -> N
         cursor.execute("insert into account (id, name) values (500, 'after')")
     seen: list[RawChange] = []
     while len(seen) < 501:
-        async with reading(PostgresSource(CRM, database, max_changes=23), position) as reader:
+        async with reading(direct(CRM, database, max_changes=23), position) as reader:
             batch = await reader.step()
             seen += batch.changes
             position = batch.position
@@ -171,7 +171,7 @@ async def test_restart_at_every_batch_boundary_inside_a_copy(database: str) -> N
 async def test_a_streamed_transaction_without_its_aborted_subtransactions(database: str) -> None:
     run(database, ACCOUNT)
     small_decoding_memory(database)
-    async with reading(PostgresSource(CRM, database, max_changes=700, spill_bytes=100_000)) as reader:
+    async with reading(direct(CRM, database, max_changes=700, spill_bytes=100_000)) as reader:
         await reader.baseline()
         run(database, "insert into account (id) values (-1)")
         await reader.count(1)  # now the walsender is there, and streams while the transaction goes on
@@ -193,7 +193,7 @@ async def test_a_streamed_transaction_without_its_aborted_subtransactions(databa
 async def test_two_interleaved_streamed_transactions_come_one_after_the_other(database: str) -> None:
     run(database, ACCOUNT)
     small_decoding_memory(database)
-    async with reading(PostgresSource(CRM, database, spill_bytes=100_000)) as reader:
+    async with reading(direct(CRM, database, spill_bytes=100_000)) as reader:
         await reader.baseline()
         with psycopg.connect(database) as one, psycopg.connect(database) as two:
             for start in range(0, 3000, 1000):
@@ -214,14 +214,14 @@ async def test_restart_inside_a_streamed_transaction(database: str) -> None:
     run(database, ACCOUNT)
     small_decoding_memory(database)
     seen: list[RawChange] = []
-    async with reading(PostgresSource(CRM, database)) as reader:
+    async with reading(direct(CRM, database)) as reader:
         await reader.baseline()
         position = reader.positions[-1]
     with psycopg.connect(database) as connection:
         fill(connection, 0, 3000, "big")
     run(database, "insert into account values (3000)")
     while len(seen) < 3001:
-        async with reading(PostgresSource(CRM, database, max_changes=800), position) as reader:
+        async with reading(direct(CRM, database, max_changes=800), position) as reader:
             batch = await reader.step()
             seen += batch.changes
             position = batch.position
@@ -231,7 +231,7 @@ async def test_restart_inside_a_streamed_transaction(database: str) -> None:
 
 async def test_relation_changes_in_the_middle_of_the_stream(database: str) -> None:
     run(database, ACCOUNT)
-    async with reading(PostgresSource(CRM, database)) as reader:
+    async with reading(direct(CRM, database)) as reader:
         await reader.baseline()
         run(
             database,
@@ -249,12 +249,12 @@ async def test_relation_changes_in_the_middle_of_the_stream(database: str) -> No
         with pytest.raises(SchemaDrift, match=r"public\.account has no column city"):
             await reader.count(4)
     with pytest.raises(SchemaDrift, match=r"public\.account has no column city"):
-        await PostgresSource(CRM, database).open(reader.positions[-1])
+        await direct(CRM, database).open(reader.positions[-1])
 
 
 async def test_a_type_made_while_streaming_is_looked_up(database: str) -> None:
     run(database, ACCOUNT)
-    source = PostgresSource(CRM, database)
+    source = direct(CRM, database)
     async with reading(source) as reader:
         await reader.baseline()
         run(
@@ -272,14 +272,14 @@ async def test_a_type_made_while_streaming_is_looked_up(database: str) -> None:
 
 async def test_our_own_transactions_are_marked(database: str) -> None:
     run(database, ACCOUNT)
-    async with reading(PostgresSource(CRM, database)) as reader:
+    async with reading(direct(CRM, database)) as reader:
         await reader.baseline()
         run(database, "insert into account values (1)")
         with psycopg.connect(database) as connection:
-            connection.execute("select pg_logical_emit_message(true, 'fieldwarden', 'r')")
+            connection.execute("select pg_logical_emit_message(true, 'fieldwarden:test', 'r')")
             connection.execute("insert into account values (2), (3)")
         with psycopg.connect(database) as connection:
-            connection.execute("select pg_logical_emit_message(false, 'fieldwarden', 'r')")
+            connection.execute("select pg_logical_emit_message(false, 'fieldwarden:test', 'r')")
             connection.execute("select pg_logical_emit_message(true, 'other', 'r')")
             connection.execute("insert into account values (4)")
         changes = await reader.count(4)
@@ -288,7 +288,7 @@ async def test_our_own_transactions_are_marked(database: str) -> None:
 
 async def test_feedback_moves_only_with_what_was_acknowledged(database: str) -> None:
     run(database, ACCOUNT)
-    async with reading(PostgresSource(CRM, database, idle_seconds=0)) as reader:
+    async with reading(direct(CRM, database, idle_seconds=0)) as reader:
         await reader.baseline()
         first = Position.decode(reader.positions[-1])
         await eventually(database, CONFIRMED, first.end)
@@ -312,7 +312,7 @@ async def test_feedback_moves_only_with_what_was_acknowledged(database: str) -> 
 
 async def test_an_idle_publication_does_not_pin_wal(database: str) -> None:
     run(database, ACCOUNT, "create table elsewhere (x int)")
-    source = PostgresSource(CRM, database, idle_seconds=0.05)
+    source = direct(CRM, database, idle_seconds=0.05)
     async with reading(source) as reader:
         await reader.baseline()
         run(database, "insert into elsewhere select generate_series(1, 10000)")
@@ -330,7 +330,7 @@ async def test_an_idle_publication_does_not_pin_wal(database: str) -> None:
 
 async def test_a_killed_walsender_is_transient_and_nothing_is_lost(database: str) -> None:
     run(database, ACCOUNT)
-    source = PostgresSource(CRM, database)
+    source = direct(CRM, database)
     async with reading(source) as reader:
         await reader.baseline()
         run(database, "insert into account values (1)")
@@ -346,7 +346,7 @@ async def test_a_killed_walsender_is_transient_and_nothing_is_lost(database: str
 
 async def test_a_slot_in_use_names_the_process(database: str) -> None:
     run(database, ACCOUNT)
-    async with reading(PostgresSource(CRM, database)) as reader:
+    async with reading(direct(CRM, database)) as reader:
         await reader.baseline()
         await reader.source.acknowledge(reader.told[-1])
         run(database, "insert into account values (1)")
@@ -354,48 +354,47 @@ async def test_a_slot_in_use_names_the_process(database: str) -> None:
         pid = ask(
             database, "select active_pid from pg_replication_slots where active and database = current_database()"
         )
-        async with reading(PostgresSource(CRM, database), reader.positions[-1]) as second:
-            with pytest.raises(TransientError, match=str(pid)):
-                await second.step()
+        with pytest.raises(TransientError, match=rf"process {pid} of the server, fieldwarden \["):
+            await direct(CRM, database).open(reader.positions[-1])
         with pytest.raises(TransientError, match=f"process {pid}"):
-            await PostgresSource(CRM, database).open(None)
+            await direct(CRM, database).open(None)
 
 
 @pytest.mark.parametrize(
     ("statements", "message"),
     [
-        (["select pg_drop_replication_slot('fieldwarden_crm')"], "is gone"),
+        (["select pg_drop_replication_slot('fieldwarden_test_crm')"], "is gone"),
         (
             [
-                "select pg_drop_replication_slot('fieldwarden_crm')",
+                "select pg_drop_replication_slot('fieldwarden_test_crm')",
                 "insert into account values (1)",
-                "select pg_create_logical_replication_slot('fieldwarden_crm', 'pgoutput')",
+                "select pg_create_logical_replication_slot('fieldwarden_test_crm', 'pgoutput')",
             ],
             "made anew",
         ),
         (
             [
                 "insert into account values (1)",
-                "select pg_replication_slot_advance('fieldwarden_crm', pg_current_wal_lsn())",
+                "select pg_replication_slot_advance('fieldwarden_test_crm', pg_current_wal_lsn())",
             ],
             "moved on by somebody else",
         ),
-        (["drop publication fieldwarden_crm"], "publication fieldwarden_crm is gone"),
-        (["alter publication fieldwarden_crm drop table account"], r"no longer covers public\.account"),
+        (["drop publication fieldwarden_test_crm"], "publication fieldwarden_test_crm is gone"),
+        (["alter publication fieldwarden_test_crm drop table account"], r"no longer covers public\.account"),
     ],
 )
 async def test_gaps_halt_and_a_new_baseline_mends_them(database: str, statements: list[str], message: str) -> None:
     run(database, ACCOUNT)
-    async with reading(PostgresSource(CRM, database)) as reader:
+    async with reading(direct(CRM, database)) as reader:
         await reader.baseline()
         position = reader.positions[-1]
-    run(database, "create table other (id int primary key)", "alter publication fieldwarden_crm add table other")
+    run(database, "create table other (id int primary key)", "alter publication fieldwarden_test_crm add table other")
     await until(database, "select not active from pg_replication_slots where database = current_database()")
     run(database, *statements)
     with pytest.raises(SourceGap, match=message) as caught:
-        await PostgresSource(CRM, database).open(position)
+        await direct(CRM, database).open(position)
     assert "fieldwarden run --rebaseline crm" in caught.value.suggestion
-    source = PostgresSource(CRM, database, rebaseline=True)
+    source = direct(CRM, database, rebaseline=True)
     async with reading(source, position) as again:
         rows = len(await again.baseline())
         run(database, "insert into account values (9)")
@@ -409,12 +408,12 @@ async def test_gaps_halt_and_a_new_baseline_mends_them(database: str, statements
 async def test_a_new_baseline_is_newer_than_what_was_read_at_higher_positions(database: str) -> None:
     """The server was restored, or is another: its log begins lower than what the hub has heard."""
     run(database, ACCOUNT, "insert into account values (1, 'before')")
-    async with reading(PostgresSource(CRM, database)) as reader:
+    async with reading(direct(CRM, database)) as reader:
         await reader.baseline()
         ahead = replace(Position.decode(reader.positions[-1]), end=1 << 60, server="7")
         said = row_position(ahead.epoch, ahead.end, 5)
     await until(database, "select not active from pg_replication_slots where database = current_database()")
-    async with reading(PostgresSource(CRM, database, rebaseline=True), ahead.encode()) as again:
+    async with reading(direct(CRM, database, rebaseline=True), ahead.encode()) as again:
         first = await again.step()
         assert (first.changes, first.snapshot) == ([], "running")
         assert Position.decode(first.position).epoch == ahead.epoch + 1, "durable before any row that carries it"
@@ -423,7 +422,7 @@ async def test_a_new_baseline_is_newer_than_what_was_read_at_higher_positions(da
         changes = await again.count(2)
     assert [change.values[1] for change in changes] == ["before", "after"]
     assert said < changes[0].position < changes[1].position
-    async with reading(PostgresSource(CRM, database), again.positions[-1]) as resumed:
+    async with reading(direct(CRM, database), again.positions[-1]) as resumed:
         run(database, "update account set name = 'resumed'")
         assert (await resumed.count(1))[0].position > changes[1].position
 
@@ -431,34 +430,34 @@ async def test_a_new_baseline_is_newer_than_what_was_read_at_higher_positions(da
 async def test_a_position_that_cannot_be_read_is_mended_by_a_new_baseline(database: str) -> None:
     run(database, ACCOUNT, "insert into account values (1, 'a')")
     with pytest.raises(EnvironmentUnfit) as caught:
-        await PostgresSource(CRM, database).open("from another connector")
+        await direct(CRM, database).open("from another connector")
     assert "--rebaseline crm" in caught.value.suggestion
-    async with reading(PostgresSource(CRM, database, rebaseline=True), "from another connector") as reader:
+    async with reading(direct(CRM, database, rebaseline=True), "from another connector") as reader:
         [change] = await reader.baseline()
     assert change.position > row_position(0x1000, 1 << 60, 0)
 
 
 async def test_a_stream_mapped_later_and_another_server_are_gaps(database: str) -> None:
     run(database, ACCOUNT, "create table contact (id int primary key)")
-    async with reading(PostgresSource(CRM, database)) as reader:
+    async with reading(direct(CRM, database)) as reader:
         await reader.baseline()
         position = Position.decode(reader.positions[-1])
     wider = system(*CRM.streams.values(), stream("public.contact", ("id",), ()))
     with pytest.raises(SourceGap, match=r"public\.contact came into the mapping after the baseline"):
-        await PostgresSource(wider, database).open(position.encode())
+        await direct(wider, database).open(position.encode())
     with pytest.raises(SourceGap, match="another server"):
-        await PostgresSource(CRM, database).open(replace(position, server="7").encode())
+        await direct(CRM, database).open(replace(position, server="7").encode())
     with pytest.raises(SourceGap, match="restored to an earlier state"):
-        await PostgresSource(CRM, database).open(replace(position, end=position.end + (1 << 40)).encode())
+        await direct(CRM, database).open(replace(position, end=position.end + (1 << 40)).encode())
 
 
 async def test_an_interrupted_baseline_starts_again(database: str) -> None:
     run(database, ACCOUNT, "insert into account select generate_series(1, 1000)")
-    async with reading(PostgresSource(CRM, database, max_changes=300)) as reader:
+    async with reading(direct(CRM, database, max_changes=300)) as reader:
         batch = await reader.step()
         assert batch.snapshot == "running"
     run(database, "delete from account where id > 500")
-    async with reading(PostgresSource(CRM, database, max_changes=300), batch.position) as again:
+    async with reading(direct(CRM, database, max_changes=300), batch.position) as again:
         changes = await again.baseline()
     assert len(changes) == 500
     assert {change.operation for change in changes} == {"observe"}
@@ -476,7 +475,7 @@ async def test_parents_are_read_before_their_children(database: str) -> None:
     )
     parent = stream("public.party", ("id",), ())
     child = stream("public.address", ("id",), (), parent="public.party", parent_columns=("party_id",))
-    async with reading(PostgresSource(system(child, parent), database)) as reader:
+    async with reading(direct(system(child, parent), database)) as reader:
         changes = await reader.baseline()
     assert [change.relation.stream for change in changes] == ["public.party", "public.address"]
     assert changes[1].values == ("1", "1")
@@ -494,7 +493,7 @@ async def test_partitioned_tables_generated_columns_and_custom_types(database: s
         "insert into part values (1, 'good', 1.5, true, '2026-01-31 10:00+02')",
     )
     crm = system(stream("public.part", ("id",), ("mood", "amount", "b", "at", "twice")))
-    async with reading(PostgresSource(crm, database)) as reader:
+    async with reading(direct(crm, database)) as reader:
         await reader.baseline()
         run(database, "insert into part select 12, mood, amount, b, at from part")
         changes = await reader.count(2)
@@ -509,13 +508,13 @@ async def test_a_foreign_publication_is_checked_and_left_alone(database: str) ->
     run(database, ACCOUNT, "create table other (id int primary key)", "create publication theirs for table other")
     crm = system(*CRM.streams.values(), publication="theirs")
     with pytest.raises(EnvironmentUnfit, match=r"does not cover public\.account"):
-        await PostgresSource(crm, database).open(None)
+        await direct(crm, database).open(None)
     run(database, "alter publication theirs add table account (id, name, city, code)")
     run(database, "alter publication theirs set (publish = 'insert, update')")
     with pytest.raises(EnvironmentUnfit, match="does not publish delete, truncate"):
-        await PostgresSource(crm, database).open(None)
+        await direct(crm, database).open(None)
     run(database, "alter publication theirs set (publish = 'insert, update, delete, truncate')")
-    async with reading(PostgresSource(crm, database)) as reader:
+    async with reading(direct(crm, database)) as reader:
         await reader.baseline()
         run(database, "insert into other values (1)", "insert into account values (1, 'a', 'b', 'c', 'd')")
         changes = await reader.count(1)
@@ -527,10 +526,10 @@ async def test_what_a_table_lacks_is_said_before_anything_is_made(database: str)
     with pytest.raises(
         EnvironmentUnfit, match=r"public\.account has no primary key or replica identity that covers id"
     ):
-        await PostgresSource(CRM, database).open(None)
+        await direct(CRM, database).open(None)
     missing = system(stream("public.nowhere", ("id",), ()))
     with pytest.raises(EnvironmentUnfit, match=r"there is no table public\.nowhere"):
-        await PostgresSource(missing, database).open(None)
+        await direct(missing, database).open(None)
     assert ask(database, "select count(*) from pg_publication") == 0
     assert ask(database, "select count(*) from pg_replication_slots where database = current_database()") == 0
 
@@ -541,14 +540,14 @@ async def test_missing_privileges_are_named(database: str) -> None:
     dsn = psycopg.conninfo.make_conninfo(database, user=role)
     try:
         with pytest.raises(EnvironmentUnfit, match=r"no privilege to read public\.account"):
-            await PostgresSource(CRM, dsn).open(None)
+            await direct(CRM, dsn).open(None)
         run(database, f"grant select on account to {role}")
         with pytest.raises(EnvironmentUnfit, match="no privilege to create the publication"):
-            await PostgresSource(CRM, dsn).open(None)
+            await direct(CRM, dsn).open(None)
         run(database, f"grant create on database {ask(database, 'select current_database()')} to {role}")
         run(database, f"alter table account owner to {role}")
         with pytest.raises(EnvironmentUnfit, match="the role may not stream changes"):
-            await PostgresSource(CRM, dsn).open(None)
+            await direct(CRM, dsn).open(None)
     finally:
         run(database, f"drop owned by {role} cascade", f"drop role {role}")
 
@@ -556,7 +555,7 @@ async def test_missing_privileges_are_named(database: str) -> None:
 async def test_a_consumer_that_is_slow_holds_the_server_back_and_is_not_cut_off(database: str) -> None:
     run(database, ACCOUNT)
     run(database, f"alter database {ask(database, 'select current_database()')} set wal_sender_timeout = '1500ms'")
-    source = PostgresSource(CRM, database, max_bytes=100_000)
+    source = direct(CRM, database, max_bytes=100_000)
     async with reading(source) as reader:
         await reader.baseline()
         run(database, "insert into account select i, repeat('x', 1000) from generate_series(1, 20000) i")
@@ -578,11 +577,11 @@ async def test_a_baseline_that_is_killed_starts_again(database: str, failpoint: 
     run(database, ACCOUNT, "insert into account select generate_series(1, 100)")
     script = """if True:
         import asyncio, sys
-        from connectors.postgres.source import PostgresSource
+        from tests.integration.reading import source as direct
         from tests.integration.test_postgres_source import CRM
 
         async def main():
-            source = PostgresSource(CRM, sys.argv[1], max_changes=30)
+            source = direct(CRM, sys.argv[1], max_changes=30)
             await source.open(None)
             async for batch in source.batches():
                 print(batch.position, flush=True)
@@ -602,7 +601,7 @@ async def test_a_baseline_that_is_killed_starts_again(database: str, failpoint: 
     position = killed.stdout.splitlines()[-1] if killed.stdout else None
     assert (position is None) == (failpoint == "snapshot.slot_created")
     await until(database, "select bool_and(not active) from pg_replication_slots where database = current_database()")
-    async with reading(PostgresSource(CRM, database), position) as reader:
+    async with reading(direct(CRM, database), position) as reader:
         run(database, "insert into account values (101)")
         assert len(await reader.baseline()) == 100
         changes = await reader.count(101)
@@ -612,7 +611,7 @@ async def test_a_baseline_that_is_killed_starts_again(database: str, failpoint: 
 async def test_a_server_that_crashes_neither_loses_nor_repeats(crashable_postgres: EmbeddedServer) -> None:
     dsn = crashable_postgres.dsn()
     run(dsn, ACCOUNT)
-    source = PostgresSource(CRM, dsn)
+    source = direct(CRM, dsn)
     async with reading(source) as reader:
         await reader.baseline()
         run(dsn, "insert into account select generate_series(1, 50)")

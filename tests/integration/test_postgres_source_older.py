@@ -11,12 +11,12 @@ import psycopg
 import pytest
 
 from connectors.postgres.probe import probe
-from connectors.postgres.source import PostgresSource
 from engine.change import UNKNOWN
 from engine.hub.embedded import EmbeddedServer
 from engine.hub.surroundings import binaries
 from tests.conftest import THROW_AWAY
 from tests.integration.reading import ask, reading, run, stream, system
+from tests.integration.reading import source as direct
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ async def test_baseline_changes_and_streamed_transactions(older: str) -> None:
     run(older, "create table account (id int primary key, name text)", "insert into account values (0, 'old')")
     crm = system(stream("public.account", ("id",), ("name",)))
     assert [finding.message for finding in await probe(crm, older) if not finding.ok] == []
-    async with reading(PostgresSource(crm, older, spill_bytes=1000)) as reader:
+    async with reading(direct(crm, older, spill_bytes=1000)) as reader:
         await reader.baseline()
         with psycopg.connect(older) as connection:
             connection.execute("insert into account select i, repeat('x', 50) from generate_series(1, 1000) i")
@@ -56,6 +56,6 @@ async def test_baseline_changes_and_streamed_transactions(older: str) -> None:
     assert [change.values[0] for change in changes[1:1001]] == [str(number) for number in range(1, 1001)]
     assert health.usable
     assert ask(older, "select sum(stream_count) from pg_stat_replication_slots") > 0
-    async with reading(PostgresSource(crm, older), reader.positions[-1]) as again:
+    async with reading(direct(crm, older), reader.positions[-1]) as again:
         run(older, "insert into account values (5)")
         await again.count(1)

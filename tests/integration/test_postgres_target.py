@@ -7,9 +7,8 @@ import asyncio
 import psycopg
 import pytest
 
-from connectors.postgres import writing
 from engine.ports import WriteResult
-from tests.integration.target_world import WAITING, World, stream
+from tests.integration.target_world import MARK, WAITING, World, stream
 
 
 def done(result: WriteResult, **differing: str | None) -> bool:
@@ -300,7 +299,7 @@ async def test_a_source_recognises_our_transactions(database: str) -> None:
         kinds = [bytes(data)[:1] for (data,) in messages]
         assert kinds[:2] == [b"B", b"M"], "the mark comes before the first row"
         assert b"I" in kinds
-        assert writing.MARK.encode() in bytes(messages[1][0])
+        assert MARK.encode() in bytes(messages[1][0])
         world.sql("select pg_drop_replication_slot('peek')")
 
 
@@ -322,4 +321,4 @@ async def test_no_writes_need_no_server() -> None:
     from connectors.postgres.target import PostgresTarget
     from rules.rulebook import System
 
-    assert await PostgresTarget(System("erp", 0, "postgres", {}, {}), "host=/nowhere").write([]) == []
+    assert await PostgresTarget(System("erp", 0, "postgres", {}, {}), "host=/nowhere", MARK).write([]) == []

@@ -8,11 +8,11 @@ import pytest
 from connectors.postgres.target import PostgresTarget
 from engine.errors import TransientError
 from rules.rulebook import System
-from tests.integration.target_world import World
+from tests.integration.target_world import MARK, World
 
 
 def announcing(world: World, announce: object) -> None:
-    world.target = PostgresTarget(System("erp", 0, "postgres", {}, world.streams), world.dsn, announce)  # type: ignore[arg-type]
+    world.target = PostgresTarget(System("erp", 0, "postgres", {}, world.streams), world.dsn, MARK, announce)  # type: ignore[arg-type]
 
 
 async def test_each_transaction_is_announced_by_its_number_before_anybody_can_see_it(database: str) -> None:

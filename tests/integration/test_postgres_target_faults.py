@@ -13,7 +13,7 @@ from engine.errors import EngineError, EnvironmentUnfit, TransientError
 from engine.guard import GuardViolation
 from engine.ports import Write
 from rules.rulebook import System
-from tests.integration.target_world import WAITING, World, stream
+from tests.integration.target_world import MARK, WAITING, World, stream
 
 
 async def refused(world: World, kind: type[EngineError]) -> EngineError:
@@ -72,7 +72,7 @@ async def test_a_missing_privilege_is_named(database: str, missing: str) -> None
             world.sql(f"grant temporary on database {name} to {role}")
         world.sql("insert into party (id, name) overriding system value values (-1, 'a')")
         target = PostgresTarget(
-            System("erp", 0, "postgres", {}, world.streams), psycopg.conninfo.make_conninfo(database, user=role)
+            System("erp", 0, "postgres", {}, world.streams), psycopg.conninfo.make_conninfo(database, user=role), MARK
         )
         with pytest.raises(EnvironmentUnfit, match="permission denied") as raised:
             await target.write([world.create(name="x"), world.update("-1", {"name": "a"}, name="b")])
@@ -167,7 +167,9 @@ async def test_a_read_only_server_is_waited_for(database: str) -> None:
 
 
 async def test_a_server_that_is_not_there_is_waited_for() -> None:
-    target = PostgresTarget(System("erp", 0, "", {}, {"public.party": stream()}), "host=127.0.0.1 port=1 dbname=x")
+    target = PostgresTarget(
+        System("erp", 0, "", {}, {"public.party": stream()}), "host=127.0.0.1 port=1 dbname=x", MARK
+    )
     with pytest.raises(TransientError):
         await target.write([Write(1, "r", "public.party", "create", None, {"name": "a"})])
     await target.close()

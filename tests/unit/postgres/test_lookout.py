@@ -6,6 +6,7 @@ import pytest
 
 from connectors.postgres.lookout import Lookout
 from connectors.postgres.position import Position
+from engine.hub.footing import HubFooting
 from rules.rulebook import System
 
 
@@ -20,4 +21,7 @@ from rules.rulebook import System
     ],
 )
 def test_a_source_has_reached_a_point_once_it_streams_past_it(position: str | None, reached: bool) -> None:
-    assert Lookout(System("crm", 0, "postgres", {}, {}), "").reached(position, 0x200) == reached
+    assert (
+        Lookout(System("crm", 0, "postgres", {}, {}), "", HubFooting("host=nowhere")).reached(position, 0x200)
+        == reached
+    )

@@ -28,7 +28,9 @@ def test_a_recorded_history(version: int) -> None:
     assert recording["version"] // 10000 == version
     start = Position("stream", recording["point"])
     decoder = Decoder({"public.account": Wanted("public.account", ("id",), frozenset(COLUMNS))}, TYPES)
-    made = Transactions("crm", decoder, start, Spool(10_000), max_changes=10_000, max_bytes=1 << 24)
+    made = Transactions(
+        "crm", decoder, start, Spool(10_000), marks={"fieldwarden"}, max_changes=10_000, max_bytes=1 << 24
+    )
     frames = deque(bytes.fromhex(frame) for frame in recording["frames"])
     assert {chr(frame[25]) for frame in frames} == set("BCRIUDTMSEAc")
     while frames or made.replaying:

@@ -20,7 +20,15 @@ START = Position("stream", 0x100, streams=("public.account",), server="1")
 
 
 def transactions(start: Position = START, max_changes: int = 1000, max_bytes: int = 1 << 20) -> Transactions:
-    return Transactions("crm", wire.decoder(), start, Spool(2000), max_changes=max_changes, max_bytes=max_bytes)
+    return Transactions(
+        "crm",
+        wire.decoder(),
+        start,
+        Spool(2000),
+        marks={"fieldwarden:test"},
+        max_changes=max_changes,
+        max_bytes=max_bytes,
+    )
 
 
 def take(made: Transactions, payloads: list[bytes]) -> list[RawChange]:
@@ -106,9 +114,14 @@ def test_a_pending_partial_transaction_survives_keepalives_before_it() -> None:
 
 def test_our_own_transactions_are_marked_from_the_message_on() -> None:
     payloads = [
-        *(wire.relation(), wire.begin(0x100), row(1), wire.message("fieldwarden", b""), row(2)),
+        *(wire.relation(), wire.begin(0x100), row(1), wire.message("fieldwarden:test", b""), row(2)),
         *(wire.commit(0x100, 0x110), wire.begin(0x110), wire.message("other", b""), row(3), wire.commit(0x110, 0x120)),
-        *(wire.message("fieldwarden", b"", transactional=False), wire.begin(0x120), row(4), wire.commit(0x120, 0x130)),
+        *(
+            wire.message("fieldwarden:test", b"", transactional=False),
+            wire.begin(0x120),
+            row(4),
+            wire.commit(0x120, 0x130),
+        ),
     ]
     changes = take(transactions(), [wire.frame(payload) for payload in payloads])
     assert [change.echo for change in changes] == [False, True, False, False]
@@ -116,7 +129,7 @@ def test_our_own_transactions_are_marked_from_the_message_on() -> None:
 
 def test_a_mark_in_an_aborted_subtransaction_marks_nothing() -> None:
     payloads = [
-        *(wire.stream_start(50), wire.relation(xid=50), wire.message("fieldwarden", b"", xid=51), row(1, 51)),
+        *(wire.stream_start(50), wire.relation(xid=50), wire.message("fieldwarden:test", b"", xid=51), row(1, 51)),
         *(row(2, 50), b"E", wire.stream_abort(50, 51), wire.stream_commit(50, 0x100, 0x110)),
     ]
     (change,) = take(transactions(), [wire.frame(payload) for payload in payloads])

@@ -119,11 +119,7 @@ def test_fields_are_columns_expressions_references_and_codes(rulebook: Rulebook)
 
 def test_connector_settings_keep_their_references_and_have_their_defaults(tmp_path: Path) -> None:
     project = load(write(tmp_path), {"PW": "hunter2"})
-    assert project.rulebook.systems["billing"].settings == {
-        "dsn": "postgresql://app:${env:PW}@db/billing",
-        "slot": "fieldwarden_billing",
-        "publication": "fieldwarden_billing",
-    }
+    assert project.rulebook.systems["billing"].settings == {"dsn": "postgresql://app:${env:PW}@db/billing"}
     assert project.rulebook.systems["erp"].settings["slot"] == "custom_slot"
     assert project.settings.limits.future_tolerance == timedelta(minutes=5)
     assert "hunter2" not in repr(project)

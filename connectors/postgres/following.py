@@ -1,0 +1,71 @@
+"""What a source follows on its server, by name, and by which marks it knows our own writes.
+
+Slots belong to a whole server, and other projects (a copy of this one with another hub, say) work there too. So the
+names and the marks carry the project's id. What a hub followed before there were ids it goes on following under the
+names of then, and there marks without an id are its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Protocol
+
+from engine.foothold import Followed
+from rules.rulebook import System
+
+FORMER_MARK = "fieldwarden"
+"""What our writes were marked with before projects had ids."""
+
+_LONGEST_NAME = 63
+
+
+class Footing(Protocol):
+    """What the hub knows of a source's place on its server; also of one that nothing was read from."""
+
+    async def project(self) -> str | None: ...
+    async def followed(self, source: str) -> Followed | None: ...
+
+
+class Memory(Protocol):
+    """Where a source notes what it follows."""
+
+    async def followed(self, source: str) -> Followed | None: ...
+    async def follow(self, source: str, followed: Followed) -> None: ...
+
+
+def mark_of(project: str) -> str:
+    """The prefix of the logical message that stands before our rows in each transaction of ours."""
+    return f"{FORMER_MARK}:{project}"
+
+
+def marks_of(project: str, followed: Followed) -> frozenset[str]:
+    """The marks by which a source that follows this knows our own writes."""
+    ours = {mark_of(project)}
+    return frozenset(ours if followed.slot else ours | {FORMER_MARK})
+
+
+def names_of(system: System, project: str) -> Followed:
+    """What a baseline that begins now follows: the files' names, or such as no other project has."""
+    own = f"fieldwarden_{project}_{system.name}"
+    if len(own) > _LONGEST_NAME:
+        digest = hashlib.sha256(system.name.encode()).hexdigest()[:8]
+        own = f"{own[: _LONGEST_NAME - 9]}_{digest}"
+    return _said(system, own)
+
+
+def resolved(system: System, followed: Followed) -> Followed:
+    """The names themselves, where those of before there were ids are meant."""
+    former = _said(system, f"fieldwarden_{system.name}")
+    return Followed(
+        followed.slot or former.slot, system.settings.get("publication") or followed.publication or former.publication
+    )
+
+
+def is_ours(slot: str, project: str, followed: Followed | None) -> bool:
+    """Whether a slot of this name can only be our own: it carries our id, or we have noted that we follow it."""
+    return slot.startswith(f"fieldwarden_{project}_") or (followed is not None and followed.slot == slot)
+
+
+def _said(system: System, otherwise: str) -> Followed:
+    settings = system.settings
+    return Followed(settings.get("slot") or otherwise, settings.get("publication") or otherwise)
