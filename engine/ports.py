@@ -132,9 +132,8 @@ class Target(Protocol):
     system: str
 
     async def write(self, writes: Sequence[Write]) -> Sequence[WriteResult]:
-        """Apply all writes, each guarded; one result per write, in any order.
-
-        Raises TransientError (nothing is known to have been applied; writing again is safe) or TargetBusy."""
+        """Apply all writes, each guarded; one result per write, in any order. Raises TransientError (nothing is known
+        to have been applied; writing again is safe) or TargetBusy."""
 
     async def close(self) -> None: ...
 

@@ -67,6 +67,11 @@ def reason(error: psycopg.Error, field: str = "") -> str:
     return f"{text} ({', '.join([*filter(None, places), f'SQLSTATE {state}'])})"
 
 
+def of_the_row(error: psycopg.Error) -> bool:
+    """Whether it is another row that stands in the way: no field can be left out to help."""
+    return error.sqlstate in ("23505", "23P01")
+
+
 def copy_place(error: psycopg.Error) -> tuple[int | None, str]:
     """Where COPY stopped: the line (from 1) and the temporary table's column, as far as the server says."""
     match = _PLACE.search(error.diag.context or "")

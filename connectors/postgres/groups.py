@@ -140,6 +140,14 @@ def _group(stream: Stream, writes: list[Write]) -> Iterable[Group]:
     return [Group(stream, operation, tuple(name for name in order if name in asked), writes)]
 
 
+def alike(stream: Stream, writes: Sequence[Write]) -> list[Group]:
+    """Writes of one stream and operation, in groups."""
+    sets: dict[frozenset[str], list[Write]] = {}
+    for write in writes:
+        sets.setdefault(frozenset(write.values) if write.operation == "create" else frozenset(), []).append(write)
+    return [group for members in sets.values() for group in _group(stream, members)]
+
+
 def rows(group: Group, first: int) -> list[list[str | None]]:
     """The temporary table's rows, aligned with ord and `Statement.input_columns`; numbered from `first`."""
     stream, fields = group.stream, group.fields

@@ -2,7 +2,8 @@
 
 A transaction is first tried as a whole. Only if the target refuses something is it tried again carefully, with
 savepoints: rows that COPY cannot parse are found by its own word for the line, rows that a constraint or trigger
-refuses by ever smaller pieces. Either way everything that can be written is written, in one transaction.
+refuses by ever smaller pieces, and then the fields of such a row (`refusing`). Either way everything that can be
+written is written, in one transaction.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from psycopg.rows import TupleRow
 from psycopg.types.numeric import Int4
 
 from connectors.postgres import faults
-from connectors.postgres.groups import Group, copy_text, rows
+from connectors.postgres.groups import Group, alike, copy_text, rows
+from connectors.postgres.refusing import Answer, Apart, Rejection
 from connectors.postgres.shapes import ColumnType, Shape, description, touched
 from connectors.postgres.statements import Statement, input_table, statement
 from engine import failpoints
@@ -117,9 +119,11 @@ class Writing:
         results: list[WriteResult] = []
         for group, staging in ready:
             self.stream = group.stream.name
-            load = _Load(group, staging, self._compiled(group, staging), staging.filled)
-            staging.filled += len(group.writes)
-            results += await (self._carefully(load) if careful else self._at_once(load))
+            load = self._load(group, staging)
+            answers = await (self._carefully(load) if careful else self._at_once(load))
+            results += [answer for answer in answers if isinstance(answer, WriteResult)]
+            if rejections := [answer for answer in answers if isinstance(answer, Rejection)]:
+                results += await self._apart(load, rejections)
         self.stream = ""
         if self._announce is not None:
             await self._cursor.execute(_OURSELVES)
@@ -186,9 +190,14 @@ class Writing:
             staging.statements[group.fields] = compiled
         return compiled
 
+    def _load(self, group: Group, staging: _Staging) -> _Load:
+        load = _Load(group, staging, self._compiled(group, staging), staging.filled)
+        staging.filled += len(group.writes)
+        return load
+
     # --- applying -------------------------------------------------------------------------------------------
 
-    async def _at_once(self, load: _Load) -> list[WriteResult]:
+    async def _at_once(self, load: _Load) -> Sequence[Answer]:
         await self._copy(load, copy_text(rows(load.group, load.first)).encode())
         return await self._range(load, load.first, load.first + len(load.group.writes))
 
@@ -198,10 +207,10 @@ class Writing:
         async with self._cursor.copy(query) as copy:
             await copy.write(text)
 
-    async def _range(self, load: _Load, start: int, end: int) -> list[WriteResult]:
+    async def _range(self, load: _Load, start: int, end: int) -> list[Answer]:
         """Apply the copied rows numbered from `start` up to `end`; one answer for each."""
         answers = await self._rows(load.statement.write, start, end) if load.statement.write else []
-        results = _written(load, answers)
+        results: list[Answer] = [*_written(load, answers)]
         if len(results) < end - start:
             left = set(range(start, end)).difference([ordinal for ordinal, key, _ in answers if key is not None])
             for ordinal, key, differing, misfit in await self._rows(load.statement.look, min(left), max(left) + 1):
@@ -213,9 +222,17 @@ class Writing:
         await self._cursor.execute(query.encode(), [Int4(start), Int4(end)])
         return await self._cursor.fetchall()
 
-    async def _carefully(self, load: _Load) -> list[WriteResult]:
+    async def _apart(self, load: _Load, rejections: Sequence[Rejection]) -> list[WriteResult]:
+        """Find the fields for which rows are refused, and write the others."""
+        apart = Apart(load.group.stream, rejections)
+        while trials := apart.trials():
+            for group in alike(load.group.stream, trials):
+                apart.heard(await self._carefully(self._load(group, load.staging)))
+        return apart.results()
+
+    async def _carefully(self, load: _Load) -> list[Answer]:
         texts, rejected = _encoded(load)
-        results: list[WriteResult] = []
+        results: list[Answer] = []
 
         async def copy(ordinals: Sequence[int]) -> None:
             await self._copy(load, b"".join([texts[ordinal] for ordinal in ordinals]))
@@ -227,12 +244,9 @@ class Writing:
         for step in (copy, apply):
             fine = [ordinal for ordinal in texts if ordinal not in rejected]
             for ordinal, error in await self._isolate(fine, step):
-                rejected[ordinal] = faults.reason(error, _field_of(load, faults.copy_place(error)[1]))
+                rejected[ordinal] = _rejection(load, ordinal, error)
         await self._cursor.execute(b"release fw", prepare=False)
-        for ordinal, why in rejected.items():
-            write = load.write(ordinal)
-            results.append(WriteResult(write.token, "rejected", write.key, reason=why))
-        return results
+        return [*results, *rejected.values()]
 
     async def _isolate(
         self, ordinals: Sequence[int], step: Callable[[Sequence[int]], Awaitable[None]]
@@ -268,16 +282,33 @@ class Writing:
         return None
 
 
-def _encoded(load: _Load) -> tuple[dict[int, bytes], dict[int, str]]:
-    """Each row's COPY text by its number, and the numbers of those that cannot be sent at all."""
+def _encoded(load: _Load) -> tuple[dict[int, bytes], dict[int, Rejection]]:
+    """Each row's COPY text by its number, and those that cannot be sent at all."""
     texts: dict[int, bytes] = {}
-    rejected: dict[int, str] = {}
+    rejected: dict[int, Rejection] = {}
     for ordinal, row in enumerate(rows(load.group, load.first), load.first):
         try:
             texts[ordinal] = copy_text([row]).encode()
         except UnicodeEncodeError:
-            rejected[ordinal] = "a value holds a character that is not valid Unicode"
+            reason = "a value holds a character that is not valid Unicode"
+            rejected[ordinal] = Rejection(load.write(ordinal), reason, _odd_text(load.write(ordinal)))
     return texts, rejected
+
+
+def _odd_text(write: Write) -> str:
+    """The field whose value cannot be sent."""
+    for name, value in write.values.items():
+        if value is not None and value.encode(errors="ignore") != value.encode(errors="backslashreplace"):
+            return name
+    return ""
+
+
+def _rejection(load: _Load, ordinal: int, error: psycopg.Error) -> Rejection:
+    place = _field_of(load, faults.copy_place(error)[1])
+    column = error.diag.column_name
+    named = (name for name, mapping in load.group.stream.fields.items() if column and mapping.column == column)
+    reason = faults.reason(error, place)
+    return Rejection(load.write(ordinal), reason, place or next(named, ""), whole=faults.of_the_row(error))
 
 
 def _written(load: _Load, answers: Sequence[TupleRow]) -> list[WriteResult]:
@@ -293,16 +324,17 @@ def _written(load: _Load, answers: Sequence[TupleRow]) -> list[WriteResult]:
     return results
 
 
-def _found(load: _Load, ordinal: int, key: str | None, differing: str | None, misfit: str | None) -> WriteResult:
+def _found(load: _Load, ordinal: int, key: str | None, differing: str | None, misfit: str | None) -> Answer:
     write = load.write(ordinal)
     operation = load.group.operation
     if misfit is not None and (key is not None or operation == "create"):
-        return WriteResult(write.token, "rejected", write.key, reason=misfit)
+        name = misfit.partition(":")[0]  # it begins with the field, unless it speaks of the row
+        return Rejection(write, misfit, name, whole=name not in write.values)
     if key is not None:
         return _written(load, [(ordinal, key, differing)])[0]
     if operation == "create":
         reason = "the target accepted the row but did not keep it: a trigger or rule drops or rewrites it"
-        return WriteResult(write.token, "rejected", reason=reason)
+        return Rejection(write, reason, whole=True)
     return WriteResult(write.token, "done" if operation == "delete" else "missing", write.key)
 
 

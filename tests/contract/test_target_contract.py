@@ -14,9 +14,11 @@ from engine.testing import MemoryTarget, TargetRow
 from tests.integration.target_world import World, stream
 
 FIELDS = ("name", "phone")
+TOO_LONG = "0123456789"
 PARTY, ADDRESS = "public.party", "public.address"
 DDL = """
-create table party (id bigint generated always as identity primary key, ext text unique, name text, phone text);
+create table party (id bigint generated always as identity primary key, ext text unique, name text,
+                    phone text check (length(phone) < 10));
 create table address (id bigint generated always as identity primary key, party_id bigint unique references party,
                       city text)
 """
@@ -52,8 +54,11 @@ class RealBench:
 
 class MemoryBench:
     def __init__(self) -> None:
-        self.memory = MemoryTarget("erp")
+        self.memory = MemoryTarget("erp", refuse=self._refuse)
         self.target: Target = self.memory
+
+    def _refuse(self, _stream: str, name: str, value: Value) -> str:
+        return "it is too long" if name == "phone" and len(value or "") >= 10 else ""
 
     def rows(self, stream: str) -> dict[str, dict[str, Value]]:
         return {key: dict(row.values) for key, row in self.memory.rows.get(stream, {}).items()}
@@ -187,6 +192,37 @@ async def test_every_write_gets_its_own_answer(bench: Bench) -> None:
     answers = [(results[write.token].status, results[write.token].differing) for write in writes]
     assert answers == [("done", {"name": "edited"}), ("done", {}), ("done", {}), ("missing", {})]
     assert sorted(str(row["name"]) for row in bench.rows(PARTY).values()) == ["C", "edited"]
+
+
+async def test_a_field_that_the_target_refuses_holds_up_no_other(bench: Bench) -> None:
+    key = await made(bench, name="Acme", phone="1")
+    result = await one(bench, update(key, {"name": "Acme", "phone": "1"}, name="Acme AG", phone=TOO_LONG))
+    assert (result.status, result.key, result.differing, list(result.refused)) == ("done", key, {}, ["phone"])
+    assert TOO_LONG not in result.refused["phone"]
+    assert bench.rows(PARTY)[key] == {"name": "Acme AG", "phone": "1"}
+
+
+async def test_where_nothing_is_left_to_write_the_write_is_rejected_with_the_fields(bench: Bench) -> None:
+    key = await made(bench, name="Acme", phone="1")
+    result = await one(bench, update(key, {"phone": "1"}, phone=TOO_LONG))
+    assert (result.status, list(result.refused)) == ("rejected", ["phone"])
+    assert result.reason
+
+
+async def test_a_row_is_created_without_what_is_refused_of_it(bench: Bench) -> None:
+    result = await one(bench, create("r-1", name="Acme", phone=TOO_LONG))
+    assert (result.status, list(result.refused)) == ("done", ["phone"])
+    [row] = bench.rows(PARTY).values()
+    assert (row["name"], row.get("phone")) == ("Acme", None)
+
+
+async def test_what_goes_together_is_refused_together(bench: Bench) -> None:
+    key = await made(bench, name="Acme", phone="1")
+    write = update(key, {"name": "Acme", "phone": "1"}, name="Acme AG", phone=TOO_LONG)
+    write.blocks = (("name", "phone"),)
+    result = await one(bench, write)
+    assert (result.status, sorted(result.refused)) == ("rejected", ["name", "phone"])
+    assert bench.rows(PARTY)[key] == {"name": "Acme", "phone": "1"}
 
 
 async def test_nothing_to_write_is_no_trouble(bench: Bench) -> None:

@@ -38,3 +38,46 @@ def test_a_parked_delivery_is_done_once_the_record_needs_nothing_any_more(shop: 
     shop.sql("erp", f"update party set email = 'office@alder.example' {alder}")
     shop.settle()
     assert letters(shop) == []
+
+
+def alder(shop: Shop, columns: str) -> tuple[Any, ...]:
+    (row,) = shop.sql("crm", f"select {columns} from account where name like 'Alder%'")
+    return row
+
+
+def test_a_field_that_a_target_refuses_is_parked_and_the_others_go_on(shop: Shop) -> None:
+    shop.settle()
+    shop.sql("crm", "alter table account alter terms set default 'Unknown'")
+    shop.sql("crm", "update account set terms = 'Unknown' where terms is null")
+    shop.sql("crm", "alter table account alter terms set not null")
+    shop.sql("erp", "update party set term_code = null, credit_limit = 77000 where name like 'Alder%'")
+    shop.settle()
+    assert alder(shop, "credit_limit::text") == ("77000.00",)
+    [letter] = letters(shop)
+    assert (letter["kind"], letter["system"]) == ("delivery", "crm")
+    assert "payment_terms: a column that must not be null has no value" in letter["reason"]
+
+    shop.sql("erp", "update party set credit_limit = 78000 where name like 'Alder%'")
+    shop.settle()
+    assert alder(shop, "credit_limit::text") == ("78000.00",), "the next edit is delivered beside it"
+    assert [each["reason"] for each in letters(shop)] == [letter["reason"]]
+
+    shop.sql("erp", "update party set term_code = 'N60' where name like 'Alder%'")
+    shop.settle()
+    assert letters(shop) == []
+    assert alder(shop, "terms, credit_limit::text") == ("Net 60", "78000.00")
+
+
+def test_a_person_who_has_mended_the_target_has_the_field_tried_again(shop: Shop) -> None:
+    shop.settle()
+    shop.sql("crm", "alter table account add constraint small check (credit_limit < 50000)")
+    shop.sql("erp", "update party set credit_limit = 77000, email = 'new@alder.example' where name like 'Alder%'")
+    shop.settle()
+    [letter] = letters(shop)
+    assert "credit_limit: a value breaks a rule of the table" in letter["reason"]
+    assert alder(shop, "email, credit_limit::text") == ("new@alder.example", "25000.00")
+    shop.sql("crm", "alter table account drop constraint small")
+    assert shop.call_here("deadletter", "retry", letter["id"])[0] == 0
+    shop.settle()
+    assert letters(shop) == []
+    assert alder(shop, "credit_limit::text") == ("77000.00",)

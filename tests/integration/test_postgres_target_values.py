@@ -152,17 +152,20 @@ async def test_a_value_that_fits_is_kept(database: str, kind: str, value: str, k
 
 
 @pytest.mark.parametrize(("kind", "value", "why"), REJECTED)
-async def test_a_value_that_does_not_fit_is_rejected_alone(database: str, kind: str, value: str, why: str) -> None:
+async def test_a_value_that_does_not_fit_is_refused_alone(database: str, kind: str, value: str, why: str) -> None:
     async with World(database, stream(fields=("name", "v")), ddl=typed(kind)) as world:
         good, bad = await world.write(world.create("r-1", name="a"), world.create("r-2", name="b", v=value))
-        updated, refused = await world.write(
-            world.update(str(good.key), {"name": "a"}, name="c"), world.update(str(good.key), name="a", v=value)
+        key = str(good.key)
+        updated, refused, alone = await world.write(
+            world.update(key, {"name": "a"}, name="c"),
+            world.update(str(bad.key), {"name": "b"}, name="d", v=value),
+            world.update(key, v=value),
         )
-        assert [good.status, bad.status, updated.status, refused.status] == ["done", "rejected"] * 2
-        for result in (bad, refused):
-            assert why in result.reason, result.reason
-            assert value not in result.reason
-        assert world.sql("select name, v from party") == [("c", None)]
+        assert [each.status for each in (good, bad, updated, refused, alone)] == ["done"] * 4 + ["rejected"]
+        for result in (bad, refused, alone):
+            assert why in result.refused["v"], result
+            assert value not in result.refused["v"]
+        assert world.sql("select name, v from party order by name") == [("c", None), ("d", None)]
 
 
 async def test_a_type_that_cannot_be_checked_is_said_to_be_so(database: str) -> None:
@@ -175,8 +178,57 @@ async def test_the_reason_names_the_field_where_it_can(database: str) -> None:
     async with World(database, stream(fields=("name", "amount"), columns={"amount": "v"}), ddl=typed("int")) as world:
         result = await world.one(world.create(amount="x"))
         assert result.reason == "a value is not valid for its column's type (field amount, SQLSTATE 22P02)"
-        result = await world.one(world.create(amount="1.5"))
-        assert result.reason == "amount: the column v is integer and cannot hold the value exactly"
+        result = await world.one(world.create("r-2", name="a", amount="1.5"))
+        assert result.refused == {"amount": "amount: the column v is integer and cannot hold the value exactly"}
+
+
+FIELDS = ("name", "phone", "credit", "terms")
+
+
+async def test_a_default_that_takes_no_null_refuses_that_field_only(database: str) -> None:
+    ddl = """create table party (id int generated always as identity primary key, ext text unique,
+                                 name text, phone text not null default 'Unknown')"""
+    async with World(database, stream(fields=("name", "phone")), ddl=ddl) as world:
+        key = await world.made(name="a")
+        result = await world.one(world.update(key, {"name": "a", "phone": "Unknown"}, name="b", phone=None))
+        assert (result.status, result.differing, list(result.refused)) == ("done", {}, ["phone"])
+        assert "SQLSTATE 23502" in result.refused["phone"]
+        assert world.row() == ("b", "Unknown")
+
+
+async def test_several_fields_may_be_refused_each_with_its_reason(database: str) -> None:
+    async with World(database, stream(fields=FIELDS), ddl=BAD_ROWS) as world:
+        key = await world.made(name="a", phone="1")
+        was = {"name": "a", "phone": "1"}
+        result = await world.one(world.update(key, was, name="refuse me", phone="2", credit="1.234", terms="9"))
+        assert (result.status, sorted(result.refused)) == ("done", ["credit", "name", "terms"])
+        assert "function refuse" in result.refused["name"]
+        assert "cannot hold the value exactly" in result.refused["credit"]
+        assert "party_terms_fkey" in result.refused["terms"]
+        assert world.row("name, phone, credit, terms") == ("a", "2", None, None)
+
+
+async def test_what_goes_together_is_refused_together(database: str) -> None:
+    async with World(database, stream(fields=FIELDS), ddl=BAD_ROWS) as world:
+        key = await world.made(name="a", phone="1")
+        write = world.update(key, {"name": "a", "phone": "1"}, name="b", phone="2", credit="-1.00")
+        write.blocks = (("phone", "credit"),)
+        result = await world.one(write)
+        assert (result.status, sorted(result.refused)) == ("done", ["credit", "phone"])
+        assert world.row("name, phone, credit") == ("b", "1", None)
+        created = world.create("r-2", name="c", phone="3", credit="x")
+        created.blocks = (("phone", "credit"),)
+        assert sorted((await world.one(created)).refused) == ["credit", "phone"]
+        assert world.row("name, phone, credit", "ext = 'r-2'") == ("c", None, None)
+
+
+async def test_somebody_elses_edit_beside_a_refused_field_is_still_told(database: str) -> None:
+    async with World(database, stream(fields=FIELDS), ddl=BAD_ROWS) as world:
+        key = await world.made(name="a", phone="1")
+        world.sql("update party set phone = 'edited'")
+        result = await world.one(world.update(key, {"name": "a", "phone": "1"}, name="b", phone="2", credit="-1.00"))
+        assert (result.status, result.differing, list(result.refused)) == ("done", {"phone": "edited"}, ["credit"])
+        assert world.row() == ("b", "edited")
 
 
 BAD_ROWS = """
@@ -191,10 +243,10 @@ create trigger refuse before insert or update on party for each row execute func
 """
 
 
-async def test_bad_rows_are_rejected_and_the_rest_goes_through(database: str) -> None:
+async def test_bad_rows_and_fields_are_told_apart_and_the_rest_goes_through(database: str) -> None:
     mapped = stream(fields=("name", "phone", "credit", "terms"))
     bad: list[tuple[dict[str, Any], str]] = [
-        ({"name": None, "phone": None}, "column name, SQLSTATE 23502"),
+        ({"name": None, "phone": "no name"}, "column name, SQLSTATE 23502"),
         ({"name": "a", "phone": "taken"}, "constraint party_phone_key, SQLSTATE 23505"),
         ({"name": "a", "phone": None, "credit": "-1.00"}, "constraint credit_not_negative, SQLSTATE 23514"),
         ({"name": "a", "phone": None, "terms": "9"}, "constraint party_terms_fkey, SQLSTATE 23503"),
@@ -212,23 +264,27 @@ async def test_bad_rows_are_rejected_and_the_rest_goes_through(database: str) ->
         answers = {write.record: result for write, result in zip(mixed, results, strict=True)}
         for n, (_, why) in enumerate(bad):
             result = answers[f"bad-{n}"]
-            assert result.status == "rejected"
-            assert why in result.reason
-            assert "secret" not in result.reason
-        assert all(answers[write.record].status == "done" for write in good)
-        assert world.sql("select count(*) from party") == [(41,)]
+            by_field = [name for name in ("credit", "terms") if name in bad[n][0]]
+            assert (result.status, list(result.refused)) == ("done" if by_field else "rejected", by_field)
+            assert why in str(result.refused or result.reason)
+            assert "secret" not in str(result)
+        assert all((answers[write.record].status, answers[write.record].refused) == ("done", {}) for write in good)
+        assert world.sql("select count(*), count(credit), count(terms) from party") == [(44, 0, 0)]
 
 
-async def test_bad_updates_and_deletes_are_rejected_alone(database: str) -> None:
+async def test_what_is_refused_of_an_update_is_refused_alone(database: str) -> None:
     async with World(database, stream(fields=("name", "credit")), ddl=BAD_ROWS) as world:
         keys = [result.key for result in await world.write(*(world.create(f"r-{n}", name="a") for n in range(9)))]
         writes = [
             world.update(str(key), {"name": "a"}, name="refuse me" if n % 4 == 0 else "b", credit="1.00")
             for n, key in enumerate(keys)
         ]
-        statuses = [result.status for result in await world.write(*writes)]
-        assert statuses == ["rejected" if n % 4 == 0 else "done" for n in range(9)]
-        assert world.sql("select name, count(*) from party group by 1 order by 1") == [("a", 3), ("b", 6)]
+        refused = [list(result.refused) for result in await world.write(*writes)]
+        assert refused == [["name"] if n % 4 == 0 else [] for n in range(9)]
+        assert world.sql("select name, count(*), count(credit) from party group by 1 order by 1") == [
+            ("a", 3, 3),
+            ("b", 6, 6),
+        ]
 
 
 @pytest.mark.parametrize("value", [{"name": "refuse me"}, {"name": "a", "credit": "x"}])
@@ -238,8 +294,10 @@ async def test_a_whole_batch_of_bad_rows_is_answered_in_time(database: str, valu
         started = time.monotonic()
         results = await world.write(*writes, world.create("good", name="good"))
         assert time.monotonic() - started < 60
-        assert [result.status for result in results] == ["rejected"] * 2_000 + ["done"]
-        assert world.sql("select name from party") == [("good",)]
+        assert [result.status for result in results] == [("rejected" if len(value) == 1 else "done")] * 2_000 + ["done"]
+        assert world.sql("select count(*) from party where name = 'good' or name = 'a' and credit is null") == [
+            (1 if len(value) == 1 else 2_001,)
+        ]
 
 
 async def test_a_constraint_that_waits_for_commit_still_rejects_one_row(database: str) -> None:
