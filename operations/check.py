@@ -280,7 +280,7 @@ def _lines(found: Agreement, listed: bool) -> Iterator[str]:
         for each in found.skipped:
             yield f"  {each.system}{' ' + each.stream if each.stream else ''}: {each.reason}"
     yield ""
-    yield _verdict(found)
+    yield verdict(found)
 
 
 def _part(differ: int, tally: Tally) -> str:
@@ -304,7 +304,8 @@ def _list(found: Agreement) -> Iterator[str]:
         yield f"  {hidden()}"
 
 
-def _verdict(found: Agreement) -> str:
+def verdict(found: Agreement) -> str:
+    """What was found, in one line."""
     what = f"{count(found.values, 'value')} in {count(found.rows, 'row')}"
     differ = sum(found.differs.values())
     if not found.rows and not differ:

@@ -21,6 +21,7 @@ import psycopg
 
 from engine.hub.audit import VerifyReport
 from operations.audit import verify
+from operations.check import Agreement, checked, verdict
 from operations.demo_project import Marker, carry_out, prepare, psql, steps, title
 from operations.logs import configure
 from operations.project import Opened, opened
@@ -86,6 +87,7 @@ class Finding:
     systems: list[str]
     tally: Tally
     proof: Proof
+    checked: Agreement
     ledger: VerifyReport
     stuck: list[str]
     seconds: float
@@ -94,7 +96,7 @@ class Finding:
 
     @property
     def ok(self) -> bool:
-        return self.proof.converged and self.ledger.ok and not self.stuck
+        return self.proof.converged and self.checked.ok and self.ledger.ok and not self.stuck
 
     def report(self) -> Report:
         result = {
@@ -106,6 +108,7 @@ class Finding:
             "seconds": round(self.seconds, 1),
             "compared": self.proof.compared,
             "agreed": self.proof.things,
+            "checked": {"values": self.checked.values, "why": self.checked.why()},
             "refusals": self.tally.refusals,
             "echoes": self.tally.echoes,
             "systems": self.systems,
@@ -132,6 +135,7 @@ class Finding:
             else f"{count(len(self.proof.differences), 'field differs', 'fields differ')} between the systems"
         )
         ledger = "ledger verified" if self.ledger.ok else "the ledger does NOT verify"
+        lines.append(f"  `fieldwarden check`: {verdict(self.checked)}")
         lines.append(f"  {agreement} · {ledger} · {self.seconds:.1f} s")
         if self.ok:
             lines.append(f"  try: cd {self.folder} && fieldwarden trail customer C-1042")
@@ -147,8 +151,12 @@ class Finding:
             reasons.append(f"... and {len(differences) - _NAMED} more differences")
         if self.proof.compared == 0:
             reasons.append("the proof compared nothing")
+        if not self.checked.ok:
+            reasons.append(f"check: {verdict(self.checked)}")
+            reasons += [f"check: {each.system}: {each.reason}" for each in self.checked.unreached]
         reasons += [f"ledger: {broken}" for broken in self.ledger.breaks]
-        code = "not_converged" if not self.proof.converged else "not_idle" if self.ledger.ok else "not_verified"
+        agree = self.proof.converged and self.checked.ok
+        code = "not_converged" if not agree else "not_idle" if self.ledger.ok else "not_verified"
         return Failure(code, "\n".join(reasons), "see `fieldwarden status` in the demo's folder", str(self.folder))
 
 
@@ -241,8 +249,8 @@ class Showing:
         dsns = {system: project.dsn(system) for system in sorted(project.sources)}
         tally = await asyncio.to_thread(Tally.read, *hub, project.rulebook)
         proof = await asyncio.to_thread(prove, folder / "proof", dsns)
-        ledger = await verify(*hub)
-        return Finding(folder, list(dsns), tally, proof, ledger, stuck, time.monotonic() - self.started)
+        found, ledger = await checked(project), await verify(*hub)
+        return Finding(folder, list(dsns), tally, proof, found, ledger, stuck, time.monotonic() - self.started)
 
     def invite(self, report: Report) -> None:
         """What a person can do while it goes on."""

@@ -36,4 +36,5 @@ def test_a_reply_that_is_lost(where: str, whose: str, tmp_path: Path, make_datab
             assert code == 128 + signal.SIGTERM
         world.acknowledged_is_durable()
         world.rest()
+    world.environment[f"{where.upper()}_DSN"] = getattr(world, where)
     world.check()

@@ -106,6 +106,7 @@ class World(Shop):
         protected_untouched(ours)
         self._every_edit_decided_once(flat(people))
         self.ledger_is_whole()
+        self.holds_what_is_golden()
 
     def check_agreement(self) -> None:
         """I1: each system holds every customer, invoice and product, once, as the naive model says."""

@@ -114,6 +114,12 @@ class Project:
         result = self.invoke(*words, "--json")
         return result.exit_code, json.loads(result.stdout.splitlines()[-1])
 
+    def holds_what_is_golden(self) -> None:
+        """At rest: `check` finds nothing without a reason, and nothing on its way."""
+        code, body = self.call("check", "--list")
+        assert code == 0, body
+        assert not body["result"]["why"].keys() & {"in flight", "unknown"}, body["result"]["listed"]
+
     @contextlib.contextmanager
     def running(self, *words: str) -> Iterator[Run]:
         log = self.folder.parent / f"run-{time.monotonic_ns()}.log"

@@ -86,6 +86,7 @@ def check(shop: Shop) -> None:
     assert not twice
     report = asyncio.run(verify(shop.hub, "fieldwarden"))
     assert report.ok, text(report)
+    shop.holds_what_is_golden()
 
 
 def test_two_share_the_work_and_one_alone_does_it_all(shop: Shop, two: tuple[Run, Run]) -> None:

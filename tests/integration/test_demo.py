@@ -18,6 +18,7 @@ import pytest
 
 from engine.hub.audit import VerifyReport
 from engine.hub.embedded import EmbeddedServer
+from operations.check import Agreement
 from operations.demo import Finding, Tally
 from operations.demo_project import CannotDemo, prepare, steps
 from operations.proof import Cell, prove
@@ -123,6 +124,14 @@ def test_the_ledger_verifies_until_a_byte_is_flipped(shown: tuple[Path, Answer])
     assert tampered.json["ok"] is False
 
 
+def test_the_systems_hold_what_the_golden_records_say(shown: tuple[Path, Answer]) -> None:
+    folder, told = shown
+    assert told.json["result"]["checked"]["values"] > 5000
+    checked = fieldwarden("check", "--list", "--json", cwd=folder)
+    assert checked.code == 0, checked
+    assert checked.json["result"]["why"] == told.json["result"]["checked"]["why"]
+
+
 def test_the_audit_exports(shown: tuple[Path, Answer]) -> None:
     folder, _ = shown
     exported = fieldwarden("audit", "export", "--format", "csv", "--outcome", "refused", cwd=folder)
@@ -186,7 +195,7 @@ def test_the_proof_sees_a_difference_made_by_hand(shown: tuple[Path, Answer]) ->
     assert mended.converged
 
     tally = Tally(changes=1, echoes=0, decisions={"accepted": 1}, refusals=[])
-    report = Finding(folder, ["crm", "billing", "erp"], tally, proof, VerifyReport(), [], 1.0).report()
+    report = Finding(folder, ["crm", "billing", "erp"], tally, proof, Agreement(), VerifyReport(), [], 1.0).report()
     assert report.exit_code == 1
     assert report.failure is not None
     assert "GB529437546, phone: crm '000'" in report.failure.message
