@@ -159,6 +159,7 @@ class Course:
             record.rows.append(row)
         was_deleted = row.deleted is not None
         before = {} if fresh or change.observation else {name: row.holds(name) for name in change.fields}
+        own = frozenset(row.fields) if change.echo else frozenset()
         heard, changed = hear(row, change, self._scope.owned[record.entity], record.golden)
         if heard == "said" or fresh or was_deleted != (row.deleted is not None):
             if was_deleted:
@@ -168,6 +169,8 @@ class Course:
             self._record(entity, record, row, change, event, changed, how, before=before)
         elif heard == "carried":
             self._carried(entity, record, row, change, changed)
+            if self._touches_match(entity, [name for name in changed if name in own]):
+                self._harvest.rematch(entity, record)  # its former word, which is gone, finds it no more
         elif not self._scope.ordered:
             self._unordered(record, change, heard)
         if heard in ("carried", "echo"):

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from engine.change import RowRef, Value
 from engine.record import Record
@@ -38,6 +38,14 @@ class Ambiguous:
 
 
 MatchPair = tuple[str, str]
+
+
+class Duplicate(NamedTuple):
+    """Live records of one entity that carry the same value of a match key: they may be one and the same."""
+
+    entity: str
+    key: str
+    records: tuple[str, ...]
 
 
 LONGEST = 500

@@ -277,7 +277,7 @@ class Pipeline:
                 mapped = [item for item in mapped if item.raw.operation != "vanish" or item.row in fresh]
             outcome = self._decider.decide(mapped, known, self._new_id, tally, self._clock(), self._tolerance)
             outcome.asked = known.asked
-            await tx.commit(
+            alike = await tx.commit(
                 outcome,
                 position=position,
                 rulebook=self._rulebook.hash,
@@ -289,6 +289,7 @@ class Pipeline:
         self._linked = self._linked or bool(outcome.links or outcome.released)
         self._wake.rouse({target for target, _ in outcome.dirty} | {target for target, _ in outcome.suspect})
         self._count(tally)
+        self._telemetry.alike(alike)
 
     async def _still_to_do(self, tx: IngestTransaction, mapped: Sequence[Mapped]) -> Sequence[Mapped]:
         """Without what was set aside and another worker has dealt with meanwhile."""

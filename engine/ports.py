@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from engine.change import RawChange, RowRef, Value
 from engine.foothold import Footholds
+from engine.identity import Duplicate
 from engine.record import Record
 from engine.sharing import SHARDS
 
@@ -240,8 +241,7 @@ class IngestTransaction(Protocol):
         """Those of a system's transactions that are our own writes (`Hub.announce`), with the time announced."""
 
     async def still_aside(self, ids: Sequence[int]) -> set[int]:
-        """Those of these set-aside changes that are still there, locked: of two workers that try them again at once,
-        the second finds nothing left to do."""
+        """Those of these set-aside changes that are still there, locked: a second worker finds nothing left to do."""
 
     async def rekeyed(self, rows: Sequence[RowRef]) -> set[RowRef]:
         """Those rows that have taken their key by a rekey that nothing has followed yet."""
@@ -283,15 +283,14 @@ class IngestTransaction(Protocol):
         echoes: int = 0,
         state: str | None = None,
         parts: Mapping[str, Part] | None = None,
-    ) -> None:
-        """Write everything, append one ledger block, move the position (or those of `parts`), commit.
+    ) -> Sequence[Duplicate]:
+        """Write everything, append one ledger block, move the position (or those of `parts`), commit. Gives records
+        that carry the same match pair since.
 
         Raises PartitionLost, with nothing stored, if another worker has taken one of the parts, and IdentityMoved if
-        another lane has committed records that carry what was asked for.
-
-        An empty `position` leaves the stored one as it is. `changes` and `echoes` add to the source's counts;
-        `state` is how it fares from now on (None: as before): in `snapshot` the source is `unread`, from `streaming`
-        on it is read.
+        another lane has committed records that carry what was asked for. An empty `position` leaves the stored one as
+        it is. `changes` and `echoes` add to the source's counts; `state` is how it fares from now on (None: as before):
+        in `snapshot` the source is `unread`, from `streaming` on it is read.
         """
 
 

@@ -16,6 +16,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from engine.bugs import Bug, bug_of
+from engine.identity import Duplicate
 
 log = structlog.get_logger(__name__)
 
@@ -123,6 +124,7 @@ class Telemetry:
         self._slot = gauge("replication_slot_retained_bytes", "Log kept for a slot.", "slot")
         self._state = gauge("connector_state", "1 for the state a connector is in.", "connector", "state")
         self._dead_letters = gauge("dead_letters", "Changes and deliveries set aside.", "target", "reason")
+        self._duplicates = gauge("duplicates", "Values of match keys that several live records carry.", "entity")
         self._dead_age = gauge("dead_letter_oldest_age_seconds", "Age of the oldest set aside.", "target")
 
     # --- what the pipeline says ------------------------------------------------------------------------------
@@ -166,6 +168,17 @@ class Telemetry:
             self._bugs.add(bug)
             log.error("bug.found", fingerprint=bug.fingerprint, kind=bug.kind, places=list(bug.places))
         log.warning("bug.met", fingerprint=bug.fingerprint, system=system)
+
+    def alike(self, found: Iterable[Duplicate]) -> None:
+        """Records that turned out alike just now: named in the log, never by the value that they share."""
+        for each in found:
+            log.warning("records.alike", entity=each.entity, field=each.key, records=list(each.records))
+
+    def duplicates(self, counts: Mapping[str, int]) -> None:
+        """All of them anew: how often records of an entity are alike."""
+        self._duplicates.clear()
+        for entity, n in counts.items():
+            self._duplicates.labels(entity).set(n)
 
     def connector_state(self, half: Half, name: str, state: State, message: str = "") -> None:
         """`message` says why, in words that hold neither values nor secrets."""

@@ -66,25 +66,47 @@ def _files(project: Project) -> Check:
 
 async def _live(project: Opened) -> list[Check]:
     hub = await _hub(project)
-    footing = HubFooting(project.hub_dsn, project.hub_schema) if hub.level != "error" else None
+    footing = HubFooting(project.hub_dsn, project.hub_schema) if hub[0].level != "error" else None
     try:
         systems = await asyncio.gather(*(_system(project, name, footing) for name in project.rulebook.systems))
     finally:
         if footing is not None:
             await footing.close()
-    return [hub, *(check for checks in systems for check in checks)]
+    return [*hub, *(check for checks in systems for check in checks)]
 
 
-async def _hub(project: Opened) -> Check:
+async def _hub(project: Opened) -> list[Check]:
     try:
         found = await check_up(project.hub_dsn, project.hub_schema)
+        alike = await _alike(project) if found.applied == found.known else []
     except FieldwardenError as error:
-        return Check("hub", "hub", "error", error.message, error.suggestion, error.path, environment=True)
+        return [Check("hub", "hub", "error", error.message, error.suggestion, error.path, environment=True)]
     where = "embedded" if project.project.settings.hub.dsn is None else f"schema {project.hub_schema}"
     if found.applied < found.known:
         state = "the first run makes its tables" if found.applied == 0 else "the next run brings its tables up to date"
-        return Check("hub", "hub", "note", f"PostgreSQL {found.server}, {where}; {state}")
-    return Check("hub", "hub", "ok", f"PostgreSQL {found.server}, {where}, version {found.applied}")
+        return [Check("hub", "hub", "note", f"PostgreSQL {found.server}, {where}; {state}")]
+    return [Check("hub", "hub", "ok", f"PostgreSQL {found.server}, {where}, version {found.applied}"), *alike]
+
+
+async def _alike(project: Opened) -> list[Check]:
+    """Records that may be one and the same, in the hub's tables as this program knows them."""
+    from engine.hub.overview import Overview
+
+    overview = Overview(project.hub_dsn, project.hub_schema)
+    try:
+        counts = await overview.duplicate_counts()
+    finally:
+        await overview.close()
+    return [
+        Check(
+            "hub",
+            "duplicates",
+            "warning",
+            f"{entity}: {count(number, 'value')} of a match key, each carried by several records that may be one",
+            "fieldwarden status names them",
+        )
+        for entity, number in counts.items()
+    ]
 
 
 async def _system(project: Opened, name: str, footing: HubFooting | None) -> list[Check]:

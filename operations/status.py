@@ -22,6 +22,7 @@ from operations.unread import held_up, unread
 
 _HOURS = 24
 _PATIENCE = 10.0
+_SHOWN = 10
 _NEEDS = {
     "data": ("bad data", "a person"),
     "ambiguous": ("more than one record fits", "a person"),
@@ -74,6 +75,7 @@ async def _status(project: Opened) -> dict[str, Any]:
                 for each in await overview.set_aside()
             ],
             "records": {each.entity: {"live": each.live, "retired": each.retired} for each in await overview.records()},
+            "duplicates": await _duplicates(overview),
             "refused_24h": await pulse.refused(_HOURS),
         }
     except TransientError as error:
@@ -82,6 +84,17 @@ async def _status(project: Opened) -> dict[str, Any]:
         await overview.close()
         await pulse.close()
         await footing.close()
+
+
+async def _duplicates(overview: Overview) -> dict[str, Any]:
+    """How many per entity, and the first of them by their ids: what they share may be personal."""
+    return {
+        "counts": await overview.duplicate_counts(),
+        "first": [
+            {"entity": each.entity, "match_key": each.key, "records": list(each.records)}
+            for each in await overview.duplicates()
+        ],
+    }
 
 
 @dataclass(frozen=True)
@@ -232,7 +245,20 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
         ]
         yield _block(["set aside from", "because", "needs", "number", "oldest"], rows)
         yield "  see: fieldwarden deadletter list"
+    yield from _alike(result["duplicates"])
     yield f"  {count(result['refused_24h'], 'edit')} of protected fields refused in the last {_HOURS} hours"
+
+
+def _alike(duplicates: dict[str, Any]) -> Iterator[str]:
+    if not duplicates["first"]:
+        return
+    shown = duplicates["first"][:_SHOWN]
+    rows = [[each["entity"], each["match_key"], " ".join(each["records"])] for each in shown]
+    yield _block(["alike", "in", "records"], rows)
+    more = sum(duplicates["counts"].values()) - len(shown)
+    if more > 0:
+        yield f"  and {more} more: fieldwarden status --json"
+    yield "  they may be one and the same; see: fieldwarden explain RECORD\n"
 
 
 def _complaint(worker: dict[str, Any]) -> str:

@@ -141,6 +141,7 @@ class Watch:
         self._telemetry.unread({name: (reason, changes.get(name, 0)) for name, reason in found.items()})
         self._tell_unread()
         self._tell_dead_letters(await self._overview.set_aside(), targets)
+        self._telemetry.duplicates(await self._overview.duplicate_counts())
 
     def _unread_for(self, seconds: float) -> dict[str, str]:
         """Systems that are not read, and of which nothing was heard for so long: the reasons."""

@@ -5,6 +5,7 @@ Costs are per batch, not per change: a handful of set-based statements, and COPY
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -25,6 +26,7 @@ from engine.hub.rows import (
     text_array,
 )
 from engine.hub.session import Connection, copied, copied_links
+from engine.identity import Duplicate
 from engine.ports import IngestOutcome, Lease, Part, SetAside
 from engine.record import Record
 
@@ -150,7 +152,7 @@ class PostgresIngest:
         echoes: int = 0,
         state: str | None = None,
         parts: Mapping[str, Part] | None = None,
-    ) -> None:
+    ) -> Sequence[Duplicate]:
         """An empty `position` leaves the stored one as it is."""
         failpoints.hit("ingest.before_write")
         if parts:
@@ -164,13 +166,14 @@ class PostgresIngest:
         await self._write_rekeyed(outcome)
         # Last, since from here to the commit no other lane can create records.
         await self._check_identity(outcome)
-        await self._write_match_keys(outcome)
+        duplicates = await self._write_match_keys(outcome)
         await self._run("move_source", position, changes, echoes, state, state, state, self._lane)
         failpoints.hit("ingest.before_commit")
         await self._connection.commit()
         failpoints.hit("ingest.after_commit")
         stored = {record.id: (record, self._loaded.get(record.id, 0) + 1) for record in outcome.records}
         self._tell(stored, outcome.dirty)
+        return duplicates
 
     async def _move_parts(self, parts: Mapping[str, Part]) -> None:
         names = sorted(parts)
@@ -187,8 +190,9 @@ class PostgresIngest:
             )
 
     async def _check_identity(self, outcome: IngestOutcome) -> None:
-        """Of one entity, lanes create records one after the other from here on."""
-        for entity in sorted(outcome.asked):
+        """Of one entity, lanes create records and write match keys one after the other from here on: of two that make
+        two records alike at once, the second sees it."""
+        for entity in sorted({*outcome.asked, *(entity for entity, _ in outcome.match_keys.values())}):
             await self._run("lock_identity", entity)
         for entity, asked in outcome.asked.items():
             found = await self.matches(entity, list(asked))
@@ -229,7 +233,7 @@ class PostgresIngest:
         for system, found in groupby(linked, lambda link: link[0].system):
             await self._run("wake", system, plain_array(sorted({record for _, record in found})))
 
-    async def _write_match_keys(self, outcome: IngestOutcome) -> None:
+    async def _write_match_keys(self, outcome: IngestOutcome) -> list[Duplicate]:
         known = [record for record in outcome.match_keys if record in self._loaded]
         if known:
             await self._run("forget_match_keys", plain_array(known))
@@ -244,6 +248,20 @@ class PostgresIngest:
             entities, names, values, records = zip(*sorted(old), strict=True)
             columns = (text_array(entities), text_array(names), text_array(values), plain_array(records))
             await self._run("add_match_keys", *columns)
+        if known:
+            await self._run("drop_duplicates", plain_array(known))
+        return await self._note_duplicates([*old, *_contestable(new, outcome)])
+
+    async def _note_duplicates(self, written: Sequence[tuple[str, str, str, str]]) -> list[Duplicate]:
+        if not written:
+            return []
+        entities, names, values, records = zip(*sorted(written), strict=True)
+        columns = (text_array(entities), text_array(names), text_array(values), plain_array(records))
+        found = {
+            Duplicate(entity, name, tuple(sorted(ids)))
+            for entity, name, *ids in await self._rows("note_duplicates", *columns)
+        }
+        return sorted(found)
 
     async def _write_marks(self, outcome: IngestOutcome) -> None:
         for query, marks in (("mark_dirty", outcome.dirty), ("mark_suspect", outcome.suspect)):
@@ -279,6 +297,12 @@ class PostgresIngest:
 
     async def _copy(self, name: str, rows: Sequence[bytes]) -> None:
         await copied(self._connection, name, rows)
+
+
+def _contestable(new: Sequence[tuple[str, str, str, str]], outcome: IngestOutcome) -> list[tuple[str, str, str, str]]:
+    """Pairs of new records, without those that were looked for and that nobody carries but this one of them."""
+    times = Counter(row[:3] for row in new)
+    return [row for row in new if times[row[:3]] > 1 or outcome.asked.get(row[0], {}).get((row[1], row[2])) != ()]
 
 
 def _by_stream(rows: Iterable[RowRef]) -> list[tuple[tuple[str, str], list[str]]]:

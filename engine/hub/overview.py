@@ -18,6 +18,7 @@ from engine.hub.duties import lock_class
 from engine.hub.migrate import SCHEMA
 from engine.hub.queries import QUERIES
 from engine.hub.session import Connection, Session
+from engine.identity import Duplicate
 from engine.process import PROCESS
 from engine.setaside import unpack
 
@@ -191,6 +192,14 @@ class Overview:
 
     async def records(self) -> list[RecordCount]:
         return [RecordCount(*row) for row in await self._rows("record_counts")]
+
+    async def duplicates(self, limit: int = 100) -> list[Duplicate]:
+        """Live records that carry the same value of a match key: the first of them."""
+        return [Duplicate(entity, key, tuple(ids)) for entity, key, ids in await self._rows("duplicates", limit)]
+
+    async def duplicate_counts(self) -> dict[str, int]:
+        """Entity -> how many values of its match keys several live records carry."""
+        return dict(await self._rows("duplicate_counts"))
 
     async def dead_letters(
         self,

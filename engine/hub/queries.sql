@@ -127,6 +127,54 @@ delete from match_key where record = any(%s::uuid[])
 insert into match_key (entity, name, value, record)
 select * from unnest(%s::text[], %s::text[], %s::text[], %s::uuid[]) on conflict do nothing
 
+-- name: drop_duplicates
+-- Of records whose pairs were written anew: what they carry no more.
+delete from duplicate d where d.record = any(%s::uuid[]) and not exists (
+    select from match_key m where m.entity = d.entity and m.name = d.name and m.value = d.value and m.record = d.record
+)
+
+-- name: note_duplicates
+-- Of pairs just written: those that another record carries as well. Whoever carries such a pair already is noted, but for
+-- the first: so one other is enough to look at. Told are those that were not noted before, of live records.
+with told (entity, name, value, record) as (
+    select * from unnest(%s::text[], %s::text[], %s::text[], %s::uuid[])
+), found as (
+    select told.*, other.record as other, other.retired
+    from told cross join lateral (
+        select carrier.record, r.retired
+        from (
+            select m.record from match_key m
+            where m.entity = told.entity and m.name = told.name and m.value = told.value and m.record <> told.record
+            limit 20
+        ) carrier join record r on r.id = carrier.record
+        order by r.retired, r.id limit 1
+    ) other
+), noted as (
+    insert into duplicate (entity, name, value, record)
+    select entity, name, value, record from found union select entity, name, value, other from found
+    on conflict do nothing
+    returning entity, name, value, record
+)
+select f.entity, f.name, f.other::text, f.record::text
+from found f
+join noted n on n.entity = f.entity and n.name = f.name and n.value = f.value and n.record = f.record
+join record r on r.id = f.record
+where not r.retired and not f.retired
+
+-- name: duplicates
+-- The first of them, each with its live records, in order.
+select d.entity, d.name, array_agg(d.record::text order by d.record)
+from duplicate d join record r on r.id = d.record
+where not r.retired
+group by d.entity, d.name, d.value having count(*) > 1
+order by d.entity, d.name, min(d.record::text) limit %s
+
+-- name: duplicate_counts
+select entity, count(*) from (
+    select d.entity from duplicate d join record r on r.id = d.record
+    where not r.retired group by d.entity, d.name, d.value having count(*) > 1
+) each group by entity order by entity
+
 -- name: copy_match_keys
 -- Those of new records, which can have none yet.
 copy match_key (entity, name, value, record) from stdin

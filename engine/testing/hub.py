@@ -82,6 +82,7 @@ class MemoryHub(MemoryFootholds):
         self.linked_at: dict[RowRef, int] = {}
         self._claimed: dict[tuple[str, str, int], Pending] = {}
         self.found: dict[tuple[str, str, str], set[str]] = {}
+        self.alike: dict[tuple[str, str, str], set[str]] = {}
         self._last: dict[str, Block] = {}
         self._numbers = itertools.count(1)
         self._locks: Locks = {}

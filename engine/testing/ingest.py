@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.change import RowRef
 from engine.errors import IdentityMoved, PartitionLost
+from engine.identity import Duplicate
 from engine.ports import IngestOutcome, Lease, Part
 from engine.record import Record
 from engine.testing.locks import Held
@@ -100,7 +101,7 @@ class MemoryIngest:
         echoes: int = 0,
         state: str | None = None,
         parts: Mapping[str, Part] | None = None,
-    ) -> None:
+    ) -> Sequence[Duplicate]:
         hub = self._hub
         await hub.pace()
         hub.crash("ingest.before_write")
@@ -110,6 +111,7 @@ class MemoryIngest:
                 raise IdentityMoved(f"another lane has created a {entity} that this batch looked for")
         hub.crash("ingest.before_commit")
         hub.apply(self._lease, outcome, rulebook)
+        duplicates = self._duplicates(outcome)
         hub.seen |= self._saw
         for name, part in (parts or {}).items():
             row = hub.partitions[self._lease.source, name]
@@ -123,6 +125,20 @@ class MemoryIngest:
             source.state, source.message = state, ""
             source.read = state == "streaming" or (source.read and state != "snapshot")
         hub.crash("ingest.after_commit")
+        return duplicates
+
+    def _duplicates(self, outcome: IngestOutcome) -> list[Duplicate]:
+        hub = self._hub
+        told = {(entity, *pair) for entity, pairs in outcome.match_keys.values() for pair in pairs}
+        found = set()
+        for entity, name, value in told:
+            alike = tuple(id for id in sorted(hub.found[entity, name, value]) if not hub.records[id][0].retired)
+            if len(alike) > 1 and not hub.alike.get((entity, name, value), set()).issuperset(alike):
+                found.add(Duplicate(entity, name, alike))
+            hub.alike[entity, name, value] = set(alike)
+        for pair, ids in hub.alike.items():
+            ids &= hub.found[pair]
+        return sorted(found)
 
     def _check_parts(self, parts: Mapping[str, Part]) -> None:
         for name, part in parts.items():

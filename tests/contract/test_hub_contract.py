@@ -12,6 +12,7 @@ import pytest
 from engine.change import RowRef, Value
 from engine.errors import Fenced
 from engine.hub.store import PostgresHub
+from engine.identity import Duplicate
 from engine.ports import Entry, Hub, IngestOutcome, Pending, SetAside, Settlement
 from engine.record import Contribution, Record, Stamp
 from engine.sharing import SHARDS, shard_of
@@ -52,13 +53,13 @@ async def elsewhere(hub: Hub, request: pytest.FixtureRequest) -> AsyncIterator[H
     await other.close()
 
 
-async def commit(hub: Hub, source: str = "crm", *, position: str = "1", **parts: Any) -> None:
+async def commit(hub: Hub, source: str = "crm", *, position: str = "1", **parts: Any) -> list[Duplicate]:
     """One ingest transaction that loads what it changes, as the pipeline does."""
     outcome = IngestOutcome(**parts)
     lease = await hub.lease(source)
     async with hub.ingest(lease) as tx:
         await tx.records([each.id for each in outcome.records])
-        await tx.commit(outcome, position=position, rulebook="book")
+        return list(await tx.commit(outcome, position=position, rulebook="book"))
 
 
 async def load(hub: Hub, *ids: str) -> dict[str, Record]:
@@ -180,6 +181,41 @@ async def test_links_move_and_go(hub: Hub) -> None:
     async with hub.ingest(lease) as tx:
         assert await tx.links([ACCOUNT, PARTY]) == {ACCOUNT: B}
         assert await tx.links([]) == {}
+
+
+async def test_records_that_turn_out_alike_are_told_once(hub: Hub) -> None:
+    def keys(*ids: str, value: str = "x") -> dict[str, Any]:
+        return {"match_keys": {id: ("customer", [("tax_id", value)]) for id in ids}}
+
+    def alike(*ids: str) -> list[Duplicate]:
+        return [Duplicate("customer", "tax_id", ids)]
+
+    assert await commit(hub, records=[record(A)], **keys(A)) == []
+    assert await commit(hub, records=[record(B)], **keys(B, value="y")) == []
+    assert await commit(hub, records=[record(B, version=2)], **keys(B)) == alike(A, B)
+    assert await commit(hub, records=[record(B, version=3)], **keys(B)) == [], "that is known"
+    assert await commit(hub, records=[record(B, version=4)], **keys(B, value="y")) == []
+    assert await commit(hub, records=[record(B, version=5)], **keys(B)) == alike(A, B), "anew"
+
+
+async def test_two_records_that_begin_alike_in_one_commit_are_told(hub: Hub) -> None:
+    pair = ("tax_id", "x")
+    keys = {id: ("customer", [pair]) for id in (A, B)}
+    asked = {"customer": {pair: ()}}
+    assert await commit(hub, records=[record(A), record(B)], match_keys=keys, asked=asked) == [
+        Duplicate("customer", "tax_id", (A, B))
+    ]
+
+
+async def test_what_is_retired_is_nobodys_duplicate(hub: Hub) -> None:
+    gone = record(A)
+    gone.retired = True
+    pair = ("tax_id", "x")
+    assert await commit(hub, records=[gone], match_keys={A: ("customer", [pair])}) == []
+    assert await commit(hub, records=[record(B)], match_keys={B: ("customer", [pair])}) == []
+    assert await commit(hub, records=[record(C)], match_keys={C: ("customer", [pair])}) == [
+        Duplicate("customer", "tax_id", (B, C))
+    ]
 
 
 async def test_match_keys_of_a_record_are_replaced_as_a_whole(hub: Hub) -> None:

@@ -47,6 +47,10 @@ EXAMPLES: dict[str, Sequence[Any] | Mapping[str, Any]] = {
     "clear_notes": [IDS],
     "forget_match_keys": [IDS],
     "add_match_keys": ["{customer}", "{tax_id}", "{new}", "{" + SOME[0] + "}"],
+    "drop_duplicates": [IDS],
+    "note_duplicates": ["{customer,customer}", "{tax_id,tax_id}", "{shared,K00009}", "{" + ",".join(SOME[:2]) + "}"],
+    "duplicates": [10],
+    "duplicate_counts": [],
     "hold_lane": ["crm"],
     "last_act": ["crm"],
     "last_block": ["crm"],
@@ -139,6 +143,8 @@ WHOLE = {
     "set_aside_counts": "counts what is set aside",
     "record_counts": "counts the records",
     "dead_letters": "lists what is set aside and parked, oldest first, by whatever a person asks for",
+    "duplicates": "looks through all that are alike",
+    "duplicate_counts": "counts all that are alike",
     "marks_of": "asked by `check`, where what is due is looked for in the backlog",
     "refused": "counts the refusals of some hours",
 }
@@ -152,6 +158,8 @@ insert into crosswalk (system, stream, key, record, sent)
     select 'crm', 'public.account', key(n), id(n), case when n %% 50 = 0 then '{}' end from generate_series(1, 20000) n;
 insert into crosswalk (system, stream, key, record) select 'erp', 'p', key(n), id(n) from generate_series(1, 20000) n;
 insert into match_key select id(n), 'customer', 'tax_id', key(n) from generate_series(1, 20000) n;
+insert into match_key select id(n), 'customer', 'tax_id', 'shared' from generate_series(1, 20000) n;
+insert into duplicate select 'customer', 'tax_id', 'shared', id(n) from generate_series(1, 20000) n;
 insert into dirty (target, record, mark, status, awaits, due)
     select 'erp', id(n), n, case n %% 4 when 0 then 'due' when 1 then 'waiting' else 'parked' end,
         case when n %% 4 = 1 then id(n + 20000) end, clock_timestamp() from generate_series(1, 20000) n;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tests.integration.cli_project import Shop
+from tests.integration.cli_project import Shop, eventually
 
 INVOICE = """entity: invoice
 identity: {match: [[customer, number]]}
@@ -61,3 +61,26 @@ def test_an_invoice_is_found_by_its_customer_and_number(shop: Shop) -> None:
         ("invoice", 3),
     ]
     assert [shop.sql(system, "select count(*) from invoice") for system in ("crm", "erp")] == [[(3,)], [(3,)]]
+
+
+def test_two_records_that_come_to_share_a_match_key_are_named_and_never_by_what_they_share(shop: Shop) -> None:
+    with shop.running() as run:
+        run.await_ready()
+        assert shop.call("status")[1]["result"]["duplicates"] == {"counts": {}, "first": []}
+        shop.sql("crm", "update account set vat_number = 'ATU 12345675' where vat_number = 'NL001234567B01'")
+        told = run.await_event("records.alike")
+        assert (told["entity"], told["field"], len(told["records"])) == ("customer", "tax_id", 2)
+        eventually(lambda: 'fieldwarden_duplicates{entity="customer"} 1.0' in run.get("/metrics")[1], "the metric")
+        run.end()
+        assert "12345675" not in run.log.read_text()
+    named = {"entity": "customer", "match_key": "tax_id", "records": told["records"]}
+    assert shop.call_here("status")[1]["result"]["duplicates"] == {"counts": {"customer": 1}, "first": [named]}
+    said = shop.invoke("status").stdout
+    assert " ".join(told["records"]) in said
+    assert "12345675" not in said
+    (warned,) = [each for each in shop.call_here("doctor")[1]["result"]["checks"] if each["subject"] == "duplicates"]
+    assert (warned["level"], warned["suggestion"]) == ("warning", "fieldwarden status names them")
+
+    shop.sql("crm", "update account set vat_number = 'NL001234567B01' where vat_number = 'ATU 12345675'")
+    shop.settle()
+    assert shop.call_here("status")[1]["result"]["duplicates"] == {"counts": {}, "first": []}
