@@ -128,9 +128,10 @@ insert into match_key (entity, name, value, record)
 select * from unnest(%s::text[], %s::text[], %s::text[], %s::uuid[]) on conflict do nothing
 
 -- name: drop_duplicates
--- Of records whose pairs were written anew: what they carry no more.
+-- Of records whose pairs were written anew: what they carry no more. `offset 0`: looked up pair by pair.
 delete from duplicate d where d.record = any(%s::uuid[]) and not exists (
     select from match_key m where m.entity = d.entity and m.name = d.name and m.value = d.value and m.record = d.record
+    offset 0
 )
 
 -- name: note_duplicates
@@ -141,13 +142,13 @@ with told (entity, name, value, record) as (
 ), found as (
     select told.*, other.record as other, other.retired
     from told cross join lateral (
-        select carrier.record, r.retired
+        select carrier.record, (select r.retired from record r where r.id = carrier.record) as retired
         from (
             select m.record from match_key m
             where m.entity = told.entity and m.name = told.name and m.value = told.value and m.record <> told.record
             limit 20
-        ) carrier join record r on r.id = carrier.record
-        order by r.retired, r.id limit 1
+        ) carrier
+        order by 2, 1 limit 1
     ) other
 ), noted as (
     insert into duplicate (entity, name, value, record)
@@ -157,9 +158,9 @@ with told (entity, name, value, record) as (
 )
 select f.entity, f.name, f.other::text, f.record::text
 from found f
-join noted n on n.entity = f.entity and n.name = f.name and n.value = f.value and n.record = f.record
-join record r on r.id = f.record
-where not r.retired and not f.retired
+where not f.retired and not (select r.retired from record r where r.id = f.record) and exists (
+    select from noted n where n.entity = f.entity and n.name = f.name and n.value = f.value and n.record = f.record
+)
 
 -- name: duplicates
 -- The first of them, each with its live records, in order.
