@@ -11,14 +11,11 @@ import os
 import signal
 
 NAMES = (
-    "ingest.mapping",
-    "ingest.deciding",
     "ingest.before_write",
     "ingest.before_commit",
     "ingest.after_commit",
     "ingest.after_acknowledge",
     "delivery.after_claim",
-    "delivery.planning",
     "delivery.before_target_commit",
     "delivery.after_target_commit",
     "delivery.before_settle_commit",
@@ -27,6 +24,9 @@ NAMES = (
     "snapshot.running",
     "snapshot.done",
 )
+
+ROW_BY_ROW = ("ingest.mapping", "ingest.deciding", "delivery.planning")
+"""Passed for every row or record, between no durability steps: there a bug can be met, by the row's or record's name."""
 
 _name, _count, _how, _left = "", "", "", 0
 
