@@ -26,7 +26,7 @@ NAMES = (
 )
 
 ROW_BY_ROW = ("ingest.mapping", "ingest.deciding", "delivery.planning")
-"""Passed for every row or record, between no durability steps: there a bug can be met, by the row's or record's name."""
+"""Passed for every row or record, between no durability steps: there a bug is met, by the name of the row or record."""
 
 _name, _count, _how, _left = "", "", "", 0
 
