@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -192,6 +193,7 @@ class Showing:
     say: Say
     started: float
     keep_running: bool
+    marking: threading.Lock = field(default_factory=threading.Lock)  # edits of one step are carried out together
     finding: Finding | None = None
 
     def shown(self, ended: Report) -> Report:
@@ -223,17 +225,20 @@ class Showing:
 
     async def _edit(self, path: Path) -> None:
         """Once begun it is finished, signal or not: the next demo must know whether it was done."""
-        work = asyncio.create_task(self._carry_out(path))
+        # In a thread, which the event loop waits for however it ends: of a subprocess of its own it can lose sight when
+        # a signal arrives while it starts, and then waits for ever.
+        work = asyncio.create_task(asyncio.to_thread(self._carry_out, path))
         try:
             await asyncio.shield(work)
         except asyncio.CancelledError:
             await work
             raise
 
-    async def _carry_out(self, path: Path) -> None:
-        await carry_out(self.project, path)
-        self.marker.done.append(path.name)
-        self.marker.write()
+    def _carry_out(self, path: Path) -> None:
+        carry_out(self.project, path)
+        with self.marking:
+            self.marker.done.append(path.name)
+            self.marker.write()
 
     async def _rest(self, watch: Watch) -> list[str]:
         """Wait until every change is decided on and delivered; else say what keeps it from that."""

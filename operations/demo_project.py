@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import json
 import shutil
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -119,20 +119,22 @@ def psql(project: Opened, system: str) -> list[str]:
     return [str(project.server.bin("psql")), project.dsn(system)]
 
 
-async def carry_out(project: Opened, path: Path) -> None:
+def carry_out(project: Opened, path: Path) -> None:
     """Carry out one file as a person would, with psql. Raises CannotDemo."""
     command = [*psql(project, system_of(path)), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(path)]
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
+    done = subprocess.run(
+        command,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
         start_new_session=True,  # Ctrl-C is for us, not for an edit under way
     )
-    _, errors = await process.communicate()
-    if process.returncode:
+    if done.returncode:
         raise CannotDemo(
-            f"the edits in {path.name} failed: {errors.decode(errors='replace').strip().splitlines()[0]}",
+            f"the edits in {path.name} failed: {done.stderr.strip().splitlines()[0]}",
             suggestion="begin anew: fieldwarden demo --fresh",
             path=str(path),
         )

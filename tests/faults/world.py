@@ -270,7 +270,9 @@ def every_effect_once(ours: list[Touch], edits: Counter[Effect]) -> None:
         changed[effect[:4]] += times
     written = Counter(effect for touch in ours for effect in cells(touch))
     often = [effect for effect, times in written.items() if times > 1 + changed[effect[:4]]]
-    assert not often, f"written again and again: {often[:5]}"
+    story = [touch for touch in ours if often and (touch.system, touch.table, touch.key) == often[0][:3]]
+    asked = {effect: times for effect, times in edits.items() if often and effect[:3] == often[0][:3]}
+    assert not often, f"written again and again: {often[:5]}; the first row: {story}, edited: {asked}"
 
 
 def protected_untouched(ours: list[Touch]) -> None:
