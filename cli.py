@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from commands import project, proving, sources
+from commands import project, proving, rules, sources
 from commands.program import cli, main
 
-__all__ = ["cli", "main", "project", "proving", "sources"]
+__all__ = ["cli", "main", "project", "proving", "rules", "sources"]
 
 if __name__ == "__main__":
     main()

@@ -72,6 +72,7 @@ def doctor(folder: Path | None) -> Report:
     multiple=True,
     help="Read all rows of SYSTEM again first (after a gap). May be given several times.",
 )
+@click.option("--apply", is_flag=True, help="Make the files the live rulebook first, as `fieldwarden apply` does.")
 @click.option("--until-idle", is_flag=True, help="Stop when every change is decided on and delivered.")
 @click.option("--log-format", type=click.Choice(["auto", "human", "json"]), default="auto", show_default=True)
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")

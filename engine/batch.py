@@ -17,6 +17,7 @@ from engine.known import Known, Mapped, Tally
 from engine.narrowing import Blamed
 from engine.plan import TargetPlan
 from engine.ports import IngestOutcome
+from engine.reresolve import Reresolver
 from engine.scope import scope_of
 from rules.rulebook import Rulebook
 
@@ -27,6 +28,7 @@ class Decider:
     def __init__(
         self, rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *, ordered: bool = True
     ) -> None:
+        self._reresolver = Reresolver(rulebook)
         self._scope = scope_of(rulebook, system, plans, ordered=ordered)
 
     def unknown(self, batch: Iterable[Mapped], known: Known) -> list[Mapped]:
@@ -64,12 +66,23 @@ class Decider:
         return possible_pairs(self._scope.entities[said.entity], said.fields, records)
 
     def decide(
-        self, batch: Sequence[Mapped], known: Known, new_id: NewId, tally: Tally, now: int, tolerance: int
+        self,
+        batch: Sequence[Mapped],
+        known: Known,
+        new_id: NewId,
+        tally: Tally,
+        now: int,
+        tolerance: int,
+        *,
+        applying: bool = False,
     ) -> IngestOutcome:
-        """`now` and `tolerance` in µs: a stated time further ahead than that is set aside.
+        """`now` and `tolerance` in µs: a stated time further ahead than that is set aside. `applying`: records may have
+        been resolved under former rules last.
 
         Raises Blamed for what one change met."""
         course = Course(self._scope, known, new_id, tally)
+        if applying:
+            course.resolve_again(self._reresolver)
         for mapped in batch:
             try:
                 if mapped.change is not None:

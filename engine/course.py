@@ -14,6 +14,7 @@ from engine.known import Known, Mapped, Tally
 from engine.ledger import Decision, Event
 from engine.ports import IngestOutcome, SetAsideKind
 from engine.record import Contribution, Record
+from engine.reresolve import Reresolver
 from engine.resolve import choose, decide, retired
 from engine.scope import Scope
 from rules.rulebook import Entity
@@ -37,6 +38,13 @@ class Course:
 
     def finish(self) -> IngestOutcome:
         return self._harvest.finish()
+
+    def resolve_again(self, resolve: Reresolver) -> None:
+        """Every record at hand comes under the live rules first: it may have been resolved under former ones."""
+        for record in self._known.records.values():
+            applied = resolve(record)
+            if applied.stored:
+                self._harvest.applied(record, applied)
 
     def take(self, mapped: Mapped, latest: int) -> None:
         changes = self._tally.changes

@@ -13,6 +13,7 @@
         ├── SourceGap                     changes between our position and the source's are gone: re-baseline
         ├── SchemaDrift                   a mapped column vanished or changed: that stream stops
         ├── Fenced                        another worker took over this lane: stop at once, acknowledge nothing
+        │   └── RulesChanged              other rules are live by now: decide anew, by them
         └── LedgerBroken                  the ledger does not verify
 
 Which of them is retried is decided in one table, `engine.retry`, not here. Anything else that escapes is a bug:
@@ -33,6 +34,7 @@ __all__ = [
     "LedgerBroken",
     "PartitionLost",
     "Problem",
+    "RulesChanged",
     "SchemaDrift",
     "SlotTaken",
     "SourceGap",
@@ -85,6 +87,10 @@ class SchemaDrift(EngineError):
 
 class Fenced(EngineError):
     code = "fenced"
+
+
+class RulesChanged(Fenced):
+    code = "rules_changed"
 
 
 class LedgerBroken(EngineError):

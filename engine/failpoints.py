@@ -23,6 +23,12 @@ NAMES = (
     "snapshot.slot_created",
     "snapshot.running",
     "snapshot.done",
+    "apply.before_switch",
+    "apply.after_switch",
+    "apply.before_batch",
+    "apply.after_batch",
+    "apply.before_end",
+    "partial.running",
 )
 
 ROW_BY_ROW = ("ingest.mapping", "ingest.deciding", "delivery.planning")

@@ -10,6 +10,7 @@ from engine.known import Known, Mapped, Tally
 from engine.ledger import Decision, EntryBody, Event, encode, encode_accepted
 from engine.ports import Entry, IngestOutcome, Rekey, SetAside, SetAsideKind
 from engine.record import Record
+from engine.reresolve import Applied
 from engine.scope import Scope
 from engine.setaside import pack
 from rules.rulebook import Entity
@@ -155,6 +156,27 @@ class Harvest:
         self._outcome.entries.append(Entry(record.id, record.version, body))
         key = (record.entity, "accepted")
         self._tally.decisions[key] = self._tally.decisions.get(key, 0) + len(accepted)
+
+    def applied(self, record: Record, applied: Applied, *, rematch: bool = True) -> None:
+        """A record that was resolved again under new rules, if it was not as they want it."""
+        if applied.news:
+            record.version += 1
+            body = EntryBody(
+                record.entity, ("", "", ""), "applied", "", None, applied.decisions, retired=applied.retired
+            )
+            self._outcome.entries.append(Entry(record.id, record.version, encode(body)))
+        for row in applied.dropped:
+            self.link(row, None)
+        entity = self._scope.entities.get(record.entity)
+        if applied.stored:
+            self.store(record)
+        if entity is None:
+            self._rematch[record.id] = []
+        elif applied.stored or rematch:
+            self.store(record)
+            self.rematch(entity, record)
+        if entity is not None:
+            self.mark(record)
 
     def _count(self, entity: Entity, decisions: Sequence[Decision]) -> None:
         tally = self._tally.decisions

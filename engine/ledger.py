@@ -76,6 +76,9 @@ GENESIS: Final = bytes(32)
 PEOPLE: Final = "#people"
 """The lane of the acts. No system can be called so."""
 
+RULES: Final = "#rules"
+"""The lane of records that were resolved again under a new rulebook."""
+
 NO_RECORD: Final = "00000000-0000-0000-0000-000000000000"
 """What an act names as its record."""
 

@@ -29,8 +29,9 @@ from engine.known import Mapped, Tally
 from engine.loading import load
 from engine.meaning import Meanings
 from engine.narrowing import narrowed
+from engine.parts import Part
 from engine.plan import TargetPlan
-from engine.ports import Batch, Hub, IngestTransaction, Lease, Part, SetAside, Source
+from engine.ports import Batch, Hub, IngestTransaction, Lease, SetAside, Source
 from engine.retry import backoff, judge
 from engine.setaside import has_its_key, shell, unpack
 from engine.telemetry import Telemetry
@@ -200,13 +201,13 @@ class Pipeline:
                     await self._commit(lease, gone, _UNMOVED, parts=fence)
                 start = index + 1
         state = "snapshot" if batch.snapshot == "running" else "streaming"
-        final = batch.position
-        if batch.snapshot == "done" and self._rereading:
+        again = batch.snapshot is not None and self._rereading
+        if batch.snapshot == "done" and again:
             await self._commit(lease, mapped[start:], _UNMOVED, seen=True)
-            await self._sweep(lease)
+            await self._sweep(lease, batch.streams or tuple(self._streams))
             mapped, start = [], 0
-        seen = self._telling_again or (batch.snapshot is not None and self._rereading)
-        await self._commit(lease, mapped[start:], final, seen=seen, state=state, parts=batch.parts)
+        seen = self._telling_again or again
+        await self._commit(lease, mapped[start:], batch.position, seen=seen, state=state, parts=batch.parts)
         self._moves += 1
         if batch.snapshot == "done":
             self._wake.rouse(self._plans)
@@ -275,7 +276,9 @@ class Pipeline:
                 fresh = await tx.saw([item.row for item in mapped])
                 # One that was missing may have been told of by another lane since it was looked for.
                 mapped = [item for item in mapped if item.raw.operation != "vanish" or item.row in fresh]
-            outcome = self._decider.decide(mapped, known, self._new_id, tally, self._clock(), self._tolerance)
+            outcome = self._decider.decide(
+                mapped, known, self._new_id, tally, self._clock(), self._tolerance, applying=tx.applying
+            )
             outcome.asked = known.asked
             alike = await tx.commit(
                 outcome,
@@ -320,14 +323,15 @@ class Pipeline:
         baseline = await self._hub.baseline(self._system)
         self._telling_again = not baseline.swept
         if baseline.heard and not baseline.swept:
-            await self._sweep(lease)
+            await self._sweep(lease, tuple(self._streams))
             await self._hub.swept(self._system, baseline.floor)
             self._telling_again = False
 
-    async def _sweep(self, lease: Lease) -> None:
-        """Rows that were not told of again are gone; then what they stood in the way of has its chance before anything
-        is delivered: a row that is there under another key now must not look deleted."""
-        async for gone in unseen(self._hub, lease, self._streams, self._source):
+    async def _sweep(self, lease: Lease, streams: Sequence[str]) -> None:
+        """Rows of these streams that were not told of again are gone; then what they stood in the way of has its chance
+        before anything is delivered: a row that is there under another key now must not look deleted."""
+        read = {name: self._streams[name] for name in streams}
+        async for gone in unseen(self._hub, lease, read, self._source):
             await self._commit(lease, gone, _UNMOVED, seen=True)
         await self._hub.reconsider(self._system)
         tried: set[int] = set()
@@ -360,6 +364,8 @@ class Pipeline:
         for kept in waiting:
             raw = shell(kept)
             try:
+                if kept.row.stream not in self._streams:
+                    raise SchemaDrift("its table is not read any more")
                 raw = await self._source.again(unpack(kept.payload))
                 raw.follows_rekey = raw.follows_rekey and not has_its_key(kept)
                 item = self._meanings.of(raw, kept.id)

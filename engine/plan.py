@@ -166,8 +166,14 @@ class TargetPlan:
             self._write(plan, record, difference, keys, token)
         return plan
 
+    def differences(self, record: Record) -> list[Difference]:
+        """The rows that are not as they should be; none of an entity that is not written here."""
+        return list(self._differences(record))
+
     def _differences(self, record: Record) -> Iterator[Difference]:
-        entity = self._entities[record.entity]
+        entity = self._entities.get(record.entity)
+        if entity is None:  # it has left the rules since the record was marked
+            return
         root = self._root.get(record.entity)
         anchor = self._row(record, root)
         if record.retired:

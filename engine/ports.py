@@ -15,51 +15,23 @@ from typing import Literal, Protocol
 from engine.change import RawChange, RowRef, Value
 from engine.foothold import Footholds
 from engine.identity import Duplicate
+from engine.parts import Baseline, Part
 from engine.record import Record
 from engine.sharing import SHARDS
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """How far one partition of a source is, and the epoch of whoever reads it.
-
-    `position` compares as text: greater is further (None: never read). `message` is news for people: why it stands
-    still from here on until a person mends something; empty: it goes on."""
-
-    epoch: int
-    position: str | None
-    message: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """How a source of partitions stands to the rows that its system had to begin with.
-
-    `told`: where they end is known; `heard`: all that stands before has come. `floor` is set by a new baseline: what
-    is told since stands at or above it, and once all is heard, rows that were not told of are gone (`swept`: they have
-    been looked for). `direct` is the position of whoever read the system before as one stream, whose positions do not
-    compare with these. `streams` are those whose rows these are; empty: nobody has noted them."""
-
-    floor: str = ""
-    told: bool = False
-    swept: bool = True
-    direct: str | None = None
-    heard: bool = False
-    streams: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class Batch:
     """What a source hands over at once; committing `position` with it makes all of it durable.
 
-    A source of many partitions has no position of its own: `parts` says how far each partition is with this batch,
-    and each is fenced by its own epoch.
-    """
+    A source of many partitions has none of its own: `parts` says how far each is with this batch, fenced by its own
+    epoch. `streams`: of a snapshot that does not read all of them, those that it reads."""
 
     changes: list[RawChange]
     position: str
     snapshot: Literal["running", "done"] | None = None
     lag_bytes: int | None = None
+    streams: tuple[str, ...] = ()
     parts: dict[str, Part] = field(default_factory=dict)
 
 
@@ -237,6 +209,8 @@ class IngestOutcome:
 class IngestTransaction(Protocol):
     """One hub transaction. Entering it locks the lane's row and checks the fence (Fenced)."""
 
+    applying: bool  # not all records have been resolved again under the live rulebook
+
     async def announced(self, system: str, transactions: Sequence[str]) -> dict[str, int]:
         """Those of a system's transactions that are our own writes (`Hub.announce`), with the time announced."""
 
@@ -287,10 +261,13 @@ class IngestTransaction(Protocol):
         """Write everything, append one ledger block, move the position (or those of `parts`), commit. Gives records
         that carry the same match pair since.
 
-        Raises PartitionLost, with nothing stored, if another worker has taken one of the parts, and IdentityMoved if
-        another lane has committed records that carry what was asked for. An empty `position` leaves the stored one as
-        it is. `changes` and `echoes` add to the source's counts; `state` is how it fares from now on (None: as before):
-        in `snapshot` the source is `unread`, from `streaming` on it is read.
+        With nothing stored, raises RulesChanged if `rulebook` (a hash; empty: nothing was decided) is not the live one,
+        PartitionLost if another worker has taken a part, IdentityMoved if another lane has committed records that carry
+        what was asked for.
+
+        An empty `position` leaves the stored one as it is. `changes` and `echoes` add to the source's counts;
+        `state` is how it fares from now on (None: as before): in `snapshot` the source is `unread`, from `streaming`
+        on it is read.
         """
 
 
@@ -335,6 +312,8 @@ AT_ONCE = 8_000_000
 
 class Hub(Footholds, Protocol):
     """The engine's memory."""
+
+    rulebook: str  # the hash of the rules that its user works by: what is delivered by others is looked at anew
 
     async def lease(self, source: str, lane: str = "") -> Lease:
         """Take over a source, or one lane of it: raises its epoch, so that whoever held it before can no longer

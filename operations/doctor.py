@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -66,13 +66,31 @@ def _files(project: Project) -> Check:
 
 async def _live(project: Opened) -> list[Check]:
     hub = await _hub(project)
-    footing = HubFooting(project.hub_dsn, project.hub_schema) if hub[0].level != "error" else None
+    broken = hub[0].level == "error"
+    footing = None if broken else HubFooting(project.hub_dsn, project.hub_schema)
+    rules = [] if broken else await _rules(project)
     try:
         systems = await asyncio.gather(*(_system(project, name, footing) for name in project.rulebook.systems))
     finally:
         if footing is not None:
             await footing.close()
-    return [*hub, *(check for checks in systems for check in checks)]
+    return [*hub, *rules, *(check for checks in systems for check in checks)]
+
+
+async def _rules(project: Opened) -> list[Check]:
+    """Whether the files are what everything is decided by. Systems are checked against the files: those come next."""
+    from operations.rules import live_rules
+
+    try:
+        live = await live_rules(project, begin=False)
+    except FieldwardenError as error:
+        return [Check("rules", "rules", "error", error.message, error.suggestion, environment=True)]
+    if live is None:
+        return [Check("rules", "rules", "note", "no rulebook is live yet: the first run makes the files so")]
+    remark = replace(project, live=live).remark
+    if not remark:
+        return [Check("rules", "rules", "ok", f"rulebook {live.hash[:12]} is live, and is that of the files")]
+    return [Check("rules", "rules", "warning", remark, "fieldwarden plan")]
 
 
 async def _hub(project: Opened) -> list[Check]:

@@ -87,6 +87,8 @@ class Loops:
     """The project's own."""
     rebaseline: Sequence[str] = ()
     eager: bool = False
+    superseded: bool = False
+    """Another rulebook has become live: all has ended in good order, to begin anew under that one."""
     _loops: dict[str, _Loop] = field(default_factory=dict)
     _sources: dict[str, Source] = field(default_factory=dict)
     _wake: Wake = field(default_factory=Wake)
@@ -105,11 +107,21 @@ class Loops:
         loop = self._loops.get(f"target:{target}")
         return _shards(loop.work.duties) if loop is not None else []
 
+    @property
+    def began_again(self) -> bool:
+        """Whether the sources that are to be read anew have been begun."""
+        return self._ready
+
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop`, and all has ended. Raises what escapes a loop, which is a bug; then everything is cancelled."""
+        """Until `stop`, or until other rules are live, and all has ended. Raises what escapes a loop, which is a bug;
+        then everything is cancelled."""
         try:
             while not stop.is_set():
                 surplus = await self._beat(stop)
+                if self.duties.live not in ("", self.project.rulebook.hash):
+                    self.superseded = True
+                    log.info("rules.superseded", old=self.project.rulebook.hash[:12], new=self.duties.live[:12])
+                    break
                 await self._reconcile(surplus)
                 self._tell()
                 await self._wait(stop)

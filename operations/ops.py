@@ -72,13 +72,14 @@ def obstacles(
 @dataclass
 class Health:
     """What the two checks answer. `beat` is set by the event loop, monotonic seconds; `standby` says why this process
-    does nothing, if so."""
+    does nothing, if so; `remark` is said beside, ready or not."""
 
     telemetry: Telemetry
     patience: float = 30.0
     pulse: float = 10.0
     clock: Callable[[], float] = time.time
     standby: str = ""
+    remark: str = ""
     beat: float = field(default_factory=time.monotonic)
 
     async def keep_beating(self) -> None:
@@ -102,7 +103,8 @@ class Health:
         states = [
             {"connector": c.label, "state": c.state, "message": c.message, "waiting": c.waiting} for c in connectors
         ]
-        return not reasons, {"ready": not reasons, "reasons": reasons, "connectors": states}
+        remarks = [self.remark] if self.remark else []
+        return not reasons, {"ready": not reasons, "reasons": reasons, "remarks": remarks, "connectors": states}
 
 
 def application(health: Health) -> WSGIApplication:

@@ -94,10 +94,31 @@ class Opened:
 
     project: Project
     server: EmbeddedServer | None
+    live: Rulebook | None = None
+    """The live rules, once the hub was asked for them; systems are reached as the files say."""
 
     @property
     def rulebook(self) -> Rulebook:
-        return self.project.rulebook
+        """What everything is decided by: the live rules, or, as long as there are none, those of the files."""
+        return self.project.rulebook if self.live is None else self.live
+
+    @property
+    def remark(self) -> str:
+        """In words, that the files are not what everything is decided by; empty where they are."""
+        if self.live is None or self.live.hash == self.project.rulebook.hash:
+            return ""
+        return (
+            f"the files differ from the live rulebook {self.live.hash[:12]}, by which everything is decided: "
+            "`fieldwarden plan` shows what they would change, `fieldwarden apply` makes them live"
+        )
+
+    async def take_live(self, *, begin: bool = False) -> None:
+        """Ask the hub for the live rules. `begin`: where it has none, the files become the first ones.
+
+        Raises TransientError."""
+        from operations.rules import live_rules
+
+        self.live = await live_rules(self, begin=begin)
 
     @property
     def hub_schema(self) -> str:
@@ -176,13 +197,16 @@ class Opened:
 
     def connect_dsn(self, system: str) -> str:
         """A debezium system's connection string as Kafka Connect uses it. Raises ReferenceUnresolved."""
-        where = str(self.project.locate(system))
-        return self._resolve(self.rulebook.systems[system].settings["connect_dsn"], where)
+        return self._resolve(self.rulebook.systems[system].settings["connect_dsn"], self._where(system))
 
     def dsn(self, system: str) -> str:
         """A system's connection string. Raises ReferenceUnresolved."""
-        where = str(self.project.locate(system))
-        return self._resolve(self.rulebook.systems[system].settings["dsn"], where)
+        return self._resolve(self.rulebook.systems[system].settings["dsn"], self._where(system))
+
+    def _where(self, system: str) -> str:
+        """Where it is said how to reach a system: in the live rulebook, of one that the files do not have any more."""
+        known = system in self.project.files.systems
+        return str(self.project.locate(system)) if known else f"the live rulebook: {system}"
 
     def source(self, name: str, hub: Hub, id: str, *, rebaseline: bool = False, eager: bool = False) -> Source:
         """The source of a system; not connected yet. `id` is the project's, as the hub has it. `eager`: move an idle
@@ -248,14 +272,18 @@ class Opened:
         asked; a server of the user's is only read. Raises EnvironmentUnfit if there is no hub on it."""
         if self.project.settings.hub.dsn is None:
             self.migrate()
-        else:
-            asyncio.run(self._check_hub())
+        asyncio.run(self._check_hub())
 
     async def _check_hub(self) -> None:
+        from engine.errors import TransientError
         from engine.hub.reading import snapshot
 
         async with snapshot(self.hub_dsn, self.hub_schema):
             pass
+        try:
+            await self.take_live()
+        except TransientError as error:
+            raise self.no_hub(error) from error
 
     @contextlib.asynccontextmanager
     async def hub(self) -> AsyncIterator[PostgresHub]:

@@ -17,14 +17,14 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import structlog
 
+from engine.errors import TransientError
 from engine.hub.duties import Duties
-from engine.hub.overview import Overview
 from engine.telemetry import Telemetry
-from engine.wake import either
+from engine.wake import either, pause
 from operations.logs import configure
 from operations.loops import Loops, duties_of, is_partitioned
 from operations.ops import Health, serving
@@ -32,6 +32,9 @@ from operations.project import Opened, opened
 from operations.report import Report, count
 from operations.watch import Watch
 from rules.errors import FieldwardenError
+
+if TYPE_CHECKING:
+    from engine.hub.store import PostgresHub
 
 Guide: TypeAlias = Callable[[Watch], Awaitable[None]]
 """What a bounded run sees through while the loops work; when it returns, the process stops."""
@@ -73,6 +76,7 @@ def run(
     folder: Path | None,
     *,
     rebaseline: Sequence[str] = (),
+    apply: bool = False,
     until_idle: bool = False,
     log_format: Literal["auto", "human", "json"] = "auto",
     log_level: str = "info",
@@ -84,6 +88,12 @@ def run(
     Raises EnvironmentUnfit, ConfigurationError; bugs as they are."""
     configure(log_format, log_level)
     with opened(folder) as project:
+        if apply:
+            from operations.apply import applied
+
+            project.migrate()
+            done = asyncio.run(applied(project, reason="run --apply"))
+            log.info("rules.applied", **{name: done[name] for name in ("old", "new", "records", "changed")})
         project.check_systems(rebaseline)
         settings = project.project.settings.run
         return replicate(
@@ -154,18 +164,47 @@ class _Running:
             stack.callback(beating.cancel)
             log.info("run.listening", url=url, pid=os.getpid())
             hub = await stack.enter_async_context(project.hub())
-            duties = Duties(
-                project.hub_dsn,
-                project.hub_schema,
-                duties_of(project),
-                rulebook=project.rulebook.hash,
-                keep=[f"source:{name}" for name in self.rebaseline if not is_partitioned(project, name)],
-                lease=project.project.settings.run.lease.total_seconds(),
-            )
-            eager = self.guide is not None
             id = await hub.project()
-            await self._supervise(Loops(project, hub, self.telemetry, duties, health, id, self.rebaseline, eager))
+            await self._take_live(health)
+            rebaseline = self.rebaseline
+            while True:
+                loops = self._loops(hub, health, id, rebaseline)
+                await self._supervise(loops)
+                if not loops.superseded or self.ending.stop.is_set():
+                    break
+                await self._take_live(health)
+                rebaseline = () if loops.began_again else rebaseline
         return _report(self.ending, self.telemetry)
+
+    async def _take_live(self, health: Health) -> None:
+        """The live rules are what this process works by, whatever its files say; where they differ, it says so."""
+        project = self.project
+        while True:
+            try:
+                await project.take_live(begin=True)
+                break
+            except TransientError as error:
+                if project.live is None:
+                    raise project.no_hub(error) from error
+                log.warning("hub.unreachable", message=error.message)
+                await pause(1.0, self.ending.stop)
+        health.remark = project.remark
+        log.info("rules.live", rulebook=project.rulebook.hash[:12])
+        if project.remark:
+            log.warning("rules.differ", files=project.project.rulebook.hash[:12], message=project.remark)
+
+    def _loops(self, hub: PostgresHub, health: Health, id: str, rebaseline: Sequence[str]) -> Loops:
+        project = self.project
+        hub.rulebook = project.rulebook.hash
+        duties = Duties(
+            project.hub_dsn,
+            project.hub_schema,
+            duties_of(project),
+            rulebook=project.rulebook.hash,
+            keep=[f"source:{name}" for name in rebaseline if not is_partitioned(project, name)],
+            lease=project.project.settings.run.lease.total_seconds(),
+        )
+        return Loops(project, hub, self.telemetry, duties, health, id, rebaseline, self.guide is not None)
 
     async def _supervise(self, loops: Loops) -> None:
         """Run all loops until they have stopped; any exception of theirs cancels the others and is raised."""
@@ -178,18 +217,11 @@ class _Running:
         if self.guide is not None:
             helpers.append(self._guided(self.guide, watch))
         _spare_the_collector()
-        await self._remember_rulebook()
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(helper) for helper in helpers]
             await loops.run(self.ending.stop)
             for task in background:
                 task.cancel()
-
-    async def _remember_rulebook(self) -> None:
-        """Old decisions are explained by the files they were made under."""
-        overview = Overview(self.project.hub_dsn, self.project.hub_schema)
-        await overview.remember_rulebook(self.project.rulebook.hash, self.project.rulebook.source)
-        await overview.close()
 
     async def _guided(self, guide: Guide, watch: Watch) -> None:
         """A signal ends it at once: while our loops come to their end, others may do all that it waits for."""

@@ -18,6 +18,7 @@ from engine.sharing import SHARDS
 from operations.loops import is_partitioned, loop_of
 from operations.project import Opened, opened
 from operations.report import Report, age, count, table
+from operations.rules import rules_of
 from operations.unread import held_up, unread
 
 _HOURS = 24
@@ -57,6 +58,7 @@ async def _status(project: Opened) -> dict[str, Any]:
         return {
             "project": project.project.settings.project,
             "rulebook": project.rulebook.hash,
+            "rules": await _rules(project),
             "running": bool(workers),
             "workers": [_worker(worker, project.rulebook.hash) for worker in workers],
             "sources": [
@@ -94,6 +96,23 @@ async def _duplicates(overview: Overview) -> dict[str, Any]:
             {"entity": each.entity, "match_key": each.key, "records": list(each.records)}
             for each in await overview.duplicates()
         ],
+    }
+
+
+async def _rules(project: Opened) -> dict[str, Any]:
+    """The live rulebook beside the files. `applying`: records that have been resolved again under it, of how many."""
+    rules = rules_of(project)
+    try:
+        live = await rules.live()
+    finally:
+        await rules.close()
+    applying = live is not None and live.former is not None
+    return {
+        "live": live.hash if live else None,
+        "files": project.project.rulebook.hash,
+        "remark": project.remark,
+        "since": live.since.isoformat() if live else None,
+        "applying": {"done": live.done, "total": live.total, "worker": live.worker} if live and applying else None,
     }
 
 
@@ -204,6 +223,15 @@ def _duties(names: Sequence[str]) -> str:
 
 def _lines(result: dict[str, Any]) -> Iterator[str]:
     yield f"{result['project']}: {'running' if result['running'] else 'not running'}"
+    rules = result["rules"]
+    if rules["remark"]:
+        yield f"  {rules['remark']}"
+    if rules["applying"]:
+        done, total, worker = (rules["applying"][name] for name in ("done", "total", "worker"))
+        yield (
+            f"  {done:,} of {total:,} records have been resolved under the live rulebook {rules['live'][:12]}"
+            f" by {worker}; if that was interrupted, `fieldwarden apply` goes on"
+        )
     rows = [
         [w["number"], w["process"], age(w["age_seconds"]), _duties(w["duties"]), _complaint(w)]
         for w in result["workers"]
@@ -264,7 +292,7 @@ def _alike(duplicates: dict[str, Any]) -> Iterator[str]:
 def _complaint(worker: dict[str, Any]) -> str:
     if worker["hangs"]:
         return "hangs: it has not spoken within its lease"
-    return "" if worker["same_rulebook"] else "works by other rules: its files differ from these"
+    return "" if worker["same_rulebook"] else "has not taken over the live rulebook yet"
 
 
 def _lag(source: dict[str, Any]) -> str:

@@ -23,16 +23,21 @@ def fold(files: Files) -> Rulebook:
     systems = {
         name: _system(files, entities, files.systems[name].model, rank) for rank, name in enumerate(files.ranked())
     }
-    source = canonical_source(files)
-    return Rulebook(hashlib.sha256(source.encode()).hexdigest(), entities, systems, source)
+    named = canonical_source(files, connectors=False)
+    return Rulebook(hashlib.sha256(named.encode()).hexdigest(), entities, systems, canonical_source(files))
 
 
-def canonical_source(files: Files) -> str:
-    """All that the files say about rules, as one JSON text: files in order of name, keys as written."""
+def canonical_source(files: Files, *, connectors: bool = True) -> str:
+    """All that the files say about rules, as one JSON text: files in order of name, keys as written.
+
+    Without `connectors`: how each system is reached is no rule, and may differ from one process to the next."""
+    systems = [files.systems[name].document.data for name in sorted(files.systems)]
+    if not connectors:
+        systems = [{key: value for key, value in data.items() if key != "connector"} for data in systems]
     content = {
         "ranks": files.ranked(),
         "entities": [files.entities[name].document.data for name in sorted(files.entities)],
-        "systems": [files.systems[name].document.data for name in sorted(files.systems)],
+        "systems": systems,
         "codes": {name: files.code_texts[name] for name in sorted(files.code_texts)},
     }
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))

@@ -152,7 +152,8 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:
-    """The loaded, validated set of files. `hash` is the SHA-256 (hex) over their canonical content."""
+    """The loaded, validated set of files. `hash` is the SHA-256 (hex) over their canonical content,
+    without how each system is reached."""
 
     hash: str
     entities: Mapping[str, Entity]

@@ -12,7 +12,7 @@ from connectors.debezium.gaps import check_extent, check_growth
 from connectors.debezium.parts import NOWHERE, Mark, Position, partition_name
 from connectors.debezium.repeats import is_repeat, newer
 from engine.errors import EnvironmentUnfit
-from engine.ports import Part
+from engine.parts import Part
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from connectors.debezium.parts import Position, row_position, split_name
 from connectors.postgres.position import next_epoch
 from engine.errors import EnvironmentUnfit
-from engine.ports import Baseline
+from engine.parts import Baseline
 
 
 def generation_of(system: str, baseline: Baseline) -> int:

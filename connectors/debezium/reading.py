@@ -15,7 +15,7 @@ import structlog
 
 from connectors.debezium.lookout import KafkaLookout
 from engine.errors import FieldwardenError
-from engine.ports import Baseline
+from engine.parts import Baseline
 
 log = structlog.get_logger(__name__)
 

@@ -35,7 +35,8 @@ from connectors.debezium.registry import Registry
 from connectors.debezium.topics import Topics
 from engine.change import RawChange, RowRef
 from engine.errors import SchemaDrift, TransientError
-from engine.ports import Baseline, Batch, Hub
+from engine.parts import Baseline
+from engine.ports import Batch, Hub
 from rules.rulebook import Entity, Stream, System
 
 log = structlog.get_logger(__name__)

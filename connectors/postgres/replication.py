@@ -70,13 +70,15 @@ class ReplicationConnection:
         assert row is not None, "every command used here answers with a row"
         return tuple(row)
 
-    async def create_slot(self, slot: str) -> tuple[int, str]:
-        """Create a permanent pgoutput slot: its consistent point, and the name of the snapshot exported there.
+    async def create_slot(self, slot: str, *, temporary: bool = False) -> tuple[int, str]:
+        """Create a pgoutput slot (a temporary one goes with this connection): its consistent point, and the name of the
+        snapshot exported there.
 
         The snapshot can be taken up only until this connection does anything else."""
         old_grammar = self._connection.info.server_version < 150000
         export = "EXPORT_SNAPSHOT" if old_grammar else "(SNAPSHOT 'export')"
-        row = await self.command(f"CREATE_REPLICATION_SLOT {_identifier(slot)} LOGICAL pgoutput {export}")
+        kind = " TEMPORARY" if temporary else ""
+        row = await self.command(f"CREATE_REPLICATION_SLOT {_identifier(slot)}{kind} LOGICAL pgoutput {export}")
         assert row[1] is not None
         assert row[2] is not None
         return parse_lsn(row[1]), row[2]

@@ -7,7 +7,7 @@ A baseline that is interrupted starts again with a new slot, since its snapshot 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
 
 import psycopg
@@ -79,11 +79,16 @@ class Snapshot:
     async def close(self) -> None:
         await self._connection.close()
 
-    async def chunks(self, max_changes: int, max_bytes: int) -> AsyncGenerator[list[RawChange], None]:
-        """Every row of every read stream as an observation, in bounded lists (the last may be of any length)."""
+    async def chunks(
+        self, max_changes: int, max_bytes: int, only: Collection[str] = ()
+    ) -> AsyncGenerator[list[RawChange], None]:
+        """Every row of every read stream (of those in `only`, if there are any) as an observation, in bounded lists
+        (the last may be of any length)."""
         chunk: list[RawChange] = []
         size = 0
         for stream in copy_order(self._system):
+            if only and stream.name not in only:
+                continue
             async with aclosing(self._rows(stream)) as rows:
                 async for change, width in rows:
                     chunk.append(change)

@@ -1,7 +1,8 @@
 """A PostgreSQL database as a source: a consistent baseline, then its committed changes, each once.
 
 open      check server, tables, publication and slot; a baseline makes a new slot, else the stored position
-          must still be inside the slot (or there is a declared gap)
+          must still be inside the slot (or there is a declared gap); streams that came into the mapping since are
+          read by themselves first
 batches   the baseline's rows, then whatever has queued from the walsender, across transactions
 acknowledge   only then does the slot's confirmed LSN move
 """
@@ -38,6 +39,7 @@ from engine.errors import EnvironmentUnfit, TransientError
 from engine.failpoints import hit
 from engine.foothold import Followed
 from engine.ports import Batch
+from engine.process import PROCESS
 from engine.wanted import wanted_columns
 from rules.rulebook import System
 
@@ -84,6 +86,8 @@ class PostgresSource:
         self._odd_types: set[int] = set()
         self._start: Position | None = None
         self._snapshot: Snapshot | None = None
+        self._unread: tuple[str, ...] = ()
+        """Streams to be read before the stream goes on, where that is not all of them."""
         self._stream: ReplicationConnection | None = None
         self._spool: Spool | None = None
 
@@ -112,14 +116,18 @@ class PostgresSource:
             raise gap(self._system, f"the files name the slot {named}, but it was read by {self._names.slot}")
         await check_slot(self._system, connection, self._names.slot, start, server)
         streams = self._system.read_streams
-        unread = sorted(streams.keys() - set(start.streams))
-        if unread:
-            raise gap(self._system, f"{', '.join(unread)} came into the mapping after the baseline, unread until now")
         check_tables(self._system, self._tables, server)
-        await check_publication(self._system, connection, self._names.publication)
+        names = self._names
+        self._unread = tuple(name for name in streams if name not in start.streams)
+        if self._unread:
+            await ensure_publication(self._system, connection, names.publication, self._tables, server, self._project)
+        await check_publication(self._system, connection, names.publication)
         # A stream that left the mapping is forgotten, or what it missed until it comes back would go unnoticed.
         kept = tuple(name for name in start.streams if name in streams)
         self._start = replace(start, streams=kept, server=server.server)
+        if self._unread:
+            # Positions of these rows compare with those of the stream: whichever is newer stands.
+            await self._export(f"{names.slot[:50]}_{PROCESS}", start.epoch, temporary=True)
 
     async def _begin(self, connection: psycopg.AsyncConnection[TupleRow], server: Server, position: str | None) -> None:
         epoch = next_epoch(position)
@@ -127,15 +135,20 @@ class PostgresSource:
         await self._take_place(connection, server, position)
         names = self._names
         await ensure_publication(self._system, connection, names.publication, self._tables, server, self._project)
+        point = await self._export(names.slot, epoch)
+        streams = tuple(self._system.read_streams)
+        self._start = Position("stream", point, streams=streams, server=server.server, epoch=epoch)
+
+    async def _export(self, slot: str, epoch: int, *, temporary: bool = False) -> int:
+        """Make a slot, and a snapshot of the point where it begins; that point."""
         creator = await ReplicationConnection.connect(self.system, self._dsn, high_water=0)
         try:
-            point, exported = await creator.create_slot(names.slot)
+            point, exported = await creator.create_slot(slot, temporary=temporary)
             hit("snapshot.slot_created")
             self._snapshot = await Snapshot.adopt(self._system, self._dsn, self._tables, point, exported, epoch)
         finally:
             await creator.close()
-        streams = tuple(self._system.read_streams)
-        self._start = Position("stream", point, streams=streams, server=server.server, epoch=epoch)
+        return point
 
     async def _take_place(
         self, connection: psycopg.AsyncConnection[TupleRow], server: Server, position: str | None
@@ -154,9 +167,11 @@ class PostgresSource:
         if self._start is None:
             raise TransientError(f"{self.system}: the source is not open")
         if self._snapshot is not None:
-            async with aclosing(self._baseline(self._snapshot, self._start)) as baseline:
+            reading = self._partly if self._unread else self._baseline
+            async with aclosing(reading(self._snapshot, self._start)) as baseline:
                 async for batch in baseline:
                     yield batch
+        assert self._start is not None
         async with aclosing(self._live(self._start)) as live:
             async for batch in live:
                 yield batch
@@ -177,6 +192,20 @@ class PostgresSource:
         hit("snapshot.done")
         assert waiting is not None, "a snapshot has at least one chunk"
         yield Batch(waiting.changes, start.encode(), "done")
+
+    async def _partly(self, snapshot: Snapshot, start: Position) -> AsyncGenerator[Batch, None]:
+        """The rows of the unread streams; only with all of them durable do these count as read."""
+        begun, unread = start.encode(), self._unread
+        waiting: list[RawChange] = []
+        async with aclosing(snapshot.chunks(self._max_changes, self._max_bytes, unread)) as chunks:
+            async for chunk in chunks:
+                yield Batch(waiting, begun, "running", streams=unread)
+                hit("partial.running")
+                waiting = chunk
+        await snapshot.close()
+        self._snapshot = None
+        self._start = replace(start, streams=tuple(self._system.read_streams))
+        yield Batch(waiting, self._start.encode(), "done", streams=unread)
 
     async def _live(self, start: Position) -> AsyncGenerator[Batch, None]:
         stream = await self._connect(start)
@@ -256,6 +285,7 @@ class PostgresSource:
             if part is not None:
                 await part.close()
         self._stream = self._snapshot = self._catalog = self._spool = self._start = None
+        self._unread = ()
 
     def _parse(self, position: str | None) -> Position | None:
         try:

@@ -122,7 +122,11 @@ class Deliveries:
             del plain[id]
         return plain
 
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
+    async def settle(self, settlements: Sequence[Settlement], rulebook: str = "") -> None:
+        if rulebook and await self._planned_by_others(rulebook):
+            for each in settlements:
+                self._claimed.pop(each.record, None)  # without its claim a verdict does not hold
+                each.status = "done"
         ordered = sorted(settlements, key=lambda each: each.record)
         plain: list[Settlement] = []
         rest: list[Settlement] = []
@@ -136,6 +140,11 @@ class Deliveries:
             claim = self._claim_of(each)
             if claim is not None and claim.mark == each.mark:  # that of a newer claim is wanted yet
                 del self._claimed[each.record]
+
+    async def _planned_by_others(self, rulebook: str) -> bool:
+        """Whether other rules are live than those that these deliveries were planned by."""
+        async with self._session.transaction() as connection:
+            return bool(await _rows(connection, "other_rules", rulebook))
 
     def _claim_of(self, settlement: Settlement) -> Pending | None:
         claim = self._claimed.get(settlement.record)

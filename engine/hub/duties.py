@@ -63,6 +63,8 @@ class Duties:
         self.held: frozenset[str] = frozenset()
         self.former: dict[str, str] = {}
         """Of duties that another worker did not give up: its process."""
+        self.live = ""
+        """The hash of the live rulebook; empty: there is none."""
         self.period = min(_SLOWEST_BEAT, lease / 5)
         self._dsn = dsn
         self._schema = schema
@@ -121,6 +123,7 @@ class Duties:
         began = time.monotonic()
         self.held = frozenset(name for (name,) in await self._run("renew", self._self()))
         self._good_until = began + self._lease
+        self.live = next((hash for (hash,) in await self._run("live_hash", None)), "")
         workers = await self._run("workers", [lock_class(self._schema)])
         await self._end_hanging(workers)
         holders = await self._holders({row[1]: row[0] for row in workers})

@@ -6,6 +6,8 @@ rulebook it ever ran under, so the words are found again from there.
 
 from __future__ import annotations
 
+import hashlib
+
 from engine.hub.reading import Connection
 from engine.ledger import Decision, EntryBody
 from rules.errors import ConfigurationError
@@ -43,7 +45,9 @@ class FormerRules:
             loaded = load_rulebook_source(row[0])
         except (ConfigurationError, ValueError, LookupError):
             return None
-        return loaded if loaded.hash == rulebook else None
+        # Before, the hash was one of the whole text.
+        whole = hashlib.sha256(row[0].encode()).hexdigest()
+        return loaded if rulebook in (loaded.hash, whole) else None
 
 
 def _words(rules: Rulebook | None, entity: str, decision: Decision, rulebook: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from engine import failpoints
 from engine.change import RowRef
-from engine.errors import IdentityMoved, PartitionLost
+from engine.errors import IdentityMoved, PartitionLost, RulesChanged
 from engine.hub.blocks import append_block
 from engine.hub.queries import QUERIES
 from engine.hub.rows import (
@@ -27,7 +27,8 @@ from engine.hub.rows import (
 )
 from engine.hub.session import Connection, copied, copied_links
 from engine.identity import Duplicate
-from engine.ports import IngestOutcome, Lease, Part, SetAside
+from engine.parts import Part
+from engine.ports import IngestOutcome, Lease, SetAside
 from engine.record import Record
 
 _NEXT = "\x01"
@@ -42,7 +43,10 @@ Tell = Callable[[Mapping[str, tuple[Record, int]], Sequence[tuple[str, str]]], N
 class PostgresIngest:
     """Begins with the source's row locked and the fence checked (`PostgresHub.ingest`)."""
 
-    def __init__(self, connection: Connection, lease: Lease, clock: Callable[[], int], tell: Tell) -> None:
+    def __init__(
+        self, connection: Connection, lease: Lease, clock: Callable[[], int], tell: Tell, *, applying: bool = False
+    ) -> None:
+        self.applying = applying
         self._connection = connection
         self._source = lease.source
         self._lane = lease.chain
@@ -157,6 +161,23 @@ class PostgresIngest:
         failpoints.hit("ingest.before_write")
         if parts:
             await self._move_parts(parts)
+        duplicates = await self.write(outcome, rulebook)
+        moved = [position, changes, echoes, state, state, state, self._lane, rulebook, rulebook]
+        cursor = await self._connection.execute(QUERIES["move_source"], moved, prepare=True)
+        if not cursor.rowcount:
+            raise RulesChanged(
+                f"other rules than those that this batch of {self._lane} was decided by are live now",
+                suggestion="nothing of it was stored; it is decided again by the live rules",
+            )
+        failpoints.hit("ingest.before_commit")
+        await self._connection.commit()
+        failpoints.hit("ingest.after_commit")
+        stored = {record.id: (record, self._loaded.get(record.id, 0) + 1) for record in outcome.records}
+        self._tell(stored, outcome.dirty)
+        return duplicates
+
+    async def write(self, outcome: IngestOutcome, rulebook: str) -> Sequence[Duplicate]:
+        """All of it, decided by this rulebook, but for the commit. Gives the records found alike."""
         await self._write_records(outcome.records)
         await self._write_crosswalk(outcome)
         if outcome.entries:
@@ -166,14 +187,7 @@ class PostgresIngest:
         await self._write_rekeyed(outcome)
         # Last, since from here to the commit no other lane can create records.
         await self._check_identity(outcome)
-        duplicates = await self._write_match_keys(outcome)
-        await self._run("move_source", position, changes, echoes, state, state, state, self._lane)
-        failpoints.hit("ingest.before_commit")
-        await self._connection.commit()
-        failpoints.hit("ingest.after_commit")
-        stored = {record.id: (record, self._loaded.get(record.id, 0) + 1) for record in outcome.records}
-        self._tell(stored, outcome.dirty)
-        return duplicates
+        return await self._write_match_keys(outcome)
 
     async def _move_parts(self, parts: Mapping[str, Part]) -> None:
         names = sorted(parts)

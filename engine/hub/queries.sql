@@ -43,7 +43,11 @@ insert into source as s (name, system, state, message) values (%s, %s, %s, %s)
 on conflict (name) do update set state = excluded.state, message = excluded.message, updated_at = clock_timestamp()
 
 -- name: fence
-select epoch, position from source where name = %s for update
+-- Shared with the other lanes, kept from whoever changes the rules: from here to the commit they stay as they are. What
+-- they are, `move_source` asks, since this statement may have seen them before it got the lock.
+select epoch, position, exists (select from live_rulebook where former is not null),
+    pg_advisory_xact_lock_shared(1718183270, hashtext(current_schema()))::text
+from source where name = %s for update
 
 -- name: links
 select key, record::text from crosswalk where system = %s and stream = %s and key = any(%s::text[])
@@ -253,7 +257,7 @@ update source set position = coalesce(nullif(%s, ''), position), changes = chang
     read_at = case %s::text when 'snapshot' then null when 'streaming' then coalesce(read_at, clock_timestamp())
         else read_at end,
     updated_at = clock_timestamp()
-where name = %s
+where name = %s and (%s = '' or not exists (select from live_rulebook where hash <> %s))
 
 -- name: reread
 update source set read_at = null where name = any(%s::text[])
@@ -460,6 +464,9 @@ left join (select id, revision from record where id = any(%(ids)s::uuid[]) order
     on r.id = c.id and r.revision = c.revision
 where r.id is null
 
+-- name: other_rules
+select from live_rulebook where hash <> %s
+
 -- name: settle_done
 -- Also what an older claim has left there, which a newer mark has overtaken. Mostly there is nothing at all to look at.
 delete from dirty d using unnest(%(ids)s::uuid[], %(marks)s::bigint[]) as s (record, mark)
@@ -589,6 +596,53 @@ where target = %s and record = %s::uuid and status in ('parked', 'waiting')
 
 -- name: discard_delivery
 delete from dirty where target = %s and record = %s::uuid and status in ('parked', 'waiting')
+
+-- the live rulebook ------------------------------------------------------------------------------------------------
+
+-- name: lock_rules
+-- Nobody ingests meanwhile (`fence` shares this).
+select pg_advisory_xact_lock(1718183270, hashtext(current_schema()))
+
+-- name: hold_applying
+select pg_try_advisory_xact_lock(1718183271, hashtext(current_schema()))
+
+-- name: live_rules
+select l.hash, r.body, l.since, l.former, l.done, l.total, l.worker
+from live_rulebook l join rulebook r on r.hash = l.hash
+
+-- name: begin_rules
+insert into live_rulebook (hash) values (%s) on conflict do nothing
+
+-- name: rename_rules
+update live_rulebook set hash = %s where hash = %s
+
+-- name: switch_rules
+-- Where records are still under way to the former one, they come from more than one.
+update live_rulebook set hash = %s, since = clock_timestamp(), worker = %s, after = null, done = 0,
+    former = case when former is null then hash else '' end, total = (select count(*) from record)
+where hash = %s
+
+-- name: position_of
+select position from source where name = %s for update
+
+-- name: read_streams_again
+update source set position = %s, read_at = null where name = %s
+
+-- name: lock_progress
+select hash, after from live_rulebook for update
+
+-- name: next_records
+select id::text, entity from record where id > coalesce(%s, '00000000-0000-0000-0000-000000000000'::uuid)
+order by id limit %s
+
+-- name: note_progress
+update live_rulebook set after = %s::uuid, done = done + %s
+
+-- name: end_applying
+update live_rulebook set former = null, after = null, worker = ''
+
+-- name: live_hash
+select hash from live_rulebook
 
 -- name: remember_rulebook
 insert into rulebook (hash, body) values (%s, %s) on conflict do nothing

@@ -20,7 +20,8 @@ from engine.hub.migrate import SCHEMA
 from engine.hub.queries import QUERIES
 from engine.hub.rows import contributions_of, notes_of, plain_array
 from engine.hub.session import Session
-from engine.ports import ANNOUNCED_FOR, AT_ONCE, Baseline, Lease, Part, Pending, SetAside, Settlement
+from engine.parts import Baseline, Part
+from engine.ports import ANNOUNCED_FOR, AT_ONCE, Lease, Pending, SetAside, Settlement
 from engine.process import PROCESS
 from engine.record import Record
 from engine.sharing import SHARDS
@@ -46,6 +47,7 @@ class PostgresHub:
         self._ingesting: dict[Lease, Session] = {}
         self._deliveries: dict[str, tuple[Deliveries, Session]] = {}
         self._announcing: dict[str, Session] = {}
+        self.rulebook = ""
 
     async def project(self) -> str:
         async with self._reading.transaction() as connection:
@@ -161,7 +163,7 @@ class PostgresHub:
                     f"another worker took over {lease.chain!r}",
                     suggestion="nothing of this batch was stored; the other worker goes on from the last position",
                 )
-            yield PostgresIngest(connection, lease, self._clock, self._tell)
+            yield PostgresIngest(connection, lease, self._clock, self._tell, applying=row[2])
 
     async def releasable(self, source: str, limit: int) -> list[SetAside]:
         async with self._reading.transaction() as connection:
@@ -199,7 +201,7 @@ class PostgresHub:
 
     async def settle(self, target: str, settlements: Sequence[Settlement]) -> None:
         if settlements:
-            await self._delivery(target).settle(settlements)
+            await self._delivery(target).settle(settlements, self.rulebook)
 
     async def close(self) -> None:
         sessions = [self._reading, *self._ingesting.values(), *(session for _, session in self._deliveries.values())]

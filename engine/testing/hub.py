@@ -14,19 +14,8 @@ import msgspec
 from engine.change import RowRef
 from engine.errors import Fenced
 from engine.ledger import GENESIS, block_hash, leaf, merkle_root
-from engine.ports import (
-    ANNOUNCED_FOR,
-    AT_ONCE,
-    Baseline,
-    Entry,
-    IngestOutcome,
-    Lease,
-    Part,
-    Pending,
-    Rekey,
-    SetAside,
-    Settlement,
-)
+from engine.parts import Baseline, Part
+from engine.ports import ANNOUNCED_FOR, AT_ONCE, Entry, IngestOutcome, Lease, Pending, Rekey, SetAside, Settlement
 from engine.record import Contribution, Record
 from engine.settle import settle
 from engine.sharing import SHARDS, shard_of
@@ -86,6 +75,10 @@ class MemoryHub(MemoryFootholds):
         self._last: dict[str, Block] = {}
         self._numbers = itertools.count(1)
         self._locks: Locks = {}
+        self.live = ""
+        """The hash of the live rulebook; empty: there is none, and any will do."""
+        self.applying = False
+        self.rulebook = ""
 
     @property
     def entries(self) -> list[Entry]:
@@ -294,12 +287,14 @@ class MemoryHub(MemoryFootholds):
         current, revision = self.records[each.record]
         claim = self._claimed.get((target, each.record, each.revision))
         claimed = claim.record if claim else None
+        if self.rulebook and self.live not in ("", self.rulebook):
+            claim, each = None, replace(each, status="done")
         unmoved = claimed is not None and revision == each.revision
         settled = settle(current, current if unmoved or claimed is None else claimed, target, held, links)
         if settled.rows is not None:
             current.rows = settled.rows
             self.records[each.record] = (current, revision + 1)
-        self._clear(target, each, settled.clean and claimed is not None)
+        self._clear(target, each, settled.clean and claim is not None)
         if each.links:
             self._wake(target, {each.record})
 

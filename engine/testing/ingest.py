@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from engine.change import RowRef
-from engine.errors import IdentityMoved, PartitionLost
+from engine.errors import IdentityMoved, PartitionLost, RulesChanged
 from engine.identity import Duplicate
-from engine.ports import IngestOutcome, Lease, Part
+from engine.parts import Part
+from engine.ports import IngestOutcome, Lease
 from engine.record import Record
 from engine.testing.locks import Held
 
@@ -25,6 +26,7 @@ class MemoryIngest:
         self._lease = lease
         self._held = held
         self._saw: set[RowRef] = set()
+        self.applying = hub.applying
 
     async def links(self, rows: Sequence[RowRef]) -> dict[RowRef, str]:
         await self._hub.pace()
@@ -105,6 +107,8 @@ class MemoryIngest:
         hub = self._hub
         await hub.pace()
         hub.crash("ingest.before_write")
+        if rulebook and hub.live not in ("", rulebook):
+            raise RulesChanged("other rules than those that this batch was decided by are live now")
         self._check_parts(parts or {})
         for entity, asked in outcome.asked.items():
             if {pair: list(ids) for pair, ids in asked.items() if ids} != self._matches(entity, asked):

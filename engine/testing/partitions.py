@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import replace
 
 from engine.change import RawChange, RowRef
-from engine.ports import Batch, Part
+from engine.parts import Part
+from engine.ports import Batch
 
 Take = Callable[[Sequence[str]], Awaitable[dict[str, Part]]]
 

@@ -10,7 +10,8 @@ import pytest
 from engine.change import RowRef
 from engine.errors import Fenced, IdentityMoved, PartitionLost
 from engine.hub.store import PostgresHub
-from engine.ports import AT_ONCE, Baseline, Entry, Hub, IngestOutcome, Lease, Part, Rekey, SetAside
+from engine.parts import Baseline, Part
+from engine.ports import AT_ONCE, Entry, Hub, IngestOutcome, Lease, Rekey, SetAside
 from engine.testing import MemoryHub
 from tests.contract.test_hub_contract import A, B, record
 

@@ -157,6 +157,22 @@ class Shop(Project):
         ((name,),) = self.sql("hub", f"select slot from fieldwarden.followed where source = '{system}'")
         return str(name)
 
+    @contextlib.contextmanager
+    def applying(self, failpoint: str) -> Iterator[subprocess.Popen[bytes]]:
+        """An apply that stands still at a failpoint, until it is sent SIGCONT."""
+        process = subprocess.Popen(
+            [COMMAND, "apply", "--project", self.folder],
+            stdout=subprocess.DEVNULL,
+            env=os.environ | self.environment | {"FIELDWARDEN_FAILPOINT": f"{failpoint}:1:stop"},
+        )
+        state = Path(f"/proc/{process.pid}/stat")
+        try:
+            eventually(lambda: state.read_text().rpartition(")")[2].split()[0] == "T", "the apply stands still")
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
     def settle(self) -> dict[str, Any]:
         """Replicate in this process until nothing is left to do."""
         with mock.patch.dict(os.environ, self.environment), opened(self.folder) as project:

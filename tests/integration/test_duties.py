@@ -14,7 +14,8 @@ from engine.hub.embedded import EmbeddedServer
 from engine.hub.migrate import SCHEMA, migrate
 from engine.hub.overview import Overview
 from engine.hub.store import PostgresHub
-from engine.ports import IngestOutcome, Part
+from engine.parts import Part
+from engine.ports import IngestOutcome
 from engine.process import PROCESS, session_name
 
 NAMES = ["source:crm", "source:erp", "target:crm", "target:erp"]

@@ -22,7 +22,8 @@ from engine.hub.queries import QUERIES
 from engine.hub.store import PostgresHub
 from engine.identity import LONGEST, match_pairs
 from engine.ledger import GENESIS, block_hash, leaf, merkle_root
-from engine.ports import Entry, IngestOutcome, Lease, Part, SetAside, Settlement
+from engine.parts import Part
+from engine.ports import Entry, IngestOutcome, Lease, SetAside, Settlement
 from engine.record import Contribution, Record, Stamp
 from engine.setaside import pack
 from engine.sharing import SHARDS, shard_of

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from connectors.debezium.assignment import Assignment, Reading
 from connectors.debezium.parts import NOWHERE, Mark, Position
 from connectors.debezium.repeats import is_repeat, mark_of
-from engine.ports import Part
+from engine.parts import Part
 
 
 @dataclass(frozen=True)

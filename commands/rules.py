@@ -1,0 +1,32 @@
+"""Commands that change the rules of a project that lives: see what the files would do, and let them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from commands.program import cli, command, in_project
+from operations.report import Report
+
+
+@command(cli)
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 4 where the files differ from the live rulebook.")
+@click.option("--unmask", is_flag=True, help="Show personal values in samples too.")
+@in_project
+def plan(folder: Path | None, detailed_exitcode: bool, unmask: bool) -> Report:
+    """Show what the files would change in the records and systems there are; nothing is changed."""
+    from operations.plan import plan
+
+    return plan(folder, detailed_exitcode=detailed_exitcode, unmask=unmask)
+
+
+@command(cli)
+@click.option("--plan-hash", metavar="HASH", help="Only if this is still the plan (`fieldwarden plan` shows it).")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the ledger.")
+@in_project
+def apply(folder: Path | None, plan_hash: str | None, reason: str) -> Report:
+    """Make the files the live rulebook, and bring every record under it."""
+    from operations.apply import apply
+
+    return apply(folder, plan_hash=plan_hash, reason=reason)

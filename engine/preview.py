@@ -1,0 +1,133 @@
+"""What new rules would make of the records there are: counted record by record, in bounded memory, nothing is changed.
+
+Pure: whoever has the records hands them in one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from engine.change import Value
+from engine.plan import TargetPlan
+from engine.record import Record
+from engine.reresolve import Reresolver
+from engine.resolve import choose
+from engine.settle import Note, noted
+from rules.changes import Changes
+from rules.rulebook import Rulebook, Unit
+
+SAMPLES = 3
+Place = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    record: str
+    before: Value
+    after: Value
+    winner: str
+
+
+@dataclass(slots=True)
+class FieldCount:
+    """Of one field: values that become others, and records where another system's word stands from then on."""
+
+    values: int = 0
+    winners: int = 0
+    samples: list[Sample] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class RowCount:
+    create: int = 0
+    update: int = 0
+    delete: int = 0
+
+
+class Preview:
+    """Feed it every record of the entities that `changes` names; then read the counts."""
+
+    def __init__(self, old: Rulebook, new: Rulebook, changes: Changes) -> None:
+        self.records = 0
+        self.touched = 0
+        self.retired: dict[str, int] = {}
+        self.revived: dict[str, int] = {}
+        self.fields: dict[Place, FieldCount] = {}
+        self.rows: dict[Place, RowCount] = {}
+        self._resolve = Reresolver(new)
+        self._old_plans = _plans(old)
+        self._new_plans = _plans(new)
+        self._units: dict[str, list[tuple[Unit, Unit]]] = {}
+        for entity, name, _, _ in changes.rules:
+            units = [next(u for u in rules.entities[entity].units if u.name == name) for rules in (old, new)]
+            self._units.setdefault(entity, []).append((units[0], units[1]))
+        self._written = frozenset(
+            entity for entity in changes.entities if _writing(old, entity) != _writing(new, entity)
+        )
+
+    def take(self, record: Record, again: Record) -> None:
+        """`again` is the same record once more: it is changed here, `record` is not."""
+        self.records += 1
+        units = self._units.get(record.entity, ())
+        before = [choose(unit, record.rows) for unit, _ in units]
+        applied = self._resolve(again)
+        for (_, unit), winner in zip(units, before, strict=True):
+            now = choose(unit, again.rows)
+            if (winner and winner.ref) != (now and now.ref):
+                for name in unit.fields:
+                    self._count(record.entity, name).winners += 1
+        if applied.news:
+            self.touched += 1
+        for decision in applied.decisions:
+            found = self._count(record.entity, decision.field)
+            found.values += 1
+            if len(found.samples) < SAMPLES:
+                found.samples.append(Sample(record.id, decision.before, decision.after, decision.winner))
+        if applied.retired is not None:
+            flips = self.retired if applied.retired else self.revived
+            flips[record.entity] = flips.get(record.entity, 0) + 1
+        if applied.stored or record.entity in self._written:
+            names = frozenset(decision.field for decision in applied.decisions)
+            self._count_rows(record, again, names)
+
+    def _count(self, entity: str, name: str) -> FieldCount:
+        return self.fields.setdefault((entity, name), FieldCount())
+
+    def _count_rows(self, record: Record, again: Record, changed: frozenset[str]) -> None:
+        """What is to be written then, and was not due before."""
+        for system, plan in self._new_plans.items():
+            if again.entity not in plan.entities:
+                continue
+            former = self._old_plans.get(system)
+            due = set(_operations(former, record)) if former is not None else set()
+            for operation in _operations(plan, again):
+                if operation in due and not changed.intersection(operation[3]):
+                    continue
+                counts = self.rows.setdefault((system, operation[0]), RowCount())
+                setattr(counts, operation[1], getattr(counts, operation[1]) + 1)
+
+
+def _plans(rules: Rulebook) -> dict[str, TargetPlan]:
+    return {name: plan for name in rules.systems if (plan := TargetPlan(rules, name)).entities}
+
+
+def _operations(plan: TargetPlan, record: Record) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
+    for each in plan.differences(record):
+        yield each.stream.name, each.operation, each.row.key if each.row is not None else "", each.fields
+
+
+def _writing(rules: Rulebook, entity: str) -> list[object]:
+    """What there is to write of an entity, by the rules alone."""
+    return [
+        (s.name, stream.name, stream.creates, stream.update_fields, stream.create_fields, stream.on_retire)
+        for s in rules.systems.values()
+        for stream in s.streams.values()
+        if stream.entity == entity
+    ]
+
+
+def with_notes(record: Record, notes: Sequence[Note]) -> Record:
+    """The record with the rows that only notes tell of."""
+    noted(record.rows, notes)
+    return record

@@ -1,0 +1,121 @@
+"""One record under new rules: what left the rules is dropped from it, and every field finds its winner anew.
+
+A pure function of the record and the rules, so doing it twice changes nothing the second time. What a record holds of
+a field, and who stands for it, `engine.resolve` says, as for every change.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from engine.change import RowRef, Value
+from engine.ledger import Decision
+from engine.record import Contribution, Record
+from engine.resolve import choose, retired
+from rules.rulebook import Entity, Rulebook
+
+
+class Applied(NamedTuple):
+    """`decisions` are the fields whose golden value changed; `retired` is set where that changed; `dropped` are rows
+    that stand for it no more; `stored`: whether the record has to be stored, though nothing of it may be news."""
+
+    decisions: list[Decision]
+    retired: bool | None
+    stored: bool
+    dropped: list[RowRef]
+
+    @property
+    def news(self) -> bool:
+        return bool(self.decisions) or self.retired is not None
+
+
+class Reresolver:
+    """Everything that a rulebook says of records that were resolved under another one."""
+
+    def __init__(self, rulebook: Rulebook) -> None:
+        self._entities = rulebook.entities
+        self._streams = {
+            (system.name, stream.name): (stream.entity, frozenset(stream.fields))
+            for system in rulebook.systems.values()
+            for stream in system.streams.values()
+        }
+        self._roots = {
+            entity: frozenset(
+                (system.name, stream.name)
+                for system in rulebook.systems.values()
+                for stream in system.streams.values()
+                if stream.entity == entity and stream.parent is None
+            )
+            for entity in rulebook.entities
+        }
+
+    def __call__(self, record: Record) -> Applied:
+        """Bring the record under the rules; it is changed in place, but for its version."""
+        entity = self._entities.get(record.entity)
+        dropped = [row.ref for row in record.rows if not self._is_mapped(record.entity, row)]
+        if dropped:
+            record.rows = [row for row in record.rows if row.ref not in dropped]
+        stored = bool(dropped)
+        for row in record.rows:
+            stored = _prune(row, self._streams[row.system, row.stream][1]) or stored
+        held = dict(record.golden)
+        decisions = _gone(record, frozenset(entity.fields if entity is not None else ()))
+        if entity is None:
+            flipped = None if record.retired else True
+        else:
+            decisions += _chosen(entity, record)
+            now = retired(entity, self._roots[record.entity], record.rows)
+            flipped = now if now != record.retired else None
+        record.retired = record.retired if flipped is None else flipped
+        stored = stored or bool(decisions) or flipped is not None or held != record.golden
+        return Applied(decisions, flipped, stored, dropped)
+
+    def _is_mapped(self, entity: str, row: Contribution) -> bool:
+        return self._streams.get((row.system, row.stream), ("",))[0] == entity
+
+
+def _prune(row: Contribution, fields: frozenset[str]) -> bool:
+    """Drop what the row is known for in fields that are not mapped there any more; True if there was any."""
+    pruned = False
+    for name in row.__struct_fields__:
+        known = getattr(row, name)
+        if isinstance(known, dict) and not fields.issuperset(known):
+            setattr(row, name, {field: value for field, value in known.items() if field in fields})
+            pruned = True
+    return pruned
+
+
+def _gone(record: Record, fields: frozenset[str]) -> list[Decision]:
+    """Golden values of fields that the entity does not have any more."""
+    decisions = []
+    for name in sorted(record.golden.keys() - fields):
+        before = record.golden.pop(name)
+        if before is not None:
+            decisions.append(Decision(name, "applied", None, before, None, ""))
+    return decisions
+
+
+def _chosen(entity: Entity, record: Record) -> list[Decision]:
+    decisions = []
+    golden = record.golden
+    for unit in entity.units:
+        winner = choose(unit, record.rows)
+        system = "" if winner is None else winner.system
+        for name in unit.fields:
+            before, after = golden.get(name), _value(winner, name)
+            if winner is None:
+                golden.pop(name, None)
+            else:
+                golden[name] = after
+            if before != after:
+                decisions.append(Decision(name, "applied", None, before, after, system))
+    return decisions
+
+
+def _value(winner: Contribution | None, name: str) -> Value:
+    if winner is None:
+        return None
+    value = winner.holds(name)
+    return None if value is msgspec.UNSET else value

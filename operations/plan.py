@@ -1,0 +1,227 @@
+"""`fieldwarden plan`: what the files would change, counted over the hub's real records; nothing is changed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import EnvironmentUnfit, TransientError
+from engine.hub.asking import Mask
+from engine.hub.planning import preview
+from engine.hub.reading import snapshot
+from engine.hub.rules import Live
+from engine.preview import Preview
+from operations.project import Opened, opened
+from operations.report import Report, count, table
+from operations.rules import loaded_from, rules_of
+from rules.changes import Changes, Reading, compare
+from rules.rulebook import Rulebook
+
+_NOTHING = "no differences: the files are the live rulebook"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The live rulebook beside the files: what differs, and the hash that an apply may insist on."""
+
+    live: Live
+    old: Rulebook
+    new: Rulebook
+    changes: Changes
+
+    @property
+    def differs(self) -> bool:
+        return self.old.hash != self.new.hash
+
+    @property
+    def hash(self) -> str:
+        return hashlib.sha256(f"{self.old.hash}\n{self.new.hash}".encode()).hexdigest()[:16]
+
+
+def plan(folder: Path | None, *, detailed_exitcode: bool, unmask: bool) -> Report:
+    """Exit code 0, or, with `detailed_exitcode`, 4 where something differs. Raises ConfigurationError and
+    EnvironmentUnfit."""
+    with opened(folder) as project:
+        project.prepare_hub()
+        found = asyncio.run(_plan(project, unmask))
+    text = "\n".join(_lines(found)) if found["differences"] else _NOTHING
+    notes = [f"warning: {warning}" for warning in found["warnings"]]
+    return Report(found, text, exit_code=4 if detailed_exitcode and found["differences"] else 0, notes=notes)
+
+
+async def planned(project: Opened) -> Planned | None:
+    """None in a hub without a live rulebook: the first run, or apply, makes the files live."""
+    rules = rules_of(project)
+    try:
+        live = await rules.live()
+    except TransientError as error:
+        raise project.no_hub(error) from error
+    finally:
+        await rules.close()
+    if live is None:
+        return None
+    old = loaded_from(live)
+    return Planned(live, old, project.project.rulebook, compare(old, project.project.rulebook))
+
+
+async def _plan(project: Opened, unmask: bool) -> dict[str, Any]:
+    await _check_version(project)
+    found = await planned(project)
+    files = project.project.rulebook.hash
+    warnings = [str(warning) for warning in project.project.warnings]
+    if found is None:
+        return {"live": None, "files": files, "plan": None, "differences": False, "warnings": warnings}
+    result = {
+        "live": found.old.hash,
+        "files": files,
+        "plan": found.hash,
+        "differences": found.differs,
+        "warnings": warnings,
+    }
+    if not found.differs:
+        return result
+    began = time.monotonic()
+    seen = Preview(found.old, found.new, found.changes)
+    if found.changes.entities:
+        async with snapshot(project.hub_dsn, project.hub_schema) as connection:
+            await preview(connection, found.changes.entities, seen)
+    return result | _told(found, seen, time.monotonic() - began, unmask)
+
+
+async def _check_version(project: Opened) -> None:
+    from engine.hub.checkup import check_up
+
+    found = await check_up(project.hub_dsn, project.hub_schema)
+    if found.applied < found.known:
+        raise EnvironmentUnfit(
+            f"the hub's tables are of version {found.applied}, and this program's of version {found.known}",
+            suggestion="the next `fieldwarden run` brings them up to date; plan again then",
+        )
+
+
+def _told(found: Planned, seen: Preview, seconds: float, unmask: bool) -> dict[str, Any]:
+    masks = Mask(found.old, unmask=unmask), Mask(found.new, unmask=unmask)
+
+    def shown(entity: str, name: str, value: str | None) -> str | None:
+        """Hidden if either rulebook hides it, of those that know the field."""
+        for rules, mask in zip((found.old, found.new), masks, strict=True):
+            if name in (rules.entities[entity].fields if entity in rules.entities else ()):
+                value = mask.value(entity, name, value)
+        return value
+
+    changes = found.changes
+    how = f"streamed pass over {count(seen.records, 'record')} of {', '.join(sorted(changes.entities)) or 'nothing'}"
+    return {
+        "rules": [dict(zip(("entity", "unit", "before", "now"), each, strict=True)) for each in changes.rules],
+        "came": list(changes.came),
+        "left": list(changes.left),
+        "given_up": sorted(found.old.entities.keys() - found.new.entities.keys()),
+        "reading": [_reading(found.new, each) for each in changes.reading],
+        "obstacles": [{"message": each.words, "suggestion": each.suggestion} for each in changes.obstacles],
+        "fields": [
+            {
+                "entity": entity,
+                "field": name,
+                "protected": _protected(found, entity, name),
+                "values": counts.values,
+                "winners": counts.winners,
+                "samples": [
+                    {
+                        "record": each.record,
+                        "before": shown(entity, name, each.before),
+                        "after": shown(entity, name, each.after),
+                        "winner": each.winner,
+                    }
+                    for each in counts.samples
+                ],
+            }
+            for (entity, name), counts in sorted(seen.fields.items())
+        ],
+        "rows": [
+            {"system": system, "stream": stream, "create": n.create, "update": n.update, "delete": n.delete}
+            for (system, stream), n in sorted(seen.rows.items())
+        ],
+        "retired": seen.retired,
+        "revived": seen.revived,
+        "records": seen.records,
+        "touched": seen.touched,
+        "seconds": round(seconds, 2),
+        "method": f"{how} in {seconds:.1f} s",
+    }
+
+
+def _protected(found: Planned, entity: str, name: str) -> bool:
+    """By either rulebook."""
+    units = [rules.entities[entity].unit_of.get(name) for rules in (found.old, found.new) if entity in rules.entities]
+    return any(unit is not None and unit.policy.protected for unit in units)
+
+
+def _reading(rules: Rulebook, each: Reading) -> dict[str, Any]:
+    direct = rules.systems[each.system].kind != "debezium"
+    how = (
+        "read by `fieldwarden run` itself, before anything is delivered"
+        if direct
+        else f"not read by itself: `fieldwarden backfill start --system {each.system} --entity {each.entity}`"
+    )
+    return {
+        "system": each.system,
+        "stream": each.stream,
+        "entity": each.entity,
+        "fields": list(each.fields),
+        "how": how,
+    }
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    yield f"live rulebook {found['live'][:12]}, files {found['files'][:12]}"
+    for title, names in (("comes", found["came"]), ("goes", found["left"])):
+        for name in names:
+            yield f"  {title:<6} {name}"
+    for name in found["given_up"]:
+        yield f"         {name}: all its records are given up, with their golden values and what links rows to them;"
+        yield "         the ledger keeps their history, rows that are mapped again begin new records"
+    for each in found["rules"]:
+        yield f"  rule   {each['entity']}.{each['unit']}: {each['before']}"
+        yield f"         now: {each['now']}"
+    for each in found["reading"]:
+        what = ", ".join(each["fields"]) or "all rows"
+        yield f"  read   {each['system']} {each['stream']}: {what}; {each['how']}"
+    yield ""
+    yield from _counts(found)
+    for each in found["obstacles"]:
+        yield f"  cannot be applied: {each['message']}"
+        yield f"    try: {each['suggestion']}"
+    yield ""
+    yield f"  {found['method']}; {count(found['touched'], 'record')} would change"
+    yield f"plan {found['plan']}: fieldwarden apply --plan-hash {found['plan']}"
+
+
+def _counts(found: dict[str, Any]) -> Iterator[str]:
+    rows = [
+        [f"{e['entity']}.{e['field']}", e["winners"], e["values"], "protected" if e["protected"] else ""]
+        for e in found["fields"]
+    ]
+    if rows:
+        yield table(["field", "other word", "other value", ""], rows)
+        yield ""
+    for each in found["fields"]:
+        for sample in each["samples"]:
+            name = f"{each['entity']}.{each['field']}"
+            said = f" ({sample['winner']})" if sample["winner"] else ""
+            yield f"  e.g. {name} of {sample['record']}: {_value(sample['before'])} -> {_value(sample['after'])}{said}"
+    rows = [[f"{e['system']} {e['stream']}", e["create"], e["update"], e["delete"]] for e in found["rows"]]
+    if rows:
+        yield ""
+        yield table(["rows in", "create", "update", "delete"], rows)
+    for word in ("retired", "revived"):
+        for entity, number in found[word].items():
+            yield f"  {count(number, 'record')} of {entity} {word}"
+
+
+def _value(value: str | None) -> str:
+    return "nothing" if value is None else value

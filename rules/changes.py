@@ -1,0 +1,182 @@
+"""What differs between two rulebooks, as far as it matters to records that were resolved under the first.
+
+Pure and without data: how many records a difference touches, only the hub can tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+
+from rules.rulebook import Entity, FieldMap, Rulebook, Stream, System, Unit
+
+_READING = ("entity", "key", "parent", "parent_columns", "external_id", "where", "changed_at", "reads")
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """A difference that cannot be applied to the records as they are, and what to do instead."""
+
+    words: str
+    suggestion: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A stream whose rows have to be read again; `fields` are those that it did not tell before (empty: all)."""
+
+    system: str
+    stream: str
+    entity: str
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """`entities` are those whose records have to be resolved again; `rules` names the units whose rule differs;
+    `came` and `left` are entities, fields ("customer.name"), systems and streams ("crm public.account"), in words."""
+
+    entities: frozenset[str]
+    rules: tuple[tuple[str, str, str, str], ...]
+    """(entity, unit, the rule before, the rule now)"""
+    came: tuple[str, ...]
+    left: tuple[str, ...]
+    reading: tuple[Reading, ...]
+    obstacles: tuple[Obstacle, ...]
+
+
+def compare(old: Rulebook, new: Rulebook) -> Changes:
+    """Everything that becomes different where `new` takes the place of `old`."""
+    return Changes(
+        frozenset(name for name in {*old.entities, *new.entities} if _touched(old, new, name)),
+        tuple(_rules(old, new)),
+        tuple(_names(new, old)),
+        tuple(_names(old, new)),
+        tuple(_reading(old, new)),
+        tuple(_obstacles(old, new)),
+    )
+
+
+def in_force(live: Rulebook, local: Rulebook) -> Rulebook:
+    """The live rules, with each system reached as the local files say. A system that these do not name any more is
+    reached as it was when its rules became live."""
+    systems = {name: _reached(system, local.systems.get(name)) for name, system in live.systems.items()}
+    return replace(live, systems=systems)
+
+
+def _reached(system: System, local: System | None) -> System:
+    return system if local is None else replace(system, kind=local.kind, settings=local.settings)
+
+
+def _touched(old: Rulebook, new: Rulebook, name: str) -> bool:
+    return old.entities.get(name) != new.entities.get(name) or _streams(old, name) != _streams(new, name)
+
+
+def _streams(rules: Rulebook, entity: str) -> dict[tuple[str, str], Stream]:
+    return {
+        (system.name, stream.name): stream
+        for system in rules.systems.values()
+        for stream in system.streams.values()
+        if stream.entity == entity
+    }
+
+
+def _all_streams(rules: Rulebook) -> dict[tuple[str, str], Stream]:
+    return {place: stream for entity in rules.entities for place, stream in _streams(rules, entity).items()}
+
+
+def _units(entity: Entity) -> dict[str, Unit]:
+    return {unit.name: unit for unit in entity.units}
+
+
+def _rules(old: Rulebook, new: Rulebook) -> Iterator[tuple[str, str, str, str]]:
+    for name in sorted(old.entities.keys() & new.entities.keys()):
+        before, now = _units(old.entities[name]), _units(new.entities[name])
+        for unit in sorted(before.keys() & now.keys()):
+            if before[unit] != now[unit]:
+                was, told = before[unit].policy.sentence, now[unit].policy.sentence
+                yield name, unit, was, told if told != was else f"{told} ({_differing(before[unit], now[unit])})"
+
+
+def _differing(before: Unit, now: Unit) -> str:
+    """Which parts of a rule differ that its sentence does not tell."""
+    names = [each.name for each in fields(now) if getattr(before, each.name) != getattr(now, each.name)]
+    if names == ["policy"]:
+        policies = before.policy, now.policy
+        names = [each.name for each in fields(now.policy) if len({repr(getattr(p, each.name)) for p in policies}) > 1]
+    return f"other {', '.join(names)}"
+
+
+def _names(here: Rulebook, there: Rulebook) -> Iterator[str]:
+    """What is here and not there."""
+    for name in sorted(here.systems.keys() - there.systems.keys()):
+        yield f"system {name}"
+    for name in sorted(here.entities):
+        if name not in there.entities:
+            yield f"entity {name}"
+            continue
+        for field in here.entities[name].fields:
+            if field not in there.entities[name].fields:
+                yield f"field {name}.{field}"
+    known = _all_streams(there)
+    for (system, stream), told in sorted(_all_streams(here).items()):
+        if (system, stream) not in known:
+            yield f"stream {system} {stream}"
+            continue
+        for field in told.fields:
+            if field not in known[system, stream].fields:
+                yield f"{told.entity}.{field} in {system} {stream}"
+
+
+def _reading(old: Rulebook, new: Rulebook) -> Iterator[Reading]:
+    known = _all_streams(old)
+    for (system, name), stream in sorted(_all_streams(new).items()):
+        if not stream.reads:
+            continue
+        before = known.get((system, name))
+        if before is None or any(getattr(before, part) != getattr(stream, part) for part in _READING):
+            yield Reading(system, name, stream.entity)
+            continue
+        told = tuple(field for field, mapped in stream.fields.items() if _read(before.fields, field) != _reads(mapped))
+        if told:
+            yield Reading(system, name, stream.entity, told)
+
+
+def _read(maps: Mapping[str, FieldMap], field: str) -> FieldMap | None:
+    mapped = maps.get(field)
+    return None if mapped is None else _reads(mapped)
+
+
+def _reads(mapped: FieldMap) -> FieldMap:
+    """What reading the field depends on."""
+    codes = None if mapped.codes is None else replace(mapped.codes, outward={})
+    return replace(mapped, writable=True, codes=codes)
+
+
+def _obstacles(old: Rulebook, new: Rulebook) -> Iterator[Obstacle]:
+    for name in sorted(old.entities.keys() & new.entities.keys()):
+        before, now = old.entities[name].fields, new.entities[name].fields
+        for field in sorted(before.keys() & now.keys()):
+            if before[field].type != now[field].type:
+                yield Obstacle(
+                    f"{name}.{field} changes its type from {before[field].type} to {now[field].type}",
+                    "give the field of the new type another name; or take the field out, `fieldwarden apply`, put it "
+                    "back with its new type, `fieldwarden apply`: then its values are read anew",
+                )
+    known = _all_streams(old)
+    for place, stream in sorted(_all_streams(new).items()):
+        before_ = known.get(place)
+        if before_ is None:
+            continue
+        for part in ("key", "parent"):
+            if getattr(before_, part) != getattr(stream, part):
+                yield Obstacle(
+                    f"{' '.join(place)} changes its {part} from {_told(getattr(before_, part))} to "
+                    f"{_told(getattr(stream, part))}",
+                    "records know their rows by it: take the stream out, `fieldwarden apply`, put it back, "
+                    "`fieldwarden apply`; its rows are read anew and find their records by external id or match key",
+                )
+
+
+def _told(part: object) -> str:
+    return ", ".join(part) if isinstance(part, tuple) else str(part or "none")
