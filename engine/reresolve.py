@@ -13,7 +13,7 @@ import msgspec
 from engine.change import RowRef, Value
 from engine.ledger import Decision
 from engine.record import Contribution, Record
-from engine.resolve import choose, retired
+from engine.resolve import awaits_correction, choose, retired
 from rules.rulebook import Entity, Rulebook
 
 
@@ -102,6 +102,8 @@ def _chosen(entity: Entity, record: Record) -> list[Decision]:
     golden = record.golden
     for unit in entity.units:
         winner = choose(unit, record.rows)
+        if winner is None and awaits_correction(unit, record.rows):
+            continue  # the new owner's row is yet to be corrected to what stands
         system = "" if winner is None else winner.system
         for name in unit.fields:
             before, after = golden.get(name), _value(winner, name)

@@ -27,6 +27,7 @@ from engine.telemetry import Telemetry
 from engine.testing import MemoryHub, MemoryTarget, ScriptedSource
 from engine.testing.target import TargetRow
 from engine.wake import Wake
+from rules.rulebook import Rulebook
 from tests.builders import rulebook
 from tests.simulation.history import WORDS
 from tests.simulation.virtual_time import simulate
@@ -90,6 +91,14 @@ class System:
 
     # --- people ----------------------------------------------------------------------------------------------
 
+    def delete(self) -> None:
+        """Some row of a root table goes."""
+        rows = self.target.rows.get(ROOT[self.name], {})
+        if rows:
+            key = self.rng.choice(sorted(rows))
+            del rows[key]
+            self._tell(ROOT[self.name], key, None, echo=False)
+
     def insert(self, tax: str) -> None:
         self._keys += 1
         key = f"{self.name}-own-{self._keys}"
@@ -106,7 +115,8 @@ class System:
             self.target.rows.setdefault("public.address", {})[f"erp-own-{self._keys}"] = child
             self._tell("public.address", f"erp-own-{self._keys}", child, echo=False)
 
-    def edit(self) -> None:
+    def edit(self, number: int | None = None) -> None:
+        """Some field of some row changes: to one of a few words, or to one that nobody has said before."""
         places = [
             (stream, key)
             for stream, rows in self.target.rows.items()
@@ -118,7 +128,8 @@ class System:
         stream, key = self.rng.choice(sorted(places))
         row = self.target.rows[stream][key]
         name = self.rng.choice([name for name in row.values if name != "tax_id"])
-        row.values[name] = self.rng.choice(WORDS[name])
+        new = f"{number}.00" if name == "credit_limit" else f"{name} {number}"
+        row.values[name] = self.rng.choice(WORDS[name]) if number is None else new
         if self.name == "erp" and name in PROTECTED:
             self.finance[row.values["tax_id"] or ""][name] = row.values[name]
         self._tell(stream, key, row, echo=False)
@@ -140,19 +151,24 @@ class World:
             raise TransientError("the hub does not answer")
 
     async def live(self, steps: int) -> None:
-        """Seed the systems, run all loops while people edit, calm down, and wait until nothing is left to do."""
+        """Seed the systems, and let them work for a while."""
         for customer in range(4):
             for name in self.rng.sample(sorted(self.systems), 3 if customer == 0 else self.rng.randint(1, 3)):
                 self.systems[name].insert(f"T{customer}")
         for system in self.systems.values():
             system.begin()
+        await self.period(RULES, steps)
+
+    async def period(self, rules: Rulebook, steps: int, *, deliver: bool = True) -> None:
+        """Run all loops (but for deliveries, if told so) while people edit, calm down, and wait until nothing is left
+        to do."""
         stop, wake, telemetry = asyncio.Event(), Wake(), Telemetry()
         loops: list[Coroutine[Any, Any, None]] = []
         chance = self.rng.random
         for name, system in self.systems.items():
             loops += [
                 Pipeline(
-                    RULES,
+                    rules,
                     system.source,
                     self.hub,
                     telemetry,
@@ -161,26 +177,34 @@ class World:
                     chance=chance,
                     wake=wake,
                 ).run(stop),
-                Delivery(RULES, name, system.target, self.hub, telemetry, chance=chance, wake=wake).run(stop),
+                Delivery(rules, name, system.target, self.hub, telemetry, chance=chance, wake=wake).run(stop),
             ]
+        if not deliver:
+            for loop in loops[1::2]:
+                loop.close()
+            loops = loops[::2]
         tasks = [asyncio.create_task(loop) for loop in loops]
         for step in range(steps):
             await asyncio.sleep(self.rng.random() * 0.4)
-            if self.rng.random() < 0.1:
-                self.systems["crm"].insert(f"N{step}")
-            else:
-                self.rng.choice(list(self.systems.values())).edit()
+            self.act(step)
         for system in self.systems.values():
             system.faults = 0.0
         self.faults = 0.0
-        await self._quiet(tasks)
+        await self._quiet(tasks, deliver)
         stop.set()
         await asyncio.gather(*tasks)
+
+    def act(self, step: int) -> None:
+        """What somebody does next."""
+        if self.rng.random() < 0.1:
+            self.systems["crm"].insert(f"N{step}")
+        else:
+            self.rng.choice(list(self.systems.values())).edit()
 
     def _bits(self, n: int) -> int:
         return self.rng.getrandbits(n)
 
-    async def _quiet(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+    async def _quiet(self, tasks: Sequence[asyncio.Task[None]], deliver: bool) -> None:
         still = 0
         for _ in range(4000):
             await asyncio.sleep(0.5)
@@ -192,7 +216,7 @@ class World:
                 for system in self.systems.values()
                 if system.source.changes
             )
-            still = still + 1 if read and not self.hub.dirty else 0
+            still = still + 1 if read and not (deliver and self.hub.dirty) else 0
             if still > 3:
                 return
         raise AssertionError(f"never quiet: {self.hub.dirty}")
