@@ -6,6 +6,7 @@ chose it when it was decided (`engine.resolve`), so an explanation cannot tell a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -14,9 +15,10 @@ import msgspec
 
 from engine.change import RowRef
 from engine.record import Contribution, Record
+from engine.reresolve import Reresolver
 from engine.resolve import choose, held
 from engine.telling import Event, Show, when
-from rules.rulebook import Entity, Unit
+from rules.rulebook import Entity, Rulebook, Unit
 
 Standing = Literal["stands", "agrees", "refused", "held", "lost", "carries", "nobody's"]
 """carries: it holds what was written there; nobody's: what it holds counts for nothing until it is said anew."""
@@ -53,6 +55,8 @@ class Explanation:
     group: list[str]
     claims: list[Claim]
     history: list[Event]
+    files: str = ""
+    """What files that are not live would make of it; empty where they make no difference."""
 
 
 class Circumstances(NamedTuple):
@@ -93,6 +97,25 @@ def explain(entity: Entity, record: Record, name: str, label: str, show: Show, a
     )
     explanation.text = " ".join(_sentences(explanation, unit, winner, record, show))
     return explanation
+
+
+def otherwise(files: Rulebook, record: Record, told: Explanation, show: Show) -> str:
+    """What other rules would make of a field that is told by the live ones; empty where that is the same."""
+    entity = files.entities.get(record.entity)
+    if entity is None or told.field not in entity.fields:
+        return f"they do not have {told.field} any more: its value would be dropped"
+    again = copy.deepcopy(record)
+    Reresolver(files)(again)
+    unit = entity.unit_of[told.field]
+    winner, value = choose(unit, again.rows), again.golden.get(told.field)
+    system = winner.system if winner else ""
+    words = "" if unit.policy.sentence == told.rule else f" (rule: {unit.policy.sentence})"
+    if value != record.golden.get(told.field):
+        said = "nothing" if value is None else show(told.field, value)
+        return f"they would make it {said}" + (f", the word of {system}" if system else "") + words
+    if system != told.winner:
+        return f"they would keep the value, as the word of {system or 'nobody'}{words}"
+    return f"they would keep the value, by another rule{words}" if words else ""
 
 
 _ORDER: tuple[Standing, ...] = ("stands", "refused", "held", "lost", "nobody's", "agrees", "carries")

@@ -330,8 +330,7 @@ class Pipeline:
     async def _sweep(self, lease: Lease, streams: Sequence[str]) -> None:
         """Rows of these streams that were not told of again are gone; then what they stood in the way of has its chance
         before anything is delivered: a row that is there under another key now must not look deleted."""
-        read = {name: self._streams[name] for name in streams}
-        async for gone in unseen(self._hub, lease, read, self._source):
+        async for gone in unseen(self._hub, lease, {name: self._streams[name] for name in streams}, self._source):
             await self._commit(lease, gone, _UNMOVED, seen=True)
         await self._hub.reconsider(self._system)
         tried: set[int] = set()

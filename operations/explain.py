@@ -27,11 +27,20 @@ def split(name: str) -> tuple[str, str]:
 
 
 async def explain(
-    hub_dsn: str, schema: str, rulebook: Rulebook, entity: str, field: str, key: str, unmask: bool = False
+    hub_dsn: str,
+    schema: str,
+    rulebook: Rulebook,
+    entity: str,
+    field: str,
+    key: str,
+    unmask: bool = False,
+    files: Rulebook | None = None,
 ) -> Explanation:
-    """Raises UnknownName (exit 2), NotFound and Ambiguous (exit 1), EnvironmentUnfit."""
+    """By the live `rulebook`, and what `files` that differ would make of it.
+
+    Raises UnknownName (exit 2), NotFound and Ambiguous (exit 1), EnvironmentUnfit."""
     async with snapshot(hub_dsn, schema) as connection:
-        return await explain_field(connection, rulebook, entity, field, key, Mask(rulebook, unmask=unmask))
+        return await explain_field(connection, rulebook, entity, field, key, Mask(rulebook, unmask=unmask), files)
 
 
 def text(explanation: Explanation) -> str:
@@ -58,6 +67,8 @@ def _lines(explanation: Explanation) -> Iterator[str]:
             yield _wrapped(f"{event.at[:19]}  {event.system}: {'; '.join(event.decisions)}", 2, 23)
     yield ""
     yield f"  rule: {explanation.rule}"
+    if explanation.files:
+        yield _wrapped(f"files that are not live: {explanation.files} (`fieldwarden plan`)", 2, 9)
     yield f"  record {explanation.record}"
     if explanation.value == MASK:
         yield f"  {hidden()}"

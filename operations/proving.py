@@ -46,8 +46,18 @@ def explain(folder: Path | None, name: str, key: str, unmask: bool) -> Report:
     entity, field = explaining.split(name)
     with opened(folder) as project:
         project.prepare_hub()
-        work = explaining.explain(project.hub_dsn, project.hub_schema, project.rulebook, entity, field, key, unmask)
-        explanation = asyncio.run(work)
+        explanation = asyncio.run(
+            explaining.explain(
+                project.hub_dsn,
+                project.hub_schema,
+                project.rulebook,
+                entity,
+                field,
+                key,
+                unmask,
+                files=project.project.rulebook,
+            )
+        )
     return Report(msgspec.to_builtins(explanation), explaining.text(explanation))
 
 

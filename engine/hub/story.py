@@ -14,7 +14,7 @@ import psycopg
 
 from engine.change import RowRef, Value
 from engine.errors import LedgerBroken
-from engine.explaining import Circumstances, Explanation, explain
+from engine.explaining import Circumstances, Explanation, explain, otherwise
 from engine.hub.asking import MASK, Mask, entity_named, field_named
 from engine.hub.finding import Candidate, find_one, label, labels_of
 from engine.hub.former import FormerRules
@@ -167,9 +167,17 @@ async def tell(
 
 
 async def explain_field(
-    connection: Connection, rulebook: Rulebook, entity_name: str, field_name: str, key: str, mask: Mask
+    connection: Connection,
+    rulebook: Rulebook,
+    entity_name: str,
+    field_name: str,
+    key: str,
+    mask: Mask,
+    files: Rulebook | None = None,
 ) -> Explanation:
-    """Why the field holds its value. Raises UnknownName, NotFound, Ambiguous."""
+    """Why the field holds its value by the live rules, and what `files` would make of it.
+
+    Raises UnknownName, NotFound, Ambiguous."""
     entity = entity_named(rulebook, entity_name)
     field_named(entity, field_name)
     found = await find_one(connection, rulebook, entity, key, mask)
@@ -188,6 +196,8 @@ async def explain_field(
     for claim in explanation.claims:
         claim.key = mask.key(claim.system, claim.stream, claim.key)
     explanation.history = history[:_TOLD]
+    if files is not None and files.hash != rulebook.hash:
+        explanation.files = otherwise(files, teller.record, explanation, teller.show)
     return explanation
 
 

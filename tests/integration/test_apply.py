@@ -216,6 +216,45 @@ def test_a_running_process_takes_over_what_another_applies(shop: Shop) -> None:
     well(shop)
 
 
+def test_what_was_refused_once_never_comes_back_under_other_rules(shop: Shop) -> None:
+    """Case 1, from beginning to end: refused and corrected, then the rules make the one who was refused the owner."""
+    shop.settle()
+    shop.sql("crm", f"update account set credit_limit = 999999 where {ALDER}")
+    assert shop.settle()["refused"] == 1
+    crm_owns_the_limit(shop)
+    told = shop.call_here("explain", "customer.credit_limit", "DE811907980")[1]["result"]
+    assert told["winner"] == "erp"
+    assert "word of crm" in told["files"]
+    assert shop.call_here("plan", "--detailed-exitcode")[0] == 4
+    assert shop.call_here("apply")[0] == 0
+    shop.settle()
+    shop.sql("erp", "update party set credit_limit = 24000 where id = 4000")
+    assert shop.settle()["refused"] == 1
+    assert shop.sql("crm", f"select credit_limit::text from account where {ALDER}") == [("25000.00",)]
+    assert shop.sql("erp", "select credit_limit::text from party where id = 4000") == [("25000.00",)]
+    told = shop.call_here("explain", "customer.credit_limit", "DE811907980")[1]["result"]
+    assert (told["winner"], told["files"], "999" in str(told["claims"])) == ("crm", "", False)
+    assert shop.call_here("check")[0] == 0
+    well(shop)
+
+
+def test_a_row_holds_its_correction_when_its_system_becomes_the_owner(shop: Shop) -> None:
+    """Case 3: erp's other spelling was corrected long ago, then erp becomes the owner."""
+    shop.settle()
+    name = shop.sql("crm", f"select name from account where {ALDER}")[0][0]
+    shop.sql("erp", "update party set name = 'An Old Spelling' where id = 4000")
+    shop.settle()
+    assert shop.sql("erp", "select name from party where id = 4000") == [(name,)]
+    shop.edit(ENTITY, "{type: text}\n  tax_id", "{type: text, owner: erp, protected: true}\n  tax_id")
+    assert shop.call_here("apply")[0] == 0
+    shop.sql("crm", f"update account set name = 'Edited' where {ALDER}")
+    assert shop.settle()["refused"] == 1
+    assert shop.sql("crm", f"select name from account where {ALDER}") == [(name,)]
+    assert shop.sql("erp", "select name from party where id = 4000") == [(name,)]
+    assert shop.call_here("check")[0] == 0
+    well(shop)
+
+
 # --- what goes wrong ---------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,78 @@
+"""What every hub keeps of the live rulebook: nothing that was decided by other rules is ever stored."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from engine.errors import RulesChanged
+from engine.hub.rules import LiveRules
+from engine.hub.store import PostgresHub
+from engine.ports import Hub, IngestOutcome
+from engine.testing import MemoryHub
+from tests.builders import CUSTOMER, rulebook
+from tests.contract.test_hub_contract import A, record
+
+RULES = rulebook()
+OTHER = rulebook({**CUSTOMER, "fields": {**CUSTOMER["fields"], "terms": {"type": "text"}}})
+
+
+@pytest.fixture(params=["postgres", "memory"])
+async def hub(request: pytest.FixtureRequest) -> AsyncIterator[Hub]:
+    hub: Hub = PostgresHub(request.getfixturevalue("hub_dsn")) if request.param == "postgres" else MemoryHub()
+    yield hub
+    await hub.close()
+
+
+@pytest.fixture
+async def live(hub: Hub, request: pytest.FixtureRequest) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Makes RULES the live rulebook."""
+    rules = None
+    if isinstance(hub, PostgresHub):
+        rules = LiveRules(request.getfixturevalue("hub_dsn"), "fieldwarden", lambda: 1)
+
+    async def begin() -> None:
+        if rules is not None:
+            await rules.begin(RULES)
+        elif isinstance(hub, MemoryHub):
+            hub.live = RULES.hash
+
+    yield begin
+    if rules is not None:
+        await rules.close()
+
+
+async def store(hub: Hub, by: str) -> None:
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        await tx.commit(IngestOutcome(records=[record(name="A")]), position="7", rulebook=by)
+
+
+async def stored(hub: Hub) -> tuple[bool, str | None]:
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        found = A in await tx.records([A])
+    return found, lease.position
+
+
+async def test_a_batch_that_was_decided_by_the_live_rules_is_stored(
+    hub: Hub, live: Callable[[], Awaitable[None]]
+) -> None:
+    await live()
+    await store(hub, RULES.hash)
+    assert await stored(hub) == (True, "7")
+
+
+async def test_nothing_of_a_batch_that_was_decided_by_other_rules_is_stored(
+    hub: Hub, live: Callable[[], Awaitable[None]]
+) -> None:
+    await live()
+    with pytest.raises(RulesChanged):
+        await store(hub, OTHER.hash)
+    assert (await stored(hub))[0] is False
+
+
+async def test_where_no_rulebook_is_live_any_will_do(hub: Hub) -> None:
+    await store(hub, OTHER.hash)
+    assert (await stored(hub))[0] is True

@@ -1,0 +1,72 @@
+"""What differs between two rulebooks: rules, names that come and go, what has to be read, what cannot be applied."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from rules.changes import compare
+from tests.builders import BILLING, CRM, CUSTOMER, ERP, rulebook
+
+
+def entity(**fields: dict[str, Any]) -> dict[str, Any]:
+    return {**CUSTOMER, "fields": {**CUSTOMER["fields"], **fields}}
+
+
+def crm(**stream: Any) -> dict[str, Any]:
+    document = copy.deepcopy(CRM)
+    document["streams"]["public.account"] |= stream
+    return document
+
+
+def test_equal_rulebooks_differ_in_nothing() -> None:
+    found = compare(rulebook(), rulebook())
+    assert (found.entities, found.rules, found.came, found.left) == (frozenset(), (), (), ())
+    assert (found.reading, found.obstacles) == ((), ())
+
+
+def test_another_owner_is_told_by_both_sentences() -> None:
+    found = compare(rulebook(), rulebook(entity(name={"type": "text", "owner": "crm"})))
+    (rule,) = found.rules
+    assert rule[:2] == ("customer", "name")
+    assert "erp" in rule[2]
+    assert "crm" in rule[3]
+    assert found.entities == {"customer"}
+    assert found.reading == (), "every value is known already"
+
+
+def test_a_column_that_is_mapped_later_has_to_be_read() -> None:
+    fields = {name: told for name, told in CRM["streams"]["public.account"]["fields"].items() if name != "phone"}
+    found = compare(rulebook(crm=crm(fields=fields)), rulebook())
+    assert [(each.system, each.stream, each.fields) for each in found.reading] == [
+        ("crm", "public.account", ("phone",))
+    ]
+    assert found.came == ("customer.phone in crm public.account",)
+
+
+def test_a_table_that_is_mapped_later_has_to_be_read_whole() -> None:
+    erp = copy.deepcopy(ERP)
+    del erp["streams"]["public.address"]
+    found = compare(rulebook(erp=erp), rulebook())
+    assert [(each.stream, each.fields) for each in found.reading] == [("public.address", ())]
+    assert compare(rulebook(), rulebook(erp=erp)).left == ("stream erp public.address",)
+
+
+def test_another_condition_on_rows_has_them_read_again() -> None:
+    found = compare(rulebook(), rulebook(crm=crm(where="active")))
+    assert [(each.stream, each.fields) for each in found.reading] == [("public.account", ())]
+
+
+def test_another_type_and_another_key_cannot_be_applied() -> None:
+    found = compare(rulebook(), rulebook(crm=crm(key="ext2")))
+    assert [each.words for each in found.obstacles] == ["crm public.account changes its key from id to ext2"]
+    found = compare(rulebook(), rulebook(entity(credit_limit={"type": "integer", "owner": "erp", "protected": True})))
+    assert [each.words.split(" from ")[0] for each in found.obstacles] == ["customer.credit_limit changes its type"]
+
+
+def test_writing_otherwise_reads_nothing() -> None:
+    billing = copy.deepcopy(BILLING)
+    billing["streams"]["public.customer"]["create"] = False
+    found = compare(rulebook(billing=billing), rulebook())
+    assert found.entities == {"customer"}
+    assert found.reading == ()
