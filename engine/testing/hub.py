@@ -69,7 +69,7 @@ class MemoryHub(MemoryFootholds):
         self.announcements: dict[tuple[str, str], int] = {}
         self.rekeys: dict[RowRef, Rekey] = {}
         self.linked_at: dict[RowRef, int] = {}
-        self._claimed: dict[tuple[str, str, int], Pending] = {}
+        self._claimed: dict[tuple[str, str], Pending] = {}
         self.found: dict[tuple[str, str, str], set[str]] = {}
         self.alike: dict[tuple[str, str, str], set[str]] = {}
         self._last: dict[str, Block] = {}
@@ -254,7 +254,7 @@ class MemoryHub(MemoryFootholds):
             record, revision = self.records[id]
             dirty = self.dirty[target, id]
             claim = Pending(copied(record), revision, dirty.mark, dirty.attempts, dirty.result)
-            self._claimed[target, id, revision] = claim
+            self._claimed[target, id] = claim
             claims.append(claim)
         return claims
 
@@ -285,16 +285,19 @@ class MemoryHub(MemoryFootholds):
         for link in links:
             self._link(link, each.record)
         current, revision = self.records[each.record]
-        claim = self._claimed.get((target, each.record, each.revision))
-        claimed = claim.record if claim else None
-        if self.rulebook and self.live not in ("", self.rulebook):
-            claim, each = None, replace(each, status="done")
+        claim = self._claimed.get((target, each.record))
+        claimed = claim.record if claim and claim.revision == each.revision else None
+        if claim and claimed and claim.mark == each.mark:
+            del self._claimed[target, each.record]  # settled: a second verdict on it only asks for another look
+        by_live_rules = not self.rulebook or self.live in ("", self.rulebook)
+        if not by_live_rules:
+            each = replace(each, status="done")
         unmoved = claimed is not None and revision == each.revision
         settled = settle(current, current if unmoved or claimed is None else claimed, target, held, links)
         if settled.rows is not None:
             current.rows = settled.rows
             self.records[each.record] = (current, revision + 1)
-        self._clear(target, each, settled.clean and claim is not None)
+        self._clear(target, each, settled.clean and claimed is not None and by_live_rules)
         if each.links:
             self._wake(target, {each.record})
 
