@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from connectors.postgres.shapes import identifying
-from engine.change import key_parts
+from engine.change import Value, key_parts
 from engine.guard import GuardViolation, Operation, writable
+from engine.identity import normalise
 from engine.ports import Write, WriteResult
 from rules.rulebook import Stream, System
 
@@ -86,6 +87,10 @@ def arrange(system: System, depth: dict[str, int], writes: Sequence[Write]) -> t
     return groups, rejected
 
 
+def _blank(value: Value) -> bool:
+    return isinstance(value, str) and not normalise(value)
+
+
 class _Allowed:
     """The write sets of the streams met so far."""
 
@@ -111,6 +116,11 @@ class _Allowed:
         for field in self._identifying[write.stream]:
             if write.values.get(field) is None:
                 return f"{field} has no value, but it identifies the row"
+        fields = self._identifying[write.stream]
+        if fields and not stream.parent_columns and all(_blank(write.values[field]) for field in fields):
+            # Nothing could tell it from any other such row, nor find it again: a second record would come of it.
+            names, verb = " and ".join(fields), "is" if len(fields) == 1 else "are"
+            return f"{names} {verb} blank, but {'it identifies' if len(fields) == 1 else 'they identify'} the row"
         return ""
 
     def _of(self, write: Write) -> frozenset[str]:

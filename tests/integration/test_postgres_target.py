@@ -149,6 +149,17 @@ async def test_natural_keys_come_from_values(database: str) -> None:
         assert world.sql("select * from item") == []
 
 
+async def test_a_row_is_not_created_by_a_blank_natural_key(database: str) -> None:
+    ddl = "create table item (sku text primary key, name text)"
+    item = stream("public.item", ("sku", "name"), key=("sku",), external_id=None)
+    async with World(database, item, ddl=ddl) as world:
+        for blank in ("", " ", "\u3000"):
+            result = await world.one(world.create(sku=blank, name="x"))
+            assert (result.status, result.reason) == ("rejected", "sku is blank, but it identifies the row")
+        signs = [await world.one(world.create(sku=sku, name="x")) for sku in ("-", "\N{PERSONAL COMPUTER}")]
+        assert [each.key for each in signs] == ["-", "\N{PERSONAL COMPUTER}"], "signs are told apart like any text"
+
+
 async def test_child_rows_hang_below_their_parent_and_exist_once(database: str) -> None:
     ddl = """create table party (a int, b int, ext text unique, name text, primary key (a, b));
              create table address (id int generated always as identity primary key, pa int, pb int, kind text,
