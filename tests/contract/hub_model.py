@@ -97,7 +97,11 @@ class Model:
             assert await here.still_aside(outcome.released) == {
                 mine for mine, its in self.aside.items() if its in await there.still_aside(real.released)
             }
-            more = {"position": chance.choice(["", "p1", "p2"]), "rulebook": "book", "state": self._state()}
+            more: dict[str, Any] = {
+                "position": chance.choice(["", "p1", "p2"]),
+                "rulebook": "book",
+                "state": self._state(),
+            }
             await here.commit(outcome, **more)
             await there.commit(real, **more)
         await self._match_ids()
@@ -208,7 +212,7 @@ class Model:
     def _settled(self, target: str, ours: Pending, theirs: Pending) -> tuple[Settlement, Settlement]:
         chance = self.chance
         record = ours.record
-        status = chance.choice(["done", "done", "retry", "wait", "park"])
+        status: Any = chance.choice(["done", "done", "retry", "wait", "park"])
         more: dict[str, Any] = {"reason": f"why {next(self.numbers)}", "result": chance.choice(["", "a", "b"])}
         more["awaits"] = chance.choice([each for each in RECORDS if each != record.id]) if status == "wait" else None
         live = [row.ref for row in record.rows if row.system == target and row.live]
