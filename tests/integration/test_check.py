@@ -72,6 +72,7 @@ def test_systems_that_agree(settled: Shop) -> None:
 
 def test_rows_that_are_none_of_the_stream_are_none_of_ours(settled: Shop) -> None:
     settled.edit("systems/crm.yaml", "    key: id\n", "    key: id\n    where: name <> 'test'\n")
+    assert settled.call_here("apply")[0] == 0
     settled.settle()
     settled.sql("crm", "insert into account (name) values ('test')")
     lose(settled, "crm")
