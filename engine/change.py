@@ -10,6 +10,7 @@ Positions are opaque text. Inside one source row they compare as text: greater i
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -110,6 +111,8 @@ class Change:
     `fields` holds canonical values; of a reference field it holds nothing until the engine has translated
     `references[field]` (the row referred to) into a record id. `external_id` is the record id that the row carries.
     `changed` names the fields that the source says were changed; None: find out by comparing.
+    `unreadable`: fields that the source did tell of, but whose value cannot be one of theirs, with the reason in words
+    and never the value; fields of a group go together. `undated`: why the source's own time could not be read.
     `delete` with an `observation` is a row that a re-read did not find again. `rekey`: the row `old_row` goes on as
     `row`, and nothing else is said; `follows_rekey` as in `RawChange`.
     """
@@ -129,3 +132,9 @@ class Change:
     echo: bool = False
     transaction: str = ""
     follows_rekey: bool = False
+    unreadable: dict[str, str] = field(default_factory=dict)
+    undated: str = ""
+
+    def states(self, names: Iterable[str]) -> bool:
+        """Whether it tells of all these fields, readable or not."""
+        return all(name in self.fields or name in self.references or name in self.unreadable for name in names)

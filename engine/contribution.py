@@ -50,6 +50,7 @@ def hear(row: Contribution, change: Change, owned: Set[str], golden: Mapping[str
         kept = _revive(row, change)
     if position <= row.said:
         return _hear_late(row, change, owned, golden)
+    mended = _note_unreadable(row, change) if change.unreadable or row.unreadable else []
     fresh = not (row.fields or row.carried or row.sent or row.void)
     if fresh and not change.echo and change.changed is None and row.base.position == position:
         row.fields, row.said = dict(change.fields), position
@@ -62,11 +63,20 @@ def hear(row: Contribution, change: Change, owned: Set[str], golden: Mapping[str
         elif _take(row, name, value, change):
             changed.append(name)
     _said(row, change)
-    if changed:
-        return "said", [*changed, *echoed]
-    if echoed or len(row.sent) < waiting:
+    if changed or (mended and not change.echo):
+        return "said", [*changed, *echoed, *(name for name in mended if name in row.fields and name not in changed)]
+    if echoed or mended or len(row.sent) < waiting:
         return "carried", echoed
     return ("echo" if change.echo else "nothing"), []
+
+
+def _note_unreadable(row: Contribution, change: Change) -> list[str]:
+    """Note what this newest image shows to be unreadable; the fields that can be read again. What the row said there
+    before keeps its place meanwhile."""
+    mended = [name for name in change.fields if name in row.unreadable]
+    kept = {name: why for name, why in row.unreadable.items() if name not in mended}
+    row.unreadable = kept | change.unreadable
+    return mended
 
 
 def _given(name: str, value: Value, golden: Mapping[str, Value]) -> bool:
@@ -153,12 +163,12 @@ def _stamp(row: Contribution, name: str, change: Change) -> None:
 
 def _said(row: Contribution, change: Change) -> None:
     """Move the row's newest position on; fields that this image left unknown keep the position they had."""
-    if row.said and (row.carried or row.void or len(change.fields) < len(row.fields)):
-        for name in row.names():
-            if name not in change.fields:
+    if row.said and (row.carried or row.void or row.unreadable or len(change.fields) < len(row.fields)):
+        for name in (*row.names(), *row.unreadable):
+            if name not in change.fields and name not in change.unreadable:
                 row.lag.setdefault(name, row.said)
     if row.lag:
-        for name in change.fields:
+        for name in (*change.fields, *change.unreadable):
             row.lag.pop(name, None)
     row.said = change.position
 
@@ -168,11 +178,14 @@ def _hear_late(
 ) -> tuple[Heard, list[str]]:
     """An image older than the newest one: it may still tell a field that the newer ones left unknown, and when
     a field that they repeat was really changed."""
-    changed, echoed = [], []
+    changed, echoed, mended = [], [], list[str]()
     for name, value in change.fields.items():
-        last = "" if row.told(name) is msgspec.UNSET else row.lag.get(name, row.said)
-        if change.position > last:
+        unread = name in row.unreadable
+        last = "" if row.told(name) is msgspec.UNSET and not unread else row.lag.get(name, row.said)
+        if change.position > last or (unread and change.position == last):  # the very image, tried again
             row.lag[name] = change.position
+            if row.unreadable.pop(name, None) is not None and not change.echo:
+                mended.append(name)
             if change.echo:
                 if _carry(row, name, value, name in owned or _given(name, value, golden)):
                     echoed.append(name)
@@ -186,8 +199,12 @@ def _hear_late(
         ):
             _stamp(row, name, change)
             changed.append(name)
-    if changed:
-        return "said", changed
+    for name, why in change.unreadable.items():
+        known = name in row.unreadable or row.told(name) is not msgspec.UNSET
+        if change.position > (row.lag.get(name, row.said) if known else ""):
+            row.lag[name], row.unreadable[name] = change.position, why
+    if changed or mended:
+        return "said", [*changed, *(name for name in mended if name in row.fields and name not in changed)]
     return ("carried", echoed) if echoed else ("stale", [])
 
 
@@ -201,7 +218,7 @@ def _revive(row: Contribution, change: Change) -> list[str]:
     row.carried = {name: row.carried[name] for name in kept if name in row.carried}
     row.void = {name: row.void[name] for name in kept if name in row.void}
     row.lag = dict.fromkeys(kept, gone)
-    row.sent, row.restore = {}, {}
+    row.sent, row.restore, row.unreadable = {}, {}, {}
     row.deleted, row.removed, row.said = None, False, ""
     row.base = Stamp(change.position, change.at)
     return kept
@@ -216,5 +233,5 @@ def bury(row: Contribution, change: Change) -> bool:
     row.said = change.position
     for name, value in list(row.sent.items()):  # what we wrote last is what the row held last
         _carry(row, name, value, True)
-    row.sent, row.restore = {}, {}
+    row.sent, row.restore, row.unreadable = {}, {}, {}
     return news

@@ -12,11 +12,13 @@ from engine.harvest import Harvest
 from engine.identity import Ambiguous, Found, identify
 from engine.known import Known, Mapped, Tally
 from engine.ledger import Decision, Event
-from engine.ports import IngestOutcome, SetAsideKind
+from engine.letters import Letters, is_ahead
+from engine.ports import IngestOutcome
 from engine.record import Contribution, Record
 from engine.reresolve import Reresolver
 from engine.resolve import choose, decide, retired
 from engine.scope import Scope
+from engine.unreadable import decisions as unreadable
 from rules.rulebook import Entity
 
 NewId = Callable[[], str]
@@ -32,8 +34,7 @@ class Course:
         self._new_id = new_id
         self._tally = tally
         self._harvest = Harvest(scope, known, tally)
-        self._blocked: set[RowRef] = set()
-        self._freed: set[RowRef] = set()
+        self._letters = Letters(scope, known, self._harvest)
         self._displaced: dict[RowRef, str] = {}
 
     def finish(self) -> IngestOutcome:
@@ -49,25 +50,23 @@ class Course:
     def take(self, mapped: Mapped, latest: int) -> None:
         changes = self._tally.changes
         changes[mapped.entity] = changes.get(mapped.entity, 0) + 1
-        change = mapped.change
-        if self._is_blocked(mapped):
-            self._set_aside(mapped, "behind", "an earlier change of this row is set aside")
+        change, letters = mapped.change, self._letters
+        if letters.block(mapped) and not letters.are_pointless(mapped, latest):
+            letters.wait_behind(mapped)
         elif change is None:
-            self._set_aside(mapped, "data", mapped.refused)
-        elif change.at is not None and change.at > latest:
-            self._set_aside(mapped, "data", "its source time lies in the future, beyond the tolerance")
-        elif (self._is_past(change) or self._apply(mapped, change)) and mapped.release:
-            self._freed.add(mapped.row)
-            self._harvest.released(mapped)
-
-    def _is_blocked(self, mapped: Mapped) -> bool:
-        """Whether an earlier change of the row, under its former key too, is still set aside."""
-        if mapped.row in self._blocked or (mapped.row in self._known.blocked and not mapped.release):
-            return True
-        old = mapped.change.old_row if mapped.change is not None else None
-        if old is None or old == mapped.row:  # a rekey that is tried again must not stand in its own way
-            return False
-        return old in self._blocked or (old in self._known.blocked and old not in self._freed)
+            letters.add(mapped, "data", mapped.refused)
+        elif is_ahead(change, latest):
+            letters.add(mapped, "data", "its source time lies in the future, beyond the tolerance")
+        elif self._is_past(change):
+            letters.outdated(mapped)
+        else:
+            if change.at is not None and change.at > latest:
+                change.at = None  # an echo: that its system's clock is wrong says nothing of our write
+            known = change.row in self._known.links
+            if self._apply(mapped, change):
+                record = self._known.records.get(self._known.links.get(change.row, ""))
+                row = _row_of(record, change.row) if record is not None else None
+                letters.decided(mapped, change, record, row, known=known)
 
     def _is_past(self, change: Change) -> bool:
         """Whether it speaks of a key at a time before the row gave that key up, which is known already."""
@@ -86,7 +85,7 @@ class Course:
         if change.follows_rekey:
             if change.row not in self._known.rekeyed and change.row not in self._known.links:
                 reason = "the row had another key before, and what it said under that key has not all come yet"
-                self._set_aside(mapped, "rekey", reason, awaits=change.row)
+                self._letters.add(mapped, "rekey", reason, awaits=change.row)
                 return False
             self._harvest.arrived(change.row)
         elif change.old_row is not None:
@@ -104,7 +103,7 @@ class Course:
                 parent = self._known.record_of(change.parent)
                 if parent is None:
                     reason = f"its parent row in {stream.parent} is not known yet"
-                    self._set_aside(mapped, "parent", reason, awaits=change.parent)
+                    self._letters.add(mapped, "parent", reason, awaits=change.parent)
                     return False
                 if linked is None:
                     how = "parent"
@@ -124,7 +123,10 @@ class Course:
                 self._known.records,
             )
             if isinstance(found, Ambiguous):
-                self._set_aside(mapped, "ambiguous", found.reason, candidates=found.candidates)
+                self._letters.add(mapped, "ambiguous", found.reason, candidates=found.candidates)
+                return False
+            if not isinstance(found, Found) and (hidden := _unreadable_key(entity, change)):
+                self._letters.add(mapped, "data", f"{change.row.stream}, {hidden}")
                 return False
             linked, how = (found.record, found.how) if isinstance(found, Found) else (self._begin(change), "new")
             if how == "new":
@@ -153,7 +155,7 @@ class Course:
             if awaited is not None:
                 name, row = awaited
                 reason = f"field {name} refers to a row of {row.stream} that is not known yet"
-                self._set_aside(mapped, "reference", reason, awaits=row)
+                self._letters.add(mapped, "reference", reason, awaits=row)
                 return False
             change.fields = self._known.translated(change)
         return True
@@ -168,13 +170,15 @@ class Course:
         was_deleted = row.deleted is not None
         before = {} if fresh or change.observation else {name: row.holds(name) for name in change.fields}
         own = frozenset(row.fields) if change.echo else frozenset()
+        unread = set(row.unreadable)
         heard, changed = hear(row, change, self._scope.owned[record.entity], record.golden)
-        if heard == "said" or fresh or was_deleted != (row.deleted is not None):
+        spoiled = [name for name in change.unreadable if name in row.unreadable and name not in unread]
+        if heard == "said" or fresh or (spoiled and heard != "carried") or was_deleted != (row.deleted is not None):
             if was_deleted:
                 # Linked as before, but there again: whoever waits for its key is told.
                 self._harvest.link(change.row, record.id)
             event: Event = "observed" if change.observation else "carried" if change.echo else "said"
-            self._record(entity, record, row, change, event, changed, how, before=before)
+            self._record(entity, record, row, change, event, changed, how, before=before, spoiled=spoiled)
         elif heard == "carried":
             self._carried(entity, record, row, change, changed)
             if self._touches_match(entity, [name for name in changed if name in own]):
@@ -306,12 +310,13 @@ class Course:
         *,
         deleted: bool = False,
         before: Mapping[str, Value | msgspec.UnsetType] | None = None,
+        spoiled: Sequence[str] = (),
     ) -> None:
         now_retired = retired(entity, self._scope.roots[record.entity], record.rows)
         flipped = now_retired if now_retired != record.retired else None
         record.retired = now_retired
         plain = None
-        if event in ("said", "observed") and flipped is None:
+        if event in ("said", "observed") and flipped is None and not spoiled:
             plain = self._scope.unrivalled[record.entity].accept(record, row, changed)
         if plain is not None:
             self._harvest.accepted(record, change, event, *plain, how)
@@ -322,6 +327,7 @@ class Course:
                 decisions = _moved(decisions)
             elif not deleted:
                 _refused(record, row, decisions, before or {})
+            decisions += unreadable(entity, record, row, spoiled, ours=change.echo, observed=observed)
             if decisions or how or flipped is not None or deleted:
                 self._harvest.entry(record, change, event, decisions, how, retired_=flipped)
         self._harvest.after(record)
@@ -331,24 +337,18 @@ class Course:
     def _touches_match(self, entity: Entity, changed: Sequence[str]) -> bool:
         return any(name in changed for key in entity.match for name in key.fields)
 
-    def _set_aside(
-        self,
-        mapped: Mapped,
-        kind: SetAsideKind,
-        reason: str,
-        *,
-        awaits: RowRef | None = None,
-        candidates: tuple[str, ...] = (),
-    ) -> None:
-        self._blocked.add(mapped.row)
-        self._harvest.set_aside(mapped, kind, reason, awaits=awaits, candidates=candidates)
-
 
 def _row_of(record: Record, ref: RowRef) -> Contribution | None:
     for row in record.rows:
         if row.key == ref.key and row.stream == ref.stream and row.system == ref.system:
             return row
     return None
+
+
+def _unreadable_key(entity: Entity, change: Change) -> str:
+    """Why nobody can tell whether a new row belongs to a record that is there already; "" if they can."""
+    names = [name for key in entity.match for name in key.fields if name in change.unreadable]
+    return f"field {names[0]}, by which its record is found: {change.unreadable[names[0]]}" if names else ""
 
 
 def _stale(record: Record, change: Change) -> list[Decision]:

@@ -275,7 +275,7 @@ class Delivery:
                 continue
             known = write.expected.get(name)
             job.differs(place, raw)
-            job.undone = job.undone or (name in write.expected and raw == known)
+            job.undone = job.undone or name in write.unguarded or (name in write.expected and raw == known)
             if not stream.reads:
                 if not stream.fields[name].reference:  # a key there is no record's id
                     held[name] = meant

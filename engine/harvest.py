@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from engine.change import Change, RowRef, Value
 from engine.identity import MatchPair, record_pairs
 from engine.known import Known, Mapped, Tally
 from engine.ledger import Decision, EntryBody, Event, encode, encode_accepted
-from engine.ports import Entry, IngestOutcome, Rekey, SetAside, SetAsideKind
+from engine.ports import Entry, IngestOutcome, Letter, Rekey, SetAside, SetAsideKind
 from engine.record import Record
 from engine.reresolve import Applied
 from engine.scope import Scope
@@ -57,6 +57,7 @@ class Harvest:
         *,
         awaits: RowRef | None = None,
         candidates: tuple[str, ...] = (),
+        moves: bool = False,
     ) -> None:
         kept = SetAside(
             mapped.row,
@@ -68,11 +69,30 @@ class Harvest:
             awaits=awaits,
             candidates=candidates,
             id=mapped.release,
+            moves=moves,
         )
         self._outcome.set_aside.append(kept)
 
-    def released(self, mapped: Mapped) -> None:
-        self._outcome.released.append(mapped.release)
+    def released(self, id: int) -> None:
+        self._outcome.released.append(id)
+
+    def withdraw(self, rows: Collection[RowRef], letter: Letter) -> None:
+        """A letter that is pointless now, whether the hub has it or this batch was about to add it."""
+        outcome = self._outcome
+        outcome.set_aside = [
+            kept
+            for kept in outcome.set_aside
+            if kept.row not in rows or (kept.id, kept.position) != (letter.id, letter.position)
+        ]
+        if letter.id:
+            outcome.released.append(letter.id)
+            self._tally.mended += 1
+
+    def remark(self, record: Record, target: str) -> None:
+        """What was parked in this target because of a row's letter is to be looked at again, whatever comes of it."""
+        self.store(record)
+        if any(name == target for name, _ in self._scope.plans[record.entity]):
+            self._dirty[target, record.id] = None
 
     def rekeyed(self, old: RowRef, change: Change) -> None:
         self._outcome.rekeyed.append(Rekey(old, change.row, change.position, change.follows_rekey))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
+from engine.aside import Letter
 from engine.change import Change, RawChange, RowRef, Value
 from engine.identity import MatchPair, match_pairs
 from engine.record import Record
@@ -39,7 +40,8 @@ class Known:
     """What the hub knows about a batch; `Decider` keeps it up to date as it goes."""
 
     links: dict[RowRef, str] = field(default_factory=dict)
-    blocked: set[RowRef] = field(default_factory=set)
+    letters: dict[RowRef, list[Letter]] = field(default_factory=dict)
+    """The changes of rows that are set aside, oldest first."""
     rekeyed: set[RowRef] = field(default_factory=set)
     """Rows that have taken their key, of those whose changes may come before the word of it."""
     departed: dict[RowRef, str] = field(default_factory=dict)
@@ -97,3 +99,5 @@ class Tally:
     decisions: dict[tuple[str, str], int] = field(default_factory=dict)
     refusals: dict[tuple[str, str], int] = field(default_factory=dict)
     echoes: int = 0
+    mended: int = 0
+    """Dead letters that newer changes made pointless."""

@@ -24,9 +24,11 @@ import msgspec
 
 from engine.change import Value
 
-Outcome = Literal["accepted", "agreed", "outranked", "refused", "held", "stale", "released", "withdrawn", "applied"]
+Outcome = Literal[
+    "accepted", "agreed", "outranked", "refused", "held", "unreadable", "stale", "released", "withdrawn", "applied"
+]
 
-Event = Literal["said", "observed", "carried", "deleted", "vanished", "rekeyed", "moved", "left", "applied"]
+Event = Literal["said", "observed", "carried", "deleted", "vanished", "rekeyed", "moved", "left", "mended", "applied"]
 
 
 class Decision(NamedTuple):
@@ -51,8 +53,8 @@ class EntryBody(msgspec.Struct):
 
     `event` tells what happened to the row: said (an edit), observed, carried (our own write came back, and its former
     word no longer stands), deleted, vanished (not found by a re-read), rekeyed (`was` = old key), moved (to this
-    record, `was` = the former one), left (the other half of moved); or, of no row at all, applied (the record was
-    resolved again under a new rulebook).
+    record, `was` = the former one), left (the other half of moved), mended (a newer word of the row made dead letters
+    pointless: `was` = their ids); or, of no row at all, applied (the record was resolved again under a new rulebook).
     `linked` says how the row found its record when it was new: new, external_id, match, parent, crosswalk.
     `retired` is set when the change retired (true) or revived (false) the record.
     """

@@ -25,7 +25,7 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
         rows[item.row] = None
         if item.change is not None and not _plain(item, item.change):
             rows.update(dict.fromkeys(_related(item.change)))
-    known.blocked = await tx.blocked([row for item in mapped for row in _itself(item)])
+    known.letters = await tx.letters([row for item in mapped for row in _itself(item)])
     follows = [item.row for item in mapped if item.raw.follows_rekey]
     known.rekeyed = await tx.rekeyed(follows) if follows else set()
     known.links = await tx.links(list(rows))

@@ -128,7 +128,9 @@ class StreamMapper:
         return self._positions((field.column,))[0]
 
     def __call__(self, raw: RawChange) -> Change:
-        """Raises ValueRefused, naming the field and never the value."""
+        """What the change says. A value that cannot be read spoils its field, not its row (`Change.unreadable`).
+
+        Raises ValueRefused for a row whose key cannot be read, or of which nobody can tell whether it belongs here."""
         values = raw.values
         row = self._row(values)
         change = Change(
@@ -174,13 +176,10 @@ class StreamMapper:
         return RowRef(self.stream.system, self.stream.name, _bounded(key_text(tuple(parts))))
 
     def _fill(self, change: Change, values: Sequence[RawValue]) -> None:
+        if self._changed_at is not None:
+            self._date(change, self._changed_at, values)
         fields = change.fields
-        name = "changed_at"
         try:
-            if self._changed_at is not None:
-                moment = self._changed_at(values)
-                if isinstance(moment, str):
-                    change.at = moment_micros(moment)
             for name, position, canonical in self._plain:
                 value = values[position]
                 if value is UNKNOWN:
@@ -190,18 +189,56 @@ class StreamMapper:
                 value = read(values)
                 if value is not UNKNOWN:
                     fields[name] = value if canonical is None or value is None else canonical(value)
-        except ValueRefused as error:
-            raise ValueRefused(
-                f"{self.stream.name}, field {name}: {error.message}",
-                suggestion=error.suggestion or "mend the row in its system, or the mapping, then retry",
-            ) from error
+        except ValueRefused:
+            # Rare: so each field is tried by itself only now.
+            self._fill_each(change, values)
         for name, read, stream in self._references:
-            value = read(values)
-            if isinstance(value, str):
-                change.references[name] = RowRef(self.stream.system, stream, value)
-            elif value is None:
-                fields[name] = None
+            self._refer(change, name, read, stream, values)
+        if change.unreadable:
+            self._spoil_groups(change)
         self._fill_parent(change, values)
+
+    def _date(self, change: Change, read: Read, values: Sequence[RawValue]) -> None:
+        """The source's own time; a change whose time cannot be read has none: it wins by no clock."""
+        try:
+            moment = read(values)
+            if isinstance(moment, str):
+                change.at = moment_micros(moment)
+        except ValueRefused as error:
+            change.at, change.undated = None, error.message
+
+    def _fill_each(self, change: Change, values: Sequence[RawValue]) -> None:
+        reads: list[tuple[str, Read, Canonical | None]] = [
+            (name, itemgetter(position), canonical) for name, position, canonical in self._plain
+        ]
+        for name, read, canonical in reads + self._computed:
+            try:
+                value = read(values)
+                if value is not UNKNOWN:
+                    change.fields[name] = value if canonical is None or value is None else canonical(value)
+            except ValueRefused as error:
+                change.unreadable[name] = error.message
+
+    def _refer(self, change: Change, name: str, read: Read, stream: str, values: Sequence[RawValue]) -> None:
+        try:
+            value = read(values)
+        except ValueRefused as error:
+            change.unreadable[name] = error.message
+            return
+        if isinstance(value, str):
+            change.references[name] = RowRef(self.stream.system, stream, value)
+        elif value is None:
+            change.fields[name] = None
+
+    def _spoil_groups(self, change: Change) -> None:
+        """A group wins or loses as the block that the row holds: a block of which one part cannot be read is unknown,
+        and half of it beside what the row said before would be a block that nobody ever wrote."""
+        for name in list(change.unreadable):
+            for other in self.entity.unit_of[name].fields:
+                if other in change.fields or other in change.references:
+                    change.fields.pop(other, None)
+                    change.references.pop(other, None)
+                    change.unreadable[other] = f"it stands in one group with {name}, which cannot be read"
 
     def _fill_parent(self, change: Change, values: Sequence[RawValue]) -> None:
         if self.stream.parent is not None:

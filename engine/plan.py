@@ -18,6 +18,7 @@ from engine.mapping import outward
 from engine.ports import Write
 from engine.record import Contribution, Record
 from engine.resolve import choose
+from engine.unreadable import stands as left_unread
 from rules.rulebook import Entity, Rulebook, Stream
 
 
@@ -253,6 +254,10 @@ class TargetPlan:
         golden, sent, carried, own = record.golden, row.sent, row.carried, row.fields
         names = []
         for name in stream.update_fields:
+            if name in row.unreadable and name not in sent:
+                if self._is_corrected(entity, record, row, name):
+                    names.append(name)
+                continue
             if name in golden:
                 value = golden[name]
             elif name in row.restore:
@@ -274,6 +279,12 @@ class TargetPlan:
                 continue
             names.append(name)
         return tuple(names)
+
+    def _is_corrected(self, entity: Entity, record: Record, row: Contribution, name: str) -> bool:
+        """Whether an unreadable value is written over: its system has no say, and we know what to write."""
+        if name not in entity.unit_of or left_unread(entity.unit_of[name], row, record.rows):
+            return False
+        return name in record.golden or name in row.restore or row.told(name) is not msgspec.UNSET
 
     def _stands(self, entity: Entity, record: Record, row: Contribution, name: str) -> bool:
         """Whether a row keeps a value other than golden: what it holds is about to be golden (its own write came back
@@ -303,18 +314,19 @@ class TargetPlan:
         waited = False
         plain = self._plain[stream.name]
         for name in difference.fields:
-            value = wanted(record, row, name)
+            value, holds = wanted(record, row, name), row.holds(name) if row is not None else msgspec.UNSET
+            if row is not None and name in row.unreadable and name not in row.sent:
+                write.unguarded |= {name}
+                holds = msgspec.UNSET
             if name in plain:
                 write.values[name] = value
-                if row is not None and (holds := row.holds(name)) is not msgspec.UNSET:
+                if holds is not msgspec.UNSET:
                     write.expected[name] = holds
                 continue
             try:
                 value = self._outward(stream, name, value, keys)
-                if row is not None:
-                    holds = row.holds(name)
-                    if holds is not msgspec.UNSET:
-                        write.expected[name] = self._outward(stream, name, holds, keys)
+                if holds is not msgspec.UNSET:
+                    write.expected[name] = self._outward(stream, name, holds, keys)
             except ValueRefused as error:
                 plan.problem = error.message
                 continue
@@ -353,7 +365,12 @@ def wanted(record: Record, row: Contribution | None, name: str) -> Value:
     """What a row should hold in a field: the golden value; where there is none, what it held before a refusal."""
     if name in record.golden:
         return record.golden[name]
-    return row.restore.get(name) if row is not None else None
+    if row is None:
+        return None
+    if name in row.unreadable and name not in row.restore:
+        told = row.told(name)
+        return None if told is msgspec.UNSET else told
+    return row.restore.get(name)
 
 
 class _NoKey(Exception):

@@ -12,6 +12,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from engine.aside import Letter as Letter
+from engine.aside import SetAside as SetAside
+from engine.aside import SetAsideKind as SetAsideKind
 from engine.change import RawChange, RowRef, Value
 from engine.foothold import Footholds
 from engine.identity import Duplicate
@@ -67,7 +70,9 @@ class Write:
 
     `values` are in the target's own terms (codes and references translated), by field name; None is null.
     `expected` holds, for an update, what the row held when we last saw it (a field missing here is written
-    only if the row's value is null). `key` is None for a create. `token` is the caller's, returned as it is.
+    only if the row's value is null), but for `unguarded` fields: those are written whatever the row holds, because what
+    it holds cannot be read and its system has no say in them, so that any other value would be corrected just the same.
+    `key` is None for a create. `token` is the caller's, returned as it is.
     `blocks`: fields of which none is written if the target refuses one.
     """
 
@@ -80,6 +85,7 @@ class Write:
     expected: dict[str, Value] = field(default_factory=dict)
     parent_key: str | None = None
     blocks: tuple[tuple[str, ...], ...] = ()
+    unguarded: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -138,32 +144,6 @@ class Entry:
     record: str
     version: int
     body: bytes
-
-
-SetAsideKind = Literal["data", "ambiguous", "parent", "reference", "rekey", "behind"]
-
-
-@dataclass(slots=True)
-class SetAside:
-    """A change kept back with its reason, in order, per source row (dead letter, or waiting for something).
-
-    `kind`: "data" (a person mends it), "ambiguous" (a steward decides), "parent"/"reference" (`awaits` names the
-    row that must be known first), "rekey" (it came before the word that its row has taken this key, which `awaits`
-    names), "behind" (an earlier change of the same row is set aside).
-    `payload` is the raw change as JSON (`engine.setaside`).
-    """
-
-    row: RowRef
-    entity: str
-    kind: SetAsideKind
-    reason: str
-    payload: bytes
-    position: str
-    awaits: RowRef | None = None
-    candidates: tuple[str, ...] = ()
-    id: int = 0
-    released: bool = False
-    """A person asked for another try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +207,9 @@ class IngestTransaction(Protocol):
         """Keys that a row gave up by a rekey, with the row under the key that it took."""
 
     async def links(self, rows: Sequence[RowRef]) -> dict[RowRef, str]: ...
-    async def blocked(self, rows: Sequence[RowRef]) -> set[RowRef]:
-        """Those rows that have set-aside changes: later ones wait behind them."""
+    async def letters(self, rows: Sequence[RowRef]) -> dict[RowRef, list[Letter]]:
+        """The set-aside changes of those of these rows that have any, oldest first and locked: a later change of the
+        row either waits behind them or makes them pointless."""
 
     async def matches(self, entity: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
         """(match key name, normalised value) -> ids of the records that carry it."""

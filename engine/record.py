@@ -53,6 +53,8 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
     sent: dict[str, Value] = {}
     deleted: str | None = None
     removed: bool = False
+    unreadable: dict[str, str] = {}
+    """Fields that the row holds a value of that cannot be one of theirs, and why (never the value)."""
 
     @property
     def ref(self) -> RowRef:

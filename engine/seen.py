@@ -37,10 +37,7 @@ class Seeing:
 
     def __init__(self, stream: Stream, entity: Entity, relation: Relation) -> None:
         self._stream = replace(stream, changed_at=None, external_id=None)
-        self._entity = entity
-        self._relation = relation
         self._whole = StreamMapper(self._stream, entity, relation)
-        self._single: dict[str, StreamMapper] = {}
         self._key = [relation.columns.index(column) for column in stream.key]
 
     def __call__(self, raw: RawChange) -> Seen | None:
@@ -49,29 +46,9 @@ class Seeing:
         try:
             change = self._whole(raw)
         except ValueRefused as error:
-            return self._by_field(raw, seen, error)
+            seen.unreadable = {"": error.message}  # not a field, but the key or the `where`
+            return seen
         if change.operation == "delete":
             return None
-        seen.fields, seen.references = change.fields, change.references
+        seen.fields, seen.references, seen.unreadable = change.fields, change.references, change.unreadable
         return seen
-
-    def _by_field(self, raw: RawChange, seen: Seen, refused: ValueRefused) -> Seen | None:
-        for name in self._stream.fields:
-            try:
-                change = self._mapper(name)(raw)
-            except ValueRefused as error:
-                seen.unreadable[name] = error.message
-                continue
-            if change.operation == "delete":
-                return None
-            seen.fields.update(change.fields)
-            seen.references.update(change.references)
-        if len(seen.unreadable) == len(self._stream.fields):
-            seen.unreadable = {"": refused.message}  # not a field, but the key or the `where`
-        return seen
-
-    def _mapper(self, name: str) -> StreamMapper:
-        if name not in self._single:
-            only = {name: self._stream.fields[name]}
-            self._single[name] = StreamMapper(replace(self._stream, fields=only), self._entity, self._relation)
-        return self._single[name]

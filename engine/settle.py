@@ -89,7 +89,7 @@ def _overlay(row: Contribution, news: Mapping[str, Value]) -> dict[str, Value]:
     overlay = {**row.sent, **news}
     if not (row.fields or row.carried or row.void):
         return overlay
-    return {name: value for name, value in overlay.items() if row.told(name) != value}
+    return {name: value for name, value in overlay.items() if row.told(name) != value or name in row.unreadable}
 
 
 def _standing(values: Mapping[str, Value], now: Contribution | None, then: Contribution | None) -> Mapping[str, Value]:
@@ -101,7 +101,8 @@ def _standing(values: Mapping[str, Value], now: Contribution | None, then: Contr
     return {
         name: value
         for name, value in values.items()
-        if (quiet and now.holds(name) == then.holds(name)) or (now.live and now.told(name) == value)
+        if (quiet and now.holds(name) == then.holds(name))
+        or (now.live and now.told(name) == value and name not in now.unreadable)
     }
 
 

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from engine.change import Value
 from engine.ledger import Decision, EntryBody
+from engine.unreadable import UNREAD
 
 Show: TypeAlias = Callable[[str, Value], str]
 """(field, value) -> how the value is shown."""
@@ -131,11 +132,14 @@ def decision_words(decision: Decision, event: str, show: Show) -> str:
         return f"{name} {stays}: {'it agrees' if before == after else 'confirmed'}"
     if outcome == "held" and event in ("deleted", "vanished", "left"):
         return f"{name} keeps {new}, though the row it came from is gone ({rule})"
+    if rule.startswith(UNREAD):
+        said = "a value that cannot be read"
     by = f" of {winner}" if winner and before != after else ""
     words = {
         "outranked": f"{name} {said} did not win: {stays}{by} ({rule})",
         "refused": f"{name} {said} refused: {stays} ({rule})",
         "held": f"{name} {said} held for approval: {stays} ({rule})",
+        "unreadable": f"{name} {rule}: {stays} until its row says a value that can",
         "stale": f"{name} {said} came too late: {stays}",
         "withdrawn": f"{name} withdrawn: {stays}{by}",
         "released": f"{name} released: {stays}{by} ({rule})",
@@ -149,6 +153,7 @@ _EVENTS = {
     "carried": "{row} carries what was written there",
     "deleted": "{row} was deleted",
     "vanished": "{row} was not found any more",
+    "mended": "a newer word of {row} made dead letter {was} pointless: it resolved itself",
     "rekeyed": "{row} took the place of key {was}",
     "moved": "{row} moved here from record {was}",
     "left": "{row} moved to another record",

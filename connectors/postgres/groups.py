@@ -30,6 +30,8 @@ class Group:
     operation: Operation
     fields: tuple[str, ...]
     writes: list[Write]
+    unguarded: frozenset[str] = frozenset()
+    """Fields that are written whatever the rows hold."""
 
 
 def depths(system: System) -> dict[str, int]:
@@ -57,17 +59,18 @@ def arrange(system: System, depth: dict[str, int], writes: Sequence[Write]) -> t
 
     Raises GuardViolation where a write is outside what the rulebook allows."""
     collected: dict[tuple[str, str, frozenset[str]], list[Write]] = {}
-    shapes: dict[tuple[str, str, tuple[str, ...]], list[Write]] = {}
+    shapes: dict[tuple[str, str, tuple[str, ...], frozenset[str]], list[Write]] = {}
     rejected: list[WriteResult] = []
-    none: frozenset[str] = frozenset()
     allowed = _Allowed(system)
     for write in writes:
         creating = write.operation == "create"
-        shape = (write.stream, write.operation, tuple(write.values))
+        shape = (write.stream, write.operation, tuple(write.values), write.unguarded)
         members = shapes.get(shape)
         if members is None:
             allowed.check(write)
-            place = (write.stream, write.operation, frozenset(write.values) if creating else none)
+            # An unguarded write needs a statement of its own; nearly no write is one.
+            told_apart = frozenset(write.values) if creating else write.unguarded
+            place = (write.stream, write.operation, told_apart)
             members = shapes[shape] = collected.setdefault(place, [])
         if write.key is None and not creating:
             raise allowed.violation(write, "names no row")
@@ -147,7 +150,8 @@ def _group(stream: Stream, writes: list[Write]) -> Iterable[Group]:
         return [Group(stream, operation, (), writes)]
     asked = writes[0].values.keys() if operation == "create" else set().union(*(w.values for w in writes))
     order = stream.create_fields if operation == "create" else stream.update_fields
-    return [Group(stream, operation, tuple(name for name in order if name in asked), writes)]
+    fields = tuple(name for name in order if name in asked)
+    return [Group(stream, operation, fields, writes, writes[0].unguarded)]
 
 
 def alike(stream: Stream, writes: Sequence[Write]) -> list[Group]:

@@ -12,7 +12,7 @@ null or [text]. `misfit` is the reason why a value may not be written. $1 and $2
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -43,6 +43,7 @@ class _Slot:
     kind: ColumnType
     held: ColumnType
     wire: str
+    guarded: bool = True
 
     @property
     def new(self) -> exp.Expr:
@@ -78,7 +79,8 @@ class _Slot:
         return exp.NullSafeEQ(this=self.held.comparable(held(self.mapping)), expression=self.held.comparable(expected))
 
     def due(self) -> exp.Expr:
-        return exp.and_(self.asked, self.unchanged(), self.differs(held(self.mapping)))
+        guards = [self.unchanged()] if self.guarded else []
+        return exp.and_(self.asked, *guards, self.differs(held(self.mapping)))
 
 
 def input_table(stream: Stream, operation: Operation, shape: Shape) -> list[tuple[str, str]]:
@@ -97,11 +99,19 @@ def input_table(stream: Stream, operation: Operation, shape: Shape) -> list[tupl
     return result
 
 
-def statement(stream: Stream, operation: Operation, shape: Shape, source: str, fields: Sequence[str]) -> Statement:
-    """Build and check the statements that apply a group: writes of one operation that ask for `fields`.
+def statement(
+    stream: Stream,
+    operation: Operation,
+    shape: Shape,
+    source: str,
+    fields: Sequence[str],
+    unguarded: Collection[str] = (),
+) -> Statement:
+    """Build and check the statements that apply a group: writes of one operation that ask for `fields`, of which the
+    `unguarded` are written whatever the row holds.
 
     `source` names the temporary table. Raises GuardViolation if a statement would write outside the rules."""
-    slots = _slots(stream, operation, shape, fields)
+    slots = _slots(stream, operation, shape, fields, unguarded)
     match operation:
         case "create":
             write, look, inputs = _create(stream, shape, slots, _source(source))
@@ -119,7 +129,9 @@ def _write_set(stream: Stream, operation: Operation) -> tuple[str, ...]:
     return {"create": stream.create_fields, "update": stream.update_fields, "delete": ()}[operation]
 
 
-def _slots(stream: Stream, operation: Operation, shape: Shape, fields: Sequence[str]) -> list[_Slot]:
+def _slots(
+    stream: Stream, operation: Operation, shape: Shape, fields: Sequence[str], unguarded: Collection[str] = ()
+) -> list[_Slot]:
     numbers = {name: number for number, name in enumerate(_write_set(stream, operation))}
     result = []
     for name in fields:
@@ -127,7 +139,8 @@ def _slots(stream: Stream, operation: Operation, shape: Shape, fields: Sequence[
         if mapping.column is None or name not in numbers:
             raise GuardViolation(f"{stream.system} {stream.name}: the field {name} is not in the {operation} set")
         kind = shape.columns[mapping.column]
-        result.append(_Slot(mapping, numbers[name], mapping.column, kind, shape.held(mapping), shape.wire(mapping)))
+        wire, guarded = shape.wire(mapping), name not in unguarded
+        result.append(_Slot(mapping, numbers[name], mapping.column, kind, shape.held(mapping), wire, guarded))
     return result
 
 

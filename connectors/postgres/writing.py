@@ -61,7 +61,7 @@ class _Staging:
 
     name: str
     shape: Shape
-    statements: dict[tuple[str, ...], Statement] = field(default_factory=dict)
+    statements: dict[tuple[tuple[str, ...], frozenset[str]], Statement] = field(default_factory=dict)
     filled: int = 0
 
 
@@ -184,10 +184,11 @@ class Writing:
                 raise ShapeChanged(name)
 
     def _compiled(self, group: Group, staging: _Staging) -> Statement:
-        compiled = staging.statements.get(group.fields)
+        asked = (group.fields, group.unguarded)
+        compiled = staging.statements.get(asked)
         if compiled is None:
-            compiled = statement(group.stream, group.operation, staging.shape, staging.name, group.fields)
-            staging.statements[group.fields] = compiled
+            compiled = statement(group.stream, group.operation, staging.shape, staging.name, *asked)
+            staging.statements[asked] = compiled
         return compiled
 
     def _load(self, group: Group, staging: _Staging) -> _Load:

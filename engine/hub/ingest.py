@@ -28,7 +28,7 @@ from engine.hub.rows import (
 from engine.hub.session import Connection, copied, copied_links
 from engine.identity import Duplicate
 from engine.parts import Part
-from engine.ports import IngestOutcome, Lease, SetAside
+from engine.ports import IngestOutcome, Lease, Letter, SetAside
 from engine.record import Record
 
 _NEXT = "\x01"
@@ -66,14 +66,14 @@ class PostgresIngest:
         self._linked.update(found)
         return found
 
-    async def blocked(self, rows: Sequence[RowRef]) -> set[RowRef]:
+    async def letters(self, rows: Sequence[RowRef]) -> dict[RowRef, list[Letter]]:
         systems = sorted({row.system for row in rows})
         if not systems or not (await self._rows("any_set_aside", text_array(systems)))[0][0]:
-            return set()
-        found: set[RowRef] = set()
+            return {}
+        found: dict[RowRef, list[Letter]] = {}
         for (system, stream), keys in _by_stream(rows):
-            for (key,) in await self._rows("blocked", system, stream, text_array(keys)):
-                found.add(RowRef(system, stream, key))
+            for key, *letter in await self._rows("letters", system, stream, text_array(keys)):
+                found.setdefault(RowRef(system, stream, key), []).append(Letter(*letter))
         return found
 
     async def matches(self, entity: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
@@ -332,9 +332,9 @@ def _by_stream(rows: Iterable[RowRef]) -> list[tuple[tuple[str, str], list[str]]
     return [(stream, list(keys)) for stream, keys in sorted(found.items())]
 
 
-def _set_aside_columns(kept: SetAside) -> tuple[str | None, ...]:
+def _set_aside_columns(kept: SetAside) -> tuple[str | bool | None, ...]:
     payload = kept.payload.decode()
-    return (*kept.row, kept.entity, kept.kind, kept.reason, kept.position, payload, *_awaits(kept))
+    return (*kept.row, kept.entity, kept.kind, kept.reason, kept.position, payload, kept.moves, *_awaits(kept))
 
 
 def _awaits(kept: SetAside) -> tuple[str | None, ...]:

@@ -55,8 +55,10 @@ select key, record::text from crosswalk where system = %s and stream = %s and ke
 -- name: any_set_aside
 select exists (select from set_aside where system = any(%s::text[]))
 
--- name: blocked
-select distinct key from set_aside where system = %s and stream = %s and key = any(%s::text[])
+-- name: letters
+-- Locked in the order of their ids, before any record: whoever tries them again does the same.
+select key, id, kind, position, moves from set_aside
+where system = %s and stream = %s and key = any(%s::text[]) order by id for update
 
 -- name: lock_identity
 select pg_advisory_xact_lock(1718183268, hashtext(%s))
@@ -238,9 +240,9 @@ update dirty set status = 'due', awaits = null, due = clock_timestamp()
 where target = %s and awaits = any(%s::uuid[])
 
 -- name: set_aside
-insert into set_aside (system, stream, key, entity, kind, reason, position, payload, candidates,
+insert into set_aside (system, stream, key, entity, kind, reason, position, payload, moves, candidates,
     await_system, await_stream, await_key)
-values (%s, %s, %s, %s, %s, %s, %s, %s::json, %s::uuid[], %s, %s, %s)
+values (%s, %s, %s, %s, %s, %s, %s, %s::json, %s, %s::uuid[], %s, %s, %s)
 
 -- name: keep_aside
 -- Tried again, and set aside again: it keeps its place among the changes of its row.
@@ -303,7 +305,7 @@ with open as (
     )) or (kind = 'rekey' and exists (
         select from rekeyed k where k.system = await_system and k.stream = await_stream and k.key = await_key and k.open
     ))) as ready
-    from set_aside s where s.system = %(source)s and (released or kind not in ('data', 'ambiguous'))
+    from set_aside s where s.system = %(source)s and (released or kind not in ('data', 'ambiguous', 'unreadable'))
 ), free as (
     select o.*, pg_column_size(payload) as stored from open o
     where ready

@@ -215,7 +215,7 @@ class MemoryHub(MemoryFootholds):
                 continue
             if id in self.released or kept.kind == "behind" or self._has_come(kept):
                 found.append(replace(kept, released=id in self.released))
-            else:
+            elif kept.kind != "unreadable":
                 stuck.add(kept.row)
         sizes = itertools.accumulate((len(kept.payload) for kept in found), initial=0)
         return [kept for kept, ahead in zip(found[:limit], sizes, strict=False) if ahead < AT_ONCE]

@@ -9,7 +9,7 @@ from engine.change import RowRef
 from engine.errors import IdentityMoved, PartitionLost, RulesChanged
 from engine.identity import Duplicate
 from engine.parts import Part
-from engine.ports import IngestOutcome, Lease
+from engine.ports import IngestOutcome, Lease, Letter
 from engine.record import Record
 from engine.testing.locks import Held
 
@@ -33,9 +33,17 @@ class MemoryIngest:
         crosswalk = self._hub.crosswalk
         return {row: crosswalk[row] for row in rows if row in crosswalk}
 
-    async def blocked(self, rows: Sequence[RowRef]) -> set[RowRef]:
+    async def letters(self, rows: Sequence[RowRef]) -> dict[RowRef, list[Letter]]:
         await self._hub.pace()
-        return {kept.row for kept in self._hub.set_aside.values()}.intersection(rows)
+        wanted = set(rows)
+        ids = [id for id, kept in sorted(self._hub.set_aside.items()) if kept.row in wanted]
+        for id in ids:
+            await self._held.take(id)
+        found: dict[RowRef, list[Letter]] = {}
+        for id in ids:
+            if kept := self._hub.set_aside.get(id):
+                found.setdefault(kept.row, []).append(Letter(id, kept.kind, kept.position, kept.moves))
+        return found
 
     async def matches(self, entity: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
         await self._hub.pace()

@@ -306,8 +306,11 @@ async def test_a_set_aside_change_blocks_its_row_and_comes_back_whole(hub: Hub) 
     await commit(hub, set_aside=[kept], records=[record(A)], links=[(ACCOUNT, A)])
     lease = await hub.lease("crm")
     async with hub.ingest(lease) as tx:
-        assert await tx.blocked([CHILD, ACCOUNT, CHILD]) == {CHILD}
-        assert await tx.blocked([]) == set()
+        letters = await tx.letters([CHILD, ACCOUNT, CHILD])
+        assert [(row, [each[1:] for each in found]) for row, found in letters.items()] == [
+            (CHILD, [("parent", "p1", False)])
+        ]
+        assert await tx.letters([]) == {}
     (found,) = await hub.releasable("crm", 10)
     kept.id = found.id
     assert found == kept
@@ -315,7 +318,21 @@ async def test_a_set_aside_change_blocks_its_row_and_comes_back_whole(hub: Hub) 
     assert await released(hub) == []
     lease = await hub.lease("crm")
     async with hub.ingest(lease) as tx:
-        assert await tx.blocked([CHILD]) == set()
+        assert await tx.letters([CHILD]) == {}
+
+
+async def test_an_unreadable_value_holds_up_nothing_and_is_tried_again_when_a_person_says_so(hub: Hub) -> None:
+    await commit(hub, set_aside=[aside("unreadable"), aside("parent", awaits=ACCOUNT, moves=True), aside("behind")])
+    assert await released(hub) == []
+    await commit(hub, records=[record(A)], links=[(ACCOUNT, A)])
+    assert await released(hub) == [("9", "parent"), ("9", "behind")]
+    async with hub.ingest(await hub.lease("crm")) as tx:
+        letters = await tx.letters([CHILD])
+    assert [(each.kind, each.moves, each.blocks) for each in letters[CHILD]] == [
+        ("unreadable", False, False),
+        ("parent", True, True),
+        ("behind", False, True),
+    ]
 
 
 async def test_what_waits_is_released_when_its_row_is_linked_with_all_that_stands_behind(hub: Hub) -> None:

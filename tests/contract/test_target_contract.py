@@ -146,6 +146,19 @@ async def test_a_field_of_which_nothing_was_expected_is_written_over_null_only(b
     assert bench.rows(PARTY)[key] == {"name": "Acme", "phone": "1"}
 
 
+async def test_an_unguarded_field_is_written_whatever_the_row_holds_and_the_others_are_not(bench: Bench) -> None:
+    key = await made(bench, name="Acme", phone="1")
+    bench.edit(PARTY, key, "phone", "N99?")
+    bench.edit(PARTY, key, "name", "edited")
+    write = update(key, {"name": "Acme"}, name="Acme AG", phone="2")
+    write.unguarded = frozenset({"phone"})
+    result = await one(bench, write)
+    assert (result.status, result.differing) == ("done", {"name": "edited"})
+    assert bench.rows(PARTY)[key] == {"name": "edited", "phone": "2"}
+    again = await one(bench, write)
+    assert again.differing == {"name": "edited"}, "there is nothing left to write, and nothing is written"
+
+
 async def test_delivering_again_is_done_and_changes_nothing(bench: Bench) -> None:
     key = await made(bench, name="Acme", phone="1")
     write = update(key, {"name": "Acme"}, name="Acme AG")

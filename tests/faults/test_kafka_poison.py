@@ -1,4 +1,4 @@
-"""Poison in a topic: a dead letter that says where and why; that row's later changes wait, everything else goes on."""
+"""Poison in a topic: a dead letter that says where and why, until the next word of its row; everything else goes on."""
 
 from __future__ import annotations
 
@@ -147,58 +147,44 @@ def a_schema_that_the_registry_does_not_know_is_named(world: KafkaWorld, topic: 
     return letter
 
 
-def a_number_that_no_decimal_is_is_kept(world: KafkaWorld, topic: Topic) -> dict[str, Any]:
-    world.by_hand("crm", "update account set credit_limit = 'NaN' where tax = 'T-3'")
-
-    def found() -> list[dict[str, Any]]:
-        return [each for each in letters(world, "--kind", "data") if "credit_limit" in each["reason"]]
-
-    letter: dict[str, Any] = eventually(found, "the NaN")[0]
-    assert letter["place"].startswith(f"{topic.name}/")
-    _, shown = world.call("deadletter", "show", letter["id"], "--values")
-    assert shown["result"]["values"]["credit_limit"] == "NaN"
-    return letter
+def a_number_that_no_decimal_is_is_put_right(world: KafkaWorld) -> None:
+    """The limit is the ERP's: a value that cannot be read is refused like any other, and the row goes on."""
+    world.by_hand("crm", "update account set credit_limit = 'NaN', segment = 'with a NaN' where tax = 'T-3'")
+    await_segment(world, "T-3", "with a NaN")
+    eventually(
+        lambda: not world.sql("crm", "select 1 from account where tax = 'T-3' and credit_limit = 'NaN'"),
+        "the NaN to be corrected",
+    )
 
 
-def their_rows_wait_and_all_else_goes_on(world: KafkaWorld, topic: Topic) -> None:
+def all_else_goes_on(world: KafkaWorld) -> None:
     """Other rows, and other systems' words about the same customers."""
-    poisoned = ("T-1", "T-2", "T-3")
-    for tax in poisoned:
-        world.by_hand("crm", f"update account set segment = 'behind' where tax = '{tax}'")
     world.by_hand("crm", "update account set segment = 'not held up' where tax = 'T-4'")
     world.by_hand("erp", "update party set name = 'Still Heard Ltd' where tax = 'T-1'")
     await_segment(world, "T-4", "not held up")
     eventually(lambda: billing_holds(world, "T-1", "label", "Still Heard Ltd"), "T-1's name")
-    rows = {str(topic.id_of(tax)) for tax in poisoned}
-    eventually(lambda: {each["key"] for each in letters(world, "--kind", "behind")} == rows, "the three rows to wait")
-    assert not world.sql("billing", "select 1 from customer where segment = 'behind'")
 
 
-def once_the_schema_is_known_it_is_applied_and_so_is_the_rest(
+def once_the_schema_is_known_it_is_applied(
     world: KafkaWorld, registry: str, number: int, letter: dict[str, Any]
 ) -> None:
     assert world.call("deadletter", "retry", letter["id"])[0] == 0
     eventually(lambda: not at_place(world, letter["place"])["released"], "it to be tried, in vain")
     assert register(registry, ACCOUNTS) == number
     assert world.call("deadletter", "retry", "--all", "--place", letter["place"])[1]["result"]["retried"] == 1
-    await_segment(world, "T-2", "behind")
+    eventually(lambda: not letters(world, "--place", letter["place"]), "it to be applied")
     said = world.sql("hub", f"select body from {SCHEMA}.ledger_entry where body like '%by avro%'")
-    assert len(said) >= 1, "the record itself was decided on first"
+    assert len(said) >= 1, "the record itself was decided on"
 
 
-def what_nobody_can_mend_is_discarded_and_the_rest_goes_on(
-    world: KafkaWorld, undecodable: dict[str, Any], nan: dict[str, Any]
+def what_nobody_can_mend_is_pointless_with_the_next_word_of_its_row(
+    world: KafkaWorld, undecodable: dict[str, Any]
 ) -> None:
     partition = undecodable["place"].partition("@")[0]
     assert undecodable["id"] in {each["id"] for each in letters(world, "--place", partition, "--kind", "data")}
-    assert world.call("deadletter", "discard", undecodable["id"])[0] == 0
-    assert world.call("deadletter", "discard", "--all", "--place", nan["place"])[1]["result"]["discarded"] == 1
-    await_segment(world, "T-1", "behind")
-    # The row of T-3 holds its NaN in each image: mended where it stands.
-    world.by_hand("crm", "update account set credit_limit = 1 where tax = 'T-3'")
-    eventually(lambda: letters(world, "--kind", "data"), "the NaN once more, in what stood behind")
-    assert world.call("deadletter", "discard", "--all", "--kind", "data")[0] == 0
-    await_segment(world, "T-3", "behind")
+    world.by_hand("crm", "update account set segment = 'later' where tax = 'T-1'")
+    await_segment(world, "T-1", "later")
+    assert undecodable["id"] not in {each["id"] for each in letters(world)}
 
 
 def test_poison(world: KafkaWorld, registry: str) -> None:
@@ -210,10 +196,10 @@ def test_poison(world: KafkaWorld, registry: str) -> None:
         a_key_that_cannot_be_stored_is_refused(world, topic)
         undecodable = bytes_that_are_no_json_are_kept(world, topic)
         unreadable = a_schema_that_the_registry_does_not_know_is_named(world, topic, unknown)
-        nan = a_number_that_no_decimal_is_is_kept(world, topic)
-        their_rows_wait_and_all_else_goes_on(world, topic)
-        once_the_schema_is_known_it_is_applied_and_so_is_the_rest(world, registry, unknown, unreadable)
-        what_nobody_can_mend_is_discarded_and_the_rest_goes_on(world, undecodable, nan)
+        a_number_that_no_decimal_is_is_put_right(world)
+        all_else_goes_on(world)
+        once_the_schema_is_known_it_is_applied(world, registry, unknown, unreadable)
+        what_nobody_can_mend_is_pointless_with_the_next_word_of_its_row(world, undecodable)
         assert run.end()[0] == 143
     assert letters(world) == []
     world.rest()

@@ -38,7 +38,8 @@ def ids(shop: Shop, *words: str) -> list[str]:
 def test_the_life_of_a_dead_letter(shop: Shop) -> None:
     _, body = call(shop, "list")
     letters = body["result"]["dead_letters"]
-    assert [(each["kind"], each["system"], each["entity"]) for each in letters] == [("data", "erp", "customer")] * 2
+    assert [(each["kind"], each["system"]) for each in letters] == [("unreadable", "erp")] * 2
+    assert {each["entity"] for each in letters} == {"customer"}
     assert TOO_LARGE not in json.dumps(body)
     assert SECRET not in json.dumps(body)
     assert all("credit_limit" in each["reason"] for each in letters), letters
@@ -50,18 +51,16 @@ def test_the_life_of_a_dead_letter(shop: Shop) -> None:
     _, body = call(shop, "show", first, "--values")
     assert body["result"]["values"]["email"] == SECRET
 
-    # Tried again as it is, it comes back; mended, it goes through, and what stood behind it too.
+    # Tried again as it is, it comes back; once its row says a value that can be read, it resolves itself.
     assert call(shop, "retry", first)[1]["result"] == {"retried": 1}
     shop.settle()
     assert len(ids(shop)) == 2
     shop.sql("erp", "update party set credit_limit = 5000 where tax_number = 'ATU12345675'")
     shop.settle()
-    assert call(shop, "discard", first)[1]["result"] == {"discarded": 1}
-    shop.settle()
     assert ids(shop) == [second]
     assert shop.sql("crm", "select credit_limit from account where vat_number = 'ATU12345675'")[0][0] == 5000
 
-    _, body = call(shop, "discard", "--all", "--system", "erp", "--kind", "data")
+    _, body = call(shop, "discard", "--all", "--system", "erp", "--kind", "unreadable")
     assert body["result"] == {"discarded": 1}
     assert ids(shop) == []
 
@@ -82,7 +81,7 @@ def test_what_waits_for_a_former_key_is_released_by_id_or_kind_only(shop: Shop) 
     )
     code, body = shop.call("status")
     assert code == 0
-    assert {(each["kind"], each["number"]) for each in body["result"]["set_aside"]} == {("rekey", 1), ("data", 1)}
+    assert {(each["kind"], each["number"]) for each in body["result"]["set_aside"]} == {("rekey", 1), ("unreadable", 1)}
     shown = shop.invoke("status")
     assert "its row's former key has not all been told yet" in shown.stdout
     assert call(shop, "retry", "--all")[1]["result"] == {"retried": 1}

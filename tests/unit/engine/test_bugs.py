@@ -14,7 +14,7 @@ from engine.guard import GuardViolation
 from engine.ports import IngestOutcome, Lease, Settlement, Write
 from engine.setaside import pack, unpack
 from engine.testing import MemoryHub, MemoryTarget, ScriptedSource
-from tests.unit.engine.test_loops import account, deliver, kinds, live
+from tests.unit.engine.test_loops import account, ahead, deliver, kinds, live
 
 Arm = Callable[[str], None]
 
@@ -110,9 +110,9 @@ def test_what_cannot_be_narrowed_down_stops_the_process_with_nothing_acknowledge
 
 def test_a_bug_among_what_is_tried_again_holds_up_nothing_else(arm: Arm) -> None:
     hub = MemoryHub()
-    live(ScriptedSource("crm", [account(1, "B", credit_limit="1.005"), account(2, "A", credit_limit="1.005")]), hub)
+    live(ScriptedSource("crm", [ahead(1, "B"), ahead(2, "A")]), hub)
     for kept in hub.set_aside.values():
-        kept.payload = b"{}" if kept.row.key == "B" else kept.payload.replace(b"1.005", b"1.00")
+        kept.payload = b"{}" if kept.row.key == "B" else kept.payload.replace(b"1000000000000000", b"1")
     hub.released.update(hub.set_aside)
     live(ScriptedSource("crm", []), hub)
     assert [hub.record(id).rows[0].key for id in hub.records] == ["A"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.change import UNKNOWN, RawChange, Relation, RowRef
-from engine.errors import SchemaDrift, ValueRefused
+from engine.errors import SchemaDrift
 from engine.mapping import StreamMapper
 from rules.loading import rulebook_from_documents
 from tests.builders import ERP, raw
@@ -101,14 +101,28 @@ def test_the_record_id_that_a_row_carries_is_read_if_it_is_one() -> None:
         ("price", "NaN", "not a decimal"),
         ("since", "2026-02-30", "not a valid date"),
         ("terms", "N99", "not in the code list terms for erp"),
-        ("touched", "yesterday", "not a valid timestamp"),
     ],
 )
-def test_bad_data_is_refused_naming_the_field_and_not_the_value(column: str, value: str, words: str) -> None:
-    with pytest.raises(ValueRefused, match=words) as refusal:
-        mapper(item())(item(**{column: value}))
-    assert "public.item" in refusal.value.message
-    assert value not in refusal.value.message
+def test_a_value_that_cannot_be_read_spoils_its_field_only_and_is_not_repeated(
+    column: str, value: str, words: str
+) -> None:
+    whole = mapper(item())(item())
+    [(name, why)] = mapper(item())(item(**{column: value})).unreadable.items()
+    change = mapper(item())(item(**{column: value}))
+    assert words in why
+    assert value not in why
+    assert change.fields == {other: said for other, said in whole.fields.items() if other != name}
+
+
+def test_several_values_may_be_unreadable_at_once() -> None:
+    assert len(mapper(item())(item(price="NaN", since="2026-02-30")).unreadable) == 2
+
+
+def test_a_time_that_cannot_be_read_leaves_the_change_undated() -> None:
+    change = mapper(item())(item(touched="yesterday"))
+    assert change.at is None
+    assert "not a valid timestamp" in change.undated
+    assert change.unreadable == {}
 
 
 def test_a_mapped_column_that_vanished_is_drift() -> None:

@@ -1,0 +1,52 @@
+"""Changes that are set aside, as the hub keeps them and as later changes of the same row meet them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from engine.change import RowRef
+
+SetAsideKind = Literal["data", "unreadable", "ambiguous", "parent", "reference", "rekey", "behind"]
+
+
+@dataclass(slots=True)
+class SetAside:
+    """A change kept back with its reason, in order, per source row (dead letter, or waiting for something).
+
+    `kind`: "data" (a person mends it), "ambiguous" (a steward decides), "parent"/"reference" (`awaits` names the
+    row that must be known first), "rekey" (it came before the word that its row has taken this key, which `awaits`
+    names), "behind" (an earlier change of the same row is set aside). "unreadable" is another thing: the change has
+    been decided but for values that cannot be read; it holds up nothing and is kept to be shown and tried again.
+    `payload` is the raw change as JSON (`engine.setaside`).
+    """
+
+    row: RowRef
+    entity: str
+    kind: SetAsideKind
+    reason: str
+    payload: bytes
+    position: str
+    awaits: RowRef | None = None
+    candidates: tuple[str, ...] = ()
+    id: int = 0
+    released: bool = False
+    """A person asked for another try."""
+    moves: bool = False
+    """As in `Letter`."""
+
+
+class Letter(NamedTuple):
+    """A set-aside change as far as later changes of its row need to know it.
+
+    `moves`: it is part of its row's going on under another key, so that no later image can make it pointless."""
+
+    id: int
+    kind: SetAsideKind
+    position: str
+    moves: bool = False
+
+    @property
+    def blocks(self) -> bool:
+        """Whether later changes of the row wait behind it."""
+        return self.kind != "unreadable"
