@@ -94,6 +94,10 @@ class Harvest:
         if any(name == target for name, _ in self._scope.plans[record.entity]):
             self._dirty[target, record.id] = None
 
+    def gone(self, change: Change) -> None:
+        """A row that no record knows is gone: what it said before is past, as where a row gives up its key."""
+        self._outcome.rekeyed.append(Rekey(change.row, change.row, change.position, False))
+
     def rekeyed(self, old: RowRef, change: Change) -> None:
         self._outcome.rekeyed.append(Rekey(old, change.row, change.position, change.follows_rekey))
 

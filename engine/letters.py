@@ -93,6 +93,10 @@ class Letters:
         `known`: its row was linked before, so that a delivery to it may have been parked because of the letter."""
         if self.block(mapped):
             self._drop(mapped, self._before(mapped), record)
+            if record is None and change.operation == "delete":
+                # Nobody has ever known the row. What it said before it was deleted may be told again from the start, when
+                # the parent that it waited for has come: then it is past, and must not bring the row to life.
+                self._harvest.gone(change)
         kept = self._keep_unreadable(mapped, change, record, row)
         if not kept:
             self.outdated(mapped)

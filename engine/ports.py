@@ -149,7 +149,8 @@ class Entry:
 @dataclass(frozen=True, slots=True)
 class Rekey:
     """A row that went on under another key, as told at `position` of the old key's stream of changes. `open`: its
-    changes under the new key come from elsewhere and may wait for this."""
+    changes under the new key come from elsewhere and may wait for this. Where both are one: the row was deleted before
+    any record knew it."""
 
     old: RowRef
     row: RowRef
