@@ -312,7 +312,7 @@ async def test_a_row_that_waits_is_named_when_its_key_finds_nothing(acme: Stage)
 async def test_set_aside_changes_of_its_rows_belong_to_the_story(acme: Stage) -> None:
     await acme.say("erp", "public.party", "3", credit_limit="much")
     story = await acme.trail("3")
-    assert [(each.kind, each.reason) for each in story.set_aside] == [("data", story.set_aside[0].reason)]
+    assert [(each.kind, each.reason) for each in story.set_aside] == [("unreadable", story.set_aside[0].reason)]
     assert "credit_limit" in story.set_aside[0].reason or "decimal" in story.set_aside[0].reason
     assert "Set aside" in trailing.text(story)
 
