@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import msgspec
 import structlog
 
-from engine import bugs, failpoints
+from engine import behind, bugs, failpoints
 from engine.change import RowRef, Value
 from engine.errors import FieldwardenError
 from engine.job import Job, between_jobs, meant_values, newest_words, signature
@@ -122,6 +122,7 @@ class Delivery:
             if not open_jobs:
                 break
         settlements = [self._concluded(job) for job in jobs]
+        await behind.park(self._hub, self._system, jobs, settlements)
         await self._settle(settlements)
         self._tell(jobs, settlements, time.monotonic() - started)
         return len(claimed)

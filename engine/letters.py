@@ -52,6 +52,8 @@ class Letters:
             return False
         if not self._scope.ordered or is_ahead(change, latest):
             return False
+        if change.echo:  # it is no newer word of the row: what its people said before is only in the letters
+            return False
         if change.operation == "upsert" and not self._is_whole(change):
             return False
         vanished = change.operation == "delete" and change.observation
@@ -94,8 +96,8 @@ class Letters:
         if self.block(mapped):
             self._drop(mapped, self._before(mapped), record)
             if record is None and change.operation == "delete":
-                # Nobody has ever known the row. What it said before it was deleted may be told again from the start, when
-                # the parent that it waited for has come: then it is past, and must not bring the row to life.
+                # Nobody has ever known the row. What it said before it was deleted may be told again from the start,
+                # when the parent that it waited for has come: it is past then, and must not bring the row to life.
                 self._harvest.gone(change)
         kept = self._keep_unreadable(mapped, change, record, row)
         if not kept:

@@ -356,5 +356,8 @@ class Hub(Footholds, Protocol):
     async def keys(self, records: Sequence[str], system: str) -> dict[str, list[RowRef]]:
         """Record id -> its live rows in a system (to translate references on the way out)."""
 
+    async def held_up(self, rows: Sequence[RowRef]) -> dict[RowRef, int]:
+        """Those of these rows of which a change is set aside that later ones wait for: the first such letter's id."""
+
     async def settle(self, target: str, settlements: Sequence[Settlement]) -> None: ...
     async def close(self) -> None: ...

@@ -23,13 +23,14 @@ import structlog
 
 from engine.errors import TransientError
 from engine.hub.duties import Duties
+from engine.hub.overview import DeadLetter, Overview
 from engine.telemetry import Telemetry
 from engine.wake import either, pause
 from operations.logs import configure
 from operations.loops import Loops, duties_of, is_partitioned
 from operations.ops import Health, serving
 from operations.project import Opened, opened
-from operations.report import Report, count
+from operations.report import Failure, Report, count
 from operations.watch import Watch
 from rules.errors import FieldwardenError
 
@@ -48,6 +49,9 @@ class RunFailed(FieldwardenError):
     """The process cannot go on, or cannot come to the end it was asked for."""
 
     code = "run_failed"
+
+
+_NAMED = 5
 
 
 @dataclass
@@ -99,6 +103,7 @@ def run(
         return replicate(
             project,
             to_rest if until_idle else None,
+            strict=until_idle,
             rebaseline=rebaseline,
             host=settings.host,
             port=settings.port if port is None else port,
@@ -118,6 +123,7 @@ def replicate(
     project: Opened,
     guide: Guide | None = None,
     *,
+    strict: bool = False,
     rebaseline: Sequence[str] = (),
     host: str = "127.0.0.1",
     port: int = 0,
@@ -128,7 +134,7 @@ def replicate(
 
     `port` 0 serves the health checks on any free one; `stall_after` is the readiness patience in seconds; `forced` is
     what a second signal does (`sys.exit` where something else has to be stopped yet)."""
-    running = _Running(project, guide, tuple(rebaseline), Ending(forced))
+    running = _Running(project, guide, tuple(rebaseline), Ending(forced), strict=strict)
     before = signal.getsignal(signal.SIGTERM)
     try:
         return asyncio.run(running.main(host, port, stall_after))
@@ -154,6 +160,8 @@ class _Running:
     rebaseline: tuple[str, ...]
     ending: Ending = field(default_factory=Ending)
     telemetry: Telemetry = field(default_factory=Telemetry)
+    strict: bool = False
+    """What is set aside or parked meanwhile makes the exit code 1."""
 
     async def main(self, host: str, port: int, stall_after: float) -> Report:
         self.ending.listen()
@@ -166,6 +174,7 @@ class _Running:
             hub = await stack.enter_async_context(project.hub())
             id = await hub.project()
             await self._take_live(health)
+            before = {each.id for each in await self._letters()}
             rebaseline = self.rebaseline
             while True:
                 loops = self._loops(hub, health, id, rebaseline)
@@ -174,7 +183,18 @@ class _Running:
                     break
                 await self._take_live(health)
                 rebaseline = () if loops.began_again else rebaseline
-        return _report(self.ending, self.telemetry)
+            parked = [each for each in await self._letters() if each.id not in before]
+        return _report(self.ending, self.telemetry, parked)
+
+    async def _letters(self) -> list[DeadLetter]:
+        """What needs somebody; what only stands behind another goes with that."""
+        if not self.strict:
+            return []
+        overview = Overview(self.project.hub_dsn, self.project.hub_schema)
+        try:
+            return [each for each in await overview.dead_letters() if each.kind != "behind"]
+        finally:
+            await overview.close()
 
     async def _take_live(self, health: Health) -> None:
         """The live rules are what this process works by, whatever its files say; where they differ, it says so."""
@@ -239,11 +259,20 @@ def _spare_the_collector() -> None:
     gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
 
 
-def _report(ending: Ending, telemetry: Telemetry) -> Report:
+def _report(ending: Ending, telemetry: Telemetry, parked: Sequence[DeadLetter]) -> Report:
     totals = telemetry.totals()
     stopped_by = ending.caught.name if ending.caught else "idle"
     text = (
         f"stopped cleanly ({stopped_by}): {count(totals['changes'], 'change')}, "
         f"{count(totals['decisions'], 'decision')}, {count(totals['deliveries'], 'delivery', 'deliveries')}"
     )
-    return Report({"stopped_by": stopped_by, **totals}, text, exit_code=128 + ending.caught if ending.caught else 0)
+    result = {"stopped_by": stopped_by, **totals}
+    if ending.caught or not parked:
+        return Report(result, text, exit_code=128 + ending.caught if ending.caught else 0)
+    result["parked"] = [each.id for each in parked]
+    told = [f"{each.id} ({each.system}): {each.reason}" for each in parked[:_NAMED]]
+    told += [f"{len(parked) - _NAMED} more"] if len(parked) > _NAMED else []
+    what = (
+        f"{count(len(parked), 'change or delivery', 'changes and deliveries')} set aside meanwhile: {'; '.join(told)}"
+    )
+    return Report(result, text, Failure("parked", what, "see `fieldwarden deadletter list`"), exit_code=1)

@@ -60,6 +60,10 @@ select exists (select from set_aside where system = any(%s::text[]))
 select key, id, kind, position, moves from set_aside
 where system = %s and stream = %s and key = any(%s::text[]) order by id for update
 
+-- name: held_up
+select key, min(id) from set_aside
+where system = %s and stream = %s and key = any(%s::text[]) and kind <> 'unreadable' and not released group by key
+
 -- name: lock_identity
 select pg_advisory_xact_lock(1718183268, hashtext(%s))
 

@@ -184,6 +184,15 @@ class PostgresHub:
     async def claim(self, target: str, limit: int, shards: Collection[int] = SHARDS) -> list[Pending]:
         return await self._delivery(target).claim(limit, shards)
 
+    async def held_up(self, rows: Sequence[RowRef]) -> dict[RowRef, int]:
+        found: dict[RowRef, int] = {}
+        async with self._reading.transaction() as connection:
+            for system, stream in sorted({(row.system, row.stream) for row in rows}):
+                keys = [row.key for row in rows if (row.system, row.stream) == (system, stream)]
+                cursor = await connection.execute(QUERIES["held_up"], [system, stream, keys])
+                found.update((RowRef(system, stream, key), id) for key, id in await cursor.fetchall())
+        return found
+
     async def keys(self, records: Sequence[str], system: str) -> dict[str, list[RowRef]]:
         if not records:
             return {}

@@ -19,6 +19,7 @@ from engine.ports import ANNOUNCED_FOR, AT_ONCE, Entry, IngestOutcome, Lease, Pe
 from engine.record import Contribution, Record
 from engine.settle import settle
 from engine.sharing import SHARDS, shard_of
+from engine.testing.aside import MemoryAside
 from engine.testing.footholds import MemoryFootholds
 from engine.testing.ingest import MemoryIngest
 from engine.testing.locks import Held, Locks, free
@@ -45,7 +46,7 @@ def copied(record: Record) -> Record:
     return Record(record.id, record.entity, record.version, dict(record.golden), rows, record.retired)
 
 
-class MemoryHub(MemoryFootholds):
+class MemoryHub(MemoryFootholds, MemoryAside):
     """`clock` gives µs since 1970 UTC; `crash` is told every durability step and may raise there; `pace` is how long
     each statement takes."""
 

@@ -354,6 +354,15 @@ async def test_a_change_that_still_waits_holds_up_those_behind_it(hub: Hub) -> N
     assert await released(hub) == [("9", "parent"), ("9", "behind")]
 
 
+async def test_who_holds_up_a_row_is_told_by_its_first_letter(hub: Hub) -> None:
+    other = CHILD._replace(key="77")
+    await commit(hub, set_aside=[aside("unreadable", other), aside("data"), aside("behind")])
+    async with hub.ingest(await hub.lease("crm")) as tx:
+        letters = (await tx.letters([CHILD]))[CHILD]
+    assert await hub.held_up([CHILD, other, ACCOUNT]) == {CHILD: letters[0].id}
+    assert await hub.held_up([]) == {}
+
+
 async def test_a_change_set_aside_again_keeps_its_place(hub: Hub) -> None:
     await commit(hub, set_aside=[aside("parent", awaits=ACCOUNT), aside("behind")])
     await commit(hub, records=[record(A)], links=[(ACCOUNT, A)])

@@ -34,6 +34,7 @@ EXAMPLES: dict[str, Sequence[Any] | Mapping[str, Any]] = {
     "links": [*CRM, KEYS],
     "any_set_aside": ["{crm}"],
     "letters": [*CRM, KEYS],
+    "held_up": [*CRM, KEYS],
     "project": [],
     "followed": ["crm"],
     "follow": ["crm", "slot", "publication"],
