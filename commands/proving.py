@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,21 @@ def which(function: Operation) -> Operation:
     return function
 
 
+def with_reason(function: Operation) -> Operation:
+    """Why a person does this: asked for on a terminal, required elsewhere."""
+    return click.option(
+        "--reason", metavar="TEXT", callback=_reason, help="Why; it goes into the ledger, with your name."
+    )(function)
+
+
+def _reason(_context: click.Context, _option: click.Parameter, said: str | None) -> str:
+    if said is None and sys.stdin.isatty():
+        said = str(click.prompt("reason", err=True))
+    if said is None or not said.strip():
+        raise click.UsageError('say why, for the ledger: --reason "..."')
+    return said.strip()
+
+
 @command(deadletter, "list")
 @which
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
@@ -127,6 +143,7 @@ def deadletter_show(folder: Path | None, id: str, values: bool) -> Report:
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All that the filters leave.")
 @which
+@with_reason
 @in_project
 def deadletter_retry(folder: Path | None, ids: tuple[str, ...], **filters: Any) -> Report:
     """Try again: the ones named, or all that the filters leave (--all)."""
@@ -139,6 +156,7 @@ def deadletter_retry(folder: Path | None, ids: tuple[str, ...], **filters: Any) 
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="All that the filters leave.")
 @which
+@with_reason
 @in_project
 def deadletter_discard(folder: Path | None, ids: tuple[str, ...], **filters: Any) -> Report:
     """Drop for good: the ones named, or all that the filters leave (--all)."""

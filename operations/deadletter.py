@@ -16,11 +16,15 @@ from typing import Any, TypeVar
 from engine.change import RawChange, RowRef
 from engine.errors import TransientError
 from engine.hub.overview import DeadLetter, Overview
+from engine.ledger import Act
+from operations.person import act
 from operations.project import opened
 from operations.report import Report, count, table
 from rules.errors import FieldwardenError
 
 T = TypeVar("T")
+_NAMED = 100
+"""So many ids at most are named in the ledger."""
 _ID = re.compile(r"\d{1,18}|[a-z][a-z0-9_]*:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -77,18 +81,18 @@ def show(folder: Path | None, id: str, *, values: bool) -> Report:
     return Report(result, "\n".join(_lines(result)))
 
 
-def retry(folder: Path | None, ids: Sequence[str], *, everything: bool, **filters: str | None) -> Report:
-    """Let them be tried again. Raises NoSuchLetter, NothingChosen.
+def retry(folder: Path | None, ids: Sequence[str], *, everything: bool, reason: str, **filters: str | None) -> Report:
+    """Let them be tried again; the ledger notes who and why (`reason`). Raises NoSuchLetter, NothingChosen.
 
     What waits for its row's former key goes on by itself; that it need not wait is said of it by id or kind only."""
     spared = "rekey" if everything and filters.get("kind") is None else ""
-    number = _tell(folder, ids, everything, filters, lambda overview, chosen: overview.retry(chosen), spared)
+    number = _tell(folder, ids, everything, filters, Overview.retry, act("retried", reason), spared)
     return Report({"retried": number}, f"{count(number, 'dead letter')} will be tried again by `fieldwarden run`")
 
 
-def discard(folder: Path | None, ids: Sequence[str], *, everything: bool, **filters: str | None) -> Report:
-    """Drop them for good. Raises NoSuchLetter, NothingChosen."""
-    number = _tell(folder, ids, everything, filters, lambda overview, chosen: overview.discard(chosen))
+def discard(folder: Path | None, ids: Sequence[str], *, everything: bool, reason: str, **filters: str | None) -> Report:
+    """Drop them for good; the ledger notes who and why. Raises NoSuchLetter, NothingChosen."""
+    number = _tell(folder, ids, everything, filters, Overview.discard, act("discarded", reason))
     return Report({"discarded": number}, f"{count(number, 'dead letter')} discarded")
 
 
@@ -100,7 +104,8 @@ def _tell(
     ids: Sequence[str],
     everything: bool,
     filters: dict[str, str | None],
-    word: Callable[[Overview, list[str]], Awaitable[int]],
+    word: Callable[[Overview, list[str], Act, str], Awaitable[int]],
+    act: Act,
     spared: str = "",
 ) -> int:
     """`spared`: a kind that is left out."""
@@ -113,16 +118,23 @@ def _tell(
         raise NothingChosen("a filter goes with --all, not with ids", suggestion="leave one of them out")
     named = _checked(ids)
 
-    async def act(overview: Overview) -> int:
+    async def say(overview: Overview, rulebook: str) -> int:
         found = await overview.dead_letters(ids=named or None, **filters)  # type: ignore[arg-type]
         if missing := [id for id in named if id not in {each.id for each in found}]:
             raise _no_such(missing)
-        return await word(overview, [each.id for each in found if each.kind != spared])
+        chosen = [each.id for each in found if each.kind != spared]
+        act.details = {"number": str(len(chosen)), "letters": ", ".join(chosen[:_NAMED])}
+        return await word(overview, chosen, act, rulebook)
 
-    return _ask(folder, act, **filters)
+    return _with_rules(folder, say, **filters)
 
 
 def _ask(folder: Path | None, question: Callable[[Overview], Awaitable[T]], **filters: str | None) -> T:
+    return _with_rules(folder, lambda overview, _: question(overview), **filters)
+
+
+def _with_rules(folder: Path | None, question: Callable[[Overview, str], Awaitable[T]], **filters: str | None) -> T:
+    """Ask the hub something; the question is told the hash of the rules."""
     with opened(folder) as project:
         project.check_filters(**filters)
         project.prepare_hub()
@@ -130,7 +142,7 @@ def _ask(folder: Path | None, question: Callable[[Overview], Awaitable[T]], **fi
         async def ask() -> T:
             overview = Overview(project.hub_dsn, project.hub_schema)
             try:
-                return await question(overview)
+                return await question(overview, project.rulebook.hash)
             except TransientError as error:
                 raise project.no_hub(error) from error
             finally:

@@ -14,11 +14,13 @@ from datetime import datetime
 from typing import Any
 
 from engine.change import RawChange, RowRef
+from engine.hub.acts import append
 from engine.hub.duties import lock_class
 from engine.hub.migrate import SCHEMA
 from engine.hub.queries import QUERIES
 from engine.hub.session import Connection, Session
 from engine.identity import Duplicate
+from engine.ledger import Act
 from engine.process import PROCESS
 from engine.setaside import unpack
 
@@ -229,14 +231,16 @@ class Overview:
         rows = await self._rows("payload", int(id)) if id.isdecimal() else []
         return unpack(rows[0][0].encode()) if rows else None
 
-    async def retry(self, ids: Sequence[str]) -> int:
-        """Let changes be tried again at the next look, and deliveries at once; the number that were there."""
-        return await self._tell(ids, "release_changes", "release_delivery")
+    async def retry(self, ids: Sequence[str], act: Act, rulebook: str) -> int:
+        """Let changes be tried again at the next look, and deliveries at once; the number that were there.
 
-    async def discard(self, ids: Sequence[str]) -> int:
+        `act` is noted in the ledger with them, under the hash of the rules in force, if there were any."""
+        return await self._tell(ids, "release_changes", "release_delivery", act, rulebook)
+
+    async def discard(self, ids: Sequence[str], act: Act, rulebook: str) -> int:
         """Drop them for good: what stood behind a change goes on; a target keeps what it has until the record
-        changes again. The number that were there."""
-        return await self._tell(ids, "drop_set_aside", "discard_delivery")
+        changes again. The number that were there; `act` as for `retry`."""
+        return await self._tell(ids, "drop_set_aside", "discard_delivery", act, rulebook)
 
     async def remember_rulebook(self, hash: str, body: str) -> None:
         """Keep the files a rulebook came from, so that old decisions can be explained and made again."""
@@ -246,7 +250,7 @@ class Overview:
     async def close(self) -> None:
         await self._session.close()
 
-    async def _tell(self, ids: Sequence[str], changes: str, delivery: str) -> int:
+    async def _tell(self, ids: Sequence[str], changes: str, delivery: str, act: Act, rulebook: str) -> int:
         numbers = [int(id) for id in ids if id.isdecimal()]
         deliveries = [found.groups() for found in map(_DELIVERY.fullmatch, ids) if found]
         told = 0
@@ -255,6 +259,8 @@ class Overview:
                 told += (await connection.execute(QUERIES[changes], [numbers])).rowcount
             for target, record in deliveries:
                 told += (await connection.execute(QUERIES[delivery], [target, record])).rowcount
+            if told:
+                await append(connection, act, rulebook)
         return told
 
     @asynccontextmanager

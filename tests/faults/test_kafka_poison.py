@@ -125,7 +125,7 @@ def a_key_that_cannot_be_stored_is_refused(world: KafkaWorld, topic: Topic) -> N
     letter = at_place(world, place)
     assert "NUL character" in letter["reason"]
     assert letter["key"].startswith("key with SHA-256 ")
-    assert world.call("deadletter", "discard", letter["id"])[0] == 0
+    assert world.call("deadletter", "discard", "--reason", "tried", letter["id"])[0] == 0
 
 
 def bytes_that_are_no_json_are_kept(world: KafkaWorld, topic: Topic) -> dict[str, Any]:
@@ -168,10 +168,15 @@ def all_else_goes_on(world: KafkaWorld) -> None:
 def once_the_schema_is_known_it_is_applied(
     world: KafkaWorld, registry: str, number: int, letter: dict[str, Any]
 ) -> None:
-    assert world.call("deadletter", "retry", letter["id"])[0] == 0
+    assert world.call("deadletter", "retry", "--reason", "tried", letter["id"])[0] == 0
     eventually(lambda: not at_place(world, letter["place"])["released"], "it to be tried, in vain")
     assert register(registry, ACCOUNTS) == number
-    assert world.call("deadletter", "retry", "--all", "--place", letter["place"])[1]["result"]["retried"] == 1
+    assert (
+        world.call("deadletter", "retry", "--reason", "tried", "--all", "--place", letter["place"])[1]["result"][
+            "retried"
+        ]
+        == 1
+    )
     eventually(lambda: not letters(world, "--place", letter["place"]), "it to be applied")
     said = world.sql("hub", f"select body from {SCHEMA}.ledger_entry where body like '%by avro%'")
     assert len(said) >= 1, "the record itself was decided on"

@@ -62,7 +62,7 @@ def test_a_target_that_upper_cases_what_it_is_given(
     world.ledger_is_whole()
 
     world.sql("billing", "drop trigger shout on customer")
-    assert world.call("deadletter", "retry", "--all")[0] == 0
+    assert world.call("deadletter", "retry", "--reason", "tried", "--all")[0] == 0
     world.rest()
     world.check_agreement()
     assert world.call("deadletter", "list")[1]["result"]["dead_letters"] == []

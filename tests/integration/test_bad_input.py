@@ -183,13 +183,13 @@ def test_values_that_do_not_fit_are_kept_and_go_through_once_mended(shop: Shop) 
     # The row is mended: what came after the bad word goes on without it.
     shop.sql("crm", "update account set since = '2024-02-29' where vat_number like 'DE%'")
     shop.settle()
-    assert shop.call_here("deadletter", "discard", letters["data crm"]["id"])[0] == 0
+    assert shop.call_here("deadletter", "discard", "--reason", "tried", letters["data crm"]["id"])[0] == 0
     # The mapping is mended: the very same change fits.
     shop.edit("entities/customer.yaml", "decimal(14,2)", "decimal(16,2)")
-    assert shop.call_here("deadletter", "retry", letters["data erp"]["id"])[0] == 0
+    assert shop.call_here("deadletter", "retry", "--reason", "tried", letters["data erp"]["id"])[0] == 0
     # The target is mended.
     shop.sql("erp", "alter table party drop constraint short_names")
-    assert shop.call_here("deadletter", "retry", letters["delivery erp"]["id"])[0] == 0
+    assert shop.call_here("deadletter", "retry", "--reason", "tried", letters["delivery erp"]["id"])[0] == 0
     shop.settle()
     assert dead_letters(shop) == {}
     assert agreed(shop)

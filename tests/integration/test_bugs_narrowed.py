@@ -53,7 +53,7 @@ def test_a_change_that_meets_a_bug_is_a_dead_letter_until_the_bug_is_gone(shop: 
     assert "Birch Foods" in names(shop, "erp"), "the others were delivered"
     assert "Dogwood Paper" not in names(shop, "crm")
 
-    assert shop.call_here("deadletter", "retry", "--all")[0] == 0
+    assert shop.call_here("deadletter", "retry", "--reason", "tried", "--all")[0] == 0
     run_with(shop)
     assert letters(shop) == []
     assert "Dogwood Paper" in names(shop, "crm")
@@ -70,7 +70,7 @@ def test_a_delivery_that_meets_a_bug_is_a_dead_letter_and_the_others_are_made(sh
     assert (kind, system) == ("delivery", "erp")
     assert "a bug in Fieldwarden met this delivery (fingerprint " in reason
     assert names(shop, "erp") == ["Alder & Sons Ltd", "Birch Foods Ltd", "Cedar Labs Ltd", "Dogwood Paper"]
-    shop.call_here("deadletter", "retry", f"erp:{record}")
+    shop.call_here("deadletter", "retry", "--reason", "tried", f"erp:{record}")
     run_with(shop)
     assert letters(shop) == []
     assert "Dogwood Paper Ltd" in names(shop, "erp")

@@ -26,7 +26,8 @@ def shop(shop: Shop) -> Shop:
 
 
 def call(shop: Shop, *words: str) -> tuple[int, dict[str, Any]]:
-    return shop.call_here("deadletter", *words)
+    reason = ["--reason", "mended in the ERP"] if words[0] in ("retry", "discard") else []
+    return shop.call_here("deadletter", *words, *reason)
 
 
 def ids(shop: Shop, *words: str) -> list[str]:
@@ -63,6 +64,28 @@ def test_the_life_of_a_dead_letter(shop: Shop) -> None:
     _, body = call(shop, "discard", "--all", "--system", "erp", "--kind", "unreadable")
     assert body["result"] == {"discarded": 1}
     assert ids(shop) == []
+
+
+def test_who_and_why_are_in_the_ledger(shop: Shop) -> None:
+    first, second = ids(shop)
+    for words in (["retry", first], ["discard", second], ["discard", second, "--reason", "  "]):
+        code, body = shop.call_here("deadletter", *words)
+        assert (code, body["error"]["code"]) == (2, "usage")
+        assert "--reason" in body["error"]["message"]
+    assert ids(shop) == [first, second], "without a reason nothing is done"
+    assert call(shop, "retry", first)[0] == 0
+    assert shop.call_here("deadletter", "discard", second, "--reason", "typed twice")[0] == 0
+    bodies = shop.sql("hub", "select body from fieldwarden.ledger_entry where lane = '#people' order by height")
+    acts = [json.loads(body) for (body,) in bodies]
+    assert [(each["act"], each["why"]) for each in acts] == [
+        ("retried", "mended in the ERP"),
+        ("discarded", "typed twice"),
+    ]
+    assert all("@" in each["who"] for each in acts)
+    assert acts[1]["details"] == {"number": "1", "letters": second}
+    assert "2 acts of people" in shop.invoke("audit", "verify").stdout
+    shop.sql("hub", "update fieldwarden.ledger_entry set body = replace(body, 'typed', 'said') where lane = '#people'")
+    assert shop.call_here("audit", "verify")[0] == 1
 
 
 def test_filters(shop: Shop) -> None:

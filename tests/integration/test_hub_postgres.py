@@ -21,7 +21,7 @@ from engine.hub.overview import Overview, UnreadSource
 from engine.hub.queries import QUERIES
 from engine.hub.store import PostgresHub
 from engine.identity import LONGEST, match_pairs
-from engine.ledger import GENESIS, block_hash, leaf, merkle_root
+from engine.ledger import GENESIS, Act, block_hash, leaf, merkle_root
 from engine.parts import Part
 from engine.ports import Entry, IngestOutcome, Lease, SetAside, Settlement
 from engine.record import Contribution, Record, Stamp
@@ -370,6 +370,9 @@ async def overview(hub_dsn: str) -> AsyncIterator[Overview]:
     await overview.close()
 
 
+ACT = Act("discarded", "ada@desk", "typed twice", 1)
+
+
 def aside(key: str, kind: str = "data") -> SetAside:
     relation = Relation("public.account", ("id", "name"), ("text", "text"))
     raw = RawChange(relation, "update", (key, "Jane Doe"), "p1", 1)
@@ -403,11 +406,11 @@ async def test_dead_letters_are_listed_chosen_retried_and_discarded(hub: Postgre
     assert raw.values == ("2", "Jane Doe")
     assert await overview.values_of(parked.id) is None
 
-    assert await overview.retry([change.id, parked.id, "77", "erp:nonsense", "nonsense"]) == 2
+    assert await overview.retry([change.id, parked.id, "77", "erp:nonsense", "nonsense"], ACT, "book") == 2
     assert [kept.row.key for kept in await hub.releasable("crm", 10)] == ["2"]
     assert [claim.record.id for claim in await hub.claim("erp", 10)] == [first.record.id]
     heads = [letter.id for letter in letters if letter.key == "1" and letter.kind == "data"]
-    assert await overview.discard(heads) == 1
+    assert await overview.discard(heads, ACT, "book") == 1
     assert [kept.row.key for kept in await hub.releasable("crm", 10)] == ["1", "2"]
     assert (await overview.dead_letters(ids=heads)) == []
 

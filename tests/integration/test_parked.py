@@ -77,7 +77,7 @@ def test_a_person_who_has_mended_the_target_has_the_field_tried_again(shop: Shop
     assert "credit_limit: a value breaks a rule of the table" in letter["reason"]
     assert alder(shop, "email, credit_limit::text") == ("new@alder.example", "25000.00")
     shop.sql("crm", "alter table account drop constraint small")
-    assert shop.call_here("deadletter", "retry", letter["id"])[0] == 0
+    assert shop.call_here("deadletter", "retry", "--reason", "tried", letter["id"])[0] == 0
     shop.settle()
     assert letters(shop) == []
     assert alder(shop, "credit_limit::text") == ("77000.00",)
