@@ -69,7 +69,13 @@ def show(folder: Path | None, id: str, *, values: bool) -> Report:
         found = _ask(folder, lambda overview: overview.dead_letters(kind="waiting", ids=[id]))
     if not found:
         raise _no_such([id])
-    result = _plain(found[0])
+    [letter] = found
+    result = _plain(letter)
+    if letter.kind == "behind":
+        row = RowRef(letter.system, letter.stream, letter.key)
+        result["waits_for"] = _ends(letter, _ask(folder, lambda overview: overview.first_letter(row)))
+    else:
+        result["waits_for"] = _ends(letter)
     if change is not None:
         result["operation"] = change.operation
         result["values"] = {
@@ -162,6 +168,29 @@ def _no_such(ids: Sequence[str]) -> NoSuchLetter:
         f"nothing is set aside under {', '.join(ids)}",
         suggestion="see `fieldwarden deadletter list`; it may have been dealt with already",
     )
+
+
+def _ends(letter: DeadLetter, first: int | None = None) -> str:
+    """What a letter waits for, and who can end it. `first`: the one that stands before it."""
+    system = letter.system
+    awaits = letter.awaits and f"the row {letter.awaits.key} of {letter.awaits.system} {letter.awaits.stream}"
+    match letter.kind:
+        case _ if letter.released:
+            return "nothing: `fieldwarden run` tries it again"
+        case "data":
+            return f"a newer change of the whole row in {system}; or a person: mend the row or the files, then retry it"
+        case "unreadable":
+            return f"the next readable value of the row in {system}; or a person: mend the files, then retry it"
+        case "ambiguous":
+            return f"a steward, who says which record it is: {', '.join(letter.candidates)}; then retry it"
+        case "parent" | "reference" | "rekey":
+            return f"{awaits}, and goes on by itself once {system} tells of it; or a person: discard it"
+        case "behind":
+            return f"dead letter {first} of the same row, and goes on with it" if first else "nothing any more"
+        case "waiting":
+            return "the record that its reason names, and goes on by itself"
+        case _:
+            return f"the next change of its record; or a person: mend {system} or the files, then retry it"
 
 
 def _place(letter: DeadLetter) -> str:

@@ -226,6 +226,11 @@ class Overview:
             rows = await cursor.fetchall()
         return [_dead_letter(*row) for row in rows]
 
+    async def first_letter(self, row: RowRef) -> int | None:
+        """The first change of a row that is set aside and that later ones wait for: its id."""
+        rows = await self._rows("held_up", row.system, row.stream, [row.key])
+        return rows[0][1] if rows else None
+
     async def values_of(self, id: str) -> RawChange | None:
         """The change that was set aside, as its source told it, values and all; None for a delivery, or if gone."""
         rows = await self._rows("payload", int(id)) if id.isdecimal() else []

@@ -88,6 +88,28 @@ def test_who_and_why_are_in_the_ledger(shop: Shop) -> None:
     assert shop.call_here("audit", "verify")[0] == 1
 
 
+def test_show_names_what_it_waits_for(shop: Shop) -> None:
+    first, second = ids(shop)
+    shown = call(shop, "show", first)[1]["result"]["waits_for"]
+    assert shown.startswith("the next readable value of the row in erp; or a person")
+    whole = "update fieldwarden.set_aside set kind = 'data' where id = " + first
+    key = f"(select key from fieldwarden.set_aside where id = {first})"
+    behind = f"update fieldwarden.set_aside set kind = 'behind', key = {key} where id = {second}"
+    shop.sql("hub", whole)
+    shop.sql("hub", behind)
+    assert "a newer change of the whole row in erp" in call(shop, "show", first)[1]["result"]["waits_for"]
+    assert f"dead letter {first} of the same row" in call(shop, "show", second)[1]["result"]["waits_for"]
+    shop.sql(
+        "hub",
+        "update fieldwarden.set_aside set kind = 'parent', await_system = 'erp', await_stream = 'public.party', "
+        f"await_key = '77' where id = {first}",
+    )
+    assert (
+        "waits_for: the row 77 of erp public.party, and goes on by itself"
+        in shop.invoke("deadletter", "show", first).stdout
+    )
+
+
 def test_filters(shop: Shop) -> None:
     assert len(ids(shop, "--system", "erp")) == 2
     assert ids(shop, "--system", "crm") == []
