@@ -18,6 +18,7 @@ from engine.record import Contribution, Record
 from engine.reresolve import Reresolver
 from engine.resolve import choose, held
 from engine.telling import Event, Show, when
+from engine.unreadable import stands
 from rules.rulebook import Entity, Rulebook, Unit
 
 Standing = Literal["stands", "agrees", "refused", "held", "lost", "carries", "nobody's"]
@@ -244,9 +245,20 @@ def _sentences(
         words.append(
             f"{' and '.join(carrying)} {'carry' if len(carrying) > 1 else 'carries'} it: it was written there."
         )
+    words += _unread(name, unit, record)
     if record.retired:
         words.append(f"The {entity} is retired.")
     return words
+
+
+def _unread(name: str, unit: Unit, record: Record) -> list[str]:
+    """Values that nobody can read: what their rows hold counts for nothing."""
+    found = []
+    for row in record.rows:
+        if row.deleted is None and name in row.unreadable:
+            ends = "it stays until its row says one that can" if stands(unit, row, record.rows) else "it is corrected"
+            found.append(f"{row.system} holds a value that cannot be read ({row.unreadable[name]}): {ends}.")
+    return found
 
 
 def _since(name: str, winner: Contribution) -> str:

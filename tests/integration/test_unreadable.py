@@ -36,6 +36,9 @@ def test_a_limit_that_does_not_fit_is_mended_by_the_next_one(shop: Shop) -> None
     assert letter["kind"] == "unreadable"
     assert crm(shop, "credit_limit::text") == before
     assert str(erp(shop, "credit_limit")) == "99999999999999", "nobody writes over what its owner typed"
+    told = " ".join(shop.invoke("explain", "customer.credit_limit", "ATU12345675").stdout.split())
+    assert "erp holds a value that cannot be read" in told
+    assert "it stays until its row says one that can" in told
 
     shop.sql("erp", f"update party set credit_limit = 1000 where {TAX.format('tax_number')}")
     shop.settle()
@@ -45,6 +48,8 @@ def test_a_limit_that_does_not_fit_is_mended_by_the_next_one(shop: Shop) -> None
     assert "cannot be read" in trail
     assert f"dead letter {letter['id']} pointless: it resolved itself" in trail
     assert "99999999999999" not in json.dumps(shop.call_here("trail", "customer", "ATU12345675"))
+    told = " ".join(shop.invoke("explain", "customer.credit_limit", "ATU12345675").stdout.split())
+    assert "holds a value that cannot be read" not in told, "it was mended"
     assert shop.call_here("audit", "verify")[0] == 0
     assert shop.call_here("check")[0] == 0
 
