@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 
 from rules.rulebook import Entity, FieldMap, Rulebook, Stream, System, Unit
+from rules.values import FieldType
 
 _READING = ("entity", "key", "parent", "parent_columns", "external_id", "where", "changed_at", "reads")
 
@@ -115,17 +116,20 @@ def _names(here: Rulebook, there: Rulebook) -> Iterator[str]:
         if name not in there.entities:
             yield f"entity {name}"
             continue
-        for field in here.entities[name].fields:
-            if field not in there.entities[name].fields:
+        for field, told in here.entities[name].fields.items():
+            other = there.entities[name].fields.get(field)
+            if other is None:
                 yield f"field {name}.{field}"
+            elif other.type != told.type:
+                yield f"{name}.{field} as {told.type}"
     known = _all_streams(there)
-    for (system, stream), told in sorted(_all_streams(here).items()):
+    for (system, stream), mapped in sorted(_all_streams(here).items()):
         if (system, stream) not in known:
             yield f"stream {system} {stream}"
             continue
-        for field in told.fields:
+        for field in mapped.fields:
             if field not in known[system, stream].fields:
-                yield f"{told.entity}.{field} in {system} {stream}"
+                yield f"{mapped.entity}.{field} in {system} {stream}"
 
 
 def _reading(old: Rulebook, new: Rulebook) -> Iterator[Reading]:
@@ -157,7 +161,7 @@ def _obstacles(old: Rulebook, new: Rulebook) -> Iterator[Obstacle]:
     for name in sorted(old.entities.keys() & new.entities.keys()):
         before, now = old.entities[name].fields, new.entities[name].fields
         for field in sorted(before.keys() & now.keys()):
-            if before[field].type != now[field].type:
+            if not _holds(now[field].type, before[field].type):
                 yield Obstacle(
                     f"{name}.{field} changes its type from {before[field].type} to {now[field].type}",
                     "give the field of the new type another name; or take the field out, `fieldwarden apply`, put it "
@@ -176,6 +180,15 @@ def _obstacles(old: Rulebook, new: Rulebook) -> Iterator[Obstacle]:
                     "records know their rows by it: take the stream out, `fieldwarden apply`, put it back, "
                     "`fieldwarden apply`; its rows are read anew and find their records by external id or match key",
                 )
+
+
+def _holds(now: FieldType, before: FieldType) -> bool:
+    """Whether every value of the type before is one of the type now, written in the same way."""
+    if now == before:
+        return True
+    if (now.kind, before.kind) != ("decimal", "decimal") or before.precision is None or now.precision is None:
+        return False
+    return now.scale == before.scale and now.precision >= before.precision
 
 
 def _told(part: object) -> str:

@@ -145,11 +145,13 @@ def test_a_mapped_column_is_missing(shop: Shop) -> None:
     shop.edit("systems/crm.yaml", "name: name", "name: full_name")
     code, body = shop.call_here("doctor")
     assert (code, body["error"]["code"]) == (2, "does_not_fit")
+    assert shop.call_here("apply")[0] == 0
     with shop.running() as run:
         said_of(shop, run, "crm", "has no column full_name")
         shop.sql("crm", "update account set name = 'Birch & Co' where name = 'Birch Foods'")
         assert run.end()[0] == 143
     shop.edit("systems/crm.yaml", "name: full_name", "name: name")
+    assert shop.call_here("apply")[0] == 0
     shop.settle()
     assert agreed(shop)
     assert shop.sql("erp", "select 1 from party where name = 'Birch & Co'"), "the change made meanwhile is not lost"
@@ -186,6 +188,7 @@ def test_values_that_do_not_fit_are_kept_and_go_through_once_mended(shop: Shop) 
     assert dead_letters(shop).keys() == {"unreadable erp", "delivery erp"}
     # The mapping is mended: the very same change fits.
     shop.edit("entities/customer.yaml", "decimal(14,2)", "decimal(16,2)")
+    assert shop.call_here("apply")[0] == 0
     assert shop.call_here("deadletter", "retry", "--reason", "tried", letters["unreadable erp"]["id"])[0] == 0
     # The target is mended.
     shop.sql("erp", "alter table party drop constraint short_names")

@@ -30,6 +30,8 @@ class ScriptedDuties:
     former: dict[str, str] = field(default_factory=dict)
     given: list[str] = field(default_factory=list)
     left: bool = False
+    live: str = ""
+    """The hash of the live rulebook, as the hub tells it with every beat."""
 
     def holds(self, name: str) -> bool:
         return name in self.held and not self.away
@@ -226,3 +228,11 @@ async def test_nothing_to_do_is_standby_and_a_hub_that_is_away_is_said(running: 
     assert running.process.health.ready()[0] is False
     running.duties.away = True
     await running.until(lambda: running.process.health.standby == "the hub is away")
+
+
+async def test_when_other_rules_become_live_all_ends_in_good_order(running: Running) -> None:
+    await running.until(lambda: len(running.process.work) == 3)
+    running.duties.live = "other"
+    await running.until(lambda: running.task.done())
+    assert running.process.superseded
+    assert all(work.stopped and not work.cancelled for works in running.process.work.values() for work in works)

@@ -64,6 +64,18 @@ def test_another_type_and_another_key_cannot_be_applied() -> None:
     assert [each.words.split(" from ")[0] for each in found.obstacles] == ["customer.credit_limit changes its type"]
 
 
+def test_a_type_that_holds_every_value_of_the_one_before_can_be_applied() -> None:
+    limit = {"owner": "erp", "protected": True, "seed_from": ["billing"]}
+    found = compare(rulebook(), rulebook(entity(credit_limit={"type": "decimal(16,2)", **limit})))
+    assert found.obstacles == ()
+    assert (found.left, found.came) == (
+        ("customer.credit_limit as decimal(14,2)",),
+        ("customer.credit_limit as decimal(16,2)",),
+    )
+    narrower = compare(rulebook(), rulebook(entity(credit_limit={"type": "decimal(12,2)", **limit})))
+    assert len(narrower.obstacles) == 1
+
+
 def test_writing_otherwise_reads_nothing() -> None:
     billing = copy.deepcopy(BILLING)
     billing["streams"]["public.customer"]["create"] = False
