@@ -613,8 +613,8 @@ select pg_advisory_xact_lock(1718183270, hashtext(current_schema()))
 select pg_try_advisory_xact_lock(1718183271, hashtext(current_schema()))
 
 -- name: live_rules
-select l.hash, r.body, l.since, l.former, l.done, l.total, l.worker
-from live_rulebook l join rulebook r on r.hash = l.hash
+select l.hash, (select body from rulebook r where r.hash = l.hash), l.since, l.former, l.done, l.total, l.worker
+from live_rulebook l
 
 -- name: begin_rules
 insert into live_rulebook (hash) values (%s) on conflict do nothing
@@ -639,7 +639,7 @@ select hash, after from live_rulebook for update
 
 -- name: next_records
 select id::text, entity from record where id > coalesce(%s, '00000000-0000-0000-0000-000000000000'::uuid)
-order by id limit %s
+order by record.id limit %s
 
 -- name: note_progress
 update live_rulebook set after = %s::uuid, done = done + %s

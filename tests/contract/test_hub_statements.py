@@ -66,14 +66,14 @@ EXAMPLES: dict[str, Sequence[Any] | Mapping[str, Any]] = {
     "set_aside": [*CRM, "new", "customer", "data", "why", "p", "{}", False, "{}", None, None, None],
     "keep_aside": ["data", "why", "{}", None, None, None, 7],
     "drop_set_aside": ["{7,8}"],
-    "move_source": ["p", 1, 1, None, None, None, "crm", "book", "book"],
-    "other_rules": ["book"],
+    "move_source": ["p", 1, 1, None, None, None, "crm", "book1", "book1"],
+    "other_rules": ["book1"],
     "lock_rules": [],
     "hold_applying": [],
     "live_rules": [],
-    "begin_rules": ["book"],
-    "rename_rules": ["book", "other"],
-    "switch_rules": ["new", "me", "book"],
+    "begin_rules": ["book1"],
+    "rename_rules": ["book2", "book1"],
+    "switch_rules": ["book2", "me", "book1"],
     "position_of": ["crm"],
     "read_streams_again": ["p", "crm"],
     "lock_progress": [],
@@ -201,6 +201,8 @@ insert into ledger_entry select 'crm', n / 10, n %% 10, id(n), 1,
 insert into rekeyed select 'crm', 'public.account', 'old' || n, key(n), 'p', n %% 2 = 0
     from generate_series(1, 20000) n;
 insert into announced select 'crm', n::text, n from generate_series(1, 20000) n;
+insert into rulebook (hash, body) select 'book' || n, '' from generate_series(1, 20000) n;
+insert into live_rulebook (hash) values ('book1');
 insert into source (name, system) values ('crm', 'crm'), ('erp', 'erp');
 insert into partition (source, name) select 'crm', 'topic/' || n from generate_series(1, 12) n;
 insert into duty (name) values ('source:crm');
