@@ -93,9 +93,10 @@ def run(folder: Path | None, **options: Any) -> Report:
 
 
 @command(cli)
+@click.option("--check", is_flag=True, help="Exit with 1 if a source or a target is halted.")
 @in_project
-def status(folder: Path | None) -> Report:
+def status(folder: Path | None, check: bool) -> Report:
     """How far every source and target is, and what waits for a person."""
     from operations.status import status
 
-    return status(folder)
+    return status(folder, check=check)

@@ -1,4 +1,4 @@
-"""`fieldwarden status`: how far everything is and what waits for a person, whether `run` works or not."""
+"""`fieldwarden status`: how far everything is, what waits, and for what or whom, whether `run` works or not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.errors import FieldwardenError, TransientError
 from engine.hub.footing import HubFooting
-from engine.hub.overview import Overview, PartitionState, SourceState, TargetState, WorkerState
+from engine.hub.overview import DeadLetter, Overview, PartitionState, SourceState, TargetState, WorkerState
 from engine.hub.pulse import Pulse
 from engine.sharing import SHARDS
 from operations.loops import is_partitioned, loop_of
@@ -36,12 +36,35 @@ _NEEDS = {
 """Why a change is set aside, and what lets it go on."""
 
 
-def status(folder: Path | None) -> Report:
-    """Read from the hub, and each source's lag from its server. Raises EnvironmentUnfit without a hub."""
+_NAMED = 5
+"""Parked and waiting deliveries that are named; the others are counted."""
+_LONG = 300.0
+"""Seconds for which deliveries may be due, while somebody works, before their target counts as halted."""
+
+
+def status(folder: Path | None, *, check: bool = False) -> Report:
+    """Read from the hub, and each source's lag from its server. Exit code 1 with `check` if anything is halted. Raises
+    EnvironmentUnfit without a hub."""
     with opened(folder) as project:
         project.prepare_hub()
         result = asyncio.run(_status(project))
-    return Report(result, "\n".join(_lines(result)))
+    result["halted"] = list(_halted(result))
+    return Report(result, "\n".join(_lines(result)), exit_code=1 if check and result["halted"] else 0)
+
+
+def _halted(result: dict[str, Any]) -> Iterator[str]:
+    """What does not go on, in words."""
+    for source in result["sources"]:
+        if source["state"] == "halted":
+            yield f"source {source['name']} is halted: {source['message']}"
+    for part in result["partitions"]:
+        if part["message"]:
+            yield f"source {part['source']}: {part['topic']}/{part['partition']} stands still: {part['message']}"
+    unread = any(not source["read"] for source in result["sources"])
+    for target in result["targets"]:
+        due = target["due_seconds"] or 0
+        if result["running"] and not unread and due > _LONG:
+            yield f"target {target['name']} takes nothing: deliveries have been due for {age(due)}"
 
 
 async def _status(project: Opened) -> dict[str, Any]:
@@ -77,9 +100,12 @@ async def _status(project: Opened) -> dict[str, Any]:
                 {"system": each.system, "kind": each.kind, "number": each.number, "oldest_seconds": _age(each.oldest)}
                 for each in await overview.set_aside()
             ],
+            "parked": [_letter(each) for each in await overview.dead_letters(kind="delivery", limit=_NAMED)],
+            "waiting": [_letter(each) for each in await overview.dead_letters(kind="waiting", limit=_NAMED)],
             "records": {each.entity: {"live": each.live, "retired": each.retired} for each in await overview.records()},
             "duplicates": await _duplicates(overview),
             "refused_24h": await pulse.refused(_HOURS),
+            "held_24h": await pulse.held(_HOURS),
         }
     except TransientError as error:
         raise project.no_hub(error) from error
@@ -205,7 +231,12 @@ def _target(name: str, pending: TargetState | None) -> dict[str, Any]:
         "waiting": pending.waiting if pending else 0,
         "parked": pending.parked if pending else 0,
         "oldest_seconds": _age(pending.oldest) if pending and pending.oldest else None,
+        "due_seconds": _age(pending.oldest_due) if pending and pending.oldest_due else None,
     }
+
+
+def _letter(letter: DeadLetter) -> dict[str, Any]:
+    return {"id": letter.id, "target": letter.system, "entity": letter.entity, "reason": letter.reason}
 
 
 def _age(moment: datetime) -> float:
@@ -264,6 +295,8 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
         for source in result["sources"]:
             if not source["read"]:
                 yield f"  {held_up(source['name'], source['unread'])}\n"
+    yield from _deliveries(result, "parked", "a person ends it: see fieldwarden deadletter list --kind delivery")
+    yield from _deliveries(result, "waiting", "that record ends it: see fieldwarden deadletter list --kind waiting")
     rows = [[entity, n["live"], n["retired"]] for entity, n in result["records"].items()]
     if rows:
         yield _block(["entity", "records", "retired"], rows)
@@ -276,6 +309,19 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
         yield "  see: fieldwarden deadletter list"
     yield from _alike(result["duplicates"])
     yield f"  {count(result['refused_24h'], 'edit')} of protected fields refused in the last {_HOURS} hours"
+    if result["held_24h"]:
+        yield f"  {count(result['held_24h'], 'edit')} held for an approval in the last {_HOURS} hours"
+
+
+def _deliveries(result: dict[str, Any], kind: str, hint: str) -> Iterator[str]:
+    """Some of those that are parked or wait, with the reason and what ends it."""
+    number = sum(target[kind] for target in result["targets"])
+    if not number:
+        return
+    for letter in result[kind]:
+        yield f"  {kind}: {letter['entity']} to {letter['target']}: {letter['reason']}"
+    more = f"and {number - len(result[kind])} more; " if number > len(result[kind]) else ""
+    yield f"  {more}{hint}\n"
 
 
 def _alike(duplicates: dict[str, Any]) -> Iterator[str]:

@@ -87,13 +87,15 @@ class WorkerState:
 
 @dataclass(frozen=True, slots=True)
 class TargetState:
-    """Records that may differ in a target, by what they wait for; `oldest` of those not parked."""
+    """Records that may differ in a target, by what they wait for; `oldest` of those not parked, `oldest_due` of those
+    that wait for nothing but the target."""
 
     name: str
     due: int
     waiting: int
     parked: int
     oldest: datetime | None
+    oldest_due: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

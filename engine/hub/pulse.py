@@ -55,8 +55,15 @@ class Pulse:
 
     async def refused(self, hours: int) -> int:
         """Refusals of the last hours."""
+        return await self._number("refused", hours)
+
+    async def held(self, hours: int) -> int:
+        """Edits of the last hours that were held for an approval."""
+        return await self._number("held", hours)
+
+    async def _number(self, query: str, *values: object) -> int:
         async with self._session.transaction() as connection:
-            row = await (await connection.execute(QUERIES["refused"], [hours])).fetchone()
+            row = await (await connection.execute(QUERIES[query], values)).fetchone()
         return row[0] if row else 0
 
     async def close(self) -> None:

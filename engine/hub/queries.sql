@@ -542,13 +542,14 @@ with backlog as (
     select m.target, count(distinct r) as number from marked m, unnest(m.records) as r
     where m.target in (select target from backlog where number <= 50000) group by m.target
 )
-select target, sum(due)::bigint, sum(waiting)::bigint, sum(parked)::bigint, min(since) from (
+select target, sum(due)::bigint, sum(waiting)::bigint, sum(parked)::bigint, min(since), min(due_since) from (
     select target, count(*) filter (where status = 'due'), count(*) filter (where status = 'waiting'),
-        count(*) filter (where status = 'parked'), min(since) filter (where status <> 'parked')
+        count(*) filter (where status = 'parked'), min(since) filter (where status <> 'parked'),
+        min(since) filter (where status = 'due')
     from dirty group by target
     union all
-    select target, coalesce(f.number, b.number), 0, 0, since from backlog b left join few f using (target)
-) as counts (target, due, waiting, parked, since) group by target order by target
+    select target, coalesce(f.number, b.number), 0, 0, since, since from backlog b left join few f using (target)
+) as counts (target, due, waiting, parked, since, due_since) group by target order by target
 
 -- name: due
 select (
@@ -567,6 +568,14 @@ select count(*) from ledger_block b cross join lateral (
     where e.lane = b.lane and e.height = b.height and strpos(e.body, ',"refused",') > 0
 ) as e, lateral jsonb_array_elements(e.body::jsonb -> 'decisions') as decision
 where b.at >= clock_timestamp() - make_interval(hours => %s) and decision ->> 1 = 'refused'
+
+-- name: held
+-- As refused, of those that wait for an approval.
+select count(*) from ledger_block b cross join lateral (
+    select e.body from ledger_entry e
+    where e.lane = b.lane and e.height = b.height and strpos(e.body, ',"held",') > 0
+) as e, lateral jsonb_array_elements(e.body::jsonb -> 'decisions') as decision
+where b.at >= clock_timestamp() - make_interval(hours => %s) and decision ->> 1 = 'held'
 
 -- name: record_counts
 select entity, count(*) filter (where not retired), count(*) filter (where retired)

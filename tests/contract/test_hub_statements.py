@@ -135,6 +135,7 @@ EXAMPLES: dict[str, Sequence[Any] | Mapping[str, Any]] = {
     "discard_delivery": ["erp", SOME[0]],
     "remember_rulebook": ["hash", "body"],
     "refused": [24],
+    "held": [24],
     "lock_number": [1, 2],
     "notice_silence": [],
     "forget_worker": {"token": "t", "number": 1},
@@ -166,6 +167,7 @@ WHOLE = {
     "duplicate_counts": "counts all that are alike",
     "marks_of": "asked by `check`, where what is due is looked for in the backlog",
     "refused": "counts the refusals of some hours",
+    "held": "counts what was held in some hours",
 }
 ONLY_PEOPLE = {*WHOLE, "sources", "payload", "release_changes", "workers", "partitions", "linked_page", "known_records",
                "record_page", "aside_of"}  # fmt: skip

@@ -81,3 +81,47 @@ def test_a_person_who_has_mended_the_target_has_the_field_tried_again(shop: Shop
     shop.settle()
     assert letters(shop) == []
     assert alder(shop, "credit_limit::text") == ("77000.00",)
+
+
+def test_what_is_parked_on_the_way_is_said_by_a_bounded_run_and_by_status(shop: Shop) -> None:
+    shop.settle()
+    assert shop.call("run", "--until-idle", "--port", "0")[0] == 0
+    shop.sql("crm", "alter table account add constraint small check (credit_limit < 50000)")
+    shop.sql("erp", "update party set credit_limit = 77000 where name like 'Alder%'")
+    code, body = shop.call("run", "--until-idle", "--port", "0")
+    assert (code, body["error"]["code"]) == (1, "parked")
+    assert "1 " in body["error"]["message"]
+    assert "credit_limit: a value breaks a rule of the table (constraint small" in body["error"]["message"]
+    assert shop.call("run", "--until-idle", "--port", "0")[0] == 0, "what was parked before is not news"
+
+    code, body = shop.call_here("status", "--check")
+    assert (code, body["result"]["halted"]) == (0, []), "what is parked halts nothing"
+    [parked] = body["result"]["parked"]
+    assert (parked["target"], "credit_limit" in parked["reason"]) == ("crm", True)
+    said = shop.invoke("status").stdout
+    assert "parked: customer to crm: not delivered, while the other fields are: credit_limit:" in said
+    assert "fieldwarden deadletter list --kind delivery" in said
+
+
+def test_status_names_a_halted_source_and_check_fails_for_it(shop: Shop) -> None:
+    shop.settle()
+    shop.sql("crm", "alter table account drop column terms")
+    shop.sql("crm", "update account set name = name || '.'")
+    with shop.running() as run:
+        run.await_event("source.halted")
+        code, body = shop.call_here("status", "--check")
+        assert code == 1
+        assert body["result"]["halted"][0].startswith("source crm is halted: ")
+        assert shop.call_here("status")[0] == 0
+
+
+def test_edits_that_wait_for_an_approval_are_counted(shop: Shop) -> None:
+    shop.edit(
+        "entities/customer.yaml", "owner: erp, protected: true}", "owner: erp, protected: true, approval: finance}"
+    )
+    shop.settle()
+    shop.sql("crm", "update account set credit_limit = 999 where name like 'Alder%'")
+    shop.settle()
+    result = shop.call_here("status")[1]["result"]
+    assert (result["held_24h"], result["refused_24h"]) == (1, 0)
+    assert "1 edit held for an approval in the last 24 hours" in shop.invoke("status").stdout
