@@ -137,6 +137,11 @@ class Finding:
         )
         ledger = "ledger verified" if self.ledger.ok else "the ledger does NOT verify"
         lines.append(f"  `fieldwarden check`: {verdict(self.checked)}")
+        lines += [
+            f"    parked: {system} {stream}: {words}" + (f" ({number:,} times)" if number > 1 else "")
+            for (system, stream, _, why, words), number in self.checked.differs.items()
+            if why == "parked"
+        ]
         lines.append(f"  {agreement} · {ledger} · {self.seconds:.1f} s")
         if self.ok:
             lines.append(f"  try: cd {self.folder} && fieldwarden trail customer C-1042")
