@@ -85,7 +85,12 @@ class Model:
             assert known == await there.records(ids)
             links = await here.links(ALL)
             assert links == await there.links(ALL)
-            for look in ("blocked", "rekeyed", "departed", "next_keys"):
+            letters, real_letters = await here.letters(asked), await there.letters(asked)
+            assert letters.keys() == real_letters.keys(), "letters"
+            assert [[each[1:] for each in letters[row]] for row in letters] == [
+                [each[1:] for each in real_letters[row]] for row in letters
+            ]
+            for look in ("rekeyed", "departed", "next_keys"):
                 assert await getattr(here, look)(asked) == await getattr(there, look)(asked), look
             assert await here.matches("customer", MATCHES) == await there.matches("customer", MATCHES)
             for system, stream in ((system, stream) for system in SYSTEMS for stream in ("s", "t")):

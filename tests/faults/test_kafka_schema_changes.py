@@ -44,7 +44,7 @@ def test_a_new_column_passes_and_flows_once_it_is_mapped(world: KafkaWorld) -> N
         eventually(lambda: holds(world, "billing", "segment = 'as ever'"), "the mapped part of it")
         assert run.end()[0] == 143
     map_note(world)
-    assert world.call("validate")[0] == 0
+    assert world.call("apply")[0] == 0
     world.by_hand("crm", "update account set note = 'mapped' where tax = 'T-2'")
     with world.running() as run:
         eventually(lambda: holds(world, "billing", "remark = 'mapped' and vat = 'T-2'"), "the note")
@@ -91,7 +91,7 @@ def test_a_column_that_no_longer_fits_stops_its_table_alone_until_the_mapping_is
         assert run.end()[0] == 143
     mended = 'amount: {column: total, read: "cast(total as decimal(14,2))"}}'
     world.edit("systems/billing.yaml", "amount: amount}", mended)
-    assert world.call("validate")[0] == 0
+    assert world.call("apply")[0] == 0
     with world.running() as run:
         eventually(lambda: holds(world, "erp", "number = 'I-1' and amount = 14.5"), "the amount after all")
         eventually(lambda: holds(world, "erp", "number = 'I-2' and amount = 13.5"), "the other one")

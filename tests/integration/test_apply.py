@@ -344,6 +344,25 @@ def test_an_apply_killed_anywhere_goes_on(shop: Shop, point: str) -> None:
     well(shop)
 
 
+def test_killed_while_a_newly_mapped_column_is_read_it_is_read_again(shop: Shop) -> None:
+    for system, table in (("crm", "account"), ("erp", "party")):
+        shop.sql(system, f"alter table {table} add phone text")
+    shop.sql("crm", "update account set phone = '+49 ' || id")
+    shop.settle()
+    shop.edit(ENTITY, "  tax_id:        {type: text}\n", "  tax_id:        {type: text}\n  phone: {type: text}\n")
+    shop.edit(CRM, "      tax_id: vat_number\n", "      tax_id: vat_number\n      phone: phone\n")
+    shop.edit(ERP, "      tax_id: tax_number\n", "      tax_id: tax_number\n      phone: phone\n")
+    assert shop.call_here("apply")[0] == 0
+    shop.environment["FIELDWARDEN_FAILPOINT"] = "partial.running"
+    with pytest.raises(AssertionError):
+        shop.call("run", "--until-idle", "--port", "0")  # it says nothing any more
+    del shop.environment["FIELDWARDEN_FAILPOINT"]
+    shop.settle()
+    assert shop.sql("erp", "select count(*) from party where phone is not null") == [(3,)]
+    assert shop.call_here("check")[0] == 0
+    well(shop)
+
+
 def test_a_second_apply_says_which_one_runs(shop: Shop) -> None:
     shop.settle()
     crm_owns_the_limit(shop)

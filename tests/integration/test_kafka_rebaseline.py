@@ -90,6 +90,9 @@ def test_a_table_that_is_mapped_later_is_read_by_a_new_baseline_before_anything_
     assert emails(shop) == [None, None]
 
     file.write_text(whole)
+    code, body = shop.call("apply")
+    assert code == 0, body
+    assert not body["result"]["reading"][0]["by_itself"]
     assert shop.call("connector", "register")[0] == 0
     code, body = shop.call("run", "--until-idle", "--port", "0")
     assert code == 1, body
