@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import msgspec
@@ -21,6 +20,7 @@ import structlog
 from engine import behind, bugs, failpoints
 from engine.change import RowRef, Value
 from engine.errors import FieldwardenError
+from engine.habits import Habits
 from engine.job import Job, between_jobs, meant_values, newest_words, signature
 from engine.mapping import inward
 from engine.plan import TargetPlan
@@ -41,7 +41,6 @@ _PASSES = 4
 _SLOWEST = 30.0
 _LIMIT = 2000
 _POLL = 0.5
-_REMEMBERED = 20_000
 _NOTHING: dict[str, Value] = {}
 
 
@@ -77,7 +76,8 @@ class Delivery:
         self._chance = chance
         self._wake = wake or Wake()
         self._shards = shards
-        self._habits: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._habits = Habits(ATTEMPTS)
+        self._undone = f"{system} does not keep what it is given: it holds another value soon after"
         self._held_up = False
         """Some source is not read: what is due has to wait."""
         self._read = {name: other.read_streams for name, other in rulebook.systems.items() if other.read_streams}
@@ -195,6 +195,8 @@ class Delivery:
         job.writes, job.awaits, job.problem = plan.writes, plan.awaits, plan.problem
         for write in plan.writes:
             if write.operation == "update":
+                if self._habits.undoes(job.record, job.met):
+                    job.refuses(write, dict.fromkeys(write.values, self._undone))
                 job.spare(write)
                 if not write.values:
                     continue
@@ -337,9 +339,10 @@ class Delivery:
             settlement.reason = "; ".join([reason, *refused])
         elif refused:
             settlement.status, settlement.reason = "park", refused[0]
-        elif job.wrote and not job.began and self._habit(job):
-            settlement.status = "park"
-            settlement.reason = f"{self._system} does not keep what it is given: it holds other values soon after"
+        elif job.wrote and not job.began and self._habits.delivered(job.record):
+            for write in job.writes:  # remembered by their values, as what a target refuses is
+                job.refuses(write, dict.fromkeys(write.values, self._undone))
+            settlement.status, settlement.reason = "park", told(job.refused) if job.refused else self._undone
         settlement.result = joined(settlement.result, job.refused)
         return settlement
 
@@ -369,16 +372,6 @@ class Delivery:
     def _deaf(self, job: Job) -> bool:
         """Whether no change can come from here: the target is never read."""
         return not any(self._streams[write.stream].reads for write in job.writes)
-
-    def _habit(self, job: Job) -> bool:
-        """Whether the same golden values were delivered here time and again: something undoes them."""
-        signature = f"{job.record.version}"
-        last, count = self._habits.pop(job.record.id, ("", 0))
-        count = count + 1 if last == signature else 1
-        self._habits[job.record.id] = (signature, count)
-        if len(self._habits) > _REMEMBERED:
-            self._habits.popitem(last=False)
-        return count > ATTEMPTS
 
     def _tell(self, jobs: Sequence[Job], settlements: Sequence[Settlement], seconds: float) -> None:
         telemetry, name = self._telemetry, self._system

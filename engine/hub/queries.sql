@@ -606,7 +606,8 @@ select payload::text from set_aside where id = %s
 update set_aside set released = true where id = any(%s::bigint[])
 
 -- name: release_delivery
-update dirty set status = 'due', attempts = 0, result = '', awaits = null, due = clock_timestamp()
+-- `engine.habits` knows by the result that a person asked.
+update dirty set status = 'due', attempts = 0, result = 'asked', awaits = null, due = clock_timestamp()
 where target = %s and record = %s::uuid and status in ('parked', 'waiting')
 
 -- name: discard_delivery

@@ -55,6 +55,7 @@ def test_a_target_that_upper_cases_what_it_is_given(
         eventually(lambda: world.sql("billing", "select 1 from customer where label = 'Others Ltd'"), "T-2's name")
         world.by_hand("erp", "update party set name = 'Still Here Ltd' where tax = 'T-1'")
         eventually(lambda: world.sql("billing", "select 1 from customer where label = 'Still Here Ltd'"), "T-1's name")
+        eventually(lambda: world.sql("hub", parked), "the phone to be parked, as before")
 
     ours = [t for t in world.touches("billing") if t.row.get("vat") == "T-1" and "phone" in t.changed()]
     assert 1 <= len(ours) <= 4 * ATTEMPTS, f"{len(ours)} writes"
