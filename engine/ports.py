@@ -351,7 +351,8 @@ class Hub(Footholds, Protocol):
 
     async def claim(self, target: str, limit: int, shards: Collection[int] = SHARDS) -> list[Pending]:
         """Dirty records of these shards due now, oldest first. Claims do not lock: settling compares marks. So whoever
-        claims must be the only one to do so for these shards of the target."""
+        claims must be the only one to do so for these shards of the target. Nothing where other rules are live than the
+        `rulebook` by which this hub's deliveries are planned."""
 
     async def keys(self, records: Sequence[str], system: str) -> dict[str, list[RowRef]]:
         """Record id -> its live rows in a system (to translate references on the way out)."""

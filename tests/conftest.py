@@ -1,8 +1,8 @@
 """The real servers every test works against: one throw-away PostgreSQL per worker, one Kafka stack per run.
 
 `postgres` is the shared server, `database` a fresh database's DSN, `make_database` makes more of them, `hub_dsn` is
-a database with the hub's schema in it (cloned from a template). `crashable_postgres` is a server of the test's own,
-for those that kill it. `shop` is the starter project on databases of its own.
+a database with the hub's schema in it (cloned from a template), `hub` a hub there and then one in memory.
+`crashable_postgres` is a server of the test's own, for those that kill it. `shop` is the starter project on databases of its own.
 
 `kafka` is the run's stack with the broker up, `stack` the same with Kafka Connect, `registry` with the schema registry
 as well: started once, by whichever worker asks first, stopped when the run ends. `debezium` registers a source for
@@ -31,6 +31,9 @@ from psycopg.conninfo import conninfo_to_dict
 
 from engine.hub.embedded import EmbeddedServer
 from engine.hub.migrate import migrate
+from engine.hub.store import PostgresHub
+from engine.ports import Hub
+from engine.testing import MemoryHub
 from stack import Stack, connectors, why_unfit
 from stack.process import free_port
 from tests.faults import kafka as landscape_on_kafka
@@ -134,6 +137,14 @@ def hub_template(postgres: EmbeddedServer) -> str:
 @pytest.fixture
 def hub_dsn(hub_template: str, make_database: Callable[..., str]) -> str:
     return make_database(hub_template)
+
+
+@pytest.fixture(params=["postgres", "memory"])
+async def hub(request: pytest.FixtureRequest) -> AsyncIterator[Hub]:
+    """A hub on PostgreSQL, and the one in memory, for what every hub keeps."""
+    hub: Hub = PostgresHub(request.getfixturevalue("hub_dsn")) if request.param == "postgres" else MemoryHub()
+    yield hub
+    await hub.close()
 
 
 _RUN = pytest.StashKey[Path]()  # the state file of this run's stack

@@ -59,7 +59,7 @@ class Deliveries:
             elif id in fresh:
                 del fresh[id]
 
-    async def claim(self, limit: int, shards: Collection[int]) -> list[Pending]:
+    async def claim(self, limit: int, shards: Collection[int], rulebook: str) -> list[Pending]:
         if self._shards != (shards := frozenset(shards)):
             self._shards = shards
             self._fresh.clear()
@@ -68,6 +68,9 @@ class Deliveries:
             marked = await _rows(connection, "claim_marked", self._target, of, limit)
             loose = await _rows(connection, "claim_dirty", self._target, of, limit)
             due = self._due(marked, loose, limit)
+            # Asked after what is due was read: marks that other rules make from here on are newer than these.
+            if rulebook and due and await _rows(connection, "other_rules", rulebook):
+                return []
             known = await self._known(connection, due)
             await connection.commit()
         if not due:
@@ -122,11 +125,7 @@ class Deliveries:
             del plain[id]
         return plain
 
-    async def settle(self, settlements: Sequence[Settlement], rulebook: str = "") -> None:
-        if rulebook and await self._planned_by_others(rulebook):
-            for each in settlements:
-                self._claimed.pop(each.record, None)  # without its claim a verdict does not hold
-                each.status = "done"
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
         ordered = sorted(settlements, key=lambda each: each.record)
         plain: list[Settlement] = []
         rest: list[Settlement] = []
@@ -140,11 +139,6 @@ class Deliveries:
             claim = self._claim_of(each)
             if claim is not None and claim.mark == each.mark:  # that of a newer claim is wanted yet
                 del self._claimed[each.record]
-
-    async def _planned_by_others(self, rulebook: str) -> bool:
-        """Whether other rules are live than those that these deliveries were planned by."""
-        async with self._session.transaction() as connection:
-            return bool(await _rows(connection, "other_rules", rulebook))
 
     def _claim_of(self, settlement: Settlement) -> Pending | None:
         claim = self._claimed.get(settlement.record)

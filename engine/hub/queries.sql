@@ -471,7 +471,7 @@ left join (select id, revision from record where id = any(%(ids)s::uuid[]) order
 where r.id is null
 
 -- name: other_rules
-select from live_rulebook where hash <> %s
+select 1 from live_rulebook where hash <> %s
 
 -- name: settle_done
 -- Also what an older claim has left there, which a newer mark has overtaken. Mostly there is nothing at all to look at.

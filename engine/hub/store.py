@@ -182,7 +182,7 @@ class PostgresHub:
         return [name for name in sources if (name,) in found]
 
     async def claim(self, target: str, limit: int, shards: Collection[int] = SHARDS) -> list[Pending]:
-        return await self._delivery(target).claim(limit, shards)
+        return await self._delivery(target).claim(limit, shards, self.rulebook)
 
     async def held_up(self, rows: Sequence[RowRef]) -> dict[RowRef, int]:
         found: dict[RowRef, int] = {}
@@ -210,7 +210,7 @@ class PostgresHub:
 
     async def settle(self, target: str, settlements: Sequence[Settlement]) -> None:
         if settlements:
-            await self._delivery(target).settle(settlements, self.rulebook)
+            await self._delivery(target).settle(settlements)
 
     async def close(self) -> None:
         sessions = [self._reading, *self._ingesting.values(), *(session for _, session in self._deliveries.values())]

@@ -244,6 +244,8 @@ class MemoryHub(MemoryFootholds, MemoryAside):
     # --- targets ---------------------------------------------------------------------------------------------
 
     async def claim(self, target: str, limit: int, shards: Collection[int] = SHARDS) -> list[Pending]:
+        if self.rulebook and self.live not in ("", self.rulebook):
+            return []
         now = self.clock()
         due = sorted(
             (dirty.due, dirty.mark, id)
@@ -290,15 +292,12 @@ class MemoryHub(MemoryFootholds, MemoryAside):
         claimed = claim.record if claim and claim.revision == each.revision else None
         if claim and claimed and claim.mark == each.mark:
             del self._claimed[target, each.record]  # settled: a second verdict on it only asks for another look
-        by_live_rules = not self.rulebook or self.live in ("", self.rulebook)
-        if not by_live_rules:
-            each = replace(each, status="done")
         unmoved = claimed is not None and revision == each.revision
         settled = settle(current, current if unmoved or claimed is None else claimed, target, held, links)
         if settled.rows is not None:
             current.rows = settled.rows
             self.records[each.record] = (current, revision + 1)
-        self._clear(target, each, settled.clean and claimed is not None and by_live_rules)
+        self._clear(target, each, settled.clean and claimed is not None)
         if each.links:
             self._wake(target, {each.record})
 

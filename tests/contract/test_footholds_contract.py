@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
-
-import pytest
+from collections.abc import Callable
 
 from engine.foothold import Followed, Footholds
 from engine.hub.store import PostgresHub
-from engine.testing import MemoryHub
-
-
-@pytest.fixture(params=["postgres", "memory"])
-async def hub(request: pytest.FixtureRequest) -> AsyncIterator[Footholds]:
-    hub = PostgresHub(request.getfixturevalue("hub_dsn")) if request.param == "postgres" else MemoryHub()
-    yield hub
-    await hub.close()
 
 
 async def test_a_project_has_an_id_that_stays(hub: Footholds) -> None:

@@ -38,13 +38,6 @@ def record(id: str = A, *rows: Contribution, version: int = 1, **golden: Value) 
     return Record(id, "customer", version, dict(golden), list(rows))
 
 
-@pytest.fixture(params=["postgres", "memory"])
-async def hub(request: pytest.FixtureRequest) -> AsyncIterator[Hub]:
-    hub: Hub = PostgresHub(request.getfixturevalue("hub_dsn")) if request.param == "postgres" else MemoryHub()
-    yield hub
-    await hub.close()
-
-
 @pytest.fixture
 async def elsewhere(hub: Hub, request: pytest.FixtureRequest) -> AsyncIterator[Hub]:
     """The same hub as another process has it."""

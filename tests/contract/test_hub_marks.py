@@ -4,7 +4,7 @@ claim outlives what a newer one has concluded. Against PostgreSQL and the hub in
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import psycopg
 import pytest
@@ -22,13 +22,6 @@ def ident(number: int) -> str:
 A, UNKNOWN = ident(1), ident(2)
 STATUSES = ("done", "retry", "wait", "park")
 AFTER = {"retry": "due", "wait": "waiting", "park": "parked"}
-
-
-@pytest.fixture(params=["postgres", "memory"])
-async def hub(request: pytest.FixtureRequest) -> AsyncIterator[Hub]:
-    hub: Hub = PostgresHub(request.getfixturevalue("hub_dsn")) if request.param == "postgres" else MemoryHub()
-    yield hub
-    await hub.close()
 
 
 @pytest.fixture

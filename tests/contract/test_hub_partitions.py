@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,13 +16,6 @@ from tests.contract.test_hub_contract import A, B, record
 
 P0, P1 = "crm.public.account/0", "crm.public.account/1"
 OLD, NEW = RowRef("crm", "public.account", "1"), RowRef("crm", "public.account", "2")
-
-
-@pytest.fixture(params=["postgres", "memory"])
-async def hub(request: pytest.FixtureRequest) -> AsyncIterator[Hub]:
-    hub: Hub = PostgresHub(request.getfixturevalue("hub_dsn")) if request.param == "postgres" else MemoryHub()
-    yield hub
-    await hub.close()
 
 
 async def commit(hub: Hub, lease: Lease, parts: dict[str, Part] | None = None, **outcome: Any) -> None:

@@ -18,13 +18,6 @@ RULES = rulebook()
 OTHER = rulebook({**CUSTOMER, "fields": {**CUSTOMER["fields"], "terms": {"type": "text"}}})
 
 
-@pytest.fixture(params=["postgres", "memory"])
-async def hub(request: pytest.FixtureRequest) -> AsyncIterator[Hub]:
-    hub: Hub = PostgresHub(request.getfixturevalue("hub_dsn")) if request.param == "postgres" else MemoryHub()
-    yield hub
-    await hub.close()
-
-
 @pytest.fixture
 async def live(hub: Hub, request: pytest.FixtureRequest) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Makes RULES the live rulebook."""
@@ -71,6 +64,21 @@ async def test_nothing_of_a_batch_that_was_decided_by_other_rules_is_stored(
     with pytest.raises(RulesChanged):
         await store(hub, OTHER.hash)
     assert (await stored(hub))[0] is False
+
+
+async def test_nothing_is_claimed_by_whoever_plans_by_other_rules(
+    hub: Hub, live: Callable[[], Awaitable[None]]
+) -> None:
+    await live()
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        outcome = IngestOutcome(records=[record(name="A")], dirty=[("erp", A)])
+        await tx.commit(outcome, position="7", rulebook=RULES.hash)
+    assert isinstance(hub, (PostgresHub, MemoryHub))
+    hub.rulebook = OTHER.hash
+    assert await hub.claim("erp", 10) == []
+    hub.rulebook = RULES.hash
+    assert [each.record.id for each in await hub.claim("erp", 10)] == [A]
 
 
 async def test_where_no_rulebook_is_live_any_will_do(hub: Hub) -> None:
