@@ -13,7 +13,7 @@ import msgspec
 from engine.change import RowRef, Value
 from engine.ledger import Decision
 from engine.record import Contribution, Record
-from engine.resolve import awaits_correction, choose, retired
+from engine.resolve import awaits_correction, choose, retired, roots
 from rules.rulebook import Entity, Rulebook
 
 
@@ -41,15 +41,7 @@ class Reresolver:
             for system in rulebook.systems.values()
             for stream in system.streams.values()
         }
-        self._roots = {
-            entity: frozenset(
-                (system.name, stream.name)
-                for system in rulebook.systems.values()
-                for stream in system.streams.values()
-                if stream.entity == entity and stream.parent is None
-            )
-            for entity in rulebook.entities
-        }
+        self._roots = roots(rulebook)
 
     def __call__(self, record: Record) -> Applied:
         """Bring the record under the rules; it is changed in place, but for its version."""

@@ -14,7 +14,7 @@ import msgspec
 from engine.change import Value
 from engine.ledger import Decision, Outcome
 from engine.record import Contribution, Record, Stamp
-from rules.rulebook import Entity, Policy, Unit
+from rules.rulebook import Entity, Policy, Rulebook, Unit
 
 _NEVER = -(2**62)
 _NO_STAMP = Stamp("", None)
@@ -138,6 +138,19 @@ def _first(unit: Unit, rows: Sequence[Contribution], order: Sequence[str], *, re
         if best_rank is None or rank > best_rank:
             best, best_rank = row, rank
     return best
+
+
+def roots(rulebook: Rulebook) -> dict[str, frozenset[tuple[str, str]]]:
+    """By entity, the (system, stream) whose rows stand for its records."""
+    return {
+        entity: frozenset(
+            (system.name, stream.name)
+            for system in rulebook.systems.values()
+            for stream in system.streams.values()
+            if stream.entity == entity and stream.parent is None
+        )
+        for entity in rulebook.entities
+    }
 
 
 def retired(entity: Entity, root_streams: Iterable[tuple[str, str]], rows: Sequence[Contribution]) -> bool:

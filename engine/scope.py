@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.plan import TargetPlan
-from engine.resolve import Unrivalled
+from engine.resolve import Unrivalled, roots
 from rules.rulebook import Entity, Rulebook, Stream
 
 
@@ -32,15 +32,6 @@ def scope_of(rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *
         entity.name: frozenset(name for name, unit in entity.unit_of.items() if unit.policy.owner == system)
         for entity in rulebook.entities.values()
     }
-    roots = {
-        entity: frozenset(
-            (other.name, stream.name)
-            for other in rulebook.systems.values()
-            for stream in other.streams.values()
-            if stream.entity == entity and stream.parent is None
-        )
-        for entity in rulebook.entities
-    }
     receiving = {
         entity: [(name, plan) for name, plan in plans.items() if entity in plan.entities]
         for entity in rulebook.entities
@@ -48,7 +39,7 @@ def scope_of(rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *
     unrivalled = {entity.name: Unrivalled(entity, system) for entity in rulebook.entities.values()}
     streams = rulebook.systems[system].streams
     matching = {entity.name: matching_references(entity) for entity in rulebook.entities.values()}
-    return Scope(streams, rulebook.entities, receiving, owned, roots, unrivalled, matching, ordered)
+    return Scope(streams, rulebook.entities, receiving, owned, roots(rulebook), unrivalled, matching, ordered)
 
 
 def matching_references(entity: Entity) -> frozenset[str]:

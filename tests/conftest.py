@@ -2,7 +2,8 @@
 
 `postgres` is the shared server, `database` a fresh database's DSN, `make_database` makes more of them, `hub_dsn` is
 a database with the hub's schema in it (cloned from a template), `hub` a hub there and then one in memory.
-`crashable_postgres` is a server of the test's own, for those that kill it. `shop` is the starter project on databases of its own.
+`crashable_postgres` is a server of the test's own, for those that kill it. `shop` is the starter project on databases
+of its own.
 
 `kafka` is the run's stack with the broker up, `stack` the same with Kafka Connect, `registry` with the schema registry
 as well: started once, by whichever worker asks first, stopped when the run ends. `debezium` registers a source for

@@ -27,6 +27,17 @@ def without(shop: Shop, field: str) -> None:
         path.write_text("".join(line for line in lines if not line.strip().startswith(f"{field}:")))
 
 
+def map_phones_later(shop: Shop) -> None:
+    """Both systems have a phone number, the CRM alone has values, and the files map it after the first run."""
+    for system, table in (("crm", "account"), ("erp", "party")):
+        shop.sql(system, f"alter table {table} add phone text")
+    shop.sql("crm", "update account set phone = '+49 ' || id")
+    shop.settle()
+    shop.edit(ENTITY, "  tax_id:        {type: text}\n", "  tax_id:        {type: text}\n  phone: {type: text}\n")
+    shop.edit(CRM, "      tax_id: vat_number\n", "      tax_id: vat_number\n      phone: phone\n")
+    shop.edit(ERP, "      tax_id: tax_number\n", "      tax_id: tax_number\n      phone: phone\n")
+
+
 def hub(shop: Shop, question: str) -> Any:
     """The first cell of the answer."""
     return execute(shop.hub + "&options=-csearch_path%3Dfieldwarden", f"select {question}")[0][0]
@@ -133,13 +144,7 @@ def test_rows_are_created_where_creating_is_switched_on_later(shop: Shop) -> Non
 
 
 def test_a_newly_mapped_column_is_read_by_itself_and_delivered(shop: Shop) -> None:
-    for system, table in (("crm", "account"), ("erp", "party")):
-        shop.sql(system, f"alter table {table} add phone text")
-    shop.sql("crm", "update account set phone = '+49 ' || id")
-    shop.settle()
-    shop.edit(ENTITY, "  tax_id:        {type: text}\n", "  tax_id:        {type: text}\n  phone: {type: text}\n")
-    shop.edit(CRM, "      tax_id: vat_number\n", "      tax_id: vat_number\n      phone: phone\n")
-    shop.edit(ERP, "      tax_id: tax_number\n", "      tax_id: tax_number\n      phone: phone\n")
+    map_phones_later(shop)
     plan = shop.call_here("plan")[1]["result"]
     assert {(each["stream"], *each["fields"]) for each in plan["reading"]} == {
         ("public.account", "phone"),
@@ -345,13 +350,7 @@ def test_an_apply_killed_anywhere_goes_on(shop: Shop, point: str) -> None:
 
 
 def test_killed_while_a_newly_mapped_column_is_read_it_is_read_again(shop: Shop) -> None:
-    for system, table in (("crm", "account"), ("erp", "party")):
-        shop.sql(system, f"alter table {table} add phone text")
-    shop.sql("crm", "update account set phone = '+49 ' || id")
-    shop.settle()
-    shop.edit(ENTITY, "  tax_id:        {type: text}\n", "  tax_id:        {type: text}\n  phone: {type: text}\n")
-    shop.edit(CRM, "      tax_id: vat_number\n", "      tax_id: vat_number\n      phone: phone\n")
-    shop.edit(ERP, "      tax_id: tax_number\n", "      tax_id: tax_number\n      phone: phone\n")
+    map_phones_later(shop)
     assert shop.call_here("apply")[0] == 0
     shop.environment["FIELDWARDEN_FAILPOINT"] = "partial.running"
     with pytest.raises(AssertionError):
