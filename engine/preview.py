@@ -5,7 +5,7 @@ Pure: whoever has the records hands them in one by one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from engine.change import Value
@@ -13,7 +13,6 @@ from engine.plan import TargetPlan
 from engine.record import Record
 from engine.reresolve import Reresolver
 from engine.resolve import choose
-from engine.settle import Note, noted
 from rules.changes import Changes
 from rules.rulebook import Rulebook, Unit
 
@@ -48,14 +47,15 @@ class RowCount:
 class Preview:
     """Feed it every record of the entities that `changes` names; then read the counts."""
 
-    def __init__(self, old: Rulebook, new: Rulebook, changes: Changes) -> None:
+    def __init__(self, old: Rulebook, new: Rulebook, changes: Changes, *, mixed: bool) -> None:
+        """`mixed`: some records have not been resolved under `old` yet."""
         self.records = 0
         self.touched = 0
         self.retired: dict[str, int] = {}
         self.revived: dict[str, int] = {}
         self.fields: dict[Place, FieldCount] = {}
         self.rows: dict[Place, RowCount] = {}
-        self._resolve = Reresolver(new)
+        self._resolve = Reresolver(new, None if mixed else old)
         self._old_plans = _plans(old)
         self._new_plans = _plans(new)
         self._units: dict[str, list[tuple[Unit, Unit]]] = {}
@@ -66,15 +66,15 @@ class Preview:
             entity for entity in changes.entities if _writing(old, entity) != _writing(new, entity)
         )
 
-    def take(self, record: Record, again: Record) -> None:
-        """`again` is the same record once more: it is changed here, `record` is not."""
+    def take(self, record: Record, once_more: Callable[[], Record]) -> None:
+        """The record is changed; `once_more` gives it as it was, and is asked for few."""
         self.records += 1
         units = self._units.get(record.entity, ())
         before = [choose(unit, record.rows) for unit, _ in units]
-        applied = self._resolve(again)
+        applied = self._resolve(record)
         for (_, unit), winner in zip(units, before, strict=True):
-            now = choose(unit, again.rows)
-            if (winner and winner.ref) != (now and now.ref):
+            now = choose(unit, record.rows)
+            if winner is not now and (winner and winner.ref) != (now and now.ref):
                 for name in unit.fields:
                     self._count(record.entity, name).winners += 1
         if applied.news:
@@ -89,7 +89,7 @@ class Preview:
             flips[record.entity] = flips.get(record.entity, 0) + 1
         if applied.stored or record.entity in self._written:
             names = frozenset(decision.field for decision in applied.decisions)
-            self._count_rows(record, again, names)
+            self._count_rows(once_more(), record, names)
 
     def _count(self, entity: str, name: str) -> FieldCount:
         return self.fields.setdefault((entity, name), FieldCount())
@@ -125,9 +125,3 @@ def _writing(rules: Rulebook, entity: str) -> list[object]:
         for stream in s.streams.values()
         if stream.entity == entity
     ]
-
-
-def with_notes(record: Record, notes: Sequence[Note]) -> Record:
-    """The record with the rows that only notes tell of."""
-    noted(record.rows, notes)
-    return record

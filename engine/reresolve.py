@@ -6,6 +6,7 @@ a field, and who stands for it, `engine.resolve` says, as for every change.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -14,7 +15,7 @@ from engine.change import RowRef, Value
 from engine.ledger import Decision
 from engine.record import Contribution, Record
 from engine.resolve import awaits_correction, choose, retired, roots
-from rules.rulebook import Entity, Rulebook
+from rules.rulebook import Rulebook, Unit
 
 
 class Applied(NamedTuple):
@@ -34,8 +35,21 @@ class Applied(NamedTuple):
 class Reresolver:
     """Everything that a rulebook says of records that were resolved under another one."""
 
-    def __init__(self, rulebook: Rulebook) -> None:
+    def __init__(self, rulebook: Rulebook, former: Rulebook | None = None) -> None:
+        """`former`: what all records were resolved under last, where that is known: nothing is looked at then that both
+        say in the same way."""
         self._entities = rulebook.entities
+        self._fields = {name: frozenset(entity.fields) for name, entity in rulebook.entities.items()}
+        self._whole = {
+            name for name in rulebook.entities if former is None or _told(rulebook, name) != _told(former, name)
+        }
+        """Entities of which rows or the record may hold what has left the rules."""
+        self._units = {
+            name: entity.units
+            if former is None or name in self._whole
+            else [unit for unit in entity.units if unit not in former.entities[name].units]
+            for name, entity in rulebook.entities.items()
+        }
         self._streams = {
             (system.name, stream.name): (stream.entity, frozenset(stream.fields))
             for system in rulebook.systems.values()
@@ -46,23 +60,27 @@ class Reresolver:
     def __call__(self, record: Record) -> Applied:
         """Bring the record under the rules; it is changed in place, but for its version."""
         entity = self._entities.get(record.entity)
-        dropped = [row.ref for row in record.rows if not self._is_mapped(record.entity, row)]
-        if dropped:
-            record.rows = [row for row in record.rows if row.ref not in dropped]
-        stored = bool(dropped)
-        for row in record.rows:
-            stored = _prune(row, self._streams[row.system, row.stream][1]) or stored
         held = dict(record.golden)
-        decisions = _gone(record, frozenset(entity.fields if entity is not None else ()))
+        dropped, stored, decisions = self._without_what_left(record)
         if entity is None:
             flipped = None if record.retired else True
         else:
-            decisions += _chosen(entity, record)
+            decisions += _chosen(self._units[record.entity], record)
             now = retired(entity, self._roots[record.entity], record.rows)
             flipped = now if now != record.retired else None
         record.retired = record.retired if flipped is None else flipped
         stored = stored or bool(decisions) or flipped is not None or held != record.golden
         return Applied(decisions, flipped, stored, dropped)
+
+    def _without_what_left(self, record: Record) -> tuple[list[RowRef], bool, list[Decision]]:
+        """Drop rows and fields that left the rules: the rows, whether there was anything, and the golden values."""
+        if record.entity in self._entities and record.entity not in self._whole:
+            return [], False, []
+        dropped = [row.ref for row in record.rows if not self._is_mapped(record.entity, row)]
+        if dropped:
+            record.rows = [row for row in record.rows if row.ref not in dropped]
+        pruned = [_prune(row, self._streams[row.system, row.stream][1]) for row in record.rows]
+        return dropped, bool(dropped) or any(pruned), _gone(record, self._fields.get(record.entity, frozenset()))
 
     def _is_mapped(self, entity: str, row: Contribution) -> bool:
         return self._streams.get((row.system, row.stream), ("",))[0] == entity
@@ -89,10 +107,23 @@ def _gone(record: Record, fields: frozenset[str]) -> list[Decision]:
     return decisions
 
 
-def _chosen(entity: Entity, record: Record) -> list[Decision]:
+def _told(rulebook: Rulebook, entity: str) -> tuple[frozenset[str], dict[tuple[str, str], frozenset[str]]] | None:
+    """An entity's fields and, by stream, those that its rows tell; None where there is no such entity."""
+    if entity not in rulebook.entities:
+        return None
+    streams = {
+        (system.name, stream.name): frozenset(stream.fields)
+        for system in rulebook.systems.values()
+        for stream in system.streams.values()
+        if stream.entity == entity
+    }
+    return frozenset(rulebook.entities[entity].fields), streams
+
+
+def _chosen(units: Sequence[Unit], record: Record) -> list[Decision]:
     decisions = []
     golden = record.golden
-    for unit in entity.units:
+    for unit in units:
         winner = choose(unit, record.rows)
         if winner is None and awaits_correction(unit, record.rows):
             continue  # the new owner's row is yet to be corrected to what stands

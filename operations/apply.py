@@ -94,7 +94,8 @@ async def _resolve(rules: LiveRules, found: Planned, result: dict[str, Any]) -> 
     whole = not found.differs or found.live.former is not None  # they come from rules that are not at hand
     entities = None if whole else found.changes.entities
     rematch = frozenset(found.new.entities) if whole else _rematched(found)
-    while (step := await rules.resolve(found.new, entities, rematch)) is not None:
+    former = None if whole else found.old
+    while (step := await rules.resolve(found.new, entities, rematch, former)) is not None:
         result["records"] += step.seen
         result["changed"] += step.changed
 

@@ -86,7 +86,8 @@ async def _plan(project: Opened, unmask: bool) -> dict[str, Any]:
     if not found.differs:
         return result
     began = time.monotonic()
-    seen = Preview(found.old, found.new, found.changes)
+    mixed = found.live.former is not None
+    seen = Preview(found.old, found.new, found.changes, mixed=mixed)
     if found.changes.entities:
         async with snapshot(project.hub_dsn, project.hub_schema) as connection:
             await preview(connection, found.changes.entities, seen)

@@ -6,6 +6,7 @@ What was written into created rows and is known by their links alone comes in a 
 from __future__ import annotations
 
 from contextlib import aclosing
+from functools import partial
 
 from psycopg import sql
 
@@ -37,4 +38,4 @@ async def preview(connection: Connection, entities: frozenset[str], into: Previe
                 if ahead[0] == row[0]:
                     notes += notes_of([ahead])[row[0]]
                 ahead = await anext(created, None)
-            into.take(record_of(row, notes), record_of(row, notes))
+            into.take(record_of(row, notes), partial(record_of, row, notes))

@@ -139,9 +139,9 @@ class LiveRules:
         failpoints.hit("apply.after_switch")
 
     async def resolve(
-        self, rulebook: Rulebook, entities: frozenset[str] | None, rematch: frozenset[str]
+        self, rulebook: Rulebook, entities: frozenset[str] | None, rematch: frozenset[str], former: Rulebook | None
     ) -> Step | None:
-        """The next batch of records; None when there is none left, and all is done.
+        """The next batch of records; None when there is none left, and all is done. `former` as in `Reresolver`.
 
         `entities` are those whose records may change (None: all), `rematch` those whose match keys are to be made anew.
         Raises RulesChanged."""
@@ -156,7 +156,7 @@ class LiveRules:
                 await connection.commit()
                 return None
             ids = [id for id, entity in found if entities is None or entity in entities]
-            changed = await self._resolved(connection, rulebook, ids, rematch)
+            changed = await self._resolved(connection, Reresolver(rulebook, former), rulebook, ids, rematch)
             await connection.execute(QUERIES["note_progress"], [found[-1][0], len(found)])
             failpoints.hit("apply.before_batch")
             await connection.commit()
@@ -164,9 +164,13 @@ class LiveRules:
         return Step(len(found), changed)
 
     async def _resolved(
-        self, connection: Connection, rulebook: Rulebook, ids: list[str], rematch: frozenset[str]
+        self,
+        connection: Connection,
+        resolve: Reresolver,
+        rulebook: Rulebook,
+        ids: list[str],
+        rematch: frozenset[str],
     ) -> int:
-        resolve = Reresolver(rulebook)
         plans = {name: plan for name in rulebook.systems if (plan := TargetPlan(rulebook, name)).entities}
         harvest = Harvest(scope_of(rulebook, next(iter(rulebook.systems)), plans, ordered=True), Known(), Tally())
         writing = PostgresIngest(connection, Lease(RULES, 0, None), self._clock, lambda *_: None)
