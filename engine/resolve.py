@@ -105,8 +105,11 @@ def _own(unit: Unit, row: Contribution) -> bool:
 def _known(unit: Unit, row: Contribution) -> bool:
     """Whether the row holds something in every field of the unit, and none of it is nobody's word."""
     fields, carried, sent = row.fields, row.carried, row.sent
-    for name in unit.fields:  # noqa: SIM110
-        if name not in fields and name not in carried and name not in sent:
+    for name in unit.fields:
+        if name in sent:
+            if name in row.restore and row.restore[name] == sent[name]:
+                return False  # what it held before a refusal, on its way back: as much nobody's as after its echo
+        elif name not in fields and name not in carried:
             return False
     return True
 

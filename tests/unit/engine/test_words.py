@@ -6,6 +6,7 @@ golden value is in the end. `w` is our own write as its source tells it back, `n
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from engine.ledger import Decision, decode
 from engine.plan import TargetPlan
 from engine.ports import Write
 from engine.record import Contribution, Record
+from engine.reresolve import Reresolver
 from engine.settle import overlaid
 from rules.rulebook import Rulebook
 from tests.builders import ACCOUNT, ADDRESS, CUSTOMER, PARTY, SUBSCRIBER, deleted, rulebook, said
@@ -213,6 +215,27 @@ def test_where_the_owner_has_said_nothing_refusing_restores_what_the_row_held() 
     assert hub.writes("crm") == []
     hub.tell(w(tax(CRM, 4, terms="NET30")))
     assert (hub.word(CRM, "terms"), hub.writes("crm"), "terms" in hub.record.golden) == ("void", [], False)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["note", "echo", "copy"])), ids="-".join)
+def test_what_a_row_is_put_back_to_is_nobodys_word_in_any_order(order: tuple[str, ...]) -> None:
+    """The refused edit is put back to what the row held before, which the owner has never said; meanwhile a copy comes
+    back that has the field decided anew."""
+    hub = Hub().tell(tax(CRM, 1, terms="before"), tax(CRM, 2, terms="refused"))
+    for step in order:
+        match step:
+            case "note":
+                hub.note(CRM, terms="before")
+            case "echo":
+                hub.tell(w(tax(CRM, 3, terms="before")))
+            case "copy":
+                hub.tell(w(tax(BILLING, 4, terms=None)))
+        assert hub.record.golden.get("terms") is None, f"after {step}"
+        for owner in ("crm", "billing"):
+            other = {**CUSTOMER["fields"], "terms": {"type": "text", "owner": owner, "protected": True}}
+            again = copy.deepcopy(hub.record)
+            Reresolver(rulebook({**CUSTOMER, "fields": other}))(again)
+            assert again.golden.get("terms") is None, f"after {step}, and then it is {owner}'s"
 
 
 def test_one_own_edit_makes_the_whole_block_the_rows_own_word() -> None:
