@@ -19,10 +19,9 @@ from typing import Any
 
 import structlog
 
-from engine import bugs, failpoints
+from engine import failpoints
 from engine.batch import Decider
-from engine.change import Change, RowRef
-from engine.errors import FieldwardenError, IdentityMoved, SchemaDrift
+from engine.errors import FieldwardenError, IdentityMoved
 from engine.gone import truncated, unseen
 from engine.identity import uuid7
 from engine.known import Mapped, Tally
@@ -31,16 +30,15 @@ from engine.meaning import Meanings
 from engine.narrowing import narrowed
 from engine.parts import Part
 from engine.plan import TargetPlan
-from engine.ports import Batch, Hub, IngestTransaction, Lease, SetAside, Source
+from engine.ports import Batch, Hub, IngestTransaction, Lease, Source
 from engine.retry import backoff, judge
-from engine.setaside import has_its_key, shell, unpack
+from engine.secondtry import SecondTries
 from engine.telemetry import Telemetry
 from engine.wake import Wake, either, pause
 from rules.rulebook import Rulebook
 
 log = structlog.get_logger(__name__)
 
-_RELEASED = 2000
 _CLOCK_STEP, _LONGEST_COMMIT = 1_000_000, 3_600_000_000
 """How far (µs) the commit of our own write may lie before and after its announcement, by the same server's clock."""
 _UNMOVED = ""
@@ -48,8 +46,10 @@ _UNMOVED = ""
 _FORESTALLED = 10
 """Times in a row that a batch may find its new records created by another lane before the session begins anew."""
 _RELEASE_EVERY = 0.5
+_PAGE_EVERY = 0.05
 _LOOK_EVERY = 3.0
-"""Seconds: after new links, what waited for them goes on at once; what a person released, a little later."""
+"""Seconds: after new links, what waited for them goes on at once; what a person released, a little later. Between the
+pages of a round new changes have their turn, and the hub a rest."""
 
 
 def microseconds() -> int:
@@ -92,6 +92,7 @@ class Pipeline:
         self._plans = {name: plan for name, plan in plans.items() if plan.entities}
         self._decider = Decider(rulebook, self._system, self._plans)
         self._meanings = Meanings(rulebook.systems[self._system].streams, rulebook.entities, self._found)
+        self._aside = SecondTries(hub, source, self._streams, self._meanings, self._found)
         self._position: str | None = None
         self._moves = 0
         self._rereading = False
@@ -334,56 +335,37 @@ class Pipeline:
             await self._commit(lease, gone, _UNMOVED, seen=True)
         await self._hub.reconsider(self._system)
         tried: set[int] = set()
-        while not tried.issuperset(found := await self._look_again(lease)):
+        while not tried.issuperset(found := await self._look_again_at_all(lease)):
             tried |= found
+
+    async def _look_again_at_all(self, lease: Lease) -> set[int]:
+        """One round; what was tried again."""
+        found: set[int] = set()
+        self._aside.begin()
+        while not self._aside.over:
+            found |= await self._look_again(lease)
+        return found
+
+    async def _look_again(self, lease: Lease) -> set[int]:
+        """Try some of what is set aside; which."""
+        mapped = await self._aside.next()
+        if mapped:
+            await self._commit(lease, mapped, _UNMOVED)
+        return {item.release for item in mapped}
 
     async def _release(self, lease: Lease, stop: asyncio.Event) -> None:
         """Try again what was set aside and may go on now: its row is known, or a person said so."""
         looked = 0.0
         while not stop.is_set():
             now = asyncio.get_running_loop().time()
-            if self._linked or now - looked >= _LOOK_EVERY:
+            if self._aside.over and (self._linked or now - looked >= _LOOK_EVERY):
                 self._linked, looked = False, now
+                self._aside.begin()
+            if not self._aside.over:
                 async with self._turn:
                     await self._look_again(lease)
                     await self._sweep_unheard(lease)
-            await either(asyncio.sleep(_RELEASE_EVERY), stop)
-
-    async def _look_again(self, lease: Lease) -> set[int]:
-        """Try some of them; which."""
-        waiting = await self._hub.releasable(self._system, _RELEASED)
-        if waiting:
-            await self._commit(lease, await self._again(waiting), _UNMOVED)
-        return {kept.id for kept in waiting}
-
-    async def _again(self, waiting: Sequence[SetAside]) -> list[Mapped]:
-        """Set-aside changes as if they came now. A row is identified by the newest of its changes."""
-        mapped = []
-        newest: dict[RowRef, Change] = {}
-        for kept in waiting:
-            raw = shell(kept)
-            try:
-                if kept.row.stream not in self._streams:
-                    raise SchemaDrift("its table is not read any more")
-                raw = await self._source.again(unpack(kept.payload))
-                raw.follows_rekey = raw.follows_rekey and not has_its_key(kept)
-                item = self._meanings.of(raw, kept.id)
-            except SchemaDrift as error:
-                item = Mapped(raw, kept.row, kept.entity, None, refused=error.message, release=kept.id)
-            except Exception as error:
-                if not bugs.of_one_record(error):
-                    raise
-                why = bugs.reason(error, "this change")
-                item = Mapped(raw, kept.row, kept.entity, None, refused=why, release=kept.id)
-                self._found(error)
-            self._meanings.forget(raw.relation)
-            mapped.append(item)
-            if item.change is not None and item.change.operation == "upsert":
-                newest[item.row] = item.change
-        for item in mapped:
-            if item.row in newest:
-                item.identified_by = newest[item.row]
-        return mapped
+            await either(asyncio.sleep(_RELEASE_EVERY if self._aside.over else _PAGE_EVERY), stop)
 
     def _new_id(self) -> str:
         return uuid7(self._clock(), self._bits(74))

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from engine.hub.queries import QUERIES
 from engine.hub.session import Session
+from engine.hub.waiting import releasable
 
+_PAGE = 2000
 _DUE = "select exists (select from dirty where status = 'due') or exists (select from marked)"
 
 
@@ -47,10 +49,19 @@ class Pulse:
             cursor = await connection.execute(QUERIES["unread"], [list(sources)])
             if await cursor.fetchone():
                 return True
-            for source in sources:
-                cursor = await connection.execute(QUERIES["releasable"], {"source": source, "limit": 1, "bytes": 1})
-                if await cursor.fetchone():
-                    return True
+        for source in sources:
+            if await self._may_go_on(source):
+                return True
+        return False
+
+    async def _may_go_on(self, source: str) -> bool:
+        """Whether anything that this source has set aside may be tried again; a transaction for each page of it."""
+        after: int | None = 0
+        while after is not None:
+            async with self._session.transaction() as connection:
+                found, after = await releasable(connection, source, _PAGE, after, at_once=1)
+            if found:
+                return True
         return False
 
     async def refused(self, hours: int) -> int:

@@ -290,13 +290,37 @@ from unnest(%s::text[]) as w (name) left join source s on s.name = w.name order 
 select s.name from source s join unnest(%s::text[], %s::text[]) as m (source, stream) on m.source = s.name
 where s.position is null and s.streams <> '{}' and m.stream <> all(s.streams)
 
+-- name: releasable_page
+-- The next of those that wait, ready or not: which is the last of them, and how many they are.
+select max(id), count(*) from (
+    select id from set_aside
+    where system = %(source)s and (released or kind not in ('data', 'ambiguous', 'unreadable')) and id > %(after)s
+    order by id limit %(limit)s
+) as next
+
 -- name: releasable
 -- Ready: a person released it, the row that it awaits is linked, or it only stands behind others.
--- It may go once everything before it of the same row is ready too. Those that come first go first, by their bytes as
--- they are stored, compressed, and of these by their bytes as they are read: so that few are unpacked.
-with open as (
-    select s.*, (released or kind = 'behind' or exists (
+-- It may go once everything before it of the same row is ready too: `ahead`, whatever may hold it up, is as a rule one
+-- change of each row. Those that come first go first, by their bytes as they are stored, compressed, and of these by
+-- their bytes as they are read: so that few are unpacked. `last` is the last that may go. `offset 0`: looked up one by
+-- one, not in a table made of the whole crosswalk.
+with page as (
+    select id, system, stream, key, kind, released, await_system, await_stream, await_key from set_aside
+    where system = %(source)s and (released or kind not in ('data', 'ambiguous', 'unreadable'))
+      and id > %(after)s and id <= %(last)s
+), ahead as (
+    select e.id, e.system, e.stream, e.key, e.kind, e.released, e.await_system, e.await_stream, e.await_key
+    from (select system, stream, key, max(id) as last from page group by system, stream, key) as p
+    cross join lateral (
+        select * from set_aside e
+        where (e.system, e.stream, e.key) = (p.system, p.stream, p.key) and e.id < p.last
+          and not e.released and e.kind not in ('behind', 'unreadable')
+        offset 0
+    ) as e
+), told as (
+    select o.*, (released or kind = 'behind' or exists (
         select from crosswalk c where c.system = await_system and c.stream = await_stream and c.key = await_key
+        offset 0
     ) or (kind in ('parent', 'reference') and exists (
         with recursive later as (
             select r.key from rekeyed r
@@ -306,28 +330,27 @@ with open as (
             join rekeyed r on r.system = await_system and r.stream = await_stream and r.old_key = l.key
         )
         select from later l join crosswalk c on c.system = await_system and c.stream = await_stream and c.key = l.key
+        offset 0
     )) or (kind = 'rekey' and exists (
         select from rekeyed k where k.system = await_system and k.stream = await_stream and k.key = await_key and k.open
+        offset 0
     ))) as ready
-    from set_aside s where s.system = %(source)s and (released or kind not in ('data', 'ambiguous', 'unreadable'))
+    from (select * from page union select * from ahead) as o
+), held_up as (
+    select system, stream, key, min(id) as first from told where not ready group by system, stream, key
 ), free as (
-    select o.*, pg_column_size(payload) as stored from open o
-    where ready
-      and not exists (select from open e where (e.system, e.stream, e.key) = (o.system, o.stream, o.key)
-                      and e.id < o.id and not e.ready)
-      and not exists (select from set_aside e where (e.system, e.stream, e.key) = (o.system, o.stream, o.key)
-                      and e.id < o.id and not e.released and e.kind in ('data', 'ambiguous'))
-    order by id limit %(limit)s
+    select s.*, pg_column_size(payload) as stored from set_aside s where id = any(array(
+        select t.id from told t left join held_up h using (system, stream, key)
+        where t.ready and t.id > %(after)s and t.id < coalesce(h.first, t.id + 1)
+    ))
 ), few as (
     select f.*, octet_length(payload::text) as size
     from (select *, sum(stored) over (order by id) - stored as before from free) as f where before < %(bytes)s
 )
 select id, system, stream, key, entity, kind, reason, position, payload::text, candidates::text[], released,
-    await_system, await_stream, await_key
+    await_system, await_stream, await_key, (select max(id) from free) as last
 from (select *, sum(size) over (order by id) - size as ahead from few) as f where ahead < %(bytes)s
 order by id
-
--- sources of many partitions ----------------------------------------------------------------------------------------
 
 -- name: take
 insert into partition as p (source, name, epoch, holder) select %s, n, 1, %s from unnest(%s::text[]) as n order by n

@@ -20,6 +20,7 @@ from engine.hub.migrate import SCHEMA
 from engine.hub.queries import QUERIES
 from engine.hub.rows import contributions_of, notes_of, plain_array
 from engine.hub.session import Session
+from engine.hub.waiting import releasable
 from engine.parts import Baseline, Part
 from engine.ports import ANNOUNCED_FOR, AT_ONCE, Lease, Pending, SetAside, Settlement
 from engine.process import PROCESS
@@ -165,12 +166,9 @@ class PostgresHub:
                 )
             yield PostgresIngest(connection, lease, self._clock, self._tell, applying=row[2])
 
-    async def releasable(self, source: str, limit: int) -> list[SetAside]:
+    async def releasable(self, source: str, limit: int, after: int = 0) -> tuple[list[SetAside], int | None]:
         async with self._reading.transaction() as connection:
-            cursor = await connection.execute(
-                QUERIES["releasable"], {"source": source, "limit": limit, "bytes": AT_ONCE}
-            )
-            return [_set_aside(*row) for row in await cursor.fetchall()]
+            return await releasable(connection, source, limit, after, AT_ONCE)
 
     async def unread(self, sources: Sequence[str], mapped: Mapping[str, Collection[str]] | None = None) -> list[str]:
         pairs = [(source, stream) for source, streams in (mapped or {}).items() for stream in streams]
@@ -231,31 +229,3 @@ class PostgresHub:
             session = Session(self._dsn, self._schema, f"delivery {target}", hot=True)
             self._deliveries[target] = (Deliveries(target, session), session)
         return self._deliveries[target][0]
-
-
-def _set_aside(
-    id: int,
-    system: str,
-    stream: str,
-    key: str,
-    entity: str,
-    kind: str,
-    reason: str,
-    position: str,
-    payload: str,
-    candidates: list[str],
-    released: bool,
-    *awaits: str | None,
-) -> SetAside:
-    return SetAside(
-        RowRef(system, stream, key),
-        entity,
-        kind,  # type: ignore[arg-type]
-        reason,
-        payload.encode(),
-        position,
-        awaits=RowRef(*awaits) if awaits[0] is not None else None,  # type: ignore[arg-type]
-        candidates=tuple(candidates),
-        id=id,
-        released=released,
-    )

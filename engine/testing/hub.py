@@ -207,19 +207,23 @@ class MemoryHub(MemoryFootholds, MemoryAside):
         finally:
             held.release()
 
-    async def releasable(self, source: str, limit: int) -> list[SetAside]:
-        stuck: set[RowRef] = set()
-        found = []
-        for id in sorted(self.set_aside):
+    async def releasable(self, source: str, limit: int, after: int = 0) -> tuple[list[SetAside], int | None]:
+        stuck, looked, found = set(), [], []
+        for id in sorted(id for id, kept in self.set_aside.items() if kept.row.system == source):
             kept = self.set_aside[id]
-            if kept.row.system != source or kept.row in stuck:
-                continue
-            if id in self.released or kept.kind == "behind" or self._has_come(kept):
-                found.append(replace(kept, released=id in self.released))
-            elif kept.kind != "unreadable":
+            goes = id in self.released or kept.kind == "behind" or self._has_come(kept)
+            if id > after and (id in self.released or kept.kind not in ("data", "ambiguous", "unreadable")):
+                looked.append(id)
+                if goes and kept.row not in stuck:
+                    found.append(replace(kept, released=id in self.released))
+            if len(looked) == limit:
+                break
+            if not goes and kept.kind != "unreadable":
                 stuck.add(kept.row)
         sizes = itertools.accumulate((len(kept.payload) for kept in found), initial=0)
-        return [kept for kept, ahead in zip(found[:limit], sizes, strict=False) if ahead < AT_ONCE]
+        given = [kept for kept, ahead in zip(found, sizes, strict=False) if ahead < AT_ONCE]
+        more = given[-1].id if len(given) < len(found) else looked[-1] if len(looked) == limit else None
+        return given, more
 
     def _has_come(self, kept: SetAside) -> bool:
         """Whether what it awaits is known."""

@@ -250,9 +250,13 @@ class Model:
         return {(target, record): tuple(rest) for target, record, *rest in rows}
 
     async def _releasable(self, system: str) -> bool:
-        ours = await self.memory.releasable(system, 1000)
-        theirs = await self.real.releasable(system, 1000)
-        assert [replace(each, id=self.aside[each.id]) for each in ours] == theirs
+        mine: int | None = 0
+        its: int | None = 0
+        while mine is not None and its is not None:
+            ours, mine = await self.memory.releasable(system, 2, mine)
+            theirs, its = await self.real.releasable(system, 2, its)
+            assert [replace(each, id=self.aside[each.id]) for each in ours] == theirs
+            assert (mine is None) == (its is None)
         return True
 
 

@@ -290,8 +290,14 @@ def aside(kind: str, row: RowRef = CHILD, **more: Any) -> SetAside:
     return SetAside(row, "contact", kind, AWKWARD, b'{"stream":"s","n":"\\u0000"}', "p1", **more)  # type: ignore[arg-type]
 
 
+async def may_go_on(hub: Hub, source: str, limit: int) -> list[SetAside]:
+    """Of the first `limit` that wait in a source."""
+    found, _ = await hub.releasable(source, limit)
+    return found
+
+
 async def released(hub: Hub, limit: int = 10) -> list[tuple[str, str]]:
-    return [(kept.row.key, kept.kind) for kept in await hub.releasable("crm", limit)]
+    return [(kept.row.key, kept.kind) for kept in await may_go_on(hub, "crm", limit)]
 
 
 async def test_a_set_aside_change_blocks_its_row_and_comes_back_whole(hub: Hub) -> None:
@@ -304,7 +310,7 @@ async def test_a_set_aside_change_blocks_its_row_and_comes_back_whole(hub: Hub) 
             (CHILD, [("parent", "p1", False)])
         ]
         assert await tx.letters([]) == {}
-    (found,) = await hub.releasable("crm", 10)
+    (found,) = await may_go_on(hub, "crm", 10)
     kept.id = found.id
     assert found == kept
     await commit(hub, released=[found.id])
@@ -336,7 +342,27 @@ async def test_what_waits_is_released_when_its_row_is_linked_with_all_that_stand
     await commit(hub, records=[record(A)], links=[(ACCOUNT, A)])
     assert await released(hub) == [("9", "reference"), ("9", "behind")]
     assert await released(hub, 1) == [("9", "reference")]
-    assert await hub.releasable("erp", 10) == []
+    assert await may_go_on(hub, "erp", 10) == []
+
+
+async def test_what_waits_is_looked_through_page_by_page(hub: Hub) -> None:
+    third = RowRef("crm", "public.account", "3")
+    stuck, other = RowRef("crm", "public.contact", "10"), RowRef("crm", "public.contact", "11")
+    waiting = [
+        aside("parent", stuck, awaits=third),
+        aside("data", other),
+        aside("parent", awaits=ACCOUNT),
+        *(aside("behind", row) for row in (stuck, CHILD, other, CHILD)),
+    ]
+    await commit(hub, set_aside=waiting, records=[record(A)], links=[(ACCOUNT, A)])
+    pages = []
+    after: int | None = 0
+    while after is not None:
+        found, after = await hub.releasable("crm", 2, after)
+        pages.append([(kept.row.key, kept.kind) for kept in found])
+    assert pages == [[("9", "parent")], [("9", "behind")], [("9", "behind")], []]
+    await commit(hub, records=[record(B)], links=[(third, B)])
+    assert await released(hub, 2) == [("10", "parent"), ("9", "parent")]
 
 
 async def test_a_change_that_still_waits_holds_up_those_behind_it(hub: Hub) -> None:
@@ -359,7 +385,7 @@ async def test_who_holds_up_a_row_is_told_by_its_first_letter(hub: Hub) -> None:
 async def test_a_change_set_aside_again_keeps_its_place(hub: Hub) -> None:
     await commit(hub, set_aside=[aside("parent", awaits=ACCOUNT), aside("behind")])
     await commit(hub, records=[record(A)], links=[(ACCOUNT, A)])
-    first, _ = await hub.releasable("crm", 10)
+    first, _ = await may_go_on(hub, "crm", 10)
     await commit(hub, set_aside=[aside("data", id=first.id)])
     assert await released(hub) == []
     await commit(hub, released=[first.id])

@@ -12,7 +12,7 @@ from engine.hub.store import PostgresHub
 from engine.parts import Baseline, Part
 from engine.ports import AT_ONCE, Entry, Hub, IngestOutcome, Lease, Rekey, SetAside
 from engine.testing import MemoryHub
-from tests.contract.test_hub_contract import A, B, record
+from tests.contract.test_hub_contract import A, B, may_go_on, record
 
 P0, P1 = "crm.public.account/0", "crm.public.account/1"
 OLD, NEW = RowRef("crm", "public.account", "1"), RowRef("crm", "public.account", "2")
@@ -172,9 +172,9 @@ async def test_our_own_transactions_are_forgotten_once_no_stream_can_still_bring
 async def test_what_waits_for_a_rekey_goes_on_when_it_is_told_and_only_once(hub: Hub) -> None:
     lease = await hub.lease("crm", "crm#1")
     await commit(hub, lease, set_aside=[waiting(NEW)])
-    assert await hub.releasable("crm", 10) == []
+    assert await may_go_on(hub, "crm", 10) == []
     await commit(hub, lease, rekeyed=[Rekey(OLD, NEW, "0007", True)])
-    [kept] = await hub.releasable("crm", 10)
+    [kept] = await may_go_on(hub, "crm", 10)
     async with hub.ingest(lease) as tx:
         assert await tx.rekeyed([OLD, NEW]) == {NEW}
         assert await tx.departed([OLD, NEW]) == {OLD: "0007"}
@@ -263,13 +263,13 @@ async def test_what_is_ambiguous_in_one_source_may_be_considered_again(hub: Hub)
     kinds = {OLD: "ambiguous", NEW: "data", elsewhere: "ambiguous"}
     aside = [SetAside(row, "customer", kind, "", b"{}", "5") for row, kind in kinds.items()]  # type: ignore[arg-type]
     await commit(hub, lease, set_aside=aside)
-    assert await hub.releasable("crm", 10) == []
+    assert await may_go_on(hub, "crm", 10) == []
     await hub.reconsider("crm")
-    [kept] = await hub.releasable("crm", 10)
+    [kept] = await may_go_on(hub, "crm", 10)
     assert (kept.row, kept.released) == (OLD, True)
-    assert await hub.releasable("erp", 10) == []
+    assert await may_go_on(hub, "erp", 10) == []
     await commit(hub, lease, set_aside=[kept])
-    assert await hub.releasable("crm", 10) == [], "tried in vain, it waits for a person again"
+    assert await may_go_on(hub, "crm", 10) == [], "tried in vain, it waits for a person again"
 
 
 async def test_a_baseline_that_was_left_half_done_holds_up_nothing_once_the_system_is_read_as_one_stream(
@@ -316,9 +316,9 @@ async def test_what_names_a_row_by_a_key_given_up_goes_on_once_the_row_is_linked
     lease = await hub.lease("crm", "crm#1")
     last = RowRef("crm", "public.account", "3")
     await commit(hub, lease, set_aside=[named(OLD)], rekeyed=[Rekey(OLD, NEW, "7", True), Rekey(last, OLD, "1", True)])
-    assert await hub.releasable("crm", 10) == []
+    assert await may_go_on(hub, "crm", 10) == []
     await commit(hub, lease, rekeyed=[Rekey(NEW, last, "8", True)], records=[record(A)], links=[(last, A)])
-    [kept] = await hub.releasable("crm", 10)
+    [kept] = await may_go_on(hub, "crm", 10)
     assert kept.awaits == OLD
     assert not kept.released
     async with hub.ingest(lease) as tx:
@@ -329,7 +329,7 @@ async def test_keys_given_up_in_a_circle_lead_nowhere(hub: Hub) -> None:
     lease = await hub.lease("crm", "crm#1")
     circle = [Rekey(OLD, NEW, "7", True), Rekey(NEW, OLD, "8", True)]
     await commit(hub, lease, set_aside=[named(OLD, "reference")], rekeyed=circle)
-    assert await hub.releasable("crm", 10) == []
+    assert await may_go_on(hub, "crm", 10) == []
 
 
 async def test_set_aside_changes_come_by_bytes_and_at_least_one_at_a_time(hub: Hub) -> None:
@@ -340,7 +340,7 @@ async def test_set_aside_changes_come_by_bytes_and_at_least_one_at_a_time(hub: H
         large = SetAside(row, "customer", "behind", "", b'"%b"' % (b"x" * size), "5")
         await commit(hub, lease, set_aside=[large])
     taken = []
-    while found := await hub.releasable("crm", 10):
+    while found := await may_go_on(hub, "crm", 10):
         taken.append([kept.row for kept in found])
         await commit(hub, lease, released=[kept.id for kept in found])
     assert taken == [rows[:1], rows[1:3], rows[3:]]
