@@ -36,12 +36,22 @@ class FieldCount:
     winners: int = 0
     samples: list[Sample] = field(default_factory=list)
 
+    def add(self, other: FieldCount) -> None:
+        self.values += other.values
+        self.winners += other.winners
+        self.samples = sorted(self.samples + other.samples, key=lambda each: each.record)[:SAMPLES]
+
 
 @dataclass(slots=True)
 class RowCount:
     create: int = 0
     update: int = 0
     delete: int = 0
+
+    def add(self, other: RowCount) -> None:
+        self.create += other.create
+        self.update += other.update
+        self.delete += other.delete
 
 
 class Preview:
@@ -55,13 +65,14 @@ class Preview:
         self.revived: dict[str, int] = {}
         self.fields: dict[Place, FieldCount] = {}
         self.rows: dict[Place, RowCount] = {}
+        self._question = (old, new, changes, mixed)
         self._resolve = Reresolver(new, None if mixed else old)
         self._old_plans = _plans(old)
         self._new_plans = _plans(new)
-        self._units: dict[str, list[tuple[Unit, Unit]]] = {}
+        self._units: dict[str, list[Unit]] = {}
         for entity, name, _, _ in changes.rules:
-            units = [next(u for u in rules.entities[entity].units if u.name == name) for rules in (old, new)]
-            self._units.setdefault(entity, []).append((units[0], units[1]))
+            unit = next(u for u in old.entities[entity].units if u.name == name)
+            self._units.setdefault(entity, []).append(unit)
         self._written = frozenset(
             entity for entity in changes.entities if _writing(old, entity) != _writing(new, entity)
         )
@@ -69,11 +80,10 @@ class Preview:
     def take(self, record: Record, once_more: Callable[[], Record]) -> None:
         """The record is changed; `once_more` gives it as it was, and is asked for few."""
         self.records += 1
-        units = self._units.get(record.entity, ())
-        before = [choose(unit, record.rows) for unit, _ in units]
+        before = {unit.name: choose(unit, record.rows) for unit in self._units.get(record.entity, ())}
         applied = self._resolve(record)
-        for (_, unit), winner in zip(units, before, strict=True):
-            now = choose(unit, record.rows)
+        for unit, now in applied.chosen if before else ():
+            winner = before.get(unit.name, now)
             if winner is not now and (winner and winner.ref) != (now and now.ref):
                 for name in unit.fields:
                     self._count(record.entity, name).winners += 1
@@ -90,6 +100,23 @@ class Preview:
         if applied.stored or record.entity in self._written:
             names = frozenset(decision.field for decision in applied.decisions)
             self._count_rows(once_more(), record, names)
+
+    def empty(self) -> Preview:
+        """The same question, about other records."""
+        old, new, changes, mixed = self._question
+        return Preview(old, new, changes, mixed=mixed)
+
+    def add(self, other: Preview) -> None:
+        """Counts of other records; samples are those of the first of all."""
+        self.records += other.records
+        self.touched += other.touched
+        for mine, its in ((self.retired, other.retired), (self.revived, other.revived)):
+            for entity, number in its.items():
+                mine[entity] = mine.get(entity, 0) + number
+        for place, count in other.fields.items():
+            self._count(*place).add(count)
+        for place, rows in other.rows.items():
+            self.rows.setdefault(place, RowCount()).add(rows)
 
     def _count(self, entity: str, name: str) -> FieldCount:
         return self.fields.setdefault((entity, name), FieldCount())

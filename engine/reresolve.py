@@ -20,12 +20,14 @@ from rules.rulebook import Rulebook, Unit
 
 class Applied(NamedTuple):
     """`decisions` are the fields whose golden value changed; `retired` is set where that changed; `dropped` are rows
-    that stand for it no more; `stored`: whether the record has to be stored, though nothing of it may be news."""
+    that stand for it no more; `stored`: whether the record has to be stored, though nothing of it may be news;
+    `chosen`: whose word stands now in what was looked at."""
 
     decisions: list[Decision]
     retired: bool | None
     stored: bool
     dropped: list[RowRef]
+    chosen: list[tuple[Unit, Contribution | None]]
 
     @property
     def news(self) -> bool:
@@ -62,15 +64,17 @@ class Reresolver:
         entity = self._entities.get(record.entity)
         held = dict(record.golden)
         dropped, stored, decisions = self._without_what_left(record)
+        chosen: list[tuple[Unit, Contribution | None]] = []
         if entity is None:
             flipped = None if record.retired else True
         else:
-            decisions += _chosen(self._units[record.entity], record)
+            chosen = [(unit, choose(unit, record.rows)) for unit in self._units[record.entity]]
+            decisions += _decided(chosen, record)
             now = retired(entity, self._roots[record.entity], record.rows)
             flipped = now if now != record.retired else None
         record.retired = record.retired if flipped is None else flipped
         stored = stored or bool(decisions) or flipped is not None or held != record.golden
-        return Applied(decisions, flipped, stored, dropped)
+        return Applied(decisions, flipped, stored, dropped, chosen)
 
     def _without_what_left(self, record: Record) -> tuple[list[RowRef], bool, list[Decision]]:
         """Drop rows and fields that left the rules: the rows, whether there was anything, and the golden values."""
@@ -120,11 +124,10 @@ def _told(rulebook: Rulebook, entity: str) -> tuple[frozenset[str], dict[tuple[s
     return frozenset(rulebook.entities[entity].fields), streams
 
 
-def _chosen(units: Sequence[Unit], record: Record) -> list[Decision]:
+def _decided(chosen: Sequence[tuple[Unit, Contribution | None]], record: Record) -> list[Decision]:
     decisions = []
     golden = record.golden
-    for unit in units:
-        winner = choose(unit, record.rows)
+    for unit, winner in chosen:
         if winner is None and awaits_correction(unit, record.rows):
             continue  # the new owner's row is yet to be corrected to what stands
         system = "" if winner is None else winner.system

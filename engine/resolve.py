@@ -14,7 +14,7 @@ import msgspec
 from engine.change import Value
 from engine.ledger import Decision, Outcome
 from engine.record import Contribution, Record, Stamp
-from rules.rulebook import Entity, Policy, Rulebook, Unit
+from rules.rulebook import Entity, Rulebook, Unit
 
 _NEVER = -(2**62)
 _NO_STAMP = Stamp("", None)
@@ -36,8 +36,8 @@ def choose(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
         return _alone(unit, rows[0])
     if policy.protected:
         return _protected(unit, rows)
-    heard = [row for row in rows if row.deleted is None and row.system in policy.order and _speaks(unit, row)]
-    return _best(unit, heard, policy.order) or _carrier(unit, rows)
+    best = _newest if policy.strategy == "recency" else _foremost
+    return best(unit, rows, policy.order) or _carrier(unit, rows)
 
 
 def _alone(unit: Unit, row: Contribution) -> Contribution | None:
@@ -56,19 +56,46 @@ def _protected(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
     policy = unit.policy
     owners = [row for row in rows if row.system == policy.owner and _known(unit, row)]
     if owners:
-        live = [row for row in owners if row.deleted is None]
-        if live:
-            return _best(unit, live, (policy.owner or "",))
-        return max(owners, key=lambda row: (row.deleted or "", row.key))
-    seeds = [row for row in rows if row.deleted is None and row.system in policy.seed_from and _speaks(unit, row)]
-    return _best(unit, seeds, policy.seed_from) or _carrier(unit, rows)
+        return _foremost(unit, owners, (policy.owner or "",)) or max(
+            owners, key=lambda row: (row.deleted or "", row.key)
+        )
+    return _foremost(unit, rows, policy.seed_from) or _carrier(unit, rows)
 
 
-def _best(unit: Unit, rows: Sequence[Contribution], order: Sequence[str]) -> Contribution | None:
-    candidates = [row for row in rows if _complete(unit, row, unit.policy)]
-    if not candidates:
-        candidates = list(rows)
-    return _first(unit, candidates, order, recency=unit.policy.strategy == "recency")
+def _foremost(unit: Unit, rows: Sequence[Contribution], order: Sequence[str]) -> Contribution | None:
+    """The complete word of the best-ranked system that has one, else the best-ranked word there is; of several in one
+    system the last."""
+    incomplete: list[Contribution] = []
+    for system in order:
+        heard = [row for row in rows if row.system == system and row.deleted is None and _speaks(unit, row)]
+        if heard:
+            complete = [row for row in heard if _complete(unit, row)]
+            if complete:
+                return complete[0] if len(complete) == 1 else max(complete, key=lambda row: _told(unit, row))
+            incomplete = incomplete or heard
+    return max(incomplete, key=lambda row: _told(unit, row)) if incomplete else None
+
+
+def _newest(unit: Unit, rows: Sequence[Contribution], order: Sequence[str]) -> Contribution | None:
+    """The last of the complete words, else of all; of those told at one time the best-ranked system's."""
+    heard = [row for row in rows if row.deleted is None and row.system in order and _speaks(unit, row)]
+    if len(heard) < 2:
+        return heard[0] if heard else None
+
+    def rank(row: Contribution) -> tuple[int, int, str, str]:
+        at, position, key = _told(unit, row)
+        return at, -order.index(row.system), position, key
+
+    return max([row for row in heard if _complete(unit, row)] or heard, key=rank)
+
+
+def _told(unit: Unit, row: Contribution) -> tuple[int, str, str]:
+    """When a row said what it says, by its system's time and by its order, and its key where both are the same.
+
+    A carried value has no time of its own: the time of a block is that of its row's own edits."""
+    stamps = [row.stamp(name) for name in unit.fields if row.own(name)] or [_NO_STAMP]
+    at = max(_NEVER if stamp.at is None else stamp.at for stamp in stamps)
+    return at, max(stamp.position for stamp in stamps), row.key
 
 
 def _carrier(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
@@ -114,8 +141,9 @@ def _known(unit: Unit, row: Contribution) -> bool:
     return True
 
 
-def _complete(unit: Unit, row: Contribution, policy: Policy) -> bool:
+def _complete(unit: Unit, row: Contribution) -> bool:
     """A full candidate's nulls are values only where the system says so."""
+    policy = unit.policy
     alone = len(unit.fields) == 1
     for name in unit.fields:
         if row.holds(name) is not None:
@@ -125,22 +153,6 @@ def _complete(unit: Unit, row: Contribution, policy: Policy) -> bool:
         if row.system not in policy.nulls and (alone or name not in unit.optional):
             return False
     return True
-
-
-def _first(unit: Unit, rows: Sequence[Contribution], order: Sequence[str], *, recency: bool) -> Contribution | None:
-    if len(rows) == 1:
-        return rows[0]
-    best, best_rank = None, None
-    for row in rows:
-        place = -order.index(row.system)
-        # A carried value has no time of its own: the time of a block is that of its row's own edits.
-        stamps = [row.stamp(name) for name in unit.fields if row.own(name)] or [_NO_STAMP]
-        at = max(_NEVER if stamp.at is None else stamp.at for stamp in stamps)
-        newest = max(stamp.position for stamp in stamps)
-        rank = (at, place, newest, row.key) if recency else (place, at, newest, row.key)
-        if best_rank is None or rank > best_rank:
-            best, best_rank = row, rank
-    return best
 
 
 def roots(rulebook: Rulebook) -> dict[str, frozenset[tuple[str, str]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from typing import Any
 from engine.errors import EnvironmentUnfit, TransientError
 from engine.hub.asking import Mask
 from engine.hub.planning import preview
-from engine.hub.reading import snapshot
 from engine.hub.rules import Live
 from engine.preview import Preview
 from operations.project import Opened, opened
@@ -88,10 +88,16 @@ async def _plan(project: Opened, unmask: bool) -> dict[str, Any]:
     began = time.monotonic()
     mixed = found.live.former is not None
     seen = Preview(found.old, found.new, found.changes, mixed=mixed)
+    processes = 1
     if found.changes.entities:
-        async with snapshot(project.hub_dsn, project.hub_schema) as connection:
-            await preview(connection, found.changes.entities, seen)
-    return result | _told(found, seen, time.monotonic() - began, unmask)
+        where = project.hub_dsn, project.hub_schema
+        processes = await preview(*where, found.changes.entities, seen, at_once())
+    return result | _told(found, seen, processes, time.monotonic() - began, unmask)
+
+
+def at_once() -> int:
+    """How many processes may count side by side: as many as this one may use processors."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 async def _check_version(project: Opened) -> None:
@@ -105,7 +111,7 @@ async def _check_version(project: Opened) -> None:
         )
 
 
-def _told(found: Planned, seen: Preview, seconds: float, unmask: bool) -> dict[str, Any]:
+def _told(found: Planned, seen: Preview, processes: int, seconds: float, unmask: bool) -> dict[str, Any]:
     masks = Mask(found.old, unmask=unmask), Mask(found.new, unmask=unmask)
 
     def shown(entity: str, name: str, value: str | None) -> str | None:
@@ -117,6 +123,7 @@ def _told(found: Planned, seen: Preview, seconds: float, unmask: bool) -> dict[s
 
     changes = found.changes
     how = f"streamed pass over {count(seen.records, 'record')} of {', '.join(sorted(changes.entities)) or 'nothing'}"
+    how += f", in {processes} processes," if processes > 1 else ""
     return {
         "rules": [dict(zip(("entity", "unit", "before", "now"), each, strict=True)) for each in changes.rules],
         "came": list(changes.came),

@@ -21,8 +21,9 @@ Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
 @asynccontextmanager
-async def snapshot(dsn: str, schema: str = SCHEMA) -> AsyncIterator[Connection]:
-    """A connection inside such a transaction. Raises EnvironmentUnfit if there is no hub to read."""
+async def snapshot(dsn: str, schema: str = SCHEMA, exported: str = "") -> AsyncIterator[Connection]:
+    """A connection inside such a transaction, at the moment that another's exported. Raises EnvironmentUnfit if there
+    is no hub to read."""
     try:
         connection = await psycopg.AsyncConnection.connect(lasting(dsn, "reading"))
     except psycopg.OperationalError as error:
@@ -32,6 +33,8 @@ async def snapshot(dsn: str, schema: str = SCHEMA) -> AsyncIterator[Connection]:
     async with connection:
         await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
         await connection.set_read_only(True)
+        if exported:
+            await connection.execute(sql.SQL("set transaction snapshot {}").format(exported))
         await begin(connection, schema)
         yield connection
 

