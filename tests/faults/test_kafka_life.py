@@ -10,6 +10,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from stack import Stack
 from tests.faults.kafka import KafkaWorld, make_kafka_world
 from tests.faults.people import People
@@ -75,6 +77,7 @@ def connect_crashes(world: KafkaWorld, people: People) -> None:
     world.stack.connect.start()
 
 
+@pytest.mark.timeout(1800)  # two minutes alone, and as many more as others on the machine take
 def test_one_long_life(
     tmp_path: Path,
     make_database: Callable[[], str],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import json
 from collections.abc import Mapping
@@ -69,6 +70,7 @@ class Shelf:
     def __init__(self) -> None:
         self.schemas: dict[int, str] = {}
         self.asked: list[int] = []
+        self._open: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Shelf:
         self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
@@ -77,9 +79,20 @@ class Shelf:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        """Nobody's connection is left open, not even of a client that was stopped before it asked or heard anything."""
         self._server.close()
+        for writer in list(self._open):
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await self._told(reader, writer)
+        writer.close()
+
+    async def _told(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = (await reader.readuntil(b"\r\n\r\n")).decode()
         number = int(request.split()[1].rpartition("/")[2])
         self.asked.append(number)
@@ -88,7 +101,6 @@ class Shelf:
         body = json.dumps({"error_code": 40403} if schema is None else {"schema": schema}).encode()
         writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
         await writer.drain()
-        writer.close()
 
 
 @pytest.fixture
