@@ -135,11 +135,20 @@ def _decided(chosen: Sequence[tuple[Unit, Contribution | None]], record: Record)
             before, after = golden.get(name), _value(winner, name)
             if winner is None:
                 golden.pop(name, None)
+                _still_corrected(record.rows, name, before)
             else:
                 golden[name] = after
             if before != after:
                 decisions.append(Decision(name, "applied", None, before, after, system))
     return decisions
+
+
+def _still_corrected(rows: Sequence[Contribution], name: str, golden: Value) -> None:
+    """Nobody stands for the golden value any more. Rows that hold what was refused against it are put back to it all
+    the same, or the refused value would stay there."""
+    for row in rows:
+        if golden is not None and name in row.void and row.deleted is None:
+            row.restore.setdefault(name, golden)
 
 
 def _value(winner: Contribution | None, name: str) -> Value:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from engine.change import RowRef
+from engine.plan import TargetPlan
 from engine.record import Contribution, Record, Stamp
 from engine.reresolve import Reresolver
 from engine.resolve import choose
@@ -52,6 +53,17 @@ def test_a_value_that_was_written_into_the_new_owners_row_stands_as_its_word() -
     stands = choose(rules.entities["customer"].unit_of["name"], record.rows)
     assert stands is not None
     assert stands.system == "erp"
+
+
+def test_what_was_refused_is_put_back_where_nobody_stands_for_the_golden_value_any_more() -> None:
+    """The owner's row was deleted, its last word stood, and the new rules hear only who said something else."""
+    account = row(ACCOUNT, 2)
+    account.void = {"phone": "refused"}
+    record = customer(account, row(PARTY, 1, phone="golden"), phone="golden")
+    applied = Reresolver(rulebook())(record)
+    assert [(d.field, d.before, d.after) for d in applied.decisions] == [("phone", "golden", None)]
+    assert account.restore == {"phone": "golden"}
+    assert [each.fields for each in TargetPlan(rulebook(), "crm").differences(record)] == [("phone",)]
 
 
 def test_a_field_that_left_the_rules_leaves_the_record() -> None:
