@@ -20,7 +20,7 @@ class ScriptedSource:
     crash; what it repeats does not take its position back. `extend` appends; `finish` ends the stream once everything
     was handed over, and until then it waits. `fail` is called before each batch and may raise (a lost connection).
     `snapshot` batches come first: that many changes are a re-read of all rows, which begins anew when it was
-    interrupted.
+    interrupted; `tell_again` appends another one.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class ScriptedSource:
         self.opened: list[str | None] = []
         self._size = size
         self._rewind = rewind
-        self._snapshot = snapshot
+        self._snapshot = range(snapshot)
         self._fail = fail
         self._next = 0
         self._reached = 0
@@ -51,6 +51,11 @@ class ScriptedSource:
         self.changes.extend(changes)
         self._news.set()
 
+    def tell_again(self, rows: Sequence[RawChange]) -> None:
+        """All rows as they are now. Everything so far must have been acknowledged, and the source be closed."""
+        self._snapshot = range(len(self.changes), len(self.changes) + len(rows))
+        self.extend(rows)
+
     def finish(self) -> None:
         self._finished = True
         self._news.set()
@@ -59,8 +64,9 @@ class ScriptedSource:
         self.opened.append(position)
         done = int(position) if position else 0
         self._reached = done
-        self._reading = done < self._snapshot
-        self._next = 0 if self._reading else max(0, done - self._rewind)
+        self._reading = done in self._snapshot
+        first = self._snapshot.stop if done >= self._snapshot.stop else 0  # what was read is not told as news
+        self._next = self._snapshot.start if self._reading else max(first, done - self._rewind)
 
     async def batches(self) -> AsyncIterator[Batch]:
         while True:
@@ -74,13 +80,13 @@ class ScriptedSource:
 
     def _cut(self) -> Batch:
         start = self._next
-        reading = self._reading and start < self._snapshot
-        end = min(start + self._size, self._snapshot if reading else len(self.changes))
+        reading = self._reading and start in self._snapshot
+        end = min(start + self._size, self._snapshot.stop if reading else len(self.changes))
         self._next = end
         self._reached = max(self._reached, end)
         batch = Batch(self.changes[start:end], f"{self._reached:012d}")
         if reading:
-            batch.snapshot = "done" if end == self._snapshot else "running"
+            batch.snapshot = "done" if end == self._snapshot.stop else "running"
         batch.lag_bytes = len(self.changes) - end
         return batch
 

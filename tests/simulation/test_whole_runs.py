@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -65,7 +65,16 @@ class System:
         if self.rng.random() < self.faults:
             raise TransientError(f"{self.name} does not answer")
 
+    def read_again(self) -> bool:
+        """What is there now is what the next read of all rows finds; False where there is nothing."""
+        rows = [(stream, key, row) for stream, rows in self.target.rows.items() for key, row in rows.items()]
+        self.source.tell_again([replace(self._raw(*each, echo=False), operation="observe") for each in rows])
+        return bool(rows)
+
     def _tell(self, stream: str, key: str, row: TargetRow | None, *, echo: bool) -> None:
+        self.source.extend([self._raw(stream, key, row, echo=echo)])
+
+    def _raw(self, stream: str, key: str, row: TargetRow | None, *, echo: bool) -> RawChange:
         self._position += 1
         columns: dict[str, Value] = {"id": key}
         if row is not None:
@@ -74,8 +83,8 @@ class System:
             columns["party_id" if row.parent else "ext"] = row.parent or row.record or None
         relation = Relation(stream, tuple(columns), ("text",) * len(columns))
         operation: Operation = "delete" if row is None else "update"
-        raw = RawChange(relation, operation, tuple(columns.values()), f"{self._position:08}", self._position, echo=echo)
-        self.source.extend([raw])
+        position = f"{self._position:08}"
+        return RawChange(relation, operation, tuple(columns.values()), position, self._position, echo=echo)
 
     def _echo(self, stream: str, key: str, values: Mapping[str, Value] | None, record: str) -> None:
         row = self.target.rows[stream].get(key) if values is not None else None
@@ -134,6 +143,21 @@ class System:
             self.finance[row.values["tax_id"] or ""][name] = row.values[name]
         self._tell(stream, key, row, echo=False)
 
+    def spell(self, number: int, word: str, instead_of: str = "") -> bool:
+        """Some credit limit that begins with `instead_of` becomes the word and the number; False if there is none."""
+        places = [
+            (stream, key)
+            for stream, rows in self.target.rows.items()
+            for key, row in rows.items()
+            if (row.values.get("credit_limit") or "").startswith(instead_of) and "credit_limit" in row.values
+        ]
+        if places:
+            stream, key = self.rng.choice(sorted(places))
+            row = self.target.rows[stream][key]
+            row.values["credit_limit"] = f"{word}{number}.00"
+            self._tell(stream, key, row, echo=False)
+        return bool(places)
+
 
 class World:
     def __init__(self, seed: int, faults: float) -> None:
@@ -187,6 +211,8 @@ class World:
         for step in range(steps):
             await asyncio.sleep(self.rng.random() * 0.4)
             self.act(step)
+        if deliver:
+            self.mend()
         for system in self.systems.values():
             system.faults = 0.0
         self.faults = 0.0
@@ -200,6 +226,9 @@ class World:
             self.systems["crm"].insert(f"N{step}")
         else:
             self.rng.choice(list(self.systems.values())).edit()
+
+    def mend(self) -> None:
+        """What people do before they go home. Nothing is broken here."""
 
     def _bits(self, n: int) -> int:
         return self.rng.getrandbits(n)
