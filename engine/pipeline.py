@@ -355,14 +355,15 @@ class Pipeline:
 
     async def _release(self, lease: Lease, stop: asyncio.Event) -> None:
         """Try again what was set aside and may go on now: its row is known, or a person said so."""
-        looked = 0.0
+        looked = asyncio.get_running_loop().time()
+        self._aside.begin()
         while not stop.is_set():
-            now = asyncio.get_running_loop().time()
-            if self._aside.over and (self._linked or now - looked >= _LOOK_EVERY):
-                self._linked, looked = False, now
-                self._aside.begin()
-            if not self._aside.over:
-                async with self._turn:
+            async with self._turn:
+                now = asyncio.get_running_loop().time()
+                if self._aside.over and (self._linked or now - looked >= _LOOK_EVERY):
+                    self._linked, looked = False, now
+                    self._aside.begin()
+                if not self._aside.over:
                     await self._look_again(lease)
                     await self._sweep_unheard(lease)
             await either(asyncio.sleep(_RELEASE_EVERY if self._aside.over else _PAGE_EVERY), stop)

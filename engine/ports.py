@@ -344,8 +344,8 @@ class Hub(Footholds, Protocol):
         """Looks at the next `limit` set-aside changes of this source that wait for no person, in the order of their
         ids, from `after` on. Gives those that may go on now, no further than payloads of AT_ONCE bytes go, and the id
         `after` which to look on: None when there are no more. May go on: what it `awaits` is linked, a person released
-        it, or it only stands behind others; and nothing before it holds up its row. A parent or a row referred to is
-        linked too if it is so under a later key."""
+        it, or it only stands behind others; and nothing before it holds up its row, as whatever stands at `after` or
+        before does. A parent or a row referred to is linked too if it is so under a later key."""
 
     async def unread(self, sources: Sequence[str], mapped: Mapping[str, Collection[str]] | None = None) -> list[str]:
         """Those of these sources whose rows have not all been read: never yet, or since they are read again, or, of

@@ -22,6 +22,7 @@ from operations.rules import loaded_from, rules_of
 from rules.changes import Changes, Reading, compare
 from rules.rulebook import Rulebook
 
+_PROCESSES = 8
 _NOTHING = "no differences: the files are the live rulebook"
 
 
@@ -96,8 +97,9 @@ async def _plan(project: Opened, unmask: bool) -> dict[str, Any]:
 
 
 def at_once() -> int:
-    """How many processes may count side by side: as many as this one may use processors."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many processes may count side by side: as many as this one may use processors, but not all connections."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(processors, _PROCESSES)
 
 
 async def _check_version(project: Opened) -> None:

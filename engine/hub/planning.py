@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import signal
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, aclosing, contextmanager
 from functools import partial
@@ -81,6 +82,8 @@ async def _exported(connection: Connection) -> str:
 
 async def _read(connection: Connection, share: Share, into: Preview) -> None:
     part = [share.of, share.number]
+    # Which rows are its share, the planner cannot estimate: it would sort them all, instead of reading by the index.
+    await connection.execute("set local enable_sort to off")
     async with (
         aclosing(stream(connection, _RECORDS, [sorted(share.entities), *part])) as records,
         aclosing(stream(connection, _NOTES, part)) as created,
@@ -104,22 +107,33 @@ def _process(share: Share, empty: Preview) -> Iterator[Pipe]:
     context = multiprocessing.get_context("spawn")  # a fork would share our connections
     ours, its = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(share, empty, its), daemon=True)
-    process.start()
-    its.close()
+    with ours:
+        with its, _uninterrupted():
+            process.start()
+        try:
+            yield ours
+        finally:
+            process.terminate()
+            process.join()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A process that starts here never hears a terminal's interrupt: whoever started it ends it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield ours
+        yield
     finally:
-        process.terminate()
-        process.join()
-        ours.close()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _work(share: Share, empty: Preview, pipe: Pipe) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal it reaches us too: whoever started us ends us
     try:
         asyncio.run(_share(share, empty))
     except EngineError as error:
         pipe.send((type(error), error.message, error.suggestion))
+    except Exception:
+        pipe.send(traceback.format_exc())
     else:
         pipe.send(empty)
 
@@ -133,10 +147,12 @@ async def _share(share: Share, into: Preview) -> None:
 def _answer(pipe: Pipe) -> Preview:
     try:
         said = pipe.recv()
-    except EOFError as error:
+    except (EOFError, OSError) as error:
         raise EnvironmentUnfit(
             "a process that counted records was ended from outside", suggestion="is there memory left? plan again"
         ) from error
+    if isinstance(said, str):
+        raise RuntimeError(f"in a process that counted records:\n{said}")
     if not isinstance(said, Preview):
         kind, message, suggestion = said
         raise kind(message, suggestion=suggestion)

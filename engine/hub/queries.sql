@@ -300,10 +300,11 @@ select max(id), count(*) from (
 
 -- name: releasable
 -- Ready: a person released it, the row that it awaits is linked, or it only stands behind others.
--- It may go once everything before it of the same row is ready too: `ahead`, whatever may hold it up, is as a rule one
--- change of each row. Those that come first go first, by their bytes as they are stored, compressed, and of these by
--- their bytes as they are read: so that few are unpacked. `last` is the last that may go. `offset 0`: looked up one by
--- one, not in a table made of the whole crosswalk.
+-- It may go once nothing before it of the same row holds it up: `ahead` are those within the page that may, and what
+-- still stands before the page does, ready by now or not, for no change may overtake another of its row. Those that come
+-- first go first, by their bytes as they are stored, compressed, and of these by their bytes as they are read: so that
+-- few are unpacked. `last` is the last that may go. `offset 0`: looked up one by one, not in a table made of the whole
+-- crosswalk.
 with page as (
     select id, system, stream, key, kind, released, await_system, await_stream, await_key from set_aside
     where system = %(source)s and (released or kind not in ('data', 'ambiguous', 'unreadable'))
@@ -313,7 +314,7 @@ with page as (
     from (select system, stream, key, max(id) as last from page group by system, stream, key) as p
     cross join lateral (
         select * from set_aside e
-        where (e.system, e.stream, e.key) = (p.system, p.stream, p.key) and e.id < p.last
+        where (e.system, e.stream, e.key) = (p.system, p.stream, p.key) and e.id > %(after)s and e.id < p.last
           and not e.released and e.kind not in ('behind', 'unreadable')
         offset 0
     ) as e
@@ -341,7 +342,12 @@ with page as (
 ), free as (
     select s.*, pg_column_size(payload) as stored from set_aside s where id = any(array(
         select t.id from told t left join held_up h using (system, stream, key)
-        where t.ready and t.id > %(after)s and t.id < coalesce(h.first, t.id + 1)
+        where t.ready and t.id < coalesce(h.first, t.id + 1) and not exists (
+            select from set_aside e
+            where (e.system, e.stream, e.key) = (t.system, t.stream, t.key) and e.id <= %(after)s
+              and e.kind <> 'unreadable'
+            offset 0
+        )
     ))
 ), few as (
     select f.*, octet_length(payload::text) as size

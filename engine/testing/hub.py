@@ -218,7 +218,7 @@ class MemoryHub(MemoryFootholds, MemoryAside):
                     found.append(replace(kept, released=id in self.released))
             if len(looked) == limit:
                 break
-            if not goes and kept.kind != "unreadable":
+            if (not goes or id <= after) and kept.kind != "unreadable":
                 stuck.add(kept.row)
         sizes = itertools.accumulate((len(kept.payload) for kept in found), initial=0)
         given = [kept for kept, ahead in zip(found, sizes, strict=False) if ahead < AT_ONCE]

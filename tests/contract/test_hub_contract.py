@@ -360,9 +360,25 @@ async def test_what_waits_is_looked_through_page_by_page(hub: Hub) -> None:
     while after is not None:
         found, after = await hub.releasable("crm", 2, after)
         pages.append([(kept.row.key, kept.kind) for kept in found])
+        await commit(hub, released=[kept.id for kept in found])
     assert pages == [[("9", "parent")], [("9", "behind")], [("9", "behind")], []]
     await commit(hub, records=[record(B)], links=[(third, B)])
-    assert await released(hub, 2) == [("10", "parent"), ("9", "parent")]
+    assert await released(hub) == [("10", "parent"), ("10", "behind")]
+
+
+async def test_no_page_lets_a_change_overtake_one_of_its_row_that_became_ready_meanwhile(hub: Hub) -> None:
+    other = RowRef("crm", "public.contact", "10")
+    await commit(hub, set_aside=[aside("parent", awaits=ACCOUNT), aside("data", other), aside("behind")])
+    found, after = await hub.releasable("crm", 1)
+    assert (found, after is None) == ([], False)
+    await commit(hub, records=[record(A)], links=[(ACCOUNT, A)])
+    assert await hub.releasable("crm", 1, after or 0) == ([], await last_aside(hub))
+    assert await released(hub) == [("9", "parent"), ("9", "behind")]
+
+
+async def last_aside(hub: Hub) -> int:
+    found, _ = await hub.releasable("crm", 10)
+    return found[-1].id
 
 
 async def test_a_change_that_still_waits_holds_up_those_behind_it(hub: Hub) -> None:

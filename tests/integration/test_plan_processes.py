@@ -67,6 +67,13 @@ def test_what_another_process_meets_is_said_as_if_it_were_met_here() -> None:
         planning._answer(pipe)
 
 
+def test_a_bug_in_another_process_is_a_bug_here(shop: Shop) -> None:
+    shop.settle()
+    share = Share(shop.hub, "fieldwarden", "no snapshot", frozenset({"customer"}), 1, 0)
+    with planning._process(share, empty()) as pipe, pytest.raises(RuntimeError, match="snapshot"):
+        planning._answer(pipe)
+
+
 def test_a_process_that_is_killed_is_no_count(silent: str) -> None:
     share = Share(silent, "fieldwarden", "", frozenset({"customer"}), 1, 0)
     with planning._process(share, empty()) as pipe:
