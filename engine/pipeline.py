@@ -335,10 +335,10 @@ class Pipeline:
             await self._commit(lease, gone, _UNMOVED, seen=True)
         await self._hub.reconsider(self._system)
         tried: set[int] = set()
-        while not tried.issuperset(found := await self._look_again_at_all(lease)):
+        while not tried.issuperset(found := await self._round(lease)):
             tried |= found
 
-    async def _look_again_at_all(self, lease: Lease) -> set[int]:
+    async def _round(self, lease: Lease) -> set[int]:
         """One round; what was tried again."""
         found: set[int] = set()
         self._aside.begin()

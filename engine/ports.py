@@ -291,6 +291,9 @@ ANNOUNCED_FOR = 30 * 86_400 * 1_000_000
 AT_ONCE = 8_000_000
 """Bytes of set-aside changes that are tried again at once."""
 
+PAGE = 2000
+"""Set-aside changes that are looked at at once: whoever takes in new changes waits meanwhile."""
+
 
 class Hub(Footholds, Protocol):
     """The engine's memory."""

@@ -18,6 +18,8 @@ from rules.rulebook import Rulebook, Unit
 
 SAMPLES = 3
 Place = tuple[str, str]
+Operation = tuple[str, str, str, tuple[str, ...]]
+"""A write: stream, what is done, key and fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class Preview:
             flips[record.entity] = flips.get(record.entity, 0) + 1
         if applied.stored or record.entity in self._written:
             names = frozenset(decision.field for decision in applied.decisions)
-            self._count_rows(once_more(), record, names)
+            self._count_rows(record, once_more, names)
 
     def empty(self) -> Preview:
         """The same question, about other records."""
@@ -121,14 +123,17 @@ class Preview:
     def _count(self, entity: str, name: str) -> FieldCount:
         return self.fields.setdefault((entity, name), FieldCount())
 
-    def _count_rows(self, record: Record, again: Record, changed: frozenset[str]) -> None:
-        """What is to be written then, and was not due before."""
+    def _count_rows(self, record: Record, once_more: Callable[[], Record], changed: frozenset[str]) -> None:
+        """What is to be written now, and was not due before."""
+        before: Record | None = None
         for system, plan in self._new_plans.items():
-            if again.entity not in plan.entities:
-                continue
+            operations = list(_operations(plan, record)) if record.entity in plan.entities else []
             former = self._old_plans.get(system)
-            due = set(_operations(former, record)) if former is not None else set()
-            for operation in _operations(plan, again):
+            due: set[Operation] = set()
+            if operations and former is not None:
+                before = before or once_more()
+                due = set(_operations(former, before))
+            for operation in operations:
                 if operation in due and not changed.intersection(operation[3]):
                     continue
                 counts = self.rows.setdefault((system, operation[0]), RowCount())
@@ -139,7 +144,7 @@ def _plans(rules: Rulebook) -> dict[str, TargetPlan]:
     return {name: plan for name in rules.systems if (plan := TargetPlan(rules, name)).entities}
 
 
-def _operations(plan: TargetPlan, record: Record) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
+def _operations(plan: TargetPlan, record: Record) -> Iterator[Operation]:
     for each in plan.differences(record):
         yield each.stream.name, each.operation, each.row.key if each.row is not None else "", each.fields
 

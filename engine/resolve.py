@@ -71,9 +71,9 @@ def _foremost(unit: Unit, rows: Sequence[Contribution], order: Sequence[str]) ->
         if heard:
             complete = [row for row in heard if _complete(unit, row)]
             if complete:
-                return complete[0] if len(complete) == 1 else max(complete, key=lambda row: _told(unit, row))
+                return _last(unit, complete)
             incomplete = incomplete or heard
-    return max(incomplete, key=lambda row: _told(unit, row)) if incomplete else None
+    return _last(unit, incomplete) if incomplete else None
 
 
 def _newest(unit: Unit, rows: Sequence[Contribution], order: Sequence[str]) -> Contribution | None:
@@ -83,13 +83,17 @@ def _newest(unit: Unit, rows: Sequence[Contribution], order: Sequence[str]) -> C
         return heard[0] if heard else None
 
     def rank(row: Contribution) -> tuple[int, int, str, str]:
-        at, position, key = _told(unit, row)
+        at, position, key = _when(unit, row)
         return at, -order.index(row.system), position, key
 
     return max([row for row in heard if _complete(unit, row)] or heard, key=rank)
 
 
-def _told(unit: Unit, row: Contribution) -> tuple[int, str, str]:
+def _last(unit: Unit, rows: Sequence[Contribution]) -> Contribution:
+    return rows[0] if len(rows) == 1 else max(rows, key=lambda row: _when(unit, row))
+
+
+def _when(unit: Unit, row: Contribution) -> tuple[int, str, str]:
     """When a row said what it says, by its system's time and by its order, and its key where both are the same.
 
     A carried value has no time of its own: the time of a block is that of its row's own edits."""

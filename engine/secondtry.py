@@ -12,11 +12,9 @@ from engine.change import Change, RowRef
 from engine.errors import SchemaDrift
 from engine.known import Mapped
 from engine.meaning import Meanings
-from engine.ports import Hub, SetAside, Source
+from engine.ports import PAGE, Hub, SetAside, Source
 from engine.setaside import has_its_key, shell, unpack
 from rules.rulebook import Stream
-
-_PAGE = 2000
 
 
 class SecondTries:
@@ -50,7 +48,7 @@ class SecondTries:
         """Those of the next page that may go on now, as if they came now: none, perhaps, although more come later."""
         if self._after is None:
             return []
-        waiting, self._after = await self._hub.releasable(self._source.system, _PAGE, self._after)
+        waiting, self._after = await self._hub.releasable(self._source.system, PAGE, self._after)
         return await self._mapped(waiting) if waiting else []
 
     async def _mapped(self, waiting: Sequence[SetAside]) -> list[Mapped]:

@@ -92,14 +92,14 @@ async def _plan(project: Opened, unmask: bool) -> dict[str, Any]:
     processes = 1
     if found.changes.entities:
         where = project.hub_dsn, project.hub_schema
-        processes = await preview(*where, found.changes.entities, seen, at_once())
+        processes = await preview(*where, found.changes.entities, seen, processors())
     return result | _told(found, seen, processes, time.monotonic() - began, unmask)
 
 
-def at_once() -> int:
+def processors() -> int:
     """How many processes may count side by side: as many as this one may use processors, but not all connections."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(processors, _PROCESSES)
+    ours = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(ours, _PROCESSES)
 
 
 async def _check_version(project: Opened) -> None:

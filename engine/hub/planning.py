@@ -8,19 +8,14 @@ tells.
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
-import signal
-import traceback
-from collections.abc import Iterator
-from contextlib import ExitStack, aclosing, contextmanager
+from contextlib import ExitStack, aclosing
 from functools import partial
-from multiprocessing.connection import Connection as Pipe
 from typing import NamedTuple
 
 from psycopg import sql
 
-from engine.errors import EngineError, EnvironmentUnfit
 from engine.hub.audit import stream
+from engine.hub.elsewhere import elsewhere
 from engine.hub.reading import Connection, snapshot
 from engine.hub.rows import notes_of, record_of
 from engine.hub.session import translated
@@ -61,10 +56,10 @@ async def preview(dsn: str, schema: str, entities: frozenset[str], into: Preview
             name = await _exported(connection) if of > 1 else ""
             mine, *others = (Share(dsn, schema, name, entities, of, number) for number in range(of))
             with ExitStack() as stack:
-                asked = [stack.enter_context(_process(share, into.empty())) for share in others]
+                answers = [stack.enter_context(elsewhere(_elsewhere, share, into.empty())) for share in others]
                 await _read(connection, mine, into)
-                for pipe in asked:
-                    into.add(await asyncio.to_thread(_answer, pipe))
+                for answer in answers:
+                    into.add(await asyncio.to_thread(answer))
     return of
 
 
@@ -98,62 +93,12 @@ async def _read(connection: Connection, share: Share, into: Preview) -> None:
             into.take(record_of(row, notes), partial(record_of, row, notes))
 
 
-# --- another process -------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _process(share: Share, empty: Preview) -> Iterator[Pipe]:
-    """A process that reads a share; it ends with the block, however that ends."""
-    context = multiprocessing.get_context("spawn")  # a fork would share our connections
-    ours, its = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(share, empty, its), daemon=True)
-    with ours:
-        with its, _uninterrupted():
-            process.start()
-        try:
-            yield ours
-        finally:
-            process.terminate()
-            process.join()
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """A process that starts here never hears a terminal's interrupt: whoever started it ends it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _work(share: Share, empty: Preview, pipe: Pipe) -> None:
-    try:
-        asyncio.run(_share(share, empty))
-    except EngineError as error:
-        pipe.send((type(error), error.message, error.suggestion))
-    except Exception:
-        pipe.send(traceback.format_exc())
-    else:
-        pipe.send(empty)
+def _elsewhere(share: Share, into: Preview) -> Preview:
+    asyncio.run(_share(share, into))
+    return into
 
 
 async def _share(share: Share, into: Preview) -> None:
     with translated():
         async with snapshot(share.dsn, share.schema, share.snapshot) as connection:
             await _read(connection, share, into)
-
-
-def _answer(pipe: Pipe) -> Preview:
-    try:
-        said = pipe.recv()
-    except (EOFError, OSError) as error:
-        raise EnvironmentUnfit(
-            "a process that counted records was ended from outside", suggestion="is there memory left? plan again"
-        ) from error
-    if isinstance(said, str):
-        raise RuntimeError(f"in a process that counted records:\n{said}")
-    if not isinstance(said, Preview):
-        kind, message, suggestion = said
-        raise kind(message, suggestion=suggestion)
-    return said

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from engine.hub.queries import QUERIES
 from engine.hub.session import Session
 from engine.hub.waiting import releasable
+from engine.ports import PAGE
 
-_PAGE = 2000
 _DUE = "select exists (select from dirty where status = 'due') or exists (select from marked)"
 
 
@@ -59,7 +59,7 @@ class Pulse:
         after: int | None = 0
         while after is not None:
             async with self._session.transaction() as connection:
-                found, after = await releasable(connection, source, _PAGE, after, at_once=1)
+                found, after = await releasable(connection, source, PAGE, after, at_once=1)
             if found:
                 return True
         return False

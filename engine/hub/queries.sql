@@ -358,6 +358,8 @@ select id, system, stream, key, entity, kind, reason, position, payload::text, c
 from (select *, sum(size) over (order by id) - size as ahead from few) as f where ahead < %(bytes)s
 order by id
 
+-- sources of many partitions ----------------------------------------------------------------------------------------
+
 -- name: take
 insert into partition as p (source, name, epoch, holder) select %s, n, 1, %s from unnest(%s::text[]) as n order by n
 on conflict (source, name) do update set epoch = p.epoch + 1, holder = excluded.holder

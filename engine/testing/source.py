@@ -65,8 +65,7 @@ class ScriptedSource:
         done = int(position) if position else 0
         self._reached = done
         self._reading = done in self._snapshot
-        first = self._snapshot.stop if done >= self._snapshot.stop else 0  # what was read is not told as news
-        self._next = self._snapshot.start if self._reading else max(first, done - self._rewind)
+        self._next = self._snapshot.start if self._reading else max(0, done - self._rewind)
 
     async def batches(self) -> AsyncIterator[Batch]:
         while True:

@@ -26,7 +26,7 @@ from operations.project import opened
 from operations.run import replicate, to_rest
 
 COMMAND = Path(sys.executable).with_name("fieldwarden")
-DEADLINE = 240.0
+DEADLINE = 60.0
 
 
 def eventually(question: Callable[[], Any], what: str) -> Any:
