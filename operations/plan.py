@@ -218,6 +218,7 @@ def _counts(found: dict[str, Any]) -> Iterator[str]:
     ]
     if rows:
         yield table(["field", "other word", "other value", ""], rows)
+    if any(each["samples"] for each in found["fields"]):
         yield ""
     for each in found["fields"]:
         for sample in each["samples"]:
