@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
+from connectors.postgres.harm import Part, parts_of
 from connectors.postgres.session import rows
 
 _PORTABLE = {
@@ -94,6 +95,8 @@ class Table:
     primary: tuple[str, ...]
     unique: tuple[tuple[str, ...], ...]
     columns: Mapping[str, Column]
+    parts: tuple[Part, ...] = ()
+    """Where its rows stand: the table itself, or its partitions."""
 
 
 def table_name(stream: str) -> str:
@@ -106,11 +109,17 @@ async def describe(connection: psycopg.AsyncConnection[TupleRow], names: Iterabl
     found = await rows(connection, _COLUMNS, [list(names)])
     types = await _base_types(connection, {row["atttypid"] for row in found})
     indexes = await rows(connection, _INDEXES, [list({row["oid"] for row in found})])
+    parts = await parts_of(connection, {row["oid"] for row in found})
     tables: dict[str, list[dict[str, Any]]] = {}
     for row in found:
         tables.setdefault(row["table_name"], []).append(row)
     return {
-        name: _table(columns, types, [index for index in indexes if index["indrelid"] == columns[0]["oid"]])
+        name: _table(
+            columns,
+            types,
+            [index for index in indexes if index["indrelid"] == columns[0]["oid"]],
+            parts.get(columns[0]["oid"], ()),
+        )
         for name, columns in tables.items()
     }
 
@@ -131,7 +140,10 @@ async def _base_types(connection: psycopg.AsyncConnection[TupleRow], oids: set[i
 
 
 def _table(
-    rows: list[dict[str, Any]], types: Mapping[int, tuple[int, str, int]], indexes: list[dict[str, Any]]
+    rows: list[dict[str, Any]],
+    types: Mapping[int, tuple[int, str, int]],
+    indexes: list[dict[str, Any]],
+    parts: tuple[Part, ...],
 ) -> Table:
     first = rows[0]
     primary = next((tuple(index["columns"]) for index in indexes if index["indisprimary"]), ())
@@ -149,6 +161,7 @@ def _table(
         primary,
         tuple(tuple(index["columns"]) for index in indexes if index["sound"]),
         {row["attname"]: _column(row, first["readable"], *types[row["atttypid"]]) for row in rows},
+        parts,
     )
 
 

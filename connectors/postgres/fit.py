@@ -8,6 +8,7 @@ from typing import Any
 
 from connectors.postgres.catalog import Column, Table
 from connectors.postgres.finding import Finding, bad, note, warning
+from connectors.postgres.harm import harms
 from engine.wanted import wanted_columns
 from rules.rulebook import Entity, Stream
 from rules.values import FieldType
@@ -49,6 +50,17 @@ def reading_findings(stream: Stream, table: Table, entity: Entity | None, versio
             yield _no_column(stream, table, name)
         elif name in wanted.columns:
             yield from _readable(stream, table, column, version)
+    yield from _told_apart(stream, table, version)
+    yield from _expressions_fit(stream, table)
+    if entity is not None:
+        for mapped in stream.fields.values():
+            column = table.columns.get(mapped.column or "")
+            if column is not None and mapped.read is None and mapped.field in entity.fields:
+                yield from _type_fits(stream, column, entity.fields[mapped.field].type)
+
+
+def _told_apart(stream: Stream, table: Table, version: int) -> Iterator[Finding]:
+    """Whether rows have the key that is mapped, in the table and in what its log says of them."""
     if not any(set(unique) <= set(stream.key) for unique in table.unique):
         columns = ", ".join(stream.key)
         yield (bad if table.identity != "f" else warning)(
@@ -57,19 +69,11 @@ def reading_findings(stream: Stream, table: Table, entity: Entity | None, versio
             f"ALTER TABLE {stream.name} ADD PRIMARY KEY ({columns})",
             stream.name,
         )
-    elif stream.reads and not set(stream.key) <= set(table.identity_columns):
-        yield bad(
-            "key",
-            f"the replica identity of {stream.name} does not cover its key {', '.join(stream.key)}",
-            f"ALTER TABLE {stream.name} REPLICA IDENTITY FULL, or USING INDEX on a unique index of the key",
-            stream.name,
-        )
-    yield from _expressions_fit(stream, table)
-    if entity is not None:
-        for mapped in stream.fields.values():
-            column = table.columns.get(mapped.column or "")
-            if column is not None and mapped.read is None and mapped.field in entity.fields:
-                yield from _type_fits(stream, column, entity.fields[mapped.field].type)
+        if table.identity != "f":
+            return
+    if stream.reads:
+        for what, remedy in harms(table.parts, stream.key, version):
+            yield bad("table", what, remedy, stream.name)
 
 
 def _expressions_fit(stream: Stream, table: Table) -> Iterator[Finding]:

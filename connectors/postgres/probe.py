@@ -16,6 +16,7 @@ from psycopg.rows import TupleRow
 from connectors.postgres.catalog import Table, describe, table_name
 from connectors.postgres.finding import Finding, bad, good, warning
 from connectors.postgres.fit import reading_findings, writing_findings
+from connectors.postgres.probe_publication import debezium_findings
 from connectors.postgres.probe_slots import Footing, slot_findings
 from connectors.postgres.session import connect, rows, translated
 from connectors.postgres.slots import SlotHealth, slot_health
@@ -59,10 +60,11 @@ async def probe(
         return [bad("connection", error.message, error.suggestion)]
     try:
         with translated(system.name):
+            tables = await describe(connection, map(table_name, system.streams))
             return [
                 good("connection", f"{system.name} answers"),
-                *await _server_half(system, dsn, connection, footing),
-                *await _tables_half(system, connection, entities or {}),
+                *await _server_half(system, dsn, connection, tables, footing),
+                *await _tables_half(system, connection, tables, entities or {}),
             ]
     except EngineError as error:
         return [bad("connection", error.message, error.suggestion)]
@@ -71,7 +73,11 @@ async def probe(
 
 
 async def _server_half(
-    system: System, dsn: str, connection: psycopg.AsyncConnection[TupleRow], footing: Footing | None
+    system: System,
+    dsn: str,
+    connection: psycopg.AsyncConnection[TupleRow],
+    tables: Mapping[str, Table],
+    footing: Footing | None,
 ) -> list[Finding]:
     (facts,) = await rows(connection, _FACTS)
     found = [_version(facts)]
@@ -80,11 +86,12 @@ async def _server_half(
     if system.kind == "debezium":
         health = await slot_health(system.name, connection, system.settings["slot"])
         found += _settings(facts, health)
+        found += await debezium_findings(system, connection, tables)
         if health.wrong:
             what = f"the slot {health.slot}, which Debezium is to read by, {health.wrong}"
             found.append(bad("slot", what, f"name another in the system file (slot:), then: {_register(system)}"))
         return found
-    health, standing = await slot_findings(system, connection, footing)
+    health, standing = await slot_findings(system, connection, tables, footing)
     found += _settings(facts, health)
     return [*found, await _streams(system, dsn), *standing]
 
@@ -133,9 +140,11 @@ async def _streams(system: System, dsn: str) -> Finding:
 
 
 async def _tables_half(
-    system: System, connection: psycopg.AsyncConnection[TupleRow], entities: Mapping[str, Entity]
+    system: System,
+    connection: psycopg.AsyncConnection[TupleRow],
+    tables: Mapping[str, Table],
+    entities: Mapping[str, Entity],
 ) -> list[Finding]:
-    tables = await describe(connection, map(table_name, system.streams))
     existing = [row["name"] for row in await rows(connection, _TABLES)]
     version = connection.info.server_version
     found: list[Finding] = []

@@ -9,18 +9,18 @@ more than the hub holds, so that a slot that is ahead was moved on by somebody e
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Protocol
 
 import psycopg
 from psycopg.rows import TupleRow
 
 from connectors.postgres import following
-from connectors.postgres.catalog import table_name
+from connectors.postgres.catalog import Table
 from connectors.postgres.finding import Finding, bad, good, note, warning
 from connectors.postgres.following import resolved
 from connectors.postgres.position import Position, parse_lsn
-from connectors.postgres.publications import is_ours
+from connectors.postgres.probe_publication import publication_findings
 from connectors.postgres.session import rows
 from connectors.postgres.slots import MOVED, SlotHealth, another, foreign, slot_health
 from engine.foothold import Followed
@@ -33,13 +33,6 @@ _MUCH_WAL = 1 << 30
 
 _PROCESS = re.compile(r"fieldwarden\b.*?( \[[0-9a-f]{8}\])(?: from .*)?")
 """A session of some `fieldwarden run`; one whose connection string gives it another name is not known for one."""
-
-_PUBLICATION = """
-    select has_database_privilege(current_database(), 'CREATE') as creates,
-           (select count(*) > 0 from pg_publication where pubname = %(name)s) as there,
-           (select obj_description(oid, 'pg_publication') from pg_publication where pubname = %(name)s) as comment,
-           array(select schemaname || '.' || tablename from pg_publication_tables where pubname = %(name)s)
-               as published"""
 
 _ABANDONED = """
     select slot_name as name, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint as retained
@@ -58,7 +51,7 @@ class Footing(following.Footing, Protocol):
 
 
 async def slot_findings(
-    system: System, connection: Connection, footing: Footing | None
+    system: System, connection: Connection, tables: Mapping[str, Table], footing: Footing | None
 ) -> tuple[SlotHealth, list[Finding]]:
     """Publication, slot, and what others left behind; `footing` None: nothing is known of the project's hub."""
     followed = await footing.followed(system.name) if footing is not None else None
@@ -71,7 +64,7 @@ async def slot_findings(
     noted = resolved(system, followed) if followed is not None else None
     is_own = following.is_ours(names.slot, project or "-", noted)
     found = [
-        await _publication(system, connection, names.publication, project),
+        *await publication_findings(system, connection, names.publication, tables, project),
         _slot(system, health, _start(position) if noted is not None else None, is_own, ours),
     ]
     return health, found + [each async for each in _abandoned(system, connection, names.slot)]
@@ -89,25 +82,6 @@ def _start(position: str | None) -> Position | None:
     except ValueError:
         return None
     return start if start.phase == "stream" else None
-
-
-async def _publication(system: System, connection: Connection, name: str, project: str | None) -> Finding:
-    (facts,) = await rows(connection, _PUBLICATION, {"name": name})
-    if not facts["there"]:
-        if facts["creates"]:
-            return note("publication", f"publication {name} does not exist yet; the first run makes it")
-        return bad(
-            "publication",
-            f"publication {name} does not exist, and the role may not make it",
-            "GRANT CREATE ON DATABASE to the role (it must own the tables too), or have their owner make it",
-        )
-    missing = sorted({table_name(stream) for stream in system.read_streams} - set(facts["published"]))
-    if not missing:
-        return good("publication", f"{name} covers every mapped table")
-    listed = ", ".join(missing)
-    if is_ours(facts["comment"], project):
-        return note("publication", f"{name} does not cover {listed} yet; a new baseline adds what is missing")
-    return bad("publication", f"{name} does not cover {listed}", f"ALTER PUBLICATION {name} ADD TABLE {listed}")
 
 
 def _slot(system: System, health: SlotHealth, start: Position | None, is_own: bool, ours: Collection[str]) -> Finding:

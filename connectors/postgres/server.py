@@ -9,6 +9,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from connectors.postgres.catalog import Table, table_name
+from connectors.postgres.harm import harms
 from connectors.postgres.position import parse_lsn
 from connectors.postgres.session import rows, translated
 from engine.errors import EnvironmentUnfit, SchemaDrift, SourceGap
@@ -67,6 +68,8 @@ def check_tables(system: System, tables: Mapping[str, Table], server: Server) ->
             )
         for column in sorted(wanted_columns(stream).columns):
             _check_column(system, table, name, column, server)
+        for what, remedy in harms(table.parts, stream.key, server.version):
+            raise EnvironmentUnfit(f"{system.name}: {what}", suggestion=remedy, path=name)
         missing = [column for column in stream.key if column not in table.identity_columns]
         if missing:
             raise EnvironmentUnfit(

@@ -121,7 +121,7 @@ class PostgresSource:
         self._unread = tuple(name for name in streams if name not in start.streams)
         if self._unread:
             await ensure_publication(self._system, connection, names.publication, self._tables, server, self._project)
-        await check_publication(self._system, connection, names.publication)
+        await check_publication(self._system, connection, names.publication, self._tables, server, self._project)
         # A stream that left the mapping is forgotten, or what it missed until it comes back would go unnoticed.
         kept = tuple(name for name in start.streams if name in streams)
         self._start = replace(start, streams=kept, server=server.server)
