@@ -56,10 +56,13 @@ def hear(row: Contribution, change: Change, owned: Set[str], golden: Mapping[str
         row.fields, row.said = dict(change.fields), position
         return "said", list(row.fields)
     changed, echoed, waiting = kept, list[str](), len(row.sent)
+    own, by_comparing = row.fields, change.changed is None
     for name, value in change.fields.items():
         if change.echo:
             if _carry(row, name, value, name in owned or _given(name, value, golden)):
                 echoed.append(name)
+        elif by_comparing and own.get(name, msgspec.UNSET) == value:
+            continue  # most fields of most changes: a shorter way to what `_take` finds
         elif _take(row, name, value, change):
             changed.append(name)
     _said(row, change)

@@ -168,7 +168,7 @@ class Course:
             row = begin(change)
             record.rows.append(row)
         was_deleted = row.deleted is not None
-        before = {} if fresh or change.observation else {name: row.holds(name) for name in change.fields}
+        before = {} if fresh or change.observation else self._before(record, row, change)
         own = frozenset(row.fields) if change.echo else frozenset()
         unread = set(row.unreadable)
         heard, changed = hear(row, change, self._scope.owned[record.entity], record.golden)
@@ -187,6 +187,11 @@ class Course:
             self._unordered(record, change, heard)
         if heard in ("carried", "echo"):
             self._tally.echoes += 1
+
+    def _before(self, record: Record, row: Contribution, change: Change) -> dict[str, Value | msgspec.UnsetType]:
+        """What the row holds where a change of it may be refused."""
+        refusable = self._scope.refusable[record.entity]
+        return {name: row.holds(name) for name in change.fields if name in refusable} if refusable else {}
 
     def _carried(self, entity: Entity, record: Record, row: Contribution, change: Change, names: Sequence[str]) -> None:
         """Our own write came back. The word that it replaced is gone and an owner's row says what it holds, so another

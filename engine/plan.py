@@ -17,7 +17,7 @@ from engine.errors import ValueRefused
 from engine.mapping import outward
 from engine.ports import Write
 from engine.record import Contribution, Record
-from engine.resolve import choose
+from engine.resolve import choose, is_spoken_for
 from engine.unreadable import stands as left_unread
 from rules.rulebook import Entity, Rulebook, Stream
 
@@ -252,9 +252,10 @@ class TargetPlan:
 
     def _differing(self, entity: Entity, record: Record, stream: Stream, row: Contribution) -> tuple[str, ...]:
         golden, sent, carried, own = record.golden, row.sent, row.carried, row.fields
+        unreadable = row.unreadable
         names = []
         for name in stream.update_fields:
-            if name in row.unreadable and name not in sent:
+            if unreadable and name in unreadable and name not in sent:
                 if self._is_corrected(entity, record, row, name):
                     names.append(name)
                 continue
@@ -264,15 +265,14 @@ class TargetPlan:
                 value = row.restore[name]
             else:
                 continue
-            holds = (
-                sent[name]
-                if name in sent
-                else own[name]
-                if name in own
-                else carried[name]
-                if name in carried
-                else row.void.get(name, msgspec.UNSET)
-            )
+            if sent and name in sent:
+                holds: Value | msgspec.UnsetType = sent[name]
+            elif name in own:
+                holds = own[name]
+            elif name in carried:
+                holds = carried[name]
+            else:
+                holds = row.void.get(name, msgspec.UNSET)
             if holds == value or (holds is msgspec.UNSET and value is None):
                 continue
             if name not in entity.unit_of or self._stands(entity, record, row, name):
@@ -292,6 +292,8 @@ class TargetPlan:
         unit = entity.unit_of[name]
         policy = unit.policy
         if row.given(name):
+            if row.system != policy.owner and len(unit.fields) == 1 and is_spoken_for(unit, record.rows):
+                return False  # a word comes before what a row carries
             return choose(unit, record.rows) is row
         if policy.on_reject != "leave" or not policy.protected or policy.owner == self.system:
             return False

@@ -40,6 +40,20 @@ def choose(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
     return best(unit, rows, policy.order) or _carrier(unit, rows)
 
 
+def is_spoken_for(unit: Unit, rows: Sequence[Contribution]) -> bool:
+    """Whether, for certain, somebody's own word stands for a unit of one field: False says nothing.
+
+    Much cheaper than `choose`, for who need not know whose."""
+    policy, (name,) = unit.policy, unit.fields
+    if policy.protected:
+        return False
+    order = policy.order
+    for row in rows:
+        if name in row.fields and name not in row.sent and row.deleted is None and row.system in order:
+            return True
+    return False
+
+
 def _alone(unit: Unit, row: Contribution) -> Contribution | None:
     """Who has nobody to contend with stands, if it may speak at all and knows every field."""
     policy, system = unit.policy, row.system

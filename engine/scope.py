@@ -12,15 +12,17 @@ from rules.rulebook import Entity, Rulebook, Stream
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """`plans`: by entity, the targets that may receive it; `owned`: by entity, the fields this system owns; `roots`: by
-    entity, the (system, stream) whose rows stand for its records. `unrivalled`: by entity, what this system's rows may
-    say where nobody else does. `matching_references`: by entity, the references that are part of a match key.
-    `ordered`: the source tells each row's changes in order, so an older one repeats."""
+    """`plans`: by entity, the targets that may receive it; `owned`: by entity, the fields this system owns, and
+    `refusable` those on which its word may be refused; `roots`: by entity, the (system, stream) whose rows stand for
+    its records. `unrivalled`: by entity, what this system's rows may say where nobody else does.
+    `matching_references`: by entity, the references that are part of a match key. `ordered`: the source tells each
+    row's changes in order, so an older one repeats."""
 
     streams: Mapping[str, Stream]
     entities: Mapping[str, Entity]
     plans: Mapping[str, Sequence[tuple[str, TargetPlan]]]
     owned: Mapping[str, frozenset[str]]
+    refusable: Mapping[str, frozenset[str]]
     roots: Mapping[str, frozenset[tuple[str, str]]]
     unrivalled: Mapping[str, Unrivalled]
     matching_references: Mapping[str, frozenset[str]]
@@ -32,6 +34,12 @@ def scope_of(rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *
         entity.name: frozenset(name for name, unit in entity.unit_of.items() if unit.policy.owner == system)
         for entity in rulebook.entities.values()
     }
+    refusable = {
+        entity.name: frozenset(
+            name for name, unit in entity.unit_of.items() if unit.policy.protected and unit.policy.owner != system
+        )
+        for entity in rulebook.entities.values()
+    }
     receiving = {
         entity: [(name, plan) for name, plan in plans.items() if entity in plan.entities]
         for entity in rulebook.entities
@@ -39,7 +47,9 @@ def scope_of(rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *
     unrivalled = {entity.name: Unrivalled(entity, system) for entity in rulebook.entities.values()}
     streams = rulebook.systems[system].streams
     matching = {entity.name: matching_references(entity) for entity in rulebook.entities.values()}
-    return Scope(streams, rulebook.entities, receiving, owned, roots(rulebook), unrivalled, matching, ordered)
+    return Scope(
+        streams, rulebook.entities, receiving, owned, refusable, roots(rulebook), unrivalled, matching, ordered
+    )
 
 
 def matching_references(entity: Entity) -> frozenset[str]:

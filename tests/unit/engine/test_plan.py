@@ -49,7 +49,8 @@ def test_only_what_differs_is_written_expecting_what_was_last_seen() -> None:
 
 
 def test_what_we_wrote_there_ourselves_is_what_it_holds() -> None:
-    assert plan("billing", row(SUBSCRIBER, {"phone": "1"}, **(GOLDEN | {"phone": "9"}))) == []
+    own = {name: value for name, value in GOLDEN.items() if name != "phone"}
+    assert plan("billing", row(SUBSCRIBER, {"phone": "1"}, **own)) == []
 
 
 def test_a_record_never_seen_there_is_created_from_what_is_known() -> None:
