@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from connectors.postgres.shapes import identifying
+from connectors.postgres.wide import WIDE
 from engine.change import Value, key_parts
 from engine.guard import GuardViolation, Operation, writable
 from engine.identity import normalise
@@ -32,6 +33,8 @@ class Group:
     writes: list[Write]
     unguarded: frozenset[str] = frozenset()
     """Fields that are written whatever the rows hold."""
+    part: int = 0
+    """Which of the stream's temporary tables carries the fields (`wide`)."""
 
 
 def depths(system: System) -> dict[str, int]:
@@ -58,7 +61,7 @@ def arrange(system: System, depth: dict[str, int], writes: Sequence[Write]) -> t
     """The groups in the order in which to apply them, and answers to writes that nothing is sent for.
 
     Raises GuardViolation where a write is outside what the rulebook allows."""
-    collected: dict[tuple[str, str, frozenset[str]], list[Write]] = {}
+    collected: dict[tuple[str, str, frozenset[str], int], list[Write]] = {}
     shapes: dict[tuple[str, str, tuple[str, ...], frozenset[str]], list[Write]] = {}
     rejected: list[WriteResult] = []
     allowed = _Allowed(system)
@@ -70,7 +73,7 @@ def arrange(system: System, depth: dict[str, int], writes: Sequence[Write]) -> t
             allowed.check(write)
             # An unguarded write needs a statement of its own; nearly no write is one.
             told_apart = frozenset(write.values) if creating else write.unguarded
-            place = (write.stream, write.operation, told_apart)
+            place = (write.stream, write.operation, told_apart, _part(system.streams[write.stream], write))
             members = shapes[shape] = collected.setdefault(place, [])
         if write.key is None and not creating:
             raise allowed.violation(write, "names no row")
@@ -80,7 +83,7 @@ def arrange(system: System, depth: dict[str, int], writes: Sequence[Write]) -> t
         members.append(write)
     groups = [
         group
-        for (name, _, _), members in collected.items()
+        for (name, *_), members in collected.items()
         if members
         for start in range(0, len(members), LIMIT)
         for group in _group(system.streams[name], members[start : start + LIMIT])
@@ -151,7 +154,13 @@ def _group(stream: Stream, writes: list[Write]) -> Iterable[Group]:
     asked = writes[0].values.keys() if operation == "create" else set().union(*(w.values for w in writes))
     order = stream.create_fields if operation == "create" else stream.update_fields
     fields = tuple(name for name in order if name in asked)
-    return [Group(stream, operation, fields, writes, writes[0].unguarded)]
+    return [Group(stream, operation, fields, writes, writes[0].unguarded, _part(stream, writes[0]))]
+
+
+def _part(stream: Stream, write: Write) -> int:
+    if write.operation != "update" or len(stream.update_fields) <= WIDE:
+        return 0
+    return min((stream.update_fields.index(name) for name in write.values), default=0) // WIDE
 
 
 def alike(stream: Stream, writes: Sequence[Write]) -> list[Group]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import sqlglot
 from sqlglot import exp
@@ -111,9 +112,14 @@ def column(name: str, source: str = ROW) -> exp.Column:
 
 def cast(value: exp.Expr, kind: str) -> exp.Cast:
     """Raises EnvironmentUnfit for a type that could not be read again when the statement is checked."""
-    node = exp.Cast(this=value, to=exp.DataType.build(kind, dialect="postgres", udt=True))
+    return exp.Cast(this=value, to=_type(kind).copy())
+
+
+@cache
+def _type(kind: str) -> exp.DataType:
+    node = exp.DataType.build(kind, dialect="postgres", udt=True)
     try:
-        sqlglot.parse_one(f"CAST(x AS {node.to.sql(dialect='postgres')})", dialect="postgres")
+        sqlglot.parse_one(f"CAST(x AS {node.sql(dialect='postgres')})", dialect="postgres")
     except SqlglotError:
         raise EnvironmentUnfit(
             f"a column of type {kind} cannot be written to",

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from connectors.postgres.shapes import INPUT, ColumnType, Shape, arbiter, cast, column, held, parsed, table, table_parts
+from connectors.postgres.wide import part_fields
 from engine import guard
 from engine.guard import GuardViolation, Operation
 from rules.rulebook import FieldMap, Stream
@@ -80,11 +81,11 @@ class _Slot:
 
     def due(self) -> exp.Expr:
         guards = [self.unchanged()] if self.guarded else []
-        return exp.and_(self.asked, *guards, self.differs(held(self.mapping)))
+        return exp.and_(self.asked, *guards, self.differs(held(self.mapping)), copy=False)
 
 
-def input_table(stream: Stream, operation: Operation, shape: Shape) -> list[tuple[str, str]]:
-    """The temporary table for one stream and operation: (column, type) pairs."""
+def input_table(stream: Stream, operation: Operation, shape: Shape, part: int = 0) -> list[tuple[str, str]]:
+    """The temporary table for one stream and operation (or one part of it: `wide`): (column, type) pairs."""
     result = [("ord", "integer")]
     if operation != "create":
         result += [(f"k{n}", shape.columns[name].plain) for n, name in enumerate(stream.key)]
@@ -92,7 +93,7 @@ def input_table(stream: Stream, operation: Operation, shape: Shape) -> list[tupl
         result += [("r", shape.columns[stream.external_id].plain)]
     if operation == "create":
         result += [(f"p{n}", shape.columns[name].plain) for n, name in enumerate(stream.parent_columns)]
-    for slot in _slots(stream, operation, shape, _write_set(stream, operation)):
+    for slot in _slots(stream, operation, shape, part_fields(stream, operation, part)):
         result.append((f"n{slot.number}", slot.wire))
         if operation == "update":
             result += [(f"w{slot.number}", "boolean"), (f"o{slot.number}", slot.held.wire)]
@@ -169,7 +170,13 @@ def _update(stream: Stream, slots: Sequence[_Slot], source: exp.Table) -> tuple[
             expressions=[exp.EQ(this=_bare(slot.column), expression=_assigned(slot)) for slot in slots],
             from_=exp.From(this=source.copy()),
             where=exp.Where(
-                this=exp.and_(*_range(), *_same_row(stream), exp.or_(*(s.due() for s in slots)), *_fits(slots))
+                this=exp.and_(
+                    *_range(),
+                    *_same_row(stream),
+                    exp.or_(*(s.due() for s in slots), copy=False),
+                    *_fits(slots),
+                    copy=False,
+                )
             ),
             returning=exp.Returning(expressions=[_ordinal(), _key(stream), _differing(slots, asked=True)]),
         )
@@ -179,7 +186,7 @@ def _update(stream: Stream, slots: Sequence[_Slot], source: exp.Table) -> tuple[
 
 
 def _assigned(slot: _Slot) -> exp.Expr:
-    return exp.case().when(slot.due(), slot.value).else_(column(slot.column))
+    return exp.case().when(slot.due(), slot.value, copy=False).else_(column(slot.column), copy=False)
 
 
 def _delete(stream: Stream, source: exp.Table) -> tuple[exp.Expr | None, exp.Select, list[str]]:
@@ -302,7 +309,8 @@ def _key(stream: Stream) -> exp.Expr:
 
 
 def _json(parts: Sequence[exp.Expr]) -> exp.Expr:
-    return exp.Anonymous(this="json_build_array", expressions=list(parts))
+    """Of any number of parts of one type: a function takes a hundred arguments at most, an array's constructor any."""
+    return exp.Anonymous(this="array_to_json", expressions=[exp.Array(expressions=list(parts))])
 
 
 def _bare(name: str) -> exp.Column:
@@ -321,7 +329,7 @@ def _misfit(slots: Sequence[_Slot]) -> exp.Expr:
             reason = (
                 f"{slot.mapping.field}: the column {slot.column} is {slot.kind.full} and cannot hold the value exactly"
             )
-            case = case.when(exp.not_(exp.Paren(this=fits)), exp.Literal.string(reason))
+            case = case.when(exp.not_(exp.Paren(this=fits)), exp.Literal.string(reason), copy=False)
     return case if case.args.get("ifs") else cast(exp.null(), "text")
 
 
@@ -330,9 +338,9 @@ def _differing(slots: Sequence[_Slot], *, asked: bool, source: str = "") -> exp.
     tests, values = [], []
     for slot in slots:
         what = column(f"h{slot.number}", source) if source else held(slot.mapping)
-        test = exp.and_(slot.asked, slot.differs(what)) if asked else slot.differs(what)
+        test = exp.and_(slot.asked, slot.differs(what), copy=False) if asked else slot.differs(what)
         tests.append(test)
-        values.append(exp.case().when(test.copy(), _json([cast(what.copy(), "text")])))
+        values.append(exp.case().when(test.copy(), _json([cast(what.copy(), "text")]), copy=False))
     if not tests:
         return exp.null()
-    return exp.case().when(exp.or_(*tests), cast(_json(values), "text"))
+    return exp.case().when(exp.or_(*tests, copy=False), cast(_json(values), "text"), copy=False)

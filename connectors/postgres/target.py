@@ -14,6 +14,7 @@ import psycopg
 
 from connectors.postgres import faults, session
 from connectors.postgres.groups import Group, arrange, depths
+from connectors.postgres.wide import Parted, wide_streams
 from connectors.postgres.writing import Announce, ShapeChanged, Writing
 from engine.errors import TransientError
 from engine.ports import Write, WriteResult
@@ -37,12 +38,19 @@ class PostgresTarget:
         self._rules = system
         self._dsn = dsn
         self._depths = depths(system)
+        self._wide = wide_streams(system.streams)
         self._writing: Writing | None = None
         self._lock = asyncio.Lock()
 
     async def write(self, writes: Sequence[Write]) -> list[WriteResult]:
         """See `engine.ports.Target.write`. Raises TransientError, EnvironmentUnfit (a table, column, index or
         privilege is missing) and GuardViolation (a write outside the rulebook's write sets; nothing was sent)."""
+        if self._wide:
+            parted = Parted(writes, self._wide)
+            return parted.joined(await self._written(parted.writes))
+        return await self._written(writes)
+
+    async def _written(self, writes: Sequence[Write]) -> list[WriteResult]:
         groups, answered = arrange(self._rules, self._depths, writes)
         if not groups:
             return answered

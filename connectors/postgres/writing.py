@@ -90,7 +90,7 @@ class Writing:
         self._mark = mark
         self._announce = announce
         self._cursor = psycopg.AsyncRawCursor(connection)
-        self._stagings: dict[tuple[str, Operation], _Staging] = {}
+        self._stagings: dict[tuple[str, Operation, int], _Staging] = {}
         self._shapes: dict[str, Shape] = {}
         self.stream = ""
         """The stream last worked on, to say where an error happened."""
@@ -138,7 +138,7 @@ class Writing:
 
     async def _staging(self, group: Group) -> _Staging:
         self.stream = group.stream.name
-        place = (group.stream.name, group.operation)
+        place = (group.stream.name, group.operation, group.part)
         staging = self._stagings.get(place)
         if staging is None:
             shape = self._shapes.get(group.stream.name)
@@ -147,7 +147,7 @@ class Writing:
             name = f"fw_{len(self._stagings) + 1}"
             columns = sql.SQL(", ").join(
                 sql.SQL("{} ").format(sql.Identifier(column)) + sql.SQL(kind)
-                for column, kind in input_table(group.stream, group.operation, shape)
+                for column, kind in input_table(group.stream, group.operation, shape, group.part)
             )
             create = sql.SQL("create temp table {} ({}) on commit delete rows").format(sql.Identifier(name), columns)
             await self._cursor.execute(create, prepare=False)
