@@ -1,18 +1,17 @@
 """Which record a source row speaks of.
 
-By crosswalk; else by the record id that the row itself carries; else by the entity's match keys, exact after
-normalising. A match that is not unique, or that another row of the same stream already stands for, is never merged
-silently: the row waits for a steward.
+By crosswalk; else by the record id that the row itself carries; else by the entity's match keys, each compared as its
+normalisers say (rules.normalising). A match that is not unique, or that another row of the same stream already stands
+for, is never merged silently: the row waits for a steward.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import unicodedata
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import json
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from engine.change import RowRef, Value
@@ -51,35 +50,28 @@ class Duplicate(NamedTuple):
 LONGEST = 500
 """Characters of a normalised value that stand for themselves: with four bytes each an index of the hub takes them."""
 
-_ASCII = {code: chr(code).lower() if chr(code).isalnum() else None for code in range(128)}
+_BETWEEN = "\x1f"
+_HASHED = "sha256:"
 
 
-@lru_cache(maxsize=16_384)
-def normalise(text: str) -> str:
-    """Letters and digits only, case folded, compatibility forms unified: what "exact after normalising" means.
-
-    A text without any letter or digit ("-", an emoji) is told apart by what it has: all but its blanks. Else it would
-    be no key at all, and a row known by nothing else could never be found again. Only a blank text comes to nothing.
-    """
-    if text.isascii():
-        return text.translate(_ASCII) or "".join(text.split())
-    unified = unicodedata.normalize("NFKC", text)
-    return ("".join(filter(str.isalnum, unified)) or "".join(unified.split())).casefold()
-
-
-def _joined(parts: Iterable[str]) -> str:
-    """One key's parts as one text; a long one is named by its hash, whose colon no normalised value holds."""
-    text = "\x1f".join(parts)
-    return text if len(text) <= LONGEST else f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+def _joined(parts: Sequence[str]) -> str:
+    """One key's parts as one text, different for different parts. A long one is named by its hash, and so is one that
+    holds what parts are joined by, or looks like a hash."""
+    text = parts[0] if len(parts) == 1 else _BETWEEN.join(parts)
+    torn = len(parts) > 1 and text.count(_BETWEEN) >= len(parts)
+    if len(text) <= LONGEST and not torn and not text.startswith(_HASHED):
+        return text
+    whole = json.dumps(parts) if torn else text
+    return f"{_HASHED}{hashlib.sha256(whole.encode()).hexdigest()}"
 
 
 def match_pairs(entity: Entity, fields: Mapping[str, Value]) -> list[MatchPair]:
     """The (match key name, normalised value) pairs that these values state; incomplete keys state nothing."""
     pairs = []
     for key in entity.match:
-        parts = [normalise(fields.get(name) or "") for name in key.fields]
+        parts = [normalised(fields.get(name) or "") for name, normalised in key.parts]
         if all(parts):
-            pairs.append((key.name, parts[0] if len(parts) == 1 and len(parts[0]) <= LONGEST else _joined(parts)))
+            pairs.append((key.name, _joined(parts)))
     return pairs
 
 
@@ -111,7 +103,7 @@ def record_pairs(entity: Entity, record: Record) -> list[MatchPair]:
     values = [record.golden, *[{**row.carried, **row.fields} for row in record.rows if row.fields]]
     for key in entity.match:
         for stated in {tuple([fields.get(name) or "" for name in key.fields]) for fields in values}:
-            parts = [normalise(text) for text in stated]
+            parts = [normalised(text) for (_, normalised), text in zip(key.parts, stated, strict=True)]
             if all(parts):
                 pairs.add((key.name, _joined(parts)))
     return sorted(pairs)

@@ -127,7 +127,13 @@ def _told(found: Planned, seen: Preview, processes: int, seconds: float, unmask:
     how = f"streamed pass over {count(seen.records, 'record')} of {', '.join(sorted(changes.entities)) or 'nothing'}"
     how += f", in {processes} processes," if processes > 1 else ""
     return {
-        "rules": [dict(zip(("entity", "unit", "before", "now"), each, strict=True)) for each in changes.rules],
+        "rules": [
+            {"entity": entity, "unit": unit, "before": before, "now": now}
+            for entity, unit, before, now in (
+                *((entity, "identity", before, now) for entity, before, now in changes.matching),
+                *changes.rules,
+            )
+        ],
         "came": list(changes.came),
         "left": list(changes.left),
         "given_up": sorted(found.old.entities.keys() - found.new.entities.keys()),

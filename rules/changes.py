@@ -40,6 +40,8 @@ class Changes:
     entities: frozenset[str]
     rules: tuple[tuple[str, str, str, str], ...]
     """(entity, unit, the rule before, the rule now)"""
+    matching: tuple[tuple[str, str, str], ...]
+    """(entity, what finds its records before, what does now)"""
     came: tuple[str, ...]
     left: tuple[str, ...]
     reading: tuple[Reading, ...]
@@ -51,6 +53,7 @@ def compare(old: Rulebook, new: Rulebook) -> Changes:
     return Changes(
         frozenset(name for name in {*old.entities, *new.entities} if _touched(old, new, name)),
         tuple(_rules(old, new)),
+        tuple(_matching(old, new)),
         tuple(_names(new, old)),
         tuple(_names(old, new)),
         tuple(_reading(old, new)),
@@ -97,6 +100,16 @@ def _rules(old: Rulebook, new: Rulebook) -> Iterator[tuple[str, str, str, str]]:
             if before[unit] != now[unit]:
                 was, told = before[unit].policy.sentence, now[unit].policy.sentence
                 yield name, unit, was, told if told != was else f"{told} ({_differing(before[unit], now[unit])})"
+
+
+def _matching(old: Rulebook, new: Rulebook) -> Iterator[tuple[str, str, str]]:
+    for name in sorted(old.entities.keys() & new.entities.keys()):
+        if old.entities[name].match != new.entities[name].match:
+            yield name, _match(old.entities[name]), _match(new.entities[name])
+
+
+def _match(entity: Entity) -> str:
+    return f"match by {'; by '.join(map(str, entity.match))}" if entity.match else "nothing matches but record ids"
 
 
 def _differing(before: Unit, now: Unit) -> str:

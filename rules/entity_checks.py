@@ -8,7 +8,9 @@ from typing import Any
 from rules.files import Files, reads, writes
 from rules.findings import Findings, Page
 from rules.models import PolicyKeys
+from rules.normalising import EXACT, normaliser
 from rules.policies import BELONG, ONE_RULE, Block, blocks, combined, policy_of, rule_of, stated
+from rules.shapes import MatchPart
 from rules.wording import closest
 
 _LISTS = ("seed_from", "order", "among")
@@ -49,15 +51,27 @@ class EntityCheck:
                 self.page.error(path, f"{target!r} is not an entity", closest(str(target), self.files.entities))
 
     def identity(self) -> None:
-        for index, names in enumerate(self.model.match_keys):
-            for place, name in enumerate(names):
-                if not self.files.has_field(self.model.entity, name):
-                    message = f"match key names {name!r}, which is not a field of {self.model.entity}"
-                    path: PathParts = ("identity", "match", index, place)
-                    self.page.error(path, message, closest(name, self.model.fields))
-
+        for index, parts in enumerate(self.model.match_keys):
+            for part in parts:
+                self.match_part(("identity", "match", index, *part.path), part)
         if not self.model.match_keys and self.model.identity != "none":
             self.unmatched()
+
+    def match_part(self, path: PathParts, part: MatchPart) -> None:
+        if not self.files.has_field(self.model.entity, part.field):
+            message = f"match key names {part.field!r}, which is not a field of {self.model.entity}"
+            place = self.page.error if part.form is None else self.page.error_at_key
+            place(path, message, closest(part.field, self.model.fields))
+        elif part.form is not None:
+            field = self.model.fields.get(part.field)
+            try:
+                normaliser(part.form)
+            except ValueError as error:
+                self.page.error(path, str(error))
+                return
+            if field is not None and part.form != EXACT and field.type.kind not in ("text", "code"):
+                message = f"{part.field!r} is of type {field.type}, of which every value has one spelling"
+                self.page.error(path, message, f"write {part.field} without a normaliser")
 
     def unmatched(self) -> None:
         """Rows of two systems that nothing brings together would be created in each other's system, twice over."""

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from rules.codes import CodeTable
 from rules.documents import Document
 from rules.models import EntityFile, StreamModel, SystemFile
+from rules.normalising import EXACT
 
 Model = TypeVar("Model")
 
@@ -24,7 +25,8 @@ class File(Generic[Model]):
 @dataclass(frozen=True)
 class Files:
     """All that makes a rulebook. `ranks` names the systems, best first; `unread` names the entities, systems and
-    code lists whose files could not be read, so that naming them is not an error of its own."""
+    code lists whose files could not be read, so that naming them is not an error of its own. `unnamed` is the
+    normaliser of match keys that name none."""
 
     entities: Mapping[str, File[EntityFile]]
     systems: Mapping[str, File[SystemFile]]
@@ -32,6 +34,7 @@ class Files:
     ranks: tuple[str, ...]
     unread: frozenset[str] = frozenset()
     code_texts: Mapping[str, str] = field(default_factory=dict)
+    unnamed: str = EXACT
 
     def ranked(self) -> list[str]:
         """Known systems, best rank first."""

@@ -11,8 +11,10 @@ from rules.connections import DebeziumConnector, debezium_names
 from rules.expressions import Expression, column, parse
 from rules.files import Files, reads, writes
 from rules.models import EntityFile, FieldMapping, StreamModel, SystemFile
+from rules.normalising import BEFORE
 from rules.policies import blocks, policy_of
 from rules.rulebook import Entity, Field, FieldMap, MatchKey, Rulebook, Stream, System, Unit
+from rules.shapes import MatchPart
 
 _PLAIN_COLUMN = re.compile(r"[^\W\d][\w$]*$")
 
@@ -34,12 +36,14 @@ def canonical_source(files: Files, *, connectors: bool = True) -> str:
     systems = [files.systems[name].document.data for name in sorted(files.systems)]
     if not connectors:
         systems = [{key: value for key, value in data.items() if key != "connector"} for data in systems]
-    content = {
+    content: dict[str, object] = {
         "ranks": files.ranked(),
         "entities": [files.entities[name].document.data for name in sorted(files.entities)],
         "systems": systems,
         "codes": {name: files.code_texts[name] for name in sorted(files.code_texts)},
     }
+    if files.unnamed != BEFORE:  # rulebooks that do not say it are from before there were normalisers
+        content["unnamed"] = files.unnamed
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -74,9 +78,14 @@ def _entity(files: Files, model: EntityFile) -> Entity:
         fields=fields,
         units=units,
         unit_of={name: unit for unit in units for name in unit.fields},
-        match=tuple(MatchKey("+".join(names), names) for names in model.match_keys),
+        match=tuple(_match_key(parts, files.unnamed) for parts in model.match_keys),
         delete_authority=frozenset(model.delete.authority if model.delete else ()),
     )
+
+
+def _match_key(parts: tuple[MatchPart, ...], unnamed: str) -> MatchKey:
+    names = tuple(part.field for part in parts)
+    return MatchKey("+".join(names), names, tuple(part.form or unnamed for part in parts))
 
 
 def _optional(model: EntityFile, names: tuple[str, ...]) -> frozenset[str]:

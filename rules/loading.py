@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rules.errors import ConfigurationError, Problem
 from rules.files import File, Files
 from rules.folding import fold
 from rules.models import EntityFile, ProjectFile, SystemFile
+from rules.normalising import BEFORE
 from rules.references import ReferenceUnresolved, reference_problems, resolve_reference
 from rules.rulebook import Rulebook
 from rules.wording import Model, closest, validate
@@ -75,10 +76,11 @@ def load_project(folder: Path, environment: Mapping[str, str] = os.environ) -> P
 
 def load_rulebook_source(text: str) -> Rulebook:
     """The rulebook back from its `source`, as the hub keeps it: same hash, same rules. It passed the checks of its day;
-    those that have come since are for the files."""
+    those that have come since are for the files. One from before there were normalisers means by a match key what it
+    meant then, so that the hub's match keys stay true to it until other rules are applied."""
     content = json.loads(text)
     reader, ranks = _reader(content["entities"], content["systems"], content["codes"]), tuple(content["ranks"])
-    files = reader.files(ranks or tuple(reader.systems))
+    files = replace(reader.files(ranks or tuple(reader.systems)), unnamed=content.get("unnamed", BEFORE))
     if reader.problems:
         raise ConfigurationError(reader.problems)
     return fold(files)

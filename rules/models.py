@@ -20,7 +20,8 @@ from rules.shapes import (
     Columns,
     Constant,
     Duration,
-    FieldNames,
+    MatchPart,
+    MatchParts,
     Name,
     Names,
     Strict,
@@ -131,8 +132,10 @@ class Group(PolicyKeys):
 
 
 class Identity(Strict):
-    match: tuple[FieldNames, ...] = Field(
-        default=(), description="Fields (or lists of fields) whose equal values mean the same record."
+    match: tuple[MatchParts, ...] = Field(
+        default=(),
+        description="Fields (or lists of fields) whose equal values mean the same record, as {field: normaliser} where "
+        "different spellings are equal.",
     )
 
 
@@ -165,7 +168,7 @@ class EntityFile(Strict):
     groups: dict[Name, Group] = Field(default={}, description="Fields that win or lose as a block.")
 
     @property
-    def match_keys(self) -> tuple[tuple[str, ...], ...]:
+    def match_keys(self) -> tuple[tuple[MatchPart, ...], ...]:
         return () if self.identity == "none" else self.identity.match
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from rules.codes import CodeList
 from rules.expressions import Expression
+from rules.normalising import EXACT, Normalise, normaliser
 from rules.values import FieldType
 
 StrategyName = Literal["owner", "source_priority", "recency", "first_non_null"]
@@ -63,10 +64,28 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class MatchKey:
-    """Fields whose normalised values identify a record exactly (`tax_id`; `[name, postal_code]`)."""
+    """Fields whose normalised values identify a record exactly (`tax_id`; `[name, postal_code]`).
+
+    `forms` names the normaliser of each field (none given: exact). `parts` are the fields with their functions."""
 
     name: str
     fields: tuple[str, ...]
+    forms: tuple[str, ...] = ()
+    parts: tuple[tuple[str, Normalise], ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        forms = self.forms or (EXACT,) * len(self.fields)
+        object.__setattr__(self, "forms", forms)
+        object.__setattr__(self, "parts", tuple(zip(self.fields, map(normaliser, forms), strict=True)))
+
+    def __reduce__(self) -> tuple[type[MatchKey], tuple[str, tuple[str, ...], tuple[str, ...]]]:
+        """To another process (`plan` counts in several) go the normalisers' names, not their functions."""
+        return MatchKey, (self.name, self.fields, self.forms)
+
+    def __str__(self) -> str:
+        """As a person would say it: `tax_id as tax_id(DE) and number`."""
+        each = zip(self.fields, self.forms, strict=True)
+        return " and ".join(name if form == EXACT else f"{name} as {form}" for name, form in each)
 
 
 @dataclass(frozen=True, slots=True)

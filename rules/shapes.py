@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +19,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from rules.normalising import FORMS
 from rules.values import FieldType, parse_type
 
 _DURATION = re.compile(r"(\d{1,6})\s*(ms|s|m|h|d)$")
@@ -68,6 +70,46 @@ def _given(value: object) -> object:
     return value
 
 
+class MatchPart(NamedTuple):
+    """One field of a match key, the normaliser that is named for it, and where in the key it stands."""
+
+    field: str
+    form: str | None
+    path: tuple[str | int, ...]
+
+
+def _match_parts(value: object) -> tuple[MatchPart, ...]:
+    """`email`, `{email: case}`, or a list of such: several fields are one key."""
+    if isinstance(value, tuple):
+        return value
+    items: list[tuple[tuple[str | int, ...], object]] = [((), value)]
+    if isinstance(value, list):
+        items = [((index,), item) for index, item in enumerate(value)]
+    parts = [part for path, item in items for part in _of_match_item(path, item)]
+    if not parts or len({part.field for part in parts}) < len(parts):
+        raise ValueError(_MATCH_WORDS)
+    return tuple(parts)
+
+
+def _of_match_item(path: tuple[str | int, ...], item: object) -> list[MatchPart]:
+    if isinstance(item, str):
+        return [MatchPart(item, None, path)]
+    if isinstance(item, Mapping) and all(isinstance(form, str) for form in item.values()):
+        return [MatchPart(name, form, (*path, name)) for name, form in item.items()]
+    raise ValueError(_MATCH_WORDS)
+
+
+_MATCH_WORDS = "a match key is a field, a field with its normaliser as {tax_id: digits}, or a list of different such"
+_MATCH_PART: dict[str, Any] = {
+    "oneOf": [
+        {"type": "string"},
+        {"type": "object", "additionalProperties": {"type": "string", "examples": list(FORMS)}, "minProperties": 1},
+    ]
+}
+_MATCH_SCHEMA: dict[str, Any] = {
+    "oneOf": [*_MATCH_PART["oneOf"], {"type": "array", "items": _MATCH_PART, "minItems": 1}]
+}
+
 GIVEN = BeforeValidator(_given)
 """A key may be left out, but not left empty: `owner:` with nothing after it is a slip, not a choice."""
 
@@ -92,12 +134,7 @@ Type = Annotated[
 Constant = Annotated[
     str, PlainValidator(_constant), WithJsonSchema({"type": ["string", "integer", "boolean", "number"]})
 ]
-FieldNames = Annotated[
-    tuple[Name, ...],
-    BeforeValidator(_one_or_list),
-    Field(min_length=1),
-    _ONE_OR_LIST,
-]
+MatchParts = Annotated[tuple[MatchPart, ...], PlainValidator(_match_parts), WithJsonSchema(_MATCH_SCHEMA)]
 
 
 class Strict(BaseModel):

@@ -266,7 +266,7 @@ class _StreamCheck:
         """A row that we created by its key may be told of before our link to it is stored, and is no news then only if
         what its key says finds the record."""
         keyed = [self.written[column] for column in self.stream.key if self.written[column] in self.stream.fields]
-        if self.entity is None or any(set(fields) <= set(keyed) for fields in self.entity.match_keys):
+        if self.entity is None or any({part.field for part in parts} <= set(keyed) for parts in self.entity.match_keys):
             return
         name = self.entity.entity
         message = (

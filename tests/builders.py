@@ -10,7 +10,7 @@ from rules.rulebook import Rulebook
 
 CUSTOMER: dict[str, Any] = {
     "entity": "customer",
-    "identity": {"match": ["tax_id"]},
+    "identity": {"match": [{"tax_id": "alphanumeric"}]},
     "delete": {"authority": ["crm"]},
     "fields": {
         "tax_id": {"type": "text", "strategy": "source_priority", "order": ["erp", "billing", "crm"]},

@@ -15,7 +15,6 @@ from connectors.postgres.shapes import identifying
 from connectors.postgres.wide import WIDE
 from engine.change import Value, key_parts
 from engine.guard import GuardViolation, Operation, writable
-from engine.identity import normalise
 from engine.ports import Write, WriteResult
 from rules.rulebook import Stream, System
 
@@ -94,7 +93,7 @@ def arrange(system: System, depth: dict[str, int], writes: Sequence[Write]) -> t
 
 
 def _blank(value: Value) -> bool:
-    return isinstance(value, str) and not normalise(value)
+    return isinstance(value, str) and not value.strip()
 
 
 class _Allowed:

@@ -7,7 +7,7 @@ that row of that table.
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from engine.change import Value, key_text
 from engine.hub.asking import Ambiguous, Mask, NotFound, closest
 from engine.hub.reading import Connection
-from engine.identity import normalise
+from engine.identity import MatchPair, match_pairs
 from rules.rulebook import Entity, Rulebook
 
 _MANY = 20
@@ -78,16 +78,23 @@ async def _by_id(connection: Connection, entity: Entity, key: str) -> list[Candi
 
 
 async def _by_match_key(connection: Connection, entity: Entity, key: str) -> list[Candidate]:
-    names = [match.name for match in entity.match if len(match.fields) == 1]
-    value = normalise(key)
-    if not names or not value:
+    pairs = _meant(entity, key)
+    if not pairs:
         return []
+    names, values = (list(column) for column in zip(*pairs, strict=True))
     cursor = await connection.execute(
-        "select m.record::text, m.name, r.retired from match_key m join record r on r.id = m.record"
-        " where m.entity = %s and m.name = any(%s) and m.value = %s order by 1 limit %s",
-        [entity.name, names, value, _MANY],
+        "select m.record::text, m.name, r.retired from unnest(%s::text[], %s::text[]) as p (name, value)"
+        " join match_key m using (name, value) join record r on r.id = m.record"
+        " where m.entity = %s order by 1 limit %s",
+        [names, values, entity.name, _MANY],
     )
     return [Candidate(record, "", name, retired) for record, name, retired in await cursor.fetchall()]
+
+
+def _meant(entity: Entity, key: str) -> list[MatchPair]:
+    """What the key may be as a match key of one field, each in that key's own form."""
+    alone = [match for match in entity.match if len(match.fields) == 1]
+    return match_pairs(replace(entity, match=tuple(alone)), {match.fields[0]: key for match in alone})
 
 
 async def _by_row(connection: Connection, rulebook: Rulebook, entity: Entity, key: str) -> list[tuple[bool, Candidate]]:
@@ -154,15 +161,16 @@ async def _set_aside(connection: Connection, entity: Entity, key: str) -> str:
 
 async def _near(connection: Connection, entity: Entity, key: str, mask: Mask) -> str:
     """Values of match keys, not personal ones, that look like what was asked for."""
-    value = normalise(key)
     near: list[str] = []
-    for match in entity.match:
-        if len(match.fields) != 1 or mask.hides(entity.name, match.fields[0]) or len(value) < 3:
+    fields = {match.name: match.fields[0] for match in entity.match}
+    for name, value in _meant(entity, key):
+        field = fields[name]
+        if mask.hides(entity.name, field) or len(value) < 3:
             continue
         cursor = await connection.execute(
             "select m.value, r.golden ->> %s from match_key m join record r on r.id = m.record"
             " where m.entity = %s and m.name = %s and starts_with(m.value, %s) limit 500",
-            [match.fields[0], entity.name, match.name, value[: len(value) // 2]],
+            [field, entity.name, name, value[: len(value) // 2]],
         )
         spelled: dict[str, str | None] = dict(await cursor.fetchall())
         close = difflib.get_close_matches(value, spelled, n=3, cutoff=0.7)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from tests.integration.cli_project import Shop, eventually
 
 INVOICE = """entity: invoice
-identity: {match: [[customer, number]]}
+identity: {match: [{customer: exact, number: alphanumeric}]}
 defaults: {strategy: source_priority, order: [crm, erp]}
 fields:
   customer: {type: ref(customer)}

@@ -182,7 +182,7 @@ def test_a_block_with_a_part_that_cannot_be_read_is_not_half_taken() -> None:
 
 def test_a_new_row_whose_match_key_cannot_be_read_begins_no_second_record(hub: MemoryHub) -> None:
     tax = CUSTOMER["fields"] | {"tax_id": CUSTOMER["fields"]["tax_id"] | {"type": "decimal(5,0)"}}
-    rules = rulebook(CUSTOMER | {"fields": tax})
+    rules = rulebook(CUSTOMER | {"fields": tax, "identity": {"match": ["tax_id"]}})
     hub = MemoryHub()
     tell(hub, "crm", account(1, tax_id="x"), rules=rules)
     assert kinds(hub) == ["data"]

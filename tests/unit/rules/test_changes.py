@@ -35,6 +35,14 @@ def test_another_owner_is_told_by_both_sentences() -> None:
     assert found.reading == (), "every value is known already"
 
 
+def test_another_normaliser_of_a_match_key_is_told_and_touches_its_records() -> None:
+    found = compare(rulebook(), rulebook({**CUSTOMER, "identity": {"match": ["tax_id", {"name": "case"}]}}))
+    assert found.matching == (("customer", "match by tax_id as alphanumeric", "match by tax_id; by name as case"),)
+    assert found.rules == ()
+    assert found.entities == {"customer"}
+    assert found.reading == (), "every value is known already"
+
+
 def test_a_column_that_is_mapped_later_has_to_be_read() -> None:
     fields = {name: told for name, told in CRM["streams"]["public.account"]["fields"].items() if name != "phone"}
     found = compare(rulebook(crm=crm(fields=fields)), rulebook())

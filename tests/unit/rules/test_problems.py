@@ -67,6 +67,12 @@ ENTITY = [
     ("authority: [crm]", "authority: [▸crn]", "authority names 'crn', which is not a system (did you mean 'crm'?)"),
     ("match: [tax_id,", "match: [▸taxid,", "match key names 'taxid', which is not a field of customer (did you mean 'tax_id'?)"),
     ("[legal_name, postal_code]]", "[legal_name, ▸postcode]]", "match key names 'postcode', which is not a field"),
+    ("match: [tax_id,", "match: [{▸taxid: case},", "match key names 'taxid', which is not a field of customer (did you mean 'tax_id'?)"),
+    ("match: [tax_id,", "match: [{tax_id: ▸tax_id(AQ)},", "there is no tax identifier known for AQ; there is one for AD, AL, AR"),
+    ("[legal_name, postal_code]]", "[legal_name, {postal_code: ▸fuzzy}]]", "'fuzzy' is not a normaliser; there are exact, case, digits"),
+    ("[legal_name, postal_code]]", "{legal_name: case, credit_limit: ▸digits}]", "'credit_limit' is of type decimal(14,2), of which every value has one spelling (write credit_limit without a normaliser)"),
+    ("[legal_name, postal_code]]", "▸[legal_name, legal_name]]", "item 2 of 'match': a match key is a field, a field with its normaliser as {tax_id: digits}"),
+    ("[legal_name, postal_code]]", "▸{legal_name: {case: true}}]", "item 2 of 'match': a match key is a field, a field with its normaliser as {tax_id: digits}"),
     ("code(terms)", "▸code(term)", "there is no code list codes/term.csv (did you mean 'terms'?)"),
     ("ref(customer)", "▸ref(costumer)", "'costumer' is not an entity (did you mean 'customer'?)"),
     ("tax_id: {type: text}", "tax_id: {type: text, ▸protected: true}", "protected goes with an owner, but the strategy is"),
@@ -190,6 +196,18 @@ def test_a_rulebook_that_a_hub_keeps_from_before_this_check_is_read_as_it_was() 
     before = now.source.replace(',"identity":"none"', "")
     assert before != now.source
     assert load_rulebook_source(before).source == before
+
+
+def test_a_rulebook_that_a_hub_keeps_from_before_normalisers_means_by_its_match_keys_what_it_meant_then() -> None:
+    """So the hub's match keys stay true to it, until the files are applied, which makes them anew."""
+    system = {"system": "a", "connector": {"kind": "postgres", "dsn": "x"}, "streams": {"shelf": SHELF}}
+    match = {"match": ["sku", ["site", {"title": "case"}]]}
+    now = rulebook_from_documents([{**TITLE, "identity": match}], [system])
+    before = load_rulebook_source(now.source.replace(',"unnamed":"exact"', ""))
+    assert (now.source, now.hash) != (before.source, before.hash)
+    assert load_rulebook_source(before.source) == before
+    assert [key.forms for key in now.entities["item"].match] == [("exact",), ("exact", "case")]
+    assert [key.forms for key in before.entities["item"].match] == [("alphanumeric",), ("alphanumeric", "case")]
 
 
 @pytest.mark.parametrize(("file", "old", "new", "message"), SYSTEM)
