@@ -26,7 +26,7 @@ class File(Generic[Model]):
 class Files:
     """All that makes a rulebook. `ranks` names the systems, best first; `unread` names the entities, systems and
     code lists whose files could not be read, so that naming them is not an error of its own. `unnamed` is the
-    normaliser of match keys that name none."""
+    normaliser of match keys that name none. `planned` names systems that rules may name, and that take no part yet."""
 
     entities: Mapping[str, File[EntityFile]]
     systems: Mapping[str, File[SystemFile]]
@@ -35,6 +35,7 @@ class Files:
     unread: frozenset[str] = frozenset()
     code_texts: Mapping[str, str] = field(default_factory=dict)
     unnamed: str = EXACT
+    planned: tuple[str, ...] = ()
 
     def ranked(self) -> list[str]:
         """Known systems, best rank first."""

@@ -44,6 +44,8 @@ def canonical_source(files: Files, *, connectors: bool = True) -> str:
     }
     if files.unnamed != BEFORE:  # rulebooks that do not say it are from before there were normalisers
         content["unnamed"] = files.unnamed
+    if files.planned:
+        content["planned"] = sorted(files.planned)
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -80,7 +80,8 @@ def load_rulebook_source(text: str) -> Rulebook:
     meant then, so that the hub's match keys stay true to it until other rules are applied."""
     content = json.loads(text)
     reader, ranks = _reader(content["entities"], content["systems"], content["codes"]), tuple(content["ranks"])
-    files = replace(reader.files(ranks or tuple(reader.systems)), unnamed=content.get("unnamed", BEFORE))
+    files = reader.files(ranks or tuple(reader.systems), tuple(content.get("planned", ())))
+    files = replace(files, unnamed=content.get("unnamed", BEFORE))
     if reader.problems:
         raise ConfigurationError(reader.problems)
     return fold(files)
@@ -91,16 +92,26 @@ def rulebook_from_documents(
     systems: Sequence[Mapping[str, Any]],
     codes: Mapping[str, str] | None = None,
     ranks: Sequence[str] = (),
+    planned: Sequence[str] = (),
 ) -> Rulebook:
     """A rulebook without files: each mapping is what the YAML file would hold, `codes` maps a list's name to its
-    CSV text, `ranks` names the systems, best first (default: as given). Raises ConfigurationError."""
+    CSV text, `ranks` names the systems, best first (default: as given), `planned` those that are not connected yet.
+    Raises ConfigurationError."""
     reader = _reader(entities, systems, codes or {})
     ranked = tuple(ranks) or tuple(str(data.get("system")) for data in systems)
-    files = reader.files(ranked)
+    files = reader.files(ranked, tuple(planned))
     problems = [*reader.problems, *check(files).errors]
     if problems:
         raise ConfigurationError(problems)
     return fold(files)
+
+
+def _not_connected(planned: tuple[str, ...], top: Document) -> Problem:
+    names = ", ".join(planned)
+    return top.key_at("planned").problem(
+        f"not connected yet, so that what the rules say of it is not in force: {names}",
+        f"when it is there, write its file in systems/ and list it under systems: in {PROJECT_FILE}",
+    )
 
 
 def _reader(
@@ -156,14 +167,17 @@ class _Reader:
     def codes(self, name: str, file: str, text: str) -> None:
         self.code_files[name] = (file, text)
 
-    def files(self, ranks: tuple[str, ...]) -> Files:
-        systems = {*ranks, *self.systems}
+    def files(self, ranks: tuple[str, ...], planned: tuple[str, ...] = ()) -> Files:
+        for name in planned:  # a file of it may be on its way, and says nothing yet
+            self.systems.pop(name, None)
+        systems = {*ranks, *self.systems, *planned}
         tables: dict[str, CodeTable] = {}
         for name, (file, text) in self.code_files.items():
             tables[name], problems = read_codes(name, file, text, systems)
             self.problems += problems
         texts = {name: text for name, (_, text) in self.code_files.items()}
-        return Files(self.entities, self.systems, tables, ranks, frozenset(self.unread), texts)
+        unread = frozenset(self.unread)
+        return Files(self.entities, self.systems, tables, ranks, unread, texts, planned=planned)
 
 
 class _FolderReader(_Reader):
@@ -179,6 +193,8 @@ class _FolderReader(_Reader):
         settings = self.model(ProjectFile, top) if top else None
         for kind, take in (("entities", self.entity), ("systems", self.system)):
             for name in self.listing(kind, "*.yaml", needed=True):
+                if settings and kind == "systems" and Path(name).stem in settings.planned:
+                    continue
                 document = self.yaml(f"{kind}/{name}", "")
                 if document:
                     take(document)
@@ -195,11 +211,14 @@ class _FolderReader(_Reader):
         return self.checked(settings, top, environment)
 
     def checked(self, settings: ProjectFile | None, top: Document | None, environment: Mapping[str, str]) -> Project:
-        files = self.files(settings.systems if settings else ())
+        planned = tuple(name for name in settings.planned if name not in settings.systems) if settings else ()
+        files = self.files(settings.systems if settings else (), planned)
         if settings and top:
             self.ranks(settings, top, files)
             self.references(settings, top, files)
         found = check(files)
+        if settings and top and planned:
+            found.warnings.append(_not_connected(planned, top))
         lines = {(problem.file, problem.line) for problem in self.problems}
         self.problems += [problem for problem in found.errors if (problem.file, problem.line) not in lines]
         if self.problems or settings is None:
@@ -215,6 +234,10 @@ class _FolderReader(_Reader):
             elif name not in known:
                 message = f"system {name!r} has no file in systems/"
                 self.problems.append(place.problem(message, closest(name, files.systems)))
+        for index, name in enumerate(settings.planned):
+            if name in settings.systems or name in settings.planned[:index]:
+                place = top.at("planned", index)
+                self.problems.append(place.problem(f"system {name!r} is listed twice", "remove one"))
         for name, file in files.systems.items():
             if name not in settings.systems:
                 place = file.document.at("system")

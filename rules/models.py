@@ -73,6 +73,9 @@ class ProjectFile(Strict):
         description="The project's name."
     )
     systems: Names = Field(description="Every system in order of rank: the first wins ties.")
+    planned: Annotated[tuple[Name, ...], GIVEN] = Field(
+        default=(), description="Systems that the rules name and that are not connected yet: they take no part."
+    )
     hub: Hub = Field(default_factory=Hub, description="The engine's memory.")
     embedded: Embedded = Field(default_factory=Embedded, description="The embedded PostgreSQL.")
     run: Run = Field(default_factory=Run, description="The background process.")

@@ -83,13 +83,15 @@ def rule_of(entity: EntityFile, block: Block) -> dict[str, Any]:
 
 
 def policy_of(files: Files, entity: EntityFile, block: Block) -> Policy:
-    """The folded policy; `order` holds only systems that are read for the whole unit."""
+    """The folded policy; `order` holds only systems that are read for the whole unit.
+
+    A planned owner protects nothing yet: until it is there, the others supply the value as where an owner has none."""
     rule = rule_of(entity, block)
     needed = tuple(name for name in block.fields if not entity.fields[name].optional) or block.fields
     able = files.suppliers(entity.entity, needed)
     strategy: StrategyName = rule["strategy"]
     owner: str | None = rule.get("owner") if strategy == "owner" else None
-    protected = bool(owner and rule.get("protected"))
+    protected = bool(owner and rule.get("protected")) and owner not in files.planned
     seeds = tuple(name for name in rule.get("seed_from", ()) if name in able and name != owner) if owner else ()
     order = _order(rule, able, owner, protected, seeds)
     on_reject: OnReject = rule.get("on_reject", "correct")
@@ -102,7 +104,8 @@ def policy_of(files: Files, entity: EntityFile, block: Block) -> Policy:
         on_reject=on_reject if protected else "correct",
         approval=rule.get("approval") if protected else None,
         nulls=_nulls(files, strategy, order, owner),
-        sentence=_sentence(strategy, order, owner, protected, seeds),
+        sentence=_sentence(strategy, order, owner, protected, seeds)
+        + (f" (planned; until then {' > '.join(order) or 'nobody'})" if owner in files.planned else ""),
     )
 
 
