@@ -97,6 +97,7 @@ class WriteResult:
     - rejected: bad data for this target (`reason` in words, no values); a dead letter.
     - missing: there is no such row any more. unknown: look it up before trying again.
     `refused`: fields that the target does not take (and why), if others were written or it does not take them either.
+    `holder`: of a rejected write the key of the stream's row that stands in its way, by a value that must be unique.
     """
 
     token: int
@@ -105,6 +106,7 @@ class WriteResult:
     differing: dict[str, Value] = field(default_factory=dict)
     reason: str = ""
     refused: dict[str, str] = field(default_factory=dict)
+    holder: str | None = None
 
 
 class Target(Protocol):

@@ -72,6 +72,12 @@ def of_the_row(error: psycopg.Error) -> bool:
     return error.sqlstate in ("23505", "23P01")
 
 
+def taken_by(error: psycopg.Error) -> tuple[str, str] | None:
+    """(schema, name) of the constraint by which another row stands in the way."""
+    schema, name = error.diag.schema_name, error.diag.constraint_name
+    return (schema, name) if of_the_row(error) and schema and name else None
+
+
 def copy_place(error: psycopg.Error) -> tuple[int | None, str]:
     """Where COPY stopped: the line (from 1) and the temporary table's column, as far as the server says."""
     match = _PLACE.search(error.diag.context or "")

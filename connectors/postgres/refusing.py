@@ -20,12 +20,14 @@ Block = tuple[str, ...]
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """A write that the target refused. `field` is the one to blame, where it says so; `whole`: it is the row that it
-    does not take (another has its key), whatever its fields."""
+    does not take (another has its key), whatever its fields. `constraint`: (schema, name) of the unique one by which
+    another row stands in its way."""
 
     write: Write
     reason: str
     field: str = ""
     whole: bool = False
+    constraint: tuple[str, str] | None = None
 
 
 Answer = WriteResult | Rejection

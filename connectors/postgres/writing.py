@@ -20,6 +20,8 @@ from psycopg.types.numeric import Int4
 
 from connectors.postgres import faults
 from connectors.postgres.groups import Group, alike, copy_text, rows
+from connectors.postgres.holders import columns_of, still_taken
+from connectors.postgres.passing import Contested, Taken, passed
 from connectors.postgres.refusing import Answer, Apart, Rejection
 from connectors.postgres.shapes import ColumnType, Shape, description, touched
 from connectors.postgres.statements import Statement, input_table, statement
@@ -117,13 +119,17 @@ class Writing:
         note = f"{len(groups)} groups, first record {groups[0].writes[0].record}" if groups else ""
         await self._cursor.execute(_BEGIN.format(self._mark, note.replace("'", "")).encode(), prepare=False)
         results: list[WriteResult] = []
+        taken: list[Taken] = []
         for group, staging in ready:
             self.stream = group.stream.name
             load = self._load(group, staging)
             answers = await (self._carefully(load) if careful else self._at_once(load))
             results += [answer for answer in answers if isinstance(answer, WriteResult)]
             if rejections := [answer for answer in answers if isinstance(answer, Rejection)]:
-                results += await self._apart(load, rejections)
+                taken += [Taken(group.stream, each) for each in rejections if each.constraint is not None]
+                results += await self._apart(load, [each for each in rejections if each.constraint is None])
+        if taken:
+            results += await self._passed(taken)
         self.stream = ""
         if self._announce is not None:
             await self._cursor.execute(_OURSELVES)
@@ -231,6 +237,33 @@ class Writing:
                 apart.heard(await self._carefully(self._load(group, load.staging)))
         return apart.results()
 
+    # --- values that pass from row to row (`passing.Attempts`) ----------------------------------------------
+
+    async def _passed(self, taken: Sequence[Taken]) -> list[WriteResult]:
+        """What refuses a row may be gone once all others are written: what came of them after all."""
+        results, left = await passed(self, taken)
+        return results + await still_taken(self._cursor, left, self._shapes)
+
+    async def once(self, stream: Stream, write: Write) -> Answer:
+        (group,) = alike(stream, [write])
+        (answer,) = await self._carefully(self._load(group, self._stagings[stream.name, write.operation, group.part]))
+        return answer
+
+    async def columns(self, rejection: Rejection) -> list[Contested]:
+        return await columns_of(self._cursor, rejection)
+
+    async def mark(self) -> None:
+        await self._cursor.execute(b"savepoint fw_circle", prepare=False)
+
+    async def undo(self) -> None:
+        await self._cursor.execute(b"rollback to fw_circle; release fw_circle", prepare=False)
+
+    async def keep(self) -> None:
+        await self._cursor.execute(b"release fw_circle", prepare=False)
+
+    def unlike_any(self, number: int) -> str:
+        return f"~{self.connection.info.backend_pid}.{number}"
+
     async def _carefully(self, load: _Load) -> list[Answer]:
         texts, rejected = _encoded(load)
         results: list[Answer] = []
@@ -309,7 +342,8 @@ def _rejection(load: _Load, ordinal: int, error: psycopg.Error) -> Rejection:
     column = error.diag.column_name
     named = (name for name, mapping in load.group.stream.fields.items() if column and mapping.column == column)
     reason = faults.reason(error, place)
-    return Rejection(load.write(ordinal), reason, place or next(named, ""), whole=faults.of_the_row(error))
+    whole, constraint = faults.of_the_row(error), faults.taken_by(error)
+    return Rejection(load.write(ordinal), reason, place or next(named, ""), whole=whole, constraint=constraint)
 
 
 def _written(load: _Load, answers: Sequence[TupleRow]) -> list[WriteResult]:
