@@ -16,6 +16,7 @@ from engine.errors import SchemaDrift, ValueRefused
 from rules.expressions import Expression
 from rules.rulebook import Entity, FieldMap, Stream
 from rules.values import moment_micros
+from rules.zones import written
 
 _LONGEST_KEY = 2000
 """Bytes; the hub's indexes hold no longer ones."""
@@ -203,7 +204,7 @@ class StreamMapper:
         try:
             moment = read(values)
             if isinstance(moment, str):
-                change.at = moment_micros(moment)
+                change.at = moment_micros(moment, self.stream.zone)
         except ValueRefused as error:
             change.at, change.undated = None, error.message
 
@@ -264,7 +265,7 @@ def _record_id(text: RawValue) -> str | None:
 def _canonical(entity: Entity, field: FieldMap) -> Canonical | None:
     codes = field.codes
     if codes is None:
-        return entity.fields[field.field].type.canonical()
+        return entity.fields[field.field].type.canonical(field.zone)
     inward: Mapping[str, str] = codes.inward or {code: code for code in codes.codes}
     name, system = codes.name, codes.system
 
@@ -281,10 +282,12 @@ def _canonical(entity: Entity, field: FieldMap) -> Canonical | None:
 
 
 def outward(field: FieldMap, value: Value) -> Value:
-    """A canonical value in the target's own spelling. Raises ValueRefused for a code the target does not know."""
+    """A canonical value in the target's own spelling. Raises ValueRefused for one that has none there."""
     codes = field.codes
-    if codes is None or value is None:
-        return value
+    if value is None:
+        return None
+    if codes is None:
+        return value if field.zone is None else written(value, field.zone)
     if not codes.outward:
         return value
     try:

@@ -64,9 +64,7 @@ class TargetPlan:
             stream.entity for stream in streams if any(mapping.reference for mapping in stream.fields.values())
         )
         self._plain = {
-            stream.name: frozenset(
-                name for name, mapping in stream.fields.items() if mapping.reference is None and mapping.codes is None
-            )
+            stream.name: frozenset(name for name, mapping in stream.fields.items() if mapping.plain)
             for stream in streams
         }
 

@@ -11,12 +11,15 @@ from sqlglot.errors import SqlglotError
 
 from rules import numerics, scalars, texts
 from rules.errors import ValueRefused
+from rules.zones import zone
 
 FUNCTIONS = (
     "coalesce, nullif, upper, lower, trim, btrim, ltrim, rtrim, concat, substring, left, right, replace, split_part, "
     "length, abs, round, greatest, least, cast"
 )
-OPERATORS = "|| + - * / = <> < <= > >= and or not, is [not] null|true|false, [not] in, between, [i]like, case"
+OPERATORS = (
+    "|| + - * / = <> < <= > >= and or not, is [not] null|true|false, [not] in, between, [i]like, case, at time zone"
+)
 CAST_NAMES = "text, integer, bigint, numeric, numeric(p,s), boolean, date, timestamp, timestamptz"
 
 _ALLOWED: dict[type[exp.Expr], frozenset[str]] = {
@@ -50,6 +53,7 @@ _ALLOWED: dict[type[exp.Expr], frozenset[str]] = {
         exp.DataTypeParam: "this",
         exp.Case: "this ifs default",
         exp.If: "this true",
+        exp.AtTimeZone: "this zone",
         exp.Not: "this",
         exp.Neg: "this",
         exp.And: "this expression",
@@ -117,6 +121,10 @@ def _check_form(node: exp.Expr) -> None:
         raise ValueError("replace goes with what to replace and what to put there")
     elif isinstance(node, exp.Round) and node.args.get("decimals"):
         whole_literal(node.args["decimals"])
+    elif isinstance(node, exp.AtTimeZone):
+        if not is_string(node.args["zone"]):
+            raise ValueError("the zone of AT TIME ZONE must be a string in quotes")
+        zone(node.args["zone"].name)
     elif isinstance(node, exp.Literal) and not node.args["is_string"]:
         number_literal(node.name)
 

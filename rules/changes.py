@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from rules.rulebook import Entity, FieldMap, Rulebook, Stream, System, Unit
 from rules.values import FieldType
 
-_READING = ("entity", "key", "parent", "parent_columns", "external_id", "where", "changed_at", "reads")
+_READING = ("entity", "key", "parent", "parent_columns", "external_id", "where", "changed_at", "reads", "zone")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from rules.terms import (
     strict,
 )
 from rules.values import UNKNOWN, RawValue
+from rules.zones import from_local, to_local, zone
 
 Columns: TypeAlias = Mapping[str, tuple[int, str]]
 
@@ -99,6 +100,15 @@ class _Compiler:
         else:
             raise ValueError(f"a cast from {spoken(source.type)} to {spoken(kind)} is not allowed")
         return Term(kind, strict(limit, [result]) if limit else result)
+
+    def at_time_zone(self, node: exp.Expr) -> Term:
+        """Of a timestamp the moment at which that zone's clocks show it; of a moment what they show."""
+        term, where = self.term(node.this), zone(node.args["zone"].name)
+        if term.type == "timestamp":
+            return Term("timestamptz", strict(lambda moment: from_local(moment, where), [term.run]))
+        if term.type != "timestamptz":
+            raise ValueError(f"at time zone goes with timestamp and timestamptz, not with {spoken(term.type)}: cast it")
+        return Term("timestamp", strict(lambda moment: to_local(moment, where), [term.run]))
 
     # --- choices
 
@@ -342,6 +352,7 @@ _NODES: dict[type[exp.Expr], Callable[[_Compiler, exp.Expr], Term]] = {
     exp.Null: _Compiler.null,
     exp.Boolean: _Compiler.boolean,
     exp.Cast: _Compiler.cast,
+    exp.AtTimeZone: _Compiler.at_time_zone,
     exp.Coalesce: _Compiler.coalesce,
     exp.Nullif: _Compiler.nullif,
     exp.Case: _Compiler.case,

@@ -37,7 +37,7 @@ MAX_LENGTH = 2_000
 MAX_DEPTH = 40
 MAX_NODES = 400
 
-_OPERATORS = (exp.Binary, exp.Not, exp.Neg, exp.Is, exp.In, exp.Between)
+_OPERATORS = (exp.Binary, exp.Not, exp.Neg, exp.Is, exp.In, exp.Between, exp.AtTimeZone)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from rules.connections import DebeziumConnector, debezium_names
 from rules.expressions import Expression, column, parse
@@ -15,6 +16,7 @@ from rules.normalising import BEFORE
 from rules.policies import blocks, policy_of
 from rules.rulebook import Entity, Field, FieldMap, MatchKey, Rulebook, Stream, System, Unit
 from rules.shapes import MatchPart
+from rules.zones import zone
 
 _PLAIN_COLUMN = re.compile(r"[^\W\d][\w$]*$")
 
@@ -121,7 +123,12 @@ def _settings(model: SystemFile) -> dict[str, str]:
 
 def _stream(files: Files, entities: Mapping[str, Entity], system: SystemFile, name: str, model: StreamModel) -> Stream:
     entity = entities[model.entity]
+    name_of_zone = model.timezone or system.timezone
+    where = zone(name_of_zone) if name_of_zone else None
     maps = {field: _field_map(files, entity, system, field, source) for field, source in model.fields.items()}
+    if where is not None:
+        moments = {field for field in maps if entity.fields[field].type.kind == "timestamp"}
+        maps |= {field: replace(maps[field], zone=where) for field in moments}
     (parent, parent_columns), *_ = model.parent.items() if model.parent else [(None, ())]
     writing = writes(system, model)
     owned = {f for f in maps if _owned(entity, f, system.system) and entity.unit_of[f].policy.protected}
@@ -146,6 +153,7 @@ def _stream(files: Files, entities: Mapping[str, Entity], system: SystemFile, na
         update_fields=tuple(f for f in creatable if f not in owned and maps[f].column not in fixed),
         create_fields=tuple(f for f in creatable if f not in owned or entity.unit_of[f].policy.seed_from),
         protected_columns=frozenset(column for f in owned for column in _columns(maps[f])),
+        zone=where,
     )
 
 

@@ -27,6 +27,7 @@ from rules.shapes import (
     Strict,
     Text,
     Type,
+    Zone,
 )
 
 Mode = Literal["both", "source", "target"]
@@ -217,6 +218,9 @@ class StreamModel(Strict):
     changed_at: Annotated[Text | None, GIVEN] = Field(
         default=None, description="When the row was edited (default: the commit's time)."
     )
+    timezone: Annotated[Zone | None, GIVEN] = Field(
+        default=None, description="The zone of moments whose columns have none (default: the system's, else UTC)."
+    )
     create: StrictBool = Field(default=False, description="May Fieldwarden insert rows here?")
     on_retire: OnRetire = Field(
         default="keep", description="What becomes of the row when the record is retired elsewhere."
@@ -238,5 +242,8 @@ class SystemFile(Strict):
     system: Name = Field(description="The system's name.")
     connector: Connector = Field(description="How to reach it.")
     on_null: OnNull = Field(default="ignore", description="value: a null of this system competes like any value.")
+    timezone: Annotated[Zone | None, GIVEN] = Field(
+        default=None, description="The zone of moments whose columns have none (default: UTC)."
+    )
     mode: Mode = Field(default="both", description="source: never written; target: never read.")
     streams: Annotated[dict[Text, StreamModel], Field(min_length=1)] = Field(description="The tables, by name.")

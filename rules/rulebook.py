@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 from rules.codes import CodeList
 from rules.expressions import Expression
@@ -104,7 +105,7 @@ class FieldMap:
 
     `column` is set when the field is carried by one column, `read` when reading needs an expression instead
     of the bare column. A field without `column` is read-only. `reference` names the stream (of the same system)
-    whose key the column holds, for a field of type ref.
+    whose key the column holds, for a field of type ref. `zone` is that of moments whose column has none.
     """
 
     field: str
@@ -113,6 +114,12 @@ class FieldMap:
     reference: str | None = None
     codes: CodeList | None = None
     writable: bool = True
+    zone: ZoneInfo | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether every canonical value is written as it is."""
+        return self.reference is None and self.codes is None and self.zone is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +151,8 @@ class Stream:
     update_fields: tuple[str, ...] = ()
     create_fields: tuple[str, ...] = ()
     protected_columns: frozenset[str] = frozenset()
+    zone: ZoneInfo | None = None
+    """Of columns without one; None: UTC."""
 
 
 @dataclass(frozen=True, slots=True)

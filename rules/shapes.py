@@ -21,6 +21,7 @@ from pydantic import (
 
 from rules.normalising import FORMS
 from rules.values import FieldType, parse_type
+from rules.zones import zone
 
 _DURATION = re.compile(r"(\d{1,6})\s*(ms|s|m|h|d)$")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -61,6 +62,11 @@ def _constant(value: object) -> str:
 def _no_nul(value: str) -> str:
     if "\0" in value or len(value.encode()) > 63:
         raise ValueError("a column's name has at most 63 bytes")
+    return value
+
+
+def _zone(value: str) -> str:
+    zone(value)
     return value
 
 
@@ -116,6 +122,7 @@ GIVEN = BeforeValidator(_given)
 Name = Annotated[StrictStr, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=4000)]
 Column = Annotated[StrictStr, StringConstraints(min_length=1), AfterValidator(_no_nul)]
+Zone = Annotated[StrictStr, AfterValidator(_zone)]
 Columns = Annotated[
     tuple[Column, ...],
     BeforeValidator(_one_or_list),

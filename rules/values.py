@@ -24,8 +24,10 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from rules.errors import ValueRefused
+from rules.zones import from_local
 
 Value: TypeAlias = str | None
 
@@ -68,8 +70,11 @@ class FieldType:
             return f"{self.kind}({self.precision},{self.scale})"
         return f"{self.kind}({self.target})" if self.target else self.kind
 
-    def canonical(self) -> Callable[[str], str] | None:
-        """The function from a source's text to canonical text; None where every text is canonical already."""
+    def canonical(self, where: ZoneInfo | None = None) -> Callable[[str], str] | None:
+        """The function from a source's text to canonical text; None where every text is canonical already. `where`: the
+        zone of a moment that names none (default UTC)."""
+        if where is not None and self.kind == "timestamp":
+            return lambda text: _timestamp_text(_utc(_moment_of(text), where))
         if self.kind == "decimal":
             return _decimal(self.precision, self.scale)
         return _CANONICAL.get(self.kind)
@@ -175,15 +180,35 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def moment_micros(text: str) -> int:
-    """Microseconds since 1970 UTC of a timestamp's text (no zone: UTC). Raises ValueRefused."""
-    try:
-        moment = _moment(text)
-    except ValueError as error:
-        raise ValueRefused("not a valid timestamp (ISO 8601)") from error
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+def moment_micros(text: str, where: ZoneInfo | None = None) -> int:
+    """Microseconds since 1970 UTC of a timestamp's text; one that names no zone is of `where`, or of UTC.
+
+    Raises ValueRefused."""
+    moment = _moment_of(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC) if where is None else from_local(moment, where)
     delta = moment - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def _moment_of(text: str) -> datetime:
+    try:
+        return _moment(text)
+    except ValueError as error:
+        raise ValueRefused("not a valid timestamp (ISO 8601)") from error
+
+
+def _utc(moment: datetime, where: ZoneInfo) -> datetime:
+    if moment.tzinfo is None:
+        return from_local(moment, where)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueRefused("not a valid timestamp (ISO 8601)") from error
+
+
+def _timestamp_text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f").zfill(26) + "Z"
 
 
 def _timestamp(text: str) -> str:
@@ -197,7 +222,7 @@ def _timestamp(text: str) -> str:
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise ValueRefused("not a valid timestamp (ISO 8601)") from error
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f").zfill(26) + "Z"
+    return _timestamp_text(moment)
 
 
 def _uuid(text: str) -> str:

@@ -18,6 +18,7 @@ from connectors.postgres.finding import Finding, bad, good, warning
 from connectors.postgres.fit import reading_findings, writing_findings
 from connectors.postgres.probe_publication import debezium_findings
 from connectors.postgres.probe_slots import Footing, slot_findings
+from connectors.postgres.probe_values import value_findings
 from connectors.postgres.session import connect, rows, translated
 from connectors.postgres.slots import SlotHealth, slot_health
 from engine.errors import EngineError
@@ -160,6 +161,8 @@ async def _tables_half(
         )
         wrong += writing_findings(stream, table, rights)
         found += wrong or [good("table", f"{name} fits its mapping", name)]
+        if all(each.ok for each in wrong):
+            found += await value_findings(stream, table, entities.get(stream.entity), connection)
     return found
 
 

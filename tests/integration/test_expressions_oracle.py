@@ -209,6 +209,10 @@ def boolean_forms(depth: int) -> list[st.SearchStrategy[str]]:
     ]
 
 
+ZONES = st.sampled_from(["UTC", "Asia/Kolkata", "America/Phoenix"])
+"""Whose rules every release of the time-zone database tells alike, also before 1970; others in a test of their own."""
+
+
 def time_forms(kind: str) -> Callable[[int], list[st.SearchStrategy[str]]]:
     def forms(depth: int) -> list[st.SearchStrategy[str]]:
         e = deeper(depth)
@@ -217,6 +221,9 @@ def time_forms(kind: str) -> Callable[[int], list[st.SearchStrategy[str]]]:
             found += [form("{}::date", e("s")), form("coalesce({}, '2026-01-31')", e("d"))]
         if kind == "s":
             found += [form("{}::timestamp", e("d")), form("coalesce({}, {})", e("d"), e("s"))]
+            found += [form("({} at time zone '{}')", e("z"), ZONES)]
+        if kind == "z":
+            found += [form("({} at time zone '{}')", e("s"), ZONES)]
         return found
 
     return forms
@@ -253,6 +260,39 @@ def asked(oracle: psycopg.Connection, text: str, row: Row) -> str | None:
         return REFUSED
     assert answer is not None
     return answer[0]  # type: ignore[no-any-return]
+
+
+ODD = [
+    ("Europe/Berlin", "2026-03-29 02:00"),  # an hour that the clocks never show
+    ("Europe/Berlin", "2026-10-25 02:00"),  # one that they show twice
+    ("America/New_York", "2026-03-08 02:00"),
+    ("America/New_York", "2026-11-01 01:00"),
+    ("Australia/Lord_Howe", "2026-04-05 01:30"),  # half an hour
+    ("Europe/Dublin", "2026-10-25 01:00"),  # whose winter time is the one with the negative saving
+    ("Pacific/Apia", "2011-12-30 12:00"),  # a day that never was
+    ("America/Sao_Paulo", "2018-11-04 00:00"),
+    ("Africa/Casablanca", "2026-02-15 02:30"),
+    ("Europe/Berlin", "2099-07-01 12:00"),
+]
+
+
+@pytest.mark.parametrize(("zone", "moment"), ODD)
+def test_local_time_is_read_as_postgresql_reads_it_where_clocks_change(
+    oracle: psycopg.Connection, zone: str, moment: str
+) -> None:
+    around = datetime.fromisoformat(moment)
+    for minutes in range(-150, 151, 10):
+        row = (
+            *[None] * 9,
+            shown(around + timedelta(minutes=minutes)),
+            f"{shown(around + timedelta(minutes=minutes))}+00",
+        )
+        for text in (
+            f"s1 at time zone '{zone}'",
+            f"z1 at time zone '{zone}'",
+            f"(s1 at time zone '{zone}') at time zone 'UTC'",
+        ):
+            assert computed(text, row) == asked(oracle, text, row), (text, row)
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
