@@ -43,6 +43,7 @@ def columns(stream: Stream, operation: Operation) -> frozenset[str]:
     those of which the rules let others supply the first value when the row is created."""
     fields = {stream.fields[name].column for name in writable(stream, operation)}
     mapped = frozenset(column for column in fields if column is not None)
+    mapped |= stream.on_write.keys()
     if operation != "create":
         return mapped - stream.protected_columns
     set_once = {*stream.parent_columns, *stream.constants, *([stream.external_id] if stream.external_id else [])}

@@ -70,7 +70,11 @@ class Expression:
 
     def sql(self, alias: str) -> str:
         """The same expression as PostgreSQL text, columns qualified by `alias`."""
-        return _qualified(self.tree, alias).sql("postgres", comments=False)
+        return self.over(lambda name: _of(alias, name)).sql("postgres", comments=False)
+
+    def over(self, value: Callable[[str], exp.Expr]) -> exp.Expr:
+        """A copy in which each column is what `value` gives for its name."""
+        return _replaced(self.tree, value)
 
 
 def column(name: str) -> Expression:
@@ -95,6 +99,11 @@ def parse(text: str) -> Expression:
     return Expression(text.strip(), frozenset(node.name for node in tree.find_all(exp.Column)), tree)
 
 
+def now() -> Expression:
+    """The time of the write: for what is written only, since a stream cannot compute it again."""
+    return Expression("now()", frozenset(), exp.CurrentTimestamp())
+
+
 def _check(tree: exp.Expr) -> None:
     pending = [(tree, 1)]
     count = 0
@@ -107,13 +116,15 @@ def _check(tree: exp.Expr) -> None:
         pending.extend((child, depth + 1) for child in node.iter_expressions())
 
 
-def _qualified(tree: exp.Expr, alias: str) -> exp.Expr:
-    """A copy with columns qualified and every inner operation in parentheses, so that no precedence is assumed."""
+def _of(alias: str, name: str) -> exp.Column:
+    return exp.column(exp.to_identifier(name, quoted=True), table=exp.to_identifier(alias, quoted=True))
+
+
+def _replaced(tree: exp.Expr, value: Callable[[str], exp.Expr]) -> exp.Expr:
+    """A copy with columns replaced and every inner operation in parentheses, so that no precedence is assumed."""
 
     def step(node: exp.Expr) -> exp.Expr:
-        if isinstance(node, exp.Column):
-            return exp.column(exp.to_identifier(node.name, quoted=True), table=exp.to_identifier(alias, quoted=True))
-        return node
+        return value(node.name) if isinstance(node, exp.Column) else node
 
     copy = tree.copy().transform(step)
     for node in list(copy.find_all(*_OPERATORS)):
@@ -124,4 +135,4 @@ def _qualified(tree: exp.Expr, alias: str) -> exp.Expr:
     return copy
 
 
-__all__ = ["COLUMN_TYPES", "Expression", "column", "parse"]
+__all__ = ["COLUMN_TYPES", "Expression", "column", "now", "parse"]

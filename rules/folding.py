@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from rules.connections import DebeziumConnector, debezium_names
-from rules.expressions import Expression, column, parse
+from rules.expressions import Expression, column, now, parse
 from rules.files import Files, reads, writes
 from rules.models import EntityFile, FieldMapping, StreamModel, SystemFile
 from rules.normalising import BEFORE
@@ -54,6 +54,11 @@ def canonical_source(files: Files, *, connectors: bool = True) -> str:
 def expression(text: str) -> Expression:
     """A column named as it is in the table, or an expression. Raises ValueError."""
     return column(text) if _PLAIN_COLUMN.match(text) else parse(text)
+
+
+def setting(text: str) -> Expression:
+    """What a write sets a column to: the time, or an expression. Raises ValueError."""
+    return now() if text.replace(" ", "").lower() == "now()" else expression(text)
 
 
 def field_source(source: str | FieldMapping) -> tuple[str | None, Expression | None, bool]:
@@ -148,6 +153,7 @@ def _stream(files: Files, entities: Mapping[str, Entity], system: SystemFile, na
         reads=reads(system, model),
         creates=model.create and writing,
         constants=model.constants,
+        on_write={column: setting(text) for column, text in model.on_write.items()},
         conflict=conflict_columns(model) if model.create else (),
         on_retire=model.on_retire if writing else "keep",
         update_fields=tuple(f for f in creatable if f not in owned and maps[f].column not in fixed),

@@ -24,6 +24,7 @@ from rules.shapes import (
     MatchParts,
     Name,
     Names,
+    Setting,
     Strict,
     Text,
     Type,
@@ -227,6 +228,9 @@ class StreamModel(Strict):
     )
     constants: dict[Column, Constant] = Field(
         default={}, alias="set", description="Columns to set when a row is created."
+    )
+    on_write: dict[Column, Setting] = Field(
+        default={}, description="The application's own columns that each write sets: now(), a constant, an expression."
     )
     unique: Annotated[Columns | None, GIVEN] = Field(
         default=None, description="The unique columns that make creating a child twice yield one."

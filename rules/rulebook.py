@@ -128,7 +128,8 @@ class Stream:
 
     `key`: the key's columns. `parent`: the stream and the columns here that hold its key, for child rows.
     `external_id`: the column that carries Fieldwarden's record id. `constants`: what creating a row here must
-    set besides the fields. `conflict`: the unique columns that make creating twice yield one row.
+    set besides the fields. `on_write`: the application's own columns that each write sets as well.
+    `conflict`: the unique columns that make creating twice yield one row.
     `update_fields` and `create_fields` are the write sets: never a field this system owns and protects
     (a create may carry one that the entity's `seed_from` lets others supply first).
     """
@@ -146,6 +147,7 @@ class Stream:
     reads: bool = True
     creates: bool = False
     constants: Mapping[str, str] = field(default_factory=dict)
+    on_write: Mapping[str, Expression] = field(default_factory=dict)
     conflict: tuple[str, ...] = ()
     on_retire: OnRetire = "keep"
     update_fields: tuple[str, ...] = ()

@@ -59,6 +59,14 @@ def _constant(value: object) -> str:
     return str(value)
 
 
+def _setting(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str | int) or value == "":
+        raise ValueError("what is set is now(), a number, true or false, or an expression ('text' in quotes)")
+    return str(value)
+
+
 def _no_nul(value: str) -> str:
     if "\0" in value or len(value.encode()) > 63:
         raise ValueError("a column's name has at most 63 bytes")
@@ -141,6 +149,7 @@ Type = Annotated[
 Constant = Annotated[
     str, PlainValidator(_constant), WithJsonSchema({"type": ["string", "integer", "boolean", "number"]})
 ]
+Setting = Annotated[str, PlainValidator(_setting), WithJsonSchema({"type": ["string", "integer", "boolean"]})]
 MatchParts = Annotated[tuple[MatchPart, ...], PlainValidator(_match_parts), WithJsonSchema(_MATCH_SCHEMA)]
 
 

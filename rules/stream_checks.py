@@ -8,7 +8,7 @@ from graphlib import CycleError, TopologicalSorter
 from rules.expressions import Expression
 from rules.files import Files, reads, writes
 from rules.findings import Findings, Page
-from rules.folding import conflict_columns, expression, field_source, root_stream
+from rules.folding import conflict_columns, expression, field_source, root_stream, setting
 from rules.models import EntityFile, FieldMapping, StreamModel
 from rules.policies import blocks, rule_of
 from rules.wording import closest
@@ -73,6 +73,15 @@ class SystemCheck:
                     hint = "in each system the fields of a group come from one stream"
                     self.page.error_at_key(("streams", home, "fields", field), message, hint)
                     break
+
+
+def said_by(source: str | FieldMapping) -> frozenset[str]:
+    """The columns that say something of a field."""
+    try:
+        column, read, _ = field_source(source)
+    except ValueError:
+        return frozenset()
+    return frozenset({*([column] if column else []), *(read.columns if read else [])})
 
 
 class _StreamCheck:
@@ -174,6 +183,33 @@ class _StreamCheck:
                 self.claim(column, field, path)
             self.reference(field, path)
         self.protected()
+        self.touched()
+
+    def touched(self) -> None:
+        """What each write sets beside the fields is nobody's word: it must not be one of the columns that say something
+        of a record, nor decide which rows are the stream's."""
+        stream = self.stream
+        if stream.on_write and not self.writing:
+            self.page.error_at_key(self.at("on_write"), "rows are never written: mode is source", "remove on_write")
+        taken = {column: f"the field {name!r}" for name, source in stream.fields.items() for column in said_by(source)}
+        taken |= dict.fromkeys(stream.key, "the key")
+        taken |= {column: f"{what}:" for column, what in self.written.items() if what not in stream.fields}
+        taken |= dict.fromkeys(self.columns(stream.where), "where:")
+        for column, text in stream.on_write.items():
+            path = self.at("on_write", column)
+            try:
+                setting(text)
+            except ValueError as error:
+                self.page.error(path, str(error))
+            if column in taken:
+                message = f"column {column!r} is written by on_write:, but it belongs to {taken[column]}"
+                self.page.error_at_key(path, message, "remove it here, or leave it out there")
+
+    def columns(self, text: str | None) -> frozenset[str]:
+        try:
+            return expression(text).columns if text else frozenset()
+        except ValueError:
+            return frozenset()
 
     def protected(self) -> None:
         """A column that a protected field of this very system is read from is not written for another field."""

@@ -190,13 +190,16 @@ def writing_findings(stream: Stream, table: Table, rights: Mapping[str, Any]) ->
             f"ALTER TABLE {stream.name} ADD UNIQUE ({columns})",
             stream.name,
         )
-    updated = {stream.fields[name].column for name in stream.update_fields}
+    yield from _set_beside(stream, table)
+    updated = {stream.fields[name].column for name in stream.update_fields} | (
+        stream.on_write.keys() if stream.update_fields else set()
+    )
     yield from _denied(stream, "UPDATE", _known(updated, table) - set(rights["updates"]))
     if stream.on_retire == "delete" and (stream.creates or stream.update_fields) and not rights["deletes"]:
         yield _grant(stream, "DELETE", "")
     if stream.creates:
         created = {stream.fields[name].column for name in stream.create_fields}
-        created |= {*stream.parent_columns, *stream.constants, stream.external_id}
+        created |= {*stream.parent_columns, *stream.constants, *stream.on_write, stream.external_id}
         yield from _denied(stream, "INSERT", _known(created, table) - set(rights["inserts"]))
         for column in table.columns.values():
             if column.required and column.name not in created:
@@ -207,6 +210,27 @@ def writing_findings(stream: Stream, table: Table, rights: Mapping[str, Any]) ->
                     stream.name,
                     column.name,
                 )
+
+
+def _set_beside(stream: Stream, table: Table) -> Iterator[Finding]:
+    """The columns of on_write: are there, can be set, and their expressions make sense."""
+    columns = tuple(table.columns.values())
+    for name, expression in stream.on_write.items():
+        missing = sorted({name, *expression.columns} - table.columns.keys())
+        for each in missing:
+            yield _no_column(stream, table, each)
+        if missing:
+            continue
+        if table.columns[name].generated:
+            what = f"{stream.name}.{name} is a generated column, which on_write cannot set"
+            yield bad("column", what, "remove it from on_write:", stream.name, name)
+        try:
+            if expression.columns:
+                expression.bind([column.name for column in columns], [column.type for column in columns])
+        except ValueError as error:
+            yield bad(
+                "expression", f"{stream.name}, on_write {name}: {error}", "mend the expression", stream.name, name
+            )
 
 
 def _external_id(stream: Stream, column: Column, table: Table) -> Iterator[Finding]:

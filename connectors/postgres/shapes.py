@@ -161,6 +161,8 @@ def touched(stream: Stream) -> tuple[tuple[str, ...], tuple[str, ...]]:
     names = [*stream.key, *stream.parent_columns, *stream.constants, *stream.conflict]
     names += [stream.external_id] if stream.external_id else []
     names += [mapping.column for mapping in fields if mapping.column is not None]
+    for name, expression in stream.on_write.items():
+        names += [name, *sorted(expression.columns)]
     return tuple(dict.fromkeys(names)), tuple(mapping.field for mapping in fields if mapping.read is not None)
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
+from connectors.postgres import on_write
 from connectors.postgres.shapes import INPUT, ColumnType, Shape, arbiter, cast, column, held, parsed, table, table_parts
 from connectors.postgres.wide import part_fields
 from engine import guard
@@ -117,7 +118,7 @@ def statement(
         case "create":
             write, look, inputs = _create(stream, shape, slots, _source(source))
         case "update":
-            write, look, inputs = _update(stream, slots, _source(source))
+            write, look, inputs = _update(stream, shape, slots, _source(source))
         case "delete":
             write, look, inputs = _delete(stream, _source(source))
     text = write.sql(dialect="postgres") if write is not None else ""
@@ -162,12 +163,16 @@ def _range() -> list[exp.Expr]:
     ]
 
 
-def _update(stream: Stream, slots: Sequence[_Slot], source: exp.Table) -> tuple[exp.Expr | None, exp.Select, list[str]]:
+def _update(
+    stream: Stream, shape: Shape, slots: Sequence[_Slot], source: exp.Table
+) -> tuple[exp.Expr | None, exp.Select, list[str]]:
     write: exp.Expr | None = None
     if slots:
+        values = {slot.column: _assigned(slot) for slot in slots}
+        values |= on_write.updated(stream, shape, values)
         write = exp.Update(
             this=table(stream),
-            expressions=[exp.EQ(this=_bare(slot.column), expression=_assigned(slot)) for slot in slots],
+            expressions=[exp.EQ(this=_bare(name), expression=value) for name, value in values.items()],
             from_=exp.From(this=source.copy()),
             where=exp.Where(
                 this=exp.and_(
@@ -257,7 +262,7 @@ def _inserted(stream: Stream, shape: Shape, slots: Sequence[_Slot]) -> dict[str,
         values[name] = column(f"p{number}", INPUT)
     if stream.external_id:
         values[stream.external_id] = column("r", INPUT)
-    return values
+    return values | on_write.created(stream, shape, values)
 
 
 def _conflict(unique: Sequence[str]) -> exp.OnConflict:
