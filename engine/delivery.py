@@ -21,6 +21,7 @@ from engine import behind, bugs, failpoints
 from engine.change import RowRef, Value
 from engine.errors import FieldwardenError
 from engine.habits import Habits
+from engine.handover import Handover, keys_in
 from engine.job import Job, between_jobs, meant_values, newest_words, signature
 from engine.mapping import inward
 from engine.plan import TargetPlan
@@ -161,7 +162,13 @@ class Delivery:
     async def _write(self, writes: Sequence[Write], owners: Sequence[Job]) -> list[Job]:
         """Make these writes, and note what came of them; give the jobs for which planning again may do more."""
         again: dict[int, Job] = {}
-        for result in await self._answers(writes, owners):
+        results = await self._answers(writes, owners)
+        if any(result.holder is not None for result in results):
+            handover = Handover(self._target, self._plan, self._hub)
+            results = await handover.tried(writes, results)
+            for token, other in handover.behind.items():
+                owners[token].behind = other
+        for result in results:
             job = owners[result.token]
             try:
                 if self._absorb(job, writes[result.token], result):
@@ -215,10 +222,7 @@ class Delivery:
                 needed |= self._plan.references(job.record)
             except Exception as error:
                 self._spoilt(job, error)
-        if not needed:
-            return {}
-        rows = await self._hub.keys(sorted(needed), self._system)
-        return {id: {row.stream: row.key for row in refs} for id, refs in rows.items()}
+        return await keys_in(self._hub, self._system, needed)
 
     def _absorb(self, job: Job, write: Write, result: WriteResult) -> bool:
         """Note what a write's result says; True if planning again at once may do more."""
@@ -331,6 +335,8 @@ class Delivery:
             settlement.status, settlement.reason = "park", bugs.reason(job.bug, "this delivery")
         elif reason := job.reason or job.problem:
             settlement.status, settlement.reason = "park", "; ".join([reason, *refused])
+            if job.behind is not None:
+                settlement.awaits, settlement.awaits_at = job.behind
         elif job.missing or job.differing:
             self._unsettled(job, settlement)
         elif job.awaits is not None:
@@ -344,6 +350,7 @@ class Delivery:
                 job.refuses(write, dict.fromkeys(write.values, self._undone))
             settlement.status, settlement.reason = "park", told(job.refused) if job.refused else self._undone
         settlement.result = joined(settlement.result, job.refused)
+        settlement.frees = job.wrote and any(write.operation != "create" for write in job.writes)
         return settlement
 
     def _unsettled(self, job: Job, settlement: Settlement) -> None:

@@ -36,6 +36,8 @@ class Job:
     """A row held what we expected, took our write, and holds something else all the same."""
     refused: Refusals = _NONE
     """Fields that the target refuses at their present value, met now or known from before."""
+    behind: tuple[str, int] | None = None
+    """The record whose row stands in the way of one of this record's writes, and its revision then."""
     newly = False
     """Some of them are refused for the first time."""
     before: Refusals = _NONE

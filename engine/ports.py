@@ -272,7 +272,9 @@ class Settlement:
 
     done: agree, forget the mark. retry: again after `delay` seconds. wait: until `awaits` (a record id) has a key
     in this target. park: set aside for a person, with `reason`.
-    `held`: what rows are now known to hold, by field; `links`: rows that were created.
+    `held`: what rows are now known to hold, by field; `links`: rows that were created. A parked one may stand behind
+    the record that it `awaits`, whose revision was `awaits_at` when that was tried: it is due again once that has
+    moved, or a settlement of it `frees` what it held.
     """
 
     record: str
@@ -285,6 +287,8 @@ class Settlement:
     held: Mapping[RowRef, Mapping[str, Value]] = field(default_factory=dict)
     links: Sequence[RowRef] = ()
     result: str = ""
+    awaits_at: int = 0
+    frees: bool = False
 
 
 ANNOUNCED_FOR = 30 * 86_400 * 1_000_000
@@ -366,6 +370,9 @@ class Hub(Footholds, Protocol):
 
     async def held_up(self, rows: Sequence[RowRef]) -> dict[RowRef, int]:
         """Those of these rows of which a change is set aside that later ones wait for: the first such letter's id."""
+
+    async def standing_for(self, rows: Sequence[RowRef]) -> dict[RowRef, tuple[Record, int]]:
+        """The records that those of these rows stand for that are linked, as they are now, with their revisions."""
 
     async def settle(self, target: str, settlements: Sequence[Settlement]) -> None: ...
     async def close(self) -> None: ...

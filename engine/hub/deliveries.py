@@ -130,7 +130,7 @@ class Deliveries:
         plain: list[Settlement] = []
         rest: list[Settlement] = []
         for each in ordered:
-            (rest if each.status == "wait" or self._claim_of(each) is None else plain).append(each)
+            (rest if each.awaits is not None or self._claim_of(each) is None else plain).append(each)
         if plain:
             rest += await self._settle_unmoved(plain)
         if rest:
@@ -242,8 +242,10 @@ class Deliveries:
         if each.status in ("done", "park") and not clean:
             return 0.0  # a verdict on a record that was another by then
         awaited = current.get(each.awaits or "")
-        if each.status != "wait" or awaited is None:
+        if awaited is None or each.status not in ("wait", "park"):
             return None
+        if each.status == "park":  # what stands in its way has moved since it was tried
+            return None if awaited[1] == each.awaits_at else 0.0
         linked = any(row.system == self._target and row.deleted is None for row in awaited[0].rows)
         return _LINKED_MEANWHILE if linked else None
 
@@ -279,7 +281,7 @@ class Deliveries:
             await _rows(connection, "settle_marked_open", self._target, marks)
             await _rows(connection, "shrink_marked", self._target, marks)
             await _rows(connection, "drop_empty_marks", self._target, marks)
-        linked = sorted({each.record for each in settlements if each.links})
+        linked = sorted({each.record for each in settlements if each.links or each.frees})
         if linked:
             await _rows(connection, "wake", self._target, plain_array(linked))
         failpoints.hit("delivery.before_settle_commit")
@@ -296,8 +298,8 @@ def _numbers(numbers: Iterable[int]) -> str:
 
 
 def _line(each: Settlement, status: str, delay: float, revision: int, rows: Sequence[Contribution] | None) -> bytes:
-    """A row for `copy_settled`. Only what still waits for a record names it."""
-    awaits = each.awaits if status == "wait" and each.awaits else "\\N"
+    """A row for `copy_settled`. Only what still waits for a record, or is parked behind one, names it."""
+    awaits = each.awaits if status in ("wait", "park") and each.awaits else "\\N"
     head = f"{each.record}\t{revision}\t{each.mark}\t{status}\t{delay}\t{awaits}\t"
     text = f"{copied_text(each.reason)}\t{copied_text(each.result)}\t"
     return b"%b%b%b\n" % (head.encode(), text.encode(), b"\\N" if rows is None else copied_contributions(rows))

@@ -287,8 +287,8 @@ class PostgresIngest:
         agreed = [pair for pair in outcome.agreed if pair[1] in self._loaded]
         if agreed:
             targets, ids = zip(*sorted(agreed), strict=True)
-            columns = (text_array(targets), plain_array(ids))
-            await self._run("relieve", *columns, *columns)
+            asked = {"targets": text_array(targets), "ids": plain_array(ids)}
+            await self._connection.execute(QUERIES["relieve"], asked, prepare=True)
 
     async def _write_set_aside(self, outcome: IngestOutcome) -> None:
         if outcome.released:

@@ -232,14 +232,21 @@ where r <> all (array(
 on conflict (target, record) do nothing
 
 -- name: relieve
--- What is parked of deliveries that need nothing any more is due again, and will be found done.
+-- What is parked of deliveries that need nothing any more is due again, and will be found done; what is parked behind such
+-- a record too: it may have given up what it held.
+with behind as (
+    update dirty set status = 'due', attempts = 0, awaits = null, due = clock_timestamp()
+    where status = 'parked' and awaits = any(%(ids)s::uuid[]) and (target, awaits) in (
+        select * from unnest(%(targets)s::text[], %(ids)s::uuid[])
+    )
+)
 update dirty d set status = 'due', attempts = 0, due = clock_timestamp()
-from unnest(%s::text[], %s::uuid[]) as agreed (target, record)
+from unnest(%(targets)s::text[], %(ids)s::uuid[]) as agreed (target, record)
 where d.status = 'parked' and d.target = agreed.target and d.record = agreed.record
-  and d.target = any(%s::text[]) and d.record = any(%s::uuid[])
+  and d.target = any(%(targets)s::text[]) and d.record = any(%(ids)s::uuid[])
 
 -- name: wake
--- Deliveries to this system that wait for one of these records to have a key there.
+-- Deliveries to this system that wait for one of these records to have a key there, or to give up what it holds.
 update dirty set status = 'due', awaits = null, due = clock_timestamp()
 where target = %s and awaits = any(%s::uuid[])
 

@@ -18,7 +18,7 @@ from engine.hub.deliveries import Deliveries
 from engine.hub.ingest import PostgresIngest
 from engine.hub.migrate import SCHEMA
 from engine.hub.queries import QUERIES
-from engine.hub.rows import contributions_of, notes_of, plain_array
+from engine.hub.rows import contributions_of, notes_of, plain_array, record_of
 from engine.hub.session import Session
 from engine.hub.waiting import releasable
 from engine.parts import Baseline, Part
@@ -190,6 +190,19 @@ class PostgresHub:
                 cursor = await connection.execute(QUERIES["held_up"], [system, stream, keys])
                 found.update((RowRef(system, stream, key), id) for key, id in await cursor.fetchall())
         return found
+
+    async def standing_for(self, rows: Sequence[RowRef]) -> dict[RowRef, tuple[Record, int]]:
+        async with self._reading.transaction() as connection:
+            links: dict[RowRef, str] = {}
+            for system, stream in sorted({(row.system, row.stream) for row in rows}):
+                keys = [row.key for row in rows if (row.system, row.stream) == (system, stream)]
+                cursor = await connection.execute(QUERIES["links"], [system, stream, keys])
+                links.update((RowRef(system, stream, key), id) for key, id in await cursor.fetchall())
+            ids = [plain_array(sorted(set(links.values())))]
+            notes = notes_of(await (await connection.execute(QUERIES["notes"], ids, prepare=True)).fetchall())
+            found = await (await connection.execute(QUERIES["read_records"], ids, prepare=True)).fetchall()
+        records = {row[0]: (record_of(row, notes.get(row[0], ())), int(row[6])) for row in found}
+        return {row: records[id] for row, id in links.items() if id in records}
 
     async def keys(self, records: Sequence[str], system: str) -> dict[str, list[RowRef]]:
         if not records:

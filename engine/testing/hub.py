@@ -302,7 +302,7 @@ class MemoryHub(MemoryFootholds, MemoryAside):
             current.rows = settled.rows
             self.records[each.record] = (current, revision + 1)
         self._clear(target, each, settled.clean and claimed is not None)
-        if each.links:
+        if each.links or each.frees:
             self._wake(target, {each.record})
 
     def _clear(self, target: str, each: Settlement, clean: bool) -> None:
@@ -323,8 +323,8 @@ class MemoryHub(MemoryFootholds, MemoryAside):
             dirty.status, dirty.awaits = "waiting", each.awaits
             return
         dirty.attempts = dirty.attempts + 1 if equal else 1
-        if each.status == "park":
-            dirty.status = "parked"
+        if each.status == "park" and (awaited is None or awaited[1] == each.awaits_at):
+            dirty.status, dirty.awaits = "parked", each.awaits
 
     async def close(self) -> None:
         return
@@ -377,9 +377,9 @@ class MemoryHub(MemoryFootholds, MemoryAside):
             self.dirty[pair] = Dirty(mark, now, old.since if old else now, result=old.result if old else "")
         for pair in outcome.suspect:
             self.dirty.setdefault(pair, Dirty(mark, now, now))
-        for pair in outcome.agreed:
-            if pair in self.dirty and self.dirty[pair].status == "parked":
-                self.dirty[pair].status, self.dirty[pair].attempts, self.dirty[pair].due = "due", 0, now
+        for (target, id), dirty in self.dirty.items():
+            if dirty.status == "parked" and not {(target, id), (target, dirty.awaits)}.isdisjoint(outcome.agreed):
+                dirty.status, dirty.attempts, dirty.due = "due", 0, now
 
     def _index(self, record: str, entity: str, pairs: list[tuple[str, str]]) -> None:
         old = self.match_keys.pop(record, None)

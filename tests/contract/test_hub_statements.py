@@ -61,7 +61,7 @@ EXAMPLES: dict[str, Sequence[Any] | Mapping[str, Any]] = {
     "add_block": ["crm", 999_999, b"", b"", b"", "book", 1, 0, b""],
     "mark_dirty": {"target": "erp", "records": IDS},
     "mark_suspect": {"target": "erp", "records": IDS},
-    "relieve": ["{erp,erp,erp,erp,erp}", IDS, "{erp}", IDS],
+    "relieve": {"targets": "{erp,erp,erp,erp,erp}", "ids": IDS},
     "wake": ["erp", IDS],
     "set_aside": [*CRM, "new", "customer", "data", "why", "p", "{}", False, "{}", None, None, None],
     "keep_aside": ["data", "why", "{}", None, None, None, 7],
