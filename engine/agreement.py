@@ -15,7 +15,7 @@ import msgspec
 
 from engine.change import RowRef, Value
 from engine.errors import ValueRefused
-from engine.mapping import outward
+from engine.mapping import deliverable
 from engine.plan import TargetPlan, wanted
 from engine.record import Contribution, Record
 from engine.resolve import choose
@@ -182,7 +182,7 @@ class Judge:
         if mark is not None:
             return _marked(mark)
         try:
-            outward(self._stream.fields[name], wanted(record, row, name))
+            deliverable(self._stream.fields[name], wanted(record, row, name))
         except ValueRefused as error:
             return "not deliverable", error.message
         return "unknown", "it should be written, but no delivery is due (one was discarded, or lost)"

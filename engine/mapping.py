@@ -15,6 +15,7 @@ from engine.change import UNKNOWN, Change, RawChange, RawValue, Relation, RowRef
 from engine.errors import SchemaDrift, ValueRefused
 from rules.expressions import Expression
 from rules.rulebook import Entity, FieldMap, Stream
+from rules.validating import INVALID, wrong
 from rules.values import moment_micros
 from rules.zones import written
 
@@ -115,7 +116,7 @@ class StreamMapper:
         if field.reference is not None:
             self._references.append((field.field, self._read(field), field.reference))
             return
-        canonical = _canonical(self.entity, field)
+        canonical = _accepted(self.entity, field)
         if field.read is not None:
             self._computed.append((field.field, self._bound(field.read), canonical))
             return
@@ -262,6 +263,21 @@ def _record_id(text: RawValue) -> str | None:
         return None
 
 
+def _accepted(entity: Entity, field: FieldMap) -> Canonical | None:
+    """As `_canonical`, and what is never accepted is refused."""
+    canonical, checks = _canonical(entity, field), entity.fields[field.field].refuses
+    if not checks:
+        return canonical
+
+    def checked(text: str) -> str:
+        value = text if canonical is None else canonical(text)
+        if reason := wrong(checks, value):
+            raise ValueRefused(INVALID + reason)
+        return value
+
+    return checked
+
+
 def _canonical(entity: Entity, field: FieldMap) -> Canonical | None:
     codes = field.codes
     if codes is None:
@@ -279,6 +295,13 @@ def _canonical(entity: Entity, field: FieldMap) -> Canonical | None:
             ) from None
 
     return code
+
+
+def deliverable(field: FieldMap, value: Value) -> Value:
+    """As `outward`, of a value that is to be written. Raises ValueRefused, too, for one that fails a check."""
+    if value is not None and (reason := wrong(field.checks, value)):
+        raise ValueRefused(f"{field.field}: {reason}")
+    return outward(field, value)
 
 
 def outward(field: FieldMap, value: Value) -> Value:

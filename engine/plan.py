@@ -6,7 +6,7 @@ receive. A burst of a thousand changes to one record therefore costs one write.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -14,12 +14,12 @@ import msgspec
 
 from engine.change import Value
 from engine.errors import ValueRefused
-from engine.mapping import outward
+from engine.mapping import deliverable, outward
 from engine.ports import Write
 from engine.record import Contribution, Record
 from engine.resolve import choose, is_spoken_for
 from engine.unreadable import stands as left_unread
-from rules.rulebook import Entity, Rulebook, Stream
+from rules.rulebook import Entity, FieldMap, Rulebook, Stream
 
 
 class Difference(NamedTuple):
@@ -311,7 +311,7 @@ class TargetPlan:
     ) -> None:
         stream, row = difference.stream, difference.row
         write = Write(token, record.id, stream.name, difference.operation, row.key if row else None, {})
-        waited = False
+        waited, refused = False, list[str]()
         plain = self._plain[stream.name]
         for name in difference.fields:
             value, holds = wanted(record, row, name), row.holds(name) if row is not None else msgspec.UNSET
@@ -324,16 +324,19 @@ class TargetPlan:
                     write.expected[name] = holds
                 continue
             try:
-                value = self._outward(stream, name, value, keys)
+                value = self._outward(stream, name, value, keys, deliverable)
                 if holds is not msgspec.UNSET:
                     write.expected[name] = self._outward(stream, name, holds, keys)
             except ValueRefused as error:
-                plan.problem = error.message
+                plan.problem = f"{plan.problem}; {error.message}" if plan.problem else error.message
+                refused.append(name)
                 continue
             except _NoKey as missing:
                 plan.awaits, waited = missing.record, True
                 continue
             write.values[name] = value
+        if refused:
+            self._hold_back(record.entity, write, refused)
         if difference.operation == "create" and (waited or not write.values):
             return
         if difference.operation == "update" and not write.values:
@@ -344,10 +347,25 @@ class TargetPlan:
         write.blocks = self.blocks(record.entity, write.values)
         plan.writes.append(write)
 
-    def _outward(self, stream: Stream, name: str, value: Value, keys: Mapping[str, Mapping[str, str]]) -> Value:
+    def _hold_back(self, entity: str, write: Write, refused: Sequence[str]) -> None:
+        """The fields of a group are written together or not at all: half a block is what nobody ever said."""
+        for group in self._groups[entity]:
+            if any(name in group for name in refused):
+                for name in group:
+                    write.values.pop(name, None)
+                    write.expected.pop(name, None)
+
+    def _outward(
+        self,
+        stream: Stream,
+        name: str,
+        value: Value,
+        keys: Mapping[str, Mapping[str, str]],
+        spelt: Callable[[FieldMap, Value], Value] = outward,
+    ) -> Value:
         mapping = stream.fields[name]
         if mapping.reference is None or value is None:
-            return outward(mapping, value)
+            return spelt(mapping, value)
         key = keys.get(value, {}).get(mapping.reference)
         if key is None:
             raise _NoKey(value)

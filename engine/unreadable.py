@@ -15,6 +15,7 @@ from msgspec import UNSET
 from engine.ledger import Decision, Outcome
 from engine.record import Contribution, Record
 from rules.rulebook import Entity, Unit
+from rules.validating import INVALID
 
 UNREAD = "cannot be read: "
 """With what the rule of such a decision begins, in the ledger."""
@@ -33,9 +34,14 @@ def has_say(unit: Unit, system: str, rows: Sequence[Contribution]) -> bool:
 
 
 def stands(unit: Unit, row: Contribution, rows: Sequence[Contribution]) -> bool:
-    """Whether a value that cannot be read is left as it is: a person has to mend it, or the rule leaves it."""
+    """Whether a value that cannot be read is left as it is: a person has to mend it, or the rule leaves it. One that is
+    never accepted is corrected, whoever said it."""
     leave = unit.policy.protected and unit.policy.on_reject == "leave"
-    return leave or has_say(unit, row.system, rows)
+    return leave or (has_say(unit, row.system, rows) and not _is_invalid(unit, row))
+
+
+def _is_invalid(unit: Unit, row: Contribution) -> bool:
+    return any(row.unreadable.get(name, "").startswith(INVALID) for name in unit.fields)
 
 
 def decisions(
@@ -49,6 +55,8 @@ def decisions(
         outcome: Outcome = "unreadable"
         if not ours and not has_say(unit, row.system, record.rows):
             outcome = "refused" if unit.policy.protected and not observed else "outranked"
+        elif not ours and not observed and _is_invalid(unit, row):
+            outcome = "refused"
         golden = record.golden.get(name)
         found.append(Decision(name, outcome, None, golden, golden, "", UNREAD + row.unreadable.get(name, "")))
     return found

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 
-from rules.rulebook import Entity, FieldMap, Rulebook, Stream, System, Unit
+from rules.rulebook import Entity, Field, FieldMap, Rulebook, Stream, System, Unit
+from rules.validating import Check
 from rules.values import FieldType
 
 _READING = ("entity", "key", "parent", "parent_columns", "external_id", "where", "changed_at", "reads", "zone")
@@ -154,7 +155,12 @@ def _reading(old: Rulebook, new: Rulebook) -> Iterator[Reading]:
         if before is None or any(getattr(before, part) != getattr(stream, part) for part in _READING):
             yield Reading(system, name, stream.entity)
             continue
-        told = tuple(field for field, mapped in stream.fields.items() if _read(before.fields, field) != _reads(mapped))
+        was, now = old.entities[stream.entity].fields, new.entities[stream.entity].fields
+        told = tuple(
+            field
+            for field, mapped in stream.fields.items()
+            if _read(before.fields, field) != _reads(mapped) or _refuses(was, field) != _refuses(now, field)
+        )
         if told:
             yield Reading(system, name, stream.entity, told)
 
@@ -164,10 +170,15 @@ def _read(maps: Mapping[str, FieldMap], field: str) -> FieldMap | None:
     return None if mapped is None else _reads(mapped)
 
 
+def _refuses(fields: Mapping[str, Field], name: str) -> tuple[Check, ...]:
+    """What a value of the field has to pass to be accepted at all."""
+    return fields[name].refuses if name in fields else ()
+
+
 def _reads(mapped: FieldMap) -> FieldMap:
     """What reading the field depends on."""
     codes = None if mapped.codes is None else replace(mapped.codes, outward={})
-    return replace(mapped, writable=True, codes=codes)
+    return replace(mapped, writable=True, codes=codes, checks=())
 
 
 def _obstacles(old: Rulebook, new: Rulebook) -> Iterator[Obstacle]:

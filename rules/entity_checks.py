@@ -7,7 +7,7 @@ from typing import Any
 
 from rules.files import Files, reads, writes
 from rules.findings import Findings, Page
-from rules.models import PolicyKeys
+from rules.models import FieldModel, PolicyKeys
 from rules.normalising import EXACT, normaliser
 from rules.policies import BELONG, ONE_RULE, Block, blocks, combined, policy_of, rule_of, stated
 from rules.shapes import MatchPart
@@ -43,12 +43,21 @@ class EntityCheck:
 
     def types(self) -> None:
         for name, field in self.model.fields.items():
+            self.validators(name, field)
             target, path = field.type.target, ("fields", name, "type")
             if field.type.kind == "code" and target not in {*self.files.codes, *self.files.unread}:
                 hint = closest(str(target), self.files.codes, "add the file")
                 self.page.error(path, f"there is no code list codes/{target}.csv", hint)
             if field.type.kind == "ref" and target not in self.files.entities and target not in self.files.unread:
                 self.page.error(path, f"{target!r} is not an entity", closest(str(target), self.files.entities))
+
+    def validators(self, name: str, field: FieldModel) -> None:
+        if field.check and field.type.kind != "text":
+            message = f"check goes with fields of type text; {name!r} is of type {field.type}"
+            self.page.error_at_key(("fields", name, "check"), message, "remove it: the type is checked anyway")
+        if field.on_invalid and not field.check:
+            message = "on_invalid says what becomes of a value that fails a check, and there is none"
+            self.page.error_at_key(("fields", name, "on_invalid"), message, "add check: ..., or remove it")
 
     def identity(self) -> None:
         for index, parts in enumerate(self.model.match_keys):

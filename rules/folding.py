@@ -75,7 +75,13 @@ def field_source(source: str | FieldMapping) -> tuple[str | None, Expression | N
 
 def _entity(files: Files, model: EntityFile) -> Entity:
     fields = {
-        name: Field(name, field.type, personal=field.class_ == "personal", optional=field.optional)
+        name: Field(
+            name,
+            field.type,
+            personal=field.class_ == "personal",
+            optional=field.optional,
+            refuses=field.check if field.on_invalid == "refuse" else (),
+        )
         for name, field in model.fields.items()
     }
     units = tuple(
@@ -131,6 +137,8 @@ def _stream(files: Files, entities: Mapping[str, Entity], system: SystemFile, na
     name_of_zone = model.timezone or system.timezone
     where = zone(name_of_zone) if name_of_zone else None
     maps = {field: _field_map(files, entity, system, field, source) for field, source in model.fields.items()}
+    checks = files.entities[model.entity].model.fields
+    maps = {field: replace(mapped, checks=checks[field].check) for field, mapped in maps.items()}
     if where is not None:
         moments = {field for field in maps if entity.fields[field].type.kind == "timestamp"}
         maps |= {field: replace(maps[field], zone=where) for field in moments}

@@ -16,6 +16,7 @@ from rules.connections import Connector, Kafka
 from rules.rulebook import OnReject, OnRetire, StrategyName
 from rules.shapes import (
     GIVEN,
+    Checks,
     Column,
     Columns,
     Constant,
@@ -33,6 +34,7 @@ from rules.shapes import (
 
 Mode = Literal["both", "source", "target"]
 OnNull = Literal["ignore", "value"]
+OnInvalid = Literal["park", "refuse"]
 
 # --- fieldwarden.yaml ----------------------------------------------------------------------------------------
 
@@ -124,6 +126,12 @@ class FieldModel(PolicyKeys):
     type: Type = Field(description="text, integer, decimal(P,S), boolean, date, timestamp, uuid, code(LIST), ref(E).")
     class_: Annotated[Literal["personal"] | None, GIVEN] = Field(
         default=None, alias="class", description="personal: masked in listings."
+    )
+    check: Annotated[Checks, GIVEN] = Field(
+        default=(), description="Validators that a value passes before it is delivered: email, {tax_id: DE}, ..."
+    )
+    on_invalid: Annotated[OnInvalid | None, GIVEN] = Field(
+        default=None, description="What fails a check is not delivered (park, default), or never accepted (refuse)."
     )
     optional: StrictBool = Field(
         default=False, description="In a group: a row that lacks this field does not lose for it."

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from rules.codes import CodeList
 from rules.expressions import Expression
 from rules.normalising import EXACT, Normalise, normaliser
+from rules.validating import Check
 from rules.values import FieldType
 
 StrategyName = Literal["owner", "source_priority", "recency", "first_non_null"]
@@ -48,6 +49,8 @@ class Field:
     type: FieldType
     personal: bool = False
     optional: bool = False
+    refuses: tuple[Check, ...] = ()
+    """What fails one of these is never accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,7 @@ class FieldMap:
     `column` is set when the field is carried by one column, `read` when reading needs an expression instead
     of the bare column. A field without `column` is read-only. `reference` names the stream (of the same system)
     whose key the column holds, for a field of type ref. `zone` is that of moments whose column has none.
+    `checks` are what a value passes before it is written.
     """
 
     field: str
@@ -115,11 +119,12 @@ class FieldMap:
     codes: CodeList | None = None
     writable: bool = True
     zone: ZoneInfo | None = None
+    checks: tuple[Check, ...] = ()
 
     @property
     def plain(self) -> bool:
         """Whether every canonical value is written as it is."""
-        return self.reference is None and self.codes is None and self.zone is None
+        return self.reference is None and self.codes is None and self.zone is None and not self.checks
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from rules.normalising import FORMS
+from rules.validating import Check, checks_of
 from rules.values import FieldType, parse_type
 from rules.zones import zone
 
@@ -113,6 +114,22 @@ def _of_match_item(path: tuple[str | int, ...], item: object) -> list[MatchPart]
     raise ValueError(_MATCH_WORDS)
 
 
+_CHECK: dict[str, Any] = {
+    "oneOf": [
+        {"enum": ["email", "iban"]},
+        {
+            "type": "object",
+            "properties": {
+                "tax_id": {"type": "string", "description": "A country, as DE."},
+                "length": {"type": "integer", "description": "Characters at most."},
+                "pattern": {"type": "string", "description": "A regular expression that the whole value fits."},
+            },
+            "additionalProperties": False,
+            "minProperties": 1,
+        },
+    ]
+}
+_CHECK_SCHEMA: dict[str, Any] = {"oneOf": [*_CHECK["oneOf"], {"type": "array", "items": _CHECK, "minItems": 1}]}
 _MATCH_WORDS = "a match key is a field, a field with its normaliser as {tax_id: digits}, or a list of different such"
 _MATCH_PART: dict[str, Any] = {
     "oneOf": [
@@ -149,6 +166,7 @@ Type = Annotated[
 Constant = Annotated[
     str, PlainValidator(_constant), WithJsonSchema({"type": ["string", "integer", "boolean", "number"]})
 ]
+Checks = Annotated[tuple[Check, ...], PlainValidator(checks_of), WithJsonSchema(_CHECK_SCHEMA)]
 Setting = Annotated[str, PlainValidator(_setting), WithJsonSchema({"type": ["string", "integer", "boolean"]})]
 MatchParts = Annotated[tuple[MatchPart, ...], PlainValidator(_match_parts), WithJsonSchema(_MATCH_SCHEMA)]
 

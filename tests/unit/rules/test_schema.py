@@ -34,7 +34,7 @@ def test_unknown_keys_are_errors_and_every_key_is_described(kind: str) -> None:
 
 def test_a_field_may_carry_every_policy_key() -> None:
     keys = json_schema("entity")["$defs"]["FieldModel"]["properties"].keys()
-    assert {*POLICY_KEYS, "type", "class", "optional"} == set(keys)
+    assert {*POLICY_KEYS, "type", "class", "optional", "check", "on_invalid"} == set(keys)
 
 
 def test_a_mapping_is_text_or_a_form_and_a_key_one_column_or_a_list() -> None:
