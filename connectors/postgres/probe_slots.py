@@ -8,6 +8,7 @@ more than the hub holds, so that a slot that is ahead was moved on by somebody e
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Protocol
@@ -31,8 +32,15 @@ Connection = psycopg.AsyncConnection[TupleRow]
 _MUCH_WAL = 1 << 30
 """Retained bytes from which on a slot is worth a warning."""
 
+_WHILE = 600.0
+"""Seconds that a slot should outlast without being read."""
+
 _PROCESS = re.compile(r"fieldwarden\b.*?( \[[0-9a-f]{8}\])(?: from .*)?")
 """A session of some `fieldwarden run`; one whose connection string gives it another name is not known for one."""
+
+_LOG = """
+    select (select setting::bigint << 20 from pg_settings where name = 'max_slot_wal_keep_size') as kept,
+           wal_bytes::bigint as written, extract(epoch from now() - stats_reset)::float8 as seconds from pg_stat_wal"""
 
 _ABANDONED = """
     select slot_name as name, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint as retained
@@ -67,6 +75,8 @@ async def slot_findings(
         *await publication_findings(system, connection, names.publication, tables, project),
         _slot(system, health, _start(position) if noted is not None else None, is_own, ours),
     ]
+    (log,) = await rows(connection, _LOG)
+    found += log_kept(log["kept"], log["written"], log["seconds"])
     return health, found + [each async for each in _abandoned(system, connection, names.slot)]
 
 
@@ -126,6 +136,24 @@ def _held(system: System, health: SlotHealth, start: Position | None) -> Finding
     if health.retained_bytes > _MUCH_WAL:
         return warning("slot", kept, "start `fieldwarden run`, or drop the slot if this project is not used any more")
     return good("slot", kept)
+
+
+def log_kept(kept: int, written: int, seconds: float | None) -> list[Finding]:
+    """Whether the server keeps enough of its log for a slot that is not read for a while: a restart, a failover.
+
+    `kept` bytes (negative: without a limit), of a log that grew by `written` bytes in `seconds`."""
+    rate = written / seconds if seconds and seconds > 0 else 0.0
+    if kept < 0 or rate == 0 or kept / rate >= _WHILE:
+        return []
+    return [
+        warning(
+            "slot",
+            f"max_slot_wal_keep_size is {kept / 1e6:.0f} MB, and the server writes {rate / 1e6:.1f} MB of log a second: a "
+            f"slot that is not read for {kept / rate:.0f} seconds is lost, and all is to be read again",
+            f"ALTER SYSTEM SET max_slot_wal_keep_size = '{math.ceil(rate * _WHILE / (1 << 20))}MB' or more, then "
+            "SELECT pg_reload_conf()",
+        )
+    ]
 
 
 async def _abandoned(system: System, connection: Connection, own: str) -> AsyncIterator[Finding]:

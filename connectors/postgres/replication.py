@@ -24,8 +24,9 @@ from connectors.postgres.position import lsn_text, parse_lsn
 from connectors.postgres.session import connect, translated
 from engine.errors import TransientError
 
-_STATUS_SECONDS = 10.0
-"""Longest silence of ours; a third of `wal_sender_timeout` if that is less."""
+_STATUS_SECONDS = 1.0
+"""Longest silence of ours; a third of `wal_sender_timeout` if that is less. Each status asks for an answer, which says
+how far the log has grown: an idle server says so by itself only every half minute."""
 
 _DEAD_SECONDS = 60.0
 """A server that was asked for a reply and says nothing for so long is gone."""

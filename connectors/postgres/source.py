@@ -44,7 +44,10 @@ from engine.wanted import wanted_columns
 from rules.rulebook import System
 
 IDLE_SECONDS = 10.0
-"""An idle source moves its position on no more often than this."""
+"""An idle source moves its position on no more often than this, unless the log of other tables grows much."""
+
+_MUCH_LOG, _MUCH_LOG_SECONDS = 1 << 20, 1.0
+"""Bytes of others' log that are confirmed so soon: what is not, the server keeps for us."""
 
 
 class PostgresSource:
@@ -221,7 +224,7 @@ class PostgresSource:
             max_bytes=self._max_bytes,
         )
         clock = asyncio.get_running_loop().time
-        handed_over, idle_until = start, 0.0
+        handed_over, handed_over_at = start, 0.0
         while True:
             stream.consumed(transactions.take(stream.frames))
             self._notice_types(decoder)
@@ -229,9 +232,14 @@ class PostgresSource:
             if transactions.full or (drained and transactions):
                 ready = True
             else:
-                ready = drained and transactions.position != handed_over and clock() >= idle_until
+                at, idle = transactions.position, clock() - handed_over_at
+                ready = (
+                    drained
+                    and at != handed_over
+                    and worth_confirming(at.end - handed_over.end, idle, self._idle_seconds)
+                )
             if ready:
-                handed_over, idle_until = transactions.position, clock() + self._idle_seconds
+                handed_over, handed_over_at = transactions.position, clock()
                 lag = max(0, stream.newest - handed_over.end)
                 yield Batch(transactions.cut(), handed_over.encode(), lag_bytes=lag)
             elif stream.frames or transactions.replaying:
@@ -295,6 +303,12 @@ class PostgresSource:
                 f"{self.system}: the hub holds a position that is {error}",
                 suggestion=f"read everything again with `fieldwarden run --rebaseline {self.system}`",
             ) from error
+
+
+def worth_confirming(grown: int, idle: float, patience: float) -> bool:
+    """Whether a position that says nothing new is made durable, and then confirmed to the server: each time is a commit
+    in the hub. `grown`: bytes of log since the last one, `idle` seconds ago."""
+    return idle >= patience or (grown >= _MUCH_LOG and idle >= _MUCH_LOG_SECONDS)
 
 
 def _readable(position: str | None) -> Position | None:

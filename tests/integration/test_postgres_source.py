@@ -635,3 +635,14 @@ async def test_a_server_that_crashes_neither_loses_nor_repeats(crashable_postgre
     async with reading(source, reader.positions[-1]) as again:
         changes = await again.count(1)
     assert [change.values[0] for change in changes] == ["51"]
+
+
+async def test_the_log_of_other_tables_is_confirmed_although_the_source_is_idle(database: str) -> None:
+    run(database, ACCOUNT, "create table other (body text)")
+    async with reading(direct(CRM, database, idle_seconds=3600)) as reader:
+        await reader.baseline()
+        run(database, "insert into other select repeat('x', 1000) from generate_series(1, 3000)")
+        written = parse_lsn(ask(database, "select pg_current_wal_lsn()"))
+        while Position.decode(reader.positions[-1]).end < written:
+            await reader.step()
+        await eventually(database, CONFIRMED, written)
