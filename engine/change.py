@@ -52,12 +52,14 @@ def key_parts(key: str, columns: int) -> tuple[str, ...]:
 class Relation:
     """The shape of a stream's rows at one moment; a source makes a new one when the schema changes.
 
-    `types` are portable names (`rules.expressions.COLUMN_TYPES`), aligned with `columns`.
+    `types` are portable names (`rules.expressions.COLUMN_TYPES`), aligned with `columns`. `siblings` are the same shape
+    for the other streams of the same table: a change in this shape is told to each of them too (`engine.meaning`).
     """
 
     stream: str
     columns: tuple[str, ...]
     types: tuple[str, ...]
+    siblings: tuple[Relation, ...] = ()
 
 
 Operation: TypeAlias = Literal["insert", "update", "delete", "observe", "vanish", "truncate", "rekey"]

@@ -83,6 +83,7 @@ class StreamMapper:
         self._parent = self._positions(stream.parent_columns)
         self._external = self._positions((stream.external_id,))[0] if stream.external_id else None
         self._where = self._bound(stream.where) if stream.where else None
+        self._rivals = [(name, self._bound(where)) for name, where in stream.rivals]
         self._changed_at = self._bound(stream.changed_at) if stream.changed_at else None
         self._plain: list[tuple[str, int, Canonical | None]] = []
         self._computed: list[tuple[str, Read, Canonical | None]] = []
@@ -153,8 +154,19 @@ class StreamMapper:
         if self._where is not None and self._where(values) not in ("true", UNKNOWN):
             change.operation = "delete"
             return change
+        if self._rivals:
+            self._check_rivals(values)
         self._fill(change, values)
         return change
+
+    def _check_rivals(self, values: Sequence[RawValue]) -> None:
+        """A row must not be in two streams that speak of one entity, or write one column: it would be written twice."""
+        for name, where in self._rivals:
+            if where(values) == "true":
+                raise ValueRefused(
+                    f"the row is in both {self.stream.name} and {name}, two streams of {self.stream.table}",
+                    suggestion="mend `where:` of one of them so that no row is in both, then retry",
+                )
 
     def row(self, raw: RawChange) -> RowRef:
         """The source row of a change that cannot be mapped; where its key is what is wrong, a name for it."""

@@ -5,7 +5,8 @@ A change that cannot be mapped is told apart here, with its reason; so is one th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from engine import bugs, failpoints
 from engine.change import RawChange, Relation, RowRef
@@ -26,6 +27,16 @@ class Meanings:
         self._told = told
         self._mappers: dict[int, tuple[StreamMapper, object]] = {}
 
+    def all(self, changes: Iterable[RawChange]) -> list[Mapped]:
+        """What these changes mean, in their order: one of a table that several streams read means something to each."""
+        found: list[Mapped] = []
+        for raw in changes:
+            if raw.relation.siblings:
+                found += self._each(raw)
+            else:
+                found.append(self.of(raw))
+        return found
+
     def of(self, raw: RawChange, release: int = 0) -> Mapped:
         """`release` is the id of the set-aside change that this is, when it is tried again."""
         try:
@@ -41,6 +52,11 @@ class Meanings:
 
     def clear(self) -> None:
         self._mappers.clear()
+
+    def _each(self, raw: RawChange) -> list[Mapped]:
+        # Those that the row leaves come first: passing from one stream to another it is never in both.
+        said = [self.of(raw), *(self.of(replace(raw, relation=sibling)) for sibling in raw.relation.siblings)]
+        return sorted(said, key=lambda mapped: mapped.change is None or mapped.change.operation != "delete")
 
     def _of(self, raw: RawChange, release: int) -> Mapped:
         stream = self._streams[raw.relation.stream]

@@ -6,9 +6,10 @@ A page is small, so that whoever takes in new changes meanwhile waits for no mor
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from engine import bugs
-from engine.change import Change, RowRef
+from engine.change import Change, RawChange, RowRef
 from engine.errors import SchemaDrift
 from engine.known import Mapped
 from engine.meaning import Meanings
@@ -70,7 +71,7 @@ class SecondTries:
         try:
             if kept.row.stream not in self._streams:
                 raise SchemaDrift("its table is not read any more")
-            raw = await self._source.again(unpack(kept.payload))
+            raw = _told_to(kept.row.stream, await self._source.again(unpack(kept.payload)))
             raw.follows_rekey = raw.follows_rekey and not has_its_key(kept)
             item = self._meanings.of(raw, kept.id)
         except SchemaDrift as error:
@@ -83,3 +84,9 @@ class SecondTries:
             self._found(error)
         self._meanings.forget(raw.relation)
         return item
+
+
+def _told_to(stream: str, raw: RawChange) -> RawChange:
+    """The change as this stream is told of it: one that is decoded anew is told to all that read its table."""
+    own = next((each for each in raw.relation.siblings if each.stream == stream), raw.relation)
+    return replace(raw, relation=replace(own, siblings=()))

@@ -63,7 +63,7 @@ def start(folder: Path | None, wanted: Wanted, *, wait: bool, patience: float, s
         if wanted.where is not None:
             left_out = [stream.name for stream in streams[1:]]
             streams = streams[:1]
-        if not wait and len(streams) > 1:
+        if not wait and len({stream.table for stream in streams}) > 1:
             names = ", ".join(stream.name for stream in streams)
             raise NothingToRead(
                 "without waiting, one table at a time may be asked for",
@@ -137,7 +137,7 @@ async def _start(
     topics = Topics(system)
     asked = [
         Asked(f"fieldwarden/{backfill}/{wanted.entity}/{where}", where, wanted.where or "")
-        for where in (topics.of_stream(system, stream.name).removeprefix(f"{topics.prefix}.") for stream in streams)
+        for where in dict.fromkeys(topics.table(topics.of_table(stream.table)) for stream in streams)
     ]
     signals = Signals(system, project.kafka().brokers)
     done: list[dict[str, Any]] = []

@@ -109,7 +109,7 @@ def _tell_again(system: System, kafka: KafkaAccess) -> Callable[[], Awaitable[No
         await signals.prepare()
         async with Connect.open(endpoint) as connect:
             for topic in topics.streams:
-                table = topic.removeprefix(f"{topics.prefix}.")
+                table = topics.table(topic)
                 asked = Asked(f"fieldwarden/rebaseline-{name}/{table}", table)
                 await read_again(connect, system.settings["connector"], signals, asked, noted)
 

@@ -12,7 +12,10 @@ from rules.rulebook import Entity, Field, FieldMap, Rulebook, Stream, System, Un
 from rules.validating import Check
 from rules.values import FieldType
 
-_READING = ("entity", "key", "parent", "parent_columns", "external_id", "where", "changed_at", "reads", "zone")
+_READING = (
+    "entity", "table", "key", "parent", "parent_columns", "external_id", "where", "rivals", "changed_at", "reads",
+    "zone",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +199,7 @@ def _obstacles(old: Rulebook, new: Rulebook) -> Iterator[Obstacle]:
         before_ = known.get(place)
         if before_ is None:
             continue
-        for part in ("key", "parent"):
+        for part in ("table", "key", "parent"):
             if getattr(before_, part) != getattr(stream, part):
                 yield Obstacle(
                     f"{' '.join(place)} changes its {part} from {_told(getattr(before_, part))} to "

@@ -11,6 +11,7 @@ from rules.documents import Document
 from rules.errors import Problem
 from rules.files import Files, writes
 from rules.findings import Findings, Page
+from rules.folding import physical
 from rules.references import holds_login, reference_problems, without_references
 
 _SERVERS = re.compile(r"\s*[^\s,:/]+:\d{1,5}\s*(?:,\s*[^\s,:/]+:\d{1,5}\s*)*$")
@@ -71,8 +72,9 @@ def _keys(files: Files, name: str, connector: DebeziumConnector, page: Page) -> 
         pattern, _, listed = entry.strip().rpartition(":")
         columns = {column.strip() for column in listed.split(",")}
         for stream, model in files.systems[name].model.streams.items():
-            bare = "." not in stream and connector.database == "postgres"
-            if _names(pattern, f"public.{stream}" if bare else stream) and columns != set(model.key):
+            if _names(pattern, physical(files.systems[name].model, model.table or stream)) and columns != set(
+                model.key
+            ):
                 message = f"{option} gives the rows of {stream} the key {listed.strip()}, not {', '.join(model.key)}"
                 page.error((*_OPTIONS, option), message, f"the key of {stream} and its topic must be one")
 

@@ -17,6 +17,7 @@ from rules.policies import blocks, policy_of
 from rules.rulebook import Entity, Field, FieldMap, MatchKey, Rulebook, Stream, System, Unit
 from rules.shapes import MatchPart
 from rules.zones import zone
+from rules.tables import overlap
 
 _PLAIN_COLUMN = re.compile(r"[^\W\d][\w$]*$")
 
@@ -109,7 +110,41 @@ def _optional(model: EntityFile, names: tuple[str, ...]) -> frozenset[str]:
 
 def _system(files: Files, entities: Mapping[str, Entity], model: SystemFile, rank: int) -> System:
     streams = {name: _stream(files, entities, model, name, stream) for name, stream in model.streams.items()}
+    streams = {name: _among(stream, streams, model) for name, stream in streams.items()}
     return System(model.system, rank, model.connector.kind, _settings(model), streams)
+
+
+def _among(stream: Stream, streams: Mapping[str, Stream], model: SystemFile) -> Stream:
+    """With those streams of its table of which a row must not be in both."""
+    rivals = tuple(
+        (other.name, other.where)
+        for other in streams.values()
+        if other is not stream
+        and other.where is not None
+        and physical(model, other.table) == physical(model, stream.table)
+        and overlap(stream.where, other.where) != "never"
+        and share_nothing(stream, other)
+    )
+    return replace(stream, rivals=rivals) if rivals else stream
+
+
+def share_nothing(one: Stream, other: Stream) -> bool:
+    """Whether no row may be in both of two streams of a table: they speak of one entity, or write one column."""
+    written, also = written_columns(one), written_columns(other)
+    owned = written & other.protected_columns or also & one.protected_columns
+    return one.entity == other.entity or bool(written & also or owned)
+
+
+def written_columns(stream: Stream) -> frozenset[str]:
+    """The columns that are written for a row there: of its fields, and the one with its record's id."""
+    columns = (stream.fields[name].column for name in (*stream.update_fields, *stream.create_fields))
+    return frozenset(column for column in (*columns, stream.external_id) if column is not None)
+
+
+def physical(system: SystemFile, table: str) -> str:
+    """A table's name, so that two names of one table are equal."""
+    mysql = isinstance(system.connector, DebeziumConnector) and system.connector.database == "mysql"
+    return table if "." in table or mysql else f"public.{table}"
 
 
 def _settings(model: SystemFile) -> dict[str, str]:
@@ -168,6 +203,7 @@ def _stream(files: Files, entities: Mapping[str, Entity], system: SystemFile, na
         create_fields=tuple(f for f in creatable if f not in owned or entity.unit_of[f].policy.seed_from),
         protected_columns=frozenset(column for f in owned for column in _columns(maps[f])),
         zone=where,
+        table=model.table or name,
     )
 
 

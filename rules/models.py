@@ -210,6 +210,9 @@ FieldSource = Annotated[
 class StreamModel(Strict):
     """How the rows of one table speak of one entity."""
 
+    table: Annotated[Text | None, GIVEN] = Field(
+        default=None, description="The table, where the stream has a name of its own; several streams may share one."
+    )
     entity: Name = Field(description="The entity these rows speak of.")
     key: Columns = Field(description="The column, or list of columns, that identifies a row.")
     mode: Annotated[Mode | None, GIVEN] = Field(
@@ -258,4 +261,6 @@ class SystemFile(Strict):
         default=None, description="The zone of moments whose columns have none (default: UTC)."
     )
     mode: Mode = Field(default="both", description="source: never written; target: never read.")
-    streams: Annotated[dict[Text, StreamModel], Field(min_length=1)] = Field(description="The tables, by name.")
+    streams: Annotated[dict[Text, StreamModel], Field(min_length=1)] = Field(
+        description="The streams, by table or name."
+    )

@@ -131,6 +131,8 @@ class FieldMap:
 class Stream:
     """How the rows of one table (or object type) speak of one entity.
 
+    `table` is the table's own name, where the stream has another. Several streams may read one table, told apart by
+    `where`; `rivals` are those of them (name, `where`) with which it may share no row: one that is in both is refused.
     `key`: the key's columns. `parent`: the stream and the columns here that hold its key, for child rows.
     `external_id`: the column that carries Fieldwarden's record id. `constants`: what creating a row here must
     set besides the fields. `on_write`: the application's own columns that each write sets as well.
@@ -160,6 +162,12 @@ class Stream:
     protected_columns: frozenset[str] = frozenset()
     zone: ZoneInfo | None = None
     """Of columns without one; None: UTC."""
+    table: str = ""
+    rivals: tuple[tuple[str, Expression], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.table:
+            object.__setattr__(self, "table", self.name)
 
 
 @dataclass(frozen=True, slots=True)

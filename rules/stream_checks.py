@@ -11,6 +11,8 @@ from rules.findings import Findings, Page
 from rules.folding import conflict_columns, expression, field_source, root_stream, setting
 from rules.models import EntityFile, FieldMapping, StreamModel
 from rules.policies import blocks, rule_of
+from rules.table_checks import check_tables
+from rules.tables import constant, constants
 from rules.wording import closest
 
 
@@ -24,8 +26,11 @@ class SystemCheck:
 
     def run(self) -> None:
         roots: dict[str, str] = {}
+        written: dict[str, dict[str, str]] = {}
         for name, stream in self.model.streams.items():
-            _StreamCheck(self.files, self.page, self.model.system, name, stream).run()
+            check = _StreamCheck(self.files, self.page, self.model.system, name, stream)
+            check.run()
+            written[name] = check.written
             if stream.parent is None:
                 first = roots.setdefault(stream.entity, name)
                 if first != name:
@@ -33,6 +38,7 @@ class SystemCheck:
                     self.page.error_at_key(("streams", name), message, "give one of them a parent:")
         for entity in {stream.entity for stream in self.model.streams.values()} & {*self.files.entities}:
             self.groups(entity)
+        check_tables(self.model, self.page, written)
         self.circle()
 
     def circle(self) -> None:
@@ -294,9 +300,23 @@ class _StreamCheck:
             self.page.error_at_key(self.at("create"), message, "add external_id: COLUMN")
         elif stream.parent is None and stream.external_id is None and self.reading:
             self.findable()
+        self.belonging()
         for column in self.missing(conflict_columns(stream)) if stream.unique else ():
             message = f"unique names column {column!r}, which nothing sets when a row is created"
             self.page.error(self.at("unique"), message, "map it, or name it under set:")
+
+    def belonging(self) -> None:
+        """A created row must be one of the stream's."""
+        try:
+            needed = constants(expression(self.stream.where)) if self.stream.where else {}
+        except ValueError:
+            return
+        for column, text in self.stream.constants.items():
+            value = constant(text)
+            wanted = needed.get(column, frozenset())
+            if value is not None and wanted and all(each[0] == value[0] and each != value for each in wanted):
+                message = f"{column} is set to {text!r}, but `where` asks for another: a created row would not be found"
+                self.page.error(self.at("set", column), message, "set what `where` asks for")
 
     def findable(self) -> None:
         """A row that we created by its key may be told of before our link to it is stored, and is no news then only if

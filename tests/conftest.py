@@ -3,7 +3,7 @@
 `postgres` is the shared server, `database` a fresh database's DSN, `make_database` makes more of them, `hub_dsn` is
 a database with the hub's schema in it (cloned from a template), `hub` a hub there and then one in memory.
 `crashable_postgres` is a server of the test's own, for those that kill it. `shop` is the starter project on databases
-of its own.
+of its own, `parties` one whose ERP keeps several things in one table.
 
 `kafka` is the run's stack with the broker up, `stack` the same with Kafka Connect, `registry` with the schema registry
 as well: started once, by whichever worker asks first, stopped when the run ends. `debezium` registers a source for
@@ -43,6 +43,7 @@ from tests.integration import kafka_project
 from tests.integration.cli_project import Shop, make_shop
 from tests.integration.kafka_project import KafkaShop
 from tests.integration.kafka_world import Topics
+from tests.integration.mechanisms import Parties
 
 THROW_AWAY = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "autovacuum_naptime": "5s"}
 
@@ -259,6 +260,12 @@ async def topics(kafka: Stack, prefix: str) -> AsyncIterator[Topics]:
 def shop(tmp_path: Path, make_database: Callable[..., str]) -> Shop:
     """The starter project on databases of its own; nothing runs yet."""
     return make_shop(tmp_path / "shop", make_database(), make_database(), make_database())
+
+
+@pytest.fixture
+def parties(tmp_path: Path, make_database: Callable[..., str]) -> Parties:
+    """An ERP with several meanings in one table, and a flat CRM; nothing runs yet."""
+    return Parties(tmp_path / "parties", make_database(), make_database(), make_database())
 
 
 @pytest.fixture

@@ -93,13 +93,15 @@ def size(record: Record) -> int:
     return len(record.key or b"") + len(record.value or b"") + 200
 
 
-def depths(streams: Mapping[str, Stream]) -> dict[str, int]:
-    """Topic -> how many streams stand above it, as parents or by reference. `streams` is by topic, of one system."""
-    by_name = {stream.name: stream for stream in streams.values()}
+def depths(streams: Mapping[str, Sequence[Stream]]) -> dict[str, int]:
+    """Topic -> how many streams stand above it (the one with the fewest), as parents or by reference.
+
+    `streams` are those that read a topic, by topic, of one system."""
+    by_name = {stream.name: stream for some in streams.values() for stream in some}
 
     def depth(stream: Stream, below: frozenset[str]) -> int:
         above = {mapped.reference for mapped in stream.fields.values()} | {stream.parent}
         found = [by_name[name] for name in above if name in by_name and name not in below]
         return max((1 + depth(each, below | {each.name}) for each in found), default=0)
 
-    return {topic: depth(stream, frozenset({stream.name})) for topic, stream in streams.items()}
+    return {topic: min(depth(each, frozenset({each.name})) for each in some) for topic, some in streams.items()}

@@ -11,7 +11,7 @@ Facts: Debezium's connector reference (PostgreSQL, MySQL), "Data change events",
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -30,7 +30,7 @@ from connectors.debezium.topics import Topics
 from connectors.debezium.unavailable import DEFAULT, Placeholder
 from engine.change import UNKNOWN, RawChange, RawValue, Relation, Undecoded
 from engine.errors import EnvironmentUnfit, SchemaDrift
-from engine.wanted import wanted_columns
+from engine.wanted import wanted_tables
 from rules.rulebook import System
 
 NEW_KEY, OLD_KEY = "__debezium.newkey", "__debezium.oldkey"
@@ -75,6 +75,10 @@ def _placeholder(system: System, configured: str) -> Placeholder:
         ) from None
 
 
+def _merged(types: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    return {column: kind for some in types for column, kind in some.items()}
+
+
 class Decoder:
     """Decodes one system's records. Holds what was compiled from schemas, so keep it as long as the source is open.
 
@@ -105,8 +109,10 @@ class Decoder:
         self._schemas: dict[int, Avro | Unreadable] = {}
         self._knows_own = system.settings.get("database", "postgres") != "postgres"
         self._tables = {
-            topic: Table(topic, wanted_columns(stream), placeholder, types.get(stream.name, {}))
-            for topic, stream in topics.streams.items()
+            topic: Table(
+                topic, wanted, placeholder, _merged(types.get(each.name, {}) for each in topics.streams[topic])
+            )
+            for topic, wanted in wanted_tables(system.read_streams.values(), topics.of_table).items()
         }
         self._notes: dict[str, Literal["heartbeat", "notification", "transaction", "schema"]] = {
             topics.heartbeat: "heartbeat",
@@ -248,7 +254,7 @@ class Decoder:
         if record.key is not None:
             with suppress(Unreadable, SchemaNeeded, SchemaDrift):
                 values = self._key(table, record.key, record.headers)
-        relation = Relation(wanted.stream, wanted.key, ("text",) * len(wanted.key))
+        relation = wanted.relation(wanted.key, ("text",) * len(wanted.key))
         headers = tuple((shown(name), data) for name, data in record.headers)
         at = place(record)
         undecoded = Undecoded(shown(f"{at}: {reason}"), record.key, record.value, headers)

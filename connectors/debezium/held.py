@@ -31,8 +31,9 @@ class Shapes:
         if change.operation == "truncate":
             _check_order(self._system.name, change.relation.stream, partitions)
         elif id(change.relation) not in self._fitting and change.undecoded is None and change.operation in _WHOLE:
-            stream = self._system.streams[change.relation.stream]
-            _check_shape(stream, self._entities[stream.entity], change.relation)
+            for relation in (change.relation, *change.relation.siblings):
+                stream = self._system.streams[relation.stream]
+                _check_shape(stream, self._entities[stream.entity], relation)
             self._fitting[id(change.relation)] = change.relation
 
 

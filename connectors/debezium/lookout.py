@@ -73,14 +73,14 @@ class KafkaLookout:
         """Whether the hub's positions are at or past `end`."""
         return all(_offset(positions.get(name)) >= offset for name, offset in end.items())
 
-    async def columns(self, stream: str) -> dict[str, str]:
-        """The columns that a stream's table has now, with portable types; none where the database is not asked.
+    async def columns(self, table: str) -> dict[str, str]:
+        """The columns that a table has now, with portable types; none where the database is not asked.
 
         Raises EnvironmentUnfit, TransientError."""
         if self._dsn is None:
             return {}
         async with self._open(self._dsn) as connection:
-            name = table_name(stream)
+            name = table_name(table)
             found = await describe(connection, [name])
         return {column.name: column.type for column in found[name].columns.values()} if name in found else {}
 

@@ -107,10 +107,10 @@ def _configuration(
             f"the registered connector: {remark.message}",
             f"set {remark.suggestion}, or {register}",
         )
-    for topic, stream in topics.streams.items():
-        table = topic.removeprefix(f"{topics.prefix}.")
+    for topic, streams in topics.streams.items():
+        table = topics.table(topic)
         if not captured(live, table):
-            yield bad("connector", f"the registered connector leaves {table} out", register, stream.name)
+            yield bad("connector", f"the registered connector leaves {table} out", register, streams[0].name)
 
 
 def _said(level: Callable[[str, str, str], Finding], option: str, message: str, suggestion: str) -> Finding:
@@ -176,9 +176,9 @@ async def _topics(system: System, entities: Mapping[str, Entity], kafka: KafkaAc
                 f"is prefix: right{near}? A connector that is registered and has read a row makes them",
             ),
         ]
-    for topic, stream in topics.streams.items():
+    for topic, streams in topics.streams.items():
         seen = found.samples.get(topic)
-        result += [_absent(topic, stream.name)] if seen is None else _seen(seen)
+        result += [_absent(topic, streams[0].name)] if seen is None else _seen(seen)
     return result
 
 

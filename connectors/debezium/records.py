@@ -44,7 +44,7 @@ class Records:
         self._system = system.name
         self._registry = registry
         self._lookout = lookout
-        self._streams = {topic: stream.name for topic, stream in Topics(system).streams.items()}
+        self._tables = {topic: streams[0].table for topic, streams in Topics(system).streams.items()}
         self._described: dict[str, int] = {}
         self._unknown: dict[int, float] = {}
         known = registry.known if registry is not None else _nothing
@@ -94,10 +94,10 @@ class Records:
 
         Raises EnvironmentUnfit, TransientError where the database cannot be asked."""
         described = self._described.get(record.topic, -1)
-        if self._lookout is None or record.topic not in self._streams or described >= record.timestamp:
+        if self._lookout is None or record.topic not in self._tables or described >= record.timestamp:
             return False
         now = time.time_ns() // 1_000_000
-        self._decoder.tell_columns(record.topic, await self._lookout.columns(self._streams[record.topic]))
+        self._decoder.tell_columns(record.topic, await self._lookout.columns(self._tables[record.topic]))
         self._described[record.topic] = max(now, record.timestamp)
         return True
 

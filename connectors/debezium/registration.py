@@ -95,7 +95,7 @@ def configuration(system: System, dsn: str, kafka: KafkaAccess) -> dict[str, str
     `dsn` is the database as Connect reaches it. Raises EnvironmentUnfit if Debezium cannot use it."""
     options: dict[str, str] = json.loads(system.settings.get("options", "{}"))
     topics = Topics(system)
-    tables = sorted(topic.removeprefix(f"{topics.prefix}.") for topic in topics.streams)
+    tables = sorted(map(topics.table, topics.streams))
     found = {
         **_SAFE,
         **(_mysql(dsn, topics.prefix, kafka) if system.settings["database"] == "mysql" else _postgres(system, dsn)),

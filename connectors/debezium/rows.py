@@ -109,7 +109,7 @@ def shape(
     columns += [Column(each, None) for each in absent.values()]
     names, types = (*taken, *absent), tuple(each.type for each in columns)
     made_before = None if absent else known.get((names, types))
-    relation = made_before or Relation(wanted.stream, names, types)
+    relation = made_before or wanted.relation(names, types)
     unknown = [placeholder.of(each) if each.type in _TOASTED else () for each in taken.values()] + [()] * len(absent)
     defaults = [each.default for each in taken.values()] + [None] * len(absent)
     return Shape(relation, wanted.key, columns, unknown, defaults)

@@ -54,7 +54,7 @@ async def sample(system: System, entities: Mapping[str, Entity], kafka: KafkaAcc
         found: dict[str, Sample] = {}
         for topic in sorted(topics.streams.keys() & known):
             numbers = sorted(cluster.partitions_for_topic(topic) or ())
-            seen = found[topic] = Sample(topic, topics.streams[topic].name, len(numbers))
+            seen = found[topic] = Sample(topic, topics.streams[topic][0].name, len(numbers))
             records = await _last(consumer, [TopicPartition(topic, number) for number in numbers])
             await _decode(Records(system, entities, registry), seen, records)
     return Samples(found, topics.heartbeat in known, _prefixes(known))

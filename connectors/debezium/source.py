@@ -90,7 +90,7 @@ class KafkaSource:
         self._settle_seconds = settle_seconds
         self._timeouts = timeouts or Timeouts()
         self._topics = Topics(system)
-        self._mapped = [stream.name for stream in self._topics.streams.values()]
+        self._mapped = list(system.read_streams)
         self._member: Member | None = None
         self._telling: asyncio.Task[None] | None = None
         self._drained = asyncio.Event()

@@ -133,7 +133,7 @@ class Table:
             absent = tuple(sorted(self.wanted.columns & self._later.keys() - row.keys()))
             check_columns(self.wanted, {**row, **dict.fromkeys(absent)})
             columns = [plain.column(self._types.get(name, "text")) for name in (*names, *absent)]
-            relation = Relation(self.wanted.stream, (*names, *absent), tuple(each.type for each in columns))
+            relation = self.wanted.relation((*names, *absent), tuple(each.type for each in columns))
             unknown = self._placeholder.plain()
             made = self._shapes[names] = Shape(relation, self.wanted.key, columns, [unknown] * len(columns))
             self._remember(made, row)

@@ -12,20 +12,25 @@ from rules.rulebook import Stream, System
 
 
 class Topics:
-    """`streams` is by topic; only of those that are read. Topics need not exist: a table without rows has none."""
+    """`streams` are those that read a topic, by topic. Topics need not exist: a table without rows has none."""
 
     def __init__(self, system: System) -> None:
         self.prefix = system.settings.get("prefix") or system.name
-        self.streams: dict[str, Stream] = {
-            self.of_stream(system, name): stream for name, stream in system.read_streams.items()
-        }
+        self._bare_is_public = system.settings.get("database", "postgres") == "postgres"
+        self.streams: dict[str, list[Stream]] = {}
+        for stream in system.read_streams.values():
+            self.streams.setdefault(self.of_table(stream.table), []).append(stream)
         self.heartbeat = f"__debezium-heartbeat.{self.prefix}"
         self.notifications = f"{self.prefix}.fieldwarden-notifications"
 
-    def of_stream(self, system: System, stream: str) -> str:
+    def of_table(self, table: str) -> str:
         """PostgreSQL's `<prefix>.<schema>.<table>`, MySQL's `<prefix>.<database>.<table>`."""
-        bare = "." not in stream and system.settings.get("database", "postgres") == "postgres"
-        return f"{self.prefix}.{'public.' if bare else ''}{stream}"
+        bare = "." not in table and self._bare_is_public
+        return f"{self.prefix}.{'public.' if bare else ''}{table}"
+
+    def table(self, topic: str) -> str:
+        """The inverse: the table that a topic is of, as Debezium calls it."""
+        return topic.removeprefix(f"{self.prefix}.")
 
     @property
     def all(self) -> list[str]:

@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 
 from connectors.postgres.harm import Part, parts_of
 from connectors.postgres.session import rows
+from rules.rulebook import System
 
 _PORTABLE = {
     16: "boolean",
@@ -99,9 +100,14 @@ class Table:
     """Where its rows stand: the table itself, or its partitions."""
 
 
-def table_name(stream: str) -> str:
-    """A stream's name is schema.table; a bare table is in public."""
-    return stream if "." in stream else f"public.{stream}"
+def table_name(table: str) -> str:
+    """The schema.table that a stream's `table` means: a bare one is in public."""
+    return table if "." in table else f"public.{table}"
+
+
+def tables_of(system: System) -> list[str]:
+    """The tables of the streams that are read, each once, as "schema.table"."""
+    return list(dict.fromkeys(table_name(stream.table) for stream in system.read_streams.values()))
 
 
 async def describe(connection: psycopg.AsyncConnection[TupleRow], names: Iterable[str]) -> dict[str, Table]:

@@ -66,7 +66,7 @@ def _told_apart(stream: Stream, table: Table, version: int) -> Iterator[Finding]
         yield (bad if table.identity != "f" else warning)(
             "key",
             f"{stream.name} has no primary key or unique index on its key {columns}",
-            f"ALTER TABLE {stream.name} ADD PRIMARY KEY ({columns})",
+            f"ALTER TABLE {stream.table} ADD PRIMARY KEY ({columns})",
             stream.name,
         )
         if table.identity != "f":
@@ -101,7 +101,7 @@ def _readable(stream: Stream, table: Table, column: Column, version: int) -> Ite
         yield bad(
             "privilege",
             f"the role may not read {stream.name}.{column.name}",
-            f"GRANT USAGE ON SCHEMA {table.schema}; GRANT SELECT ON {stream.name} to the role",
+            f"GRANT USAGE ON SCHEMA {table.schema}; GRANT SELECT ON {stream.table} to the role",
             stream.name,
             column.name,
         )
@@ -187,7 +187,7 @@ def writing_findings(stream: Stream, table: Table, rights: Mapping[str, Any]) ->
         yield bad(
             "unique",
             f"{stream.name} has no unique constraint on {columns}, so creating twice would make two rows",
-            f"ALTER TABLE {stream.name} ADD UNIQUE ({columns})",
+            f"ALTER TABLE {stream.table} ADD UNIQUE ({columns})",
             stream.name,
         )
     yield from _set_beside(stream, table)
@@ -246,7 +246,7 @@ def _external_id(stream: Stream, column: Column, table: Table) -> Iterator[Findi
         yield (bad if stream.creates else warning)(
             "external_id",
             f"{stream.name}.{column.name} has no unique index, so creating twice would make two rows",
-            f"ALTER TABLE {stream.name} ADD UNIQUE ({column.name})",
+            f"ALTER TABLE {stream.table} ADD UNIQUE ({column.name})",
             stream.name,
             column.name,
         )
@@ -267,7 +267,7 @@ def _grant(stream: Stream, right: str, column: str) -> Finding:
     return bad(
         "privilege",
         f"the role has no {right} privilege on {what}",
-        f"GRANT {listed} ON {stream.name} to the role",
+        f"GRANT {listed} ON {stream.table} to the role",
         stream.name,
         column,
     )

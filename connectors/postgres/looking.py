@@ -151,7 +151,7 @@ class Looking:
         return sql.SQL("convert_to({}, 'UTF8')").format(text)
 
     async def _table(self, stream: Stream) -> Table:
-        name = table_name(stream.name)
+        name = table_name(stream.table)
         if name not in self._tables:
             with translated(self._system.name):
                 found: Mapping[str, Table] = await describe(self._connection, [name])
@@ -175,6 +175,6 @@ class Looking:
         if not table.usable or not column.readable:
             raise EnvironmentUnfit(
                 f"{stream.system}: no privilege to read {stream.name}.{name}",
-                suggestion=f"GRANT USAGE ON SCHEMA {table.schema}; GRANT SELECT ON {stream.name} to Fieldwarden's role",
+                suggestion=f"GRANT USAGE ON SCHEMA {table.schema}; GRANT SELECT ON {stream.table} to our role",
                 path=f"{stream.name}.{name}",
             )

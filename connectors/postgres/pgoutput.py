@@ -210,7 +210,7 @@ def _shape(message: Announcement, wanted: Wanted, types: Mapping[int, str]) -> S
                 )
     taken = [column for column in message.columns if column.name in wanted.columns]
     names = tuple(column.name for column in taken)
-    relation = Relation(wanted.stream, names, tuple(types.get(column.type, "other") for column in taken))
+    relation = wanted.relation(names, tuple(types.get(column.type, "other") for column in taken))
     return Shape(
         relation,
         tuple(_take(column) if column.name in wanted.columns else SKIP for column in message.columns),

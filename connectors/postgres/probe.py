@@ -22,7 +22,7 @@ from connectors.postgres.probe_values import value_findings
 from connectors.postgres.session import connect, rows, translated
 from connectors.postgres.slots import SlotHealth, slot_health
 from engine.errors import EngineError
-from rules.rulebook import Entity, System
+from rules.rulebook import Entity, Stream, System
 
 __all__ = ["Finding", "probe"]
 
@@ -61,7 +61,7 @@ async def probe(
         return [bad("connection", error.message, error.suggestion)]
     try:
         with translated(system.name):
-            tables = await describe(connection, map(table_name, system.streams))
+            tables = await describe(connection, {table_name(stream.table) for stream in system.streams.values()})
             return [
                 good("connection", f"{system.name} answers"),
                 *await _server_half(system, dsn, connection, tables, footing),
@@ -150,9 +150,9 @@ async def _tables_half(
     version = connection.info.server_version
     found: list[Finding] = []
     for name, stream in system.streams.items():
-        table = tables.get(table_name(name))
+        table = tables.get(table_name(stream.table))
         if table is None or table.kind not in ("r", "p"):
-            found.append(_no_table(name, table, existing))
+            found.append(_no_table(stream, table, existing))
             continue
         wrong = list(reading_findings(stream, table, entities.get(stream.entity), version))
         columns = [column for column in table.columns.values() if not column.generated]
@@ -166,8 +166,9 @@ async def _tables_half(
     return found
 
 
-def _no_table(name: str, table: Table | None, existing: list[str]) -> Finding:
+def _no_table(stream: Stream, table: Table | None, existing: list[str]) -> Finding:
     if table is not None:
-        return bad("table", f"{name} is no table", "map the tables below it instead", name)
-    near = get_close_matches(table_name(name), existing, 1)
-    return bad("table", f"there is no table {name}", f"did you mean {near[0]}?" if near else "create it", name)
+        return bad("table", f"{stream.table} is no table", "map the tables below it instead", stream.name)
+    near = get_close_matches(table_name(stream.table), existing, 1)
+    suggestion = f"did you mean {near[0]}?" if near else "create it"
+    return bad("table", f"there is no table {stream.table}", suggestion, stream.name)

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
-from connectors.postgres.catalog import Table, table_name
+from connectors.postgres.catalog import Table, table_name, tables_of
 from connectors.postgres.finding import Finding, bad, good, note
 from connectors.postgres.harm import needs_stored
 from connectors.postgres.publications import is_ours
@@ -40,7 +40,7 @@ async def publication_findings(
         remedy = "GRANT CREATE ON DATABASE to the role (it must own the tables too), or have their owner make it"
         return [bad("publication", what, remedy)]
     published = {row["name"]: row["columns"] for row in await rows(connection, _PUBLISHED, [name])}
-    missing = sorted({table_name(stream) for stream in system.read_streams} - set(published))
+    missing = sorted(set(tables_of(system)) - set(published))
     if is_ours(facts["comment"], project):
         if not missing:
             return [good("publication", f"{name} covers every mapped table")]
@@ -71,15 +71,15 @@ def _foreign(
             f"ALTER PUBLICATION {name} SET (publish_generated_columns = stored)",
         )
     for stream in system.read_streams.values():
-        columns = published.get(table_name(stream.name))
-        if columns is None or table_name(stream.name) not in tables:
+        columns = published.get(table_name(stream.table))
+        if columns is None or table_name(stream.table) not in tables:
             continue
-        there = tables[table_name(stream.name)].columns
+        there = tables[table_name(stream.table)].columns
         for column in sorted((wanted_columns(stream).columns & there.keys()) - set(columns)):
             yield bad(
                 "publication",
                 f"{name} does not publish {stream.name}.{column}, which is mapped",
-                f"ALTER PUBLICATION {name}: publish {stream.name} without a list of columns",
+                f"ALTER PUBLICATION {name}: publish {stream.table} without a list of columns",
                 stream.name,
                 column,
             )
@@ -92,7 +92,7 @@ async def debezium_findings(system: System, connection: Connection, tables: Mapp
     harmed = _harmed(system, tables, facts["options"] or {}, connection.info.server_version)
     if not harmed:
         return []
-    listed = ", ".join(sorted({table_name(stream) for stream in system.read_streams}))
+    listed = ", ".join(sorted(tables_of(system)))
     if facts["options"] is None:
         what = f"the publication {name}, as Debezium would make it, leaves"
         remedy = (
@@ -114,5 +114,5 @@ async def debezium_findings(system: System, connection: Connection, tables: Mapp
 def _harmed(system: System, tables: Mapping[str, Table], options: Mapping[str, Any], version: int) -> list[str]:
     if options.get("pubgencols") == "s":
         return []
-    names = {table_name(stream) for stream in system.read_streams} & tables.keys()
+    names = set(tables_of(system)) & tables.keys()
     return sorted({part for name in names for part in needs_stored(tables[name].parts, version)})

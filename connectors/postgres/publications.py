@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from connectors.postgres.catalog import Table, table_name
+from connectors.postgres.catalog import Table, tables_of
 from connectors.postgres.harm import needs_stored
 from connectors.postgres.server import Server, gap
 from connectors.postgres.session import rows, translated
@@ -53,8 +53,8 @@ async def check_publication(
         found = await rows(connection, _PUBLICATION, [name])
     if not found:
         raise gap(system, f"the publication {name} is gone, and changes without it cannot be read")
-    needed = {table_name(stream) for stream in system.read_streams}
-    uncovered = sorted(needed - set(found[0]["tables"]))
+    needed = tables_of(system)
+    uncovered = sorted(set(needed) - set(found[0]["tables"]))
     if uncovered:
         raise gap(system, f"the publication {name} no longer covers {', '.join(uncovered)}")
     _check_options(system, name, found[0]["options"])
@@ -71,7 +71,7 @@ async def ensure_publication(
     system: System, connection: Connection, name: str, tables: Mapping[str, Table], server: Server, project: str
 ) -> None:
     """Before a baseline (and before the slot is made, or decoding would not find it). Raises EnvironmentUnfit."""
-    needed = {table_name(stream): tables[table_name(stream)] for stream in system.read_streams}
+    needed = {table: tables[table] for table in tables_of(system)}
     with translated(system.name):
         found = await rows(connection, _PUBLICATION, [name])
         if not found:

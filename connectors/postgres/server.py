@@ -14,7 +14,7 @@ from connectors.postgres.position import parse_lsn
 from connectors.postgres.session import rows, translated
 from engine.errors import EnvironmentUnfit, SchemaDrift, SourceGap
 from engine.wanted import wanted_columns
-from rules.rulebook import System
+from rules.rulebook import Stream, System
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
@@ -59,15 +59,17 @@ async def check_server(system: System, connection: Connection) -> Server:
 def check_tables(system: System, tables: Mapping[str, Table], server: Server) -> None:
     """Raises EnvironmentUnfit or SchemaDrift at the first mapped table that cannot be followed."""
     for name, stream in system.read_streams.items():
-        table = tables.get(table_name(name))
+        table = tables.get(table_name(stream.table))
         if table is None or table.kind not in ("r", "p"):
             raise EnvironmentUnfit(
-                f"{system.name}: there is no table {name}" if table is None else f"{system.name}: {name} is no table",
+                f"{system.name}: there is no table {stream.table}"
+                if table is None
+                else f"{system.name}: {stream.table} is no table",
                 suggestion=f"mend the system file of {system.name}, or create the table",
                 path=name,
             )
         for column in sorted(wanted_columns(stream).columns):
-            _check_column(system, table, name, column, server)
+            _check_column(system, table, stream, column, server)
         for what, remedy in harms(table.parts, stream.key, server.version):
             raise EnvironmentUnfit(f"{system.name}: {what}", suggestion=remedy, path=name)
         missing = [column for column in stream.key if column not in table.identity_columns]
@@ -75,30 +77,31 @@ def check_tables(system: System, tables: Mapping[str, Table], server: Server) ->
             raise EnvironmentUnfit(
                 f"{system.name}: {name} has no primary key or replica identity that covers {', '.join(missing)}, "
                 "so updates and deletes could not be told apart",
-                suggestion=f"add a primary key on {', '.join(stream.key)}, or ALTER TABLE {name} REPLICA IDENTITY FULL",
+                suggestion=f"add a primary key on {', '.join(stream.key)}, or "
+                f"ALTER TABLE {stream.table} REPLICA IDENTITY FULL",
                 path=name,
             )
 
 
-def _check_column(system: System, table: Table, stream: str, name: str, server: Server) -> None:
+def _check_column(system: System, table: Table, stream: Stream, name: str, server: Server) -> None:
     column = table.columns.get(name)
     if column is None:
         raise SchemaDrift(
-            f"{system.name}: {stream} has no column {name}, but its mapping uses it",
+            f"{system.name}: {stream.name} has no column {name}, but its mapping uses it",
             suggestion=f"mend the mapping in the system file of {system.name}",
-            path=f"{stream}.{name}",
+            path=f"{stream.name}.{name}",
         )
     if column.generated and (server.version < 180000 or not column.stored):
         raise EnvironmentUnfit(
-            f"{system.name}: {stream}.{name} is a generated column, which this server does not publish",
+            f"{system.name}: {stream.name}.{name} is a generated column, which this server does not publish",
             suggestion="map an expression over the columns it is generated from instead",
-            path=f"{stream}.{name}",
+            path=f"{stream.name}.{name}",
         )
     if not table.usable or not column.readable:
         raise EnvironmentUnfit(
-            f"{system.name}: no privilege to read {stream}.{name}",
-            suggestion=f"GRANT USAGE ON SCHEMA {table.schema}; GRANT SELECT ON {stream} to Fieldwarden's role",
-            path=f"{stream}.{name}",
+            f"{system.name}: no privilege to read {stream.name}.{name}",
+            suggestion=f"GRANT USAGE ON SCHEMA {table.schema}; GRANT SELECT ON {stream.table} to Fieldwarden's role",
+            path=f"{stream.name}.{name}",
         )
 
 

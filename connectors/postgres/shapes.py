@@ -77,11 +77,11 @@ class Shape:
         return kind.plain if mapping.reference else kind.wire
 
 
-def table_parts(stream: str) -> tuple[str, ...]:
-    """The exact (schema, table) of a stream's name, or (table,). A part with a dot in it is written in double
+def table_parts(table: str) -> tuple[str, ...]:
+    """The exact (schema, table) of a stream's `table`, or (table,). A part with a dot in it is written in double
     quotes; nothing is folded to lower case."""
     parts: list[str] = []
-    rest = stream
+    rest = table
     while True:
         if rest.startswith('"'):
             end = 1
@@ -100,7 +100,7 @@ def table_parts(stream: str) -> tuple[str, ...]:
 
 
 def table(stream: Stream, *, alias: str = ROW) -> exp.Table:
-    parts = [exp.to_identifier(part, quoted=True) for part in table_parts(stream.name)]
+    parts = [exp.to_identifier(part, quoted=True) for part in table_parts(stream.table)]
     node = exp.Table(this=parts[-1], db=parts[0] if len(parts) > 1 else None)
     node.set("alias", exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
     return node

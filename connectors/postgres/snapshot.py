@@ -99,7 +99,7 @@ class Snapshot:
         yield chunk
 
     async def _rows(self, stream: Stream) -> AsyncGenerator[tuple[RawChange, int], None]:
-        table = self._tables[table_name(stream.name)]
+        table = self._tables[table_name(stream.table)]
         wanted = wanted_columns(stream).columns
         columns = [column for column in table.columns.values() if column.name in wanted]
         padded = [place for place, column in enumerate(columns) if column.oid == BPCHAR]

@@ -21,6 +21,7 @@ from connectors.postgres.catalog import (
     Table,
     describe,
     table_name,
+    tables_of,
     type_names,
 )
 from connectors.postgres.following import Memory, is_ours, marks_of, names_of, resolved
@@ -40,7 +41,7 @@ from engine.failpoints import hit
 from engine.foothold import Followed
 from engine.ports import Batch
 from engine.process import PROCESS
-from engine.wanted import wanted_columns
+from engine.wanted import wanted_tables
 from rules.rulebook import System
 
 IDLE_SECONDS = 10.0
@@ -100,7 +101,7 @@ class PostgresSource:
             connection = self._catalog = await connect(self.system, self._dsn)
             server = self._server = await check_server(self._system, connection)
             with translated(self.system):
-                self._tables = await describe(connection, map(table_name, self._system.read_streams))
+                self._tables = await describe(connection, tables_of(self._system))
             if start is not None and start.phase == "stream":
                 await self._resume(connection, server, start)
             else:
@@ -248,8 +249,7 @@ class PostgresSource:
                 await stream.arrived(1.0)
 
     def _decoder(self) -> Decoder:
-        streams = self._system.read_streams
-        wanted = {table_name(name): wanted_columns(stream) for name, stream in streams.items()}
+        wanted = wanted_tables(self._system.read_streams.values(), table_name)
         return Decoder(wanted, type_names(self._tables.values()))
 
     def _notice_types(self, decoder: Decoder) -> None:

@@ -86,4 +86,4 @@ async def _found(
 
 
 def _table(stream: Stream) -> sql.Identifier:
-    return sql.Identifier(*table_name(stream.name).split(".", 1))
+    return sql.Identifier(*table_name(stream.table).split(".", 1))

@@ -123,7 +123,7 @@ def statement(
             write, look, inputs = _delete(stream, _source(source))
     text = write.sql(dialect="postgres") if write is not None else ""
     if text:
-        guard.check_statement(stream, operation, table_parts(stream.name), text)
+        guard.check_statement(stream, operation, table_parts(stream.table), text)
     return Statement(text, look.sql(dialect="postgres"), tuple(inputs))
 
 

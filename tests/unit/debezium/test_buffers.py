@@ -76,4 +76,4 @@ def test_depth_counts_what_stands_above_as_parent_or_by_reference_and_no_circle_
         return Stream("crm", name, "thing", ("id",), fields, parent=parent)
 
     streams = [stream("a"), stream("b", parent="a"), stream("c", reference="b"), stream("d", parent="d")]
-    assert depths({f"t.{each.name}": each for each in streams}) == {"t.a": 0, "t.b": 1, "t.c": 2, "t.d": 0}
+    assert depths({f"t.{each.name}": [each] for each in streams}) == {"t.a": 0, "t.b": 1, "t.c": 2, "t.d": 0}

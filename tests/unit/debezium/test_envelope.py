@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,6 +67,17 @@ def test_a_change_says_when_and_in_which_transaction() -> None:
 def test_10_a_snapshot_row_is_an_observation_of_no_time_and_no_echo() -> None:
     said = change(decoder(), value("r", COLUMNS, None, row(), snapshot="incremental", txId=None))
     assert (said.at, said.transaction, said.echo) == (None, "", False)
+
+
+def test_a_topic_tells_all_streams_of_its_table_in_one_shape() -> None:
+    phone, email = (replace(stream("id", name), name=name, table="public.account") for name in ("v", "w"))
+    columns = ID | {"v": TEXT, "w": TEXT}
+    of = decoder(phone, email)
+    relation = change(of, value("u", columns, None, {"id": 1, "v": "a", "w": "b"})).relation
+    assert (relation.stream, [each.stream for each in relation.siblings]) == ("v", ["w"])
+    assert {each.columns for each in (relation, *relation.siblings)} == {("id", "v", "w")}
+    undecoded = change(of, b"not JSON").relation
+    assert (undecoded.stream, [each.stream for each in undecoded.siblings]) == ("v", ["w"])
 
 
 def test_an_older_connector_tells_only_milliseconds() -> None:

@@ -12,19 +12,26 @@ def topics(*streams: Stream, **settings: str) -> Topics:
     return Topics(System("crm", 0, "debezium", settings, {each.name: each for each in streams}))
 
 
-def stream(name: str, *, reads: bool = True) -> Stream:
-    return Stream("crm", name, "customer", ("id",), {}, reads=reads)
+def stream(name: str, *, reads: bool = True, table: str = "") -> Stream:
+    return Stream("crm", name, "customer", ("id",), {}, reads=reads, table=table)
 
 
 def test_a_stream_is_in_a_topic_of_its_own() -> None:
     found = topics(stream("sales.account"), stream("contact"), prefix="acme")
     assert list(found.streams) == ["acme.sales.account", "acme.public.contact"]
-    assert found.streams["acme.public.contact"].name == "contact"
+    assert [each.name for each in found.streams["acme.public.contact"]] == ["contact"]
     assert found.heartbeat == "__debezium-heartbeat.acme"
 
 
 def test_the_prefix_is_the_systems_name_unless_another_is_set() -> None:
     assert list(topics(stream("public.account")).streams) == ["crm.public.account"]
+
+
+def test_streams_of_one_table_share_its_topic() -> None:
+    found = topics(stream("phone", table="contact"), stream("email", table="public.contact"), stream("public.account"))
+    assert list(found.streams) == ["crm.public.contact", "crm.public.account"]
+    assert [each.name for each in found.streams["crm.public.contact"]] == ["phone", "email"]
+    assert [found.table(topic) for topic in found.streams] == ["public.contact", "public.account"]
 
 
 def test_a_mysql_table_without_its_database_is_taken_as_it_is() -> None:

@@ -90,3 +90,26 @@ def test_writing_otherwise_reads_nothing() -> None:
     found = compare(rulebook(billing=billing), rulebook())
     assert found.entities == {"customer"}
     assert found.reading == ()
+
+
+def named(**more: Any) -> dict[str, Any]:
+    """The ERP, whose address has a name of its own."""
+    document = copy.deepcopy(ERP)
+    document["streams"]["home"] = document["streams"].pop("public.address") | {"table": "public.address"} | more
+    return document
+
+
+def test_a_stream_does_not_pass_to_another_table() -> None:
+    (obstacle,) = compare(rulebook(erp=named()), rulebook(erp=named(table="public.place"))).obstacles
+    assert "erp home changes its table from public.address to public.place" in obstacle.words
+
+
+def test_what_a_row_may_not_be_besides_is_part_of_how_it_is_read() -> None:
+    def both(where: str) -> dict[str, Any]:
+        document = named(where="kind = 'home'")
+        work = {key: value for key, value in document["streams"]["home"].items() if key not in ("create", "unique")}
+        document["streams"]["work"] = work | {"where": where, "fields": {"segment": "segment"}}
+        return document
+
+    found = compare(rulebook(erp=both("kind = 'work'")), rulebook(erp=both("paid")))
+    assert [each.stream for each in found.reading] == ["home", "work"]
