@@ -46,6 +46,7 @@ def _right(project: Project) -> Report:
         "streams": sum(len(system.streams) for system in rulebook.systems.values()),
         "owners": sorted({policy.owner for policy in policies if policy.owner is not None}),
         "warnings": [str(warning) for warning in project.warnings],
+        "remarks": [str(remark) for remark in project.remarks],
     }
     text = (
         f"ok: {count(len(rulebook.entities), 'entity', 'entities')} with {count(fields, 'field')}"
@@ -54,4 +55,5 @@ def _right(project: Project) -> Report:
         f" owners: {', '.join(result['owners']) or 'none'}\n"  # type: ignore[arg-type]
         f"rulebook {rulebook.hash[:12]}"
     )
-    return Report(result, text, notes=[f"warning: {warning}" for warning in project.warnings])
+    notes = [f"warning: {warning}" for warning in project.warnings] + list(map(str, project.remarks))
+    return Report(result, text, notes=notes)

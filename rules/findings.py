@@ -12,6 +12,8 @@ from rules.errors import Problem
 class Findings:
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    remarks: list[Problem] = field(default_factory=list)
+    """What is as the files want it, and may surprise."""
 
 
 @dataclass(frozen=True)
@@ -29,3 +31,6 @@ class Page:
 
     def warning(self, path: tuple[str | int, ...], message: str, suggestion: str = "") -> None:
         self.findings.warnings.append(self.document.key_at(*path).problem(message, suggestion))
+
+    def remark(self, path: tuple[str | int, ...], message: str) -> None:
+        self.findings.remarks.append(self.document.key_at(*path).problem(message, ""))

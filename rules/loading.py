@@ -46,6 +46,7 @@ class Project:
     files: Files = field(repr=False)
     warnings: tuple[Problem, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    remarks: tuple[Problem, ...] = ()
 
     def locate(
         self, system: str, stream: str | None = None, field: str | None = None, *, part: str | None = None
@@ -223,7 +224,8 @@ class _FolderReader(_Reader):
         self.problems += [problem for problem in found.errors if (problem.file, problem.line) not in lines]
         if self.problems or settings is None:
             raise ConfigurationError(self.problems)
-        return Project(self.folder, settings, fold(files), files, tuple(sorted(found.warnings)), environment)
+        warnings, remarks = tuple(sorted(found.warnings)), tuple(sorted(found.remarks))
+        return Project(self.folder, settings, fold(files), files, warnings, environment, remarks)
 
     def ranks(self, settings: ProjectFile, top: Document, files: Files) -> None:
         known = {*files.systems, *files.unread}

@@ -9,6 +9,8 @@ from rules.expressions import Expression
 from rules.files import Files, reads, writes
 from rules.findings import Findings, Page
 from rules.folding import conflict_columns, expression, field_source, root_stream, setting
+from rules.folding import conflict_columns, expression, field_source, root_stream
+from rules.inverse import reading
 from rules.models import EntityFile, FieldMapping, StreamModel
 from rules.policies import blocks, rule_of
 from rules.table_checks import check_tables
@@ -262,8 +264,24 @@ class _StreamCheck:
                 return None
         elif self.parsed(source, path) is None:
             return None
-        column, _, writable = field_source(source)
-        return column if writable and self.writing else None
+        column, read, writable = field_source(source)
+        if column is None or not writable or not self.writing:
+            return None
+        if read is not None:
+            self.readable_again(column, read, path)
+        return column
+
+    def readable_again(self, column: str, read: Expression, path: tuple[str, ...]) -> None:
+        """A column is not written where what was written may not be read again, or a row would be written that is
+        another thing."""
+        what = reading(read, column)
+        if what == "other":
+            message = f"column {column!r} is written, but read through {read.text}, which may not give it back"
+            hint = "write: false; or, where rows are several things, a stream for each, with table: and where:"
+            self.page.error((*path, "read"), message, hint)
+        elif what == "normalising":
+            message = f"what {read.text} takes away is left as it is: rows that differ only in that are not made equal"
+            self.page.remark((*path, "read"), message)
 
     def claim(self, column: str, field: str, path: tuple[str, ...]) -> None:
         other = self.written.setdefault(column, field)

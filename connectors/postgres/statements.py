@@ -19,6 +19,19 @@ from sqlglot import exp
 
 from connectors.postgres import on_write
 from connectors.postgres.shapes import INPUT, ColumnType, Shape, arbiter, cast, column, held, parsed, table, table_parts
+from connectors.postgres.shapes import (
+    INPUT,
+    ROW,
+    ColumnType,
+    Shape,
+    arbiter,
+    cast,
+    column,
+    held,
+    parsed,
+    table,
+    table_parts,
+)
 from connectors.postgres.wide import part_fields
 from engine import guard
 from engine.guard import GuardViolation, Operation
@@ -234,7 +247,7 @@ def _create(
         .join(given, on=exp.and_(*made_from), join_type="full")
         .with_("made", as_=insert)
     )
-    look = _look(source, stream, same, [_differing(slots, asked=False), _misfit(slots)])
+    look = _look(source, stream, same, [_differing(slots, asked=False), _misfit(slots, _stranger(stream, unique))])
     inputs = ["r"] if stream.external_id else []
     inputs += [f"p{n}" for n in range(len(stream.parent_columns))]
     return write, look, inputs + [f"n{slot.number}" for slot in slots]
@@ -282,6 +295,15 @@ def _made(stream: Stream, unique: Sequence[str], slots: Sequence[_Slot]) -> list
     return result + [exp.alias_(held(slot.mapping), f"h{slot.number}", quoted=True) for slot in slots]
 
 
+def _stranger(stream: Stream, unique: Sequence[str]) -> tuple[exp.Expr, str] | None:
+    """When, and why, the row that was there before ours is not one to go on with: it is another thing."""
+    if stream.where is None:
+        return None
+    reason = f"a row with this {', '.join(unique)} is there, which `where` of {stream.name} leaves out"
+    belongs = exp.Paren(this=exp.Is(this=parsed(stream.where.sql(ROW)), expression=exp.true()))
+    return exp.and_(_exists(stream), exp.not_(belongs)), reason
+
+
 def _look(source: exp.Table, stream: Stream, same: Sequence[exp.Expr], values: Sequence[exp.Expr]) -> exp.Select:
     key = exp.case().when(_exists(stream), _key(stream))
     return (
@@ -297,7 +319,7 @@ def _same_row(stream: Stream) -> list[exp.Expr]:
     same: list[exp.Expr] = [
         exp.EQ(this=column(name), expression=column(f"k{n}", INPUT)) for n, name in enumerate(stream.key)
     ]
-    return same if stream.where is None else [*same, parsed(stream.where.sql("t"))]
+    return same if stream.where is None else [*same, parsed(stream.where.sql(ROW))]
 
 
 def _exists(stream: Stream) -> exp.Expr:
@@ -326,9 +348,11 @@ def _fits(slots: Sequence[_Slot]) -> list[exp.Expr]:
     return [fits for slot in slots if (fits := slot.fits) is not None]
 
 
-def _misfit(slots: Sequence[_Slot]) -> exp.Expr:
+def _misfit(slots: Sequence[_Slot], stranger: tuple[exp.Expr, str] | None = None) -> exp.Expr:
     """The reason why a row's new values may not be written, or null."""
     case = exp.case()
+    if stranger is not None:
+        case = case.when(stranger[0], exp.Literal.string(stranger[1]))
     for slot in slots:
         if (fits := slot.fits) is not None:
             reason = (

@@ -282,6 +282,48 @@ async def test_a_row_outside_the_streams_filter_is_not_ours_to_write(database: s
         assert world.sql("select id, name from party order by id") == [(1, "a"), (2, "b")]
 
 
+async def test_a_row_that_changes_its_kind_while_we_wait_for_it_is_not_written(database: str) -> None:
+    from rules.expressions import parse
+
+    async with World(database, stream(where=parse("kind = 'email'"))) as world:
+        world.sql("insert into party (id, name, kind) overriding system value values (1, 'a@x', 'email')")
+        with psycopg.connect(database) as other:
+            other.execute("update party set kind = 'phone', name = '555' where id = 1")
+            writing = asyncio.create_task(world.one(world.update("1", {"name": "a@x"}, name="b@x")))
+            await world.until(WAITING)
+            other.commit()
+        assert (await writing).status == "missing"
+        assert world.row("name, kind") == ("555", "phone")
+        assert (await world.one(world.update("1", {"name": "a@x"}, name="555"))).status == "missing", "nor is it equal"
+
+
+async def test_a_row_that_is_another_thing_does_not_pass_for_the_one_to_be_created(database: str) -> None:
+    from rules.expressions import parse
+
+    ddl = (
+        "create table note (id int generated always as identity primary key, pa int, kind text, name text, unique (pa))"
+    )
+    note = stream(
+        "public.note",
+        ("name",),
+        external_id=None,
+        parent="public.party",
+        parent_columns=("pa",),
+        constants={"kind": "mine"},
+        conflict=("pa",),
+        where=parse("kind = 'mine'"),
+    )
+    async with World(database, note, ddl=ddl) as world:
+        world.sql("insert into note (pa, kind, name) values (1, 'theirs', 'x')")
+        theirs, ours = await world.write(world.create(parent="1", name="a"), world.create("r-2", parent="2", name="b"))
+        assert (theirs.status, theirs.key) == ("rejected", None)
+        assert "a row with this pa is there, which `where` of public.note leaves out" in theirs.reason
+        assert ours.status == "done"
+        again = await world.one(world.create("r-2", parent="2", name="b"))
+        assert (again.status, again.key) == ("done", ours.key)
+        assert world.sql("select pa, kind, name from note order by 1") == [(1, "theirs", "x"), (2, "mine", "b")]
+
+
 async def test_strange_names_are_only_names(database: str) -> None:
     ddl = """create schema "my.schema"; create table "my.schema"."Ta""ble %s" (
         "I d" int generated always as identity primary key, "Ext;--" text unique, "%(x)s" text, "select" text)"""

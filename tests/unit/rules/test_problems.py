@@ -107,6 +107,7 @@ SYSTEM = [
     (CRM, "changed_at: coalesce(updated_at, created_at)", "changed_at: ▸now()", "the clock (now(), current_date ...) is not allowed"),
     (ERP, "where: kind = 'invoice'", "where: ▸p.kind = 'invoice'", "column 'kind' is qualified"),
     (CRM, "{column: parent_id}", "▸{write: false}", "neither a column nor an expression to read (add column: NAME)"),
+    (CRM, "read: lower(mail)", "read: ▸case when type = 'email' then mail end", "column 'mail' is written, but read through case when type = 'email' then mail end, which may not give it back (write: false; or, where rows are several things, a stream for each, with table: and where:)"),
     (CRM, "{column: mail, read: lower(mail)}", "{read: lower(mail), write: ▸true}", "an expression cannot be written (add column: NAME)"),
     (CRM, "currency: currency", "currency: ▸mail", "column 'mail' is written by field 'email' already (write {column: mail, write: false}"),
     (CRM, "currency: currency", "currency: ▸fieldwarden_id", "column 'fieldwarden_id' is written by external_id: already"),
@@ -375,6 +376,15 @@ def test_a_field_that_could_not_be_read_is_not_reported_missing_elsewhere(tmp_pa
 def test_a_password_is_never_repeated(tmp_path: Path) -> None:
     files = {**FILES, ERP: FILES[ERP].replace("service=erp", "postgresql://u:hunter2@h/d")}
     assert "hunter2" not in str(ConfigurationError(said(tmp_path, files)))
+
+
+def test_a_difference_that_stays_is_said(tmp_path: Path) -> None:
+    project = load(write(tmp_path))
+    assert project.warnings == ()
+    assert [str(remark) for remark in project.remarks] == [
+        "systems/crm.yaml:15:29: what lower(mail) takes away is left as it is: rows that differ only in that are not "
+        "made equal"
+    ]
 
 
 def test_what_is_idle_is_a_warning(tmp_path: Path) -> None:
