@@ -174,6 +174,9 @@ class Judge:
             if winner is not None and winner.system == stream.system:
                 return "not deliverable", f"another row of {stream.system} stands for it"
             return "not deliverable", f"{stream.system} does not take it: its mapping, or the rule, writes no {name}"
+        if stream.first_by:
+            by = ", ".join(stream.first_by)
+            return "not deliverable", f"another row of {stream.name} is the first by {by}, and the one that is written"
         if stream.parent is not None:
             return "not deliverable", f"several rows of {stream.name} stand for it, and none is written"
         return "unknown", "nothing is due for it"

@@ -113,6 +113,7 @@ class Change:
     `fields` holds canonical values; of a reference field it holds nothing until the engine has translated
     `references[field]` (the row referred to) into a record id. `external_id` is the record id that the row carries.
     `changed` names the fields that the source says were changed; None: find out by comparing.
+    `order`: what a row of a stream with `first_by` is ordered by (`engine.plural`).
     `unreadable`: fields that the source did tell of, but whose value cannot be one of theirs, with the reason in words
     and never the value; fields of a group go together. `undated`: why the source's own time could not be read.
     `delete` with an `observation` is a row that a re-read did not find again. `rekey`: the row `old_row` goes on as
@@ -136,6 +137,7 @@ class Change:
     follows_rekey: bool = False
     unreadable: dict[str, str] = field(default_factory=dict)
     undated: str = ""
+    order: tuple[RawValue, ...] = ()
 
     def states(self, names: Iterable[str]) -> bool:
         """Whether it tells of all these fields, readable or not."""

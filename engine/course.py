@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from engine.change import Change, RowRef, Value
-from engine.contribution import begin, bury, disown, hear, refuse
+from engine.contribution import begin, bury, disown, hear
 from engine.harvest import Harvest
 from engine.identity import Ambiguous, Found, identify
 from engine.known import Known, Mapped, Tally
-from engine.ledger import Decision, Event
+from engine.ledger import Event
 from engine.letters import Letters, is_ahead
+from engine.outcomes import forget_older, moved, refused, stale
+from engine.plural import first, ordered
 from engine.ports import IngestOutcome
 from engine.record import Contribution, Record
 from engine.reresolve import Reresolver
@@ -22,7 +24,6 @@ from engine.unreadable import decisions as unreadable
 from rules.rulebook import Entity
 
 NewId = Callable[[], str]
-_TOMBSTONES = 16
 
 
 class Course:
@@ -164,6 +165,7 @@ class Course:
         entity = self._scope.entities[record.entity]
         row = _row_of(record, change.row)
         fresh = row is None
+        leader = self._leader(record, change.row) if change.order else None
         if row is None:
             row = begin(change)
             record.rows.append(row)
@@ -173,6 +175,8 @@ class Course:
         unread = set(row.unreadable)
         heard, changed = hear(row, change, self._scope.owned[record.entity], record.golden)
         spoiled = [name for name in change.unreadable if name in row.unreadable and name not in unread]
+        if change.order and row.said == change.position:
+            ordered(row, change.order)
         if heard == "said" or fresh or (spoiled and heard != "carried") or was_deleted != (row.deleted is not None):
             if was_deleted:
                 # Linked as before, but there again: whoever waits for its key is told.
@@ -187,6 +191,27 @@ class Course:
             self._unordered(record, change, heard)
         if heard in ("carried", "echo"):
             self._tally.echoes += 1
+        if change.order:
+            self._led(record, change, leader)
+
+    def _leader(self, record: Record, row: RowRef) -> Contribution | None:
+        """The row that speaks for the record in this row's stream, where only the first of several does."""
+        return first(record.rows, (row.system, row.stream)) if self._scope.streams[row.stream].first_by else None
+
+    def _led(self, record: Record, change: Change, former: Contribution | None) -> None:
+        """Another row of the stream may be the first now: what the former said counts no more, what it says does."""
+        leader = self._leader(record, change.row)
+        speaker = leader or former
+        if leader is former or speaker is None:
+            return
+        entity = self._scope.entities[record.entity]
+        names = dict.fromkeys(name for row in (former, leader) if row is not None for name in row.names())
+        decisions = moved(decide(entity, record, speaker, list(names)))
+        if decisions:
+            self._harvest.entry(record, change, "observed" if change.observation else "said", decisions, "")
+        self._harvest.after(record)
+        if self._touches_match(entity, list(names)):
+            self._harvest.rematch(entity, record)
 
     def _before(self, record: Record, row: Contribution, change: Change) -> dict[str, Value | msgspec.UnsetType]:
         """What the row holds where a change of it may be refused."""
@@ -197,12 +222,12 @@ class Course:
         """Our own write came back. The word that it replaced is gone and an owner's row says what it holds, so another
         value may stand now: never where the row holds golden all the same."""
         units = {name: entity.unit_of[name] for name in names if name in entity.unit_of}
-        moved = [
+        others = [
             name
             for name, unit in units.items()
             if any(row.holds(each) != record.golden.get(each, msgspec.UNSET) for each in unit.fields)
         ]
-        decisions = _moved(decide(entity, record, row, moved)) if moved else []
+        decisions = moved(decide(entity, record, row, others)) if others else []
         if decisions:
             self._harvest.entry(record, change, "carried", decisions, "")
             self._harvest.after(record)
@@ -214,7 +239,7 @@ class Course:
         """Without an order of its own to rely on, a source's late words are recorded, and its newest position kept."""
         self._harvest.store(record)
         if heard == "stale":
-            self._harvest.entry(record, change, "said", _stale(record, change), "")
+            self._harvest.entry(record, change, "said", stale(record, change), "")
 
     def _delete(self, change: Change) -> None:
         linked = self._known.links.get(change.row)
@@ -225,6 +250,7 @@ class Course:
         if change.observation:
             # A re-read did not find it: gone after all it said, and before whatever comes next.
             change.position = row.said + "!"
+        leader = self._leader(record, change.row)
         if not bury(row, change):
             if not self._scope.ordered:
                 self._harvest.store(record)
@@ -235,12 +261,14 @@ class Course:
             self._tally.echoes += 1
             self._harvest.store(record)
             self._harvest.mark(record)
-            _forget_older(record, row)
+            self._led(record, change, leader)
+            forget_older(record, row)
             return
         entity = self._scope.entities[record.entity]
         event: Event = "vanished" if change.observation else "deleted"
         self._record(entity, record, row, change, event, row.names(), "", deleted=True)
-        _forget_older(record, row)
+        self._led(record, change, leader)
+        forget_older(record, row)
 
     def _move(self, change: Change, old: str, new: str) -> None:
         """A child row's parent changed: its contribution leaves one record for the other."""
@@ -250,6 +278,7 @@ class Course:
             # Nothing of the row stays, not even an owner's last word: it speaks of another record now.
             entity = self._scope.entities[left.entity]
             spoken = [name for name in row.names() if name in entity.unit_of]
+            leaders = self._leader(left, change.row), self._leader(self._known.records[new], change.row)
             theirs = [name for name in spoken if choose(entity.unit_of[name], left.rows) is row]
             left.rows.remove(row)
             for other in left.rows:
@@ -258,11 +287,13 @@ class Course:
             gone = decide(entity, left, row, spoken, deleted=True)
             self._harvest.entry(left, change, "left", gone, "")
             self._harvest.after(left)
+            self._led(left, change, leaders[0])
             target = self._known.records[new]
             target.rows.append(row)
-            moved = decide(entity, target, row, spoken)
-            self._harvest.entry(target, change, "moved", moved, "", was=old)
+            there = decide(entity, target, row, spoken)
+            self._harvest.entry(target, change, "moved", there, "", was=old)
             self._harvest.after(target)
+            self._led(target, change, leaders[1])
         self._harvest.link(change.row, new)
 
     def _rekey(self, change: Change, old: RowRef) -> None:
@@ -329,9 +360,9 @@ class Course:
             observed = change.observation and not deleted
             decisions = decide(entity, record, row, changed, deleted=deleted, observed=observed)
             if event == "carried":
-                decisions = _moved(decisions)
+                decisions = moved(decisions)
             elif not deleted:
-                _refused(record, row, decisions, before or {})
+                refused(record, row, decisions, before or {})
             decisions += unreadable(entity, record, row, spoiled, ours=change.echo, observed=observed)
             if decisions or how or flipped is not None or deleted:
                 self._harvest.entry(record, change, event, decisions, how, retired_=flipped)
@@ -354,50 +385,3 @@ def _unreadable_key(entity: Entity, change: Change) -> str:
     """Why nobody can tell whether a new row belongs to a record that is there already; "" if they can."""
     names = [name for key in entity.match for name in key.fields if name in change.unreadable]
     return f"field {names[0]}, by which its record is found: {change.unreadable[names[0]]}" if names else ""
-
-
-def _stale(record: Record, change: Change) -> list[Decision]:
-    golden = record.golden
-    return [
-        Decision(name, "stale", value, golden.get(name), golden.get(name), "", "older than what the row said")
-        for name, value in change.fields.items()
-        if golden.get(name) != value
-    ]
-
-
-def _moved(decisions: Sequence[Decision]) -> list[Decision]:
-    """Our own write proposes nothing: only what stands otherwise since is told."""
-    return [
-        decision if decision.outcome == "accepted" else decision._replace(outcome="withdrawn", proposed=None)
-        for decision in decisions
-        if decision.before != decision.after
-    ]
-
-
-def _refused(
-    record: Record,
-    row: Contribution,
-    decisions: Sequence[Decision],
-    before: Mapping[str, Value | msgspec.UnsetType],
-) -> None:
-    """What was refused or held for approval counts no more. Where golden has no value to correct it to, it is to be put
-    back to what the row held before."""
-    for decision in decisions:
-        name = decision.field
-        if decision.outcome in ("refused", "held"):
-            refuse(row, name, msgspec.UNSET if name in record.golden else before.get(name, msgspec.UNSET))
-        elif name in row.fields:
-            row.restore.pop(name, None)
-
-
-def _forget_older(record: Record, row: Contribution) -> None:
-    """Of a stream's deleted rows the latest few are kept: their last words may still hold a protected field,
-    and a late repetition must find them deleted."""
-    gone = [
-        other
-        for other in record.rows
-        if other.deleted is not None and other.system == row.system and other.stream == row.stream
-    ]
-    gone.sort(key=lambda other: other.deleted or "")
-    for other in gone[:-_TOMBSTONES]:
-        record.rows.remove(other)

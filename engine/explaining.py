@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from engine.change import RowRef
+from engine.plural import first
 from engine.record import Contribution, Record
 from engine.reresolve import Reresolver
 from engine.resolve import choose, held
@@ -178,6 +179,8 @@ def _standing(
         return "nobody's", ""
     if row.deleted is not None:
         return "lost", "its row is gone"
+    if (row.system, row.stream) in unit.plural and row is not first(record.rows, (row.system, row.stream)):
+        return "lost", "another row of its stream is the first"
     if row.fields[name] == record.golden.get(name):
         return "agrees", ""
     if row.system != policy.owner and row.system not in (policy.seed_from if policy.protected else policy.order):

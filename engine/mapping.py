@@ -13,6 +13,7 @@ from uuid import UUID
 
 from engine.change import UNKNOWN, Change, RawChange, RawValue, Relation, RowRef, Value, key_text
 from engine.errors import SchemaDrift, ValueRefused
+from engine.plural import order_text
 from rules.expressions import Expression
 from rules.rulebook import Entity, FieldMap, Stream
 from rules.validating import INVALID, wrong
@@ -85,6 +86,7 @@ class StreamMapper:
         self._where = self._bound(stream.where) if stream.where else None
         self._rivals = [(name, self._bound(where)) for name, where in stream.rivals]
         self._changed_at = self._bound(stream.changed_at) if stream.changed_at else None
+        self._order = [(place, relation.types[place]) for place in self._positions(stream.first_by)]
         self._plain: list[tuple[str, int, Canonical | None]] = []
         self._computed: list[tuple[str, Read, Canonical | None]] = []
         self._references: list[tuple[str, Read, str]] = []
@@ -157,6 +159,8 @@ class StreamMapper:
         if self._rivals:
             self._check_rivals(values)
         self._fill(change, values)
+        if self._order:
+            change.order = tuple(order_text(values[place], kind) for place, kind in self._order)
         return change
 
     def _check_rivals(self, values: Sequence[RawValue]) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from engine.change import Value
 from engine.errors import ValueRefused
 from engine.mapping import deliverable, outward
+from engine.plural import first
 from engine.ports import Write
 from engine.record import Contribution, Record
 from engine.resolve import choose, is_spoken_for
@@ -235,12 +236,15 @@ class TargetPlan:
                 if rows:
                     names = tuple(n for n in names if entity.unit_of[n].policy.owner != self.system)
                 yield from self._creation(record, stream, names)
-        elif len(live) == 1:
-            fields = self._differing(entity, record, stream, live[0])
-            if fields and stream.on_retire == "delete" and _is_another_records(record, stream, live[0]):
-                yield Difference(stream, "delete", live[0], ())
-            elif fields:
-                yield Difference(stream, "update", live[0], fields)
+            return
+        row = first(live, (self.system, stream.name)) if stream.first_by else live[0] if len(live) == 1 else None
+        if row is None:
+            return
+        fields = self._differing(entity, record, stream, row)
+        if fields and stream.on_retire == "delete" and _is_another_records(record, stream, row):
+            yield Difference(stream, "delete", row, ())
+        elif fields:
+            yield Difference(stream, "update", row, fields)
 
     def _creation(self, record: Record, stream: Stream, names: tuple[str, ...]) -> Iterator[Difference]:
         golden = record.golden

@@ -55,6 +55,8 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
     removed: bool = False
     unreadable: dict[str, str] = {}
     """Fields that the row holds a value of that cannot be one of theirs, and why (never the value)."""
+    order: tuple[str | None, ...] = ()
+    """Where it stands among several rows of its stream, for streams with `first_by` (`engine.plural`)."""
 
     @property
     def ref(self) -> RowRef:

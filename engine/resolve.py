@@ -13,6 +13,7 @@ import msgspec
 
 from engine.change import Value
 from engine.ledger import Decision, Outcome
+from engine.plural import speakers
 from engine.record import Contribution, Record, Stamp
 from rules.rulebook import Entity, Rulebook, Unit
 
@@ -34,6 +35,8 @@ def choose(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
     policy = unit.policy
     if len(rows) == 1 and rows[0].deleted is None:
         return _alone(unit, rows[0])
+    if unit.plural:
+        rows = speakers(rows, unit.plural)
     if policy.protected:
         return _protected(unit, rows)
     best = _newest if policy.strategy == "recency" else _foremost
@@ -45,7 +48,7 @@ def is_spoken_for(unit: Unit, rows: Sequence[Contribution]) -> bool:
 
     Much cheaper than `choose`, for who need not know whose."""
     policy, (name,) = unit.policy, unit.fields
-    if policy.protected:
+    if policy.protected or unit.plural:
         return False
     order = policy.order
     for row in rows:
@@ -261,7 +264,7 @@ def awaits_correction(unit: Unit, rows: Sequence[Contribution]) -> bool:
     """Whether the owner's row still holds what was refused before it became the owner: until it is corrected, which
     makes the golden value its own, the golden value stays."""
     owner = unit.policy.owner
-    for row in rows:
+    for row in speakers(rows, unit.plural) if unit.plural else rows:
         if row.void and row.system == owner and row.deleted is None and not row.void.keys().isdisjoint(unit.fields):
             return True
     return False
@@ -313,12 +316,13 @@ class Unrivalled:
 
     def _rivals(self, names: tuple[str, ...]) -> frozenset[str]:
         """Other systems that own some of these fields, whose rows' values stand whoever wrote them. _UNHEARD is among
-        them where the system may not supply all of the fields, or a group that they touch is not whole."""
+        them where the system may not supply all of the fields, only the first of several rows does, or a group that
+        they touch is not whole."""
         given, system = set(names), self._system
         owners = set()
         for name in names:
             unit = self._entity.unit_of.get(name)
-            if unit is None or not given.issuperset(unit.fields):
+            if unit is None or unit.plural or not given.issuperset(unit.fields):
                 return frozenset((_UNHEARD,))
             policy = unit.policy
             if not (

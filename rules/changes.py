@@ -15,6 +15,8 @@ from rules.values import FieldType
 _READING = (
     "entity", "table", "key", "parent", "parent_columns", "external_id", "where", "rivals", "changed_at", "reads",
     "zone",
+    "entity", "table", "key", "parent", "parent_columns", "first_by", "external_id", "where", "rivals", "changed_at",
+    "reads",
 )  # fmt: skip
 
 

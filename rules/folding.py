@@ -86,7 +86,13 @@ def _entity(files: Files, model: EntityFile) -> Entity:
         for name, field in model.fields.items()
     }
     units = tuple(
-        Unit(block.name, block.fields, policy_of(files, model, block), _optional(model, block.fields))
+        Unit(
+            block.name,
+            block.fields,
+            policy_of(files, model, block),
+            _optional(model, block.fields),
+            _plural(files, model.entity, block.fields),
+        )
         for block in blocks(model)
     )
     return Entity(
@@ -96,6 +102,16 @@ def _entity(files: Files, model: EntityFile) -> Entity:
         unit_of={name: unit for unit in units for name in unit.fields},
         match=tuple(_match_key(parts, files.unnamed) for parts in model.match_keys),
         delete_authority=frozenset(model.delete.authority if model.delete else ()),
+    )
+
+
+def _plural(files: Files, entity: str, fields: tuple[str, ...]) -> frozenset[tuple[str, str]]:
+    """The (system, stream) that tell these fields in several rows, of which the first counts."""
+    return frozenset(
+        (system, name)
+        for system in files.systems
+        for name, stream in files.streams(entity, system)
+        if stream.first_by and not stream.fields.keys().isdisjoint(fields)
     )
 
 
@@ -204,6 +220,7 @@ def _stream(files: Files, entities: Mapping[str, Entity], system: SystemFile, na
         protected_columns=frozenset(column for f in owned for column in _columns(maps[f])),
         zone=where,
         table=model.table or name,
+        first_by=model.first_by or (),
     )
 
 

@@ -221,6 +221,10 @@ class StreamModel(Strict):
     parent: Annotated[Annotated[dict[Text, Columns], Field(min_length=1, max_length=1)] | None, GIVEN] = Field(
         default=None, description="For child rows: the parent's stream and the column here that holds its key."
     )
+    first_by: Annotated[Columns | None, GIVEN] = Field(
+        default=None,
+        description="Of several child rows of one parent, the first by these columns is the one that counts.",
+    )
     external_id: Annotated[Column | None, GIVEN] = Field(
         default=None, description="Unique text column that carries Fieldwarden's record id."
     )

@@ -57,13 +57,15 @@ class Field:
 class Unit:
     """What wins or loses as a block: one field, or the fields of a group in declared order.
 
-    `optional` are those of the fields that may be null in a complete block.
+    `optional` are those of the fields that may be null in a complete block. `plural` are the (system, stream) of
+    several rows of which only the first states it.
     """
 
     name: str
     fields: tuple[str, ...]
     policy: Policy
     optional: frozenset[str] = frozenset()
+    plural: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,7 @@ class Stream:
     `table` is the table's own name, where the stream has another. Several streams may read one table, told apart by
     `where`; `rivals` are those of them (name, `where`) with which it may share no row: one that is in both is refused.
     `key`: the key's columns. `parent`: the stream and the columns here that hold its key, for child rows.
+    `first_by`: of several live rows of one parent the first by these columns states the fields, and is the one written.
     `external_id`: the column that carries Fieldwarden's record id. `constants`: what creating a row here must
     set besides the fields. `on_write`: the application's own columns that each write sets as well.
     `conflict`: the unique columns that make creating twice yield one row.
@@ -164,6 +167,7 @@ class Stream:
     """Of columns without one; None: UTC."""
     table: str = ""
     rivals: tuple[tuple[str, Expression], ...] = ()
+    first_by: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.table:

@@ -148,6 +148,9 @@ class _StreamCheck:
     def parent(self) -> None:
         stream = self.stream
         if stream.parent is None:
+            if stream.first_by is not None:
+                message = "first_by is for child rows, of which a parent may have several"
+                self.page.error_at_key(self.at("first_by"), message, "remove it")
             if stream.unique is not None:
                 message = "unique is for child rows; a stream without parent is created by external_id or its own key"
                 self.page.error_at_key(self.at("unique"), message, "name an external_id")
@@ -155,6 +158,10 @@ class _StreamCheck:
         if stream.external_id is not None:
             message = "a child row has no external_id: it speaks of its parent's record"
             self.page.error_at_key(self.at("external_id"), message, "remove it")
+        if stream.first_by is not None and not set(stream.key) <= set(stream.first_by):
+            whole = ", ".join(dict.fromkeys((*stream.first_by, *stream.key)))
+            message = "first_by does not tell any two rows apart: it lacks the key"
+            self.page.error(self.at("first_by"), message, f"first_by: [{whole}]")
         ((name, columns),) = stream.parent.items()
         path, parent = self.at("parent", name), self.system.streams.get(name)
         if parent is None:

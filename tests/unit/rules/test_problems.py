@@ -131,6 +131,8 @@ SYSTEM = [
     (CRM, "create: true\n", "mode: source\n    ▸create: true\n", "rows cannot be created: mode is source (remove create)"),
     (ERP, "on_retire: delete", "mode: source\n    ▸on_retire: delete", "rows cannot be deleted: mode is source"),
     (ERP, "set: {kind: invoice}", "set: {kind: invoice}\n    ▸external_id: ext", "a child row has no external_id: it speaks of its parent's record"),
+    (ERP, "where: kind = 'invoice'", "first_by: ▸[sort]", "first_by does not tell any two rows apart: it lacks the key (first_by: [sort, id])"),
+    (CRM, "create: true\n", "create: true\n    ▸first_by: [id]\n", "first_by is for child rows, of which a parent may have several (remove it)"),
     (ERP, "set: {kind: invoice}", "set: {kind: ▸delivery}", "kind is set to 'delivery', but `where` asks for another"),
     (ERP, "  public.party_address:\n", "  ▸other:\n    table: party\n    entity: customer\n    key: id\n    parent: {public.party: party_id}\n    fields: {email: mail}\n  public.party_address:\n", "public.party and other read one table, and a row can be in both by their `where` (give each a `where:`"),
     (ERP, "  public.party_address:\n", "  other:\n    table: public.party\n    entity: customer\n    key: ▸number\n    parent: {public.party: party_id}\n    where: kind = 'x'\n    fields: {email: mail}\n  public.party_address:\n", "public.party and other read one table, but the key of public.party is id (key: [id])"),

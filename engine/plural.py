@@ -1,0 +1,65 @@
+"""Plural rows: of several live child rows of one stream only the first speaks for the record (`first_by`).
+
+A row keeps what it is ordered by as short texts: a number as a number, a moment in microseconds, anything else by its
+characters. Nulls come last, and so does a row of which that was never read; its key decides where all else is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from decimal import Decimal, InvalidOperation
+
+from engine.change import UNKNOWN, RawValue
+from engine.errors import ValueRefused
+from engine.record import Contribution
+from rules.values import moment_micros
+
+Place = tuple[str, str]
+"""(system, stream)."""
+_NUMBERS = ("integer", "numeric", "float")
+_MOMENTS = ("timestamp", "timestamptz")
+_NUMBER, _TEXT = "n", "t"
+
+
+def order_text(value: RawValue, kind: str) -> RawValue:
+    """A column's value (of this portable type) as a row keeps it; null and UNKNOWN as they are."""
+    if not isinstance(value, str):
+        return value
+    try:
+        if kind in _NUMBERS and not Decimal(value).is_nan():
+            return _NUMBER + value
+        if kind in _MOMENTS:
+            return _NUMBER + str(moment_micros(value))
+    except (InvalidOperation, ValueRefused):
+        pass  # infinity, a year of five digits: after all numbers
+    return _TEXT + value
+
+
+def ordered(row: Contribution, told: Sequence[RawValue]) -> None:
+    """Take in what a newest image says the row is ordered by; what it left out stays."""
+    known = row.order if len(row.order) == len(told) else (None,) * len(told)  # other rules had it ordered otherwise
+    row.order = tuple(was if now is UNKNOWN else now for was, now in zip(known, told, strict=True))
+
+
+def first(rows: Sequence[Contribution], place: Place) -> Contribution | None:
+    """The first live row of a stream, if any is live."""
+    live = [row for row in rows if row.deleted is None and (row.system, row.stream) == place]
+    return min(live, key=_rank) if len(live) > 1 else live[0] if live else None
+
+
+def speakers(rows: Sequence[Contribution], plural: Collection[Place]) -> list[Contribution]:
+    """Without the live rows of `plural` streams that are not the first, and without the deleted ones beside it."""
+    firsts = {place: first(rows, place) for place in plural}
+    return [row for row in rows if firsts.get((row.system, row.stream)) in (None, row)]
+
+
+def _rank(row: Contribution) -> tuple[tuple[tuple[int, Decimal, str], ...], str]:
+    return tuple(map(_part, row.order)) or (_part(None),), row.key
+
+
+def _part(text: str | None) -> tuple[int, Decimal, str]:
+    if text is None:
+        return 2, Decimal(0), ""
+    if text[0] == _NUMBER:
+        return 0, Decimal(text[1:]), ""
+    return 1, Decimal(0), text
