@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from engine.change import RowRef
 
-SetAsideKind = Literal["data", "unreadable", "ambiguous", "parent", "reference", "rekey", "behind"]
+SetAsideKind = Literal["data", "unreadable", "ambiguous", "parent", "excluded", "reference", "rekey", "behind"]
 
 
 @dataclass(slots=True)
@@ -15,9 +15,11 @@ class SetAside:
     """A change kept back with its reason, in order, per source row (dead letter, or waiting for something).
 
     `kind`: "data" (a person mends it), "ambiguous" (a steward decides), "parent"/"reference" (`awaits` names the
-    row that must be known first), "rekey" (it came before the word that its row has taken this key, which `awaits`
-    names), "behind" (an earlier change of the same row is set aside). "unreadable" is another thing: the change has
-    been decided but for values that cannot be read; it holds up nothing and is kept to be shown and tried again.
+    row that must be known first), "excluded" (as "parent", where a `where` leaves parents out: no trouble, and the
+    row's newest image takes the place of what waits), "rekey" (it came before the word that its row has taken this key,
+    which `awaits` names), "behind" (an earlier change of the same row is set aside). "unreadable" is another thing:
+    the change has been decided but for values that cannot be read; it holds up nothing and is kept to be shown and
+    tried again.
     `payload` is the raw change as JSON (`engine.setaside`).
     """
 

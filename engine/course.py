@@ -103,8 +103,8 @@ class Course:
             if change.parent is not None:
                 parent = self._known.record_of(change.parent)
                 if parent is None:
-                    reason = f"its parent row in {stream.parent} is not known yet"
-                    self._letters.add(mapped, "parent", reason, awaits=change.parent)
+                    kind, reason = self._scope.orphans(stream)
+                    self._letters.add(mapped, kind, reason, awaits=change.parent)
                     return False
                 if linked is None:
                     how = "parent"

@@ -73,9 +73,11 @@ class Letters:
         awaits: RowRef | None = None,
         candidates: tuple[str, ...] = (),
     ) -> None:
-        """Set a change aside. One that waits for another row lets go of bad data before it, which it outdates."""
-        if kind in ("ambiguous", "parent", "reference") and (before := self._before(mapped)):
-            if any(letter.kind != "data" for letter in before):
+        """Set a change aside. One that waits for another row lets go of bad data before it, which it outdates; one of
+        an excluded row of all before it, so that only the newest image waits."""
+        if kind in ("ambiguous", "parent", "excluded", "reference") and (before := self._before(mapped)):
+            replaces = kind == "excluded" and not mapped.release  # it is newer and whole, or it would wait behind
+            if not replaces and any(letter.kind != "data" for letter in before):
                 kind, reason, awaits, candidates = "behind", _BEHIND, None, ()
             else:
                 self._drop(mapped, before, None)

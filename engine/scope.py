@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from engine.plan import TargetPlan
 from engine.resolve import Unrivalled, roots
@@ -27,6 +28,16 @@ class Scope:
     unrivalled: Mapping[str, Unrivalled]
     matching_references: Mapping[str, frozenset[str]]
     ordered: bool
+
+    def orphans(self, stream: Stream) -> tuple[Literal["parent", "excluded"], str]:
+        """As what rows of a child stream wait whose parent row is not known, and why: a `where` above may leave it out,
+        and them with it."""
+        above: Stream | None = stream
+        while above is not None and above.parent is not None:
+            above = self.streams.get(above.parent)
+            if above is not None and above.where is not None:
+                return "excluded", f"its parent row in {stream.parent} is excluded by `where`, or not known yet"
+        return "parent", f"its parent row in {stream.parent} is not known yet"
 
 
 def scope_of(rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *, ordered: bool) -> Scope:

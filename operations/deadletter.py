@@ -41,7 +41,8 @@ class NothingChosen(FieldwardenError):
 
 
 def list_them(folder: Path | None, *, limit: int, **filters: str | None) -> Report:
-    """Oldest first. `kind` "waiting" shows deliveries that wait for another record, which need nobody."""
+    """Oldest first. `kind` "waiting" shows deliveries that wait for another record, "excluded" rows whose parent is
+    left out: neither needs anybody."""
 
     async def ask(overview: Overview) -> list[DeadLetter]:
         return await overview.dead_letters(limit=limit + 1, **filters)
@@ -67,6 +68,8 @@ def show(folder: Path | None, id: str, *, values: bool) -> Report:
     found, change = _ask(folder, ask)
     if not found:
         found = _ask(folder, lambda overview: overview.dead_letters(kind="waiting", ids=[id]))
+    if not found:
+        found = _ask(folder, lambda overview: overview.dead_letters(kind="excluded", ids=[id]))
     if not found:
         raise _no_such([id])
     [letter] = found
@@ -183,7 +186,7 @@ def _ends(letter: DeadLetter, first: int | None = None) -> str:
             return f"the next readable value of the row in {system}; or a person: mend the files, then retry it"
         case "ambiguous":
             return f"a steward, who says which record it is: {', '.join(letter.candidates)}; then retry it"
-        case "parent" | "reference" | "rekey":
+        case "parent" | "excluded" | "reference" | "rekey":
             return f"{awaits}, and goes on by itself once {system} tells of it; or a person: discard it"
         case "behind":
             return f"dead letter {first} of the same row, and goes on with it" if first else "nothing any more"

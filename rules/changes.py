@@ -13,10 +13,8 @@ from rules.validating import Check
 from rules.values import FieldType
 
 _READING = (
-    "entity", "table", "key", "parent", "parent_columns", "external_id", "where", "rivals", "changed_at", "reads",
-    "zone",
     "entity", "table", "key", "parent", "parent_columns", "first_by", "external_id", "where", "rivals", "changed_at",
-    "reads",
+    "reads", "zone",
 )  # fmt: skip
 
 

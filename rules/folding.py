@@ -16,8 +16,8 @@ from rules.normalising import BEFORE
 from rules.policies import blocks, policy_of
 from rules.rulebook import Entity, Field, FieldMap, MatchKey, Rulebook, Stream, System, Unit
 from rules.shapes import MatchPart
-from rules.zones import zone
 from rules.tables import overlap
+from rules.zones import zone
 
 _PLAIN_COLUMN = re.compile(r"[^\W\d][\w$]*$")
 

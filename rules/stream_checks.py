@@ -9,7 +9,6 @@ from rules.expressions import Expression
 from rules.files import Files, reads, writes
 from rules.findings import Findings, Page
 from rules.folding import conflict_columns, expression, field_source, root_stream, setting
-from rules.folding import conflict_columns, expression, field_source, root_stream
 from rules.inverse import reading
 from rules.models import EntityFile, FieldMapping, StreamModel
 from rules.policies import blocks, rule_of

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from connectors.postgres import on_write
-from connectors.postgres.shapes import INPUT, ColumnType, Shape, arbiter, cast, column, held, parsed, table, table_parts
 from connectors.postgres.shapes import (
     INPUT,
     ROW,

@@ -329,7 +329,7 @@ with page as (
     select o.*, (released or kind = 'behind' or exists (
         select from crosswalk c where c.system = await_system and c.stream = await_stream and c.key = await_key
         offset 0
-    ) or (kind in ('parent', 'reference') and exists (
+    ) or (kind in ('parent', 'excluded', 'reference') and exists (
         with recursive later as (
             select r.key from rekeyed r
             where r.system = await_system and r.stream = await_stream and r.old_key = await_key
@@ -597,7 +597,9 @@ select (
 ) from (select %s::text as target, %s::smallint[] as shards) as asked
 
 -- name: set_aside_counts
-select system, kind, count(*), min(since) from set_aside group by system, kind order by system, kind
+-- Without what is excluded with its parent: that is no trouble.
+select system, kind, count(*), min(since) from set_aside where kind <> 'excluded'
+group by system, kind order by system, kind
 
 -- name: refused
 -- Few entries hold the word, and these have an index (migration "bounds"); whether as an outcome, the body says.
@@ -620,7 +622,7 @@ select entity, count(*) filter (where not retired), count(*) filter (where retir
 from record group by entity order by entity
 
 -- name: dead_letters
--- Changes set aside, and deliveries parked (or, asked for by that kind, waiting), oldest first.
+-- Changes set aside, and deliveries parked (or, asked for by that kind, what is excluded or waits), oldest first.
 select * from (
     select id::text, kind, system, stream, key, entity, reason, since, released, coalesce(payload ->> 'place', ''),
         await_system, await_stream, await_key, candidates::text[], null::text as record
@@ -631,7 +633,7 @@ select * from (
     from dirty d join record r on r.id = d.record where d.status in ('parked', 'waiting')
 ) as letter (id, kind, system, stream, key, entity, reason, since, released, place,
     await_system, await_stream, await_key, candidates, record)
-where case when %(kind)s::text is null then kind <> 'waiting' else kind = %(kind)s end
+where case when %(kind)s::text is null then kind not in ('waiting', 'excluded') else kind = %(kind)s end
   and (%(system)s::text is null or system = %(system)s) and (%(entity)s::text is null or entity = %(entity)s)
   and (%(ids)s::text[] is null or id = any(%(ids)s::text[]))
   and (%(place)s::text is null or starts_with(place, %(place)s))
