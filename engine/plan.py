@@ -68,7 +68,6 @@ class TargetPlan:
             stream.name: frozenset(name for name, mapping in stream.fields.items() if mapping.plain)
             for stream in streams
         }
-
         self._as_they_are = {
             stream.name for stream in streams if self._plain[stream.name].issuperset(stream.create_fields)
         }
@@ -237,9 +236,9 @@ class TargetPlan:
                     names = tuple(n for n in names if entity.unit_of[n].policy.owner != self.system)
                 yield from self._creation(record, stream, names)
             return
-        row = first(live, (self.system, stream.name)) if stream.first_by else live[0] if len(live) == 1 else None
-        if row is None:
+        if len(live) > 1 and not stream.first_by:
             return
+        row = first(live, (self.system, stream.name)) or live[0]
         fields = self._differing(entity, record, stream, row)
         if fields and stream.on_retire == "delete" and _is_another_records(record, stream, row):
             yield Difference(stream, "delete", row, ())

@@ -214,6 +214,8 @@ def _stream(files: Files, entities: Mapping[str, Entity], system: SystemFile, na
         constants=model.constants,
         on_write={column: setting(text) for column, text in model.on_write.items()},
         conflict=conflict_columns(model) if model.create else (),
+        conflict_where=expression(model.unique_where) if model.unique_where else None,
+        parent_row=parent_row(system, model) if model.create else None,
         on_retire=model.on_retire if writing else "keep",
         update_fields=tuple(f for f in creatable if f not in owned and maps[f].column not in fixed),
         create_fields=tuple(f for f in creatable if f not in owned or entity.unit_of[f].policy.seed_from),
@@ -225,10 +227,36 @@ def _stream(files: Files, entities: Mapping[str, Entity], system: SystemFile, na
 
 
 def conflict_columns(stream: StreamModel) -> tuple[str, ...]:
-    """The unique columns by which creating a row twice yields one."""
-    if stream.unique:
-        return stream.unique
-    return (stream.external_id,) if stream.external_id else stream.key
+    """The columns by which creating a row twice yields one."""
+    if stream.unique is not None:
+        return stream.unique_columns
+    if stream.external_id is not None:
+        return (stream.external_id,)
+    return parent_columns(stream) if is_looked_up(stream) else stream.key
+
+
+def parent_columns(stream: StreamModel) -> tuple[str, ...]:
+    return next(iter(stream.parent.values())) if stream.parent else ()
+
+
+def is_looked_up(stream: StreamModel) -> bool:
+    """Whether nothing unique tells a created child row again, but its parent and `where` alone."""
+    if stream.parent is None or stream.unique is not None or stream.external_id is not None:
+        return False
+    mapped = set()
+    for source in stream.fields.values():
+        column, _, writable = field_source(source)
+        mapped |= {column} if writable else set()
+    return not set(stream.key) <= {*mapped, *parent_columns(stream), *stream.constants}
+
+
+def parent_row(system: SystemFile, stream: StreamModel) -> tuple[str, tuple[str, ...]] | None:
+    """The parent's table and key, where its row is to be locked while a child row is created."""
+    if stream.parent is None or not is_looked_up(stream):
+        return None
+    name = next(iter(stream.parent))
+    parent = system.streams[name]
+    return parent.table or name, parent.key
 
 
 def _owned(entity: Entity, field: str, system: str) -> bool:

@@ -207,6 +207,22 @@ FieldSource = Annotated[
 ]
 
 
+class Unique(Strict):
+    """The columns of a unique index, and its condition."""
+
+    columns: Columns = Field(description="The columns that are unique together.")
+    where: Annotated[Text | None, GIVEN] = Field(
+        default=None, description="The condition of a partial unique index: it is unique among such rows alone."
+    )
+
+
+def _unique_form(value: object) -> str:
+    return "form" if isinstance(value, Mapping | Unique) else "columns"
+
+
+UniqueRule = Annotated[Annotated[Columns, Tag("columns")] | Annotated[Unique, Tag("form")], Discriminator(_unique_form)]
+
+
 class StreamModel(Strict):
     """How the rows of one table speak of one entity."""
 
@@ -247,12 +263,20 @@ class StreamModel(Strict):
     on_write: dict[Column, Setting] = Field(
         default={}, description="The application's own columns that each write sets: now(), a constant, an expression."
     )
-    unique: Annotated[Columns | None, GIVEN] = Field(
+    unique: Annotated[UniqueRule | None, GIVEN] = Field(
         default=None, description="The unique columns that make creating a child twice yield one."
     )
     fields: dict[Name, FieldSource] = Field(
         default={}, description="Field: column, field: expression, or field: {column, read, write}."
     )
+
+    @property
+    def unique_columns(self) -> tuple[str, ...]:
+        return self.unique.columns if isinstance(self.unique, Unique) else self.unique or ()
+
+    @property
+    def unique_where(self) -> str | None:
+        return self.unique.where if isinstance(self.unique, Unique) else None
 
 
 class SystemFile(Strict):

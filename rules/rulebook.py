@@ -139,7 +139,9 @@ class Stream:
     `first_by`: of several live rows of one parent the first by these columns states the fields, and is the one written.
     `external_id`: the column that carries Fieldwarden's record id. `constants`: what creating a row here must
     set besides the fields. `on_write`: the application's own columns that each write sets as well.
-    `conflict`: the unique columns that make creating twice yield one row.
+    `conflict`: the unique columns that make creating twice yield one row (among rows for which `conflict_where` holds).
+    `parent_row`: where nothing is unique, the parent's table and key; its row is locked while a child is created that
+    is not there yet (by the columns of `conflict` and `where`).
     `update_fields` and `create_fields` are the write sets: never a field this system owns and protects
     (a create may carry one that the entity's `seed_from` lets others supply first).
     """
@@ -168,6 +170,8 @@ class Stream:
     table: str = ""
     rivals: tuple[tuple[str, Expression], ...] = ()
     first_by: tuple[str, ...] = ()
+    conflict_where: Expression | None = None
+    parent_row: tuple[str, tuple[str, ...]] | None = None
 
     def __post_init__(self) -> None:
         if not self.table:

@@ -124,6 +124,8 @@ class _StreamCheck:
             text = getattr(self.stream, key)
             if text is not None:
                 self.parsed(text, self.at(key))
+        if self.stream.unique_where is not None:
+            self.parsed(self.stream.unique_where, self.at("unique", "where"))
 
     def parsed(self, text: str, path: tuple[str, ...]) -> Expression | None:
         try:
@@ -154,9 +156,6 @@ class _StreamCheck:
                 message = "unique is for child rows; a stream without parent is created by external_id or its own key"
                 self.page.error_at_key(self.at("unique"), message, "name an external_id")
             return
-        if stream.external_id is not None:
-            message = "a child row has no external_id: it speaks of its parent's record"
-            self.page.error_at_key(self.at("external_id"), message, "remove it")
         if stream.first_by is not None and not set(stream.key) <= set(stream.first_by):
             whole = ", ".join(dict.fromkeys((*stream.first_by, *stream.key)))
             message = "first_by does not tell any two rows apart: it lacks the key"
@@ -316,9 +315,8 @@ class _StreamCheck:
 
     def creation(self) -> None:
         stream = self.stream
-        if stream.parent is not None and stream.unique is None and not self.given(stream.key):
-            message = "create needs unique: which columns make creating the same child row twice yield one"
-            self.page.error_at_key(self.at("create"), message, "add unique: [...]")
+        if stream.parent is not None and stream.unique is None and stream.external_id is None:
+            self.found_again()
         elif stream.parent is None and stream.external_id is None and not self.given(stream.key):
             message = "create needs an external_id, or a key whose columns are mapped fields"
             self.page.error_at_key(self.at("create"), message, "add external_id: COLUMN")
@@ -328,6 +326,20 @@ class _StreamCheck:
         for column in self.missing(conflict_columns(stream)) if stream.unique else ():
             message = f"unique names column {column!r}, which nothing sets when a row is created"
             self.page.error(self.at("unique"), message, "map it, or name it under set:")
+
+    def found_again(self) -> None:
+        """Where nothing is unique, a child row is looked for by its parent and `where` before it is created: one that
+        we create has to fulfil `where`, or it would be created again and again."""
+        if self.given(self.stream.key) or self.stream.where is None:
+            return
+        try:
+            needed = sorted(expression(self.stream.where).columns)
+        except ValueError:
+            return
+        for column in self.missing(tuple(needed)):
+            message = f"create needs unique, external_id, or that {column!r}, by which `where` tells these rows, is set"
+            hint = f"set: {{{column}: ...}}; or unique: [...], with {{columns: ..., where: ...}} for a partial index"
+            self.page.error_at_key(self.at("create"), message, hint)
 
     def belonging(self) -> None:
         """A created row must be one of the stream's."""

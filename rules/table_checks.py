@@ -20,6 +20,11 @@ def check_tables(model: SystemFile, page: Page, written: Mapping[str, Mapping[st
             message = f"{one} and {other} read one table, but the key of {one} is {', '.join(first.key)}"
             page.error(("streams", other, "key"), message, f"key: [{', '.join(first.key)}]")
             continue
+        carried = first.external_id if first.entity == second.entity else None
+        if carried is not None and carried == second.external_id and not (first.unique and second.unique):
+            message = f"{one} and {other} both carry the record's id in {carried}: one row is taken for the other's"
+            hint = "name unique: in both, with what tells them apart, or leave external_id out"
+            page.error_at_key(("streams", other, "external_id"), message, hint)
         both = sorted(_columns(written[one]) & _columns(written[other]))
         if (first.entity != second.entity and not both) or _apart(first, second):
             continue

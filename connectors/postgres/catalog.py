@@ -49,6 +49,7 @@ _COLUMNS = """
 
 _INDEXES = """
     select i.indrelid, i.indisprimary, i.indisreplident, i.indisunique and i.indisvalid and i.indpred is null as sound,
+           i.indisvalid as valid, pg_get_expr(i.indpred, i.indrelid) as predicate,
            array(select a.attname::text from unnest(i.indkey[0:i.indnkeyatts - 1]) with ordinality as k (attnum, place)
                  join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum order by k.place) as columns
     from pg_index i
@@ -98,6 +99,8 @@ class Table:
     columns: Mapping[str, Column]
     parts: tuple[Part, ...] = ()
     """Where its rows stand: the table itself, or its partitions."""
+    partial: tuple[tuple[tuple[str, ...], str], ...] = ()
+    """The columns and the condition of each valid unique index that has one."""
 
 
 def table_name(table: str) -> str:
@@ -168,6 +171,9 @@ def _table(
         tuple(tuple(index["columns"]) for index in indexes if index["sound"]),
         {row["attname"]: _column(row, first["readable"], *types[row["atttypid"]]) for row in rows},
         parts,
+        tuple(
+            (tuple(index["columns"]), index["predicate"]) for index in indexes if index["valid"] and index["predicate"]
+        ),
     )
 
 

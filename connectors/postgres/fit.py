@@ -182,14 +182,8 @@ def writing_findings(stream: Stream, table: Table, rights: Mapping[str, Any]) ->
     carrier = table.columns.get(stream.external_id or "")
     if carrier is not None:
         yield from _external_id(stream, carrier, table)
-    if stream.conflict and set(stream.conflict) not in map(set, table.unique):
-        columns = ", ".join(stream.conflict)
-        yield bad(
-            "unique",
-            f"{stream.name} has no unique constraint on {columns}, so creating twice would make two rows",
-            f"ALTER TABLE {stream.table} ADD UNIQUE ({columns})",
-            stream.name,
-        )
+    if stream.conflict and not stream.parent_row and set(stream.conflict) not in map(set, table.unique):
+        yield from _not_unique(stream, table)
     yield from _set_beside(stream, table)
     updated = {stream.fields[name].column for name in stream.update_fields} | (
         stream.on_write.keys() if stream.update_fields else set()
@@ -233,6 +227,28 @@ def _set_beside(stream: Stream, table: Table) -> Iterator[Finding]:
             )
 
 
+def _not_unique(stream: Stream, table: Table) -> Iterator[Finding]:
+    """A constraint that the application's rows do not keep would break it: for a child it is proposed last."""
+    columns = ", ".join(stream.conflict)
+    partial = [told for names, told in table.partial if set(names) == set(stream.conflict)]
+    if partial and stream.conflict_where is not None:
+        return
+    what = f"{stream.name} has no unique constraint on {columns}, so creating twice would make two rows"
+    if partial:
+        what = f"{stream.name}: {columns} is unique only where {partial[0]}"
+        suggestion = f"unique: {{columns: [{columns}], where: ...}}, with that condition"
+    elif stream.conflict_where is not None:
+        suggestion = f"CREATE UNIQUE INDEX ON {stream.table} ({columns}) WHERE {stream.conflict_where.text}"
+    else:
+        suggestion = f"ALTER TABLE {stream.table} ADD UNIQUE ({columns})"
+    if stream.parent is not None and not partial:
+        suggestion = (
+            "leave `unique` out, so that a row is looked for by its parent and `where` before it is created; or, if "
+            f"the application never has two such rows: {suggestion}"
+        )
+    yield bad("unique", what, suggestion, stream.name)
+
+
 def _external_id(stream: Stream, column: Column, table: Table) -> Iterator[Finding]:
     if column.type not in ("text", "uuid"):
         yield bad(
@@ -242,7 +258,7 @@ def _external_id(stream: Stream, column: Column, table: Table) -> Iterator[Findi
             stream.name,
             column.name,
         )
-    if (column.name,) not in table.unique:
+    if (column.name,) not in table.unique and not _is_part(column.name, stream.conflict):
         yield (bad if stream.creates else warning)(
             "external_id",
             f"{stream.name}.{column.name} has no unique index, so creating twice would make two rows",
@@ -250,6 +266,11 @@ def _external_id(stream: Stream, column: Column, table: Table) -> Iterator[Findi
             stream.name,
             column.name,
         )
+
+
+def _is_part(column: str, unique: tuple[str, ...]) -> bool:
+    """Whether it is unique together with others."""
+    return column in unique and len(unique) > 1
 
 
 def _known(columns: set[str | None], table: Table) -> set[str]:

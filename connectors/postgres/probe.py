@@ -16,7 +16,7 @@ from psycopg.rows import TupleRow
 from connectors.postgres.catalog import Table, describe, table_name
 from connectors.postgres.finding import Finding, bad, good, warning
 from connectors.postgres.fit import reading_findings, writing_findings
-from connectors.postgres.probe_plural import plural_findings
+from connectors.postgres.probe_children import child_findings
 from connectors.postgres.probe_publication import debezium_findings
 from connectors.postgres.probe_slots import Footing, slot_findings
 from connectors.postgres.probe_values import value_findings
@@ -161,7 +161,7 @@ async def _tables_half(
             connection, _RIGHTS, {"table": table.oid, "columns": [column.name for column in columns]}
         )
         wrong += writing_findings(stream, table, rights)
-        wrong += await plural_findings(stream, table, connection)
+        wrong += await child_findings(stream, table, connection)
         found += wrong or [good("table", f"{name} fits its mapping", name)]
         if all(each.ok for each in wrong):
             found += await value_findings(stream, table, entities.get(stream.entity), connection)

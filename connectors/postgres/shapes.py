@@ -100,7 +100,11 @@ def table_parts(table: str) -> tuple[str, ...]:
 
 
 def table(stream: Stream, *, alias: str = ROW) -> exp.Table:
-    parts = [exp.to_identifier(part, quoted=True) for part in table_parts(stream.table)]
+    return named_table(stream.table, alias)
+
+
+def named_table(name: str, alias: str) -> exp.Table:
+    parts = [exp.to_identifier(part, quoted=True) for part in table_parts(name)]
     node = exp.Table(this=parts[-1], db=parts[0] if len(parts) > 1 else None)
     node.set("alias", exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
     return node

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from connectors.postgres import on_write
+from connectors.postgres.lookup import Lookup, locking
 from connectors.postgres.shapes import (
     INPUT,
     ROW,
@@ -45,6 +46,8 @@ class Statement:
     look: str
     input_columns: tuple[str, ...]
     """The temporary table's columns that COPY fills, in order, after ord."""
+    before: str = ""
+    """What is sent first: it locks the parents under which rows are looked for before they are created."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,8 @@ def statement(
     text = write.sql(dialect="postgres") if write is not None else ""
     if text:
         guard.check_statement(stream, operation, table_parts(stream.table), text)
-    return Statement(text, look.sql(dialect="postgres"), tuple(inputs))
+    before = locking(stream, _source(source), _range()) if operation == "create" and stream.parent_row else ""
+    return Statement(text, look.sql(dialect="postgres"), tuple(inputs), before)
 
 
 def _write_set(stream: Stream, operation: Operation) -> tuple[str, ...]:
@@ -223,14 +227,19 @@ def _create(
 ) -> tuple[exp.Expr | None, exp.Select, list[str]]:
     values = _inserted(stream, shape, slots)
     unique = _told_apart(stream, values)
-    same = [exp.EQ(this=column(name), expression=values[name].copy()) for name in unique]
+    same = [*(exp.EQ(this=column(name), expression=values[name].copy()) for name in unique), *_among(stream)]
     chosen = exp.select(*values.values()).from_(source.copy()).where(*_range(), *_fits(slots))
-    if shape.fires_first:
+    lookup = Lookup(stream, values) if stream.parent_row else None
+    if lookup is not None:
+        chosen = chosen.where(
+            lookup.belongs, exp.not_(exp.Exists(this=exp.select("1").from_(table(stream)).where(*same)))
+        )
+    elif shape.fires_first:
         chosen = chosen.where(exp.not_(exp.Exists(this=exp.select("1").from_(table(stream)).where(*same))))
     insert = exp.Insert(
         this=exp.Schema(this=table(stream), expressions=[exp.to_identifier(name, quoted=True) for name in values]),
         expression=chosen,
-        conflict=_conflict(unique),
+        conflict=None if lookup else _conflict(stream, unique),
         returning=exp.Returning(expressions=_made(stream, unique, slots)),
     )
     # A full join is never a nested loop, whatever the planner thinks of a temporary table it knows nothing about.
@@ -246,7 +255,9 @@ def _create(
         .join(given, on=exp.and_(*made_from), join_type="full")
         .with_("made", as_=insert)
     )
-    look = _look(source, stream, same, [_differing(slots, asked=False), _misfit(slots, _stranger(stream, unique))])
+    stranger = lookup.stranger if lookup else _stranger(stream, unique, values)
+    found = [*same, lookup.first] if lookup else same
+    look = _look(source, stream, found, [_differing(slots, asked=False), _misfit(slots, stranger)])
     inputs = ["r"] if stream.external_id else []
     inputs += [f"p{n}" for n in range(len(stream.parent_columns))]
     return write, look, inputs + [f"n{slot.number}" for slot in slots]
@@ -277,13 +288,16 @@ def _inserted(stream: Stream, shape: Shape, slots: Sequence[_Slot]) -> dict[str,
     return values | on_write.created(stream, shape, values)
 
 
-def _conflict(unique: Sequence[str]) -> exp.OnConflict:
+def _conflict(stream: Stream, unique: Sequence[str]) -> exp.OnConflict:
     """Creating twice yields one row: what is there already is left alone, and `look` answers for it. The predicate
-    is implied by any value we insert; it lets a unique index be partial (WHERE ... IS NOT NULL)."""
+    is implied by any value we insert; it lets a unique index be partial (WHERE ... IS NOT NULL, or as files say)."""
     names = [exp.to_identifier(name, quoted=True) for name in unique]
+    holds: list[exp.Expr] = [_not_null(exp.Column(this=n.copy())) for n in names]
+    if stream.conflict_where is not None:
+        holds.append(exp.Paren(this=stream.conflict_where.over(_bare)))
     return exp.OnConflict(
         conflict_keys=names,
-        index_predicate=exp.Where(this=exp.and_(*(_not_null(exp.Column(this=n.copy())) for n in names))),
+        index_predicate=exp.Where(this=exp.and_(*holds)),
         action=exp.var("DO NOTHING"),
     )
 
@@ -294,13 +308,24 @@ def _made(stream: Stream, unique: Sequence[str], slots: Sequence[_Slot]) -> list
     return result + [exp.alias_(held(slot.mapping), f"h{slot.number}", quoted=True) for slot in slots]
 
 
-def _stranger(stream: Stream, unique: Sequence[str]) -> tuple[exp.Expr, str] | None:
-    """When, and why, the row that was there before ours is not one to go on with: it is another thing."""
-    if stream.where is None:
+def _stranger(stream: Stream, unique: Sequence[str], values: Mapping[str, exp.Expr]) -> tuple[exp.Expr, str] | None:
+    """When, and why, the row that was there before ours is not one to go on with: it is another thing, or another's."""
+    belongs: list[exp.Expr] = [
+        exp.EQ(this=column(name), expression=values[name].copy()) for name in stream.parent_columns
+    ]
+    if stream.where is not None:
+        belongs.append(exp.Paren(this=exp.Is(this=parsed(stream.where.sql(ROW)), expression=exp.true())))
+    if not belongs:
         return None
-    reason = f"a row with this {', '.join(unique)} is there, which `where` of {stream.name} leaves out"
-    belongs = exp.Paren(this=exp.Is(this=parsed(stream.where.sql(ROW)), expression=exp.true()))
-    return exp.and_(_exists(stream), exp.not_(belongs)), reason
+    other = " or that is another parent's" if stream.parent_columns else ""
+    reason = f"a row with this {', '.join(unique)} is there, which `where` of {stream.name} leaves out{other}"
+    return exp.and_(_exists(stream), exp.not_(exp.Paren(this=exp.and_(*belongs)))), reason
+
+
+def _among(stream: Stream) -> list[exp.Expr]:
+    """Among which rows the one is looked for that creating a row twice would find."""
+    told = stream.where if stream.parent_row else stream.conflict_where
+    return [] if told is None else [parsed(told.sql(ROW))]
 
 
 def _look(source: exp.Table, stream: Stream, same: Sequence[exp.Expr], values: Sequence[exp.Expr]) -> exp.Select:

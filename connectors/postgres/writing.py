@@ -216,6 +216,8 @@ class Writing:
 
     async def _range(self, load: _Load, start: int, end: int) -> list[Answer]:
         """Apply the copied rows numbered from `start` up to `end`; one answer for each."""
+        if load.statement.before:
+            await self._rows(load.statement.before, start, end)
         answers = await self._rows(load.statement.write, start, end) if load.statement.write else []
         results: list[Answer] = [*_written(load, answers)]
         if len(results) < end - start:

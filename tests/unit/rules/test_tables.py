@@ -70,6 +70,17 @@ def test_streams_that_share_every_row_are_refused(tmp_path: Path) -> None:
     assert problem.message == "public.party_address and fax read one table, and a row can be in both by their `where`"
 
 
+def test_two_streams_of_an_entity_do_not_carry_the_records_id_in_one_column(tmp_path: Path) -> None:
+    files = with_fax("kind = 'fax'\n    external_id: ext")
+    files["systems/erp.yaml"] = files["systems/erp.yaml"].replace(
+        "    set: {kind", "    external_id: ext\n    set: {kind"
+    )
+    (problem,) = projects.said(tmp_path, files)
+    assert problem.message.startswith("public.party_address and fax both carry the record's id in ext")
+    files["systems/erp.yaml"] += "    unique: [ext, kind]\n"
+    assert projects.said(tmp_path, files) == []
+
+
 def test_streams_of_two_entities_may_share_rows_but_write_no_column_both(tmp_path: Path) -> None:
     site = "entity: site\nidentity: none\nfields: {street: {type: text}}\n"
     stream = "  site: {table: public.party_address, entity: site, key: id, fields: {street: COLUMN}}\n"

@@ -1,4 +1,5 @@
-"""Whether parents have several live rows in a child stream, of which nobody has said which one counts."""
+"""What `doctor` asks of child streams: whether parents have several live rows of which nobody has said which counts,
+and whether parents may be locked where rows are looked for before they are created."""
 
 from __future__ import annotations
 
@@ -8,8 +9,8 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from connectors.postgres.catalog import Table
-from connectors.postgres.finding import Finding, warning
+from connectors.postgres.catalog import Table, table_name
+from connectors.postgres.finding import Finding, bad, warning
 from connectors.postgres.session import rows
 from rules.rulebook import Stream
 
@@ -19,9 +20,30 @@ _SEVERAL = """
 _LIMIT = 1000
 
 
-async def plural_findings(
+_LOCKS = "select has_any_column_privilege(to_regclass(%s), 'UPDATE') as locks"
+
+
+async def child_findings(
     stream: Stream, table: Table, connection: psycopg.AsyncConnection[TupleRow]
 ) -> Sequence[Finding]:
+    return [*await _locking(stream, connection), *await _plural(stream, table, connection)]
+
+
+async def _locking(stream: Stream, connection: psycopg.AsyncConnection[TupleRow]) -> Sequence[Finding]:
+    if stream.parent_row is None:
+        return ()
+    parent = table_name(stream.parent_row[0])
+    name = sql.Identifier(*parent.split(".", 1)).as_string(connection)
+    (right,) = await rows(connection, _LOCKS, [name])
+    if right["locks"] is not False:
+        return ()
+    what = f"the role may not lock rows of {parent}, which creating rows of {stream.name} needs: no UPDATE privilege"
+    return [
+        bad("privilege", what, f"GRANT UPDATE ON {parent} to the role, or name unique: or external_id:", stream.name)
+    ]
+
+
+async def _plural(stream: Stream, table: Table, connection: psycopg.AsyncConnection[TupleRow]) -> Sequence[Finding]:
     """A warning where there are such parents; nothing of a table that cannot be asked, which is said elsewhere."""
     parents = stream.parent_columns
     if stream.parent is None or stream.first_by or any(set(each) <= set(parents) for each in table.unique):
