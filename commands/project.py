@@ -31,11 +31,24 @@ def demo(folder: Path, fresh: bool, keep_running: bool) -> Report:
 @command(cli)
 @click.argument("name", type=click.Path(path_type=Path))
 @click.option("--example", metavar="NAME", help="Copy a whole example instead: quote-to-cash.")
-def init(name: Path, example: str | None) -> Report:
-    """Lay out a small project in a new folder NAME, ready to run."""
-    from operations.init import lay_out
+@click.option(
+    "--from", "source", metavar="DSN", help="Draft one from a database's tables; '${env:NAME}' names a variable."
+)
+@click.option(
+    "--tables", metavar="NAMES", help="With --from: the tables, as public.party,public.address (default: all)."
+)
+@click.option("--system", metavar="NAME", help="With --from: what to call it (default: the database's name).")
+def init(name: Path, example: str | None, source: str | None, tables: str | None, system: str | None) -> Report:
+    """Lay out a small project in a new folder NAME, ready to run, or a draft of one from a database (--from)."""
+    from operations.init import draft, lay_out
 
-    return lay_out(name, example)
+    if source is None:
+        if tables or system:
+            raise click.UsageError("--tables and --system go with --from")
+        return lay_out(name, example)
+    if example:
+        raise click.UsageError("--example and --from exclude each other")
+    return draft(name, source, [each.strip() for each in (tables or "").split(",") if each.strip()], system)
 
 
 @command(cli)
