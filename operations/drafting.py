@@ -25,6 +25,8 @@ EDITED = (
 MADE = ("create_date", "created_at", "created_on", "created")
 _BOOKKEEPING = {*EDITED, *MADE, "write_uid", "create_uid", "updated_by", "created_by", "modified_by", "fieldwarden_id"}
 _KINDS = ("type", "kind", "category", "usage", "purpose")
+_ORDERED = ("sequence", "position", "priority", "rank", "sort_order")
+_MANY = 8
 _MOMENTS = ("timestamp", "timestamptz")
 _TYPES = {
     "text": "text",
@@ -49,13 +51,15 @@ class Proposed:
 
 @dataclass(slots=True)
 class Part:
-    """A table as a stream of an entity. `kinds` are columns that tell several rows of one parent apart; `plural`: there
-    may be several. `left` are columns that are not mapped, with the reason."""
+    """A table, or its rows of the kind `label`, as a stream of an entity. `kinds` are columns that tell several rows of
+    one parent apart; `plural`: there may be several. `left` are columns that are not mapped, with the reason."""
 
     name: str
     table: Table
     key: tuple[str, ...]
+    stream: str
     parent: Reference | None = None
+    label: str | None = None
     fields: list[Proposed] = field(default_factory=list)
     kinds: list[Column] = field(default_factory=list)
     plural: bool = False
@@ -87,8 +91,7 @@ def drafted(survey: Survey) -> tuple[list[Draft], dict[str, str]]:
         draft.parts = [_part(survey, name, keys[name], None, references, entities, "")]
         for child, reference in parents.items():
             if _root(child, parents) == name:
-                short = _short(child, name)
-                draft.parts.append(_part(survey, child, keys[child], reference, {}, entities, short))
+                draft.parts += _children(survey, parents, child, keys[child], reference, entities, _short(child, name))
         draft.match = _match(draft)
     _without_circles(drafts)
     return list(drafts.values()), unfit
@@ -157,7 +160,7 @@ def _part(
     short: str,
 ) -> Part:
     table = survey.tables[name]
-    part = Part(name, table, key, parent)
+    part = Part(name, table, key, name, parent)
     held = {column: each.target for each in survey.references if each.source == name for column in each.columns}
     if parent is not None:
         _tell_apart(part, parent)
@@ -169,6 +172,29 @@ def _part(
         field_name = plain(f"{short}_{column.name}" if short else column.name)
         part.fields.append(Proposed(field_name, column, kind))
     return part
+
+
+def _children(
+    survey: Survey,
+    parents: Mapping[str, Reference],
+    child: str,
+    key: tuple[str, ...],
+    reference: Reference,
+    entities: Mapping[str, str],
+    short: str,
+) -> list[Part]:
+    """A table of child rows as one stream; as one for each kind of row, where the catalogue lists the kinds."""
+    whole = _part(survey, child, key, reference, {}, entities, short)
+    [kind] = whole.kinds if len(whole.kinds) == 1 else [None]
+    labels = survey.labels.get((child, kind.name), ()) if kind is not None else ()
+    if not 1 <= len(labels) <= _MANY or any(each.target == child for each in parents.values()):
+        return [whole]
+    parts = []
+    for label in labels:
+        part = _part(survey, child, key, reference, {}, entities, plain(f"{short}_{label}"))
+        part.stream, part.label = plain(f"{short}_{label}"), label
+        parts.append(part)
+    return parts
 
 
 def _tell_apart(part: Part, parent: Reference) -> None:
@@ -187,6 +213,8 @@ def _why_not(part: Part, column: Column, held: Mapping[str, str], references: Ma
         return "holds the parent's key"
     if column in part.kinds:
         return "tells these rows apart"
+    if part.plural and column.name in _ORDERED:
+        return "orders these rows"
     if column.name in _BOOKKEEPING:
         return "is the application's own"
     if column.name in held and column.name not in references:
@@ -218,6 +246,15 @@ def _match(draft: Draft) -> list[tuple[str, ...]]:
     names = {each.column.name: each.name for each in own.fields}
     keys = [key for key in own.table.unique if set(key) <= names.keys()]
     return list(dict.fromkeys(tuple(names[column] for column in key) for key in sorted(keys, key=len)))
+
+
+def order(part: Part) -> tuple[str, ...]:
+    """By which columns the first of several rows can be told; empty where there is one at most."""
+    told = {*(part.parent.columns if part.parent else ()), *(column.name for column in part.kinds)}
+    if not part.plural or any(set(each) <= told for each in part.table.unique):
+        return ()
+    columns = [name for name in _ORDERED if name in part.table.columns]
+    return tuple(dict.fromkeys((*columns, *part.key)))
 
 
 def edited(table: Table) -> tuple[str, str | None] | None:

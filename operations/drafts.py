@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 
 from connectors.postgres.catalog import Column
-from operations.drafting import Draft, Part, edited
+from operations.drafting import Draft, Part, edited, order
 
+Labels: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 _WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 _COLUMN = re.compile(r"[^\W\d][\w$]*$")
@@ -21,7 +23,7 @@ def files(
     variable: str,
     drafts: list[Draft],
     unfit: Mapping[str, str],
-    labels: Mapping[int, tuple[str, ...]],
+    labels: Labels,
 ) -> dict[str, str]:
     """The texts of the project's files by their names."""
     found = {f"entities/{draft.entity}.yaml": "\n".join(_entity(draft, system)) + "\n" for draft in drafts}
@@ -57,9 +59,7 @@ def _entity(draft: Draft, system: str) -> Iterator[str]:
         yield f"  {each.name + ':':<{width}} {{type: {kind}}}"
 
 
-def _system(
-    system: str, variable: str, drafts: list[Draft], unfit: Mapping[str, str], labels: Mapping[int, tuple[str, ...]]
-) -> Iterator[str]:
+def _system(system: str, variable: str, drafts: list[Draft], unfit: Mapping[str, str], labels: Labels) -> Iterator[str]:
     yield "# DECIDE: may rows be created here (create: true, with an external_id), which are read only (mode: source)?"
     yield f"system: {system}"
     yield f'connector: {{kind: postgres, dsn: "${{env:{variable}}}"}}'
@@ -75,8 +75,10 @@ def _system(
             yield from _stream(draft, part, labels)
 
 
-def _stream(draft: Draft, part: Part, labels: Mapping[int, tuple[str, ...]]) -> Iterator[str]:
-    yield f"  {_q(part.name)}:"
+def _stream(draft: Draft, part: Part, labels: Labels) -> Iterator[str]:
+    yield f"  {_q(part.stream)}:"
+    if part.stream != part.name:
+        yield f"    table: {_q(part.name)}"
     yield f"    entity: {draft.entity}"
     if part.parent is not None:
         yield f"    parent: {{{_q(part.parent.target)}: {_names(part.parent.columns)}}}"
@@ -84,13 +86,10 @@ def _stream(draft: Draft, part: Part, labels: Mapping[int, tuple[str, ...]]) -> 
     if part.parent is None:
         yield from _external_id(part)
     if part.kinds:
-        yield "    # DECIDE: several rows of one parent are told apart by this; of which does this stream speak?"
-        for column in part.kinds:
-            if known := labels.get(column.base):
-                yield f"    # {column.name} is one of {', '.join(known)}"
-        yield f"    where: {_q(' and '.join(_condition(column, labels) for column in part.kinds))}"
-    elif part.plural:
-        yield "    # DECIDE: a parent may have several of these rows, and nothing tells them apart: which one counts?"
+        yield from _where(part, labels)
+    if first := order(part):
+        yield "    # DECIDE: several rows may say it; the first by these columns counts"
+        yield f"    first_by: {_names(first)}"
     if (moments := edited(part.table)) is not None:
         changed, made = moments
         yield f"    changed_at: {_q(f'coalesce({_sql(changed)}, {_sql(made)})' if made else _sql(changed))}"
@@ -110,13 +109,23 @@ def _external_id(part: Part) -> Iterator[str]:
     yield "    # external_id: fieldwarden_id"
 
 
-def _condition(column: Column, labels: Mapping[int, tuple[str, ...]]) -> str:
-    known = labels.get(column.base)
-    value = {"integer": "0", "numeric": "0", "boolean": "true", "uuid": f"'{_NIL}'"}.get(column.type, "'DECIDE'")
+def _where(part: Part, labels: Labels) -> Iterator[str]:
+    if part.label is None:
+        yield "    # DECIDE: rows of one parent are told apart by this; of which does this stream speak?"
+        yield f"    # For others write a stream of another name beside it, with table: {part.name}"
+        for column in part.kinds:
+            if known := labels.get((part.name, column.name)):
+                yield f"    # {column.name} is one of {', '.join(known)}"
+    conditions = [_condition(part, column, labels) for column in part.kinds]
+    yield f"    where: {_q(' and '.join(conditions))}"
+
+
+def _condition(part: Part, column: Column, labels: Labels) -> str:
     if column.type in ("date", "timestamp", "timestamptz"):
         return f"{_sql(column.name)} is null"
-    if known:
-        value = "'" + known[0].replace("'", "''") + "'"
+    known = labels.get((part.name, column.name), ("DECIDE",))
+    told = "'" + (known[0] if part.label is None else part.label).replace("'", "''") + "'"
+    value = {"integer": "0", "numeric": "0", "boolean": "true", "uuid": f"'{_NIL}'"}.get(column.type, told)
     return f"{_sql(column.name)} = {value}"
 
 

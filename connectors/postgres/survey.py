@@ -5,6 +5,7 @@ It reads the catalogue alone, and no row.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,15 @@ _LABELS = """
     select enumtypid as type, array_agg(enumlabel::text order by enumsortorder) as labels from pg_enum
     where enumtypid = any(%s) group by enumtypid"""
 
+_CHECKS = """
+    select n.nspname || '.' || c.relname as source, a.attname as column, pg_get_constraintdef(k.oid) as text
+    from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
+    join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
+    where k.contype = 'c' and cardinality(k.conkey) = 1 and n.nspname || '.' || c.relname = any(%s)"""
+
+_LISTED = re.compile(r"= ANY \(+ARRAY\[")
+_LITERAL = re.compile(r"'((?:[^']|'')*)'::")
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -52,12 +62,13 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Tables by "schema.table" in the order asked for, their foreign keys, and, by type OID, what enumerations list."""
+    """Tables by "schema.table" in the order asked for, their foreign keys, and the values that a column may have,
+    by (table, column), where its type or a constraint lists them."""
 
     database: str
     tables: Mapping[str, Table]
     references: Sequence[Reference]
-    labels: Mapping[int, tuple[str, ...]]
+    labels: Mapping[tuple[str, str], tuple[str, ...]]
 
 
 async def survey(dsn: str, names: Sequence[str]) -> Survey:
@@ -81,10 +92,27 @@ async def _surveyed(connection: psycopg.AsyncConnection[TupleRow], names: Sequen
         raise EnvironmentUnfit("there is no table in this database", suggestion="is it the right one?")
     found = await describe(connection, asked)
     tables = {name: found[name] for name in asked}
-    types = [column.base for table in tables.values() for column in table.columns.values()]
-    labels = {row["type"]: tuple(row["labels"]) for row in await rows(connection, _LABELS, [types])}
+    labels = await _labels(connection, tables)
     references = [_reference(row) for row in await rows(connection, _REFERENCES, [asked])]
     return Survey(connection.info.dbname, tables, references, labels)
+
+
+async def _labels(
+    connection: psycopg.AsyncConnection[TupleRow], tables: Mapping[str, Table]
+) -> dict[tuple[str, str], tuple[str, ...]]:
+    types = [column.base for table in tables.values() for column in table.columns.values()]
+    listed = {row["type"]: tuple(row["labels"]) for row in await rows(connection, _LABELS, [types])}
+    found = {
+        (name, column.name): listed[column.base]
+        for name, table in tables.items()
+        for column in table.columns.values()
+        if column.base in listed
+    }
+    for row in await rows(connection, _CHECKS, [list(tables)]):
+        if _LISTED.search(row["text"]):
+            values = tuple(text.replace("''", "'") for text in _LITERAL.findall(row["text"]))
+            found.setdefault((row["source"], row["column"]), values)
+    return found
 
 
 def _reference(row: Mapping[str, Any]) -> Reference:

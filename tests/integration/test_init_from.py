@@ -31,8 +31,10 @@ create table party_identifier (
     unique (party, type)
 );
 create table contact_mechanism (
-    id bigint primary key, party bigint not null references party on delete cascade, type text, value text, sequence int
+    id bigint primary key, party bigint not null references party on delete cascade, value text, sequence int,
+    type text check (type in ('email', 'phone'))
 );
+create table party_note (id bigint primary key, party bigint not null references party, note text);
 create table party_terms (
     party bigint not null references party, company int not null references company, payment_term text,
     credit_limit numeric(14,2), primary key (party, company)
@@ -65,11 +67,14 @@ def test_a_draft_validates_and_says_where_to_decide(tmp_path: Path, erp: str) ->
     rules = project.rulebook
     assert set(rules.entities) == {"company", "party", "on"}
     streams = rules.systems["erp"].streams
-    assert {name for name, stream in streams.items() if stream.parent == "public.party"} == {
-        "public.party_address",
-        "public.party_identifier",
-        "public.contact_mechanism",
-        "public.party_terms",
+    assert {(name, stream.table) for name, stream in streams.items() if stream.parent == "public.party"} == {
+        ("address_invoice", "public.party_address"),
+        ("address_delivery", "public.party_address"),
+        ("contact_mechanism_email", "public.contact_mechanism"),
+        ("contact_mechanism_phone", "public.contact_mechanism"),
+        ("public.party_identifier", "public.party_identifier"),
+        ("public.party_note", "public.party_note"),
+        ("public.party_terms", "public.party_terms"),
     }
     text = (tmp_path / "shop/systems/erp.yaml").read_text()
     assert text.count("DECIDE") >= 5
@@ -82,7 +87,7 @@ def test_keys_types_references_and_unique_constraints_are_those_of_the_catalogue
     types = {name: str(field.type) for name, field in party.fields.items()}
     assert types["rating"] == "decimal(6,2)"
     assert types["replaced_by"] == "ref(party)"
-    assert types["address_valid_from"] == "date"
+    assert types["address_invoice_valid_from"] == "date"
     assert types["terms_credit_limit"] == "decimal(14,2)"
     assert types["risk_class"] == "text"
     assert not types.keys() & {"shown", "photo", "write_uid", "id"}
@@ -98,10 +103,19 @@ def test_rows_of_one_parent_are_told_apart_and_none_is_taken_before_somebody_dec
     streams = drafted(tmp_path / "shop", erp).rulebook.systems["erp"].streams
     conditions = {name: stream.where.text for name, stream in streams.items() if stream.where is not None}
     assert conditions == {
-        "public.party_address": "usage = 'invoice'",
+        "address_invoice": "usage = 'invoice'",
+        "address_delivery": "usage = 'delivery'",
+        "contact_mechanism_email": "type = 'email'",
+        "contact_mechanism_phone": "type = 'phone'",
         "public.party_identifier": "type = 'DECIDE'",
-        "public.contact_mechanism": "type = 'DECIDE'",
         "public.party_terms": "company = 0",
+    }
+    assert {name: stream.first_by for name, stream in streams.items() if stream.first_by} == {
+        "address_invoice": ("id",),
+        "address_delivery": ("id",),
+        "contact_mechanism_email": ("sequence", "id"),
+        "contact_mechanism_phone": ("sequence", "id"),
+        "public.party_note": ("id",),
     }
 
 
@@ -122,7 +136,7 @@ def test_doctor_finds_that_the_draft_fits_its_database(tmp_path: Path, erp: str)
 
 def test_chosen_tables_alone_are_taken(tmp_path: Path, erp: str) -> None:
     rules = drafted(tmp_path / "shop", erp, "--tables", "party,public.party_address").rulebook
-    assert set(rules.systems["erp"].streams) == {"public.party", "public.party_address"}
+    assert set(rules.systems["erp"].streams) == {"public.party", "address_invoice", "address_delivery"}
     text = (tmp_path / "shop/systems/erp.yaml").read_text()
     assert "not mapped: company refers to public.company, which is no entity here" in text
 
