@@ -45,11 +45,17 @@ _UNMOVED = ""
 """Commits within a batch, and between batches, leave the source's position as the hub has it."""
 _FORESTALLED = 10
 """Times in a row that a batch may find its new records created by another lane before the session begins anew."""
+PARKED = "parked, until it is mended"
 _RELEASE_EVERY = 0.5
 _PAGE_EVERY = 0.05
 _LOOK_EVERY = 3.0
 """Seconds: after new links, what waited for them goes on at once; what a person released, a little later. Between the
 pages of a round new changes have their turn, and the hub a rest."""
+
+
+def parked_words(parked: Mapping[str, str]) -> str:
+    """For people: streams that stand still while the others of their source flow; "" if there are none."""
+    return f"{PARKED}: " + "; ".join(parked[name] for name in sorted(parked)) if parked else ""
 
 
 def microseconds() -> int:
@@ -98,6 +104,7 @@ class Pipeline:
         self._rereading = False
         self._telling_again = False
         self._linked = True
+        self._parked = ""
         self._turn = asyncio.Lock()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -215,10 +222,16 @@ class Pipeline:
         await self._source.acknowledge(batch)
         failpoints.hit("ingest.after_acknowledge")
         self._progress(batch, state)
+        if batch.parked:
+            await self._hub.note(self._lane or self._system, state, parked_words(batch.parked))
 
     def _progress(self, batch: Batch, state: str) -> None:
         telemetry, name = self._telemetry, self._system
-        telemetry.connector_state("source", name, "snapshot" if state == "snapshot" else "streaming")
+        parked = parked_words(batch.parked)
+        telemetry.connector_state("source", name, "snapshot" if state == "snapshot" else "streaming", parked)
+        if parked and parked != self._parked:
+            log.warning("source.parked", system=name, message=parked)
+        self._parked = parked
         telemetry.progressed("source", name)
         if not self._lane:
             telemetry.waiting("source", name, batch.lag_bytes or 0)

@@ -28,7 +28,8 @@ class Batch:
     """What a source hands over at once; committing `position` with it makes all of it durable.
 
     A source of many partitions has none of its own: `parts` says how far each is with this batch, fenced by its own
-    epoch. `streams`: of a snapshot that does not read all of them, those that it reads."""
+    epoch. `streams`: of a snapshot that does not read all of them, those that it reads. `parked`: streams that cannot
+    be followed for the moment, while all others are, with why and what to do."""
 
     changes: list[RawChange]
     position: str
@@ -36,6 +37,7 @@ class Batch:
     lag_bytes: int | None = None
     streams: tuple[str, ...] = ()
     parts: dict[str, Part] = field(default_factory=dict)
+    parked: Mapping[str, str] = field(default_factory=dict)
 
 
 class Source(Protocol):

@@ -50,6 +50,8 @@ def obstacles(
     for c in connectors:
         if c.state not in ABLE[c.half]:
             reasons.append(f"{c.half} {c.name} is {c.state}" + (f": {c.message}" if c.message else ""))
+        elif c.half == "source" and c.message:
+            reasons.append(f"source {c.name}: {c.message}")
         elif c.half == "target" and unread:
             held = held or c.waiting > 0
         elif c.waiting > 0 and now - c.idle_since > patience:

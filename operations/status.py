@@ -14,6 +14,7 @@ from engine.errors import FieldwardenError, TransientError
 from engine.hub.footing import HubFooting
 from engine.hub.overview import DeadLetter, Overview, PartitionState, SourceState, TargetState, WorkerState
 from engine.hub.pulse import Pulse
+from engine.pipeline import PARKED
 from engine.sharing import SHARDS
 from operations.loops import is_partitioned, loop_of
 from operations.project import Opened, opened
@@ -57,6 +58,8 @@ def _halted(result: dict[str, Any]) -> Iterator[str]:
     for source in result["sources"]:
         if source["state"] == "halted":
             yield f"source {source['name']} is halted: {source['message']}"
+        elif source["message"].startswith(PARKED):
+            yield f"source {source['name']}: {source['message']}"
     for part in result["partitions"]:
         if part["message"]:
             yield f"source {part['source']}: {part['topic']}/{part['partition']} stands still: {part['message']}"

@@ -3,7 +3,8 @@
 `end` is the end LSN up to which every transaction is durable. While one transaction is handed over in several
 batches, `final` is its commit's LSN and `ordinal` how many of its changes are durable: an LSN alone is not unique, and
 a restart inside a transaction must neither lose nor repeat a row. `streams` are those whose rows have been read
-from the start; one that is mapped later has a gap. `server` is the source's system identifier.
+from the start; one that is mapped later has a gap. `parked` are those of them whose changes are missing, since their
+tables could not be followed for a while: they are read again. `server` is the source's system identifier.
 
 `epoch` counts the baselines. It stands in front of every row's position, since a baseline may be read from a server
 whose LSNs are lower than those read before (a restore, a new cluster): what it says is newer all the same.
@@ -31,6 +32,7 @@ class Position:
     streams: tuple[str, ...] = ()
     server: str = ""
     epoch: int = FIRST_EPOCH
+    parked: tuple[str, ...] = ()
 
     def encode(self) -> str:
         token: dict[str, object] = {"v": 1, "phase": self.phase, "end": lsn_text(self.end)}
@@ -39,6 +41,8 @@ class Position:
         token["streams"] = self.streams
         token["server"] = self.server
         token["epoch"] = self.epoch
+        if self.parked:
+            token["parked"] = self.parked
         return json.dumps(token, separators=(",", ":"))
 
     @classmethod
@@ -57,6 +61,7 @@ class Position:
                 tuple(token["streams"]),
                 token["server"],
                 int(token.get("epoch", FIRST_EPOCH)),
+                tuple(token.get("parked", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a position of a PostgreSQL source: {error}") from error

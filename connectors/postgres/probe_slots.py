@@ -148,8 +148,8 @@ def log_kept(kept: int, written: int, seconds: float | None) -> list[Finding]:
     return [
         warning(
             "slot",
-            f"max_slot_wal_keep_size is {kept / 1e6:.0f} MB, and the server writes {rate / 1e6:.1f} MB of log a second: a "
-            f"slot that is not read for {kept / rate:.0f} seconds is lost, and all is to be read again",
+            f"max_slot_wal_keep_size is {kept / 1e6:.0f} MB, and the server writes {rate / 1e6:.1f} MB of log a "
+            f"second: a slot that is not read for {kept / rate:.0f} seconds is lost, and all is to be read again",
             f"ALTER SYSTEM SET max_slot_wal_keep_size = '{math.ceil(rate * _WHILE / (1 << 20))}MB' or more, then "
             "SELECT pg_reload_conf()",
         )

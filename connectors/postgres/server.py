@@ -12,7 +12,7 @@ from connectors.postgres.catalog import Table, table_name
 from connectors.postgres.harm import harms
 from connectors.postgres.position import parse_lsn
 from connectors.postgres.session import rows, translated
-from engine.errors import EnvironmentUnfit, SchemaDrift, SourceGap
+from engine.errors import EngineError, EnvironmentUnfit, SchemaDrift, SourceGap
 from engine.wanted import wanted_columns
 from rules.rulebook import Stream, System
 
@@ -58,29 +58,43 @@ async def check_server(system: System, connection: Connection) -> Server:
 
 def check_tables(system: System, tables: Mapping[str, Table], server: Server) -> None:
     """Raises EnvironmentUnfit or SchemaDrift at the first mapped table that cannot be followed."""
+    for trouble in troubles(system, tables, server).values():
+        raise trouble
+
+
+def troubles(system: System, tables: Mapping[str, Table], server: Server) -> dict[str, EngineError]:
+    """The streams whose tables cannot be followed, each with the first reason."""
+    found: dict[str, EngineError] = {}
     for name, stream in system.read_streams.items():
-        table = tables.get(table_name(stream.table))
-        if table is None or table.kind not in ("r", "p"):
-            raise EnvironmentUnfit(
-                f"{system.name}: there is no table {stream.table}"
-                if table is None
-                else f"{system.name}: {stream.table} is no table",
-                suggestion=f"mend the system file of {system.name}, or create the table",
-                path=name,
-            )
-        for column in sorted(wanted_columns(stream).columns):
-            _check_column(system, table, stream, column, server)
-        for what, remedy in harms(table.parts, stream.key, server.version):
-            raise EnvironmentUnfit(f"{system.name}: {what}", suggestion=remedy, path=name)
-        missing = [column for column in stream.key if column not in table.identity_columns]
-        if missing:
-            raise EnvironmentUnfit(
-                f"{system.name}: {name} has no primary key or replica identity that covers {', '.join(missing)}, "
-                "so updates and deletes could not be told apart",
-                suggestion=f"add a primary key on {', '.join(stream.key)}, or "
-                f"ALTER TABLE {stream.table} REPLICA IDENTITY FULL",
-                path=name,
-            )
+        try:
+            _check_table(system, stream, tables.get(table_name(stream.table)), server)
+        except EngineError as error:
+            found[name] = error
+    return found
+
+
+def _check_table(system: System, stream: Stream, table: Table | None, server: Server) -> None:
+    if table is None or table.kind not in ("r", "p"):
+        raise EnvironmentUnfit(
+            f"{system.name}: there is no table {stream.table}"
+            if table is None
+            else f"{system.name}: {stream.table} is no table",
+            suggestion=f"mend the system file of {system.name}, or create the table",
+            path=stream.name,
+        )
+    for column in sorted(wanted_columns(stream).columns):
+        _check_column(system, table, stream, column, server)
+    for what, remedy in harms(table.parts, stream.key, server.version):
+        raise EnvironmentUnfit(f"{system.name}: {what}", suggestion=remedy, path=stream.name)
+    missing = [column for column in stream.key if column not in table.identity_columns]
+    if missing:
+        raise EnvironmentUnfit(
+            f"{system.name}: {stream.name} has no primary key or replica identity that covers {', '.join(missing)}, "
+            "so updates and deletes could not be told apart",
+            suggestion=f"add a primary key on {', '.join(stream.key)}, or "
+            f"ALTER TABLE {stream.table} REPLICA IDENTITY FULL",
+            path=stream.name,
+        )
 
 
 def _check_column(system: System, table: Table, stream: Stream, name: str, server: Server) -> None:

@@ -10,7 +10,7 @@ acknowledge   only then does the slot's confirmed LSN move
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -29,14 +29,14 @@ from connectors.postgres.pgoutput import Decoder
 from connectors.postgres.position import Position, next_epoch
 from connectors.postgres.publications import check_publication, ensure_publication
 from connectors.postgres.replication import ReplicationConnection
-from connectors.postgres.server import Server, check_server, check_tables, gap
+from connectors.postgres.server import Server, check_server, check_tables, gap, troubles
 from connectors.postgres.session import connect, translated
 from connectors.postgres.slots import SlotHealth, check_slot, leave_behind, make_room, slot_health
 from connectors.postgres.snapshot import Snapshot
 from connectors.postgres.spill import Spool
 from connectors.postgres.transactions import Transactions
 from engine.change import RawChange, RowRef
-from engine.errors import EnvironmentUnfit, TransientError
+from engine.errors import EnvironmentUnfit, SchemaDrift, TransientError
 from engine.failpoints import hit
 from engine.foothold import Followed
 from engine.ports import Batch
@@ -46,6 +46,9 @@ from rules.rulebook import System
 
 IDLE_SECONDS = 10.0
 """An idle source moves its position on no more often than this, unless the log of other tables grows much."""
+
+LOOK_SECONDS = 5.0
+"""How often it is looked whether the tables can still be followed, and their applications still write to them."""
 
 _MUCH_LOG, _MUCH_LOG_SECONDS = 1 << 20, 1.0
 """Bytes of others' log that are confirmed so soon: what is not, the server keeps for us."""
@@ -71,6 +74,7 @@ class PostgresSource:
         max_bytes: int = 8 << 20,
         spill_bytes: int = 64 << 20,
         idle_seconds: float = IDLE_SECONDS,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self.system = system.name
         self._system = system
@@ -84,10 +88,17 @@ class PostgresSource:
         self._max_bytes = max_bytes
         self._spill_bytes = spill_bytes
         self._idle_seconds = idle_seconds
+        self._look_seconds = look_seconds
         self._catalog: psycopg.AsyncConnection[TupleRow] | None = None
         self._server: Server | None = None
         self._tables: dict[str, Table] = {}
         self._odd_types: set[int] = set()
+        self._reading = system
+        """The system without the streams that are parked, which cannot be followed for the moment."""
+        self._parked: dict[str, str] = {}
+        self._drifted: set[str] = set()
+        """Streams that lost what is mapped in mid-stream: to be read anew, if they can be."""
+        self._read_anew = 0
         self._start: Position | None = None
         self._snapshot: Snapshot | None = None
         self._unread: tuple[str, ...] = ()
@@ -120,21 +131,61 @@ class PostgresSource:
             raise gap(self._system, f"the files name the slot {named}, but it was read by {self._names.slot}")
         await check_slot(self._system, connection, self._names.slot, start, server)
         streams = self._system.read_streams
-        check_tables(self._system, self._tables, server)
-        names = self._names
-        self._unread = tuple(name for name in streams if name not in start.streams)
-        if self._unread:
-            await ensure_publication(self._system, connection, names.publication, self._tables, server, self._project)
-        await check_publication(self._system, connection, names.publication, self._tables, server, self._project)
         # A stream that left the mapping is forgotten, or what it missed until it comes back would go unnoticed.
         kept = tuple(name for name in start.streams if name in streams)
-        self._start = replace(start, streams=kept, server=server.server)
+        missed = tuple(name for name in kept if name in start.parked or name in self._drifted)
+        self._park(kept, server)
+        names, reading = self._names, self._reading
+        self._unread = tuple(name for name in reading.read_streams if name not in kept or name in missed)
+        if self._unread:
+            await ensure_publication(reading, connection, names.publication, self._tables, server, self._project)
+        await check_publication(reading, connection, names.publication, self._tables, server, self._project)
+        parked = tuple(name for name in kept if name in missed or name in self._parked)
+        self._start = replace(start, streams=kept, server=server.server, parked=parked)
         if self._unread:
             # Positions of these rows compare with those of the stream: whichever is newer stands.
             await self._export(f"{names.slot[:50]}_{PROCESS}", start.epoch, temporary=True)
 
+    def _park(self, read: Collection[str], server: Server) -> None:
+        """Leave out streams whose tables cannot be followed, and go on with the others. Raises what is wrong with one
+        that has never been read: of its rows nothing is known, and they could be created a second time; or with all."""
+        wrong = troubles(self._system, self._tables, server)
+        streams = self._system.streams
+        for name, trouble in wrong.items():
+            if name not in read or len(wrong) == len(self._system.read_streams):
+                raise trouble
+        self._parked = {name: f"{each.message} ({each.suggestion})" for name, each in wrong.items()}
+        self._reading = replace(self._system, streams={name: streams[name] for name in streams if name not in wrong})
+
+    async def _look_at_tables(self) -> None:
+        """Whether the tables are as they were when reading began. Raises TransientError: to be opened anew."""
+        connection, server = self._catalog, self._server
+        assert server is not None
+        if connection is None or connection.closed:
+            connection = self._catalog = await connect(self.system, self._dsn)
+        with translated(self.system):
+            tables = await describe(connection, tables_of(self._system))
+        changed = sorted(troubles(self._system, tables, server).keys() ^ self._parked.keys())
+        if changed:
+            raise TransientError(
+                f"{self.system}: {', '.join(changed)} changed: it cannot be followed any more, or again",
+                suggestion="it is looked at anew",
+            )
+
+    def _drift(self, drift: SchemaDrift) -> None:
+        """A table lost what is mapped, at this place of the stream. Raises TransientError: its stream is left out, or
+        read anew, and the others go on; the drift itself where they cannot."""
+        streams = self._reading.read_streams
+        tables = {streams[name].table for name in streams if drift.path.startswith(f"{name}.")}
+        names = [name for name, stream in streams.items() if stream.table in tables]
+        if not names or len(names) == len(streams):
+            raise drift
+        self._drifted.update(names)
+        raise TransientError(drift.message, suggestion=drift.suggestion) from drift
+
     async def _begin(self, connection: psycopg.AsyncConnection[TupleRow], server: Server, position: str | None) -> None:
         epoch = next_epoch(position)
+        self._reading, self._parked = self._system, {}
         check_tables(self._system, self._tables, server)
         await self._take_place(connection, server, position)
         names = self._names
@@ -149,7 +200,8 @@ class PostgresSource:
         try:
             point, exported = await creator.create_slot(slot, temporary=temporary)
             hit("snapshot.slot_created")
-            self._snapshot = await Snapshot.adopt(self._system, self._dsn, self._tables, point, exported, epoch)
+            self._read_anew = point
+            self._snapshot = await Snapshot.adopt(self._reading, self._dsn, self._tables, point, exported, epoch)
         finally:
             await creator.close()
         return point
@@ -208,7 +260,8 @@ class PostgresSource:
                 waiting = chunk
         await snapshot.close()
         self._snapshot = None
-        self._start = replace(start, streams=tuple(self._system.read_streams))
+        self._start = replace(start, streams=tuple(self._system.read_streams), parked=tuple(self._parked))
+        self._drifted.difference_update(unread)
         yield Batch(waiting, self._start.encode(), "done", streams=unread)
 
     async def _live(self, start: Position) -> AsyncGenerator[Batch, None]:
@@ -223,11 +276,21 @@ class PostgresSource:
             marks=marks_of(self._project, self._followed),
             max_changes=self._max_changes,
             max_bytes=self._max_bytes,
+            read_anew=self._read_anew,
+            anew=self._tables_read_anew(),
         )
         clock = asyncio.get_running_loop().time
-        handed_over, handed_over_at = start, 0.0
+        handed_over, handed_over_at, looked = start, 0.0, clock()
+        if self._parked:
+            yield Batch([], start.encode(), parked=self._parked)
         while True:
-            stream.consumed(transactions.take(stream.frames))
+            if clock() - looked >= self._look_seconds:
+                await self._look_at_tables()
+                looked = clock()
+            try:
+                stream.consumed(transactions.take(stream.frames))
+            except SchemaDrift as drift:
+                self._drift(drift)
             self._notice_types(decoder)
             drained = not (stream.frames or transactions.replaying) and transactions.settled
             if transactions.full or (drained and transactions):
@@ -242,14 +305,20 @@ class PostgresSource:
             if ready:
                 handed_over, handed_over_at = transactions.position, clock()
                 lag = max(0, stream.newest - handed_over.end)
-                yield Batch(transactions.cut(), handed_over.encode(), lag_bytes=lag)
+                yield Batch(transactions.cut(), handed_over.encode(), lag_bytes=lag, parked=self._parked)
             elif stream.frames or transactions.replaying:
                 await asyncio.sleep(0)
             else:
                 await stream.arrived(1.0)
 
+    def _tables_read_anew(self) -> set[str]:
+        """The tables of which every stream was read again."""
+        streams = self._reading.read_streams
+        others = {stream.table for name, stream in streams.items() if name not in self._unread}
+        return {table_name(streams[name].table) for name in self._unread if streams[name].table not in others}
+
     def _decoder(self) -> Decoder:
-        wanted = wanted_tables(self._system.read_streams.values(), table_name)
+        wanted = wanted_tables(self._reading.read_streams.values(), table_name)
         return Decoder(wanted, type_names(self._tables.values()))
 
     def _notice_types(self, decoder: Decoder) -> None:

@@ -31,7 +31,7 @@ from connectors.postgres.pgoutput import Decoder, Row
 from connectors.postgres.position import Position, row_prefix
 from connectors.postgres.spill import Spool
 from engine.change import RawChange
-from engine.errors import EnvironmentUnfit
+from engine.errors import EnvironmentUnfit, SchemaDrift
 
 _HEADER = 25
 """Bytes of an XLogData frame before the message: 'w', start, end, send time."""
@@ -43,7 +43,8 @@ _wal_end = struct.Struct(">Q").unpack_from
 
 
 class Transactions:
-    """Assembles one connection's frames (CopyBoth payloads: XLogData 'w' and keepalives 'k').
+    """Assembles one connection's frames (CopyBoth payloads: XLogData 'w' and keepalives 'k'). Tables in `anew` were
+    read again as of the LSN `read_anew`.
 
     `marks`: our own writes carry a transactional logical message of one of these prefixes, before their rows."""
 
@@ -57,6 +58,8 @@ class Transactions:
         marks: Collection[str],
         max_changes: int,
         max_bytes: int,
+        read_anew: int = 0,
+        anew: Collection[str] = (),
     ) -> None:
         self._system = system
         self._decoder = decoder
@@ -77,6 +80,8 @@ class Transactions:
         self._skip = 0
         self._max_changes = max_changes
         self._max_bytes = max_bytes
+        self._read_anew = read_anew
+        self._anew = anew
         self._changes: list[RawChange] = []
         self._bytes = 0
 
@@ -165,7 +170,7 @@ class Transactions:
             case Commit(_, end_lsn, _):
                 self._finish(end_lsn)
             case Announcement():
-                self._decoder.announce(message)
+                self._announce(message)
             case Truncate():
                 self._truncate(message)
             case LogicalMessage(transactional=True, prefix=prefix) if prefix in self._marks:
@@ -184,6 +189,15 @@ class Transactions:
                     f"{self._system}: the replication slot decodes two-phase transactions at PREPARE",
                     suggestion="let Fieldwarden create its own slot, or create one without two_phase",
                 )
+
+    def _announce(self, message: Announcement) -> None:
+        """What a table looked like before its rows were read anew does not matter: they are newer."""
+        try:
+            self._decoder.announce(message)
+        except SchemaDrift:
+            if f"{message.schema}.{message.name}" not in self._anew or self._final > self._read_anew:
+                raise
+            self._decoder.shapes[message.oid] = None
 
     def _begin(self, final_lsn: int, at: int, xid: int) -> None:
         start = self._position
