@@ -60,6 +60,23 @@ def test_another_normaliser_is_planned_and_makes_the_match_keys_anew(shop: Shop)
     assert hub(shop, "select count(*) from record where golden ->> 'name' = 'Another'") == [(1,)]
 
 
+def test_what_differs_in_its_signs_alone_is_two_and_keeps_its_names(shop: Shop) -> None:
+    """The invoices 1-11 and 11-1, and the languages C++ and C, which letters and digits alone took for one."""
+    shop.edit(ENTITY, MATCH, "tax_id")
+    for system, table, column in (("crm", "account", "vat_number"), ("erp", "party", "tax_number")):
+        mine = {"crm": ("1-11", "C++"), "erp": ("11-1", "C")}[system]
+        for number in mine:
+            shop.sql(system, f"insert into {table} (name, {column}) values ('{number} of {system}', '{number}')")
+    shop.settle()
+    wanted = {
+        (f"{number} of {system}", number)
+        for system, number in (("crm", "1-11"), ("crm", "C++"), ("erp", "11-1"), ("erp", "C"))
+    }
+    for system, table, column in (("crm", "account", "vat_number"), ("erp", "party", "tax_number")):
+        assert set(shop.sql(system, f"select name, {column} from {table} where name like '% of %'")) == wanted
+    shop.holds_what_is_golden()
+
+
 def test_a_hub_of_before_goes_on_with_letters_and_digits_until_the_files_are_applied(shop: Shop) -> None:
     shop.edit(ENTITY, MATCH, "{tax_id: alphanumeric}")
     shop.settle()
