@@ -20,6 +20,7 @@ from rules.tables import overlap
 from rules.zones import zone
 
 _PLAIN_COLUMN = re.compile(r"[^\W\d][\w$]*$")
+_PLAIN_WORDS = re.compile(r"[^\W\d][\w$]*( [\w$]+)+$")
 
 
 def fold(files: Files) -> Rulebook:
@@ -53,8 +54,17 @@ def canonical_source(files: Files, *, connectors: bool = True) -> str:
 
 
 def expression(text: str) -> Expression:
-    """A column named as it is in the table, or an expression. Raises ValueError."""
-    return column(text) if _PLAIN_COLUMN.match(text) else parse(text)
+    """A column named as it is in the table, or an expression. Raises ValueError.
+
+    Words that are no expression are a name with blanks in it."""
+    if _PLAIN_COLUMN.match(text):
+        return column(text)
+    try:
+        return parse(text)
+    except ValueError:
+        if _PLAIN_WORDS.match(text):
+            return column(text)
+        raise
 
 
 def setting(text: str) -> Expression:

@@ -68,6 +68,13 @@ def _setting(value: object) -> str:
     return str(value)
 
 
+def _unquoted(name: str) -> str:
+    """A column may be named as SQL quotes it, as an expression must: `"Net amount"` is the column Net amount."""
+    inner = name[1:-1]
+    quoted = len(name) > 2 and name[0] == name[-1] == '"' and '"' not in inner.replace('""', "")
+    return inner.replace('""', '"') if quoted else name
+
+
 def _no_nul(value: str) -> str:
     if "\0" in value or len(value.encode()) > 63:
         raise ValueError("a column's name has at most 63 bytes")
@@ -146,7 +153,7 @@ GIVEN = BeforeValidator(_given)
 
 Name = Annotated[StrictStr, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=4000)]
-Column = Annotated[StrictStr, StringConstraints(min_length=1), AfterValidator(_no_nul)]
+Column = Annotated[StrictStr, StringConstraints(min_length=1), AfterValidator(_no_nul), AfterValidator(_unquoted)]
 Zone = Annotated[StrictStr, AfterValidator(_zone)]
 Columns = Annotated[
     tuple[Column, ...],
