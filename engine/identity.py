@@ -71,7 +71,8 @@ def match_pairs(entity: Entity, fields: Mapping[str, Value]) -> list[MatchPair]:
     for key in entity.match:
         parts = [normalised(fields.get(name) or "") for name, normalised in key.parts]
         if all(parts):
-            pairs.append((key.name, _joined(parts)))
+            alone = len(parts) == 1 and len(parts[0]) <= LONGEST and parts[0][:7] != _HASHED
+            pairs.append((key.name, parts[0] if alone else _joined(parts)))
     return pairs
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from connectors.debezium.times import timestamp_of_micros
 from engine.change import RawChange, Relation
 from engine.mapping import StreamMapper, inward, outward
 from rules.changes import compare
 from rules.errors import ConfigurationError, ValueRefused
 from rules.loading import load_rulebook_source
 from rules.rulebook import Rulebook
+from rules.values import moment_micros
 from tests.builders import CRM, CUSTOMER, rulebook
 
 ENTITY = {**CUSTOMER, "fields": {**CUSTOMER["fields"], "signed": {"type": "timestamp"}, "born": {"type": "date"}}}
@@ -58,6 +60,12 @@ def test_local_time_is_read_by_the_systems_clocks(held: str, moment: str) -> Non
     [field] = [m for m in BERLIN.systems["crm"].streams["public.account"].fields.values() if m.field == "signed"]
     assert inward(BERLIN.entities["customer"], field, held) == moment
     assert at == mapped(rulebook(ENTITY, crm=crm(changed_at="edited")), edited=moment)[1]
+
+
+def test_what_debezium_tells_of_a_column_without_a_zone_is_local_time_too() -> None:
+    """It counts the microseconds as if the clocks showed UTC."""
+    held = timestamp_of_micros(moment_micros("2026-07-31T10:00:00Z"))
+    assert mapped(BERLIN, signed=held)[0]["signed"] == "2026-07-31T08:00:00.000000Z"
 
 
 def test_a_date_is_the_date_that_the_row_shows() -> None:
