@@ -82,7 +82,7 @@ def test_a_write_set_that_itself_holds_a_protected_column_is_caught() -> None:
 
 
 def test_a_builder_that_overwrites_existing_rows_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def overwriting(_: object) -> exp.OnConflict:
+    def overwriting(*_: object) -> exp.OnConflict:
         text = "INSERT INTO x (ext) VALUES (1) ON CONFLICT (ext) DO UPDATE SET phone = 1"
         found = sqlglot.parse_one(text, dialect="postgres").find(exp.OnConflict)
         assert found is not None
