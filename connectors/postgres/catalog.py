@@ -40,7 +40,9 @@ _COLUMNS = """
            has_schema_privilege(n.oid, 'USAGE') as usable, has_table_privilege(c.oid, 'SELECT') as readable,
            a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated, a.attidentity, a.atthasdef,
            format_type(a.atttypid, a.atttypmod) as written,
-           has_column_privilege(c.oid, a.attnum, 'SELECT') as column_readable
+           has_column_privilege(c.oid, a.attnum, 'SELECT') as column_readable,
+           array(select k.attname::text from pg_partitioned_table p join pg_attribute k on k.attrelid = p.partrelid
+                 where p.partrelid = c.oid and k.attnum = any(p.partattrs)) as partitioned_by
     from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -101,6 +103,7 @@ class Table:
     """Where its rows stand: the table itself, or its partitions."""
     partial: tuple[tuple[tuple[str, ...], str], ...] = ()
     """The columns and the condition of each valid unique index that has one."""
+    partitioned_by: tuple[str, ...] = ()
 
 
 def table_name(table: str) -> str:
@@ -174,6 +177,7 @@ def _table(
         tuple(
             (tuple(index["columns"]), index["predicate"]) for index in indexes if index["valid"] and index["predicate"]
         ),
+        tuple(first["partitioned_by"]),
     )
 
 

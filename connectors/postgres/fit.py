@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from connectors.postgres.advice import listed, make_unique
 from connectors.postgres.catalog import Column, Table
 from connectors.postgres.finding import Finding, bad, note, warning
 from connectors.postgres.harm import harms
@@ -66,7 +67,7 @@ def _told_apart(stream: Stream, table: Table, version: int) -> Iterator[Finding]
         yield (bad if table.identity != "f" else warning)(
             "key",
             f"{stream.name} has no primary key or unique index on its key {columns}",
-            f"ALTER TABLE {stream.table} ADD PRIMARY KEY ({columns})",
+            make_unique(table, stream.key, key=True),
             stream.name,
         )
         if table.identity != "f":
@@ -188,13 +189,18 @@ def writing_findings(stream: Stream, table: Table, rights: Mapping[str, Any]) ->
     updated = {stream.fields[name].column for name in stream.update_fields} | (
         stream.on_write.keys() if stream.update_fields else set()
     )
-    yield from _denied(stream, "UPDATE", _known(updated, table) - set(rights["updates"]))
+    computed = {column.name for column in table.columns.values() if column.generated}
+    mapped = {stream.fields[name].column or "" for name in (*stream.update_fields, *stream.create_fields)}
+    for name in sorted(computed & mapped):
+        what = f"{stream.name}.{name} is a generated column, which PostgreSQL computes by itself"
+        yield bad("column", what, f"{{column: {name}, write: false}} to only read it", stream.name, name)
+    yield from _denied(stream, "UPDATE", _known(updated, table) - computed - set(rights["updates"]))
     if stream.on_retire == "delete" and (stream.creates or stream.update_fields) and not rights["deletes"]:
         yield _grant(stream, "DELETE", "")
     if stream.creates:
         created = {stream.fields[name].column for name in stream.create_fields}
         created |= {*stream.parent_columns, *stream.constants, *stream.on_write, stream.external_id}
-        yield from _denied(stream, "INSERT", _known(created, table) - set(rights["inserts"]))
+        yield from _denied(stream, "INSERT", _known(created, table) - computed - set(rights["inserts"]))
         for column in table.columns.values():
             if column.required and column.name not in created:
                 yield bad(
@@ -238,9 +244,11 @@ def _not_unique(stream: Stream, table: Table) -> Iterator[Finding]:
         what = f"{stream.name}: {columns} is unique only where {partial[0]}"
         suggestion = f"unique: {{columns: [{columns}], where: ...}}, with that condition"
     elif stream.conflict_where is not None:
-        suggestion = f"CREATE UNIQUE INDEX ON {stream.table} ({columns}) WHERE {stream.conflict_where.text}"
+        suggestion = (
+            f"CREATE UNIQUE INDEX ON {stream.table} ({listed(stream.conflict)}) WHERE {stream.conflict_where.text}"
+        )
     else:
-        suggestion = f"ALTER TABLE {stream.table} ADD UNIQUE ({columns})"
+        suggestion = make_unique(table, stream.conflict)
     if stream.parent is not None and not partial:
         suggestion = (
             "leave `unique` out, so that a row is looked for by its parent and `where` before it is created; or, if "
@@ -262,7 +270,7 @@ def _external_id(stream: Stream, column: Column, table: Table) -> Iterator[Findi
         yield (bad if stream.creates else warning)(
             "external_id",
             f"{stream.name}.{column.name} has no unique index, so creating twice would make two rows",
-            f"ALTER TABLE {stream.table} ADD UNIQUE ({column.name})",
+            make_unique(table, [column.name]),
             stream.name,
             column.name,
         )
