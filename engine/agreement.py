@@ -17,6 +17,7 @@ from engine.change import RowRef, Value
 from engine.errors import ValueRefused
 from engine.mapping import deliverable
 from engine.plan import TargetPlan, wanted
+from engine.plural import is_excluded
 from engine.record import Contribution, Record
 from engine.resolve import choose
 from engine.seen import Seen
@@ -170,6 +171,8 @@ class Judge:
             return "refused and left", f"{unit.name}: on_reject is leave"
         if name not in record.golden:
             return "not deliverable", "no system that may say this has said anything"
+        if is_excluded(row, record.rows, unit.below):
+            return "not deliverable", f"its parent row is excluded or gone, and {stream.name} with it"
         if name not in stream.update_fields:
             if winner is not None and winner.system == stream.system:
                 return "not deliverable", f"another row of {stream.system} stands for it"

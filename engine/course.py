@@ -13,7 +13,7 @@ from engine.identity import Ambiguous, Found, identify
 from engine.known import Known, Mapped, Tally
 from engine.ledger import Event
 from engine.letters import Letters, is_ahead
-from engine.outcomes import forget_older, moved, refused, stale
+from engine.outcomes import forget_older, moved, refused, stale, unreadable_key
 from engine.plural import first, ordered
 from engine.ports import IngestOutcome
 from engine.record import Contribution, Record
@@ -126,7 +126,7 @@ class Course:
             if isinstance(found, Ambiguous):
                 self._letters.add(mapped, "ambiguous", found.reason, candidates=found.candidates)
                 return False
-            if not isinstance(found, Found) and (hidden := _unreadable_key(entity, change)):
+            if not isinstance(found, Found) and (hidden := unreadable_key(entity, change)):
                 self._letters.add(mapped, "data", f"{change.row.stream}, {hidden}")
                 return False
             linked, how = (found.record, found.how) if isinstance(found, Found) else (self._begin(change), "new")
@@ -193,6 +193,18 @@ class Course:
             self._tally.echoes += 1
         if change.order:
             self._led(record, change, leader)
+        if was_deleted and row.deleted is None:
+            self._follow(record, change)
+
+    def _follow(self, record: Record, change: Change) -> None:
+        """Child rows count where their parents are there: what they say is decided again once a parent came or went."""
+        children = self._scope.below.get(change.row.stream)
+        if not children:
+            return
+        rows = [row for row in record.rows if row.system == change.row.system and row.stream in children]
+        names = dict.fromkeys(name for row in rows if row.deleted is None for name in row.names())
+        if names:
+            self._again(record, change, rows[0], list(names))
 
     def _leader(self, record: Record, row: RowRef) -> Contribution | None:
         """The row that speaks for the record in this row's stream, where only the first of several does."""
@@ -204,13 +216,17 @@ class Course:
         speaker = leader or former
         if leader is former or speaker is None:
             return
-        entity = self._scope.entities[record.entity]
         names = dict.fromkeys(name for row in (former, leader) if row is not None for name in row.names())
-        decisions = moved(decide(entity, record, speaker, list(names)))
+        self._again(record, change, speaker, list(names))
+
+    def _again(self, record: Record, change: Change, row: Contribution, names: Sequence[str]) -> None:
+        """Decide these fields, on which others may speak now than did before."""
+        entity = self._scope.entities[record.entity]
+        decisions = moved(decide(entity, record, row, names))
         if decisions:
             self._harvest.entry(record, change, "observed" if change.observation else "said", decisions, "")
         self._harvest.after(record)
-        if self._touches_match(entity, list(names)):
+        if self._touches_match(entity, names):
             self._harvest.rematch(entity, record)
 
     def _before(self, record: Record, row: Contribution, change: Change) -> dict[str, Value | msgspec.UnsetType]:
@@ -268,6 +284,7 @@ class Course:
         event: Event = "vanished" if change.observation else "deleted"
         self._record(entity, record, row, change, event, row.names(), "", deleted=True)
         self._led(record, change, leader)
+        self._follow(record, change)
         forget_older(record, row)
 
     def _move(self, change: Change, old: str, new: str) -> None:
@@ -379,9 +396,3 @@ def _row_of(record: Record, ref: RowRef) -> Contribution | None:
         if row.key == ref.key and row.stream == ref.stream and row.system == ref.system:
             return row
     return None
-
-
-def _unreadable_key(entity: Entity, change: Change) -> str:
-    """Why nobody can tell whether a new row belongs to a record that is there already; "" if they can."""
-    names = [name for key in entity.match for name in key.fields if name in change.unreadable]
-    return f"field {names[0]}, by which its record is found: {change.unreadable[names[0]]}" if names else ""

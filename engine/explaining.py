@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from engine.change import RowRef
-from engine.plural import first
+from engine.plural import first, is_excluded
 from engine.record import Contribution, Record
 from engine.reresolve import Reresolver
 from engine.resolve import choose, held
@@ -179,6 +179,8 @@ def _standing(
         return "nobody's", ""
     if row.deleted is not None:
         return "lost", "its row is gone"
+    if is_excluded(row, record.rows, unit.below):
+        return "lost", "its parent row is excluded or gone"
     if (row.system, row.stream) in unit.plural and row is not first(record.rows, (row.system, row.stream)):
         return "lost", "another row of its stream is the first"
     if row.fields[name] == record.golden.get(name):

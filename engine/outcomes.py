@@ -10,6 +10,7 @@ from engine.change import Change, Value
 from engine.contribution import refuse
 from engine.ledger import Decision
 from engine.record import Contribution, Record
+from rules.rulebook import Entity
 
 TOMBSTONES = 16
 
@@ -59,3 +60,9 @@ def forget_older(record: Record, row: Contribution) -> None:
     gone.sort(key=lambda other: other.deleted or "")
     for other in gone[:-TOMBSTONES]:
         record.rows.remove(other)
+
+
+def unreadable_key(entity: Entity, change: Change) -> str:
+    """Why nobody can tell whether a new row belongs to a record that is there already; "" if they can."""
+    names = [name for key in entity.match for name in key.fields if name in change.unreadable]
+    return f"field {names[0]}, by which its record is found: {change.unreadable[names[0]]}" if names else ""

@@ -1,4 +1,4 @@
-"""Plural rows: of several live child rows of one stream only the first speaks for the record (`first_by`).
+"""Which child rows speak for their record: of several of one stream only the first, and none without a parent.
 
 A row keeps what it is ordered by as short texts: a number as a number, a moment in microseconds, anything else by its
 characters. Nulls come last, and so does a row of which that was never read; its key decides where all else is the same.
@@ -6,7 +6,7 @@ characters. Nulls come last, and so does a row of which that was never read; its
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
 from engine.change import UNKNOWN, RawValue
@@ -51,6 +51,20 @@ def speakers(rows: Sequence[Contribution], plural: Collection[Place]) -> list[Co
     """Without the live rows of `plural` streams that are not the first, and without the deleted ones beside it."""
     firsts = {place: first(rows, place) for place in plural}
     return [row for row in rows if firsts.get((row.system, row.stream)) in (None, row)]
+
+
+def with_parents(rows: Sequence[Contribution], below: Mapping[Place, Sequence[Place]]) -> list[Contribution]:
+    """Without live child rows above which no live row stands: they are excluded with their parents."""
+    live = {(row.system, row.stream) for row in rows if row.deleted is None}
+    return [row for row in rows if row.deleted is not None or live.issuperset(below.get((row.system, row.stream), ()))]
+
+
+def is_excluded(row: Contribution, rows: Sequence[Contribution], below: Mapping[Place, Sequence[Place]]) -> bool:
+    """Whether a child row's parents are not there."""
+    above = below.get((row.system, row.stream), ())
+    return bool(above) and not {(other.system, other.stream) for other in rows if other.deleted is None}.issuperset(
+        above
+    )
 
 
 def _rank(row: Contribution) -> tuple[tuple[tuple[int, Decimal, str], ...], str]:

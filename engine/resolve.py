@@ -13,7 +13,7 @@ import msgspec
 
 from engine.change import Value
 from engine.ledger import Decision, Outcome
-from engine.plural import speakers
+from engine.plural import is_excluded, speakers, with_parents
 from engine.record import Contribution, Record, Stamp
 from rules.rulebook import Entity, Rulebook, Unit
 
@@ -35,6 +35,11 @@ def choose(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
     policy = unit.policy
     if len(rows) == 1 and rows[0].deleted is None:
         return _alone(unit, rows[0])
+    if unit.below:
+        said, rows = rows, with_parents(rows, unit.below)
+        left = _left(unit, said) if policy.protected and len(rows) < len(said) else None
+        if left is not None and all(left is not row for row in rows):
+            return left
     if unit.plural:
         rows = speakers(rows, unit.plural)
     if policy.protected:
@@ -48,7 +53,7 @@ def is_spoken_for(unit: Unit, rows: Sequence[Contribution]) -> bool:
 
     Much cheaper than `choose`, for who need not know whose."""
     policy, (name,) = unit.policy, unit.fields
-    if policy.protected or unit.plural:
+    if policy.protected or unit.plural or unit.below:
         return False
     order = policy.order
     for row in rows:
@@ -77,6 +82,12 @@ def _protected(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
             owners, key=lambda row: (row.deleted or "", row.key)
         )
     return _foremost(unit, rows, policy.seed_from) or _carrier(unit, rows)
+
+
+def _left(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
+    """The owner's word; where its only live row is excluded with its parent, it stands as that of a deleted one."""
+    owners = [row for row in rows if row.system == unit.policy.owner and row.deleted is None and _known(unit, row)]
+    return max(owners, key=lambda row: row.key) if len(owners) == 1 else None
 
 
 def _foremost(unit: Unit, rows: Sequence[Contribution], order: Sequence[str]) -> Contribution | None:
@@ -280,6 +291,9 @@ class Unrivalled:
         self._entity = entity
         self._system = system
         self._owners: dict[tuple[str, ...], frozenset[str]] = {}
+        self._below = {
+            place: above for unit in entity.units for place, above in unit.below.items() if place[0] == system
+        }
 
     def accept(
         self, record: Record, row: Contribution, changed: Sequence[str]
@@ -294,6 +308,8 @@ class Unrivalled:
             owners = self._owners[names] = self._rivals(names)
             if len(self._owners) > _SHAPES:
                 self._owners.clear()
+        if self._below and is_excluded(row, record.rows, self._below):
+            return None
         if _UNHEARD in owners or (len(record.rows) > 1 and not _only_speaker(record.rows, row, owners)):
             return None
         said, golden = row.fields, record.golden

@@ -28,6 +28,8 @@ class Scope:
     unrivalled: Mapping[str, Unrivalled]
     matching_references: Mapping[str, frozenset[str]]
     ordered: bool
+    below: Mapping[str, frozenset[str]]
+    """By stream: the child streams whose rows are excluded with its own."""
 
     def orphans(self, stream: Stream) -> tuple[Literal["parent", "excluded"], str]:
         """As what rows of a child stream wait whose parent row is not known, and why: a `where` above may leave it out,
@@ -59,8 +61,27 @@ def scope_of(rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *
     streams = rulebook.systems[system].streams
     matching = {entity.name: matching_references(entity) for entity in rulebook.entities.values()}
     return Scope(
-        streams, rulebook.entities, receiving, owned, refusable, roots(rulebook), unrivalled, matching, ordered
+        streams,
+        rulebook.entities,
+        receiving,
+        owned,
+        refusable,
+        roots(rulebook),
+        unrivalled,
+        matching,
+        ordered,
+        _below(rulebook, system),
     )
+
+
+def _below(rulebook: Rulebook, system: str) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for entity in rulebook.entities.values():
+        for unit in entity.units:
+            for (where, child), above in unit.below.items():
+                for _, parent in above if where == system else ():
+                    found.setdefault(parent, set()).add(child)
+    return {parent: frozenset(children) for parent, children in found.items()}
 
 
 def matching_references(entity: Entity) -> frozenset[str]:

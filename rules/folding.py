@@ -102,6 +102,7 @@ def _entity(files: Files, model: EntityFile) -> Entity:
             policy_of(files, model, block),
             _optional(model, block.fields),
             _plural(files, model.entity, block.fields),
+            _below(files, model.entity, block.fields),
         )
         for block in blocks(model)
     )
@@ -123,6 +124,23 @@ def _plural(files: Files, entity: str, fields: tuple[str, ...]) -> frozenset[tup
         for name, stream in files.streams(entity, system)
         if stream.first_by and not stream.fields.keys().isdisjoint(fields)
     )
+
+
+def _below(files: Files, entity: str, fields: tuple[str, ...]) -> dict[tuple[str, str], tuple[tuple[str, str], ...]]:
+    """The (system, stream) of child rows that tell these fields, where a `where` above may leave parents out, with
+    all that stand above them."""
+    found = {}
+    for system in files.systems:
+        streams = files.systems[system].model.streams
+        for name, stream in files.streams(entity, system):
+            above: list[str] = []
+            parent = next(iter(stream.parent or {}), None)
+            while parent in streams and parent not in above:
+                above.append(parent)
+                parent = next(iter(streams[parent].parent or {}), None)
+            if any(streams[each].where for each in above) and not stream.fields.keys().isdisjoint(fields):
+                found[system, name] = tuple((system, each) for each in above)
+    return found
 
 
 def _match_key(parts: tuple[MatchPart, ...], unnamed: str) -> MatchKey:

@@ -58,7 +58,8 @@ class Unit:
     """What wins or loses as a block: one field, or the fields of a group in declared order.
 
     `optional` are those of the fields that may be null in a complete block. `plural` are the (system, stream) of
-    several rows of which only the first states it.
+    several rows of which only the first states it; `below` those of child rows that may be excluded with their parents,
+    with the streams above them.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Unit:
     policy: Policy
     optional: frozenset[str] = frozenset()
     plural: frozenset[tuple[str, str]] = frozenset()
+    below: Mapping[tuple[str, str], tuple[tuple[str, str], ...]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,3 +66,23 @@ def test_a_parent_that_nothing_leaves_out_and_that_is_missing_is_trouble(parties
     parties.erp(CHILDREN)
     parties.settle()
     assert letters(parties) == ["its parent row in public.party is not known yet"] * 2
+
+
+def test_children_are_left_out_and_come_back_with_a_parent_that_was_in(two: Parties) -> None:
+    two.crm("update account set email = 'crm@x'")
+    two.settle()
+    assert two.mechanisms() == [("email", "crm@x"), ("email", "out@x")]
+    two.erp("update mechanism set value = 'erp@x' where id = 1")
+    two.settle()
+    assert accounts(two) == [("Acme", "erp@x")]
+    two.erp("update party set active = false where id = 1")
+    two.settle()
+    two.erp("update mechanism set value = 'unheard@x' where id = 1")
+    two.settle()
+    assert accounts(two) == [("Acme", "erp@x")], "what the excluded row says counts no more"
+    two.is_sound()
+    two.crm("update account set phone = '7'")
+    two.erp("update party set active = true where id = 1")
+    two.settle()
+    assert accounts(two) == [("Acme", "unheard@x")]
+    two.is_sound()

@@ -14,7 +14,7 @@ from engine.change import UNKNOWN
 from engine.plural import first, order_text, ordered
 from engine.record import Contribution, Record, Stamp
 from engine.resolve import choose
-from tests.builders import ERP, rulebook
+from tests.builders import CUSTOMER, ERP, rulebook
 
 PLACE = ("erp", "public.address")
 
@@ -90,3 +90,43 @@ def test_any_order_of_the_rows_has_one_outcome() -> None:
         expected = choose(unit, rows)
         chance.shuffle(rows)
         assert choose(unit, rows) is expected
+
+
+# --- excluded with the parent -------------------------------------------------------------------------------------
+
+
+def excluding(**address: Any) -> dict[str, Any]:
+    document = copy.deepcopy(ERP)
+    document["streams"]["public.party"] |= {"where": "active"}
+    document["streams"]["public.address"] |= address
+    return document
+
+
+def party(*, live: bool) -> Contribution:
+    return Contribution("erp", "public.party", "P", "1", Stamp("1", 1), {"name": "x"}, deleted=None if live else "2")
+
+
+def test_a_child_row_speaks_where_its_parent_is_there() -> None:
+    unit = rulebook(erp=excluding()).entities["customer"].unit_of["street"]
+    child = row("1", street="a", city="a")
+    for rows in itertools.permutations([child, party(live=True)]):
+        assert choose(unit, rows) is child
+    for rows in itertools.permutations([child, party(live=False)]):
+        assert choose(unit, rows) is None
+
+
+def test_a_parent_that_nothing_leaves_out_takes_no_child_with_it() -> None:
+    unit = rulebook().entities["customer"].unit_of["street"]
+    assert (unit.below, unit.plural) == ({}, frozenset())
+    child = row("1", street="a", city="a")
+    assert choose(unit, [child, party(live=False)]) is child
+
+
+def test_the_owners_last_word_on_a_protected_field_stands_when_its_row_is_excluded() -> None:
+    owned = copy.deepcopy(CUSTOMER)
+    owned["groups"]["address"] = {"fields": ["street", "city"], "owner": "erp", "protected": True, "seed_from": ["crm"]}
+    unit = rulebook(owned, erp=excluding()).entities["customer"].unit_of["street"]
+    child, seed = row("1", street="a", city="a"), Contribution("crm", "public.account", "C", "1", Stamp("1", 1), {})
+    seed.fields = {"street": "b", "city": "b"}
+    assert choose(unit, [seed, child, party(live=False)]) is child
+    assert choose(unit, [seed, party(live=False)]) is seed
