@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from commands import project, proving, rules, sources
+from commands import project, proving, rules, sources, stewards
 from commands.program import cli, main
 
-__all__ = ["cli", "main", "project", "proving", "rules", "sources"]
+__all__ = ["cli", "main", "project", "proving", "rules", "sources", "stewards"]
 
 if __name__ == "__main__":
     main()

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from engine import failpoints
-from engine.change import RowRef
+from engine.change import RowRef, Value
 from engine.course import Course, NewId
-from engine.identity import MatchPair, match_pairs, possible_pairs
+from engine.identity import MatchPair, match_pairs, possible_pairs, record_pairs
 from engine.known import Known, Mapped, Tally
 from engine.narrowing import Blamed
 from engine.plan import TargetPlan
@@ -29,7 +29,14 @@ class Decider:
         self, rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *, ordered: bool = True
     ) -> None:
         self._reresolver = Reresolver(rulebook)
-        self._scope = scope_of(rulebook, system, plans, ordered=ordered)
+        self.scope = self._scope = scope_of(rulebook, system, plans, ordered=ordered)
+        self._stating = {
+            stream.name
+            for stream in rulebook.systems[system].streams.values()
+            if stream.parent is not None
+            and any(name in stream.fields for key in rulebook.entities[stream.entity].match for name in key.fields)
+        }
+        """Streams of child rows that state something of a match key."""
 
     def unknown(self, batch: Iterable[Mapped], known: Known) -> list[Mapped]:
         """Changes of rows that the crosswalk does not know and that may begin a record."""
@@ -42,20 +49,41 @@ class Decider:
             and self._scope.streams[change.row.stream].parent is None
         ]
 
-    def stated(self, unknown: Iterable[Mapped]) -> tuple[dict[str, list[MatchPair]], list[Mapped]]:
-        """Their match pairs by entity, and those changes whose pairs hang on references yet to be translated."""
+    def assembled(self, batch: Iterable[Mapped]) -> dict[RowRef, dict[str, Value]]:
+        """What child rows of a batch state of match keys, by the root row that they hang below."""
+        found: dict[RowRef, dict[str, Value]] = {}
+        for mapped in batch if self._stating else ():
+            change = mapped.change
+            if change is not None and change.parent is not None and change.row.stream in self._stating:
+                found.setdefault(change.parent, {}).update(change.fields)
+        return found
+
+    def stated(self, unknown: Iterable[Mapped], known: Known) -> tuple[dict[str, list[MatchPair]], list[Mapped]]:
+        """Their match pairs by entity, with what child rows of theirs in the batch state, and those changes whose pairs
+        hang on references yet to be translated."""
         pairs: dict[str, list[MatchPair]] = {}
+        children = known.children
         hanging = []
         for mapped in unknown:
             said = mapped.identifying
             assert said is not None, "only what can be mapped begins a record"
             if self._scope.matching_references[said.entity].isdisjoint(said.references):
-                mapped.pairs = match_pairs(self._scope.entities[said.entity], said.fields)
+                fields = children[said.row] | said.fields if said.row in children else said.fields
+                mapped.pairs = match_pairs(self._scope.entities[said.entity], fields)
                 pairs.setdefault(said.entity, []).extend(mapped.pairs)
             else:
                 mapped.pairs = None
                 hanging.append(mapped)
         return pairs, hanging
+
+    def found_by(self, known: Known, ids: Collection[str]) -> None:
+        """Note by which match pairs these records can be found."""
+        for id in sorted(ids):
+            if (record := known.records.get(id)) is not None and (entity := self._scope.entities.get(record.entity)):
+                matches = known.matches.setdefault(entity.name, {})
+                for pair in record_pairs(entity, record):
+                    if id not in matches.setdefault(pair, []):
+                        matches[pair].append(id)
 
     def hanging_pairs(self, mapped: Mapped, possible: Callable[[RowRef], Collection[str]]) -> list[MatchPair]:
         """The pairs that such a change may come to state, with all records that the rows it refers to may stand for."""
@@ -75,14 +103,17 @@ class Decider:
         tolerance: int,
         *,
         applying: bool = False,
+        alike: Sequence[Collection[str]] = (),
     ) -> IngestOutcome:
         """`now` and `tolerance` in µs: a stated time further ahead than that is set aside. `applying`: records may have
-        been resolved under former rules last.
+        been resolved under former rules last. `alike`: groups of records that carry the same match pair, to be joined
+        where nothing contradicts it.
 
         Raises Blamed for what one change met."""
         course = Course(self._scope, known, new_id, tally)
         if applying:
             course.resolve_again(self._reresolver)
+        course.join(alike)
         for mapped in batch:
             try:
                 if mapped.change is not None:

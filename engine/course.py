@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import msgspec
 
+from engine.alike import Alike
 from engine.change import Change, RowRef, Value
 from engine.contribution import begin, bury, disown, hear
 from engine.harvest import Harvest
@@ -35,7 +36,8 @@ class Course:
         self._new_id = new_id
         self._tally = tally
         self._harvest = Harvest(scope, known, tally)
-        self._letters = Letters(scope, known, self._harvest)
+        self._letters, self._alike = Letters(scope, known, self._harvest), Alike(scope, known, self._harvest)
+        self._alike.follow()
         self._displaced: dict[RowRef, str] = {}
 
     def finish(self) -> IngestOutcome:
@@ -47,6 +49,11 @@ class Course:
             applied = resolve(record)
             if applied.stored:
                 self._harvest.applied(record, applied)
+
+    def join(self, groups: Sequence[Collection[str]]) -> None:
+        """Make each of these groups of records one, where nothing contradicts it."""
+        for ids in groups:
+            self._alike.join(ids, None)
 
     def take(self, mapped: Mapped, latest: int) -> None:
         changes = self._tally.changes
@@ -66,7 +73,7 @@ class Course:
             known = change.row in self._known.links
             if self._apply(mapped, change):
                 record = self._known.records.get(self._known.links.get(change.row, ""))
-                row = _row_of(record, change.row) if record is not None else None
+                row = record.row(change.row) if record is not None else None
                 letters.decided(mapped, change, record, row, known=known)
 
     def _is_past(self, change: Change) -> bool:
@@ -142,7 +149,7 @@ class Course:
 
     def _outdated(self, change: Change, linked: str) -> bool:
         """Whether the row has said something newer: then an old parent does not take it back."""
-        row = _row_of(self._known.records[linked], change.row)
+        row = self._known.records[linked].row(change.row)
         return row is not None and change.position <= row.said
 
     def _begin(self, change: Change) -> str:
@@ -163,7 +170,7 @@ class Course:
 
     def _say(self, change: Change, record: Record, how: str) -> None:
         entity = self._scope.entities[record.entity]
-        row = _row_of(record, change.row)
+        row = record.row(change.row)
         fresh = row is None
         leader = self._leader(record, change.row) if change.order else None
         if row is None:
@@ -260,7 +267,7 @@ class Course:
     def _delete(self, change: Change) -> None:
         linked = self._known.links.get(change.row)
         record = self._known.records.get(linked) if linked else None
-        row = _row_of(record, change.row) if record else None
+        row = record.row(change.row) if record else None
         if record is None or row is None:
             return
         if change.observation:
@@ -290,7 +297,7 @@ class Course:
     def _move(self, change: Change, old: str, new: str) -> None:
         """A child row's parent changed: its contribution leaves one record for the other."""
         left = self._known.records[old]
-        row = _row_of(left, change.row)
+        row = left.row(change.row)
         if row is not None:
             # Nothing of the row stays, not even an owner's last word: it speaks of another record now.
             entity = self._scope.entities[left.entity]
@@ -320,10 +327,10 @@ class Course:
         if linked is None:
             return
         record = self._known.records[linked]
-        row = _row_of(record, old)
+        row = record.row(old)
         taken = self._known.links.get(change.row)
         if taken is not None and change.row != old:
-            there = _row_of(self._known.records[taken], change.row)
+            there = self._known.records[taken].row(change.row)
             if there is not None and there.live and taken != linked:
                 self._displaced[change.row] = taken
             elif there is not None and taken == linked:
@@ -347,7 +354,7 @@ class Course:
             return
         self._known.rekeyed.add(change.row)
         linked = self._known.links.get(change.row)
-        row = _row_of(self._known.records[linked], change.row) if linked else None
+        row = self._known.records[linked].row(change.row) if linked else None
         if row is not None:
             row.said, row.lag = "", {}
 
@@ -386,13 +393,8 @@ class Course:
         self._harvest.after(record)
         if how or self._touches_match(entity, changed):
             self._harvest.rematch(entity, record)
+            if entity.match:
+                self._alike.met(entity, record, change)
 
     def _touches_match(self, entity: Entity, changed: Sequence[str]) -> bool:
         return any(name in changed for key in entity.match for name in key.fields)
-
-
-def _row_of(record: Record, ref: RowRef) -> Contribution | None:
-    for row in record.rows:
-        if row.key == ref.key and row.stream == ref.stream and row.system == ref.system:
-            return row
-    return None

@@ -7,7 +7,7 @@
         ├── TransientError                try again with backoff; nothing was lost
         │   ├── TargetBusy                the target asked for a pause (`retry_after`, seconds)
         │   ├── PartitionLost             another worker reads this partition now: begin anew with those that are ours
-        │   └── IdentityMoved             another lane created a record that this batch looked for: decide it again
+        │   └── IdentityMoved             another record is or may be one that this batch looked for: decide it again
         ├── EnvironmentUnfit              a server, privilege or setting is missing; exit 3
         │   └── SlotTaken                 the slot that we would read by is another's: halt, and take nothing over
         ├── SourceGap                     changes between our position and the source's are gone: re-baseline
@@ -66,6 +66,13 @@ class PartitionLost(TransientError):
 
 class IdentityMoved(TransientError):
     code = "identity_moved"
+
+    def __init__(
+        self, message: str, *, suggestion: str = "", path: str = "", also: frozenset[str] = frozenset()
+    ) -> None:
+        """`also`: records to have at hand when it is decided again."""
+        super().__init__(message, suggestion=suggestion, path=path)
+        self.also = also
 
 
 class EnvironmentUnfit(EngineError):

@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 
 from engine.change import Change, RowRef, Value
 from engine.identity import MatchPair, record_pairs
+from engine.joining import Joined
 from engine.known import Known, Mapped, Tally
 from engine.ledger import Decision, EntryBody, Event, encode, encode_accepted
-from engine.ports import Entry, IngestOutcome, Letter, Rekey, SetAside, SetAsideKind
+from engine.ports import Entry, IngestOutcome, Join, Letter, Rekey, SetAside, SetAsideKind
 from engine.record import Record
 from engine.reresolve import Applied
 from engine.scope import Scope
@@ -134,6 +135,78 @@ class Harvest:
             ids = matches.setdefault(pair, [])
             if record.id not in ids:
                 ids.append(record.id)
+
+    def pairs(self, record: Record) -> list[MatchPair]:
+        """The match pairs by which a record of this batch can be found."""
+        return self._rematch.get(record.id) or record_pairs(self._scope.entities[record.entity], record)
+
+    def joined(
+        self,
+        survivor: Record,
+        absorbed: Record,
+        former: tuple[Sequence[RowRef], Sequence[MatchPair]],
+        joined: Joined,
+        cause: Change | None,
+    ) -> None:
+        """Two records were made one; `former` are the rows and the match pairs that the absorbed one had, `cause` the
+        change that told."""
+        rows, pairs = former
+        for row in rows:
+            self.link(row, survivor.id)
+        for record, other, event, decisions, flipped in (
+            (survivor, absorbed, "joined", joined.decisions, joined.retired),
+            (absorbed, survivor, "merged", joined.given_up, joined.other_retired),
+        ):
+            self._told(record, event, decisions, other.id, flipped, cause)  # type: ignore[arg-type]
+        named_in = tuple(
+            (entity, key.name, key.parts[place][1](absorbed.id), place == 0)
+            for entity, key, place in self._scope.keyed.get(absorbed.entity, ())
+        )
+        self._outcome.joined.append(Join(absorbed.entity, absorbed.id, survivor.id, tuple(rows), named_in))
+        matches = self._known.matches.get(absorbed.entity, {})
+        for pair in pairs:
+            if absorbed.id in (ids := matches.get(pair, [])):
+                ids.remove(absorbed.id)
+        self._rematch[absorbed.id] = []
+        self.mark(absorbed)
+        self.after(survivor)
+        self.rematch(self._scope.entities[survivor.entity], survivor)
+
+    def split(self, record: Record, other: Record, done: Joined) -> None:
+        """Some rows of a record were given to another."""
+        for each, whose, decisions, flipped in (
+            (record, other, done.decisions, done.retired),
+            (other, record, done.given_up, done.other_retired),
+        ):
+            for row in each.rows:
+                self.link(row.ref, each.id)
+            self._told(each, "split", decisions, whose.id, flipped, None)
+            self.after(each)
+            self.rematch(self._scope.entities[each.entity], each)
+
+    def followed(self, record: Record, decisions: list[Decision]) -> None:
+        """What the record refers to was joined to another, and it says so now."""
+        if decisions:
+            self._told(record, "followed", decisions, "", None, None)
+        self.store(record)
+        self.mark(record)
+        self.rematch(self._scope.entities[record.entity], record)
+
+    def _told(
+        self,
+        record: Record,
+        event: Event,
+        decisions: list[Decision],
+        was: str,
+        flipped: bool | None,
+        cause: Change | None,
+    ) -> None:
+        """An entry of no change of the record's own."""
+        record.version += 1
+        self.store(record)
+        row = ("", "", "") if cause is None else cause.row
+        body = EntryBody(record.entity, row, event, "", None, decisions, was=was, retired=flipped)
+        self._outcome.entries.append(Entry(record.id, record.version, encode(body)))
 
     def entry(
         self,

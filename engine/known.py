@@ -53,6 +53,12 @@ class Known:
     """By entity: which records carry a match pair."""
     asked: dict[str, dict[MatchPair, tuple[str, ...]]] = field(default_factory=dict)
     """The same as it was found, where another lane may be creating such records meanwhile."""
+    joined: dict[str, str] = field(default_factory=dict)
+    """Records that this batch names and that were joined to others, with those that go on."""
+    apart: Collection[frozenset[str]] = ()
+    """Pairs of these records that a steward keeps apart."""
+    children: dict[RowRef, dict[str, Value]] = field(default_factory=dict)
+    """Root rows, and what child rows of theirs in this batch state beside them."""
 
     def record_of(self, row: RowRef) -> str | None:
         """The record of a row that another names, perhaps by a key that it has given up since."""
@@ -88,7 +94,8 @@ class Known:
         """The match pairs by which a row is to be found, once all that it refers to is known."""
         if mapped.pairs is not None:
             return mapped.pairs
-        return match_pairs(entity, self.translated(mapped.identified_by or change))
+        said = mapped.identified_by or change
+        return match_pairs(entity, self.children.get(said.row, {}) | self.translated(said))
 
 
 @dataclass(slots=True)

@@ -25,10 +25,37 @@ import msgspec
 from engine.change import Value
 
 Outcome = Literal[
-    "accepted", "agreed", "outranked", "refused", "held", "unreadable", "stale", "released", "withdrawn", "applied"
+    "accepted",
+    "agreed",
+    "outranked",
+    "refused",
+    "held",
+    "unreadable",
+    "stale",
+    "released",
+    "withdrawn",
+    "applied",
+    "joined",
+    "merged",
+    "split",
 ]
 
-Event = Literal["said", "observed", "carried", "deleted", "vanished", "rekeyed", "moved", "left", "mended", "applied"]
+Event = Literal[
+    "said",
+    "observed",
+    "carried",
+    "deleted",
+    "vanished",
+    "rekeyed",
+    "moved",
+    "left",
+    "mended",
+    "applied",
+    "joined",
+    "merged",
+    "followed",
+    "split",
+]
 
 
 class Decision(NamedTuple):
@@ -55,6 +82,9 @@ class EntryBody(msgspec.Struct):
     word no longer stands), deleted, vanished (not found by a re-read), rekeyed (`was` = old key), moved (to this
     record, `was` = the former one), left (the other half of moved), mended (a newer word of the row made dead letters
     pointless: `was` = their ids); or, of no row at all, applied (the record was resolved again under a new rulebook).
+    joined (another record, `was`, turned out to be this one and gave it its rows; `row` is the one that told, if any),
+    merged (the other half: `was` = the record that goes on), followed (what it referred to was joined to another),
+    split (rows left for another record, or came from it: `was`).
     `linked` says how the row found its record when it was new: new, external_id, match, parent, crosswalk.
     `retired` is set when the change retired (true) or revived (false) the record.
     """
@@ -77,6 +107,9 @@ GENESIS: Final = bytes(32)
 
 PEOPLE: Final = "#people"
 """The lane of the acts. No system can be called so."""
+
+STEWARDS: Final = "#stewards"
+"""The lane of records that a person joined or split."""
 
 RULES: Final = "#rules"
 """The lane of records that were resolved again under a new rulebook."""

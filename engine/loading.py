@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
+from engine.alike import referred
 from engine.batch import Decider
 from engine.change import Change, RowRef
 from engine.identity import MatchPair
 from engine.known import Known, Mapped
-from engine.ports import IngestTransaction
+from engine.ports import MANY_ALIKE, IngestOutcome, IngestTransaction
 
 
-async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]) -> Known:
+async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped], also: Collection[str] = ()) -> Known:
     """What rows wait for, then their links; for rows that may begin a record, what could be theirs already; then all
-    records, locked at once.
+    records, locked at once, and with them `also`: records that may be one with those of the batch.
 
     In this order, since other lanes commit between two statements: a row that waits no more when it is asked about is
     linked by then. What was found of new rows is noted (`Known.asked`), to be looked at again before the commit."""
     known = Known()
-    if not mapped:
+    if not mapped and not also:
         return known
+    if tx.joins:
+        await _renamed(tx, mapped)
     rows: dict[RowRef, None] = {}
     for item in mapped:
         rows[item.row] = None
@@ -33,9 +36,11 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
     await _follow_rekeys(tx, mapped, known)
     wanted = {id for item in mapped for id in _records(item, known.links)} if known.links else set()
     wanted.update(known.links[row] for row in known.next_keys.values() if row in known.links)
+    wanted.update(also)
+    known.children = decider.assembled(mapped)
     unknown = decider.unknown(mapped, known)
     if unknown:
-        stated, hanging = decider.stated(unknown)
+        stated, hanging = decider.stated(unknown, known)
         for entity, pairs in stated.items():
             await _ask(tx, known, entity, pairs)
         if hanging:
@@ -45,7 +50,36 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
             if item.change is not None and item.change.external_id and item.row not in known.links:
                 wanted.add(item.change.external_id)
     known.records = await tx.records(sorted(wanted))
+    if also:
+        decider.found_by(known, also)
+    if tx.joins and (named := referred(known, decider.scope)):
+        known.joined = await tx.joined(sorted(named))
+    if tx.parted:
+        known.apart = await tx.apart(sorted(known.records))
     return known
+
+
+async def further(tx: IngestTransaction, known: Known, outcome: IngestOutcome) -> set[str]:
+    """Records that were not at hand and carry a match pair that one of this outcome carries now: they may be one with
+    it, and the batch is to be decided again with them."""
+    found: set[str] = set()
+    pairs: dict[str, list[MatchPair]] = {}
+    for entity, stated in outcome.match_keys.values():
+        pairs.setdefault(entity, []).extend(stated)
+    for entity, stated in pairs.items():
+        await _ask(tx, known, entity, stated)
+        asked = known.asked.get(entity, {})
+        found.update(id for pair in stated if len(asked[pair]) <= MANY_ALIKE for id in asked[pair])
+    return found - known.records.keys()
+
+
+async def _renamed(tx: IngestTransaction, mapped: Sequence[Mapped]) -> None:
+    """Rows that carry the id of a record that was joined to another carry that one's."""
+    carried = {item.change.external_id for item in mapped if item.change is not None and item.change.external_id}
+    joined = await tx.joined(sorted(carried)) if carried else {}
+    for item in mapped:
+        if item.change is not None and item.change.external_id in joined:
+            item.change.external_id = joined[item.change.external_id]
 
 
 async def _ask(tx: IngestTransaction, known: Known, entity: str, pairs: Sequence[MatchPair]) -> bool:

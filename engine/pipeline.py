@@ -10,11 +10,10 @@ position that the hub holds.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -25,13 +24,15 @@ from engine.errors import FieldwardenError, IdentityMoved
 from engine.gone import truncated, unseen
 from engine.identity import uuid7
 from engine.known import Mapped, Tally
-from engine.loading import load
+from engine.loading import further, load
 from engine.meaning import Meanings
 from engine.narrowing import narrowed
 from engine.parts import Part
 from engine.plan import TargetPlan
 from engine.ports import Batch, Hub, IngestTransaction, Lease, Source
+from engine.recognising import recognise
 from engine.retry import backoff, judge
+from engine.reuniting import Reunion, next_reunion
 from engine.secondtry import SecondTries
 from engine.telemetry import Telemetry
 from engine.wake import Wake, either, pause
@@ -39,16 +40,12 @@ from rules.rulebook import Rulebook
 
 log = structlog.get_logger(__name__)
 
-_CLOCK_STEP, _LONGEST_COMMIT = 1_000_000, 3_600_000_000
-"""How far (µs) the commit of our own write may lie before and after its announcement, by the same server's clock."""
 _UNMOVED = ""
 """Commits within a batch, and between batches, leave the source's position as the hub has it."""
 _FORESTALLED = 10
 """Times in a row that a batch may find its new records created by another lane before the session begins anew."""
 PARKED = "parked, until it is mended"
-_RELEASE_EVERY = 0.5
-_PAGE_EVERY = 0.05
-_LOOK_EVERY = 3.0
+_RELEASE_EVERY, _PAGE_EVERY, _LOOK_EVERY = 0.5, 0.05, 3.0
 """Seconds: after new links, what waited for them goes on at once; what a person released, a little later. Between the
 pages of a round new changes have their turn, and the hub a rest."""
 
@@ -261,12 +258,15 @@ class Pipeline:
 
     async def _at_last(self, lease: Lease, mapped: Sequence[Mapped], position: str, **how: Any) -> None:
         """Lanes create records side by side. One that was forestalled decides its batch again, knowing what the other
-        has created: each time somebody has got further."""
+        has created: each time somebody has got further. So does one whose records may be one with others."""
+        also: set[str] = how.pop("also", set())
         for _ in range(_FORESTALLED):
-            with contextlib.suppress(IdentityMoved):
-                await self._try_commit(lease, mapped, position, **how)
+            try:
+                await self._try_commit(lease, mapped, position, also=also, **how)
                 return
-        await self._try_commit(lease, mapped, position, **how)
+            except IdentityMoved as error:
+                also |= error.also
+        await self._try_commit(lease, mapped, position, also=also, **how)
 
     def _found(self, error: Exception) -> None:
         self._telemetry.bug(self._system, error)
@@ -277,24 +277,36 @@ class Pipeline:
         mapped: Sequence[Mapped],
         position: str,
         *,
-        seen: bool,
-        state: str | None,
-        parts: Mapping[str, Part] | None,
+        seen: bool = False,
+        state: str | None = None,
+        parts: Mapping[str, Part] | None = None,
+        also: Collection[str] = (),
+        reunion: Reunion = Reunion(),  # noqa: B008 (it is frozen)
     ) -> None:
         tally = Tally()
         async with self._hub.ingest(lease) as tx:
             mapped = await self._still_to_do(tx, mapped)
-            await self._recognise(tx, mapped)
-            known = await load(tx, self._decider, mapped)
+            await recognise(tx, self._system, mapped)
+            known = await load(tx, self._decider, mapped, also)
             if seen:
                 fresh = await tx.saw([item.row for item in mapped])
                 # One that was missing may have been told of by another lane since it was looked for.
                 mapped = [item for item in mapped if item.raw.operation != "vanish" or item.row in fresh]
             outcome = self._decider.decide(
-                mapped, known, self._new_id, tally, self._clock(), self._tolerance, applying=tx.applying
+                mapped,
+                known,
+                self._new_id,
+                tally,
+                self._clock(),
+                self._tolerance,
+                applying=tx.applying,
+                alike=reunion.groups,
             )
+            if outcome.match_keys and (unknown := await further(tx, known, outcome)):
+                raise IdentityMoved("some records of this batch may be one with others", also=frozenset(unknown))
             outcome.asked = known.asked
-            alike = await tx.commit(
+            outcome.considered, outcome.followed = list(reunion.alike), list(reunion.following)
+            found = await tx.commit(
                 outcome,
                 position=position,
                 rulebook=self._rulebook.hash,
@@ -303,10 +315,10 @@ class Pipeline:
                 state=state,
                 parts=parts,
             )
-        self._linked = self._linked or bool(outcome.links or outcome.released)
+        self._linked = self._linked or bool(outcome.links or outcome.released or found)
         self._wake.rouse({target for target, _ in outcome.dirty} | {target for target, _ in outcome.suspect})
         self._count(tally)
-        self._telemetry.alike(alike)
+        self._telemetry.alike(found)
 
     async def _still_to_do(self, tx: IngestTransaction, mapped: Sequence[Mapped]) -> Sequence[Mapped]:
         """Without what was set aside and another worker has dealt with meanwhile."""
@@ -315,20 +327,6 @@ class Pipeline:
             return mapped
         aside = await tx.still_aside(ids)
         return [item for item in mapped if not item.release or item.release in aside]
-
-    async def _recognise(self, tx: IngestTransaction, mapped: Sequence[Mapped]) -> None:
-        """Our own writes among changes whose source cannot tell: the hub was told of them before they were committed.
-
-        Names of transactions come again (a restored server counts on from its backup): the time must fit as well."""
-        asked = {item.raw.transaction: None for item in mapped if item.raw.echo is None and item.change is not None}
-        if not asked:
-            return
-        announced = await tx.announced(self._system, list(asked))
-        for item in mapped:
-            if item.raw.echo is None and item.change is not None:
-                told, at = announced.get(item.raw.transaction), item.raw.at
-                ours = told is not None and at is not None and told - _CLOCK_STEP <= at <= told + _LONGEST_COMMIT
-                item.raw.echo = item.change.echo = ours
 
     async def _sweep_unheard(self, lease: Lease) -> None:
         """Once everything has been told again, rows that were not are gone."""
@@ -376,10 +374,16 @@ class Pipeline:
                 if self._aside.over and (self._linked or now - looked >= _LOOK_EVERY):
                     self._linked, looked = False, now
                     self._aside.begin()
+                    await self._reunite(lease)
                 if not self._aside.over:
                     await self._look_again(lease)
                     await self._sweep_unheard(lease)
             await either(asyncio.sleep(_RELEASE_EVERY if self._aside.over else _PAGE_EVERY), stop)
+
+    async def _reunite(self, lease: Lease) -> None:
+        reunion = await next_reunion(self._hub)
+        if reunion.alike or reunion.following:
+            await self._at_last(lease, [], _UNMOVED, also=reunion.records, reunion=reunion)
 
     def _new_id(self) -> str:
         return uuid7(self._clock(), self._bits(74))

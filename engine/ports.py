@@ -16,6 +16,11 @@ from engine.aside import Letter as Letter
 from engine.aside import SetAside as SetAside
 from engine.aside import SetAsideKind as SetAsideKind
 from engine.change import RawChange, RowRef, Value
+from engine.durable import AlikePair as AlikePair
+from engine.durable import Entry as Entry
+from engine.durable import IngestOutcome as IngestOutcome
+from engine.durable import Join as Join
+from engine.durable import Rekey as Rekey
 from engine.foothold import Footholds
 from engine.identity import Duplicate
 from engine.parts import Baseline, Part
@@ -141,60 +146,12 @@ class Lease:
         return self.lane or self.source
 
 
-@dataclass(slots=True)
-class Entry:
-    """One ledger entry: all that was decided for one change of one record. `body` is canonical JSON (bytes)."""
-
-    record: str
-    version: int
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Rekey:
-    """A row that went on under another key, as told at `position` of the old key's stream of changes. `open`: its
-    changes under the new key come from elsewhere and may wait for this. Where both are one: the row was deleted before
-    any record knew it."""
-
-    old: RowRef
-    row: RowRef
-    position: str
-    open: bool
-
-
-@dataclass(slots=True)
-class IngestOutcome:
-    """Everything one ingest transaction makes durable at once.
-
-    `records` are full new states (new or changed); `links`/`unlinks` change the crosswalk; `match_keys` maps a
-    record to its entity and all its (match key name, normalised value) pairs, where these changed; `dirty` marks
-    (target, record) afresh, `suspect` only where it is not marked yet (our own write came back other than golden), so
-    that attempts go on counting; `agreed` need nothing any more: what is parked of them is due again, to be found done.
-    `asked` are match pairs, by entity, with the records that carried them when they were looked up: what was decided
-    holds only while that is so. `rekeyed` are rows that went on under another key; `arrived` are new keys of such rows
-    that have been heard of since, so that nothing waits for them any more. `released` are ids of set-aside changes that
-    this outcome has dealt with; a `set_aside` with an id was tried again in vain and keeps its place.
-    """
-
-    records: list[Record] = field(default_factory=list)
-    links: list[tuple[RowRef, str]] = field(default_factory=list)
-    unlinks: list[RowRef] = field(default_factory=list)
-    match_keys: dict[str, tuple[str, list[tuple[str, str]]]] = field(default_factory=dict)
-    entries: list[Entry] = field(default_factory=list)
-    dirty: list[tuple[str, str]] = field(default_factory=list)
-    suspect: list[tuple[str, str]] = field(default_factory=list)
-    agreed: list[tuple[str, str]] = field(default_factory=list)
-    asked: dict[str, dict[tuple[str, str], tuple[str, ...]]] = field(default_factory=dict)
-    rekeyed: list[Rekey] = field(default_factory=list)
-    arrived: list[RowRef] = field(default_factory=list)
-    set_aside: list[SetAside] = field(default_factory=list)
-    released: list[int] = field(default_factory=list)
-
-
 class IngestTransaction(Protocol):
     """One hub transaction. Entering it locks the lane's row and checks the fence (Fenced)."""
 
     applying: bool  # not all records have been resolved again under the live rulebook
+    joins: bool  # some records were joined to others
+    parted: bool  # a steward keeps some records apart
 
     async def announced(self, system: str, transactions: Sequence[str]) -> dict[str, int]:
         """Those of a system's transactions that are our own writes (`Hub.announce`), with the time announced."""
@@ -221,6 +178,12 @@ class IngestTransaction(Protocol):
 
     async def records(self, ids: Sequence[str]) -> dict[str, Record]:
         """Load and lock, in id order (so that lanes cannot deadlock)."""
+
+    async def joined(self, ids: Sequence[str]) -> dict[str, str]:
+        """Those of these records that were joined to others, with the one that each of them is now."""
+
+    async def apart(self, ids: Sequence[str]) -> set[frozenset[str]]:
+        """Pairs of these records that a steward keeps apart."""
 
     async def rows_of(self, system: str, stream: str, after: str | None, limit: int) -> list[RowRef]:
         """Known rows (linked, or set aside) of one stream in key order, after a key (None: the first ones): for
@@ -299,6 +262,9 @@ ANNOUNCED_FOR = 30 * 86_400 * 1_000_000
 AT_ONCE = 8_000_000
 """Bytes of set-aside changes that are tried again at once."""
 
+MANY_ALIKE = 20
+"""Records that carry one match pair and may be joined at once: a value that more have (`n/a`) tells nothing apart."""
+
 PAGE = 2000
 """Set-aside changes that are looked at at once: whoever takes in new changes waits meanwhile."""
 
@@ -357,6 +323,14 @@ class Hub(Footholds, Protocol):
         `after` which to look on: None when there are no more. May go on: what it `awaits` is linked, a person released
         it, or it only stands behind others; and nothing before it holds up its row, as whatever stands at `after` or
         before does. A parent or a row referred to is linked too if it is so under a later key."""
+
+    async def alike(self, limit: int) -> list[AlikePair]:
+        """Pairs of the queue of duplicates that nobody has looked into since they came there, or since the match keys
+        of one of their records were written anew; at most `limit` of them. Of their records, no more than MANY_ALIKE
+        and one; one alone where the others have left."""
+
+    async def following(self, limit: int) -> list[str]:
+        """Records that are found by the id of a record that was joined to another, and are to follow."""
 
     async def unread(self, sources: Sequence[str], mapped: Mapping[str, Collection[str]] | None = None) -> list[str]:
         """Those of these sources whose rows have not all been read: never yet, or since they are read again, or, of

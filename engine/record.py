@@ -103,3 +103,10 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     golden: dict[str, Value]
     rows: list[Contribution]
     retired: bool = False
+
+    def row(self, ref: RowRef) -> Contribution | None:
+        """What the source row says of this record, if it stands for it."""
+        for row in self.rows:
+            if row.key == ref.key and row.stream == ref.stream and row.system == ref.system:
+                return row
+        return None

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from engine.change import RowRef, Value
-from engine.ledger import Decision
+from engine.ledger import Decision, Outcome
 from engine.record import Contribution, Record
 from engine.resolve import awaits_correction, choose, retired, roots
 from rules.rulebook import Rulebook, Unit
@@ -67,9 +67,11 @@ class Reresolver:
         chosen: list[tuple[Unit, Contribution | None]] = []
         if entity is None:
             flipped = None if record.retired else True
+        elif record.retired and not record.rows:
+            flipped = None  # it was joined to another, and nothing of it can come alive again
         else:
             chosen = [(unit, choose(unit, record.rows)) for unit in self._units[record.entity]]
-            decisions += _decided(chosen, record)
+            decisions += redecided(chosen, record, "applied")
             now = retired(entity, self._roots[record.entity], record.rows)
             flipped = now if now != record.retired else None
         record.retired = record.retired if flipped is None else flipped
@@ -124,7 +126,8 @@ def _told(rulebook: Rulebook, entity: str) -> tuple[frozenset[str], dict[tuple[s
     return frozenset(rulebook.entities[entity].fields), streams
 
 
-def _decided(chosen: Sequence[tuple[Unit, Contribution | None]], record: Record) -> list[Decision]:
+def redecided(chosen: Sequence[tuple[Unit, Contribution | None]], record: Record, outcome: Outcome) -> list[Decision]:
+    """Make what the chosen rows hold the record's golden values; those that changed, with this outcome."""
     decisions = []
     golden = record.golden
     for unit, winner in chosen:
@@ -134,12 +137,12 @@ def _decided(chosen: Sequence[tuple[Unit, Contribution | None]], record: Record)
         for name in unit.fields:
             before, after = golden.get(name), _value(winner, name)
             if winner is None:
-                golden.pop(name, None)
-                _still_corrected(record.rows, name, before)
+                if name in golden:  # a null that stood is a value, too
+                    _still_corrected(record.rows, name, golden.pop(name))
             else:
                 golden[name] = after
             if before != after:
-                decisions.append(Decision(name, "applied", None, before, after, system))
+                decisions.append(Decision(name, outcome, None, before, after, system))
     return decisions
 
 
@@ -147,7 +150,7 @@ def _still_corrected(rows: Sequence[Contribution], name: str, golden: Value) -> 
     """Nobody stands for the golden value any more. Rows that hold what was refused against it are put back to it all
     the same, or the refused value would stay there."""
     for row in rows:
-        if golden is not None and name in row.void and row.deleted is None:
+        if name in row.void and row.deleted is None:
             row.restore.setdefault(name, golden)
 
 

@@ -6,18 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.joining import referring
 from engine.plan import TargetPlan
 from engine.resolve import Unrivalled, roots
-from rules.rulebook import Entity, Rulebook, Stream
+from rules.rulebook import Entity, MatchKey, Rulebook, Stream
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """`plans`: by entity, the targets that may receive it; `owned`: by entity, the fields this system owns, and
     `refusable` those on which its word may be refused; `roots`: by entity, the (system, stream) whose rows stand for
-    its records. `unrivalled`: by entity, what this system's rows may say where nobody else does.
-    `matching_references`: by entity, the references that are part of a match key. `ordered`: the source tells each
-    row's changes in order, so an older one repeats."""
+    its records. `unrivalled`: by entity, what this system's rows may say where nobody else does. `referring`: by
+    entity, its references, and `matching_references` those that are part of a match key; `keyed`: by entity, the
+    (entity, key, place in it) that hold ids of its records. `ordered`: the source tells
+    each row's changes in order, so an older one repeats."""
 
     streams: Mapping[str, Stream]
     entities: Mapping[str, Entity]
@@ -26,7 +28,9 @@ class Scope:
     refusable: Mapping[str, frozenset[str]]
     roots: Mapping[str, frozenset[tuple[str, str]]]
     unrivalled: Mapping[str, Unrivalled]
+    referring: Mapping[str, tuple[str, ...]]
     matching_references: Mapping[str, frozenset[str]]
+    keyed: Mapping[str, Sequence[tuple[str, MatchKey, int]]]
     ordered: bool
     below: Mapping[str, frozenset[str]]
     """By stream: the child streams whose rows are excluded with its own."""
@@ -68,7 +72,9 @@ def scope_of(rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *
         refusable,
         roots(rulebook),
         unrivalled,
+        referring(rulebook.entities),
         matching,
+        _keyed(rulebook),
         ordered,
         _below(rulebook, system),
     )
@@ -82,6 +88,17 @@ def _below(rulebook: Rulebook, system: str) -> dict[str, frozenset[str]]:
                 for _, parent in above if where == system else ():
                     found.setdefault(parent, set()).add(child)
     return {parent: frozenset(children) for parent, children in found.items()}
+
+
+def _keyed(rulebook: Rulebook) -> dict[str, list[tuple[str, MatchKey, int]]]:
+    found: dict[str, list[tuple[str, MatchKey, int]]] = {}
+    for entity in rulebook.entities.values():
+        for key in entity.match:
+            for place, name in enumerate(key.fields):
+                target = entity.fields[name].type.target
+                if entity.fields[name].type.kind == "ref" and target is not None:
+                    found.setdefault(target, []).append((entity.name, key, place))
+    return found
 
 
 def matching_references(entity: Entity) -> frozenset[str]:

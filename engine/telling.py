@@ -142,6 +142,9 @@ def decision_words(decision: Decision, event: str, show: Show) -> str:
         "unreadable": f"{name} {rule}: {stays} until its row says a value that can",
         "stale": f"{name} {said} came too late: {stays}",
         "withdrawn": f"{name} withdrawn: {stays}{by}",
+        "joined": f"{name} {stays}{by}",
+        "merged": f"{name} {old} goes on there",
+        "split": f"{name} {stays}{by}",
         "released": f"{name} released: {stays}{by} ({rule})",
     }
     return words.get(outcome, f"{name} {outcome}: {stays}")
@@ -157,7 +160,13 @@ _EVENTS = {
     "rekeyed": "{row} took the place of key {was}",
     "moved": "{row} moved here from record {was}",
     "left": "{row} moved to another record",
+    "joined": "record {was} turned out to be this one",
+    "merged": "this record turned out to be {was}, which goes on",
+    "followed": "what it refers to was joined to another record",
+    "split": "rows were given back between this record and {was}",
 }
+IDENTITY = frozenset({"joined", "merged", "split"})
+"""Events whose `was` is another record."""
 LINKED = {
     "new": "a new record",
     "external_id": "linked by the record id it carries",
@@ -169,7 +178,10 @@ LINKED = {
 def headline(body: EntryBody, key: str, was: str) -> str:
     """What happened to the row: `crm public.account 42 said; a new record`."""
     system, stream, _ = body.row
-    words = [_EVENTS[body.event].format(row=f"{system} {stream} {key}", was=was)]
+    row = f"{system} {stream} {key}"
+    words = [_EVENTS[body.event].format(row=row, was=was)]
+    if body.event in IDENTITY and system:
+        words.append(f"{row} told")
     if body.linked:
         words.append(LINKED.get(body.linked, body.linked))
     if body.retired is not None:

@@ -25,6 +25,7 @@ from engine.errors import Fenced, FieldwardenError, TransientError
 from engine.pipeline import Pipeline
 from engine.sharing import SHARDS
 from engine.wake import Wake, either
+from operations.catching_up import caught_up
 
 if TYPE_CHECKING:
     from engine.hub.duties import Duties
@@ -264,6 +265,8 @@ class Loops:
 
             with contextlib.suppress(FieldwardenError):  # then the server's own timeouts have to do
                 await end_sessions(system, self.project.dsn(system), process)
+        if isinstance(loop, Delivery):
+            await caught_up(self.project, system, stop)
         await loop.run(stop)
 
     def _pipeline(self, name: str, lane: str) -> Pipeline:

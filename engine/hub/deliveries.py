@@ -10,6 +10,7 @@ since settlements do not depend on each other; one that is repeated finds its ma
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -134,7 +135,8 @@ class Deliveries:
         if plain:
             rest += await self._settle_unmoved(plain)
         if rest:
-            await self._settle_locked(sorted(rest, key=lambda each: each.record))
+            for each in await self._settle_locked(sorted(rest, key=lambda each: each.record)):
+                await self._settle_locked([each])
         for each in settlements:
             claim = self._claim_of(each)
             if claim is not None and claim.mark == each.mark:  # that of a newer claim is wanted yet
@@ -212,11 +214,16 @@ class Deliveries:
         done = {each.record: each.mark for each in settlements if each.status == "done"}
         return {mark for mark, records in self._marks.items() if all(done.get(id, -1) >= mark for id in records)}
 
-    async def _settle_locked(self, settlements: Sequence[Settlement]) -> None:
-        """Settle what moved on, or waits for another record: with all of them locked, nothing moves any more."""
+    async def _settle_locked(self, settlements: Sequence[Settlement]) -> Sequence[Settlement]:
+        """Settle what moved on, or waits for another record: with all of them locked, nothing moves any more.
+
+        Gives back what was learnt of records that were joined to others meanwhile, as said of those."""
         ids = {each.record for each in settlements} | {each.awaits for each in settlements if each.awaits}
         async with self._session.transaction() as connection:
             rows = await _rows(connection, "lock_records", plain_array(sorted(ids)))
+            joined = dict(await _rows(connection, "joined", _ids(settlements)))
+            gone = [replace(each, record=joined[each.record]) for each in settlements if each.record in joined]
+            settlements = [each for each in settlements if each.record not in joined]
             notes = notes_of(await _rows(connection, "notes", plain_array(sorted(ids))))
             current = {row[0]: (record_of(row, notes.get(row[0], ())), int(row[6])) for row in rows}
             here = [each for each in settlements if each.record in current]
@@ -236,6 +243,7 @@ class Deliveries:
             await copied(connection, "copy_settled", lines)
             await _rows(connection, "settle_records", _ids(here))
             await self._clear(connection, here, done, here, ())
+        return gone
 
     def _again(self, each: Settlement, clean: bool, current: Mapping[str, tuple[Record, int]]) -> float | None:
         """Seconds after which to look at a record again instead of what the delivery concluded; None: it holds."""

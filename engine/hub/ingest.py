@@ -14,6 +14,7 @@ from engine import failpoints
 from engine.change import RowRef
 from engine.errors import IdentityMoved, PartitionLost, RulesChanged
 from engine.hub.blocks import append_block
+from engine.hub.joins import write_join
 from engine.hub.queries import QUERIES
 from engine.hub.rows import (
     link_row,
@@ -44,9 +45,17 @@ class PostgresIngest:
     """Begins with the source's row locked and the fence checked (`PostgresHub.ingest`)."""
 
     def __init__(
-        self, connection: Connection, lease: Lease, clock: Callable[[], int], tell: Tell, *, applying: bool = False
+        self,
+        connection: Connection,
+        lease: Lease,
+        clock: Callable[[], int],
+        tell: Tell,
+        *,
+        applying: bool = False,
+        joins: bool = True,
+        parted: bool = True,
     ) -> None:
-        self.applying = applying
+        self.applying, self.joins, self.parted = applying, joins, parted
         self._connection = connection
         self._source = lease.source
         self._lane = lease.chain
@@ -123,6 +132,13 @@ class PostgresIngest:
                 found[RowRef(system, stream, old)] = RowRef(system, stream, key)
         return found
 
+    async def joined(self, ids: Sequence[str]) -> dict[str, str]:
+        return dict(await self._rows("joined", plain_array(ids))) if ids else {}
+
+    async def apart(self, ids: Sequence[str]) -> set[frozenset[str]]:
+        both = plain_array(ids)
+        return {frozenset(pair) for pair in await self._rows("apart", both, both)} if ids else set()
+
     async def rows_of(self, system: str, stream: str, after: str | None, limit: int) -> list[RowRef]:
         since = "" if after is None else after + _NEXT
         asked = {"system": system, "stream": stream, "since": since, "limit": limit}
@@ -185,6 +201,10 @@ class PostgresIngest:
         await self._write_marks(outcome)
         await self._write_set_aside(outcome)
         await self._write_rekeyed(outcome)
+        for each in outcome.joined:
+            await write_join(self._connection, each)
+        if outcome.followed:
+            await self._run("followed_on", plain_array(outcome.followed))
         # Last, since from here to the commit no other lane can create records.
         await self._check_identity(outcome)
         return await self._write_match_keys(outcome)
@@ -264,7 +284,14 @@ class PostgresIngest:
             await self._run("add_match_keys", *columns)
         if known:
             await self._run("drop_duplicates", plain_array(known))
-        return await self._note_duplicates([*old, *_contestable(new, outcome)])
+            await self._run("reconsider_alike", plain_array(known))
+        found = await self._note_duplicates([*old, *_contestable(new, outcome)])
+        if outcome.considered:
+            seen = outcome.considered
+            places = text_array([each.entity for each in seen]), text_array([each.key for each in seen])
+            carried = text_array([each.value for each in seen])
+            await self._run("considered", *places, carried, carried)
+        return found
 
     async def _note_duplicates(self, written: Sequence[tuple[str, str, str, str]]) -> list[Duplicate]:
         if not written:

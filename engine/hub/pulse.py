@@ -40,14 +40,17 @@ class Pulse:
         return row[0] if row else 0
 
     async def busy(self, sources: Sequence[str]) -> bool:
-        """Whether something is due now or soon: a delivery, a change set aside that may go on, or a source's rows
-        that have not all been read (yet, or again)."""
+        """Whether something is due now or soon: a delivery, a change set aside that may go on, a source's rows
+        that have not all been read (yet, or again), or records that may be one."""
         async with self._session.transaction() as connection:
             cursor = await connection.execute(_DUE)
             if (await cursor.fetchone() or (False,))[0]:
                 return True
             cursor = await connection.execute(QUERIES["unread"], [list(sources)])
             if await cursor.fetchone():
+                return True
+            cursor = await connection.execute(QUERIES["to_reunite"])
+            if (await cursor.fetchone() or (False,))[0]:
                 return True
         for source in sources:
             if await self._may_go_on(source):

@@ -45,8 +45,8 @@ on conflict (name) do update set state = excluded.state, message = excluded.mess
 -- name: fence
 -- Shared with the other lanes, kept from whoever changes the rules: from here to the commit they stay as they are. What
 -- they are, `move_source` asks, since this statement may have seen them before it got the lock.
-select epoch, position, exists (select from live_rulebook where former is not null),
-    pg_advisory_xact_lock_shared(1718183270, hashtext(current_schema()))::text
+select epoch, position, exists (select from live_rulebook where former is not null), exists (select from joined),
+    exists (select from kept_apart), pg_advisory_xact_lock_shared(1718183270, hashtext(current_schema()))::text
 from source where name = %s for update
 
 -- name: links
@@ -172,18 +172,116 @@ where not f.retired and not (select r.retired from record r where r.id = f.recor
     select from noted n where n.entity = f.entity and n.name = f.name and n.value = f.value and n.record = f.record
 )
 
+-- name: reconsider_alike
+-- What stood in the way of joining these records may be gone.
+update duplicate set considered = false where record = any(%s::uuid[]) and considered
+
+-- name: alike
+-- Of a pair that many carry, one more than are ever joined. A pair of which one record is left is told as well, so that
+-- it is looked into and done with.
+select pair.entity, pair.name, pair.value, array(
+    select o.record::text from duplicate o
+    where o.entity = pair.entity and o.name = pair.name and o.value = pair.value order by o.record limit %(many)s + 1
+) from (
+    select distinct entity, name, value from (
+        select entity, name, value from duplicate where not considered order by entity, name, value limit %(limit)s
+    ) as first
+) as pair
+
+-- name: considered
+update duplicate d set considered = true from unnest(%s::text[], %s::text[], %s::text[]) as c (entity, name, value)
+where d.entity = c.entity and d.name = c.name and d.value = c.value and d.value = any(%s::text[])
+
+-- name: joined
+select id::text, record::text from joined where id = any(%s::uuid[])
+
+-- name: apart
+select one::text, other::text from kept_apart where one = any(%s::uuid[]) and other = any(%s::uuid[])
+
+-- name: join
+insert into joined (id, entity, record, rows) values (%s, %s, %s, %s::json)
+
+-- name: joined_rows
+select id::text, rows::text from joined where record = %s order by at desc
+
+-- name: unjoin
+delete from joined where id = %s
+
+-- name: rejoin
+-- Those that came with it go back with it.
+update joined set record = %s where id = any(%s::uuid[])
+
+-- name: no_longer_apart
+delete from kept_apart where (one = %(one)s::uuid and other = %(other)s::uuid)
+    or (one = %(other)s::uuid and other = %(one)s::uuid)
+
+-- name: waiting_rows
+-- The changes of a row that wait for a steward.
+update set_aside set released = true where system = %s and stream = %s and key = %s and kind = 'ambiguous'
+
+-- name: join_on
+-- Whatever was joined to it before goes on with it.
+update joined set record = %s where record = %s
+
+-- name: follow_first
+insert into following (record)
+select record from match_key
+where entity = %(entity)s and name = %(key)s and value >= %(text)s and value < %(text)s || E'\x7f'
+on conflict do nothing
+
+-- name: follow_later
+-- An id that does not come first in its key: all pairs of that key are looked at.
+insert into following (record)
+select distinct record from match_key
+where entity = %(entity)s and name = %(key)s and strpos(value, %(text)s) > 0
+on conflict do nothing
+
+-- name: to_reunite
+select exists (select from duplicate where not considered) or exists (select from following)
+
+-- name: following
+select f.record::text from following f order by f.record limit %s
+
+-- name: followed_on
+delete from following where record = any(%s::uuid[])
+
+-- name: wake_joined
+-- Deliveries that wait for a record to have a key somewhere, which is another one now.
+update dirty set status = 'due', awaits = null, due = clock_timestamp() where awaits = any(%s::uuid[])
+
+-- name: keep_apart
+insert into kept_apart (one, other) select least(a, b), greatest(a, b) from (select %s::uuid as a, %s::uuid as b) as c
+on conflict do nothing
+
+-- name: apart_on
+-- Those that a joined record was kept apart from, the one that goes on is kept apart from as well.
+insert into kept_apart (one, other)
+select least(k, %(survivor)s::uuid), greatest(k, %(survivor)s::uuid) from (
+    select case when one = %(absorbed)s::uuid then other else one end as k from kept_apart
+    where one = %(absorbed)s::uuid or other = %(absorbed)s::uuid
+) as kept where k <> %(survivor)s::uuid
+on conflict do nothing
+
 -- name: duplicates
 -- The first of them, each with its live records, in order.
 select d.entity, d.name, array_agg(d.record::text order by d.record)
 from duplicate d join record r on r.id = d.record
 where not r.retired
-group by d.entity, d.name, d.value having count(*) > 1
+group by d.entity, d.name, d.value
+having count(*) > 1 and not (count(*) = 2 and exists (
+    select from kept_apart k where k.one = (array_agg(d.record order by d.record))[1]
+        and k.other = (array_agg(d.record order by d.record))[2]
+))
 order by d.entity, d.name, min(d.record::text) limit %s
 
 -- name: duplicate_counts
 select entity, count(*) from (
     select d.entity from duplicate d join record r on r.id = d.record
-    where not r.retired group by d.entity, d.name, d.value having count(*) > 1
+    where not r.retired group by d.entity, d.name, d.value
+    having count(*) > 1 and not (count(*) = 2 and exists (
+        select from kept_apart k where k.one = (array_agg(d.record order by d.record))[1]
+            and k.other = (array_agg(d.record order by d.record))[2]
+    ))
 ) each group by entity order by entity
 
 -- name: copy_match_keys

@@ -22,7 +22,7 @@ from engine.hub.rows import contributions_of, notes_of, plain_array, record_of
 from engine.hub.session import Session
 from engine.hub.waiting import releasable
 from engine.parts import Baseline, Part
-from engine.ports import ANNOUNCED_FOR, AT_ONCE, Lease, Pending, SetAside, Settlement
+from engine.ports import ANNOUNCED_FOR, AT_ONCE, MANY_ALIKE, AlikePair, Lease, Pending, SetAside, Settlement
 from engine.process import PROCESS
 from engine.record import Record
 from engine.sharing import SHARDS
@@ -164,11 +164,24 @@ class PostgresHub:
                     f"another worker took over {lease.chain!r}",
                     suggestion="nothing of this batch was stored; the other worker goes on from the last position",
                 )
-            yield PostgresIngest(connection, lease, self._clock, self._tell, applying=row[2])
+            yield PostgresIngest(
+                connection, lease, self._clock, self._tell, applying=row[2], joins=row[3], parted=row[4]
+            )
 
     async def releasable(self, source: str, limit: int, after: int = 0) -> tuple[list[SetAside], int | None]:
         async with self._reading.transaction() as connection:
             return await releasable(connection, source, limit, after, AT_ONCE)
+
+    async def alike(self, limit: int) -> list[AlikePair]:
+        async with self._reading.transaction() as connection:
+            asked = {"limit": limit, "many": MANY_ALIKE}
+            rows = await (await connection.execute(QUERIES["alike"], asked, prepare=True)).fetchall()
+        return [AlikePair(entity, key, value, tuple(ids)) for entity, key, value, ids in rows]
+
+    async def following(self, limit: int) -> list[str]:
+        async with self._reading.transaction() as connection:
+            rows = await (await connection.execute(QUERIES["following"], [limit], prepare=True)).fetchall()
+        return [id for (id,) in rows]
 
     async def unread(self, sources: Sequence[str], mapped: Mapping[str, Collection[str]] | None = None) -> list[str]:
         pairs = [(source, stream) for source, streams in (mapped or {}).items() for stream in streams]
@@ -208,12 +221,17 @@ class PostgresHub:
         if not records:
             return {}
         async with self._reading.transaction() as connection:
-            ids = [plain_array(records)]
+            asked = await (await connection.execute(QUERIES["joined"], [plain_array(records)], prepare=True)).fetchall()
+            joined: dict[str, str] = dict(asked)
+            ids = [plain_array({joined.get(id, id) for id in records})]
             notes = notes_of(await (await connection.execute(QUERIES["notes"], ids, prepare=True)).fetchall())
-            rows = await (await connection.execute(QUERIES["rows_of_records"], ids, prepare=True)).fetchall()
+            rows = dict(await (await connection.execute(QUERIES["rows_of_records"], ids, prepare=True)).fetchall())
         found: dict[str, list[RowRef]] = {}
-        for id, contributions in rows:
-            known = contributions_of(contributions, notes.get(id, ()))
+        for id in records:
+            now = joined.get(id, id)
+            if now not in rows:
+                continue
+            known = contributions_of(rows[now], notes.get(now, ()))
             refs = [row.ref for row in known if row.system == system and row.live]
             if refs:
                 found[id] = refs

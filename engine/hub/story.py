@@ -24,6 +24,7 @@ from engine.hub.rows import notes_of, plain_array, record_of
 from engine.ledger import EntryBody, decode
 from engine.record import Contribution, Record
 from engine.telling import (
+    IDENTITY,
     LINKED,
     Event,
     Kept,
@@ -98,7 +99,7 @@ class _Teller:
         fields = {name for name, each in self.entity.fields.items() if each.type.kind == "ref"}
         ids = {value for name, value in self.record.golden.items() if name in fields and value}
         for body in bodies:
-            if body.event == "moved":
+            if body.event == "moved" or (body.event in IDENTITY and body.was):
                 ids.add(body.was)
             for decision in body.decisions:
                 if decision.field in fields:
@@ -109,7 +110,8 @@ class _Teller:
         version, at, lane, height, ordinal, body, rulebook = entry
         system, stream, key = body.row
         shown = self.mask.key(system, stream, key)
-        was = self.labels.get(body.was, body.was) if body.event == "moved" else self.mask.key(system, stream, body.was)
+        is_record = body.event == "moved" or body.event in IDENTITY
+        was = self.labels.get(body.was, body.was) if is_record else self.mask.key(system, stream, body.was)
         decisions = [each for each in body.decisions if not about or each.field == about]
         show: Show = self.show
         return Event(

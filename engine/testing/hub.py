@@ -22,6 +22,7 @@ from engine.sharing import SHARDS, shard_of
 from engine.testing.aside import MemoryAside
 from engine.testing.footholds import MemoryFootholds
 from engine.testing.ingest import MemoryIngest
+from engine.testing.joins import MemoryJoins
 from engine.testing.locks import Held, Locks, free
 from engine.testing.tables import Block, Dirty, PartitionRow, SourceRow
 
@@ -36,17 +37,15 @@ _encode = msgspec.json.Encoder().encode
 
 
 async def one_turn() -> None:
-    """Whoever is ready does something first."""
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # whoever is ready does something first
 
 
 def copied(record: Record) -> Record:
     """What a store gives back: equal, and nobody else's."""
-    rows = _copy_rows(_encode(record.rows))
-    return Record(record.id, record.entity, record.version, dict(record.golden), rows, record.retired)
+    return msgspec.structs.replace(record, golden=dict(record.golden), rows=_copy_rows(_encode(record.rows)))
 
 
-class MemoryHub(MemoryFootholds, MemoryAside):
+class MemoryHub(MemoryJoins, MemoryFootholds, MemoryAside):
     """`clock` gives µs since 1970 UTC; `crash` is told every durability step and may raise there; `pace` is how long
     each statement takes."""
 
@@ -72,7 +71,7 @@ class MemoryHub(MemoryFootholds, MemoryAside):
         self.linked_at: dict[RowRef, int] = {}
         self._claimed: dict[tuple[str, str], Pending] = {}
         self.found: dict[tuple[str, str, str], set[str]] = {}
-        self.alike: dict[tuple[str, str, str], set[str]] = {}
+        self.told_alike: dict[tuple[str, str, str], set[str]] = {}
         self._last: dict[str, Block] = {}
         self._numbers = itertools.count(1)
         self._locks: Locks = {}
@@ -269,7 +268,7 @@ class MemoryHub(MemoryFootholds, MemoryAside):
         found = {}
         for id in records:
             if id in self.records:
-                refs = [row.ref for row in self.records[id][0].rows if row.system == system and row.live]
+                refs = [row.ref for row in self.records[self.now(id)][0].rows if row.system == system and row.live]
                 if refs:
                     found[id] = refs
         return found
@@ -282,7 +281,7 @@ class MemoryHub(MemoryFootholds, MemoryAside):
         self.crash("delivery.before_settle_commit")
         for each in settlements:
             if each.record in self.records:
-                self._settle(target, each)
+                self._settle(target, replace(each, record=self.now(each.record)))
         self.crash("delivery.after_settle")
 
     def _settle(self, target: str, each: Settlement) -> None:
@@ -356,6 +355,7 @@ class MemoryHub(MemoryFootholds, MemoryAside):
         if outcome.entries:
             self._append(lease.chain, outcome.entries, rulebook)
         self._mark(outcome)
+        self._join(outcome)
         for rekey in outcome.rekeyed:
             self.rekeys[rekey.old] = rekey
         for gone, rekey in self.rekeys.items():

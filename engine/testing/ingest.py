@@ -26,7 +26,7 @@ class MemoryIngest:
         self._lease = lease
         self._held = held
         self._saw: set[RowRef] = set()
-        self.applying = hub.applying
+        self.applying, self.joins, self.parted = hub.applying, bool(hub.joined), bool(hub.apart)
 
     async def links(self, rows: Sequence[RowRef]) -> dict[RowRef, str]:
         await self._hub.pace()
@@ -82,6 +82,14 @@ class MemoryIngest:
     async def next_keys(self, rows: Sequence[RowRef]) -> dict[RowRef, RowRef]:
         await self._hub.pace()
         return {row: self._hub.rekeys[row].row for row in rows if row in self._hub.rekeys}
+
+    async def joined(self, ids: Sequence[str]) -> dict[str, str]:
+        await self._hub.pace()
+        return {id: self._hub.joined[id] for id in ids if id in self._hub.joined}
+
+    async def apart(self, ids: Sequence[str]) -> set[frozenset[str]]:
+        await self._hub.pace()
+        return {pair for pair in self._hub.apart if pair <= set(ids)}
 
     async def rows_of(self, system: str, stream: str, after: str | None, limit: int) -> list[RowRef]:
         await self._hub.pace()
@@ -145,10 +153,10 @@ class MemoryIngest:
         found = set()
         for entity, name, value in told:
             alike = tuple(id for id in sorted(hub.found[entity, name, value]) if not hub.records[id][0].retired)
-            if len(alike) > 1 and not hub.alike.get((entity, name, value), set()).issuperset(alike):
+            if len(alike) > 1 and not hub.told_alike.get((entity, name, value), set()).issuperset(alike):
                 found.add(Duplicate(entity, name, alike))
-            hub.alike[entity, name, value] = set(alike)
-        for pair, ids in hub.alike.items():
+            hub.told_alike[entity, name, value] = set(alike)
+        for pair, ids in hub.told_alike.items():
             ids &= hub.found[pair]
         return sorted(found)
 

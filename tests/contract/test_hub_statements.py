@@ -54,6 +54,26 @@ EXAMPLES: dict[str, Sequence[Any] | Mapping[str, Any]] = {
     "drop_duplicates": [IDS],
     "note_duplicates": ["{customer,customer}", "{tax_id,tax_id}", "{shared,K00009}", "{" + ",".join(SOME[:2]) + "}"],
     "duplicates": [10],
+    "reconsider_alike": [IDS],
+    "alike": {"limit": 10, "many": 20},
+    "considered": ["{customer}", "{tax_id}", "{K00009}", "{K00009}"],
+    "joined": [IDS],
+    "apart": [IDS, IDS],
+    "join": ["01900000-0000-7000-8000-000000090000", "customer", SOME[0], "[]"],
+    "joined_rows": [SOME[0]],
+    "unjoin": ["01900000-0000-7000-8000-000000005000"],
+    "rejoin": [SOME[0], IDS],
+    "no_longer_apart": {"one": SOME[0], "other": SOME[1]},
+    "waiting_rows": ["crm", "public.account", "K00001"],
+    "join_on": [SOME[0], SOME[1]],
+    "keep_apart": SOME[3:],
+    "apart_on": {"survivor": SOME[0], "absorbed": SOME[1]},
+    "follow_first": {"entity": "invoice", "key": "customer+number", "text": SOME[0]},
+    "follow_later": {"entity": "line", "key": "place+invoice", "text": SOME[0]},
+    "following": [10],
+    "to_reunite": [],
+    "followed_on": [IDS],
+    "wake_joined": [IDS],
     "duplicate_counts": [],
     "hold_lane": ["crm"],
     "last_act": ["crm"],
@@ -165,6 +185,7 @@ WHOLE = {
     "dead_letters": "lists what is set aside and parked, oldest first, by whatever a person asks for",
     "duplicates": "looks through all that are alike",
     "duplicate_counts": "counts all that are alike",
+    "follow_later": "looks at all pairs of a key in which an id stands behind another value",
     "marks_of": "asked by `check`, where what is due is looked for in the backlog",
     "refused": "counts the refusals of some hours",
     "held": "counts what was held in some hours",
@@ -181,6 +202,13 @@ insert into crosswalk (system, stream, key, record) select 'erp', 'p', key(n), i
 insert into match_key select id(n), 'customer', 'tax_id', key(n) from generate_series(1, 20000) n;
 insert into match_key select id(n), 'customer', 'tax_id', 'shared' from generate_series(1, 20000) n;
 insert into duplicate select 'customer', 'tax_id', 'shared', id(n) from generate_series(1, 20000) n;
+insert into match_key select id(n), 'invoice', 'customer+number', id(n) || E'\\x1f' || n
+    from generate_series(1, 20000) n;
+insert into match_key select id(n), 'line', 'place+invoice', n || E'\\x1f' || id(n) from generate_series(1, 20000) n;
+insert into joined (id, entity, record, rows)
+    select id(n + 20000), 'customer', id(n), '[]' from generate_series(1, 20000) n;
+insert into kept_apart select id(n), id(n + 1) from generate_series(1, 20000) n;
+insert into following select id(n) from generate_series(1, 20000) n;
 insert into dirty (target, record, mark, status, awaits, due)
     select 'erp', id(n), n, case n %% 4 when 0 then 'due' when 1 then 'waiting' else 'parked' end,
         case when n %% 4 = 1 then id(n + 20000) end, clock_timestamp() from generate_series(1, 20000) n;

@@ -95,6 +95,15 @@ def test_twice_is_once(owner: str) -> None:
     assert (record, applied.news, applied.stored) == (once, False, False)
 
 
+def test_what_was_refused_against_a_null_is_put_back_to_it_where_nobody_stands_any_more() -> None:
+    """The owner had cleared the phone, and the erp's was refused: new rules leave neither of them a say."""
+    refused = row(PARTY, 1)
+    refused.void = {"phone": "1080"}
+    record = customer(refused, row(ACCOUNT, 2, name="A"), name="A", phone=None)
+    Reresolver(ruled(phone={"type": "text", "strategy": "recency", "among": ["crm", "billing"]}))(record)
+    assert (record.golden, refused.restore) == ({"name": "A"}, {"phone": None})
+
+
 def _without(system: str, field: str) -> dict[str, Any]:
     from tests import builders
 

@@ -1,0 +1,108 @@
+"""Commands of stewards: which records are one, and which row stands for which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from commands.program import Operation, cli, command, in_project
+from commands.proving import unmasked, with_reason
+from operations.report import Report
+
+
+@cli.group()
+def match() -> None:
+    """Records that may be one and the same."""
+
+
+@command(match, "list")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@in_project
+def match_list(folder: Path | None, limit: int) -> Report:
+    """The queue of duplicates, and why they were not joined by themselves."""
+    from operations.stewards import listed
+
+    return listed(folder, limit=limit)
+
+
+@command(match, "show")
+@click.argument("one")
+@click.argument("other")
+@unmasked
+@in_project
+def match_show(folder: Path | None, one: str, other: str, unmask: bool) -> Report:
+    """Two records side by side."""
+    from operations.stewards import show
+
+    return show(folder, one, other, unmask=unmask)
+
+
+@command(match, "join")
+@click.argument("one")
+@click.argument("other")
+@with_reason
+@in_project
+def match_join(folder: Path | None, one: str, other: str, reason: str) -> Report:
+    """Make two records one: the older goes on."""
+    from operations.stewards import join
+
+    return join(folder, one, other, reason=reason)
+
+
+@command(match, "keep-apart")
+@click.argument("one")
+@click.argument("other")
+@with_reason
+@in_project
+def match_keep_apart(folder: Path | None, one: str, other: str, reason: str) -> Report:
+    """Never join two records, whatever they share."""
+    from operations.stewards import keep_apart
+
+    return keep_apart(folder, one, other, reason=reason)
+
+
+@cli.group()
+def record() -> None:
+    """Which rows stand for a record."""
+
+
+def of_row(function: Operation) -> Operation:
+    for name in ("key", "stream", "system"):
+        function = click.argument(name)(function)
+    return function
+
+
+@command(record, "link")
+@of_row
+@click.argument("id", metavar="RECORD")
+@with_reason
+@in_project
+def record_link(folder: Path | None, system: str, stream: str, key: str, id: str, reason: str) -> Report:
+    """Say which record a row that waits as ambiguous stands for."""
+    from operations.stewards import link
+
+    return link(folder, (system, stream, key), id, reason=reason)
+
+
+@command(record, "unlink")
+@of_row
+@with_reason
+@in_project
+def record_unlink(folder: Path | None, system: str, stream: str, key: str, reason: str) -> Report:
+    """Let a row begin a record of its own."""
+    from operations.stewards import unlink
+
+    return unlink(folder, (system, stream, key), reason=reason)
+
+
+@command(record, "split")
+@click.argument("id", metavar="RECORD")
+@click.argument("other", required=False)
+@with_reason
+@in_project
+def record_split(folder: Path | None, id: str, other: str | None, reason: str) -> Report:
+    """Undo a join: give the rows back that came with OTHER (by default the one joined last)."""
+    from operations.stewards import split
+
+    return split(folder, id, other, reason=reason)

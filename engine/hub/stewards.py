@@ -1,0 +1,210 @@
+"""What stewards decide about identity: two records are one, or are not; a row stands for a record; a record was two.
+
+Each is one transaction that no ingest comes between, with the act in the people's lane and what became of the records
+in a lane of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from engine.change import RowRef
+from engine.errors import EngineError, RulesChanged
+from engine.harvest import Harvest
+from engine.hub import acts
+from engine.hub.ingest import PostgresIngest
+from engine.hub.queries import QUERIES
+from engine.hub.session import Connection, Session
+from engine.joining import contradiction, held_twice, join, split
+from engine.known import Known, Tally
+from engine.ledger import STEWARDS, Act
+from engine.plan import TargetPlan
+from engine.ports import Lease
+from engine.record import Record
+from engine.scope import Scope, scope_of
+from rules.rulebook import Rulebook
+
+
+class CannotDecide(EngineError):
+    """The records are not what the decision needs."""
+
+    code = "cannot_decide"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Records that carry one match pair, and why they were not joined by themselves."""
+
+    records: Sequence[Record]
+    why: str
+
+
+class _Deciding:
+    """One transaction: records at hand, and what is decided about them."""
+
+    def __init__(self, connection: Connection, rulebook: Rulebook, clock: Callable[[], int]) -> None:
+        plans = {name: plan for name in rulebook.systems if (plan := TargetPlan(rulebook, name)).entities}
+        self.connection = connection
+        self.scope: Scope = scope_of(rulebook, next(iter(rulebook.systems)), plans, ordered=True)
+        self.harvest = Harvest(self.scope, Known(), Tally())
+        self.ingest = PostgresIngest(connection, Lease(STEWARDS, 0, None), clock, lambda *_: None)
+
+    async def records(self, ids: Sequence[str]) -> list[Record]:
+        """All of them, of one entity of the rules. Raises CannotDecide."""
+        joined = await self.ingest.joined(ids)
+        if joined:
+            raise CannotDecide(
+                "; ".join(f"record {old} was joined to {new}" for old, new in sorted(joined.items())),
+                suggestion="name the record that goes on",
+            )
+        found = await self.ingest.records(sorted(ids))
+        if missing := [id for id in ids if id not in found]:
+            raise CannotDecide(
+                f"there is no record {missing[0]}", suggestion="`fieldwarden match list` names those alike"
+            )
+        records = [found[id] for id in ids]
+        if len({record.entity for record in records}) > 1:
+            raise CannotDecide("the records are of different entities", suggestion="name two of one entity")
+        if records[0].entity not in self.scope.entities:
+            raise CannotDecide(f"{records[0].entity} is not in the live rules", suggestion="`fieldwarden plan`")
+        return records
+
+
+class Stewards:
+    """On a connection of its own. Every method raises TransientError, RulesChanged, CannotDecide."""
+
+    def __init__(self, dsn: str, schema: str, rulebook: Rulebook, clock: Callable[[], int]) -> None:
+        self._session = Session(dsn, schema, "stewards", hot=True)
+        self._rulebook = rulebook
+        self._clock = clock
+
+    async def sides(self, ids: Collection[str]) -> Side:
+        """Records as they stand, and why they are not joined by themselves ("" if they will be)."""
+        async with self._deciding() as deciding:
+            records = await deciding.records(sorted(ids))
+            entity = deciding.scope.entities[records[0].entity]
+            apart = await deciding.ingest.apart(list(ids))
+            return Side(records, contradiction(entity, records, deciding.scope.roots[entity.name], apart))
+
+    async def join(self, ids: Sequence[str], act: Act) -> str:
+        """Make two records one, whatever their keys say; the one that goes on: the older."""
+        async with self._deciding() as deciding:
+            survivor, absorbed = sorted(await deciding.records(ids), key=lambda record: record.id)
+            entity = deciding.scope.entities[survivor.entity]
+            roots = deciding.scope.roots[entity.name]
+            if twice := held_twice([survivor, absorbed], roots):
+                rows = ", ".join(f"{row.stream} {row.key}" for row in twice)
+                raise CannotDecide(
+                    f"{twice[0].system} has a row of its own in each: {rows}",
+                    suggestion=f"delete one of them in {twice[0].system}, or merge them there",
+                )
+            await deciding.connection.execute(QUERIES["no_longer_apart"], {"one": survivor.id, "other": absorbed.id})
+            former = [row.ref for row in absorbed.rows], deciding.harvest.pairs(absorbed)
+            deciding.harvest.joined(survivor, absorbed, former, join(entity, roots, survivor, absorbed), None)
+            await self._write(deciding, act)
+            return survivor.id
+
+    async def keep_apart(self, ids: Sequence[str], act: Act) -> None:
+        """Two records are not one, whatever they share."""
+        async with self._deciding() as deciding:
+            one, other = await deciding.records(ids)
+            await deciding.connection.execute(QUERIES["keep_apart"], [one.id, other.id])
+            await self._write(deciding, act)
+
+    async def link(self, row: RowRef, id: str, act: Act) -> None:
+        """A row that waits for a steward stands for this record."""
+        async with self._deciding() as deciding:
+            (record,) = await deciding.records([id])
+            if (linked := await deciding.ingest.links([row])) and linked[row] != id:
+                raise CannotDecide(
+                    f"{row.system} {row.stream} {row.key} stands for record {linked[row]}",
+                    suggestion="`fieldwarden record unlink` it first",
+                )
+            stream = self._rulebook.systems[row.system].streams[row.stream]
+            if stream.entity != record.entity:
+                raise CannotDecide(f"{row.stream} speaks of {stream.entity}, the record is one of {record.entity}")
+            cursor = await deciding.connection.execute(QUERIES["waiting_rows"], list(row))
+            if not cursor.rowcount:
+                raise CannotDecide(
+                    f"no change of {row.system} {row.stream} {row.key} waits for a steward",
+                    suggestion="`fieldwarden deadletter list --kind ambiguous`",
+                )
+            deciding.harvest.link(row, id)
+            await self._write(deciding, act)
+
+    async def unlink(self, row: RowRef, new_id: str, act: Act) -> tuple[str, str]:
+        """A row does not stand for its record: it begins one of its own (`new_id`), with the child rows of its system,
+        and the two are kept apart. The record it leaves, and the new one."""
+        async with self._deciding() as deciding:
+            linked = (await deciding.ingest.links([row])).get(row)
+            if linked is None:
+                raise CannotDecide(f"{row.system} {row.stream} {row.key} stands for no record")
+            (record,) = await deciding.records([linked])
+            roots = deciding.scope.roots[record.entity]
+            if (row.system, row.stream) not in roots:
+                raise CannotDecide(
+                    f"{row.stream} holds child rows: they follow the row above them", suggestion="unlink that one"
+                )
+            others = [r for r in record.rows if r.system == row.system and (r.system, r.stream) in roots and r.live]
+            alone = [each.ref for each in others] == [row]
+            rows = {row} | {r.ref for r in record.rows if alone and r.system == row.system}
+            if len(rows) == len(record.rows):
+                raise CannotDecide(
+                    f"record {record.id} has no other row", suggestion="there is nothing to part it from"
+                )
+            await self._split(deciding, record, Record(new_id, record.entity, 0, {}, []), rows)
+            await self._write(deciding, act)
+            return record.id, new_id
+
+    async def split(self, id: str, other: str | None, act: Act) -> str:
+        """Undo a join: the rows that came with it go back to the record that they came from (`other`; by default the
+        one joined last), and the two are kept apart. The record that is there again."""
+        async with self._deciding() as deciding:
+            (record,) = await deciding.records([id])
+            found = await (await deciding.connection.execute(QUERIES["joined_rows"], [id])).fetchall()
+            joins = {old: {RowRef(*row) for row in json.loads(rows)} for old, rows in found}
+            other = other or next(iter(joins), None)
+            if other is None or other not in joins:
+                raise CannotDecide(
+                    f"nothing was joined to record {id}" if other is None else f"{other} was not joined to {id}",
+                    suggestion="`fieldwarden trail` tells what was",
+                )
+            rows = joins[other] & {row.ref for row in record.rows}
+            (back,) = (await deciding.ingest.records([other])).values()
+            await deciding.connection.execute(QUERIES["unjoin"], [other])
+            with_it = [old for old, came in joins.items() if old != other and came and came <= joins[other]]
+            await deciding.connection.execute(QUERIES["rejoin"], [other, with_it])
+            await self._split(deciding, record, back, rows)
+            await self._write(deciding, act)
+            return other
+
+    async def _split(self, deciding: _Deciding, record: Record, other: Record, rows: Collection[RowRef]) -> None:
+        entity = deciding.scope.entities[record.entity]
+        done = split(entity, deciding.scope.roots[entity.name], record, other, rows)
+        deciding.harvest.split(record, other, done)
+        await deciding.connection.execute(QUERIES["keep_apart"], [record.id, other.id])
+
+    async def _write(self, deciding: _Deciding, act: Act) -> None:
+        outcome = deciding.harvest.finish()
+        outcome.asked = {entity: {} for entity, _ in outcome.match_keys.values()}
+        await deciding.ingest.write(outcome, self._rulebook.hash)
+        await acts.append(deciding.connection, act, self._rulebook.hash)
+        await deciding.connection.commit()
+
+    @asynccontextmanager
+    async def _deciding(self) -> AsyncIterator[_Deciding]:
+        async with self._session.transaction() as connection:
+            await connection.execute(QUERIES["lock_rules"])
+            live = await (await connection.execute(QUERIES["live_rules"])).fetchone()
+            if live is None or live[0] != self._rulebook.hash or live[3] is not None:
+                raise RulesChanged(
+                    "records are being brought under other rules",
+                    suggestion="try again when `fieldwarden apply` has ended",
+                )
+            yield _Deciding(connection, self._rulebook, self._clock)
+
+    async def close(self) -> None:
+        await self._session.close()

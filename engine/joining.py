@@ -1,0 +1,133 @@
+"""Two records that turn out to be one: whether they may be joined, and what becomes of both.
+
+A record that was begun from a row without a match key, or before anybody knew better, may come to state the same key as
+another. They are joined by themselves where nothing contradicts it; else they stand in the queue of duplicates, and a
+steward decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.change import RowRef, Value
+from engine.identity import match_pairs
+from engine.ledger import Decision
+from engine.record import Contribution, Record
+from engine.reresolve import redecided
+from engine.resolve import choose, retired
+from rules.rulebook import Entity
+
+Roots = Collection[tuple[str, str]]
+"""The (system, stream) whose rows stand for the entity's records."""
+
+Apart = Collection[frozenset[str]]
+"""Pairs of records that a steward said are not one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What a join did: the golden values that changed in the record that goes on, and those that the other gave up;
+    `retired` and `other_retired` are set where that changed."""
+
+    decisions: list[Decision]
+    given_up: list[Decision]
+    retired: bool | None
+    other_retired: bool | None
+
+
+def contradiction(entity: Entity, records: Sequence[Record], roots: Roots, apart: Apart) -> str:
+    """Why these records of one entity may not be joined without a steward, in words without values; "" if they may."""
+    ids = {record.id for record in records}
+    if any(pair <= ids for pair in apart):
+        return "a steward keeps them apart"
+    if double := held_twice(records, roots):
+        return f"{double[0].system} has a row of its own in each"
+    for key in entity.match:
+        stated = {value for record in records for name, value in match_pairs(entity, record.golden) if name == key.name}
+        if len(stated) > 1:
+            return f"they differ in {key.name}"
+    return ""
+
+
+def held_twice(records: Sequence[Record], roots: Roots) -> list[Contribution]:
+    """The live root rows of the first system that has some in more than one of these records; none if none has."""
+    rows: dict[str, list[tuple[str, Contribution]]] = {}
+    for record in records:
+        for row in record.rows:
+            if row.live and (row.system, row.stream) in roots:
+                rows.setdefault(row.system, []).append((record.id, row))
+    for system in sorted(rows):
+        if len({id for id, _ in rows[system]}) > 1:
+            return [row for _, row in rows[system]]
+    return []
+
+
+def join(entity: Entity, roots: Roots, survivor: Record, absorbed: Record) -> Joined:
+    """Give all rows of `absorbed` to `survivor` and choose its golden values anew. Both are changed in place, but for
+    their versions; `absorbed` is left retired and empty, so that its id is never anybody else's."""
+    survivor.rows += absorbed.rows
+    chosen = [(unit, choose(unit, survivor.rows)) for unit in entity.units]
+    decisions = redecided(chosen, survivor, "joined")
+    now = retired(entity, roots, survivor.rows)
+    flipped = now if now != survivor.retired else None
+    survivor.retired = now
+    given_up = [
+        Decision(name, "merged", None, value, None, "") for name, value in absorbed.golden.items() if value is not None
+    ]
+    other = None if absorbed.retired else True
+    absorbed.rows, absorbed.golden, absorbed.retired = [], {}, True
+    return Joined(decisions, given_up, flipped, other)
+
+
+def split(entity: Entity, roots: Roots, record: Record, other: Record, rows: Collection[RowRef]) -> Joined:
+    """Give these rows of `record` to `other`, which has none, and choose the golden values of both anew. Both are
+    changed in place, but for their versions. `given_up` are the decisions of `other`."""
+    other.rows = [row for row in record.rows if row.ref in rows]
+    record.rows = [row for row in record.rows if row.ref not in rows]
+    told = []
+    for each in (record, other):
+        decisions = redecided([(unit, choose(unit, each.rows)) for unit in entity.units], each, "split")
+        now = retired(entity, roots, each.rows)
+        told.append((decisions, now if now != each.retired else None))
+        each.retired = now
+    (kept, flipped), (given, other_flipped) = told
+    return Joined(kept, given, flipped, other_flipped)
+
+
+def referring(entities: Mapping[str, Entity]) -> dict[str, tuple[str, ...]]:
+    """By entity, its fields that hold ids of records; entities without any are left out."""
+    found = {
+        entity.name: tuple(name for name, field in entity.fields.items() if field.type.kind == "ref")
+        for entity in entities.values()
+    }
+    return {name: fields for name, fields in found.items() if fields}
+
+
+def named(record: Record, fields: Sequence[str]) -> set[str]:
+    """The records that this one refers to, in its golden values and in what its rows hold."""
+    kept = [record.golden, *(values for row in record.rows for values in _values(row))]
+    return {value for values in kept for name in fields if (value := values.get(name)) is not None}
+
+
+def follow(record: Record, fields: Sequence[str], joined: Mapping[str, str]) -> tuple[bool, list[Decision]]:
+    """Let what refers to a record that was joined to another refer to that one. Whether anything did, and the golden
+    values that changed."""
+    decisions = []
+    for name in fields:
+        old = record.golden.get(name)
+        if old is not None and old in joined:
+            record.golden[name] = joined[old]
+            decisions.append(Decision(name, "joined", None, old, joined[old], ""))
+    moved = bool(decisions)
+    for row in record.rows:
+        for values in _values(row):
+            for name in fields:
+                value = values.get(name)
+                if value is not None and value in joined:
+                    values[name], moved = joined[value], True
+    return moved, decisions
+
+
+def _values(row: Contribution) -> tuple[dict[str, Value], ...]:
+    return row.fields, row.carried, row.void, row.restore, row.sent

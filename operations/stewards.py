@@ -1,0 +1,179 @@
+"""What stewards decide about identity: the queue of duplicates, and which rows stand for which record."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+from engine.change import RowRef
+from engine.errors import TransientError
+from engine.hub.asking import Mask
+from engine.hub.finding import label
+from engine.hub.overview import Overview
+from engine.hub.stewards import Side, Stewards
+from engine.identity import uuid7
+from engine.pipeline import microseconds
+from operations.person import act
+from operations.project import Opened, opened
+from operations.report import Report, table
+from rules.errors import FieldwardenError
+
+T = TypeVar("T")
+
+
+class NotARecord(FieldwardenError):
+    code = "not_a_record"
+    exit_code = 2
+
+
+def listed(folder: Path | None, *, limit: int) -> Report:
+    """The queue of duplicates: which records carry the same value of a match key, and why they are not joined."""
+
+    async def ask(project: Opened, stewards: Stewards) -> list[dict[str, Any]]:
+        overview = Overview(project.hub_dsn, project.hub_schema)
+        try:
+            alike = await overview.duplicates(limit)
+        finally:
+            await overview.close()
+        found = []
+        for each in alike:
+            side = await stewards.sides(each.records)
+            found.append(
+                {
+                    "entity": each.entity,
+                    "match_key": each.key,
+                    "records": list(each.records),
+                    "names": [_label(project, record.entity, record.id, side) for record in side.records],
+                    "why": side.why or "they will be joined by `fieldwarden run`",
+                }
+            )
+        return found
+
+    found = _with(folder, ask)
+    rows = [[each["entity"], each["match_key"], " ".join(each["records"]), each["why"]] for each in found]
+    text = table(["entity", "alike in", "records", "not joined since"], rows, indent="") if rows else "nothing is alike"
+    notes = ["see one: fieldwarden match show RECORD RECORD"] if rows else []
+    return Report({"duplicates": found}, text, notes=notes)
+
+
+def show(folder: Path | None, one: str, other: str, *, unmask: bool) -> Report:
+    """Two records side by side. Raises CannotDecide, NotARecord."""
+    ids = _ids(one, other)
+
+    async def ask(project: Opened, stewards: Stewards) -> dict[str, Any]:
+        side = await stewards.sides(ids)
+        mask = Mask(project.rulebook, unmask=unmask)
+        entity = project.rulebook.entities[side.records[0].entity]
+        by_id = {record.id: record for record in side.records}
+        return {
+            "entity": entity.name,
+            "records": ids,
+            "why": side.why,
+            "fields": {
+                name: [mask.value(entity.name, name, by_id[id].golden.get(name)) for id in ids]
+                for name in entity.fields
+                if any(by_id[id].golden.get(name) is not None for id in ids)
+            },
+            "rows": {
+                id: [f"{row.system} {row.stream} {mask.key(*row.ref)}" for row in by_id[id].rows if row.live]
+                for id in ids
+            },
+        }
+
+    found = _with(folder, ask)
+    lines = [f"{found['entity']}: {found['why'] or 'nothing contradicts that they are one'}", ""]
+    rows = [[name, *(value or "" for value in values)] for name, values in found["fields"].items()]
+    lines.append(table(["field", *ids], rows, indent=""))
+    lines += [f"  {id}: {', '.join(rows) or 'no row'}" for id, rows in found["rows"].items()]
+    return Report(found, "\n".join(lines), notes=["fieldwarden match join | keep-apart RECORD RECORD --reason ..."])
+
+
+def join(folder: Path | None, one: str, other: str, *, reason: str) -> Report:
+    """Make two records one. Raises CannotDecide, NotARecord."""
+    ids = _ids(one, other)
+    said = act("joined", reason, records=" ".join(ids))
+    survivor = _with(folder, lambda _, stewards: stewards.join(ids, said))
+    return Report({"record": survivor}, f"they are record {survivor}; `fieldwarden run` makes the systems agree")
+
+
+def keep_apart(folder: Path | None, one: str, other: str, *, reason: str) -> Report:
+    """Never join these two. Raises CannotDecide, NotARecord."""
+    ids = _ids(one, other)
+    said = act("kept apart", reason, records=" ".join(ids))
+    _with(folder, lambda _, stewards: stewards.keep_apart(ids, said))
+    return Report({"records": ids}, "they stay two records, whatever they share")
+
+
+def link(folder: Path | None, place: tuple[str, str, str], record: str, *, reason: str) -> Report:
+    """A row that waits for a steward stands for this record. Raises CannotDecide, NotARecord."""
+    row, (id,) = RowRef(*place), _ids(record)
+    said = act("linked", reason, system=row.system, stream=row.stream, record=id)
+    _with(folder, lambda project, stewards: stewards.link(_known(project, row), id, said))
+    return Report({"record": id}, f"the row stands for record {id}; `fieldwarden run` goes on with it")
+
+
+def unlink(folder: Path | None, place: tuple[str, str, str], *, reason: str) -> Report:
+    """A row begins a record of its own. Raises CannotDecide."""
+    row = RowRef(*place)
+    said = act("unlinked", reason, system=row.system, stream=row.stream)
+    new = uuid7(microseconds(), secrets.randbits(74))
+    old, new = _with(folder, lambda project, stewards: stewards.unlink(_known(project, row), new, said))
+    return Report({"left": old, "record": new}, f"the row left record {old} and stands for record {new}")
+
+
+def split(folder: Path | None, record: str, other: str | None, *, reason: str) -> Report:
+    """Undo a join. Raises CannotDecide, NotARecord."""
+    ids = _ids(*filter(None, (record, other)))
+    said = act("split", reason, records=" ".join(ids))
+    back = _with(folder, lambda _, stewards: stewards.split(ids[0], ids[1] if other else None, said))
+    return Report({"record": ids[0], "other": back}, f"record {back} is there again, and is kept apart from {ids[0]}")
+
+
+# --- parts ---------------------------------------------------------------------------------------------------
+
+
+def _with(folder: Path | None, work: Callable[[Opened, Stewards], Awaitable[T]]) -> T:
+    with opened(folder) as project:
+        project.prepare_hub()
+
+        async def run() -> T:
+            stewards = Stewards(project.hub_dsn, project.hub_schema, project.rulebook, microseconds)
+            try:
+                return await work(project, stewards)
+            except TransientError as error:
+                raise project.no_hub(error) from error
+            finally:
+                await stewards.close()
+
+        return asyncio.run(run())
+
+
+def _ids(*given: str) -> list[str]:
+    found = []
+    for text in given:
+        try:
+            found.append(str(UUID(text)))
+        except ValueError:
+            raise NotARecord(
+                f"{text!r} is not the id of a record", suggestion="`fieldwarden trail ENTITY KEY` shows a record's id"
+            ) from None
+    if len(set(found)) < len(found):
+        raise NotARecord("both are the same record", suggestion="name two")
+    return found
+
+
+def _known(project: Opened, row: RowRef) -> RowRef:
+    project.check_filters(system=row.system)
+    streams = project.rulebook.systems[row.system].streams
+    if row.stream not in streams:
+        raise NotARecord(f"{row.stream} is not a stream of {row.system}", suggestion=f"one of {', '.join(streams)}")
+    return row
+
+
+def _label(project: Opened, entity: str, id: str, side: Side) -> str:
+    golden = next(record.golden for record in side.records if record.id == id)
+    return label(project.rulebook, entity, id, golden, Mask(project.rulebook, unmask=False))
