@@ -30,7 +30,7 @@ def demo(folder: Path, fresh: bool, keep_running: bool) -> Report:
 
 @command(cli)
 @click.argument("name", type=click.Path(path_type=Path))
-@click.option("--example", metavar="NAME", help="Copy a whole example instead: quote-to-cash.")
+@click.option("--example", metavar="NAME", help="Copy a whole example instead: quote-to-cash, normalised-erp.")
 @click.option(
     "--from", "source", metavar="DSN", help="Draft one from a database's tables; '${env:NAME}' names a variable."
 )

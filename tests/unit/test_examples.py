@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from operations import examples
+from operations.demo_project import steps, system_of
+from operations.proof import read_shared
 from operations.validate import validate
 from rules.loading import load_project
 
@@ -52,3 +54,16 @@ def test_what_is_the_same_is_in_the_repository_once() -> None:
     base = (ROOT / "quote-to-cash-kafka" / "based-on").read_text("utf-8").strip()
     same = set(files(ROOT / base).values()) & set(files(ROOT / "quote-to-cash-kafka").values())
     assert same == set()
+
+
+@pytest.mark.parametrize("name", ["quote-to-cash", "normalised-erp"])
+def test_its_edits_and_its_proof_are_about_its_systems(name: str) -> None:
+    folder = ROOT / name
+    project = load_project(folder)
+    systems, entities = set(project.rulebook.systems), project.rulebook.entities
+    assert project.warnings == ()
+    assert {system_of(path) for step in steps(folder) for path in step} <= systems
+    assert {path.stem for path in (folder / "proof").glob("*.sql")} == systems
+    assert {system for held in read_shared(folder / "proof/shared.csv").values() for system in held} == systems
+    fields = {name for entity in entities.values() for name in entity.fields}
+    assert {field for _, field in read_shared(folder / "proof/shared.csv")} <= fields
