@@ -163,3 +163,56 @@ def deadletter_discard(folder: Path | None, ids: tuple[str, ...], **filters: Any
     from operations.deadletter import discard
 
     return discard(folder, ids, **filters)
+
+
+_LARGEST_ID = 2**63 - 1
+
+
+@cli.group()
+def deletes() -> None:
+    """Deletions that are held because there were too many at once."""
+
+
+def _held(function: Operation) -> Operation:
+    """The filters by which held deletions are chosen."""
+    for option in (
+        click.option("--stream", metavar="STREAM", help="Only of this stream."),
+        click.option("--system", metavar="SYSTEM", help="Only of this system."),
+    ):
+        function = option(function)
+    return function
+
+
+@command(deletes, "list")
+@_held
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@in_project
+def deletes_list(folder: Path | None, **filters: Any) -> Report:
+    """List the rows whose deletion is held, oldest first."""
+    from operations.deletes import list_them
+
+    return list_them(folder, **filters)
+
+
+@command(deletes, "approve")
+@click.argument("ids", metavar="[ID]...", nargs=-1, type=click.IntRange(1, _LARGEST_ID))
+@_held
+@with_reason
+@in_project
+def deletes_approve(folder: Path | None, ids: tuple[int, ...], **filters: Any) -> Report:
+    """They are meant: retire what they delete. The ones named, or all of a system or stream."""
+    from operations.deletes import approve
+
+    return approve(folder, ids, **filters)
+
+
+@command(deletes, "discard")
+@click.argument("ids", metavar="[ID]...", nargs=-1, type=click.IntRange(1, _LARGEST_ID))
+@_held
+@with_reason
+@in_project
+def deletes_discard(folder: Path | None, ids: tuple[int, ...], **filters: Any) -> Report:
+    """They are not: nothing is retired. The ones named, or all of a system or stream."""
+    from operations.deletes import discard
+
+    return discard(folder, ids, **filters)

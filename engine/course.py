@@ -59,6 +59,8 @@ class Course:
         changes = self._tally.changes
         changes[mapped.entity] = changes.get(mapped.entity, 0) + 1
         change, letters = mapped.change, self._letters
+        if change is not None and change.operation == "delete" and letters.hold(mapped):
+            return
         if letters.block(mapped) and not letters.are_pointless(mapped, latest):
             letters.wait_behind(mapped)
         elif change is None:
@@ -265,8 +267,7 @@ class Course:
             self._harvest.entry(record, change, "said", stale(record, change), "")
 
     def _delete(self, change: Change) -> None:
-        linked = self._known.links.get(change.row)
-        record = self._known.records.get(linked) if linked else None
+        record = self._known.records.get(self._known.links.get(change.row, ""))
         row = record.row(change.row) if record else None
         if record is None or row is None:
             return
@@ -353,9 +354,8 @@ class Course:
         if not change.follows_rekey:
             return
         self._known.rekeyed.add(change.row)
-        linked = self._known.links.get(change.row)
-        row = self._known.records[linked].row(change.row) if linked else None
-        if row is not None:
+        record = self._known.records.get(self._known.links.get(change.row, ""))
+        if record is not None and (row := record.row(change.row)) is not None:
             row.said, row.lag = "", {}
 
     def _record(

@@ -19,29 +19,44 @@ _PAGE = 2000
 
 async def truncated(hub: Hub, lease: Lease, stream: Stream, raw: RawChange) -> AsyncIterator[list[Mapped]]:
     """Every row known of the stream."""
+    async with hub.ingest(lease) as tx:
+        live = await tx.live(stream.system, stream.name) if stream.parent is None else 0
     async for rows in _known(hub, lease, stream):
-        yield [_gone(stream, row, raw.position, raw.at, observation=False) for row in rows]
+        yield [_gone(stream, row, raw.position, raw.at, observation=False, among=live) for row in rows]
 
 
 async def unseen(hub: Hub, lease: Lease, streams: Mapping[str, Stream], source: Source) -> AsyncIterator[list[Mapped]]:
     """Rows that were not told of when everything was told again (`IngestTransaction.unseen`), and do not stand there
     all the same."""
     for stream in streams.values():
+        among = 0
         async for rows in _known(hub, lease, stream):
             async with hub.ingest(lease) as tx:
                 missing = sorted(await tx.unseen(rows))
+            if missing and not among and stream.parent is None:
+                among = len(missing) + await _missing(hub, lease, stream, rows[-1].key)
             untold = await source.standing(missing) if missing else set()
             if untold:
                 async with hub.ingest(lease) as tx:
                     await tx.saw(sorted(untold))
                     await tx.commit(IngestOutcome(), position="", rulebook="")
-            if gone := [_gone(stream, row, "", None, observation=True) for row in missing if row not in untold]:
+            if gone := [
+                _gone(stream, row, "", None, observation=True, among=among) for row in missing if row not in untold
+            ]:
                 yield gone
 
 
-async def _known(hub: Hub, lease: Lease, stream: Stream) -> AsyncIterator[list[RowRef]]:
-    """Its known rows, page by page; those that become known meanwhile may be among them."""
-    after = None
+async def _missing(hub: Hub, lease: Lease, stream: Stream, after: str) -> int:
+    """How many of its rows behind this key were not told of: whether they are too many is asked of all at once."""
+    number = 0
+    async for rows in _known(hub, lease, stream, after):
+        async with hub.ingest(lease) as tx:
+            number += len(await tx.unseen(rows))
+    return number
+
+
+async def _known(hub: Hub, lease: Lease, stream: Stream, after: str | None = None) -> AsyncIterator[list[RowRef]]:
+    """Its known rows, page by page, from behind a key on; those that become known meanwhile may be among them."""
     while True:
         async with hub.ingest(lease) as tx:
             rows = await tx.rows_of(stream.system, stream.name, after, _PAGE)
@@ -51,7 +66,7 @@ async def _known(hub: Hub, lease: Lease, stream: Stream) -> AsyncIterator[list[R
         after = rows[-1].key
 
 
-def _gone(stream: Stream, row: RowRef, position: str, at: int | None, *, observation: bool) -> Mapped:
+def _gone(stream: Stream, row: RowRef, position: str, at: int | None, *, observation: bool, among: int) -> Mapped:
     relation = Relation(stream.name, stream.key, ("text",) * len(stream.key))
     operation: Operation = "vanish" if observation else "delete"
     try:
@@ -59,4 +74,4 @@ def _gone(stream: Stream, row: RowRef, position: str, at: int | None, *, observa
     except ValueError:  # a row known only by the name of its unusable key
         parts = (row.key, *[""] * (len(stream.key) - 1))
     raw = RawChange(relation, operation, parts, position, at)
-    return Mapped(raw, row, stream.entity, deletion(stream, raw))
+    return Mapped(raw, row, stream.entity, deletion(stream, raw), among=among)

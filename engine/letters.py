@@ -52,6 +52,8 @@ class Letters:
             return False
         if not self._scope.ordered or is_ahead(change, latest):
             return False
+        if change.operation == "upsert" and self._only_held(mapped, change):
+            return True
         if change.echo:  # it is no newer word of the row: what its people said before is only in the letters
             return False
         if change.operation == "upsert" and not self._is_whole(change):
@@ -59,6 +61,22 @@ class Letters:
         vanished = change.operation == "delete" and change.observation
         before = self._before(mapped)
         return all((vanished or letter.position < change.position) and not letter.moves for letter in before)
+
+    def _only_held(self, mapped: Mapped, change: Change) -> bool:
+        """Whether only an older deletion that is held blocks the row: whoever wrote it, it is there again."""
+        before = self._before(mapped)
+        return bool(before) and all(letter.kind == "brake" and letter.position < change.position for letter in before)
+
+    def hold(self, mapped: Mapped) -> bool:
+        """Whether this deletion waits for a person's answer: it is set aside now, or one of its row is so already."""
+        if mapped.release or (not mapped.held and not self._known.letters and not self._new):
+            return False
+        letters = (*self._stored(mapped.row), *self._new.get(mapped.row, ()))
+        if any(letter.kind == "brake" for letter in letters):
+            return True
+        if mapped.held:
+            self.add(mapped, "brake", mapped.held)
+        return bool(mapped.held)
 
     def _is_whole(self, change: Change) -> bool:
         stream = self._scope.streams[change.row.stream]

@@ -20,6 +20,7 @@ import structlog
 
 from engine import failpoints
 from engine.batch import Decider
+from engine.brake import Bounds, Brake
 from engine.errors import FieldwardenError, IdentityMoved
 from engine.gone import truncated, unseen
 from engine.identity import uuid7
@@ -75,10 +76,11 @@ class Pipeline:
         wake: Wake | None = None,
         tolerance: int = 300_000_000,
         lane: str = "",
+        deletes: Bounds | None = None,
     ) -> None:
         """`clock` gives µs since 1970 UTC; `tolerance` (µs) is how far ahead of it a source's time may be; `bits` makes
         record ids unlike any other's (they are no secret), by default out of one seed from the system; `lane` is this
-        worker's own, where several share the source's partitions."""
+        worker's own, where several share the source's partitions; past `deletes` deletions are held."""
         self._rulebook = rulebook
         self._source = source
         self._system = source.system
@@ -93,13 +95,13 @@ class Pipeline:
         self._streams = rulebook.systems[self._system].read_streams
         plans = {name: TargetPlan(rulebook, name) for name in rulebook.systems}
         self._plans = {name: plan for name, plan in plans.items() if plan.entities}
+        self._brake = Brake(rulebook, self._system, deletes, clock)
         self._decider = Decider(rulebook, self._system, self._plans)
         self._meanings = Meanings(rulebook.systems[self._system].streams, rulebook.entities, self._found)
         self._aside = SecondTries(hub, source, self._streams, self._meanings, self._found)
         self._position: str | None = None
         self._moves = 0
-        self._rereading = False
-        self._telling_again = False
+        self._rereading = self._telling_again = False
         self._linked = True
         self._parked = ""
         self._turn = asyncio.Lock()
@@ -292,15 +294,10 @@ class Pipeline:
                 fresh = await tx.saw([item.row for item in mapped])
                 # One that was missing may have been told of by another lane since it was looked for.
                 mapped = [item for item in mapped if item.raw.operation != "vanish" or item.row in fresh]
+            await self._brake.look(tx, mapped, known)
+            now = self._clock()
             outcome = self._decider.decide(
-                mapped,
-                known,
-                self._new_id,
-                tally,
-                self._clock(),
-                self._tolerance,
-                applying=tx.applying,
-                alike=reunion.groups,
+                mapped, known, self._new_id, tally, now, self._tolerance, applying=tx.applying, alike=reunion.groups
             )
             if outcome.match_keys and (unknown := await further(tx, known, outcome)):
                 raise IdentityMoved("some records of this batch may be one with others", also=frozenset(unknown))
@@ -315,6 +312,7 @@ class Pipeline:
                 state=state,
                 parts=parts,
             )
+        self._brake.decided()
         self._linked = self._linked or bool(outcome.links or outcome.released or found)
         self._wake.rouse({target for target, _ in outcome.dirty} | {target for target, _ in outcome.suspect})
         self._count(tally)

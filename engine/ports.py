@@ -189,6 +189,9 @@ class IngestTransaction(Protocol):
         """Known rows (linked, or set aside) of one stream in key order, after a key (None: the first ones): for
         truncates and sweeps. What it costs depends on `limit` alone."""
 
+    async def live(self, system: str, stream: str) -> int:
+        """How many known rows of a stream stand for live records. Counts them all."""
+
     async def saw(self, rows: Sequence[RowRef]) -> set[RowRef]:
         """Note rows that a re-read has seen, for `unseen`; those that nobody had seen before."""
 

@@ -93,15 +93,17 @@ def show(folder: Path | None, id: str, *, values: bool) -> Report:
 def retry(folder: Path | None, ids: Sequence[str], *, everything: bool, reason: str, **filters: str | None) -> Report:
     """Let them be tried again; the ledger notes who and why (`reason`). Raises NoSuchLetter, NothingChosen.
 
-    What waits for its row's former key goes on by itself; that it need not wait is said of it by id or kind only."""
-    spared = "rekey" if everything and filters.get("kind") is None else ""
+    What waits for its row's former key goes on by itself; that it need not wait is said of it by id or kind only. So is
+    that a held deletion is meant."""
+    spared = ("rekey", "brake") if everything and filters.get("kind") is None else ()
     number = _tell(folder, ids, everything, filters, Overview.retry, act("retried", reason), spared)
     return Report({"retried": number}, f"{count(number, 'dead letter')} will be tried again by `fieldwarden run`")
 
 
 def discard(folder: Path | None, ids: Sequence[str], *, everything: bool, reason: str, **filters: str | None) -> Report:
     """Drop them for good; the ledger notes who and why. Raises NoSuchLetter, NothingChosen."""
-    number = _tell(folder, ids, everything, filters, Overview.discard, act("discarded", reason))
+    spared = ("brake",) if everything and filters.get("kind") is None else ()  # an answer of its own
+    number = _tell(folder, ids, everything, filters, Overview.discard, act("discarded", reason), spared)
     return Report({"discarded": number}, f"{count(number, 'dead letter')} discarded")
 
 
@@ -115,9 +117,9 @@ def _tell(
     filters: dict[str, str | None],
     word: Callable[[Overview, list[str], Act, str], Awaitable[int]],
     act: Act,
-    spared: str = "",
+    spared: Sequence[str] = (),
 ) -> int:
-    """`spared`: a kind that is left out."""
+    """`spared`: kinds that are left out."""
     if bool(ids) == everything:
         raise NothingChosen(
             "name the ids, or choose all with --all (and --kind, --entity, --system, --place), but not both",
@@ -131,7 +133,7 @@ def _tell(
         found = await overview.dead_letters(ids=named or None, **filters)  # type: ignore[arg-type]
         if missing := [id for id in named if id not in {each.id for each in found}]:
             raise _no_such(missing)
-        chosen = [each.id for each in found if each.kind != spared]
+        chosen = [each.id for each in found if each.kind not in spared]
         act.details = {"number": str(len(chosen)), "letters": ", ".join(chosen[:_NAMED])}
         return await word(overview, chosen, act, rulebook)
 
@@ -188,6 +190,10 @@ def _ends(letter: DeadLetter, first: int | None = None) -> str:
             return f"a steward, who says which record it is: {', '.join(letter.candidates)}; then retry it"
         case "parent" | "excluded" | "reference" | "rekey":
             return f"{awaits}, and goes on by itself once {system} tells of it; or a person: discard it"
+        case "brake":
+            return (
+                "a person, who says whether it is meant: `fieldwarden deletes approve`, or `discard`; or the row again"
+            )
         case "behind":
             return f"dead letter {first} of the same row, and goes on with it" if first else "nothing any more"
         case "waiting":

@@ -283,6 +283,7 @@ class Loops:
             wake=self._wake,
             tolerance=project.future_tolerance,
             lane=lane,
+            deletes=project.delete_bounds,
         )
 
     def _delivery(self, name: str, duties: frozenset[str]) -> Delivery:

@@ -74,7 +74,7 @@ def obstacles(
 @dataclass
 class Health:
     """What the two checks answer. `beat` is set by the event loop, monotonic seconds; `standby` says why this process
-    does nothing, if so; `remark` is said beside, ready or not."""
+    does nothing, if so; `remark` and `questions` (to be answered by a person) are said beside, ready or not."""
 
     telemetry: Telemetry
     patience: float = 30.0
@@ -82,7 +82,12 @@ class Health:
     clock: Callable[[], float] = time.time
     standby: str = ""
     remark: str = ""
+    questions: Sequence[str] = ()
     beat: float = field(default_factory=time.monotonic)
+
+    def ask(self, questions: Sequence[str]) -> None:
+        """All that a person is asked now."""
+        self.questions = questions
 
     async def keep_beating(self) -> None:
         while True:
@@ -105,7 +110,7 @@ class Health:
         states = [
             {"connector": c.label, "state": c.state, "message": c.message, "waiting": c.waiting} for c in connectors
         ]
-        remarks = [self.remark] if self.remark else []
+        remarks = [*filter(None, [self.remark]), *self.questions]
         return not reasons, {"ready": not reasons, "reasons": reasons, "remarks": remarks, "connectors": states}
 
 

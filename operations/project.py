@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.brake import Bounds
 from rules.errors import FieldwardenError
 from rules.loading import PROJECT_FILE, Project, ReferenceUnresolved, load_project
 from rules.rulebook import Rulebook, Stream
@@ -134,6 +135,12 @@ class Opened:
     def future_tolerance(self) -> int:
         """How far ahead a source's time may be, in µs."""
         return int(self.project.settings.limits.future_tolerance.total_seconds() * 1_000_000)
+
+    @property
+    def delete_bounds(self) -> Bounds:
+        """Past which deletions are held."""
+        deletes = self.project.settings.limits.deletes
+        return Bounds(deletes.share, deletes.number, int(deletes.window.total_seconds() * 1_000_000))
 
     @property
     def sources(self) -> list[str]:

@@ -228,7 +228,7 @@ class _Running:
 
     async def _supervise(self, loops: Loops) -> None:
         """Run all loops until they have stopped; any exception of theirs cancels the others and is raised."""
-        watch = Watch(self.project, self.telemetry, loops.does, loops.shards)
+        watch = Watch(self.project, self.telemetry, loops.does, loops.shards, loops.health.ask)
         helpers: list[Coroutine[Any, Any, None]] = [watch.run()]
         if self.project.debezium_systems:
             from operations.connector_watch import watch_connectors

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import FieldwardenError, TransientError
+from engine.hub.brake import HeldDeletions
 from engine.hub.footing import HubFooting
 from engine.hub.overview import DeadLetter, Overview, PartitionState, SourceState, TargetState, WorkerState
 from engine.hub.pulse import Pulse
 from engine.pipeline import PARKED
 from engine.sharing import SHARDS
+from operations.deletes import question
 from operations.loops import is_partitioned, loop_of
 from operations.project import Opened, opened
 from operations.report import Report, age, count, table
@@ -32,6 +34,7 @@ _NEEDS = {
     "parent": ("the parent row is not known", "that row"),
     "reference": ("the row referred to is not known", "that row"),
     "rekey": ("its row's former key has not all been told yet", "that key, or a person"),
+    "brake": ("too many rows were deleted at once", "a person: fieldwarden deletes"),
     "behind": ("an earlier change of its row is set aside", "that change"),
 }
 """Why a change is set aside, and what lets it go on."""
@@ -60,6 +63,8 @@ def _halted(result: dict[str, Any]) -> Iterator[str]:
             yield f"source {source['name']} is halted: {source['message']}"
         elif source["message"].startswith(PARKED):
             yield f"source {source['name']}: {source['message']}"
+    for held in result["held_deletions"]:
+        yield held["question"]
     for part in result["partitions"]:
         if part["message"]:
             yield f"source {part['source']}: {part['topic']}/{part['partition']} stands still: {part['message']}"
@@ -74,6 +79,7 @@ async def _status(project: Opened) -> dict[str, Any]:
     overview = Overview(project.hub_dsn, project.hub_schema)
     pulse = Pulse(project.hub_dsn, project.hub_schema)
     footing = HubFooting(project.hub_dsn, project.hub_schema)
+    held = HeldDeletions(project.hub_dsn, project.hub_schema)
     try:
         states = await overview.sources()
         known = {source.name: source for source in states}
@@ -103,6 +109,10 @@ async def _status(project: Opened) -> dict[str, Any]:
                 {"system": each.system, "kind": each.kind, "number": each.number, "oldest_seconds": _age(each.oldest)}
                 for each in await overview.set_aside()
             ],
+            "held_deletions": [
+                {"system": each.system, "stream": each.stream, "number": each.number, "question": question(each)}
+                for each in await held.counts()
+            ],
             "parked": [_letter(each) for each in await overview.dead_letters(kind="delivery", limit=_NAMED)],
             "waiting": [_letter(each) for each in await overview.dead_letters(kind="waiting", limit=_NAMED)],
             "records": {each.entity: {"live": each.live, "retired": each.retired} for each in await overview.records()},
@@ -116,6 +126,7 @@ async def _status(project: Opened) -> dict[str, Any]:
         await overview.close()
         await pulse.close()
         await footing.close()
+        await held.close()
 
 
 async def _duplicates(overview: Overview) -> dict[str, Any]:
@@ -310,6 +321,8 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
         ]
         yield _block(["set aside from", "because", "needs", "number", "oldest"], rows)
         yield "  see: fieldwarden deadletter list"
+    for held in result["held_deletions"]:
+        yield f"  {held['question']}\n"
     yield from _alike(result["duplicates"])
     yield f"  {count(result['refused_24h'], 'edit')} of protected fields refused in the last {_HOURS} hours"
     if result["held_24h"]:

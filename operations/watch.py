@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
 from engine.errors import FieldwardenError
+from engine.hub.brake import HeldCount, HeldDeletions
 from engine.hub.footing import HubFooting
 from engine.hub.overview import Overview, SetAsideCount, TargetState
 from engine.hub.pulse import Pulse
 from engine.telemetry import Connector, Half, Telemetry
+from operations.deletes import question
 from operations.loops import is_partitioned
 from operations.project import Opened
 from operations.unread import held_up, unread
@@ -53,7 +55,8 @@ class PartitionsLookout(Lookout, Protocol):
 class Watch:
     """Looks at one project while `run` works. Troubles of its own are logged and tried again: it must never be the
     reason for which replication stops. `does` tells which halves of systems this process works on, `shards` which of
-    a target's deliveries; how the others fare, their own processes tell."""
+    a target's deliveries; how the others fare, their own processes tell. `asks` is told what a person
+    is asked."""
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class Watch:
         telemetry: Telemetry,
         does: Callable[[Half, str], bool],
         shards: Callable[[str], Collection[int]],
+        asks: Callable[[list[str]], None] = lambda _: None,
         *,
         patience: float = PATIENCE,
         silence: float = SILENCE,
@@ -69,10 +73,12 @@ class Watch:
         self._telemetry = telemetry
         self._does = does
         self._shards = shards
+        self._asks = asks
         self._patience = patience
         self._silence = silence
         self._pulse = Pulse(project.hub_dsn, project.hub_schema)
         self._overview = Overview(project.hub_dsn, project.hub_schema)
+        self._held = HeldDeletions(project.hub_dsn, project.hub_schema)
         self._footing = HubFooting(project.hub_dsn, project.hub_schema)
         self._lookouts: dict[str, Lookout] = {}
         self._parted: dict[str, PartitionsLookout] = {}
@@ -85,6 +91,8 @@ class Watch:
         self._retrying: dict[str, float] = {}
         self._told: dict[str, str] = {}
         """Unread systems that the log has named, with the reason."""
+        self._asked: set[tuple[str, str]] = set()
+        """Streams of which the log has said that deletions are held."""
         self._heard = 0
         self._look_again = time.monotonic() + PERIOD
 
@@ -99,6 +107,7 @@ class Watch:
         finally:
             await self._pulse.close()
             await self._overview.close()
+            await self._held.close()
             await self._footing.close()
             for lookout in self._lookouts.values():
                 await lookout.close()
@@ -142,6 +151,7 @@ class Watch:
         self._tell_unread()
         self._tell_dead_letters(await self._overview.set_aside(), targets)
         self._telemetry.duplicates(await self._overview.duplicate_counts())
+        self._ask(await self._held.counts())
 
     def _unread_for(self, seconds: float) -> dict[str, str]:
         """Systems that are not read, and of which nothing was heard for so long: the reasons."""
@@ -154,6 +164,14 @@ class Watch:
             if self._told.get(system) != reason:
                 log.warning("deliveries.held_up", system=system, message=held_up(system, reason))
         self._told = still
+
+    def _ask(self, held: Sequence[HeldCount]) -> None:
+        """Whether deletions that are held are meant: in the log once a stream, and in readiness while they are."""
+        self._asks([question(each) for each in held])
+        for each in held:
+            if (each.system, each.stream) not in self._asked:
+                log.warning("deletions.held", system=each.system, message=question(each))
+        self._asked = {(each.system, each.stream) for each in held}
 
     def _tell_dead_letters(self, aside: Iterable[SetAsideCount], targets: Iterable[TargetState]) -> None:
         now = datetime.now(UTC)

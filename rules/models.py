@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, StrictBool, StrictInt, StrictStr, StringConstraints, Tag
@@ -26,6 +27,7 @@ from rules.shapes import (
     Name,
     Names,
     Setting,
+    Share,
     Strict,
     Text,
     Type,
@@ -62,11 +64,30 @@ class Run(Strict):
     )
 
 
+class Deletes(Strict):
+    """Past both, within the window, deletions that would retire records are held for a person."""
+
+    share: Share = Field(
+        default=Decimal("0.2"),
+        description="The part of a stream's rows, from 0 to 1.",
+        json_schema_extra={"default": 0.2},
+    )
+    number: Annotated[StrictInt, Field(ge=0)] = Field(default=1000, description="How many rows of a stream.")
+    window: Duration = Field(
+        default=timedelta(minutes=10),
+        description="Deletions within this time count together.",
+        json_schema_extra={"default": "10m"},
+    )
+
+
 class Limits(Strict):
     future_tolerance: Duration = Field(
         default=timedelta(minutes=5),
         description="A source time further ahead than this is set aside.",
         json_schema_extra={"default": "5m"},
+    )
+    deletes: Deletes = Field(
+        default_factory=Deletes, description="In a system with delete authority, deletions past these are held."
     )
 
 

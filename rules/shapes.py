@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import (
@@ -25,6 +26,7 @@ from rules.values import FieldType, parse_type
 from rules.zones import zone
 
 _DURATION = re.compile(r"(\d{1,6})\s*(ms|s|m|h|d)$")
+_SHARE = re.compile(r"\d(\.\d{1,9})?")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _ONE_OR_LIST = WithJsonSchema(
     {"oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
@@ -42,6 +44,15 @@ def _duration(value: object) -> timedelta:
     if not match:
         raise ValueError("a length of time is a number and its unit: 500ms, 30s, 5m, 2h or 1d")
     return timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
+
+
+def _share(value: object) -> Decimal:
+    if isinstance(value, Decimal):
+        return value
+    plain = isinstance(value, str | int) and not isinstance(value, bool) and _SHARE.fullmatch(str(value))
+    if not plain or Decimal(str(value)) > 1:
+        raise ValueError("a share is a number from 0 to 1, as 0.2 (a fifth)")
+    return Decimal(str(value))
 
 
 def _type(value: object) -> FieldType:
@@ -165,6 +176,7 @@ Names = Annotated[tuple[Name, ...], Field(min_length=1)]
 Duration = Annotated[
     timedelta, PlainValidator(_duration), WithJsonSchema({"type": "string", "pattern": _DURATION.pattern})
 ]
+Share = Annotated[Decimal, PlainValidator(_share), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
 Type = Annotated[
     FieldType,
     PlainValidator(_type),

@@ -145,6 +145,9 @@ class PostgresIngest:
         cursor = await self._connection.execute(QUERIES["rows_of"], asked, prepare=True)
         return [RowRef(system, stream, key) for (key,) in await cursor.fetchall()]
 
+    async def live(self, system: str, stream: str) -> int:
+        return int((await self._rows("live_rows", system, stream))[0][0])
+
     async def saw(self, rows: Sequence[RowRef]) -> set[RowRef]:
         fresh: set[RowRef] = set()
         for (system, stream), keys in _by_stream(rows):

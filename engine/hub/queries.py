@@ -16,4 +16,9 @@ def _load(path: Path) -> dict[str, bytes]:
 
 _HERE = Path(__file__).parent
 
-QUERIES: Final = _load(_HERE / "queries.sql") | _load(_HERE / "workers.sql") | _load(_HERE / "agreement.sql")
+QUERIES: Final = (
+    _load(_HERE / "queries.sql")
+    | _load(_HERE / "workers.sql")
+    | _load(_HERE / "agreement.sql")
+    | _load(_HERE / "brake.sql")
+)

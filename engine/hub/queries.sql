@@ -399,7 +399,7 @@ where s.position is null and s.streams <> '{}' and m.stream <> all(s.streams)
 -- The next of those that wait, ready or not: which is the last of them, and how many they are.
 select max(id), count(*) from (
     select id from set_aside
-    where system = %(source)s and (released or kind not in ('data', 'ambiguous', 'unreadable')) and id > %(after)s
+    where system = %(source)s and (released or kind not in ('data', 'ambiguous', 'unreadable', 'brake')) and id > %(after)s
     order by id limit %(limit)s
 ) as next
 
@@ -412,7 +412,7 @@ select max(id), count(*) from (
 -- crosswalk.
 with page as (
     select id, system, stream, key, kind, released, await_system, await_stream, await_key from set_aside
-    where system = %(source)s and (released or kind not in ('data', 'ambiguous', 'unreadable'))
+    where system = %(source)s and (released or kind not in ('data', 'ambiguous', 'unreadable', 'brake'))
       and id > %(after)s and id <= %(last)s
 ), ahead as (
     select e.id, e.system, e.stream, e.key, e.kind, e.released, e.await_system, e.await_stream, e.await_key

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 
+from engine.aside import FOR_A_PERSON
 from engine.change import RowRef
 from engine.ports import SetAside
 from engine.record import Record
+
+__all__ = ["FOR_A_PERSON", "MemoryAside"]
 
 
 class MemoryAside:

@@ -19,7 +19,7 @@ from engine.ports import ANNOUNCED_FOR, AT_ONCE, Entry, IngestOutcome, Lease, Pe
 from engine.record import Contribution, Record
 from engine.settle import settle
 from engine.sharing import SHARDS, shard_of
-from engine.testing.aside import MemoryAside
+from engine.testing.aside import FOR_A_PERSON, MemoryAside
 from engine.testing.footholds import MemoryFootholds
 from engine.testing.ingest import MemoryIngest
 from engine.testing.joins import MemoryJoins
@@ -211,7 +211,7 @@ class MemoryHub(MemoryJoins, MemoryFootholds, MemoryAside):
         for id in sorted(id for id, kept in self.set_aside.items() if kept.row.system == source):
             kept = self.set_aside[id]
             goes = id in self.released or kept.kind == "behind" or self._has_come(kept)
-            if id > after and (id in self.released or kept.kind not in ("data", "ambiguous", "unreadable")):
+            if id > after and (id in self.released or kept.kind not in FOR_A_PERSON):
                 looked.append(id)
                 if goes and kept.row not in stuck:
                     found.append(replace(kept, released=id in self.released))

@@ -96,6 +96,11 @@ class MemoryIngest:
         known = sorted(row for row in self._hub.known_rows() if row[:2] == (system, stream))
         return [row for row in known if after is None or row.key > after][:limit]
 
+    async def live(self, system: str, stream: str) -> int:
+        await self._hub.pace()
+        linked = [record for row, record in self._hub.crosswalk.items() if row[:2] == (system, stream)]
+        return sum(not self._hub.records[record][0].retired for record in linked)
+
     async def saw(self, rows: Sequence[RowRef]) -> set[RowRef]:
         await self._hub.pace()
         fresh = set(rows) - self._hub.seen - self._saw

@@ -300,6 +300,30 @@ async def released(hub: Hub, limit: int = 10) -> list[tuple[str, str]]:
     return [(kept.row.key, kept.kind) for kept in await may_go_on(hub, "crm", limit)]
 
 
+async def test_a_deletion_that_is_held_goes_on_only_when_a_person_says_so(hub: Hub) -> None:
+    """And what stands behind it waits with it."""
+    await commit(hub, set_aside=[aside("brake"), aside("behind")], records=[record(A)], links=[(ACCOUNT, A)])
+    assert await released(hub) == []
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        assert [[each.kind for each in found] for found in (await tx.letters([CHILD])).values()] == [
+            ["brake", "behind"]
+        ]
+    assert list(await hub.held_up([CHILD])) == [CHILD]
+
+
+async def test_rows_of_a_stream_that_stand_for_live_records_are_counted(hub: Hub) -> None:
+    retired = record(B)
+    retired.retired = True
+    others = [RowRef("crm", "public.account", str(number)) for number in (2, 3)]
+    links = [(ACCOUNT, A), (others[0], A), (others[1], B), (PARTY, A)]
+    await commit(hub, records=[record(A), retired], links=links)
+    lease = await hub.lease("crm")
+    async with hub.ingest(lease) as tx:
+        assert await tx.live("crm", "public.account") == 2
+        assert await tx.live("crm", "public.nothing") == 0
+
+
 async def test_a_set_aside_change_blocks_its_row_and_comes_back_whole(hub: Hub) -> None:
     kept = aside("parent", awaits=ACCOUNT, candidates=(A, B))
     await commit(hub, set_aside=[kept], records=[record(A)], links=[(ACCOUNT, A)])

@@ -175,6 +175,11 @@ EXAMPLES: dict[str, Sequence[Any] | Mapping[str, Any]] = {
     "record_page": [SOME[0], "{customer}", 10],
     "marks_of": ["erp", IDS],
     "aside_of": [*CRM, KEYS],
+    "live_rows": [*CRM],
+    "held_deletions": [],
+    "held_deletions_of": {"system": "crm", "stream": None, "ids": None, "limit": 10},
+    "approve_deletions": ["{7,8}"],
+    "discard_deletions": ["{7,8}"],
 }  # fmt: skip
 WHOLE = {
     "switch_rules": "counts the records, once in an apply",
@@ -189,8 +194,12 @@ WHOLE = {
     "marks_of": "asked by `check`, where what is due is looked for in the backlog",
     "refused": "counts the refusals of some hours",
     "held": "counts what was held in some hours",
+    "live_rows": "counts a stream's rows, where more of them are deleted than goes through unseen",
+    "held_deletions": "counts what is held",
+    "held_deletions_of": "lists what is held, by whatever a person asks for",
 }
-PLANNED_FREELY = {*WHOLE, "sources", "payload", "release_changes", "workers", "partitions", "linked_page",
+PLANNED_FREELY = {*WHOLE, "sources", "payload", "release_changes", "approve_deletions", "discard_deletions",
+                  "workers", "partitions", "linked_page",
                   "known_records", "record_page", "aside_of", "releasable_page"}  # fmt: skip
 """Asked on connections that plan as PostgreSQL likes, on tables that it has counted."""
 

@@ -25,6 +25,8 @@ PROJECT, TERMS = "fieldwarden.yaml", "codes/terms.csv"
 SHAPE = [
     (PROJECT, "project: shop", "project: shop\n▸hubb: {}", "unknown key 'hubb' (did you mean 'hub'?)"),
     (PROJECT, "future_tolerance: 5m", "future_tolerance: ▸soon", "'future_tolerance': a length of time is a number"),
+    (PROJECT, "future_tolerance: 5m", "deletes: {share: ▸20}", "'share': a share is a number from 0 to 1"),
+    (PROJECT, "future_tolerance: 5m", "deletes: {share: ▸most}", "'share': a share is a number from 0 to 1"),
     (CUSTOMER, "{type: text, owner: erp, seed", "{type: text, ▸ownr: erp, seed", "unknown key 'ownr' (did you mean 'owner'?)"),
     (CUSTOMER, "owner: erp, seed_from", "owner: ▸{}, seed_from", "'owner' must be text"),
     (CUSTOMER, "owner: erp, seed_from: [crm]", "owner: erp, seed_from: ▸crm", "'seed_from' must be a list"),

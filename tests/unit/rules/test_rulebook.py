@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,16 @@ def test_connector_settings_keep_their_references_and_have_their_defaults(tmp_pa
     assert project.resolve("x:${env:PW}") == "x:hunter2"
 
 
+def test_the_bounds_of_the_brake_have_defaults_and_a_share_is_exact(tmp_path: Path) -> None:
+    deletes = load(write(tmp_path / "default")).settings.limits.deletes
+    assert (deletes.share, deletes.number, deletes.window) == (Decimal("0.2"), 1000, timedelta(minutes=10))
+    text = FILES["fieldwarden.yaml"].replace(
+        "{future_tolerance: 5m}", "{deletes: {share: 0.35, number: 7, window: 1h}}"
+    )
+    deletes = load(write(tmp_path / "said", {**FILES, "fieldwarden.yaml": text})).settings.limits.deletes
+    assert (deletes.share, deletes.number, deletes.window) == (Decimal("0.35"), 7, timedelta(hours=1))
+
+
 def test_ranks_follow_the_project_file(rulebook: Rulebook) -> None:
     assert {name: system.rank for name, system in rulebook.systems.items()} == {"erp": 0, "billing": 1, "crm": 2}
 
@@ -142,6 +153,7 @@ def test_the_hash_names_the_rules_and_nothing_else(rulebook: Rulebook, tmp_path:
         hashed("comment", "entities/customer.yaml", "entity: customer\n", "entity: customer  # hers\n") == rulebook.hash
     )
     assert hashed("port", "fieldwarden.yaml", "limits: {future_tolerance: 5m}", "run: {port: 0}") == rulebook.hash
+    assert hashed("brake", "fieldwarden.yaml", "{future_tolerance: 5m}", "{deletes: {share: 0.5}}") == rulebook.hash
     assert hashed("rule", "entities/customer.yaml", "among: [crm, billing]", "among: [billing, crm]") != rulebook.hash
     assert hashed("codes", "codes/terms.csv", "NET60,N60", "NET60,N61") != rulebook.hash
     assert hashed("rank", "fieldwarden.yaml", "[erp, billing, crm]", "[billing, erp, crm]") != rulebook.hash

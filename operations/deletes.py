@@ -1,0 +1,148 @@
+"""`fieldwarden deletes`: deletions that the brake holds, and a person's answer whether they are meant.
+
+Keys of rows are shown, since without them nobody could look for the row; values are not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from engine.errors import TransientError
+from engine.hub.brake import HeldCount, HeldDeletion, HeldDeletions
+from operations.person import act
+from operations.project import Opened, opened
+from operations.report import Report, count, table
+from rules.errors import FieldwardenError
+
+T = TypeVar("T")
+
+
+class NoSuchDeletion(FieldwardenError):
+    """No held deletion has this id; it may have been answered, or its row is there again."""
+
+    code = "no_such_deletion"
+    exit_code = 2
+
+
+class NothingChosen(FieldwardenError):
+    code = "usage"
+    exit_code = 2
+
+
+def question(held: HeldCount) -> str:
+    """What a person is asked, in one line."""
+    return (
+        f"{held.number:,} deleted {'row' if held.number == 1 else 'rows'} of {held.system} {held.stream} "
+        f"retire no {held.entity} yet: are they meant? "
+        f"`fieldwarden deletes approve --system {held.system} --stream {held.stream}`, or `discard`"
+    )
+
+
+def list_them(folder: Path | None, *, system: str | None, stream: str | None, limit: int) -> Report:
+    """Oldest first, with how many there are of each stream. Raises UnknownName."""
+
+    async def ask(held: HeldDeletions, _: str) -> tuple[list[HeldCount], list[HeldDeletion]]:
+        return await held.counts(), await held.of(system, stream, None, limit)
+
+    counts, rows = _with_hub(folder, ask, system, stream)
+    counts = [each for each in counts if system in (None, each.system) and stream in (None, each.stream)]
+    text = "no deletion is held"
+    if rows:
+        columns = ["id", "system", "stream", "key", "entity", "since"]
+        text = table(columns, [[each.id, *each.row, each.entity, each.since.date()] for each in rows], indent="")
+        text = "\n".join([*map(question, counts), "", text])
+    more = sum(each.number for each in counts) > len(rows)
+    notes = [f"there are more: --limit {limit * 10}, or choose by --system and --stream"] if more else []
+    result = {
+        "counts": [
+            {"system": each.system, "stream": each.stream, "entity": each.entity, "number": each.number}
+            for each in counts
+        ],
+        "deletions": [
+            {
+                "id": each.id,
+                "system": each.row.system,
+                "stream": each.row.stream,
+                "key": each.row.key,
+                "entity": each.entity,
+                "since": each.since.isoformat(),
+            }
+            for each in rows
+        ],
+        "more": more,
+    }
+    return Report(result, text, notes=notes)
+
+
+def approve(folder: Path | None, ids: Sequence[int], *, system: str | None, stream: str | None, reason: str) -> Report:
+    """They are meant: decided by the running process as if they were told now. Raises NoSuchDeletion, NothingChosen."""
+    number = _answer(folder, ids, system, stream, reason, approving=True)
+    return Report({"approved": number}, f"{count(number, 'deletion')} will be carried out by `fieldwarden run`")
+
+
+def discard(folder: Path | None, ids: Sequence[int], *, system: str | None, stream: str | None, reason: str) -> Report:
+    """They are not: the rows are taken to be there, nothing is retired. Raises NoSuchDeletion, NothingChosen."""
+    number = _answer(folder, ids, system, stream, reason, approving=False)
+    return Report({"discarded": number}, f"{count(number, 'deletion')} discarded: no record is retired by them")
+
+
+# --- parts ---------------------------------------------------------------------------------------------------
+
+
+def _answer(
+    folder: Path | None, ids: Sequence[int], system: str | None, stream: str | None, reason: str, *, approving: bool
+) -> int:
+    if bool(ids) == bool(system or stream):
+        raise NothingChosen(
+            "name the ids, or choose by --system (and --stream), but not both",
+            suggestion="see `fieldwarden deletes list`",
+        )
+    told = act("deletes approved" if approving else "deletes discarded", reason)
+    named = list(dict.fromkeys(ids)) or None
+
+    async def say(held: HeldDeletions, rulebook: str) -> int:
+        if named and (missing := set(named) - {each.id for each in await held.of(None, None, named)}):
+            raise NoSuchDeletion(
+                f"no deletion is held under {', '.join(map(str, sorted(missing)))}",
+                suggestion="see `fieldwarden deletes list`; its row may be there again",
+            )
+        return await held.answer(told, rulebook, approve=approving, system=system, stream=stream, ids=named)
+
+    return _with_hub(folder, say, system, stream)
+
+
+def _with_hub(
+    folder: Path | None,
+    question: Callable[[HeldDeletions, str], Awaitable[T]],
+    system: str | None,
+    stream: str | None,
+) -> T:
+    with opened(folder) as project:
+        project.check_filters(system=system)
+        _check_stream(project, system, stream)
+        project.prepare_hub()
+
+        async def ask() -> T:
+            held = HeldDeletions(project.hub_dsn, project.hub_schema)
+            try:
+                return await question(held, project.rulebook.hash)
+            except TransientError as error:
+                raise project.no_hub(error) from error
+            finally:
+                await held.close()
+
+        return asyncio.run(ask())
+
+
+def _check_stream(project: Opened, system: str | None, stream: str | None) -> None:
+    """Raises UnknownName for a stream that is in no file of the system."""
+    if stream is None:
+        return
+    from engine.hub.asking import UnknownName, closest
+
+    known = {name for each in project.rulebook.systems.values() if system in (None, each.name) for name in each.streams}
+    if stream not in known:
+        raise UnknownName(f"there is no stream {stream!r}", suggestion=closest(stream, sorted(known)))
