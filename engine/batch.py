@@ -37,6 +37,9 @@ class Decider:
             and any(name in stream.fields for key in rulebook.entities[stream.entity].match for name in key.fields)
         }
         """Streams of child rows that state something of a match key."""
+        self.assembles = bool(self._stating)
+        """Of half a transaction it is not known yet which records its root rows are: nothing may be delivered until it
+        is."""
 
     def unknown(self, batch: Iterable[Mapped], known: Known) -> list[Mapped]:
         """Changes of rows that the crosswalk does not know and that may begin a record."""

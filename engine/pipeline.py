@@ -207,7 +207,8 @@ class Pipeline:
                 async for gone in truncated(self._hub, lease, stream, item.raw):
                     await self._commit(lease, gone, _UNMOVED, parts=fence)
                 start = index + 1
-        state = "snapshot" if batch.snapshot == "running" else "streaming"
+        half = batch.partial and self._decider.assembles
+        state = "snapshot" if half or batch.snapshot == "running" else "streaming"
         again = batch.snapshot is not None and self._rereading
         if batch.snapshot == "done" and again:
             await self._commit(lease, mapped[start:], _UNMOVED, seen=True)
@@ -379,8 +380,7 @@ class Pipeline:
             await either(asyncio.sleep(_RELEASE_EVERY if self._aside.over else _PAGE_EVERY), stop)
 
     async def _reunite(self, lease: Lease) -> None:
-        reunion = await next_reunion(self._hub)
-        if reunion.alike or reunion.following:
+        if (reunion := await next_reunion(self._hub)).records or reunion.alike:
             await self._at_last(lease, [], _UNMOVED, also=reunion.records, reunion=reunion)
 
     def _new_id(self) -> str:

@@ -34,7 +34,8 @@ class Batch:
 
     A source of many partitions has none of its own: `parts` says how far each is with this batch, fenced by its own
     epoch. `streams`: of a snapshot that does not read all of them, those that it reads. `parked`: streams that cannot
-    be followed for the moment, while all others are, with why and what to do."""
+    be followed for the moment, while all others are, with why and what to do. `partial`: its last transaction goes on
+    in the next batch."""
 
     changes: list[RawChange]
     position: str
@@ -43,6 +44,7 @@ class Batch:
     streams: tuple[str, ...] = ()
     parts: dict[str, Part] = field(default_factory=dict)
     parked: Mapping[str, str] = field(default_factory=dict)
+    partial: bool = False
 
 
 class Source(Protocol):

@@ -305,7 +305,8 @@ class PostgresSource:
             if ready:
                 handed_over, handed_over_at = transactions.position, clock()
                 lag = max(0, stream.newest - handed_over.end)
-                yield Batch(transactions.cut(), handed_over.encode(), lag_bytes=lag, parked=self._parked)
+                cut, partial = transactions.cut(), handed_over.ordinal > 0
+                yield Batch(cut, handed_over.encode(), lag_bytes=lag, parked=self._parked, partial=partial)
             elif stream.frames or transactions.replaying:
                 await asyncio.sleep(0)
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.cli_project import Shop
+from tests.integration.cli_project import Shop, eventually
 
 IDENTIFIER = """  vat_number:
     table: public.identifier
@@ -72,6 +72,27 @@ def test_a_customer_entered_in_both_while_run_was_stopped_is_one(late: Shop) -> 
                     " insert into identifier (party_id, type, code) select id, 'vat', 'GB1' from made")  # fmt: skip
     late.settle()
     assert counts(late) == [number + 1 for number in before]
+    late.holds_what_is_golden()
+
+
+def test_a_transaction_longer_than_a_batch_is_read_whole_before_anything_of_it_is_created(late: Shop) -> None:
+    """All parties first, all tax ids last: the customers are in the CRM already, and stay one each."""
+    path = late.folder / "systems/erp.yaml"
+    path.write_text(path.read_text().replace("    create: true", "    create: false", 1))
+    numbers = "generate_series(1000, 3999) n"
+    late.sql("crm", f"insert into account (name, vat_number) select 'C' || n, 'DE' || n from {numbers}")
+    late.settle()
+    before = counts(late)
+    with late.running() as run:
+        run.await_ready()
+        parties = f"insert into party (name) select 'C' || n from {numbers}"
+        taxes = "insert into identifier (party_id, type, code) select id, 'vat', 'DE' || substr(name, 2) from party"
+        late.sql("erp", f"{parties}; {taxes} where name ~ '^C[0-9]+$'")  # one transaction
+        linked = "select count(*) from fieldwarden.crosswalk where system = 'erp' and stream = 'vat_number'"
+        eventually(lambda: late.sql("hub", linked)[0][0] > 3000, "all tax ids are read")
+        run.end()
+    late.settle()
+    assert counts(late) == [before[0], before[1], before[2] + 3000]
     late.holds_what_is_golden()
 
 
