@@ -1,7 +1,8 @@
-"""What a target's deliveries wait for when they begin: that its own system is read as far as it stands by then.
+"""What deliveries wait for when they begin: that the systems are read as far as they stand by then.
 
 A customer entered in two systems while nothing ran is known from one of them only, until the other one's log is read:
-delivered at once, it would be created there a second time.
+delivered at once, it would be created there a second time. And of a row whose tax id stands in a later transaction it
+is not known yet whose it is.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 
 import structlog
 
+from connectors.postgres.lookout import Lookout
 from engine.errors import TransientError
 from engine.hub.footing import HubFooting
 from engine.hub.overview import Overview
@@ -24,33 +26,52 @@ _POLL = 0.1
 
 
 async def caught_up(project: Opened, name: str, stop: asyncio.Event) -> None:
-    """Until all that the system had committed when this was called is decided on, or `stop`.
+    """Until all that the directly read systems had committed when this was called is decided on, or `stop`.
 
-    At once where nobody reads it, where it has not been read at all (deliveries wait for that by themselves), where it
-    is read from Kafka, and where its source is halted: then a person is needed, and has been told."""
-    if name not in project.sources or project.rulebook.systems[name].kind != "postgres":
-        return
-    from connectors.postgres.lookout import Lookout
-
+    The target's own (`name`) is waited for also while its server is down, where nothing could be written either; any
+    other only as long as it is read. None is waited for that has not been read at all (deliveries wait for that by
+    themselves), or whose source is halted: then a person is needed, and has been told."""
     footing = HubFooting(project.hub_dsn, project.hub_schema)
-    lookout = Lookout(project.rulebook.systems[name], project.dsn(name), footing)
+    systems = project.rulebook.systems
+    lookouts = {
+        each: Lookout(systems[each], project.dsn(each), footing)
+        for each in project.sources
+        if systems[each].kind == "postgres"
+    }
     pulse, overview = Pulse(project.hub_dsn, project.hub_schema), Overview(project.hub_dsn, project.hub_schema)
-    end: int | None = None
+    waiting, ends = set(lookouts), dict[str, int]()
     try:
-        while not stop.is_set():
+        while waiting and not stop.is_set():
             try:
-                position = (await pulse.positions()).get(name)
-                if position is None or any(s.name == name and s.state == "halted" for s in await overview.sources()):
-                    return
-                if end is None:
-                    end = await lookout.end()
-                if lookout.reached(position, end):
-                    return
+                positions = await pulse.positions()
+                states = {source.name: source.state for source in await overview.sources()}
             except TransientError as error:
                 log.debug("target.waits", system=name, message=error.message)
-            except FieldwardenError:
-                return  # whoever writes there will say it
-            await pause(_POLL, stop)
+                await pause(_POLL, stop)
+                continue
+            for each in sorted(waiting):
+                if await _is_read(lookouts[each], each, positions.get(each), states.get(each, ""), ends, name):
+                    waiting.discard(each)
+            if waiting:
+                await pause(_POLL, stop)
     finally:
-        for each in (pulse, overview, footing, lookout):
-            await each.close()
+        for lookout in lookouts.values():
+            await lookout.close()
+        for opened in (pulse, overview, footing):
+            await opened.close()
+
+
+async def _is_read(
+    lookout: Lookout, system: str, position: str | None, state: str, ends: dict[str, int], target: str
+) -> bool:
+    """Whether a system need not be waited for any more."""
+    if position is None or state == "halted" or (state == "retrying" and system != target):
+        return True
+    try:
+        if system not in ends:
+            ends[system] = await lookout.end()
+    except TransientError:
+        return system != target
+    except FieldwardenError:
+        return True  # whoever reads or writes there says why
+    return lookout.reached(position, ends[system])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
@@ -55,7 +55,7 @@ def read(decoder: msgspec.json.Decoder[Any], data: bytes | memoryview) -> Any:
         raise Unreadable(f"it is not valid JSON: {type(error).__name__}") from None
     except RecursionError:
         raise Unreadable("it is JSON nested too deeply") from None
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, InvalidOperation):
         raise Unreadable("it is JSON with a number beyond all bounds") from None
 
 
