@@ -46,6 +46,8 @@ from rules.rulebook import System
 
 IDLE_SECONDS = 10.0
 """An idle source moves its position on no more often than this, unless the log of other tables grows much."""
+_SETTLING, _SOON = 5.0, 0.2
+"""Seconds: for so long after its start an idle source moves its position on so often."""
 
 LOOK_SECONDS = 5.0
 """How often it is looked whether the tables can still be followed, and their applications still write to them."""
@@ -281,6 +283,7 @@ class PostgresSource:
         )
         clock = asyncio.get_running_loop().time
         handed_over, handed_over_at, looked = start, 0.0, clock()
+        soon = looked + _SETTLING
         if self._parked:
             yield Batch([], start.encode(), parked=self._parked)
         while True:
@@ -300,7 +303,7 @@ class PostgresSource:
                 ready = (
                     drained
                     and at != handed_over
-                    and worth_confirming(at.end - handed_over.end, idle, self._idle_seconds)
+                    and worth_confirming(at.end - handed_over.end, idle, self._patience(clock() < soon))
                 )
             if ready:
                 handed_over, handed_over_at = transactions.position, clock()
@@ -311,6 +314,10 @@ class PostgresSource:
                 await asyncio.sleep(0)
             else:
                 await stream.arrived(1.0)
+
+    def _patience(self, beginning: bool) -> float:
+        """Deliveries wait at first until all systems are read as they stood: an idle one says soon that it is."""
+        return min(_SOON, self._idle_seconds) if beginning else self._idle_seconds
 
     def _tables_read_anew(self) -> set[str]:
         """The tables of which every stream was read again."""
