@@ -11,6 +11,10 @@ from commands.proving import unmasked, with_reason
 from operations.report import Report
 
 
+def of_two(function: Operation) -> Operation:
+    return click.argument("one")(click.argument("other")(function))
+
+
 @cli.group()
 def match() -> None:
     """Records that may be one and the same."""
@@ -27,8 +31,7 @@ def match_list(folder: Path | None, limit: int) -> Report:
 
 
 @command(match, "show")
-@click.argument("one")
-@click.argument("other")
+@of_two
 @unmasked
 @in_project
 def match_show(folder: Path | None, one: str, other: str, unmask: bool) -> Report:
@@ -39,8 +42,7 @@ def match_show(folder: Path | None, one: str, other: str, unmask: bool) -> Repor
 
 
 @command(match, "join")
-@click.argument("one")
-@click.argument("other")
+@of_two
 @with_reason
 @in_project
 def match_join(folder: Path | None, one: str, other: str, reason: str) -> Report:
@@ -51,8 +53,7 @@ def match_join(folder: Path | None, one: str, other: str, reason: str) -> Report
 
 
 @command(match, "keep-apart")
-@click.argument("one")
-@click.argument("other")
+@of_two
 @with_reason
 @in_project
 def match_keep_apart(folder: Path | None, one: str, other: str, reason: str) -> Report:

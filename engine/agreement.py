@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -23,8 +23,8 @@ from engine.resolve import choose
 from engine.seen import Seen
 from rules.rulebook import Entity, Rulebook, Stream
 
-Why = Literal["in flight", "parked", "refused and left", "unreadable", "not deliverable", "unknown"]
-REASONS: tuple[Why, ...] = ("in flight", "parked", "refused and left", "unreadable", "not deliverable", "unknown")
+Why = Literal["in flight", "parked", "excluded", "refused and left", "unreadable", "not deliverable", "unknown"]
+REASONS: tuple[Why, ...] = get_args(Why)
 ROW = ""
 """The field of a finding that is about a whole row."""
 
@@ -63,12 +63,13 @@ class Judge:
         self._entity: Entity = rulebook.entities[stream.entity]
         self._plan = plan
 
-    def stranger(self, seen: Seen, aside: str) -> Finding:
-        """A row that the hub has linked to no record. `aside`: why a change of it is set aside, if one is."""
+    def stranger(self, seen: Seen, aside: str, *, excluded: bool = False) -> Finding:
+        """A row that the hub has linked to no record. `aside`: why a change of it is set aside, if one is; `excluded`:
+        it waits with a parent row that is left out."""
         if ROW in seen.unreadable:
             return self._row(seen.key, "", "unreadable", seen.unreadable[ROW])
         if aside:
-            return self._row(seen.key, "", "parked", f"set aside: {aside}")
+            return self._row(seen.key, "", "excluded" if excluded else "parked", f"set aside: {aside}")
         return self._row(seen.key, "", "unknown", "the hub does not know this row", unheard=True)
 
     def gone(self, key: str, record: Record, mark: Mark | None, aside: str) -> Finding | None:

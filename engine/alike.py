@@ -30,11 +30,14 @@ class Alike:
             moved, decisions = follow(record, fields, joined) if fields else (False, [])
             if moved:
                 self._harvest.followed(record, decisions)
-                self.met(self._scope.entities[record.entity], record, None)
+                self.found_anew(self._scope.entities[record.entity], record, None)
 
-    def met(self, entity: Entity, record: Record, cause: Change | None) -> None:
-        """A record may be found by other match pairs now: join it with those that carry one of them, if nothing
-        contradicts it."""
+    def found_anew(self, entity: Entity, record: Record, cause: Change | None) -> None:
+        """A record may be found by other match pairs now: note them, and join it with those that carry one of them, if
+        nothing contradicts it."""
+        self._harvest.rematch(entity, record)
+        if not entity.match:
+            return
         matches = self._known.matches.get(entity.name, {})
         carried = (matches.get(pair, ()) for pair in self._harvest.pairs(record))
         ids = {id for ids in carried if len(ids) <= MANY_ALIKE for id in ids}
@@ -43,7 +46,8 @@ class Alike:
     def join(self, ids: Collection[str], cause: Change | None) -> None:
         """Make one of these records, if there is more than one and they may be joined without a steward: the oldest
         goes on."""
-        records = [self._known.records[id] for id in sorted(ids) if id in self._known.records]
+        known = (self._known.records[id] for id in sorted(ids) if id in self._known.records)
+        records = [record for record in known if record.rows]  # one without rows was joined by somebody else meanwhile
         if len(records) < 2 or records[0].entity not in self._scope.entities:
             return
         entity, roots = self._scope.entities[records[0].entity], self._scope.roots[records[0].entity]

@@ -20,10 +20,9 @@ class SetAside:
     `kind`: "data" (a person mends it), "ambiguous" (a steward decides), "parent"/"reference" (`awaits` names the
     row that must be known first), "excluded" (as "parent", where a `where` leaves parents out: no trouble, and the
     row's newest image takes the place of what waits), "rekey" (it came before the word that its row has taken this key,
-    which `awaits` names), "behind" (an earlier change of the same row is set aside), "brake" (a
-    deletion among too many; a person says whether it is meant). "unreadable" is another thing:
-    the change has been decided but for values that cannot be read; it holds up nothing and is kept to be shown and
-    tried again.
+    which `awaits` names), "behind" (an earlier change of the same row is set aside), "brake" (a deletion among too
+    many; a person says whether it is meant). "unreadable" is another thing: the change has been decided but for values
+    that cannot be read; it holds up nothing and is kept to be shown and tried again.
     `payload` is the raw change as JSON (`engine.setaside`).
     """
 

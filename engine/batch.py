@@ -29,7 +29,7 @@ class Decider:
         self, rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *, ordered: bool = True
     ) -> None:
         self._reresolver = Reresolver(rulebook)
-        self.scope = self._scope = scope_of(rulebook, system, plans, ordered=ordered)
+        self.scope = scope_of(rulebook, system, plans, ordered=ordered)
         self._stating = {
             stream.name
             for stream in rulebook.systems[system].streams.values()
@@ -49,7 +49,7 @@ class Decider:
             if (change := mapped.change) is not None
             and change.operation == "upsert"
             and change.row not in known.links
-            and self._scope.streams[change.row.stream].parent is None
+            and self.scope.streams[change.row.stream].parent is None
         ]
 
     def assembled(self, batch: Iterable[Mapped]) -> dict[RowRef, dict[str, Value]]:
@@ -70,9 +70,9 @@ class Decider:
         for mapped in unknown:
             said = mapped.identifying
             assert said is not None, "only what can be mapped begins a record"
-            if self._scope.matching_references[said.entity].isdisjoint(said.references):
+            if self.scope.matching_references[said.entity].isdisjoint(said.references):
                 fields = children[said.row] | said.fields if said.row in children else said.fields
-                mapped.pairs = match_pairs(self._scope.entities[said.entity], fields)
+                mapped.pairs = match_pairs(self.scope.entities[said.entity], fields)
                 pairs.setdefault(said.entity, []).extend(mapped.pairs)
             else:
                 mapped.pairs = None
@@ -82,7 +82,7 @@ class Decider:
     def found_by(self, known: Known, ids: Collection[str]) -> None:
         """Note by which match pairs these records can be found."""
         for id in sorted(ids):
-            if (record := known.records.get(id)) is not None and (entity := self._scope.entities.get(record.entity)):
+            if (record := known.records.get(id)) is not None and (entity := self.scope.entities.get(record.entity)):
                 matches = known.matches.setdefault(entity.name, {})
                 for pair in record_pairs(entity, record):
                     if id not in matches.setdefault(pair, []):
@@ -92,9 +92,9 @@ class Decider:
         """The pairs that such a change may come to state, with all records that the rows it refers to may stand for."""
         said = mapped.identifying
         assert said is not None, "only what can be mapped begins a record"
-        names = self._scope.matching_references[said.entity] & said.references.keys()
+        names = self.scope.matching_references[said.entity] & said.references.keys()
         records = {name: possible(said.references[name]) for name in sorted(names)}
-        return possible_pairs(self._scope.entities[said.entity], said.fields, records)
+        return possible_pairs(self.scope.entities[said.entity], said.fields, records)
 
     def decide(
         self,
@@ -113,10 +113,11 @@ class Decider:
         where nothing contradicts it.
 
         Raises Blamed for what one change met."""
-        course = Course(self._scope, known, new_id, tally)
+        course = Course(self.scope, known, new_id, tally)
         if applying:
             course.resolve_again(self._reresolver)
-        course.join(alike)
+        for ids in alike:
+            course.alike.join(ids, None)
         for mapped in batch:
             try:
                 if mapped.change is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -36,8 +36,8 @@ class Course:
         self._new_id = new_id
         self._tally = tally
         self._harvest = Harvest(scope, known, tally)
-        self._letters, self._alike = Letters(scope, known, self._harvest), Alike(scope, known, self._harvest)
-        self._alike.follow()
+        self._letters, self.alike = Letters(scope, known, self._harvest), Alike(scope, known, self._harvest)
+        self.alike.follow()
         self._displaced: dict[RowRef, str] = {}
 
     def finish(self) -> IngestOutcome:
@@ -49,11 +49,6 @@ class Course:
             applied = resolve(record)
             if applied.stored:
                 self._harvest.applied(record, applied)
-
-    def join(self, groups: Sequence[Collection[str]]) -> None:
-        """Make each of these groups of records one, where nothing contradicts it."""
-        for ids in groups:
-            self._alike.join(ids, None)
 
     def take(self, mapped: Mapped, latest: int) -> None:
         changes = self._tally.changes
@@ -236,7 +231,7 @@ class Course:
             self._harvest.entry(record, change, "observed" if change.observation else "said", decisions, "")
         self._harvest.after(record)
         if self._touches_match(entity, names):
-            self._harvest.rematch(entity, record)
+            self.alike.found_anew(entity, record, change)
 
     def _before(self, record: Record, row: Contribution, change: Change) -> dict[str, Value | msgspec.UnsetType]:
         """What the row holds where a change of it may be refused."""
@@ -319,6 +314,9 @@ class Course:
             self._harvest.entry(target, change, "moved", there, "", was=old)
             self._harvest.after(target)
             self._led(target, change, leaders[1])
+            if self._touches_match(entity, spoken):
+                self._harvest.rematch(entity, left)
+                self.alike.found_anew(entity, target, change)
         self._harvest.link(change.row, new)
 
     def _rekey(self, change: Change, old: RowRef) -> None:
@@ -392,9 +390,7 @@ class Course:
                 self._harvest.entry(record, change, event, decisions, how, retired_=flipped)
         self._harvest.after(record)
         if how or self._touches_match(entity, changed):
-            self._harvest.rematch(entity, record)
-            if entity.match:
-                self._alike.met(entity, record, change)
+            self.alike.found_anew(entity, record, change)
 
     def _touches_match(self, entity: Entity, changed: Sequence[str]) -> bool:
         return any(name in changed for key in entity.match for name in key.fields)

@@ -190,7 +190,6 @@ class Harvest:
             self._told(record, "followed", decisions, "", None, None)
         self.store(record)
         self.mark(record)
-        self.rematch(self._scope.entities[record.entity], record)
 
     def _told(
         self,

@@ -259,16 +259,17 @@ class Pipeline:
 
         await narrowed(commit, mapped, self._found)
 
-    async def _at_last(self, lease: Lease, mapped: Sequence[Mapped], position: str, **how: Any) -> None:
+    async def _at_last(
+        self, lease: Lease, mapped: Sequence[Mapped], position: str, also: Collection[str] = (), **how: Any
+    ) -> None:
         """Lanes create records side by side. One that was forestalled decides its batch again, knowing what the other
         has created: each time somebody has got further. So does one whose records may be one with others."""
-        also: set[str] = how.pop("also", set())
         for _ in range(_FORESTALLED):
             try:
                 await self._try_commit(lease, mapped, position, also=also, **how)
                 return
             except IdentityMoved as error:
-                also |= error.also
+                also = error.also.union(also)
         await self._try_commit(lease, mapped, position, also=also, **how)
 
     def _found(self, error: Exception) -> None:

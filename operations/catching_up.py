@@ -14,8 +14,7 @@ import structlog
 from connectors.postgres.lookout import Lookout
 from engine.errors import TransientError
 from engine.hub.footing import HubFooting
-from engine.hub.overview import Overview
-from engine.hub.pulse import Pulse
+from engine.hub.overview import Overview, SourceState
 from engine.wake import pause
 from operations.project import Opened
 from rules.errors import FieldwardenError
@@ -38,34 +37,35 @@ async def caught_up(project: Opened, name: str, stop: asyncio.Event) -> None:
         for each in project.sources
         if systems[each].kind == "postgres"
     }
-    pulse, overview = Pulse(project.hub_dsn, project.hub_schema), Overview(project.hub_dsn, project.hub_schema)
+    overview = Overview(project.hub_dsn, project.hub_schema)
     waiting, ends = set(lookouts), dict[str, int]()
     try:
         while waiting and not stop.is_set():
             try:
-                positions = await pulse.positions()
-                states = {source.name: source.state for source in await overview.sources()}
+                sources = {source.name: source for source in await overview.sources()}
             except TransientError as error:
                 log.debug("target.waits", system=name, message=error.message)
                 await pause(_POLL, stop)
                 continue
             for each in sorted(waiting):
-                if await _is_read(lookouts[each], each, positions.get(each), states.get(each, ""), ends, name):
+                if await _is_read(lookouts[each], each, sources.get(each), ends, name):
                     waiting.discard(each)
             if waiting:
                 await pause(_POLL, stop)
     finally:
         for lookout in lookouts.values():
             await lookout.close()
-        for opened in (pulse, overview, footing):
-            await opened.close()
+        await overview.close()
+        await footing.close()
 
 
 async def _is_read(
-    lookout: Lookout, system: str, position: str | None, state: str, ends: dict[str, int], target: str
+    lookout: Lookout, system: str, source: SourceState | None, ends: dict[str, int], target: str
 ) -> bool:
     """Whether a system need not be waited for any more."""
-    if position is None or state == "halted" or (state == "retrying" and system != target):
+    if source is None or source.position is None or source.state == "halted":
+        return True
+    if source.state == "retrying" and system != target:
         return True
     try:
         if system not in ends:
@@ -74,4 +74,4 @@ async def _is_read(
         return system != target
     except FieldwardenError:
         return True  # whoever reads or writes there says why
-    return lookout.reached(position, ends[system])
+    return lookout.reached(source.position, ends[system])

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Told = Callable[[Finding, Record | None], None]
 """Takes every finding that is final, with its record."""
 MOVED = "it changed while it was looked at"
+_NOTHING = "", ""
+"""Nothing of a row is set aside."""
 
 
 @dataclass
@@ -175,7 +177,7 @@ class Comparing:
         system, stream = self._stream.system, self._stream.name
         records = await self._linked.records({pair.record for pair in page if pair.record is not None})
         await self._translate([pair.seen for pair in page if pair.seen is not None])
-        found = [self._verdict(pair, records, None, "") for pair in page]
+        found = [self._verdict(pair, records, None, _NOTHING) for pair in page]
         odd = [judged.pair for judged in found if judged.findings]
         if not odd:
             return found
@@ -184,7 +186,7 @@ class Comparing:
         if not marks and not aside:
             return found
         return [
-            self._verdict(each.pair, records, marks.get(each.pair.record or ""), aside.get(each.pair.key, ""))
+            self._verdict(each.pair, records, marks.get(each.pair.record or ""), aside.get(each.pair.key, _NOTHING))
             if each.findings
             else each
             for each in found
@@ -198,13 +200,14 @@ class Comparing:
             for seen in rows:
                 seen.resolve(records)
 
-    def _verdict(self, pair: _Pair, records: dict[str, Record], mark: Mark | None, aside: str) -> _Judged:
-        record = records.get(pair.record or "")
+    def _verdict(self, pair: _Pair, records: dict[str, Record], mark: Mark | None, kept: tuple[str, str]) -> _Judged:
+        """`kept`: why a change of the row is set aside, and as what kind."""
+        record, (aside, kind) = records.get(pair.record or ""), kept
         if pair.seen is None:
             gone = self._judge.gone(pair.key, record, mark, aside) if record is not None else None
             return _Judged(pair, record, [gone] if gone is not None else [])
         if record is None:
-            return _Judged(pair, None, [self._judge.stranger(pair.seen, aside)])
+            return _Judged(pair, None, [self._judge.stranger(pair.seen, aside, excluded=kind == "excluded")])
         return _Judged(pair, record, self._judge.there(pair.seen, record, mark, aside))
 
     # --- counting --------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ could find the row. What is retried is taken up by the running process, or by th
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,11 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.change import RawChange, RowRef
-from engine.errors import TransientError
 from engine.hub.overview import DeadLetter, Overview
 from engine.ledger import Act
+from operations.asking import answered
 from operations.person import act
-from operations.project import opened
 from operations.report import Report, count, table
 from rules.errors import FieldwardenError
 
@@ -146,20 +144,12 @@ def _ask(folder: Path | None, question: Callable[[Overview], Awaitable[T]], **fi
 
 def _with_rules(folder: Path | None, question: Callable[[Overview, str], Awaitable[T]], **filters: str | None) -> T:
     """Ask the hub something; the question is told the hash of the rules."""
-    with opened(folder) as project:
-        project.check_filters(**filters)
-        project.prepare_hub()
-
-        async def ask() -> T:
-            overview = Overview(project.hub_dsn, project.hub_schema)
-            try:
-                return await question(overview, project.rulebook.hash)
-            except TransientError as error:
-                raise project.no_hub(error) from error
-            finally:
-                await overview.close()
-
-        return asyncio.run(ask())
+    return answered(
+        folder,
+        lambda project: Overview(project.hub_dsn, project.hub_schema),
+        lambda project, overview: question(overview, project.rulebook.hash),
+        lambda project: project.check_filters(**filters),
+    )
 
 
 def _checked(ids: Sequence[str]) -> list[str]:

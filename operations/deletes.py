@@ -5,15 +5,14 @@ Keys of rows are shown, since without them nobody could look for the row; values
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from engine.errors import TransientError
 from engine.hub.brake import HeldCount, HeldDeletion, HeldDeletions
+from operations.asking import answered
 from operations.person import act
-from operations.project import Opened, opened
+from operations.project import Opened
 from operations.report import Report, count, table
 from rules.errors import FieldwardenError
 
@@ -120,21 +119,16 @@ def _with_hub(
     system: str | None,
     stream: str | None,
 ) -> T:
-    with opened(folder) as project:
+    def check(project: Opened) -> None:
         project.check_filters(system=system)
         _check_stream(project, system, stream)
-        project.prepare_hub()
 
-        async def ask() -> T:
-            held = HeldDeletions(project.hub_dsn, project.hub_schema)
-            try:
-                return await question(held, project.rulebook.hash)
-            except TransientError as error:
-                raise project.no_hub(error) from error
-            finally:
-                await held.close()
-
-        return asyncio.run(ask())
+    return answered(
+        folder,
+        lambda project: HeldDeletions(project.hub_dsn, project.hub_schema),
+        lambda project, held: question(held, project.rulebook.hash),
+        check,
+    )
 
 
 def _check_stream(project: Opened, system: str | None, stream: str | None) -> None:

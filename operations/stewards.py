@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,15 +9,15 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from engine.change import RowRef
-from engine.errors import TransientError
 from engine.hub.asking import Mask
 from engine.hub.finding import label
 from engine.hub.overview import Overview
 from engine.hub.stewards import Side, Stewards
 from engine.identity import uuid7
 from engine.pipeline import microseconds
+from operations.asking import answered
 from operations.person import act
-from operations.project import Opened, opened
+from operations.project import Opened
 from operations.report import Report, table
 from rules.errors import FieldwardenError
 
@@ -137,19 +136,11 @@ def split(folder: Path | None, record: str, other: str | None, *, reason: str) -
 
 
 def _with(folder: Path | None, work: Callable[[Opened, Stewards], Awaitable[T]]) -> T:
-    with opened(folder) as project:
-        project.prepare_hub()
-
-        async def run() -> T:
-            stewards = Stewards(project.hub_dsn, project.hub_schema, project.rulebook, microseconds)
-            try:
-                return await work(project, stewards)
-            except TransientError as error:
-                raise project.no_hub(error) from error
-            finally:
-                await stewards.close()
-
-        return asyncio.run(run())
+    return answered(
+        folder,
+        lambda project: Stewards(project.hub_dsn, project.hub_schema, project.rulebook, microseconds),
+        work,
+    )
 
 
 def _ids(*given: str) -> list[str]:

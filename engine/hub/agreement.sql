@@ -19,5 +19,5 @@ where target = %s and record = any(%s::uuid[]) order by record, status <> 'due',
 
 -- name: aside_of
 -- The first change of each row that is set aside: the others wait behind it.
-select distinct on (key) key, reason from set_aside
+select distinct on (key) key, reason, kind from set_aside
 where system = %s and stream = %s and key = any(%s::text[]) order by key, id

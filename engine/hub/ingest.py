@@ -14,7 +14,7 @@ from engine import failpoints
 from engine.change import RowRef
 from engine.errors import IdentityMoved, PartitionLost, RulesChanged
 from engine.hub.blocks import append_block
-from engine.hub.joins import write_join
+from engine.hub.joins import write_joins
 from engine.hub.queries import QUERIES
 from engine.hub.rows import (
     link_row,
@@ -204,8 +204,8 @@ class PostgresIngest:
         await self._write_marks(outcome)
         await self._write_set_aside(outcome)
         await self._write_rekeyed(outcome)
-        for each in outcome.joined:
-            await write_join(self._connection, each)
+        if outcome.joined:
+            await write_joins(self._connection, outcome.joined, parted=self.parted)
         if outcome.followed:
             await self._run("followed_on", plain_array(outcome.followed))
         # Last, since from here to the commit no other lane can create records.

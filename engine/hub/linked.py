@@ -75,9 +75,10 @@ class Linked:
         rows = await self._ask("marks_of", target, plain_array(records))
         return {record: Mark(status, reason) for record, status, reason in rows}
 
-    async def aside(self, system: str, stream: str, keys: Sequence[str]) -> dict[str, str]:
-        """Those of these rows of which a change is set aside, with the reason."""
-        return dict(await self._ask("aside_of", system, stream, text_array(keys))) if keys else {}
+    async def aside(self, system: str, stream: str, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Those of these rows of which a change is set aside, with the reason and its kind."""
+        rows = await self._ask("aside_of", system, stream, text_array(keys)) if keys else []
+        return {key: (reason, kind) for key, reason, kind in rows}
 
     async def _noted(self, query: str, *values: object) -> list[Record]:
         rows = await self._ask(query, *values)

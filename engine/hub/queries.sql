@@ -199,7 +199,8 @@ select id::text, record::text from joined where id = any(%s::uuid[])
 select one::text, other::text from kept_apart where one = any(%s::uuid[]) and other = any(%s::uuid[])
 
 -- name: join
-insert into joined (id, entity, record, rows) values (%s, %s, %s, %s::json)
+insert into joined (id, entity, record, rows)
+select * from unnest(%s::uuid[], %s::text[], %s::uuid[], %s::json[])
 
 -- name: joined_rows
 select id::text, rows::text from joined where record = %s order by at desc
@@ -221,19 +222,21 @@ update set_aside set released = true where system = %s and stream = %s and key =
 
 -- name: join_on
 -- Whatever was joined to it before goes on with it.
-update joined set record = %s where record = %s
+update joined j set record = n.record from unnest(%s::uuid[], %s::uuid[]) as n (id, record) where j.record = n.id
 
 -- name: follow_first
 insert into following (record)
-select record from match_key
-where entity = %(entity)s and name = %(key)s and value >= %(text)s and value < %(text)s || E'\x7f'
+select m.record from unnest(%(texts)s::text[]) as t (text) cross join lateral (
+    select record from match_key
+    where entity = %(entity)s and name = %(key)s and value >= t.text and value < t.text || E'\x7f'
+) as m
 on conflict do nothing
 
 -- name: follow_later
 -- An id that does not come first in its key: all pairs of that key are looked at.
 insert into following (record)
-select distinct record from match_key
-where entity = %(entity)s and name = %(key)s and strpos(value, %(text)s) > 0
+select distinct m.record from match_key m join unnest(%(texts)s::text[]) as t (text) on strpos(m.value, t.text) > 0
+where m.entity = %(entity)s and m.name = %(key)s
 on conflict do nothing
 
 -- name: to_reunite

@@ -126,6 +126,13 @@ class Stewards:
             stream = self._rulebook.systems[row.system].streams[row.stream]
             if stream.entity != record.entity:
                 raise CannotDecide(f"{row.stream} speaks of {stream.entity}, the record is one of {record.entity}")
+            roots = deciding.scope.roots[record.entity]
+            there = [each for each in record.rows if each.live and each.system == row.system and each.ref != row]
+            if (row.system, row.stream) in roots and any((each.system, each.stream) in roots for each in there):
+                raise CannotDecide(
+                    f"{row.system} has a row of its own in record {id} already",
+                    suggestion=f"delete or merge one of the two in {row.system}, or name another record",
+                )
             cursor = await deciding.connection.execute(QUERIES["waiting_rows"], list(row))
             if not cursor.rowcount:
                 raise CannotDecide(

@@ -154,6 +154,60 @@ def test_what_one_system_holds_twice_is_named_and_never_joined(late: Shop) -> No
     assert late.call_here("match", "list")[1]["result"] == {"duplicates": []}
 
 
+def test_a_steward_says_which_of_two_records_a_row_stands_for(late: Shop) -> None:
+    """Two records carry the tax id of a new party of the ERP: it waits, with its children, until somebody chooses."""
+    for system in ("crm", "erp"):
+        path = late.folder / f"systems/{system}.yaml"
+        path.write_text(path.read_text().replace("    create: true", "    create: false", 1))
+    late.sql("crm", "insert into account (name, vat_number) values ('Elm', 'GB1'), ('Elm & Co', 'GB 1')")
+    late.settle()
+    records = dict(
+        late.sql(
+            "hub",
+            """select r.golden ->> 'name', r.id::text from fieldwarden.record r
+        join fieldwarden.crosswalk c on c.record = r.id where c.system = 'crm' and r.golden ->> 'name' like 'Elm%'""",
+        )
+    )
+    waiting = "select key from fieldwarden.set_aside where system = 'crm' and kind = 'ambiguous'"
+    ((key,),) = late.sql("hub", waiting)
+    (record,) = records.values()
+    code, body = late.call_here("record", "link", "crm", "public.account", key, record, "--reason", "r")
+    assert (code, body["error"]["code"]) == (1, "cannot_decide"), "the crm holds it twice"
+
+    late.sql("crm", "update account set vat_number = 'GB7' where name = 'Elm & Co'")
+    late.settle()
+    late.sql("crm", "update account set vat_number = 'GB 1' where name = 'Elm & Co'")
+    late.settle()
+    late.sql("erp", "with made as (insert into party (name) values ('Elm Ltd') returning id)"
+                    " insert into identifier (party_id, type, code) select id, 'vat', 'GB1' from made")  # fmt: skip
+    late.settle()
+    ((key,),) = late.sql("hub", waiting.replace("crm", "erp"))
+    assert late.call_here("record", "link", "erp", "public.party", key, record, "--reason", "the older firm")[0] == 0
+    late.settle()
+    linked = "select record::text from fieldwarden.crosswalk where system = 'erp' and stream = 'public.party'"
+    assert late.sql("hub", f"{linked} and key = '{key}'") == [(record,)]
+    assert late.sql("hub", "select count(*) from fieldwarden.set_aside") == [(0,)]
+    late.holds_what_is_golden()
+
+
+def test_a_tax_id_that_moves_to_another_party_finds_that_ones_record(late: Shop) -> None:
+    for system in ("crm", "erp"):
+        path = late.folder / f"systems/{system}.yaml"
+        path.write_text(path.read_text().replace("    create: true", "    create: false", 1))
+    late.sql("erp", "insert into party (name) values ('Elm'), ('Oak')")
+    late.sql("erp", VAT.format("GB1", "Elm"))
+    late.settle()
+    late.sql("erp", "update identifier set party_id = (select id from party where name = 'Oak') where code = 'GB1'")
+    late.settle()
+    found = """select r.golden ->> 'name' from fieldwarden.match_key m join fieldwarden.record r on r.id = m.record
+        where m.name = 'tax_id' and lower(m.value) like '%gb1'"""
+    assert late.sql("hub", found) == [("Oak",)]
+    late.sql("crm", "insert into account (name, vat_number) values ('Oak', 'GB 1')")
+    late.settle()
+    both = "select count(distinct c.record) from fieldwarden.crosswalk c join fieldwarden.record r on r.id = c.record"
+    assert late.sql("hub", f"{both} where r.golden ->> 'name' = 'Oak'") == [(1,)]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -6,23 +6,19 @@ One customer is one record at the end, and so is each of its invoices, which are
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from engine.change import RawChange
-from engine.errors import TransientError
 from engine.ledger import decode
-from engine.pipeline import Pipeline
 from engine.replay import Fold
-from engine.telemetry import Telemetry
-from engine.testing import MemoryHub, ScriptedSource
+from engine.testing import MemoryHub
 from rules.loading import rulebook_from_documents
 from tests.builders import raw
+from tests.simulation.lanes import Lanes, systems_by_record
 from tests.simulation.virtual_time import simulate
 
 ENTITIES: list[dict[str, Any]] = [
@@ -83,65 +79,14 @@ def business(rng: random.Random, system: str) -> list[RawChange]:
     return [raw(stream, "update", place, **row) for place, (stream, row) in enumerate(rows)]
 
 
-class World:
-    def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)
-        self.calm = False
-        self.hub = MemoryHub(clock=self._now, crash=self._maybe_fail)
-        self.sources = {
-            name: ScriptedSource(
-                name, business(self.rng, name), size=self.rng.choice((1, 4, 100)), rewind=3, fail=self._maybe_fail
-            )
-            for name in RULES.systems
-        }
-
-    def _now(self) -> int:
-        return int(asyncio.get_running_loop().time() * 1e6)
-
-    def _maybe_fail(self, _: object) -> None:
-        if not self.calm and self.rng.random() < 0.05:
-            raise TransientError("no answer")
-
-    async def run(self) -> None:
-        stop = asyncio.Event()
-        tasks = [
-            asyncio.create_task(
-                Pipeline(
-                    RULES, source, self.hub, Telemetry(),
-                    clock=self._now, bits=self.rng.getrandbits, chance=self.rng.random,
-                ).run(stop)
-            )
-            for source in self.sources.values()
-        ]  # fmt: skip
-        for step in range(2000):
-            await asyncio.sleep(0.5)
-            self.calm = step > 20
-            if step > 30 and not self.hub.set_aside and await self._is_quiet():
-                break
-        stop.set()
-        await asyncio.gather(*tasks)
-
-    async def _is_quiet(self) -> bool:
-        read = all(s.acknowledged and int(s.acknowledged[-1]) == len(s.changes) for s in self.sources.values())
-        return read and not await self.hub.alike(1) and not await self.hub.following(1)
-
-
-def systems_by_record(hub: MemoryHub, entity: str) -> Sequence[tuple[str, ...]]:
-    return [
-        tuple(sorted({row.system for row in record.rows}))
-        for record, _ in hub.records.values()
-        if record.entity == entity and not record.retired
-    ]
-
-
 @pytest.mark.parametrize("seed", range(100))
 def test_one_customer_is_one_record_whatever_comes_first(seed: int) -> None:
-    world = World(seed)
+    world = Lanes(RULES, business, seed)
     simulate(world.run())
     hub = world.hub
     assert not hub.set_aside
     both = ("crm", "erp")
-    assert Counter(systems_by_record(hub, "customer")) == {both: CUSTOMERS}
+    assert Counter(systems_by_record(hub, "customer")) == {("crm", "erp", "erp"): CUSTOMERS}  # party and identifier
     assert Counter(systems_by_record(hub, "invoice")) == {both: CUSTOMERS * NUMBERS}
     golden = {record.golden["tax_id"]: record for record, _ in hub.records.values() if "tax_id" in record.golden}
     assert {tax: record.golden["name"] for tax, record in golden.items()} == {

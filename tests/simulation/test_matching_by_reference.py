@@ -6,21 +6,17 @@ both lanes at once, connections lost meanwhile. Whatever happens, one invoice is
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from engine.change import RawChange
-from engine.errors import TransientError
-from engine.pipeline import Pipeline
-from engine.telemetry import Telemetry
-from engine.testing import MemoryHub, ScriptedSource
+from engine.testing import ScriptedSource
 from rules.loading import rulebook_from_documents
 from tests.builders import raw
+from tests.simulation.lanes import Lanes, systems_by_record
 from tests.simulation.virtual_time import simulate
 
 ENTITIES: list[dict[str, Any]] = [
@@ -63,64 +59,9 @@ def business(rng: random.Random, system: str) -> list[RawChange]:
     return [raw(stream, "update", place, **row) for place, (stream, row) in enumerate(rows)]
 
 
-class World:
-    def __init__(self, seed: int) -> None:
-        self.rng = random.Random(seed)
-        self.calm = False
-        self.hub = MemoryHub(clock=self._now, crash=self._maybe_fail)
-        self.sources = {
-            name: ScriptedSource(
-                name, business(self.rng, name), size=self.rng.choice((1, 4, 100)), rewind=3, fail=self._maybe_fail
-            )
-            for name in RULES.systems
-        }
-
-    def _now(self) -> int:
-        return int(asyncio.get_running_loop().time() * 1e6)
-
-    def _maybe_fail(self, _: object) -> None:
-        if not self.calm and self.rng.random() < 0.05:
-            raise TransientError("no answer")
-
-    async def run(self) -> None:
-        stop = asyncio.Event()
-        tasks = [
-            asyncio.create_task(
-                Pipeline(
-                    RULES,
-                    source,
-                    self.hub,
-                    Telemetry(),
-                    clock=self._now,
-                    bits=self.rng.getrandbits,
-                    chance=self.rng.random,
-                ).run(stop)
-            )
-            for source in self.sources.values()
-        ]
-        for step in range(2000):
-            await asyncio.sleep(0.5)
-            self.calm = step > 20
-            if not self.hub.set_aside and all(self._is_read(source) for source in self.sources.values()):
-                break
-        stop.set()
-        await asyncio.gather(*tasks)
-
-    def _is_read(self, source: ScriptedSource) -> bool:
-        return bool(source.acknowledged) and int(source.acknowledged[-1]) == len(source.changes)
-
-
-def systems_by_record(hub: MemoryHub, entity: str) -> Sequence[tuple[str, ...]]:
-    return [
-        tuple(sorted(row.system for row in record.rows))
-        for record, _ in hub.records.values()
-        if record.entity == entity
-    ]
-
-
 @pytest.mark.parametrize("seed", range(60))
 def test_what_two_systems_tell_of_by_reference_is_one_record(seed: int) -> None:
-    world = World(seed)
+    world = Lanes(RULES, business, seed)
     simulate(world.run())
     assert not world.hub.set_aside
     both = ("crm", "erp")
@@ -131,7 +72,7 @@ def test_what_two_systems_tell_of_by_reference_is_one_record(seed: int) -> None:
 
 def test_a_row_that_waits_is_found_by_what_its_newest_change_refers_to() -> None:
     """Corrected to another customer while it waited for the first: it is that customer's invoice from the start."""
-    world = World(0)
+    world = Lanes(RULES, business, 0)
     world.calm = True
     erp = [
         raw("customer", "update", 0, id="e1", tax_id="T-1"),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from engine.batch import Decider
 from engine.change import RowRef, Value
 from engine.joining import contradiction, follow, join
+from engine.known import Known, Tally
+from engine.plan import TargetPlan
 from engine.record import Contribution, Record, Stamp
 from engine.resolve import roots
 from tests.builders import ACCOUNT, ADDRESS, PARTY, SUBSCRIBER, rulebook
@@ -76,6 +79,15 @@ def test_an_incomplete_record_comes_alive_with_the_rows_of_the_other() -> None:
     one.retired = True
     done = join(ENTITY, ROOTS, one, record(OTHER, row(SUBSCRIBER, tax_id="7"), tax_id="7"))
     assert (one.retired, done.retired) == (True, None), "the crm has the say about that, and deleted its row"
+
+
+def test_a_record_that_somebody_else_has_joined_meanwhile_is_not_joined_again() -> None:
+    plans = {name: TargetPlan(RULES, name) for name in RULES.systems}
+    decider = Decider(RULES, "crm", plans)
+    gone = Record(OTHER, "customer", 3, {}, [], retired=True)
+    known = Known(records={ONE: record(ONE, row(ACCOUNT, tax_id="7"), tax_id="7"), OTHER: gone})
+    outcome = decider.decide([], known, lambda: "", Tally(), 0, 0, alike=[(ONE, OTHER)])
+    assert (outcome.joined, outcome.entries) == ([], [])
 
 
 def test_references_follow_to_the_record_that_goes_on() -> None:

@@ -1,0 +1,77 @@
+"""Systems told at once, each by its own pipeline, over one hub in memory; connections are lost meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+
+from engine.change import RawChange
+from engine.errors import TransientError
+from engine.pipeline import Pipeline
+from engine.telemetry import Telemetry
+from engine.testing import MemoryHub, ScriptedSource
+from rules.rulebook import Rulebook
+
+Business = Callable[[random.Random, str], list[RawChange]]
+"""What one system tells, in some order."""
+
+
+class Lanes:
+    """One run of a seed: `run` lets the pipelines work until all is read and nothing waits."""
+
+    def __init__(self, rules: Rulebook, business: Business, seed: int) -> None:
+        self.rules = rules
+        self.rng = random.Random(seed)
+        self.calm = False
+        self.hub = MemoryHub(clock=self._now, crash=self._maybe_fail)
+        self.sources = {
+            name: ScriptedSource(
+                name, business(self.rng, name), size=self.rng.choice((1, 4, 100)), rewind=3, fail=self._maybe_fail
+            )
+            for name in rules.systems
+        }
+
+    def _now(self) -> int:
+        return int(asyncio.get_running_loop().time() * 1e6)
+
+    def _maybe_fail(self, _: object) -> None:
+        if not self.calm and self.rng.random() < 0.05:
+            raise TransientError("no answer")
+
+    async def run(self) -> None:
+        stop = asyncio.Event()
+        tasks = [
+            asyncio.create_task(
+                Pipeline(
+                    self.rules, source, self.hub, Telemetry(),
+                    clock=self._now, bits=self.rng.getrandbits, chance=self.rng.random,
+                ).run(stop)
+            )
+            for source in self.sources.values()
+        ]  # fmt: skip
+        for step in range(2000):
+            await asyncio.sleep(0.5)
+            self.calm = step > 20
+            if await self._is_quiet():
+                break
+        stop.set()
+        await asyncio.gather(*tasks)
+
+    async def _is_quiet(self) -> bool:
+        if self.hub.set_aside or not all(map(_is_read, self.sources.values())):
+            return False
+        return not await self.hub.alike(1) and not await self.hub.following(1)
+
+
+def _is_read(source: ScriptedSource) -> bool:
+    return bool(source.acknowledged) and int(source.acknowledged[-1]) == len(source.changes)
+
+
+def systems_by_record(hub: MemoryHub, entity: str) -> Sequence[tuple[str, ...]]:
+    """Of each live record, the systems whose rows stand for it, a system once for each row."""
+    return [
+        tuple(sorted(row.system for row in record.rows))
+        for record, _ in hub.records.values()
+        if record.entity == entity and not record.retired
+    ]
