@@ -106,7 +106,7 @@ def run(folder: Path | None, **options: Any) -> Report:
 
 
 @command(cli)
-@click.option("--check", is_flag=True, help="Exit with 1 if a source or a target is halted.")
+@click.option("--check", is_flag=True, help="Exit with 1 if anything is halted or parked, or deletions are held.")
 @in_project
 def status(folder: Path | None, check: bool) -> Report:
     """How far every source and target is, and what waits for a person."""

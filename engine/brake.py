@@ -51,6 +51,9 @@ class Brake:
         self._through: dict[str, deque[tuple[int, int]]] = {}
         """By stream: when, and how many."""
         self._now: dict[str, int] = {}
+        self._rows: dict[str, tuple[int, int]] = {}
+        """By stream: when its rows were last counted, and how many they were: once in a window, or a long run of
+        deletions would count a large table for every batch."""
 
     async def look(self, tx: IngestTransaction, mapped: Sequence[Mapped], known: Known) -> None:
         """Mark the deletions that have to be held (`Mapped.held`). Those that go on count once `decided` says so."""
@@ -64,7 +67,7 @@ class Brake:
                 batch.setdefault(item.row.stream, []).append(item)
         for stream, items in batch.items():
             if not await self._holds(tx, self._bounds, stream, items):
-                self._now[stream] = len(items)
+                self._now[stream] = len({item.row for item in items})
                 continue
             for item in items:
                 item.held = _REASON
@@ -80,7 +83,11 @@ class Brake:
         told = max(before + len({item.row for item in items}), *(item.among for item in items))
         if told <= bounds.number:
             return False  # the rows need not be counted
-        return bounds.passed(told, await tx.live(self._system, stream) + before)
+        counted, rows = self._rows.get(stream, (0, -1))
+        if rows < 0 or self._clock() >= counted + bounds.window:
+            rows = await tx.live(self._system, stream) + before
+            self._rows[stream] = self._clock(), rows
+        return bounds.passed(told, rows)
 
     def _within(self, stream: str, window: int) -> int:
         through = self._through.get(stream)

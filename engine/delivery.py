@@ -165,7 +165,7 @@ class Delivery:
         results = await self._answers(writes, owners)
         if any(result.holder is not None for result in results):
             handover = Handover(self._target, self._plan, self._hub)
-            results = await handover.tried(writes, results)
+            results = await handover.tried(writes, results, lambda error: self._telemetry.bug(self._system, error))
             for token, other in handover.behind.items():
                 owners[token].behind = other
         for result in results:
@@ -240,6 +240,7 @@ class Delivery:
         if result.status == "missing":
             job.missing = True
             return False
+        job.freed = job.freed or write.operation != "create"
         key = write.key if result.key is None else result.key  # '' is a key like any other
         assert key is not None, "a done write names its row"
         if write.operation == "delete":
@@ -350,7 +351,7 @@ class Delivery:
                 job.refuses(write, dict.fromkeys(write.values, self._undone))
             settlement.status, settlement.reason = "park", told(job.refused) if job.refused else self._undone
         settlement.result = joined(settlement.result, job.refused)
-        settlement.frees = job.wrote and any(write.operation != "create" for write in job.writes)
+        settlement.frees = job.freed
         return settlement
 
     def _unsettled(self, job: Job, settlement: Settlement) -> None:

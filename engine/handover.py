@@ -8,9 +8,10 @@ parked behind the record in its way, and is due again as soon as a delivery to t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
+from engine.bugs import of_one_record
 from engine.change import RowRef
 from engine.plan import TargetPlan
 from engine.ports import Hub, Target, Write, WriteResult
@@ -38,9 +39,21 @@ class Handover:
         self._hub = hub
         self.behind: dict[int, tuple[str, int]] = {}
 
-    async def tried(self, writes: Sequence[Write], results: Sequence[WriteResult]) -> list[WriteResult]:
-        """The answers to writes whose token is their place, after those with a `holder` were tried again."""
+    async def tried(
+        self, writes: Sequence[Write], results: Sequence[WriteResult], met: Callable[[Exception], None]
+    ) -> list[WriteResult]:
+        """The answers to writes whose token is their place, after those with a `holder` were tried again. What goes
+        wrong with another record on the way is no trouble of these: `met` is told, and the answers stay as they are."""
         self.behind = {}
+        try:
+            return await self._tried(writes, results)
+        except Exception as error:
+            if not of_one_record(error):
+                raise
+            met(error)
+            return list(results)
+
+    async def _tried(self, writes: Sequence[Write], results: Sequence[WriteResult]) -> list[WriteResult]:
         answers = {each.token: each for each in results}
         known: dict[RowRef, tuple[Record, int]] = {}
         theirs: dict[RowRef, Write] = {}
@@ -53,7 +66,10 @@ class Handover:
             asked |= fresh
             found = await self._hub.standing_for(sorted(fresh))
             known |= found
-            theirs |= await self._due(found, {(each.stream, each.key) for each in writes})
+            due = await self._due(found, {(each.stream, each.key) for each in writes})
+            if not due:
+                break
+            theirs |= due
             mine = [writes[token] for token in in_the_way if token < len(writes)]
             sent = [*mine, *theirs.values()]
             told = await self._target.write([replace(write, token=place) for place, write in enumerate(sent)])

@@ -38,6 +38,8 @@ class Job:
     """Fields that the target refuses at their present value, met now or known from before."""
     behind: tuple[str, int] | None = None
     """The record whose row stands in the way of one of this record's writes, and its revision then."""
+    freed = False
+    """A write changed or removed a row that was there: a value that it held may be free now."""
     newly = False
     """Some of them are refused for the first time."""
     before: Refusals = _NONE

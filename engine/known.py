@@ -27,12 +27,12 @@ class Mapped:
     """The change to identify the row by, where newer changes of it wait behind this one."""
     pairs: list[MatchPair] | None = None
     """The match pairs that it states, once asked for; None where they hang on references yet to be translated."""
+    possible: Sequence[MatchPair] = ()
+    """In that case, those that it may turn out to state."""
     among: int = 0
     """Of a deletion: with how many others it was told at once, where that is known beforehand; itself counted."""
     held: str = ""
     """Of a deletion: why the brake holds it."""
-    possible: Sequence[MatchPair] = ()
-    """In that case, those that it may turn out to state."""
 
     @property
     def identifying(self) -> Change | None:

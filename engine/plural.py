@@ -50,7 +50,7 @@ def first(rows: Sequence[Contribution], place: Place) -> Contribution | None:
 def speakers(rows: Sequence[Contribution], plural: Collection[Place]) -> list[Contribution]:
     """Without the live rows of `plural` streams that are not the first, and without the deleted ones beside it."""
     firsts = {place: first(rows, place) for place in plural}
-    return [row for row in rows if firsts.get((row.system, row.stream)) in (None, row)]
+    return [row for row in rows if (one := firsts.get((row.system, row.stream))) is None or one is row]
 
 
 def with_parents(rows: Sequence[Contribution], below: Mapping[Place, Sequence[Place]]) -> list[Contribution]:

@@ -177,7 +177,8 @@ def _ends(letter: DeadLetter, first: int | None = None) -> str:
         case "unreadable":
             return f"the next readable value of the row in {system}; or a person: mend the files, then retry it"
         case "ambiguous":
-            return f"a steward, who says which record it is: {', '.join(letter.candidates)}; then retry it"
+            command = f"fieldwarden record link {system} {letter.stream} {letter.key} RECORD"
+            return f"a steward, who says which record it is (`{command}`): {', '.join(letter.candidates)}"
         case "parent" | "excluded" | "reference" | "rekey":
             return f"{awaits}, and goes on by itself once {system} tells of it; or a person: discard it"
         case "brake":

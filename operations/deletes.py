@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from engine.hub.brake import HeldCount, HeldDeletion, HeldDeletions
 from operations.asking import answered
+from operations.deadletter import NothingChosen
 from operations.person import act
-from operations.project import Opened
 from operations.report import Report, count, table
 from rules.errors import FieldwardenError
 
@@ -23,11 +23,6 @@ class NoSuchDeletion(FieldwardenError):
     """No held deletion has this id; it may have been answered, or its row is there again."""
 
     code = "no_such_deletion"
-    exit_code = 2
-
-
-class NothingChosen(FieldwardenError):
-    code = "usage"
     exit_code = 2
 
 
@@ -119,24 +114,9 @@ def _with_hub(
     system: str | None,
     stream: str | None,
 ) -> T:
-    def check(project: Opened) -> None:
-        project.check_filters(system=system)
-        _check_stream(project, system, stream)
-
     return answered(
         folder,
         lambda project: HeldDeletions(project.hub_dsn, project.hub_schema),
         lambda project, held: question(held, project.rulebook.hash),
-        check,
+        lambda project: project.check_filters(system=system, stream=stream),
     )
-
-
-def _check_stream(project: Opened, system: str | None, stream: str | None) -> None:
-    """Raises UnknownName for a stream that is in no file of the system."""
-    if stream is None:
-        return
-    from engine.hub.asking import UnknownName, closest
-
-    known = {name for each in project.rulebook.systems.values() if system in (None, each.name) for name in each.streams}
-    if stream not in known:
-        raise UnknownName(f"there is no stream {stream!r}", suggestion=closest(stream, sorted(known)))

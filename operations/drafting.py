@@ -41,12 +41,11 @@ _TYPES = {
 
 @dataclass(slots=True)
 class Proposed:
-    """One column as a field: its name in the entity, its type, and what a person should know of it."""
+    """One column as a field: its name in the entity, and its type."""
 
     name: str
     column: Column
     type: str
-    remark: str = ""
 
 
 @dataclass(slots=True)
@@ -218,11 +217,11 @@ def _why_not(part: Part, column: Column, held: Mapping[str, str], references: Ma
     if column.name in _BOOKKEEPING:
         return "is the application's own"
     if column.name in held and column.name not in references:
-        return f"refers to {held[column.name]}, which is no entity here"
+        return f"refers to {held[column.name]}: a field of type ref, if that is an entity"
     if column.generated:
         return "is generated"
     if not _type(column):
-        return f"is of type {column.written}, which no field has"
+        return f"is of type {column.written}: a field of type text carries it"
     surrogate = column.name in part.key and (column.type in ("integer", "uuid") or part.parent is not None)
     return "is the key" if surrogate and column.name not in references else None
 

@@ -105,7 +105,8 @@ def _external_id(part: Part) -> Iterator[str]:
     if ("fieldwarden_id",) in part.table.unique:
         yield "    external_id: fieldwarden_id"
         return
-    yield f"    # to create rows here: ALTER TABLE {part.name} ADD fieldwarden_id text UNIQUE; then"
+    table = ".".join(map(_sql, (part.table.schema, part.table.name)))
+    yield f"    # to create rows here: ALTER TABLE {table} ADD fieldwarden_id text UNIQUE; then"
     yield "    # external_id: fieldwarden_id"
 
 
@@ -134,7 +135,8 @@ def _mapping(column: str) -> str:
 
 
 def _sql(column: str) -> str:
-    return column if re.fullmatch(r"[a-z_][a-z0-9_]*", column) else '"' + column.replace('"', '""') + '"'
+    """Always quoted: a plain name may be a word of SQL (`from`)."""
+    return '"' + column.replace('"', '""') + '"'
 
 
 def _names(columns: tuple[str, ...]) -> str:

@@ -136,6 +136,7 @@ def _told(found: Planned, seen: Preview, processes: int, seconds: float, unmask:
         ],
         "came": list(changes.came),
         "left": list(changes.left),
+        "writing": [{"where": where, "what": what} for where, what in changes.writing],
         "given_up": sorted(found.old.entities.keys() - found.new.entities.keys()),
         "reading": [_reading(found.new, each) for each in changes.reading],
         "obstacles": [{"message": each.words, "suggestion": each.suggestion} for each in changes.obstacles],
@@ -204,6 +205,8 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     for each in found["rules"]:
         yield f"  rule   {each['entity']}.{each['unit']}: {each['before']}"
         yield f"         now: {each['now']}"
+    for each in found["writing"]:
+        yield f"  write  {each['where']}: other {each['what']}"
     for each in found["reading"]:
         what = ", ".join(each["fields"]) or "all rows"
         yield f"  read   {each['system']} {each['stream']}: {what}; {each['how']}"

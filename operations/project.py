@@ -157,7 +157,9 @@ class Opened:
         """The systems that Debezium reads, by rank."""
         return [name for name, system in self.rulebook.systems.items() if system.kind == "debezium"]
 
-    def check_filters(self, entity: str | None = None, system: str | None = None, **_others: object) -> None:
+    def check_filters(
+        self, entity: str | None = None, system: str | None = None, stream: str | None = None, **_others: object
+    ) -> None:
         """Raises UnknownName for a filter that can match nothing."""
         from engine.hub.asking import UnknownName, closest, entity_named
 
@@ -165,6 +167,11 @@ class Opened:
             entity_named(self.rulebook, entity)
         if system is not None and system not in self.rulebook.systems:
             raise UnknownName(f"there is no system {system!r}", suggestion=closest(system, self.rulebook.systems))
+        named = [each for each in self.rulebook.systems.values() if system in (None, each.name)]
+        streams = sorted({name for each in named for name in each.streams})
+        if stream is not None and stream not in streams:
+            of = f" of {system}" if system else ""
+            raise UnknownName(f"{stream!r} is not a stream{of}", suggestion=closest(stream, streams))
 
     def check_systems(self, names: Sequence[str]) -> None:
         """Raises UnknownSystem for the first name that is no source of the project."""

@@ -30,7 +30,7 @@ _SHOWN = 10
 _NEEDS = {
     "data": ("bad data", "a person"),
     "unreadable": ("a value cannot be read; the rest of its row goes on", "its row's next readable value, or a person"),
-    "ambiguous": ("more than one record fits", "a person"),
+    "ambiguous": ("more than one record fits", "a steward: fieldwarden record link"),
     "parent": ("the parent row is not known", "that row"),
     "reference": ("the row referred to is not known", "that row"),
     "rekey": ("its row's former key has not all been told yet", "that key, or a person"),

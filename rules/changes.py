@@ -13,9 +13,15 @@ from rules.validating import Check
 from rules.values import FieldType
 
 _READING = (
-    "entity", "table", "key", "parent", "parent_columns", "first_by", "external_id", "where", "rivals", "changed_at",
-    "reads", "zone",
+    "entity", "key", "parent", "parent_columns", "first_by", "external_id", "where", "rivals", "changed_at", "reads",
 )  # fmt: skip
+_WRITING = {
+    "on_write": "on_write", "constants": "set", "conflict": "unique", "conflict_where": "where of unique",
+    "creates": "create", "on_retire": "on_retire",
+}  # fmt: skip
+"""What only our own writes depend on, as the files call it."""
+_SAID = {"plural": "first_by", "below": "where of a parent stream"}
+"""Parts of a rule that the files call otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,8 @@ class Changes:
     left: tuple[str, ...]
     reading: tuple[Reading, ...]
     obstacles: tuple[Obstacle, ...]
+    writing: tuple[tuple[str, str], ...] = ()
+    """(a stream or entity in words, what differs in how it is written or retired)"""
 
 
 def compare(old: Rulebook, new: Rulebook) -> Changes:
@@ -62,6 +70,7 @@ def compare(old: Rulebook, new: Rulebook) -> Changes:
         tuple(_names(old, new)),
         tuple(_reading(old, new)),
         tuple(_obstacles(old, new)),
+        tuple(_writing(old, new)),
     )
 
 
@@ -122,7 +131,26 @@ def _differing(before: Unit, now: Unit) -> str:
     if names == ["policy"]:
         policies = before.policy, now.policy
         names = [each.name for each in fields(now.policy) if len({repr(getattr(p, each.name)) for p in policies}) > 1]
-    return f"other {', '.join(names)}"
+    return f"other {', '.join(_SAID.get(name, name) for name in names)}"
+
+
+def _writing(old: Rulebook, new: Rulebook) -> Iterator[tuple[str, str]]:
+    for name in sorted(old.entities.keys() & new.entities.keys()):
+        if old.entities[name].delete_authority != new.entities[name].delete_authority:
+            yield name, "delete authority"
+    known = _all_streams(old)
+    for (system, name), stream in sorted(_all_streams(new).items()):
+        before = known.get((system, name))
+        if before is None:
+            continue
+        unique = ("conflict", "conflict_where") if before.creates != stream.creates else ()  # it comes with `create`
+        parts = (part for part in _WRITING if part not in unique and getattr(before, part) != getattr(stream, part))
+        names = [_WRITING[part] for part in parts]
+        for field, mapped in stream.fields.items():
+            if field in before.fields and before.fields[field].checks != mapped.checks:
+                names.append(f"check of {field}")
+        if names:
+            yield f"{system} {name}", ", ".join(names)
 
 
 def _names(here: Rulebook, there: Rulebook) -> Iterator[str]:
@@ -155,7 +183,11 @@ def _reading(old: Rulebook, new: Rulebook) -> Iterator[Reading]:
         if not stream.reads:
             continue
         before = known.get((system, name))
-        if before is None or any(getattr(before, part) != getattr(stream, part) for part in _READING):
+        if (
+            before is None
+            or any(getattr(before, part) != getattr(stream, part) for part in _READING)
+            or (_table(before) != _table(stream) or (stream.changed_at is not None and before.zone != stream.zone))
+        ):
             yield Reading(system, name, stream.entity)
             continue
         was, now = old.entities[stream.entity].fields, new.entities[stream.entity].fields
@@ -199,14 +231,19 @@ def _obstacles(old: Rulebook, new: Rulebook) -> Iterator[Obstacle]:
         before_ = known.get(place)
         if before_ is None:
             continue
-        for part in ("table", "key", "parent"):
-            if getattr(before_, part) != getattr(stream, part):
+        parts = {part: (getattr(before_, part), getattr(stream, part)) for part in ("key", "parent")}
+        for part, (was, now_) in {"table": (_table(before_), _table(stream)), **parts}.items():
+            if was != now_:
                 yield Obstacle(
-                    f"{' '.join(place)} changes its {part} from {_told(getattr(before_, part))} to "
-                    f"{_told(getattr(stream, part))}",
+                    f"{' '.join(place)} changes its {part} from {_told(was)} to {_told(now_)}",
                     "records know their rows by it: take the stream out, `fieldwarden apply`, put it back, "
                     "`fieldwarden apply`; its rows are read anew and find their records by external id or match key",
                 )
+
+
+def _table(stream: Stream) -> str:
+    """A table's name, so that two names of one table are equal."""
+    return stream.table if "." in stream.table else f"public.{stream.table}"
 
 
 def _holds(now: FieldType, before: FieldType) -> bool:

@@ -23,7 +23,8 @@ def reading(read: Expression, column: str) -> Reading:
     found: Reading = "exact"
     node = read.tree.unnest()
     while not isinstance(node, exp.Column):
-        if isinstance(node, exp.Lower | exp.Upper | exp.Trim):
+        trims = isinstance(node, exp.Trim) and (node.expression is None or _constant(node.expression))
+        if trims or isinstance(node, exp.Lower | exp.Upper):
             found = "normalising"
         elif not (isinstance(node, exp.Cast) or (isinstance(node, exp.Nullif) and _constant(node.expression))):
             return "other"

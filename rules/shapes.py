@@ -186,7 +186,7 @@ Constant = Annotated[
     str, PlainValidator(_constant), WithJsonSchema({"type": ["string", "integer", "boolean", "number"]})
 ]
 Checks = Annotated[tuple[Check, ...], PlainValidator(checks_of), WithJsonSchema(_CHECK_SCHEMA)]
-Setting = Annotated[str, PlainValidator(_setting), WithJsonSchema({"type": ["string", "integer", "boolean"]})]
+Setting = Annotated[str, PlainValidator(_setting), WithJsonSchema({"type": ["string", "integer", "boolean", "number"]})]
 MatchParts = Annotated[tuple[MatchPart, ...], PlainValidator(_match_parts), WithJsonSchema(_MATCH_SCHEMA)]
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import psycopg
 from psycopg import sql
 
+from connectors.postgres.faults import verdict
 from connectors.postgres.passing import Contested, Taken
 from connectors.postgres.refusing import Rejection
 from connectors.postgres.shapes import Shape, table_parts
@@ -28,7 +29,9 @@ join pg_attribute a on a.attrelid = i.indrelid and a.attnum > 0 and (
     or exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid
                and d.refclassid = 'pg_class'::regclass and d.refobjid = i.indrelid and d.refobjsubid = a.attnum))
 left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum and a.attgenerated = ''
-where n.nspname = $1 and c.relname = $2
+where n.nspname = $1 and c.relname = $2 and (
+    i.indrelid = $3::regclass
+    or exists (select from pg_partition_ancestors(i.indrelid) as above (relid) where above.relid = $3::regclass))
 """
 
 
@@ -40,14 +43,34 @@ async def still_taken(
     for number, each in enumerate(left):
         result = WriteResult(each.write.token, "rejected", each.write.key, reason=each.rejection.reason)
         if number < ASKED:
-            result.holder = await holder_of(cursor, each, shapes[each.stream.name])
+            result.holder = await _asked(cursor, each, shapes[each.stream.name])
         results.append(result)
     return results
 
 
-async def columns_of(cursor: psycopg.AsyncRawCursor[tuple[object, ...]], rejection: Rejection) -> list[Contested]:
-    """The columns of the constraint that refused a row, those within its expressions too."""
-    await cursor.execute(_COLUMNS, rejection.constraint)
+async def _asked(cursor: psycopg.AsyncRawCursor[tuple[object, ...]], taken: Taken, shape: Shape) -> str | None:
+    """As `holder_of`; what the server refuses to tell (a column that may not be read) leaves the transaction as it was,
+    and the answer at None."""
+    await cursor.execute(b"savepoint fw_asked", prepare=False)
+    try:
+        holder = await holder_of(cursor, taken, shape)
+    except psycopg.Error as error:
+        if verdict(error) == "transient":
+            raise
+        await cursor.execute(b"rollback to fw_asked", prepare=False)
+        return None
+    await cursor.execute(b"release fw_asked", prepare=False)
+    return holder
+
+
+async def columns_of(
+    cursor: psycopg.AsyncRawCursor[tuple[object, ...]], stream: Stream, rejection: Rejection
+) -> list[Contested]:
+    """The columns of the constraint that refused a row, those within its expressions too; none of another table's, into
+    which a trigger wrote."""
+    assert rejection.constraint is not None
+    table = sql.Identifier(*table_parts(stream.table)).as_string(cursor)
+    await cursor.execute(_COLUMNS, [*rejection.constraint, table])
     found = await cursor.fetchall()
     return [Contested(str(name), bool(must), str(kind), str(default)) for name, must, kind, default in found]
 
@@ -55,7 +78,7 @@ async def columns_of(cursor: psycopg.AsyncRawCursor[tuple[object, ...]], rejecti
 async def holder_of(cursor: psycopg.AsyncRawCursor[tuple[object, ...]], taken: Taken, shape: Shape) -> str | None:
     """The key of the row that holds what this one brings; None where that cannot be told."""
     stream, values = taken.stream, list[Value]()
-    target = sql.Identifier(*table_parts(stream.name))
+    target = sql.Identifier(*table_parts(stream.table))
 
     def given(value: Value, kind: str) -> sql.Composable:
         values.append(value)

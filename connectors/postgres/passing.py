@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from connectors.postgres.refusing import Answer, Apart, Rejection
 from engine.change import Value
@@ -28,6 +28,10 @@ class Contested(NamedTuple):
     must_have_value: bool
     kind: str
     default: str = ""
+
+
+Known: TypeAlias = dict[tuple[str, tuple[str, str] | None], list[Contested]]
+"""(table, constraint) -> its columns."""
 
 
 @dataclass(slots=True)
@@ -55,7 +59,7 @@ class Attempts(Protocol):
     async def once(self, stream: Stream, write: Write) -> Answer:
         """Make one write by itself; a refusal leaves the transaction as it was."""
 
-    async def columns(self, rejection: Rejection) -> list[Contested]: ...
+    async def columns(self, stream: Stream, rejection: Rejection) -> list[Contested]: ...
     async def mark(self) -> None:
         """What comes after this can be undone."""
 
@@ -68,29 +72,33 @@ class Attempts(Protocol):
 async def passed(attempts: Attempts, taken: Sequence[Taken]) -> tuple[list[WriteResult], list[Taken]]:
     """What came of these writes after all, and those that are refused as before."""
     answers: list[WriteResult] = []
-    known: dict[tuple[str, str], list[Contested]] = {}
+    known: Known = {}
     for each in taken:
-        constraint = each.rejection.constraint
-        assert constraint is not None
-        if constraint not in known:
-            known[constraint] = await attempts.columns(each.rejection)
-        each.columns = known[constraint]
+        each.columns = await _columns(attempts, each.stream, each.rejection, known)
     left, tries = list(taken), 0
     while left and tries <= _TRIES:
         tries += len(left)
-        rest = await _round(attempts, _ordered(left), answers)
+        rest = await _round(attempts, _ordered(left), answers, known)
         if len(rest) == len(left) and not await _turned(attempts, rest, answers):
             return answers, rest
         left = rest
     return answers, left
 
 
-async def _round(attempts: Attempts, left: Sequence[Taken], answers: list[WriteResult]) -> list[Taken]:
+async def _columns(attempts: Attempts, stream: Stream, rejection: Rejection, known: Known) -> list[Contested]:
+    """Those of the constraint that refused the row now: each is asked for once."""
+    place = stream.table, rejection.constraint
+    if place not in known:
+        known[place] = await attempts.columns(stream, rejection)
+    return known[place]
+
+
+async def _round(attempts: Attempts, left: Sequence[Taken], answers: list[WriteResult], known: Known) -> list[Taken]:
     rest = []
     for each in left:
         answer = await attempts.once(each.stream, each.write)
         if isinstance(answer, Rejection) and answer.constraint is not None:
-            rest.append(Taken(each.stream, answer, each.columns))
+            rest.append(Taken(each.stream, answer, await _columns(attempts, each.stream, answer, known)))
         elif isinstance(answer, Rejection):  # for another reason now: the other fields are written all the same
             apart = Apart(each.stream, [answer])
             while trials := apart.trials():

@@ -6,7 +6,8 @@ Each question reads a table once, for a few seconds at most. What it counts hold
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from datetime import timedelta
 
 import psycopg
@@ -73,17 +74,19 @@ async def _collisions(
     written: dict[bytes, bytes] = {}
     several: set[bytes] = set()
     number = 0
-    async for row in _asked(stream, table, columns, connection, distinct=True):
-        exact = [(text or "").strip() for text in row]
-        parts = [normalised(text) for (_, normalised), text in zip(key.parts, exact, strict=True)]
-        if not all(parts):
-            continue
-        number += 1
-        if number > _MOST:
-            break
-        digest, spelling = _digest(parts), _digest(exact)
-        if written.setdefault(digest, spelling) != spelling:
-            several.add(digest)
+    # Closed at once where it is left early, or its transaction would end amid the next question.
+    async with aclosing(_asked(stream, table, columns, connection, distinct=True)) as asked:
+        async for row in asked:
+            exact = [(text or "").strip() for text in row]
+            parts = [normalised(text) for (_, normalised), text in zip(key.parts, exact, strict=True)]
+            if not all(parts):
+                continue
+            number += 1
+            if number > _MOST:
+                break
+            digest, spelling = _digest(parts), _digest(exact)
+            if written.setdefault(digest, spelling) != spelling:
+                several.add(digest)
     counted = f"{number:,} values of {key} in {stream.name}" if number <= _MOST else f"a million values of {key}"
     if not several:
         return good("match", f"no two of {counted} are one and written differently", stream.name)
@@ -108,7 +111,7 @@ async def _asked(
     connection: psycopg.AsyncConnection[TupleRow],
     *,
     distinct: bool = False,
-) -> AsyncIterator[TupleRow]:
+) -> AsyncGenerator[TupleRow, None]:
     """One pass over the stream's rows, in pages. Raises QueryCanceled where it takes too long."""
     query = sql.SQL("select {}{} from {} t where {}").format(
         sql.SQL("distinct " if distinct else ""),

@@ -79,4 +79,5 @@ def _both(known: WriteResult, more: WriteResult) -> WriteResult:
         differing={**known.differing, **more.differing},
         refused={**known.refused, **more.refused},
         reason=known.reason or more.reason,
+        holder=known.holder or more.holder,
     )

@@ -251,8 +251,8 @@ class Writing:
         (answer,) = await self._carefully(self._load(group, self._stagings[stream.name, write.operation, group.part]))
         return answer
 
-    async def columns(self, rejection: Rejection) -> list[Contested]:
-        return await columns_of(self._cursor, rejection)
+    async def columns(self, stream: Stream, rejection: Rejection) -> list[Contested]:
+        return await columns_of(self._cursor, stream, rejection)
 
     async def mark(self) -> None:
         await self._cursor.execute(b"savepoint fw_circle", prepare=False)

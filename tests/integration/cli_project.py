@@ -114,6 +114,12 @@ class Project:
         result = self.invoke(*words, "--json")
         return result.exit_code, json.loads(result.stdout.splitlines()[-1])
 
+    def settle(self) -> dict[str, Any]:
+        """Replicate in this process until nothing is left to do."""
+        with mock.patch.dict(os.environ, self.environment), opened(self.folder) as project:
+            result: dict[str, Any] = replicate(project, to_rest).result
+        return result
+
     def holds_what_is_golden(self) -> None:
         """At rest: `check` finds nothing without a reason, and nothing on its way."""
         code, body = self.call("check", "--list")
@@ -172,12 +178,6 @@ class Shop(Project):
         finally:
             process.kill()
             process.wait()
-
-    def settle(self) -> dict[str, Any]:
-        """Replicate in this process until nothing is left to do."""
-        with mock.patch.dict(os.environ, self.environment), opened(self.folder) as project:
-            result: dict[str, Any] = replicate(project, to_rest).result
-        return result
 
 
 def execute(dsn: str, statement: str) -> list[tuple[Any, ...]]:

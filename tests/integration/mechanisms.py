@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-from operations.project import opened
-from operations.run import replicate, to_rest
 from tests.integration.cli_project import Project, execute
 
 ERP_TABLES = """
@@ -96,12 +92,6 @@ class Parties(Project):
     def hub(self, question: str) -> list[tuple[Any, ...]]:
         return execute(self.environment["HUB_DSN"] + "&options=-csearch_path%3Dfieldwarden", question)
 
-    def settle(self) -> dict[str, Any]:
-        """Replicate in this process until nothing is left to do."""
-        with mock.patch.dict(os.environ, self.environment), opened(self.folder) as project:
-            result: dict[str, Any] = replicate(project, to_rest).result
-        return result
-
     def mechanisms(self, columns: str = "type, value") -> list[tuple[Any, ...]]:
         return self.erp(f"select {columns} from mechanism order by id")
 
@@ -111,8 +101,6 @@ class Parties(Project):
 
     def is_sound(self) -> None:
         """At rest nothing differs without a reason, and the ledger replays to the same records."""
-        code, body = self.call_here("check", "--list")
-        assert code == 0, body
-        assert not body["result"]["why"].keys() & {"in flight", "unknown"}, body["result"]["listed"]
+        self.holds_what_is_golden()
         code, body = self.call_here("audit", "verify")
         assert code == 0, body

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 
 from operations import examples
 from operations.demo_project import steps, system_of
-from operations.project import opened
 from operations.proof import prove
-from operations.run import replicate, to_rest
 from tests.integration.cli_project import Project, execute
 
 SYSTEMS = ("erp", "billing", "crm")
@@ -70,10 +66,6 @@ class Example(Project):
         if self.sql("hub", "select 1 from pg_namespace where nspname = 'fieldwarden'"):
             assert self.call_here("apply")[0] == 0
         self.settle()
-
-    def settle(self) -> None:
-        with mock.patch.dict(os.environ, self.environment), opened(self.folder) as project:
-            replicate(project, to_rest)
 
     def counts(self) -> dict[str, int]:
         """Customers in each system, and records."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from connectors.postgres.probe import probe
 from engine.guard import check_statement
@@ -36,8 +38,10 @@ async def test_a_write_sets_them_as_the_row_is_after_it(database: str) -> None:
 
 
 async def test_the_time_is_that_of_the_columns_zone(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as person:
+        named = sql.Identifier(person.info.dbname)
+        person.execute(sql.SQL("alter database {} set timezone = 'Asia/Tokyo'").format(named))
     async with World(database, stream(on_write=SET), ddl=DDL) as world:
-        world.sql("set timezone to 'Asia/Tokyo'")
         await world.one(world.create(name="Ada"))
         assert world.row("abs(extract(epoch from write_date - (at at time zone 'UTC'))), now() - at < '1 min'") == (
             0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from engine.ports import WriteResult
@@ -19,8 +21,8 @@ create trigger kept before delete on party for each row when (current_setting('t
 FIELDS = ("code", "name")
 
 
-def world(dsn: str, unique: str = "unique (code)", null: str = "") -> World:
-    return World(dsn, stream(fields=FIELDS), ddl=PARTY.format(unique=unique, null=null))
+def world(dsn: str, unique: str = "unique (code)", null: str = "", **more: Any) -> World:
+    return World(dsn, stream(fields=FIELDS, **more), ddl=PARTY.format(unique=unique, null=null))
 
 
 async def three(world: World) -> list[str]:
@@ -77,8 +79,9 @@ async def test_a_value_is_reused_after_the_row_that_had_it_was_deleted(database:
         assert target.row("ext, name", "code = 'a'") == ("r-new", "new")
 
 
-async def test_a_value_that_nobody_gives_up_is_refused_and_says_who_has_it(database: str) -> None:
-    async with world(database, "unique (company, code)") as target:
+@pytest.mark.parametrize("name", ["public.party", "customers"])
+async def test_a_value_that_nobody_gives_up_is_refused_and_says_who_has_it(database: str, name: str) -> None:
+    async with world(database, "unique (company, code)", name=name, table="public.party") as target:
         first, second, third = await three(target)
         taken, swapped, other = await target.write(
             target.update(first, {"code": "a"}, code="c"),
@@ -89,6 +92,21 @@ async def test_a_value_that_nobody_gives_up_is_refused_and_says_who_has_it(datab
         assert "23505" in taken.reason
         assert (taken.holder, swapped.holder, other.holder) == (third, first, third)
         assert codes(target) == ["a", "b", "c"], "nothing of it stays behind"
+
+
+async def test_what_is_unique_in_a_table_that_a_trigger_writes_refuses_its_row_alone(database: str) -> None:
+    async with world(database) as target:
+        first, second, _ = await three(target)
+        target.sql("""create table outbox (note text unique);
+            create function noted() returns trigger language plpgsql as
+                $$ begin insert into outbox values (new.name); return new; end $$;
+            create trigger noted after update on party for each row execute function noted()""")
+        assert done(await target.write(target.update(first, {"name": "a"}, name="x")))
+        again, other = await target.write(
+            target.update(second, {"name": "b"}, name="x"), target.update(first, {"name": "x"}, name="y")
+        )
+        assert (again.status, again.holder, other.status) == ("rejected", None, "done")
+        assert "23505" in again.reason
 
 
 async def test_a_swap_that_somebody_came_before_is_left_undone_whole(database: str) -> None:

@@ -99,6 +99,41 @@ def named(**more: Any) -> dict[str, Any]:
     return document
 
 
+def test_what_only_writing_depends_on_is_named_too() -> None:
+    found = compare(rulebook(), rulebook(crm=crm(on_write={"touched": "now()"}, create=False, on_retire="delete")))
+    assert found.writing == (("crm public.account", "on_write, create, on_retire"),)
+    assert found.reading == ()
+    assert compare(rulebook(), rulebook({**CUSTOMER, "delete": {"authority": ["erp"]}})).writing == (
+        ("customer", "delete authority"),
+    )
+    checked = rulebook(entity(segment={**CUSTOMER["fields"]["segment"], "check": [{"length": 3}]}))
+    assert ("crm public.account", "check of segment") in compare(rulebook(), checked).writing
+
+
+def test_a_zone_is_read_by_only_where_a_time_is() -> None:
+    def zoned(**more: Any) -> Any:
+        return rulebook(crm={**crm(**more), "timezone": "Europe/Berlin"})
+
+    assert compare(rulebook(), zoned()).reading == ()
+    (reading,) = compare(rulebook(crm=crm(changed_at="at")), zoned(changed_at="at")).reading
+    assert (reading.stream, reading.fields) == ("public.account", ())
+
+
+def test_two_names_of_one_table_are_no_change() -> None:
+    found = compare(rulebook(erp=named(table="address")), rulebook(erp=named(table="public.address")))
+    assert (found.obstacles, found.reading) == ((), ())
+
+
+def test_parts_of_a_rule_are_called_as_the_files_call_them() -> None:
+    erp = copy.deepcopy(ERP)
+    del erp["streams"]["public.address"]["unique"], erp["streams"]["public.address"]["create"]
+    ordered = copy.deepcopy(erp)
+    ordered["streams"]["public.address"]["first_by"] = ["id"]
+    told = [rule[3] for rule in compare(rulebook(erp=erp), rulebook(erp=ordered)).rules]
+    assert told
+    assert all("other first_by" in each for each in told)
+
+
 def test_a_stream_does_not_pass_to_another_table() -> None:
     (obstacle,) = compare(rulebook(erp=named()), rulebook(erp=named(table="public.place"))).obstacles
     assert "erp home changes its table from public.address to public.place" in obstacle.words

@@ -23,6 +23,8 @@ from rules.inverse import reading
         ("coalesce(value, '')", "other"),
         ("nullif(value, other)", "other"),
         ("left(value, 2)", "other"),
+        ("btrim(value, '-')", "normalising"),
+        ("btrim(value, other)", "other"),
         ("value || ''", "other"),
         ("replace(value, ' ', '')", "other"),
         ("-value", "other"),

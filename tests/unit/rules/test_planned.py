@@ -21,13 +21,13 @@ def staged(folder: Path, **changed: str) -> Project:
     return load(write(folder, files))
 
 
-def test_what_the_rules_say_of_a_planned_system_is_one_remark_and_no_error(tmp_path: Path) -> None:
+def test_what_the_rules_say_of_a_planned_system_is_one_warning_and_no_error(tmp_path: Path) -> None:
     project = staged(tmp_path)
     assert set(project.rulebook.systems) == {"erp", "crm"}
-    [remark] = project.warnings
-    assert (remark.file, remark.line) == (TOP, 3)
-    assert "not connected yet" in remark.message
-    assert "billing" in remark.message
+    [warning] = project.warnings
+    assert (warning.file, warning.line) == (TOP, 3)
+    assert "not connected yet" in warning.message
+    assert "billing" in warning.message
 
 
 def test_a_planned_systems_file_may_be_there_and_unfinished(tmp_path: Path) -> None:
