@@ -160,7 +160,14 @@ def _part(
 ) -> Part:
     table = survey.tables[name]
     part = Part(name, table, key, name, parent)
-    held = {column: each.target for each in survey.references if each.source == name for column in each.columns}
+    held = {
+        column: f"{each.target}: map it as a field of type ref({entities[each.target]}), if that matters"
+        if each.target in entities
+        else f"{each.target}, which is no entity here"
+        for each in survey.references
+        if each.source == name
+        for column in each.columns
+    }
     if parent is not None:
         _tell_apart(part, parent)
     for column in table.columns.values():
@@ -217,7 +224,7 @@ def _why_not(part: Part, column: Column, held: Mapping[str, str], references: Ma
     if column.name in _BOOKKEEPING:
         return "is the application's own"
     if column.name in held and column.name not in references:
-        return f"refers to {held[column.name]}: a field of type ref, if that is an entity"
+        return f"refers to {held[column.name]}"
     if column.generated:
         return "is generated"
     if not _type(column):

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from connectors.postgres.catalog import Column
 from operations.drafting import Draft, Part, edited, order
+from rules.expressions import parse
 
 Labels: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
@@ -135,7 +136,12 @@ def _mapping(column: str) -> str:
 
 
 def _sql(column: str) -> str:
-    """Always quoted: a plain name may be a word of SQL (`from`)."""
+    """Quoted where it has to be: also a plain name may be a word of SQL (`from`)."""
+    try:
+        if re.fullmatch(r"[a-z_][a-z0-9_]*", column) and parse(f"{column} is null").columns == {column}:
+            return column
+    except ValueError:
+        pass
     return '"' + column.replace('"', '""') + '"'
 
 

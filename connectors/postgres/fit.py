@@ -9,7 +9,7 @@ from typing import Any
 from connectors.postgres.advice import listed, make_unique
 from connectors.postgres.catalog import Column, Table
 from connectors.postgres.finding import Finding, bad, note, warning
-from connectors.postgres.harm import harms
+from connectors.postgres.harm import harms, untold
 from engine.wanted import wanted_columns
 from rules.rulebook import Entity, Stream
 from rules.values import FieldType
@@ -73,7 +73,8 @@ def _told_apart(stream: Stream, table: Table, version: int) -> Iterator[Finding]
         if table.identity != "f":
             return
     if stream.reads:
-        for what, remedy in harms(table.parts, stream.key, version):
+        lacking = untold(stream.name, stream.table, stream.key, table.identity_columns)
+        for what, remedy in list(harms(table.parts, stream.key, version)) or lacking:
             yield bad("table", what, remedy, stream.name)
 
 

@@ -96,6 +96,17 @@ def harms(parts: Sequence[Part], key: Sequence[str], version: int) -> Iterator[H
             )
 
 
+def untold(name: str, table: str, key: Sequence[str], identity: Sequence[str]) -> Iterator[Harm]:
+    """What is missing where a table's log does not say which row was changed or deleted: of a partitioned table its own
+    identity counts, whatever its parts have. `name` is the stream's."""
+    if missing := [column for column in key if column not in identity]:
+        yield Harm(
+            f"{name} has no primary key or replica identity that covers {', '.join(missing)}, "
+            "so updates and deletes could not be told apart",
+            f"add a primary key on {', '.join(key)}, or ALTER TABLE {table} REPLICA IDENTITY FULL",
+        )
+
+
 def needs_stored(parts: Sequence[Part], version: int) -> list[str]:
     """The parts whose updates fail while a publication of theirs leaves out stored generated columns."""
     return [part.name for part in parts if version >= 180000 and part.identity == "f" and part.stored]

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from connectors.postgres.catalog import Table, table_name
-from connectors.postgres.harm import harms
+from connectors.postgres.harm import harms, untold
 from connectors.postgres.position import parse_lsn
 from connectors.postgres.session import rows, translated
 from engine.errors import EngineError, EnvironmentUnfit, SchemaDrift, SourceGap
@@ -84,17 +84,9 @@ def _check_table(system: System, stream: Stream, table: Table | None, server: Se
         )
     for column in sorted(wanted_columns(stream).columns):
         _check_column(system, table, stream, column, server)
-    for what, remedy in harms(table.parts, stream.key, server.version):
+    lacking = untold(stream.name, stream.table, stream.key, table.identity_columns)
+    for what, remedy in (*harms(table.parts, stream.key, server.version), *lacking):
         raise EnvironmentUnfit(f"{system.name}: {what}", suggestion=remedy, path=stream.name)
-    missing = [column for column in stream.key if column not in table.identity_columns]
-    if missing:
-        raise EnvironmentUnfit(
-            f"{system.name}: {stream.name} has no primary key or replica identity that covers {', '.join(missing)}, "
-            "so updates and deletes could not be told apart",
-            suggestion=f"add a primary key on {', '.join(stream.key)}, or "
-            f"ALTER TABLE {stream.table} REPLICA IDENTITY FULL",
-            path=stream.name,
-        )
 
 
 def _check_column(system: System, table: Table, stream: Stream, name: str, server: Server) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from engine.errors import IdentityMoved, SourceGap, TargetBusy, TransientError
 from engine.gone import unseen
 from engine.known import Mapped
 from engine.pipeline import Pipeline
-from engine.ports import Batch, IngestOutcome, Source, Write
+from engine.ports import Batch, IngestOutcome, Settlement, Source, Write
 from engine.retry import backoff, judge
 from engine.setaside import pack
 from engine.telemetry import Telemetry
@@ -356,6 +356,26 @@ def test_a_row_the_target_refuses_is_parked_and_the_others_go_on() -> None:
     [dirty] = [mark for (name, _), mark in hub.dirty.items() if name == "billing"]
     assert (dirty.status, dirty.reason) == ("parked", "its own constraint")
     assert [row.values["tax_id"] for row in target.rows["public.customer"].values()] == ["T2"]
+
+
+@pytest.mark.parametrize(("refused", "frees"), [(True, False), (False, True)])
+def test_only_a_write_that_was_made_may_free_a_value(
+    refused: bool, frees: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two rows that are in each other's way would rouse each other without end."""
+    was, now = account(1, tax_id="T1", phone="1"), account(2, tax_id="T1", phone="2")
+    hub = hub_with(was)
+    target = MemoryTarget("billing", reject=lambda write: "taken" if refused and write.operation == "update" else "")
+    deliver(hub, target)
+    told: list[Settlement] = []
+
+    async def settle(_hub: MemoryHub, _target: str, settlements: Sequence[Settlement]) -> None:
+        told.extend(settlements)
+
+    monkeypatch.setattr(MemoryHub, "settle", settle)
+    live(ScriptedSource("crm", [was, now]), hub)
+    deliver(hub, target, 1)
+    assert [each.frees for each in told] == [frees]
 
 
 def test_a_target_that_rewrites_is_parked_after_a_few_equal_attempts() -> None:
