@@ -22,7 +22,7 @@ async def write_joins(connection: Connection, joins: Sequence[Join], *, parted: 
     for join in reversed(joins):
         survivors[join.absorbed] = survivors.get(join.survivor, join.survivor)
     absorbed, now = plain_array(survivors), plain_array(survivors.values())
-    await connection.execute(QUERIES["join_on"], [absorbed, now])
+    await connection.execute(QUERIES["join_on"], {"ids": absorbed, "records": now})
     kept = [json_array([_encode(join.rows) for join in joins]), text_array([join.entity for join in joins])]
     ids = plain_array(join.absorbed for join in joins)
     goes_on = plain_array(survivors[join.absorbed] for join in joins)

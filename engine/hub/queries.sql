@@ -222,13 +222,15 @@ update set_aside set released = true where system = %s and stream = %s and key =
 
 -- name: join_on
 -- Whatever was joined to it before goes on with it.
-update joined j set record = n.record from unnest(%s::uuid[], %s::uuid[]) as n (id, record) where j.record = n.id
+update joined j set record = n.record from unnest(%(ids)s::uuid[], %(records)s::uuid[]) as n (id, record)
+where j.record = any(%(ids)s::uuid[]) and j.record = n.id
 
 -- name: follow_first
 insert into following (record)
 select m.record from unnest(%(texts)s::text[]) as t (text) cross join lateral (
     select record from match_key
     where entity = %(entity)s and name = %(key)s and value >= t.text and value < t.text || E'\x7f'
+    offset 0
 ) as m
 on conflict do nothing
 

@@ -65,7 +65,7 @@ EXAMPLES: dict[str, Sequence[Any] | Mapping[str, Any]] = {
     "rejoin": [SOME[0], IDS],
     "no_longer_apart": {"one": SOME[0], "other": SOME[1]},
     "waiting_rows": ["crm", "public.account", "K00001"],
-    "join_on": ["{" + SOME[0] + "}", "{" + SOME[1] + "}"],
+    "join_on": {"ids": "{" + SOME[0] + "}", "records": "{" + SOME[1] + "}"},
     "keep_apart": SOME[3:],
     "apart_on": {"survivor": SOME[0], "absorbed": SOME[1]},
     "follow_first": {"entity": "invoice", "key": "customer+number", "texts": "{" + SOME[0] + "}"},
