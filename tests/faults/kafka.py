@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -109,7 +110,11 @@ class KafkaWorld(World):
         for here, there in (("crm", "billing"), ("billing", "crm")):
             phone = self.phone(here)
             table = landscape.WATCHED[there][0]
-            eventually(lambda: self.sql(there, f"select 1 from {table} where phone = '{phone}'"), f"{phone} in {there}")  # noqa: B023
+            arrived = f"select 1 from {table} where phone = '{phone}'"
+            eventually(functools.partial(self.sql, there, arrived), f"{phone} in {there}", self.how_it_stands)
+
+    def how_it_stands(self) -> list[object]:
+        return [*map(self.connect_says, BEHIND_KAFKA), self.holders(), self.call("status")]
 
     def phone(self, system: str, tax: str = "F-1", edit: int = 0) -> str:
         """Somebody writes the newest phone number of a customer that nobody else calls; gives it."""

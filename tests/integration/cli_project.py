@@ -26,14 +26,15 @@ from operations.project import opened
 from operations.run import replicate, to_rest
 
 COMMAND = Path(sys.executable).with_name("fieldwarden")
-DEADLINE = 60.0
+DEADLINE = 180.0
 
 
-def eventually(question: Callable[[], Any], what: str) -> Any:
-    """Poll until the answer is true; the answer. The deadline is only there to end a failing test."""
+def eventually(question: Callable[[], Any], what: str, found: Callable[[], object] = lambda: "") -> Any:
+    """Poll until the answer is true; the answer. The deadline is only there to end a failing test, which then says
+    what was `found` instead."""
     end = time.monotonic() + DEADLINE
     while not (answer := question()):
-        assert time.monotonic() < end, f"waited in vain for: {what}"
+        assert time.monotonic() < end, f"waited in vain for: {what} {found()}"
         time.sleep(0.03)
     return answer
 
