@@ -13,7 +13,7 @@ class Wake:
         self._events: dict[str, asyncio.Event] = {}
 
     def rouse(self, names: Iterable[str]) -> None:
-        for name in names:
+        for name in sorted(names):  # so that one order of events is one run, whatever strings hash to
             self._event(name).set()
 
     async def wait(self, name: str, stop: asyncio.Event, timeout_s: float) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 
 import psycopg
@@ -21,6 +22,10 @@ from tests.faults.landscape import CUSTOMERS, DOOMED, INVOICES, ITEMS
 PERSON = "a person"
 _NEW = 6
 """Customers that each system's people add: C-1.. in the CRM, B-1.. in billing, E-1.. in the ERP."""
+_SHARE = 10
+"""People wait so many times as long as their edit took: where the machine is busy, they are no faster than we are."""
+_CALM = 0.5
+"""Seconds between two edits of one person while the others wait for what is under way."""
 _AT = "timestamptz '2020-01-01' + %s * interval '1 second'"
 
 Edit = tuple[str, tuple[object, ...]]
@@ -152,6 +157,7 @@ class People:
         self.edits = 0
         """Edits that were confirmed so far."""
         self.failure: BaseException | None = None
+        self._calm = threading.Event()
         numbers = itertools.count(1)
         self._threads = [
             threading.Thread(target=self._work, args=(Person(system, seed, numbers), dsn), name=f"people of {system}")
@@ -170,6 +176,15 @@ class People:
         if self.failure is not None:
             raise self.failure
 
+    @contextlib.contextmanager
+    def calm(self) -> Iterator[None]:
+        """They go on, but slowly: what they did meanwhile does not hide for ever behind what they do now."""
+        self._calm.set()
+        try:
+            yield
+        finally:
+            self._calm.clear()
+
     def _work(self, person: Person, dsn: str) -> None:
         try:
             while not self._over.is_set():
@@ -185,6 +200,8 @@ class People:
     def _edit(self, person: Person, session: psycopg.Connection) -> None:
         while not self._over.is_set():
             statement, values = person.next()
+            began = time.monotonic()
             session.execute(statement.encode(), values)
+            took = time.monotonic() - began
             self.edits = next(self._edits)
-            self._over.wait(self._pause)
+            self._over.wait(max(self._pause, _SHARE * took, _CALM if self._calm.is_set() else 0.0))
