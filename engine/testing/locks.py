@@ -20,13 +20,13 @@ class Held:
 
     def __init__(self, locks: Locks) -> None:
         self._locks = locks
-        self._rows: set[Hashable] = set()
+        self._rows: dict[Hashable, None] = {}
 
     async def take(self, row: Hashable) -> None:
         if row not in self._rows:
             await free(self._locks, [row])
             self._locks[row] = asyncio.Event()
-            self._rows.add(row)
+            self._rows[row] = None
 
     def release(self) -> None:
         for row in self._rows:
