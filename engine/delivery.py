@@ -31,6 +31,7 @@ from engine.retry import backoff, judge
 from engine.settle import overlaid
 from engine.sharing import SHARDS
 from engine.telemetry import Telemetry
+from engine.unidentified import EARLY, Unidentified
 from engine.wake import Wake, pause
 from rules.rulebook import Rulebook, Stream
 
@@ -65,7 +66,7 @@ class Delivery:
         wake: Wake | None = None,
         shards: Collection[int] = SHARDS,
     ) -> None:
-        """`shards` are those of the target's deliveries that nobody else does."""
+        """`shards`: the target's deliveries that nobody else does."""
         self._rulebook = rulebook
         self._system = system
         self._streams = rulebook.systems[system].streams
@@ -78,9 +79,9 @@ class Delivery:
         self._wake = wake or Wake()
         self._shards = shards
         self._habits = Habits(ATTEMPTS)
+        self._unidentified = Unidentified(rulebook, system)
         self._undone = f"{system} does not keep what it is given: it holds another value soon after"
-        self._held_up = False
-        """Some source is not read: what is due has to wait."""
+        self._held_up = False  # some source is not read: what is due has to wait
         self._read = {name: other.read_streams for name, other in rulebook.systems.items() if other.read_streams}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -137,6 +138,9 @@ class Delivery:
             record = job.record
             try:
                 failpoints.hit("delivery.planning", record.id)
+                if self._unidentified and (early := self._unidentified.wait(record, self._clock())):
+                    job.early = early
+                    continue
                 values = self._plan.creation(record)
                 if values is None:
                     planned.append(job)
@@ -338,6 +342,8 @@ class Delivery:
             settlement.status, settlement.reason = "park", "; ".join([reason, *refused])
             if job.behind is not None:
                 settlement.awaits, settlement.awaits_at = job.behind
+        elif job.early:
+            settlement.status, settlement.delay, settlement.reason = "retry", job.early, EARLY
         elif job.missing or job.differing:
             self._unsettled(job, settlement)
         elif job.awaits is not None:
@@ -361,7 +367,8 @@ class Delivery:
         settlement.result = "missing" if job.missing else signature(job.differing)
         equal = job.met == settlement.result
         attempts = job.pending.attempts + 1 if equal else 1
-        if attempts >= ATTEMPTS and (job.undone or self._deaf(job)):
+        deaf = not any(self._streams[write.stream].reads for write in job.writes)  # no change can come from here
+        if attempts >= ATTEMPTS and (job.undone or deaf):
             settlement.status = "park"
             settlement.reason = (
                 f"the row no longer exists in {self._system}"
@@ -376,10 +383,6 @@ class Delivery:
             if job.missing
             else f"{names} changed in {self._system} meanwhile; waiting for that change"
         )
-
-    def _deaf(self, job: Job) -> bool:
-        """Whether no change can come from here: the target is never read."""
-        return not any(self._streams[write.stream].reads for write in job.writes)
 
     def _tell(self, jobs: Sequence[Job], settlements: Sequence[Settlement], seconds: float) -> None:
         telemetry, name = self._telemetry, self._system

@@ -28,6 +28,8 @@ class Job:
     problem = ""
     bug: Exception | None = None
     """What nobody foresaw; nothing more is done for the record then."""
+    early = 0.0
+    """Seconds for which it may still turn out to be another record's (see `Unidentified`)."""
     missing = False
     wrote = False
     began = False

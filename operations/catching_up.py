@@ -2,21 +2,22 @@
 
 A customer entered in two systems while nothing ran is known from one of them only, until the other one's log is read:
 delivered at once, it would be created there a second time. And of a row whose tax id stands in a later transaction it
-is not known yet whose it is.
+is not known yet whose it is. Of a system behind Debezium its log is what its topics hold by then.
 """
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
-from connectors.postgres.lookout import Lookout
 from engine.errors import TransientError
 from engine.hub.footing import HubFooting
-from engine.hub.overview import Overview, SourceState
+from engine.hub.overview import Overview, PartitionState, SourceState
 from engine.wake import pause
-from operations.project import Opened
+from operations.project import Opened, is_partitioned
 from rules.errors import FieldwardenError
 
 log = structlog.get_logger(__name__)
@@ -24,54 +25,70 @@ log = structlog.get_logger(__name__)
 _POLL = 0.1
 
 
-async def caught_up(project: Opened, name: str, stop: asyncio.Event) -> None:
-    """Until all that the directly read systems had committed when this was called is decided on, or `stop`.
+@dataclass
+class _Log:
+    """One system's log, and where it ended when it was first asked (a text, or an offset for each partition)."""
 
-    The target's own (`name`) is waited for also while its server is down, where nothing could be written either; any
-    other only as long as it is read. None is waited for that has not been read at all (deliveries wait for that by
-    themselves), or whose source is halted: then a person is needed, and has been told."""
+    system: str
+    lookout: Any
+    parted: bool
+    end: Any = None
+
+    def reached(self, source: SourceState, parts: dict[str, PartitionState]) -> bool:
+        """Also where the rest stands still: then a person is needed, and has been told."""
+        if not self.parted:
+            return bool(self.lookout.reached(source.position, self.end))
+        read = {name: part.position for name, part in parts.items()}
+        still = {name for name, part in parts.items() if part.message and part.worker is not None}
+        moving = {name: end for name, end in self.end.items() if name not in still}
+        return bool(self.lookout.reached(read, moving))
+
+
+async def caught_up(project: Opened, name: str, stop: asyncio.Event) -> None:
+    """Until all that the systems' logs held when this was called is decided on, or `stop`.
+
+    The log of a directly read system is its server's. The target's own (`name`) is waited for also while its server is
+    down, where nothing could be written either; any other only as long as it is read. None is waited for that has not
+    been read at all (deliveries wait for that by themselves), or whose source is halted: then a person is needed, and
+    has been told."""
     footing = HubFooting(project.hub_dsn, project.hub_schema)
-    systems = project.rulebook.systems
-    lookouts = {
-        each: Lookout(systems[each], project.dsn(each), footing)
-        for each in project.sources
-        if systems[each].kind == "postgres"
-    }
+    logs = {each: _Log(each, project.lookout(each, footing), is_partitioned(project, each)) for each in project.sources}
     overview = Overview(project.hub_dsn, project.hub_schema)
-    waiting, ends = set(lookouts), dict[str, int]()
+    waiting = set(logs)
     try:
         while waiting and not stop.is_set():
             try:
                 sources = {source.name: source for source in await overview.sources()}
+                parts = await overview.partitions() if any(logs[each].parted for each in waiting) else []
             except TransientError as error:
                 log.debug("target.waits", system=name, message=error.message)
                 await pause(_POLL, stop)
                 continue
             for each in sorted(waiting):
-                if await _is_read(lookouts[each], each, sources.get(each), ends, name):
+                mine = {part.name: part for part in parts if part.source == each}
+                if await _is_read(logs[each], sources.get(each), mine, name):
                     waiting.discard(each)
             if waiting:
                 await pause(_POLL, stop)
     finally:
-        for lookout in lookouts.values():
-            await lookout.close()
+        for log_ in logs.values():
+            await log_.lookout.close()
         await overview.close()
         await footing.close()
 
 
-async def _is_read(
-    lookout: Lookout, system: str, source: SourceState | None, ends: dict[str, int], target: str
-) -> bool:
+async def _is_read(log: _Log, source: SourceState | None, parts: dict[str, PartitionState], target: str) -> bool:
     """Whether a system need not be waited for any more."""
-    if source is None or source.position is None or source.state == "halted":
+    if source is None or source.state == "halted" or not (parts if log.parted else source.position):
         return True
-    if source.state == "retrying" and system != target:
+    awaited_when_down = log.system == target and not log.parted
+    if source.state == "retrying" and not awaited_when_down:
         return True
     try:
-        if system not in ends:
-            ends[system] = await lookout.end()
+        if log.end is None:
+            log.end = await (log.lookout.ends() if log.parted else log.lookout.end())
     except TransientError:
-        return system != target
+        return not awaited_when_down
     except FieldwardenError:
         return True  # whoever reads or writes there says why
-    return lookout.reached(source.position, ends[system])
+    return log.reached(source, parts)

@@ -26,6 +26,7 @@ from engine.pipeline import Pipeline
 from engine.sharing import SHARDS
 from engine.wake import Wake, either
 from operations.catching_up import caught_up
+from operations.project import is_partitioned
 
 if TYPE_CHECKING:
     from engine.hub.duties import Duties
@@ -44,11 +45,6 @@ def duties_of(project: Opened) -> list[str]:
     """What only one worker may do at a time."""
     sources = [f"source:{name}" for name in project.sources if not is_partitioned(project, name)]
     return [*sources, *(f"target:{name}/{shard}" for name in project.targets for shard in SHARDS)]
-
-
-def is_partitioned(project: Opened, system: str) -> bool:
-    """Whether any number of workers share a source, each reading some of its partitions."""
-    return project.rulebook.systems[system].kind == "debezium"
 
 
 class _Work(NamedTuple):

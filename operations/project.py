@@ -353,3 +353,8 @@ def opened(folder: Path | None) -> Iterator[Opened]:
             script = project.settings.embedded.databases[name]
             server.ensure_database(name, project.folder / script if script else None)
         yield Opened(project, server)
+
+
+def is_partitioned(project: Opened, system: str) -> bool:
+    """Whether any number of workers share a source, each reading some of its partitions."""
+    return project.rulebook.systems[system].kind == "debezium"

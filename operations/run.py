@@ -27,9 +27,9 @@ from engine.hub.overview import DeadLetter, Overview
 from engine.telemetry import Telemetry
 from engine.wake import either, pause
 from operations.logs import configure
-from operations.loops import Loops, duties_of, is_partitioned
+from operations.loops import Loops, duties_of
 from operations.ops import Health, serving
-from operations.project import Opened, opened
+from operations.project import Opened, is_partitioned, opened
 from operations.report import Failure, Report, count
 from operations.watch import Watch
 from rules.errors import FieldwardenError

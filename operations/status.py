@@ -18,8 +18,8 @@ from engine.hub.pulse import Pulse
 from engine.pipeline import PARKED
 from engine.sharing import SHARDS
 from operations.deletes import question
-from operations.loops import is_partitioned, loop_of
-from operations.project import Opened, opened
+from operations.loops import loop_of
+from operations.project import Opened, is_partitioned, opened
 from operations.report import Report, age, count, table
 from operations.rules import rules_of
 from operations.unread import held_up, unread

@@ -9,8 +9,7 @@ from engine.errors import FieldwardenError
 from engine.hub.footing import HubFooting
 from engine.hub.overview import Overview, SourceState
 from engine.hub.pulse import Pulse
-from operations.loops import is_partitioned
-from operations.project import Opened
+from operations.project import Opened, is_partitioned
 from operations.unread import unread
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from engine.hub.overview import Overview, PartitionState, SourceState, UnreadSource
-from operations.loops import is_partitioned
-from operations.project import Opened
+from operations.project import Opened, is_partitioned
 
 
 async def unread(project: Opened, overview: Overview, states: Iterable[SourceState]) -> dict[str, str]:

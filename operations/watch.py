@@ -21,8 +21,7 @@ from engine.hub.overview import Overview, SetAsideCount, TargetState
 from engine.hub.pulse import Pulse
 from engine.telemetry import Connector, Half, Telemetry
 from operations.deletes import question
-from operations.loops import is_partitioned
-from operations.project import Opened
+from operations.project import Opened, is_partitioned
 from operations.unread import held_up, unread
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, StrictStr, WithJsonSchema
 
-from rules.shapes import GIVEN, Constant, Name, Strict, Text
+from rules.shapes import GIVEN, Constant, Duration, Name, Strict, Text
 
 Database = Literal["postgres", "mysql"]
 Security = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]
@@ -73,6 +73,11 @@ class DebeziumConnector(Strict):
     )
     publication: Annotated[Text | None, GIVEN] = Field(
         default=None, description="Publication that Debezium keeps (default fieldwarden_<system>)."
+    )
+    settle: Annotated[Duration | None, GIVEN] = Field(
+        default=None,
+        description="How long a new row whose match keys stand in child rows, which come on topics of their own, waits"
+        " for them before other systems are given it (default 5s).",
     )
     options: dict[Text, Constant] = Field(
         default={},

@@ -208,6 +208,8 @@ def _settings(model: SystemFile) -> dict[str, str]:
             "connector": name,
             "options": json.dumps(connector.options, ensure_ascii=False),
         }
+        if connector.settle is not None:
+            settings["settle"] = f"{connector.settle.total_seconds():g}"
     return settings
 
 

@@ -1,0 +1,74 @@
+"""Which new records wait for child rows that come on topics of their own, and for how long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.change import Value
+from engine.identity import uuid7
+from engine.record import Contribution, Record, Stamp
+from engine.unidentified import Unidentified
+from rules.loading import rulebook_from_documents
+from rules.rulebook import Rulebook
+
+CUSTOMER = {
+    "entity": "customer",
+    "identity": {"match": ["tax_id", "email"]},
+    "defaults": {"strategy": "source_priority", "order": ["erp", "crm"]},
+    "fields": {"tax_id": {"type": "text"}, "email": {"type": "text"}, "name": {"type": "text"}},
+}
+FLAT = {"party": {"entity": "customer", "key": "id", "fields": {"tax_id": "tax", "email": "email", "name": "name"}}}
+PLURAL: dict[str, Any] = {
+    "party": {"entity": "customer", "key": "id", "fields": {"email": "email", "name": "name"}},
+    "identifier": {"entity": "customer", "key": "id", "parent": {"party": "party"}, "fields": {"tax_id": "code"}},
+}
+BEGUN = 1_800_000_000.0
+
+
+def rules(kind: str = "debezium", streams: dict[str, Any] = PLURAL, **connector: str) -> Rulebook:
+    systems = [
+        {"system": "erp", "connector": {"kind": kind, "dsn": "x", **connector}, "streams": streams},
+        {"system": "crm", "connector": {"kind": "postgres", "dsn": "x"}, "streams": FLAT},
+    ]
+    return rulebook_from_documents([CUSTOMER], systems)
+
+
+Told = tuple[str, str, dict[str, Value]]
+
+
+def record(*rows: Told) -> Record:
+    contributions = [
+        Contribution(system, stream, "1", "1", Stamp("1", None), fields) for system, stream, fields in rows
+    ]
+    golden = {name: value for _, _, fields in rows for name, value in fields.items()}
+    return Record(uuid7(int(BEGUN * 1e6), 7), "customer", 1, golden, contributions)
+
+
+PARTY: Told = ("erp", "party", {"name": "Elm", "email": "e@elm"})
+IDENTIFIER: Told = ("erp", "identifier", {"tax_id": "GB1"})
+
+
+def wait(rules: Rulebook, *rows: Told, after: float = 1.0, target: str = "crm") -> float:
+    return round(Unidentified(rules, target).wait(record(*rows), BEGUN + after), 3)
+
+
+def test_a_row_whose_key_stands_below_it_waits_from_its_beginning_on() -> None:
+    assert wait(rules(), PARTY) == 4.0
+    assert wait(rules(settle="20s"), PARTY) == 19.0
+    assert wait(rules(), PARTY, after=5.0) == 0.0
+
+
+def test_it_waits_no_longer_once_the_key_is_stated() -> None:
+    assert wait(rules(), PARTY, IDENTIFIER) == 0.0
+
+
+def test_where_it_stands_already_nothing_waits() -> None:
+    crm: Told = ("crm", "party", {"name": "Elm", "email": "e@elm"})
+    assert wait(rules(), PARTY, crm) == 0.0
+    assert wait(rules(), crm) == 0.0, "it did not begin where keys come late"
+
+
+def test_what_is_read_whole_or_states_all_keys_itself_never_waits() -> None:
+    assert not Unidentified(rules("postgres"), "crm")
+    assert not Unidentified(rules(streams=FLAT), "crm")
+    assert wait(rules("postgres"), PARTY) == 0.0
