@@ -32,6 +32,7 @@ from operations.audit import verify
 _PROJECT = """
 project: NAME
 systems: [crm, erp]
+onboarding: automatic
 hub: {dsn: "${env:BENCH_HUB}"}
 kafka:
   servers: "${env:BENCH_KAFKA}"

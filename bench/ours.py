@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 _PROJECT = """
 project: bench
 systems: [crm, erp]
+onboarding: automatic
 hub: {dsn: "${env:BENCH_HUB}"}
 run: {port: 0}
 """

@@ -6,8 +6,18 @@ from pathlib import Path
 
 import click
 
-from commands.program import cli, command, in_project
+from commands.program import cli, command, in_project, say
 from operations.report import Report
+
+
+@command(cli)
+@click.option("--unmask", is_flag=True, help="Show personal values in samples too.")
+@in_project
+def onboard(folder: Path | None, unmask: bool) -> Report:
+    """Before anything is delivered: read all systems, and show what matches, would be created and be changed."""
+    from operations.onboard import onboard
+
+    return onboard(folder, unmask=unmask, say=say)
 
 
 @command(cli)

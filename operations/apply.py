@@ -11,19 +11,29 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import RulesChanged, TransientError
+from engine.hub.overview import Overview
 from engine.hub.rules import Again, LiveRules
 from operations import person
+from operations.onboarding import not_read
 from operations.plan import Planned, planned
 from operations.project import Opened, opened
 from operations.report import Report, count
 from operations.rules import rules_of
 from rules.errors import FieldwardenError
 
+_ONBOARDED = "the systems have been introduced: `fieldwarden run` delivers from now on"
+
 
 class StalePlan(FieldwardenError):
     """The plan was made for other files, or for another live rulebook."""
 
     code = "stale_plan"
+
+
+class NotRead(FieldwardenError):
+    """Systems meet for the first time, and not all has been read that somebody should have looked at."""
+
+    code = "not_read"
 
 
 class CannotApply(FieldwardenError):
@@ -34,28 +44,51 @@ class CannotApply(FieldwardenError):
 
 
 def apply(folder: Path | None, *, plan_hash: str | None, reason: str) -> Report:
-    """Raises ConfigurationError, StalePlan, CannotApply, ApplyRuns, EnvironmentUnfit."""
+    """Also ends the onboarding. Raises ConfigurationError, StalePlan, NotRead, CannotApply, ApplyRuns,
+    EnvironmentUnfit."""
     with opened(folder) as project:
         project.migrate()
-        result = asyncio.run(applied(project, plan_hash=plan_hash, reason=reason))
+        result = asyncio.run(applied(project, plan_hash=plan_hash, reason=reason, onboarding=True))
     return Report(result, _text(result), notes=[each["how"] for each in result["reading"] if not each["by_itself"]])
 
 
-async def applied(project: Opened, *, plan_hash: str | None = None, reason: str = "") -> dict[str, Any]:
-    """Make the files live, and bring the records under them; what was done. The hub has been migrated."""
+async def applied(
+    project: Opened, *, plan_hash: str | None = None, reason: str = "", onboarding: bool = False
+) -> dict[str, Any]:
+    """Make the files live, and bring the records under them; what was done. `onboarding`: what waits for its end may be
+    delivered from then on. The hub has been migrated."""
     rules = rules_of(project)
     try:
-        if await rules.begin(project.project.rulebook):
+        if await rules.begin(project.project.rulebook, onboarded=project.onboards_itself) and project.onboards_itself:
             return _result("", project.project.rulebook.hash)
         await project.take_live(begin=True)
+        live = await rules.live()
+        waits = onboarding and live is not None and live.onboarded is None
+        if waits:
+            await _check_read(project)
         async with rules.alone():
-            return await _applied(project, rules, plan_hash, reason)
+            result = await _applied(project, rules, plan_hash, reason)
+            result["onboarded"] = waits and await rules.end_onboarding(person.act("onboarded", reason))
+            return result
     except RulesChanged as error:
         raise StalePlan(error.message, suggestion=error.suggestion) from error
     except TransientError as error:
         raise project.no_hub(error) from error
     finally:
         await rules.close()
+
+
+async def _check_read(project: Opened) -> None:
+    overview = Overview(project.hub_dsn, project.hub_schema)
+    try:
+        missing = await not_read(project, overview)
+    finally:
+        await overview.close()
+    if missing:
+        raise NotRead(
+            f"not all has been read yet: {'; '.join(f'{system}: {why}' for system, why in missing.items())}",
+            suggestion="`fieldwarden onboard` reads all, and shows what would be delivered",
+        )
 
 
 async def _applied(project: Opened, rules: LiveRules, plan_hash: str | None, reason: str) -> dict[str, Any]:
@@ -139,10 +172,14 @@ def _how(found: Planned, system: str, entity: str, stream: str) -> str:
 
 
 def _result(old: str, new: str) -> dict[str, Any]:
-    return {"old": old, "new": new, "records": 0, "changed": 0, "resumed": False, "reading": []}
+    return {"old": old, "new": new, "records": 0, "changed": 0, "resumed": False, "reading": [], "onboarded": False}
 
 
 def _text(result: dict[str, Any]) -> str:
+    return f"{_rules_text(result)}\n{_ONBOARDED}" if result["onboarded"] else _rules_text(result)
+
+
+def _rules_text(result: dict[str, Any]) -> str:
     if not result["old"]:
         return f"rulebook {result['new'][:12]} is live; there were no records under another"
     if result["old"] == result["new"] and not result["resumed"]:

@@ -38,6 +38,7 @@ _PROJECT = """\
 project: {name}
 systems: [{system}]
 # DECIDE: the other systems, in order of rank (the first wins ties); those not connected yet go under planned: [...]
+onboarding: reviewed    # nothing is delivered before you have seen `fieldwarden onboard` and said `fieldwarden apply`
 """
 
 

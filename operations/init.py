@@ -41,7 +41,7 @@ def lay_out(folder: Path, example: str | None = None) -> Report:
         raise _unwritable(folder, error) from error
     settings = folder / "fieldwarden.yaml"
     settings.write_text(_PROJECT_LINE.sub(f"project: {name}", settings.read_text("utf-8"), count=1), "utf-8")
-    return _laid_out(folder, name, f"cd {folder} && fieldwarden validate && fieldwarden doctor && fieldwarden run")
+    return _laid_out(folder, name, f"cd {folder} && fieldwarden validate && fieldwarden doctor && fieldwarden onboard")
 
 
 def draft(folder: Path, source: str, tables: Sequence[str], system: str | None) -> Report:

@@ -39,6 +39,10 @@ log = structlog.get_logger("fieldwarden.run")
 GRACE = 25.0
 """Seconds that a batch in hand may take after a loop was told to end; then it is cancelled and rolls back."""
 _STANDBY = "standby: other processes do all the work of this project"
+ONBOARDING = (
+    "nothing is delivered yet: look at what would be with `fieldwarden onboard`, then let it with `fieldwarden apply`"
+)
+"""Said of a project whose systems meet for the first time, until somebody has let them."""
 
 
 def duties_of(project: Opened) -> list[str]:
@@ -84,6 +88,8 @@ class Loops:
     """The project's own."""
     rebaseline: Sequence[str] = ()
     eager: bool = False
+    holding: bool = False
+    """Nothing is delivered from here, onboarded or not."""
     superseded: bool = False
     """Another rulebook has become live: all has ended in good order, to begin anew under that one."""
     _loops: dict[str, _Loop] = field(default_factory=dict)
@@ -185,12 +191,16 @@ class Loops:
         """The loops that should run, by name."""
         if not self._ready:
             return {}
-        held = sorted(duty for duty in self.duties.held if self.duties.holds(duty))
+        held = sorted(duty for duty in self.duties.held if self.duties.holds(duty) and self._may(duty))
         wanted = {name: _Work("", frozenset(duties)) for name, duties in groupby(held, loop_of)}
         for name in self.project.sources:
             if is_partitioned(self.project, name):
                 wanted[f"source:{name}"] = _Work(f"{name}#{self.duties.number}", frozenset())
         return wanted
+
+    def _may(self, duty: str) -> bool:
+        """Deliveries are held, but begun by nobody before the onboarding has ended."""
+        return (self.duties.onboarded and not self.holding) or not duty.startswith("target:")
 
     async def _reconcile(self, surplus: Collection[str]) -> None:
         self._cancel()
@@ -225,8 +235,12 @@ class Loops:
             log.warning("hub.unreachable", message=error.message)
 
     def _tell(self) -> None:
-        """Whether this process has anything to do."""
-        standby = _STANDBY if self._ready and not self._loops else ""
+        """Whether this process has anything to do, and whether deliveries wait for the onboarding."""
+        waits = ONBOARDING if self.duties.live and not self.duties.onboarded else ""
+        if waits != self.health.onboarding:
+            self.health.onboarding = waits
+            log.info("onboarding.waits" if waits else "onboarding.ended", message=waits)
+        standby = (waits or _STANDBY) if self._ready and not self._loops else ""
         if self._trouble and not self._loops:
             standby = self._trouble
         elif standby and self.health.standby != standby:

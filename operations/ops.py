@@ -74,7 +74,8 @@ def obstacles(
 @dataclass
 class Health:
     """What the two checks answer. `beat` is set by the event loop, monotonic seconds; `standby` says why this process
-    does nothing, if so; `remark` and `questions` (to be answered by a person) are said beside, ready or not."""
+    does nothing, if so; `remark`, `onboarding` (that deliveries wait for it) and `questions` (to be answered by a
+    person) are said beside, ready or not."""
 
     telemetry: Telemetry
     patience: float = 30.0
@@ -82,6 +83,7 @@ class Health:
     clock: Callable[[], float] = time.time
     standby: str = ""
     remark: str = ""
+    onboarding: str = ""
     questions: Sequence[str] = ()
     beat: float = field(default_factory=time.monotonic)
 
@@ -110,7 +112,7 @@ class Health:
         states = [
             {"connector": c.label, "state": c.state, "message": c.message, "waiting": c.waiting} for c in connectors
         ]
-        remarks = [*filter(None, [self.remark]), *self.questions]
+        remarks = [*filter(None, [self.remark, self.onboarding]), *self.questions]
         return not reasons, {"ready": not reasons, "reasons": reasons, "remarks": remarks, "connectors": states}
 
 

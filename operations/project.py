@@ -132,6 +132,11 @@ class Opened:
         return self._embedded(_HUB_DATABASE) if given is None else self._resolve(given, f"{PROJECT_FILE}: hub.dsn")
 
     @property
+    def onboards_itself(self) -> bool:
+        """Whether nobody has to look at the first meeting of the systems before anything is delivered."""
+        return self.project.settings.onboarding == "automatic"
+
+    @property
     def future_tolerance(self) -> int:
         """How far ahead a source's time may be, in µs."""
         return int(self.project.settings.limits.future_tolerance.total_seconds() * 1_000_000)

@@ -35,7 +35,7 @@ async def live_rules(project: Opened, *, begin: bool) -> Rulebook | None:
     try:
         live = await rules.live()
         if live is None and begin:
-            await rules.begin(project.project.rulebook)
+            await rules.begin(project.project.rulebook, onboarded=project.onboards_itself)
             live = await rules.live()
         if live is None:
             return None

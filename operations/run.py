@@ -28,6 +28,7 @@ from engine.telemetry import Telemetry
 from engine.wake import either, pause
 from operations.logs import configure
 from operations.loops import Loops, duties_of
+from operations.onboarding import onboarded_by_itself
 from operations.ops import Health, serving
 from operations.project import Opened, is_partitioned, opened
 from operations.report import Failure, Report, count
@@ -124,6 +125,7 @@ def replicate(
     guide: Guide | None = None,
     *,
     strict: bool = False,
+    holding: bool = False,
     rebaseline: Sequence[str] = (),
     host: str = "127.0.0.1",
     port: int = 0,
@@ -132,9 +134,10 @@ def replicate(
 ) -> Report:
     """Run all loops of an opened project until a signal, or until `guide` returns; what it raises ends the process.
 
-    `port` 0 serves the health checks on any free one; `stall_after` is the readiness patience in seconds; `forced` is
-    what a second signal does (`sys.exit` where something else has to be stopped yet)."""
-    running = _Running(project, guide, tuple(rebaseline), Ending(forced), strict=strict)
+    `holding`: nothing is delivered from here, and an onboarding that the files would end goes on. `port` 0 serves the
+    health checks on any free one; `stall_after` is the readiness patience in seconds; `forced` is what a second signal
+    does (`sys.exit` where something else has to be stopped yet)."""
+    running = _Running(project, guide, tuple(rebaseline), Ending(forced), strict=strict, holding=holding)
     before = signal.getsignal(signal.SIGTERM)
     try:
         return asyncio.run(running.main(host, port, stall_after))
@@ -162,6 +165,7 @@ class _Running:
     telemetry: Telemetry = field(default_factory=Telemetry)
     strict: bool = False
     """What is set aside or parked meanwhile makes the exit code 1."""
+    holding: bool = False
 
     async def main(self, host: str, port: int, stall_after: float) -> Report:
         self.ending.listen()
@@ -184,7 +188,7 @@ class _Running:
                 await self._take_live(health)
                 rebaseline = () if loops.began_again else rebaseline
             parked = [each for each in await self._letters() if each.id not in before]
-        return _report(self.ending, self.telemetry, parked)
+        return _report(self.ending, self.telemetry, parked, health.onboarding)
 
     async def _letters(self) -> list[DeadLetter]:
         """What needs somebody; what only stands behind another goes with that."""
@@ -202,6 +206,8 @@ class _Running:
         while True:
             try:
                 await project.take_live(begin=True)
+                if not self.holding:
+                    await onboarded_by_itself(project)
                 break
             except TransientError as error:
                 if project.live is None:
@@ -224,7 +230,8 @@ class _Running:
             keep=[f"source:{name}" for name in rebaseline if not is_partitioned(project, name)],
             lease=project.project.settings.run.lease.total_seconds(),
         )
-        return Loops(project, hub, self.telemetry, duties, health, id, rebaseline, self.guide is not None)
+        eager, holding = self.guide is not None, self.holding
+        return Loops(project, hub, self.telemetry, duties, health, id, rebaseline, eager=eager, holding=holding)
 
     async def _supervise(self, loops: Loops) -> None:
         """Run all loops until they have stopped; any exception of theirs cancels the others and is raised."""
@@ -259,14 +266,15 @@ def _spare_the_collector() -> None:
     gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
 
 
-def _report(ending: Ending, telemetry: Telemetry, parked: Sequence[DeadLetter]) -> Report:
+def _report(ending: Ending, telemetry: Telemetry, parked: Sequence[DeadLetter], onboarding: str) -> Report:
     totals = telemetry.totals()
     stopped_by = ending.caught.name if ending.caught else "idle"
     text = (
         f"stopped cleanly ({stopped_by}): {count(totals['changes'], 'change')}, "
         f"{count(totals['decisions'], 'decision')}, {count(totals['deliveries'], 'delivery', 'deliveries')}"
     )
-    result = {"stopped_by": stopped_by, **totals}
+    text += f"\n{onboarding}" if onboarding else ""
+    result: dict[str, Any] = {"stopped_by": stopped_by, "onboarding": "waits" if onboarding else "done", **totals}
     if ending.caught or not parked:
         return Report(result, text, exit_code=128 + ending.caught if ending.caught else 0)
     result["parked"] = [each.id for each in parked]

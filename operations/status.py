@@ -18,7 +18,7 @@ from engine.hub.pulse import Pulse
 from engine.pipeline import PARKED
 from engine.sharing import SHARDS
 from operations.deletes import question
-from operations.loops import loop_of
+from operations.loops import ONBOARDING, loop_of
 from operations.project import Opened, is_partitioned, opened
 from operations.report import Report, age, count, table
 from operations.rules import rules_of
@@ -27,7 +27,7 @@ from operations.unread import held_up, unread
 _HOURS = 24
 _PATIENCE = 10.0
 _SHOWN = 10
-_NEEDS = {
+NEEDS = {
     "data": ("bad data", "a person"),
     "unreadable": ("a value cannot be read; the rest of its row goes on", "its row's next readable value, or a person"),
     "ambiguous": ("more than one record fits", "a steward: fieldwarden record link"),
@@ -68,10 +68,10 @@ def _halted(result: dict[str, Any]) -> Iterator[str]:
     for part in result["partitions"]:
         if part["message"]:
             yield f"source {part['source']}: {part['topic']}/{part['partition']} stands still: {part['message']}"
-    unread = any(not source["read"] for source in result["sources"])
+    waits = result["rules"]["waits"] or any(not source["read"] for source in result["sources"])
     for target in result["targets"]:
         due = target["due_seconds"] or 0
-        if result["running"] and not unread and due > _LONG:
+        if result["running"] and not waits and due > _LONG:
             yield f"target {target['name']} takes nothing: deliveries have been due for {age(due)}"
 
 
@@ -141,19 +141,23 @@ async def _duplicates(overview: Overview) -> dict[str, Any]:
 
 
 async def _rules(project: Opened) -> dict[str, Any]:
-    """The live rulebook beside the files. `applying`: records that have been resolved again under it, of how many."""
+    """The live rulebook beside the files. `applying`: records that have been resolved again under it, of how many.
+    `waits`: that nothing is delivered before the onboarding has ended, which it has since `onboarded`."""
     rules = rules_of(project)
     try:
         live = await rules.live()
     finally:
         await rules.close()
     applying = live is not None and live.former is not None
+    onboarded = live.onboarded if live else None
     return {
         "live": live.hash if live else None,
         "files": project.project.rulebook.hash,
         "remark": project.remark,
         "since": live.since.isoformat() if live else None,
         "applying": {"done": live.done, "total": live.total, "worker": live.worker} if live and applying else None,
+        "onboarded": {"since": onboarded.isoformat(), "by": live.onboarded_by} if live and onboarded else None,
+        "waits": ONBOARDING if live and onboarded is None else "",
     }
 
 
@@ -272,6 +276,8 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
     rules = result["rules"]
     if rules["remark"]:
         yield f"  {rules['remark']}"
+    if rules["waits"]:
+        yield f"  {rules['waits']}"
     if rules["applying"]:
         done, total, worker = (rules["applying"][name] for name in ("done", "total", "worker"))
         yield (
@@ -316,7 +322,7 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
         yield _block(["entity", "records", "retired"], rows)
     if result["set_aside"]:
         rows = [
-            [a["system"], *_NEEDS.get(a["kind"], (a["kind"], "a person")), a["number"], age(a["oldest_seconds"])]
+            [a["system"], *NEEDS.get(a["kind"], (a["kind"], "a person")), a["number"], age(a["oldest_seconds"])]
             for a in result["set_aside"]
         ]
         yield _block(["set aside from", "because", "needs", "number", "oldest"], rows)

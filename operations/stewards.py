@@ -32,27 +32,7 @@ class NotARecord(FieldwardenError):
 def listed(folder: Path | None, *, limit: int) -> Report:
     """The queue of duplicates: which records carry the same value of a match key, and why they are not joined."""
 
-    async def ask(project: Opened, stewards: Stewards) -> list[dict[str, Any]]:
-        overview = Overview(project.hub_dsn, project.hub_schema)
-        try:
-            alike = await overview.duplicates(limit)
-        finally:
-            await overview.close()
-        found = []
-        for each in alike:
-            side = await stewards.sides(each.records)
-            found.append(
-                {
-                    "entity": each.entity,
-                    "match_key": each.key,
-                    "records": list(each.records),
-                    "names": [_label(project, record.entity, record.id, side) for record in side.records],
-                    "why": side.why or "they will be joined by `fieldwarden run`",
-                }
-            )
-        return found
-
-    found = _with(folder, ask)
+    found = _with(folder, lambda project, stewards: _alike(project, stewards, limit))
     rows = [[each["entity"], each["match_key"], " ".join(each["records"]), each["why"]] for each in found]
     text = table(["entity", "alike in", "records", "not joined since"], rows, indent="") if rows else "nothing is alike"
     notes = ["see one: fieldwarden match show RECORD RECORD"] if rows else []
@@ -132,15 +112,45 @@ def split(folder: Path | None, record: str, other: str | None, *, reason: str) -
     return Report({"record": ids[0], "other": back}, f"record {back} is there again, and is kept apart from {ids[0]}")
 
 
+async def alike(project: Opened, limit: int) -> list[dict[str, Any]]:
+    """As `listed`, of a project that is open, with its live rules taken. Raises TransientError."""
+    stewards = _stewards(project)
+    try:
+        return await _alike(project, stewards, limit)
+    finally:
+        await stewards.close()
+
+
 # --- parts ---------------------------------------------------------------------------------------------------
 
 
+async def _alike(project: Opened, stewards: Stewards, limit: int) -> list[dict[str, Any]]:
+    overview = Overview(project.hub_dsn, project.hub_schema)
+    try:
+        duplicates = await overview.duplicates(limit)
+    finally:
+        await overview.close()
+    found = []
+    for each in duplicates:
+        side = await stewards.sides(each.records)
+        found.append(
+            {
+                "entity": each.entity,
+                "match_key": each.key,
+                "records": list(each.records),
+                "names": [_label(project, record.entity, record.id, side) for record in side.records],
+                "why": side.why or "they will be joined by `fieldwarden run`",
+            }
+        )
+    return found
+
+
 def _with(folder: Path | None, work: Callable[[Opened, Stewards], Awaitable[T]]) -> T:
-    return answered(
-        folder,
-        lambda project: Stewards(project.hub_dsn, project.hub_schema, project.rulebook, microseconds),
-        work,
-    )
+    return answered(folder, _stewards, work)
+
+
+def _stewards(project: Opened) -> Stewards:
+    return Stewards(project.hub_dsn, project.hub_schema, project.rulebook, microseconds)
 
 
 def _ids(*given: str) -> list[str]:

@@ -101,6 +101,10 @@ class ProjectFile(Strict):
     planned: Annotated[tuple[Name, ...], GIVEN] = Field(
         default=(), description="Systems that the rules name and that are not connected yet: they take no part."
     )
+    onboarding: Literal["reviewed", "automatic"] = Field(
+        default="reviewed",
+        description="Whether, when the systems meet for the first time, deliveries wait for `onboard` and `apply`.",
+    )
     hub: Hub = Field(default_factory=Hub, description="The engine's memory.")
     embedded: Embedded = Field(default_factory=Embedded, description="The embedded PostgreSQL.")
     run: Run = Field(default_factory=Run, description="The background process.")

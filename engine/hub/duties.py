@@ -65,6 +65,8 @@ class Duties:
         """Of duties that another worker did not give up: its process."""
         self.live = ""
         """The hash of the live rulebook; empty: there is none."""
+        self.onboarded = False
+        """Whether deliveries may be made: once they may, they always may."""
         self.period = min(_SLOWEST_BEAT, lease / 5)
         self._dsn = dsn
         self._schema = schema
@@ -123,7 +125,8 @@ class Duties:
         began = time.monotonic()
         self.held = frozenset(name for (name,) in await self._run("renew", self._self()))
         self._good_until = began + self._lease
-        self.live = next((hash for (hash,) in await self._run("live_hash", None)), "")
+        live = await self._run("live_hash", None)
+        self.live, self.onboarded = live[0] if live else ("", False)
         workers = await self._run("workers", [lock_class(self._schema)])
         await self._end_hanging(workers)
         holders = await self._holders({row[1]: row[0] for row in workers})

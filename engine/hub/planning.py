@@ -8,9 +8,10 @@ tells.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import ExitStack, aclosing
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 from psycopg import sql
 
@@ -19,7 +20,7 @@ from engine.hub.elsewhere import elsewhere
 from engine.hub.reading import Connection, snapshot
 from engine.hub.rows import notes_of, record_of
 from engine.hub.session import translated
-from engine.preview import Preview
+from engine.record import Record
 from engine.settle import Note
 
 _WORTH_A_PROCESS = 20_000
@@ -35,6 +36,22 @@ where sent is not null and (uuid_hash(record) & 2147483647) %% %s = %s order by 
 """)
 
 
+class Pass(Protocol):
+    """What looks at records one by one, and can be pickled: a preview of other rules, or of a first meeting."""
+
+    def take(self, record: Record, once_more: Callable[[], Record], /) -> None:
+        """`once_more` gives the record as it was, should this change it."""
+
+    def empty(self) -> Self:
+        """The same question, about other records."""
+
+    def add(self, other: Self, /) -> None:
+        """What was found of other records."""
+
+
+P = TypeVar("P", bound=Pass)
+
+
 class Share(NamedTuple):
     """What one of several processes reads, and where."""
 
@@ -46,7 +63,7 @@ class Share(NamedTuple):
     number: int
 
 
-async def preview(dsn: str, schema: str, entities: frozenset[str], into: Preview, processes: int) -> int:
+async def preview(dsn: str, schema: str, entities: frozenset[str], into: P, processes: int) -> int:
     """Hand all records of these entities to `into`; by how many processes, `processes` at most.
 
     Raises EnvironmentUnfit, TransientError."""
@@ -75,7 +92,7 @@ async def _exported(connection: Connection) -> str:
     return str(found[0]) if found else ""
 
 
-async def _read(connection: Connection, share: Share, into: Preview) -> None:
+async def _read(connection: Connection, share: Share, into: Pass) -> None:
     part = [share.of, share.number]
     # Which rows are its share, the planner cannot estimate: it would sort them all, instead of reading by the index.
     await connection.execute("set local enable_sort to off")
@@ -93,12 +110,12 @@ async def _read(connection: Connection, share: Share, into: Preview) -> None:
             into.take(record_of(row, notes), partial(record_of, row, notes))
 
 
-def _elsewhere(share: Share, into: Preview) -> Preview:
+def _elsewhere(share: Share, into: P) -> P:
     asyncio.run(_share(share, into))
     return into
 
 
-async def _share(share: Share, into: Preview) -> None:
+async def _share(share: Share, into: Pass) -> None:
     with translated():
         async with snapshot(share.dsn, share.schema, share.snapshot) as connection:
             await _read(connection, share, into)

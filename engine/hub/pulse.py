@@ -9,7 +9,10 @@ from engine.hub.session import Session
 from engine.hub.waiting import releasable
 from engine.ports import PAGE
 
-_DUE = "select exists (select from dirty where status = 'due') or exists (select from marked)"
+_DUE = """
+select (exists (select from dirty where status = 'due') or exists (select from marked))
+    and not exists (select from live_rulebook where onboarded is null)
+"""
 
 
 class Pulse:
@@ -40,8 +43,8 @@ class Pulse:
         return row[0] if row else 0
 
     async def busy(self, sources: Sequence[str]) -> bool:
-        """Whether something is due now or soon: a delivery, a change set aside that may go on, a source's rows
-        that have not all been read (yet, or again), or records that may be one."""
+        """Whether something is due now or soon: a delivery (unless all wait for the onboarding), a change set aside
+        that may go on, a source's rows that have not all been read (yet, or again), or records that may be one."""
         async with self._session.transaction() as connection:
             cursor = await connection.execute(_DUE)
             if (await cursor.fetchone() or (False,))[0]:

@@ -766,11 +766,17 @@ select pg_advisory_xact_lock(1718183270, hashtext(current_schema()))
 select pg_try_advisory_xact_lock(1718183271, hashtext(current_schema()))
 
 -- name: live_rules
-select l.hash, (select body from rulebook r where r.hash = l.hash), l.since, l.former, l.done, l.total, l.worker
+-- Also of a hub that is not brought up to date yet, where nothing ever waited for an onboarding.
+select l.hash, (select body from rulebook r where r.hash = l.hash), l.since, l.former, l.done, l.total, l.worker,
+    case when to_jsonb(l) ? 'onboarded' then (to_jsonb(l) ->> 'onboarded')::timestamptz else l.since end,
+    coalesce(to_jsonb(l) ->> 'onboarded_by', '')
 from live_rulebook l
 
 -- name: begin_rules
-insert into live_rulebook (hash) values (%s) on conflict do nothing
+insert into live_rulebook (hash, onboarded) values (%s, case when %s then clock_timestamp() end) on conflict do nothing
+
+-- name: end_onboarding
+update live_rulebook set onboarded = clock_timestamp(), onboarded_by = %s where onboarded is null
 
 -- name: rename_rules
 update live_rulebook set hash = %s where hash = %s
@@ -801,7 +807,7 @@ update live_rulebook set after = %s::uuid, done = done + %s
 update live_rulebook set former = null, after = null, worker = ''
 
 -- name: live_hash
-select hash from live_rulebook
+select hash, onboarded is not null from live_rulebook
 
 -- name: remember_rulebook
 insert into rulebook (hash, body) values (%s, %s) on conflict do nothing

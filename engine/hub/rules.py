@@ -48,7 +48,8 @@ class ApplyRuns(EngineError):
 class Live:
     """The live rulebook. While records are resolved again, `former` is not None: the hash of the rulebook that those
     yet to come were resolved under, empty where it is not one alone; `done` of `total` have been. `worker` does it, or
-    did when it was last heard of."""
+    did when it was last heard of. `onboarded`: since when deliveries may be made, None while they wait for somebody to
+    have looked at what they would do; `onboarded_by` said so, empty where nobody had to."""
 
     hash: str
     body: str
@@ -57,6 +58,8 @@ class Live:
     done: int
     total: int
     worker: str
+    onboarded: datetime | None
+    onboarded_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +86,28 @@ class LiveRules:
             row = await (await connection.execute(QUERIES["live_rules"])).fetchone()
         return Live(*row) if row is not None else None
 
-    async def begin(self, rulebook: Rulebook) -> bool:
-        """Make a rulebook the first live one; False if there is one already."""
+    async def begin(self, rulebook: Rulebook, *, onboarded: bool = True) -> bool:
+        """Make a rulebook the first live one; False if there is one already. Not `onboarded`: nothing is delivered
+        before `end_onboarding`."""
         if await self.live() is not None:
             return False
         async with self._session.transaction() as connection:
             await self._remember(connection, rulebook)
-            cursor = await connection.execute(QUERIES["begin_rules"], [rulebook.hash])
+            cursor = await connection.execute(QUERIES["begin_rules"], [rulebook.hash, onboarded])
             await connection.commit()
             return cursor.rowcount > 0
+
+    async def end_onboarding(self, act: Act) -> bool:
+        """Let deliveries be made from now on, and note who said so; False, and nothing is noted, if they may be
+        already, or no rulebook is live."""
+        async with self._session.transaction() as connection:
+            cursor = await connection.execute(QUERIES["end_onboarding"], [act.who])
+            live = await (await connection.execute(QUERIES["live_rules"])).fetchone()
+            if not cursor.rowcount or live is None:
+                return False
+            await acts.append(connection, act, live[0])
+            await connection.commit()
+            return True
 
     async def rename(self, former: str, rulebook: Rulebook) -> None:
         """The live rulebook goes by another hash, since an older version named it otherwise; it is the same."""

@@ -92,7 +92,12 @@ def ddl(system: str, items: int) -> str:
 
 
 _FILES = {
-    "fieldwarden.yaml": 'project: faults\nsystems: [erp, billing, crm]\nhub: {dsn: "${env:HUB_DSN}"}\n',
+    "fieldwarden.yaml": """\
+project: faults
+systems: [erp, billing, crm]
+onboarding: automatic
+hub: {dsn: "${env:HUB_DSN}"}
+""",
     "entities/customer.yaml": """
 entity: customer
 identity: {match: [tax_id]}

@@ -192,7 +192,7 @@ def make_shop(folder: Path, hub: str, crm: str, erp: str) -> Shop:
     lay_out(folder)
     shop = Shop(folder, hub, crm, erp, environment={"HUB_DSN": hub, "CRM_DSN": crm, "ERP_DSN": erp})
     settings = folder / "fieldwarden.yaml"
-    settings.write_text('project: shop\nsystems: [erp, crm]\nhub: {dsn: "${env:HUB_DSN}"}\n')
+    settings.write_text('project: shop\nsystems: [erp, crm]\nonboarding: automatic\nhub: {dsn: "${env:HUB_DSN}"}\n')
     for system in ("crm", "erp"):
         shop.edit(f"systems/{system}.yaml", f"${{embedded:{system}}}", f"${{env:{system.upper()}_DSN}}")
         shop.sql(system, (folder / f"sql/{system}.sql").read_text())

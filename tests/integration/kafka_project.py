@@ -25,6 +25,7 @@ create table contact (id integer primary key, account_id integer, email text);
 SETTINGS = """\
 project: shop
 systems: [crm]
+onboarding: automatic
 hub: {dsn: "${env:HUB_DSN}"}
 kafka:
   servers: "${env:KAFKA}"

@@ -15,7 +15,13 @@ from tests.integration.cli_project import Project, execute
 
 SYSTEMS = ("erp", "billing", "crm")
 CUSTOMERS = 75
-SETTINGS = 'project: normalised\nsystems: [{}]\nplanned: [{}]\nhub: {{dsn: "${{env:HUB_DSN}}"}}\n'
+SETTINGS = """\
+project: normalised
+systems: [{}]
+planned: [{}]
+onboarding: automatic
+hub: {{dsn: "${{env:HUB_DSN}}"}}
+"""
 COUNTED = {
     "hub": "fieldwarden.record where entity = 'customer' and not retired",
     "erp": "party where role = 'customer'",
@@ -69,7 +75,10 @@ class Example(Project):
 
     def counts(self) -> dict[str, int]:
         """Customers in each system, and records."""
-        return {system: self.sql(system, f"select count(*) from {rows}")[0][0] for system, rows in COUNTED.items()}
+        return self.counts_of(*COUNTED)
+
+    def counts_of(self, *systems: str) -> dict[str, int]:
+        return {system: self.sql(system, f"select count(*) from {COUNTED[system]}")[0][0] for system in systems}
 
     def account(self, number: int, columns: str) -> tuple[Any, ...]:
         """What the CRM holds of a customer."""

@@ -32,6 +32,7 @@ class ScriptedDuties:
     left: bool = False
     live: str = ""
     """The hash of the live rulebook, as the hub tells it with every beat."""
+    onboarded: bool = True
 
     def holds(self, name: str) -> bool:
         return name in self.held and not self.away

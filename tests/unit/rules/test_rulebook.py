@@ -153,6 +153,7 @@ def test_the_hash_names_the_rules_and_nothing_else(rulebook: Rulebook, tmp_path:
         hashed("comment", "entities/customer.yaml", "entity: customer\n", "entity: customer  # hers\n") == rulebook.hash
     )
     assert hashed("port", "fieldwarden.yaml", "limits: {future_tolerance: 5m}", "run: {port: 0}") == rulebook.hash
+    assert hashed("first", "fieldwarden.yaml", "embedded:", "onboarding: automatic\nembedded:") == rulebook.hash
     assert hashed("brake", "fieldwarden.yaml", "{future_tolerance: 5m}", "{deletes: {share: 0.5}}") == rulebook.hash
     assert hashed("rule", "entities/customer.yaml", "among: [crm, billing]", "among: [billing, crm]") != rulebook.hash
     assert hashed("codes", "codes/terms.csv", "NET60,N60", "NET60,N61") != rulebook.hash

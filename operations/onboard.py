@@ -1,0 +1,219 @@
+"""`fieldwarden onboard`: the systems meet for the first time. All rows are read, nothing is delivered, and a person
+sees what would be, before `fieldwarden apply` lets it.
+
+It reads by itself, or, where `fieldwarden run` works, waits for that. The files' rules are what it shows: as long as
+nothing was delivered they are made live with each look, so that a mended rule is looked at by running it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.errors import TransientError
+from engine.hub.asking import Mask
+from engine.hub.overview import Overview
+from engine.hub.planning import preview
+from engine.hub.rules import Live
+from engine.meeting import Meeting
+from engine.telemetry import Telemetry
+from operations.apply import applied
+from operations.logs import configure
+from operations.onboarding import not_read
+from operations.onboarding_words import done_since, lines, told
+from operations.plan import planned, processors
+from operations.project import Opened, is_partitioned, opened
+from operations.report import Failure, Report
+from operations.rules import rules_of
+from operations.run import replicate
+from operations.stewards import alike
+from operations.unread import unread
+from operations.watch import Watch
+
+Say = Callable[[str], None]
+SILENCE = 30.0
+"""Seconds without news of a system behind Debezium after which it is not waited for any more."""
+_LOOK = 1.0
+_TELL = 5.0
+_LISTED = 20
+_READ_ON = "mend that, and run `fieldwarden onboard` again: it goes on; a system for later goes under planned: [...]"
+
+
+def onboard(folder: Path | None, *, unmask: bool = False, say: Say = lambda _line: None) -> Report:
+    """Exit code 1 where not all could be read: what is shown then is not the whole.
+
+    Raises ConfigurationError, CannotApply, ApplyRuns, EnvironmentUnfit; bugs as they are."""
+    configure("auto", "error")
+    with opened(folder) as project:
+        project.migrate()
+        done = asyncio.run(_prepared(project))
+        if done is not None:
+            return _done(done)
+        reading = _Reading(project, say)
+        ended = reading.until_read()
+        if ended is not None:
+            return ended
+        result = asyncio.run(_seen(project, reading.stuck, unmask))
+    return _report(result)
+
+
+async def _prepared(project: Opened) -> Live | None:
+    """Make the files' rules the live ones, and let nothing be delivered; what is live where deliveries are made."""
+    rules = rules_of(project)
+    try:
+        await rules.begin(project.project.rulebook, onboarded=False)
+        live = await rules.live()
+    except TransientError as error:
+        raise project.no_hub(error) from error
+    finally:
+        await rules.close()
+    if live is not None and live.onboarded is not None:
+        return live
+    await applied(project, reason="onboard")
+    await project.take_live(begin=True)
+    return None
+
+
+# --- reading -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Reading:
+    """Until all that the systems have committed by now is read and decided on, here or by others. `stuck`: what kept it
+    from that, in words."""
+
+    project: Opened
+    say: Say
+    stuck: list[str] = field(default_factory=list)
+    _told: float = 0.0
+
+    def until_read(self) -> Report | None:
+        """The report of what a signal ended before; None: as far as it goes, all is read."""
+        while asyncio.run(self._others()):
+            if asyncio.run(self._beside()):
+                return None
+        report = replicate(self.project, self._guide, holding=True)
+        return None if report.result["stopped_by"] == "idle" else report
+
+    async def _others(self) -> bool:
+        """Whether other processes work on this project."""
+        overview = Overview(self.project.hub_dsn, self.project.hub_schema)
+        try:
+            return any(not worker.ours and not worker.hangs for worker in await overview.workers())
+        finally:
+            await overview.close()
+
+    async def _beside(self) -> bool:
+        """See how others read; False if they are gone before they are done."""
+        self.say("  `fieldwarden run` reads the systems; waiting for it")
+        watch = Watch(self.project, Telemetry(), lambda _half, _name: False, lambda _name: ())
+        watching = asyncio.create_task(watch.run())
+        try:
+            return await self._rest(watch, alone=False)
+        finally:
+            watching.cancel()
+
+    async def _guide(self, watch: Watch) -> None:
+        await self._rest(watch, alone=True)
+
+    async def _rest(self, watch: Watch, *, alone: bool) -> bool:
+        """False if nobody reads any more."""
+        overview = Overview(self.project.hub_dsn, self.project.hub_schema)
+        idle = asyncio.create_task(watch.idle())
+        changes, moved = -1, time.monotonic()
+        try:
+            while not (await asyncio.wait({idle}, timeout=_LOOK))[0]:
+                try:
+                    if not alone and not await self._others():
+                        return False
+                    states = await overview.sources()
+                    silent = await unread(self.project, overview, states)
+                except TransientError:  # the hub is away for a moment: whoever reads waits for it too
+                    continue
+                heard = sum(state.changes for state in states)
+                if heard != changes:
+                    changes, moved = heard, time.monotonic()
+                self._tell({state.name: state.changes for state in states})
+                if time.monotonic() - moved > SILENCE and any(is_partitioned(self.project, each) for each in silent):
+                    return True
+            self.stuck = idle.result()
+            return True
+        finally:
+            idle.cancel()
+            await overview.close()
+
+    def _tell(self, changes: dict[str, int]) -> None:
+        now = time.monotonic()
+        if changes and now - self._told > _TELL:
+            self._told = now
+            self.say("  read so far: " + ", ".join(f"{name} {number:,} rows" for name, number in changes.items()))
+
+
+# --- looking -------------------------------------------------------------------------------------------------
+
+
+async def _seen(project: Opened, stuck: list[str], unmask: bool) -> dict[str, Any]:
+    """All that is shown, from the hub alone."""
+    began = time.monotonic()
+    overview = Overview(project.hub_dsn, project.hub_schema)
+    meeting = Meeting(project.rulebook)
+    try:
+        missing = await not_read(project, overview)
+        entities = frozenset(project.rulebook.entities)
+        await preview(project.hub_dsn, project.hub_schema, entities, meeting, processors())
+        found = await planned(project)
+        mask = Mask(project.rulebook, unmask=unmask)
+        ambiguous = await overview.dead_letters(kind="ambiguous", limit=_LISTED)
+        return {
+            "onboarded": None,
+            "rulebook": project.rulebook.hash,
+            "plan": found.hash if found is not None and not missing and not stuck else None,
+            "complete": not missing and not stuck,
+            "unread": missing,
+            "stuck": stuck,
+            "left_out": list(project.project.settings.planned),
+            **told(project.rulebook, meeting, mask),
+            "not_unique": {
+                "counts": await overview.duplicate_counts(),
+                "first": await alike(project, _LISTED),
+            },
+            "ambiguous": [
+                {
+                    "system": each.system,
+                    "stream": each.stream,
+                    "key": mask.key(each.system, each.stream, each.key),
+                    "reason": each.reason,
+                }
+                for each in ambiguous
+            ],
+            "set_aside": [
+                {"system": each.system, "kind": each.kind, "number": each.number} for each in await overview.set_aside()
+            ],
+            "seconds": round(time.monotonic() - began, 1),
+        }
+    except TransientError as error:
+        raise project.no_hub(error) from error
+    finally:
+        await overview.close()
+
+
+# --- telling -------------------------------------------------------------------------------------------------
+
+
+def _done(live: Live) -> Report:
+    assert live.onboarded is not None
+    onboarded = {"since": live.onboarded.isoformat(), "by": live.onboarded_by}
+    return Report({"onboarded": onboarded, "rulebook": live.hash}, done_since(live.onboarded, live.onboarded_by))
+
+
+def _report(result: dict[str, Any]) -> Report:
+    text = "\n".join(lines(result))
+    if result["complete"]:
+        return Report(result, text)
+    why = [*(f"{system}: {reason}" for system, reason in result["unread"].items()), *result["stuck"]]
+    failure = Failure("not_read", f"not all has been read, and what is shown is a part: {'; '.join(why)}", _READ_ON)
+    return Report(result, text, failure, exit_code=1)

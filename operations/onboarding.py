@@ -1,0 +1,45 @@
+"""Whether deliveries wait for somebody to have looked at the first meeting of the systems: one fact in the hub."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.pipeline import PARKED
+from operations import person
+from operations.rules import rules_of
+from operations.unread import unread
+
+if TYPE_CHECKING:
+    from engine.hub.overview import Overview
+    from operations.project import Opened
+
+_REGISTER = "fieldwarden connector register"
+
+
+async def end_onboarding(project: Opened, reason: str) -> bool:
+    """Let deliveries be made from now on, in the name of the person at the keyboard; False if they may be already.
+
+    Raises TransientError."""
+    rules = rules_of(project)
+    try:
+        return await rules.end_onboarding(person.act("onboarded", reason))
+    finally:
+        await rules.close()
+
+
+async def onboarded_by_itself(project: Opened) -> None:
+    """Where the files say `onboarding: automatic`, nothing waits any more. Raises TransientError."""
+    if project.onboards_itself:
+        await end_onboarding(project, "onboarding: automatic")
+
+
+async def not_read(project: Opened, overview: Overview) -> dict[str, str]:
+    """Systems of which not all is in the hub that somebody should have looked at, and why. Raises TransientError."""
+    states = await overview.sources()
+    parked = {state.name: state.message for state in states if state.message.startswith(PARKED)}
+    found = {name: why for name, why in parked.items() if name in project.sources}
+    found |= await unread(project, overview, states)
+    for name in project.debezium_systems:
+        if name in found and not any(state.changes for state in states if state.name == name):
+            found[name] = f"nothing has been heard of it; {found[name]} (is it registered: {_REGISTER} {name}?)"
+    return found

@@ -1,0 +1,257 @@
+"""The first meeting of full systems: all is read and nothing delivered, until somebody has seen what would be."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from operations.loops import ONBOARDING
+from tests.integration.cli_project import COMMAND, Shop, eventually
+from tests.integration.test_normalised_erp import CUSTOMERS, OTHERS, SYSTEMS, Example
+
+ROWS = {"crm": "select * from public.account order by id", "erp": "select * from public.party order by id"}
+
+
+@pytest.fixture
+def new(shop: Shop) -> Shop:
+    """The starter project in which nothing ran yet, and whose first meeting is to be reviewed."""
+    shop.edit("fieldwarden.yaml", "onboarding: automatic\n", "")
+    return shop
+
+
+def rows(shop: Shop) -> dict[str, object]:
+    return {system: shop.sql(system, query) for system, query in ROWS.items()}
+
+
+def test_run_reads_all_and_delivers_nothing(new: Shop) -> None:
+    before = rows(new)
+    code, body = new.call_here("run", "--until-idle", "--port", "0")
+    assert (code, body["ok"]) == (0, True)
+    assert (body["result"]["onboarding"], body["result"]["deliveries"]) == ("waits", 0)
+    assert rows(new) == before
+    assert new.sql("hub", "select count(*) from fieldwarden.record") == [(4,)]
+    assert new.sql("hub", "select count(*) > 0 from fieldwarden.marked") == [(True,)]
+
+
+def test_status_and_health_say_calmly_what_is_waited_for(new: Shop) -> None:
+    with new.running() as run:
+        assert run.await_event("onboarding.waits")["message"] == ONBOARDING
+        run.await_ready()
+        assert ONBOARDING in json.loads(run.get("/readyz")[1])["remarks"]
+        eventually(lambda: new.sql("hub", "select count(*) from fieldwarden.record") == [(4,)], "all is read")
+        code, body = new.call_here("status", "--check")
+        assert (code, body["result"]["rules"]["waits"]) == (0, ONBOARDING)
+        assert ONBOARDING in new.invoke("status").output
+
+
+def test_what_was_seen_is_delivered_after_apply_and_all_agree(new: Shop) -> None:
+    before = rows(new)
+    code, body = new.call_here("onboard")
+    assert (code, body["result"]["complete"]) == (0, True)
+    assert rows(new) == before
+    code, done = new.call_here("apply", "--plan-hash", body["result"]["plan"], "--reason", "seen with finance")
+    assert (code, done["result"]["onboarded"]) == (0, True)
+    assert rows(new) == before
+    code, ended = new.call_here("run", "--until-idle", "--port", "0")
+    assert (code, ended["result"]["onboarding"]) == (0, "done")
+    both = {system: new.sql(system, f"select name, email, credit_limit from {table} order by name")
+            for system, table in (("crm", "account"), ("erp", "party"))}  # fmt: skip
+    assert both["crm"] == both["erp"]
+    assert len(both["crm"]) == 4
+    new.holds_what_is_golden()
+    acts = new.sql("hub", "select e.body from fieldwarden.ledger_entry e where lane = '#people' order by version")
+    (act,) = [json.loads(text) for (text,) in acts]
+    assert (act["act"], act["why"]) == ("onboarded", "seen with finance")
+
+
+def test_onboard_counts_who_knows_whom_and_what_would_be_written(new: Shop) -> None:
+    found = new.call_here("onboard")[1]["result"]
+    (customer,) = found["entities"]
+    assert (customer["records"], customer["matched"]) == (4, 1)
+    assert customer["systems"] == [
+        {"systems": ["crm", "erp"], "records": 1},
+        {"systems": ["crm"], "records": 2},
+        {"systems": ["erp"], "records": 1},
+    ]
+    assert customer["keys"] == [{"key": "tax_id", "records": 1}]
+    assert found["rows"] == [
+        {"system": "crm", "stream": "public.account", "create": 1, "update": 1, "delete": 0},
+        {"system": "erp", "stream": "public.party", "create": 2, "update": 1, "delete": 0},
+    ]
+    fields = {(each["field"], each["winner"], each["system"]): each for each in found["fields"]}
+    assert set(fields) == {
+        ("credit_limit", "erp", "crm"),
+        ("name", "crm", "erp"),
+        ("payment_terms", "erp", "crm"),
+        ("tax_id", "crm", "erp"),
+    }
+    assert (fields["credit_limit", "erp", "crm"]["changed"], fields["credit_limit", "erp", "crm"]["filled"]) == (1, 1)
+    (sample,) = fields["name", "crm", "erp"]["samples"]
+    assert (sample["before"], sample["after"]) == ("Alder and Sons GmbH", "Alder & Sons")
+    (refused,) = found["refused"]
+    assert (refused["field"], refused["system"], refused["values"], refused["outcome"]) == (
+        "payment_terms", "crm", 1, "refused",
+    )  # fmt: skip
+
+
+def test_what_was_counted_is_what_is_then_written(new: Shop) -> None:
+    counted = new.call_here("onboard")[1]["result"]["rows"]
+    new.call_here("apply")
+    new.call_here("run", "--until-idle", "--port", "0")
+    created = {"crm": "select count(*) from account where id > 3", "erp": "select count(*) from party where id >= 4002"}
+    assert {each["system"]: each["create"] for each in counted} == {
+        system: new.sql(system, query)[0][0] for system, query in created.items()
+    }
+
+
+def test_personal_values_are_masked_unless_asked_for(new: Shop) -> None:
+    new.sql("erp", "update party set email = 'other@alder.example' where name like 'Alder%'")
+    masked, shown = new.invoke("onboard").output, new.invoke("onboard", "--unmask").output
+    assert "alder.example" not in masked
+    samples = [each["samples"] for each in new.call_here("onboard")[1]["result"]["fields"] if each["field"] == "email"]
+    assert [(one["before"], one["after"]) for (one,) in samples] == [("•••", "•••")]
+    assert "alder.example" in shown
+
+
+def test_keys_that_are_not_unique_are_listed(new: Shop) -> None:
+    new.sql("crm", "alter table account drop constraint account_vat_number_key")
+    new.sql("crm", "insert into account (name, vat_number) values ('Birch again', 'FR40303265045')")
+    found = new.call_here("onboard")[1]["result"]
+    (each,) = found["ambiguous"]
+    assert (each["system"], each["stream"]) == ("crm", "public.account")
+    assert "has the same tax_id" in each["reason"]
+
+
+def test_a_run_that_works_begins_to_deliver_without_a_restart(new: Shop) -> None:
+    with new.running() as run:
+        run.await_event("onboarding.waits")
+        code, found = new.call_here("onboard")
+        assert (code, found["result"]["complete"]) == (0, True)
+        assert new.call_here("apply")[0] == 0
+        eventually(lambda: len(new.sql("crm", "select id from account")) == 4, "the systems agree")
+        run.await_event("onboarding.ended")
+        assert json.loads(run.get("/readyz")[1])["remarks"] == []
+
+
+def test_rules_that_were_mended_after_looking_are_looked_at_again(new: Shop) -> None:
+    first = new.call_here("onboard")[1]["result"]
+    new.edit(
+        "entities/customer.yaml", "name:          {type: text}", "name: {type: text, owner: erp, seed_from: [crm]}"
+    )
+    code, body = new.call_here("apply", "--plan-hash", first["plan"])
+    assert (code, body["error"]["code"]) == (1, "stale_plan")
+    second = new.call_here("onboard")[1]["result"]
+    assert ("name", "erp", "crm") in {(each["field"], each["winner"], each["system"]) for each in second["fields"]}
+    assert new.call_here("apply", "--plan-hash", second["plan"])[0] == 0
+    new.call_here("run", "--until-idle", "--port", "0")
+    assert ("Alder and Sons GmbH",) in new.sql("crm", "select name from account")
+
+
+def test_rules_changed_after_looking_are_applied_and_then_delivered(new: Shop) -> None:
+    new.call_here("onboard")
+    new.edit(
+        "entities/customer.yaml", "name:          {type: text}", "name: {type: text, owner: erp, seed_from: [crm]}"
+    )
+    code, body = new.call_here("apply")
+    assert (code, body["result"]["onboarded"]) == (0, True)
+    assert body["result"]["old"] != body["result"]["new"]
+    new.call_here("run", "--until-idle", "--port", "0")
+    assert ("Alder and Sons GmbH",) in new.sql("crm", "select name from account")
+
+
+def test_nothing_is_let_before_all_has_been_read(new: Shop) -> None:
+    code, body = new.call_here("apply")
+    assert (code, body["error"]["code"]) == (1, "not_read")
+    assert "fieldwarden onboard" in body["error"]["suggestion"]
+    code, body = new.call_here("run", "--apply", "--until-idle", "--port", "0")
+    assert (code, body["result"]["onboarding"]) == (0, "waits")
+
+
+def test_a_second_onboard_says_since_when_it_is_done(new: Shop) -> None:
+    new.call_here("onboard")
+    new.call_here("apply")
+    code, body = new.call_here("onboard")
+    assert code == 0
+    assert body["result"]["onboarded"]["by"]
+    assert "met already" in new.invoke("onboard").output
+    code, body = new.call_here("apply")
+    assert (code, body["result"]["onboarded"]) == (0, False)
+
+
+def test_files_that_turn_automatic_end_the_waiting(new: Shop) -> None:
+    new.call_here("onboard")
+    new.edit("fieldwarden.yaml", "systems:", "onboarding: automatic\nsystems:")
+    code, body = new.call_here("run", "--until-idle", "--port", "0")
+    assert (code, body["result"]["onboarding"]) == (0, "done")
+    new.holds_what_is_golden()
+
+
+def test_an_automatic_project_can_be_looked_at_first(shop: Shop) -> None:
+    before = rows(shop)
+    assert shop.call_here("onboard")[1]["result"]["complete"]
+    assert rows(shop) == before
+    assert shop.call_here("run", "--until-idle", "--port", "0")[1]["result"]["deliveries"] > 0
+
+
+def test_what_cannot_be_reached_is_said_and_nothing_is_complete(new: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    new.sql("erp", "alter table party rename tax_number to number")
+    code, body = new.call_here("onboard")
+    assert (code, body["error"]["code"], body["result"]["plan"]) == (1, "not_read", None)
+    assert "erp" in body["error"]["message"]
+
+
+@pytest.mark.parametrize("failpoint", ["snapshot.slot_created", "ingest.before_commit:3", "ingest.after_commit:2"])
+def test_one_that_was_killed_goes_on(new: Shop, failpoint: str) -> None:
+    before = rows(new)
+    killed = subprocess.run(
+        [COMMAND, "onboard", "--project", new.folder],
+        env=os.environ | new.environment | {"FIELDWARDEN_FAILPOINT": failpoint},
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    code, body = new.call_here("onboard")
+    assert (code, body["result"]["complete"], body["result"]["records"]) == (0, True, 4)
+    assert rows(new) == before
+
+
+TABLES = {
+    "erp": ("party", "party_address", "party_identifier", "contact_mechanism", "party_terms", "credit_limit"),
+    "billing": ("customer",),
+    "crm": ("account",),
+}
+
+
+def test_an_erp_of_many_tables_meets_a_crm_and_billing(tmp_path: Path, make_database: Callable[..., str]) -> None:
+    """Nothing is written anywhere before it is let; then each customer is one, and `check` finds nothing."""
+    example = Example(tmp_path / "example", make_database)
+    settings = f'project: normalised\nsystems: [{", ".join(SYSTEMS)}]\nhub: {{dsn: "${{env:HUB_DSN}}"}}\n'
+    (example.folder / "fieldwarden.yaml").write_text(settings)
+
+    def held() -> dict[str, object]:
+        queries = {(system, table): f"select t::text from {table} t order by 1"
+                   for system, tables in TABLES.items() for table in tables}  # fmt: skip
+        return {f"{system}.{table}": example.sql(system, query) for (system, table), query in queries.items()}
+
+    before, others = held(), example.sql("erp", OTHERS)
+    there = example.counts_of(*SYSTEMS)
+    code, body = example.call_here("onboard")
+    assert (code, body["result"]["complete"]) == (0, True)
+    assert held() == before
+    found = body["result"]
+    customer = next(each for each in found["entities"] if each["entity"] == "customer")
+    assert customer["records"] == CUSTOMERS
+    roots = {"erp": "public.party", "billing": "public.customer", "crm": "public.account"}
+    created = {each["system"]: each["create"] for each in found["rows"] if each["stream"] == roots[each["system"]]}
+    assert example.call_here("apply", "--plan-hash", found["plan"])[0] == 0
+    example.settle()
+    now = example.counts_of(*SYSTEMS)
+    assert {system: now[system] - there[system] for system in SYSTEMS} == {"billing": 0, **created}
+    assert not set(others) - set(example.sql("erp", OTHERS))
+    example.is_sound()
