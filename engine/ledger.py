@@ -158,6 +158,8 @@ _decoder = msgspec.json.Decoder(_Read)
 _act_decoder = msgspec.json.Decoder(Act)
 _version = Struct(">Q").pack
 _counts = Struct(">Iq").pack
+_LARGE = 1 << 16
+"""Bytes of a body from which on it is not copied to be hashed."""
 
 
 def encode(body: EntryBody) -> bytes:
@@ -237,7 +239,12 @@ def decode_act(body: bytes | str) -> Act:
 
 def leaf(record: str, version: int, body: bytes) -> bytes:
     """The hash of one entry: the 32 bytes that the Merkle tree is built on. `record` is a UUID's text."""
-    return sha256(b"\0" + bytes.fromhex(record.replace("-", "")) + _version(version) + body).digest()
+    head = b"\0" + bytes.fromhex(record.replace("-", "")) + _version(version)
+    if len(body) > _LARGE:
+        hashed = sha256(head)
+        hashed.update(body)
+        return hashed.digest()
+    return sha256(head + body).digest()
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from engine.alike import referred
 from engine.batch import Decider
@@ -10,6 +10,7 @@ from engine.change import Change, RowRef
 from engine.identity import MatchPair
 from engine.known import Known, Mapped
 from engine.ports import MANY_ALIKE, IngestOutcome, IngestTransaction
+from engine.record import LARGE
 
 
 async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped], also: Collection[str] = ()) -> Known:
@@ -49,7 +50,7 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
         for item in mapped:
             if item.change is not None and item.change.external_id and item.row not in known.links:
                 wanted.add(item.change.external_id)
-    known.records = await tx.records(sorted(wanted))
+    known.records = await tx.records(sorted(wanted), _texts(mapped))
     if also:
         decider.found_by(known, also)
     if tx.joins and (named := referred(known, decider.scope)):
@@ -144,6 +145,12 @@ async def _follow_rekeys(tx: IngestTransaction, mapped: Sequence[Mapped], known:
         known.next_keys.update(further)
         known.links.update(await tx.links([row for row in further.values() if row not in known.links]))
         asked = {row for row in further.values() if row not in known.links and row not in known.next_keys}
+
+
+def _texts(mapped: Sequence[Mapped]) -> Iterator[str]:
+    for item in mapped:
+        if item.change is not None:
+            yield from (value for value in item.change.fields.values() if value is not None and len(value) > LARGE)
 
 
 def _named(change: Change) -> list[RowRef]:

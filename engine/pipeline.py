@@ -195,6 +195,7 @@ class Pipeline:
     async def _read(self, queue: asyncio.Queue[tuple[Batch, list[Mapped]]]) -> None:
         async for batch in self._source.batches():
             await queue.put((batch, self._meanings.all(batch.changes)))
+            del batch  # it may be long until the next one, and this one large
 
     async def _take(self, lease: Lease, batch: Batch, mapped: list[Mapped]) -> None:
         """Commit a batch and acknowledge it. A truncate in its midst is a delete of every row known of its stream."""

@@ -7,7 +7,7 @@ behind each port (`engine.testing`), and one contract suite in tests/contract ru
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -82,7 +82,7 @@ class Write:
     only if the row's value is null), but for `unguarded` fields: those are written whatever the row holds, because what
     it holds cannot be read and its system has no say in them, so that any other value would be corrected just the same.
     `key` is None for a create. `token` is the caller's, returned as it is.
-    `blocks`: fields of which none is written if the target refuses one.
+    `blocks`: fields of which none is written if the target refuses one. `wide`: some text of it may be large.
     """
 
     token: int
@@ -95,6 +95,7 @@ class Write:
     parent_key: str | None = None
     blocks: tuple[tuple[str, ...], ...] = ()
     unguarded: frozenset[str] = frozenset()
+    wide: bool = False
 
 
 @dataclass(slots=True)
@@ -178,8 +179,9 @@ class IngestTransaction(Protocol):
     async def matches(self, entity: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
         """(match key name, normalised value) -> ids of the records that carry it."""
 
-    async def records(self, ids: Sequence[str]) -> dict[str, Record]:
-        """Load and lock, in id order (so that lanes cannot deadlock)."""
+    async def records(self, ids: Sequence[str], at_hand: Iterable[str] = ()) -> dict[str, Record]:
+        """Load and lock, in id order (so that lanes cannot deadlock). Large texts that are `at_hand` need not be made a
+        second time; it is asked for them only where that may help."""
 
     async def joined(self, ids: Sequence[str]) -> dict[str, str]:
         """Those of these records that were joined to others, with the one that each of them is now."""

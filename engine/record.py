@@ -22,6 +22,9 @@ import msgspec
 
 from engine.change import RowRef, Value
 
+LARGE = 1 << 18
+"""Characters from which on a text is kept from being copied as a part of something else."""
+
 
 class Stamp(NamedTuple):
     """When a field last changed: position in its stream, and time (µs since 1970 UTC; None: never stated)."""
@@ -103,6 +106,8 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     golden: dict[str, Value]
     rows: list[Contribution]
     retired: bool = False
+    wide: bool = False
+    """It holds, or may hold, a text that is too large to be carried in one piece. Not stored."""
 
     def row(self, ref: RowRef) -> Contribution | None:
         """What the source row says of this record, if it stands for it."""

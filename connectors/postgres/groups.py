@@ -8,7 +8,7 @@ column's default; a group of updates carries every field that one of its writes 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from connectors.postgres.shapes import identifying
@@ -21,6 +21,7 @@ from rules.rulebook import Stream, System
 LIMIT = 2_000
 """Writes per group: bounds what one statement holds, and what isolating bad rows among them costs."""
 
+_PIECE = 1 << 20
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
@@ -217,6 +218,19 @@ def _parts(stream: Stream, key: str | None, width: int) -> tuple[str, ...]:
     if len(parts) != width:
         raise GuardViolation(f"a key for {stream.system} {stream.name} does not have its {width} parts")
     return parts
+
+
+def copy_pieces(row: Sequence[str | None]) -> Iterator[bytes]:
+    """A row in the same format, in pieces: for large values."""
+    for place, value in enumerate(row):
+        if place:
+            yield b"\t"
+        if value is None:
+            yield b"\\N"
+            continue
+        for start in range(0, len(value), _PIECE):
+            yield value[start : start + _PIECE].translate(_ESCAPES).encode()
+    yield b"\n"
 
 
 def copy_text(rows: Sequence[Sequence[str | None]]) -> str:

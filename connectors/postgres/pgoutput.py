@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from connectors.postgres.messages import READERS, Announcement, Column, DecodeError, Plain, expect
 from engine.change import Operation, Relation
@@ -50,6 +50,7 @@ class Row(NamedTuple):
 
 
 Message: TypeAlias = Plain | Row
+Payload: TypeAlias = bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,21 +80,21 @@ class Decoder:
         self._types = types
         self.shapes: dict[int, Shape | None] = {}
         self.unknown_types: set[int] = set()
-        self._readers: dict[int, Callable[[bytes, int, bool], Message]] = {
+        self._readers: dict[int, Callable[[Any, int, bool], Message]] = {
             **{ord(kind): reader for kind, reader in READERS.items()},
             **dict.fromkeys((_INSERT, _UPDATE, _DELETE), self._read_row),
         }
 
-    def decode(self, data: bytes, start: int = 0, *, streamed: bool = False) -> Message:
-        """The message that begins at `data[start]` and ends with the data. Raises DecodeError.
+    def decode(self, data: Payload, start: int = 0, *, streamed: bool = False) -> Message:
+        """The message that begins at `data[start]` and ends with the data. Raises DecodeError. Rows may come as a view.
 
         `streamed`: the message stands inside a stream, where row and schema messages carry a transaction id."""
         try:
             return self._readers[data[start]](data, start, streamed)
         except KeyError:
-            raise DecodeError(f"unknown pgoutput message kind {data[start : start + 1]!r}") from None
+            raise DecodeError(f"unknown pgoutput message kind {bytes(data[start : start + 1])!r}") from None
         except (struct.error, IndexError, ValueError) as error:
-            kind = data[start : start + 1]
+            kind = bytes(data[start : start + 1])
             raise DecodeError(f"malformed pgoutput message {kind!r} of {len(data) - start} bytes: {error}") from error
 
     def announce(self, message: Announcement) -> Shape | None:
@@ -112,7 +113,7 @@ class Decoder:
             }
         return known
 
-    def _read_row(self, data: bytes, pos: int, streamed: bool) -> Row:
+    def _read_row(self, data: Payload, pos: int, streamed: bool) -> Row:
         kind = data[pos]
         pos += 1
         xid = 0
@@ -142,11 +143,12 @@ class Decoder:
         return Row(shape, "delete", tuple(values), None, xid)
 
 
-def _read_tuple(data: bytes, pos: int, mask: tuple[int, ...]) -> tuple[list[RawValue], int]:
+def _read_tuple(data: Payload, pos: int, mask: tuple[int, ...]) -> tuple[list[RawValue], int]:
     (count,) = _u16(data, pos)
     if count != len(mask):
         raise DecodeError(f"a row of {count} columns where {len(mask)} were announced")
     pos += 2
+    decode: Callable[..., str] = _text if type(data) is memoryview else bytes.decode
     values: list[RawValue] = []
     for code in mask:
         kind = data[pos]
@@ -154,9 +156,9 @@ def _read_tuple(data: bytes, pos: int, mask: tuple[int, ...]) -> tuple[list[RawV
             start = pos + 5
             pos = start + _u32(data, pos + 1)[0]
             if code == TEXT:
-                values.append(data[start:pos].decode())
+                values.append(decode(data[start:pos]))
             elif code == PADDED:
-                values.append(data[start:pos].decode().rstrip(" "))
+                values.append(decode(data[start:pos]).rstrip(" "))
             elif code == ABSENT:
                 values.append(UNKNOWN)
             continue
@@ -171,7 +173,11 @@ def _read_tuple(data: bytes, pos: int, mask: tuple[int, ...]) -> tuple[list[RawV
     return values, pos
 
 
-def _read_update(data: bytes, pos: int, shape: Shape | None, xid: int) -> Row:
+def _text(data: memoryview) -> str:
+    return str(data, "utf-8")
+
+
+def _read_update(data: Payload, pos: int, shape: Shape | None, xid: int) -> Row:
     """The old row, if any, tells the old key, and what an unchanged TOAST value was (REPLICA IDENTITY FULL)."""
     if shape is None:
         return Row(None, "update", (), None, xid)

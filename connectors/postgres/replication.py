@@ -20,6 +20,7 @@ from psycopg import pq
 from psycopg.rows import TupleRow
 
 from connectors.postgres.messages import EPOCH_MICROS
+from connectors.postgres.pgoutput import Payload
 from connectors.postgres.position import lsn_text, parse_lsn
 from connectors.postgres.session import connect, translated
 from engine.errors import TransientError
@@ -34,6 +35,10 @@ _DEAD_SECONDS = 60.0
 _WAKE_UP_BYTES = 1 << 18
 """Read no more than this before giving the event loop its turn."""
 
+_LARGE = 1 << 18
+_KIND, _ROWS = 25, b"IUD"
+"""Where in a frame of data the kind of its message stands; in a streamed transaction too."""
+
 _DATA, _KEEPALIVE = b"wk"
 _status = struct.Struct(">cQQQqB").pack
 _lsn_at = struct.Struct(">Q").unpack_from
@@ -43,7 +48,7 @@ class ReplicationConnection:
     """One walsender. `frames` holds CopyBoth payloads in order; the consumer takes them off the left and says so."""
 
     def __init__(self, system: str, connection: psycopg.AsyncConnection[TupleRow], high_water: int) -> None:
-        self.frames: deque[bytes] = deque()
+        self.frames: deque[Payload] = deque()
         self.received = 0
         self._system = system
         self._connection = connection
@@ -179,7 +184,8 @@ class ReplicationConnection:
         while self._queued < limit:
             size, data = get(1)
             if size > 0:
-                frame = bytes(data)
+                # A large row is read where libpq has put it; anything else is quicker to read as bytes.
+                frame = data if size > _LARGE and data[_KIND] in _ROWS else bytes(data)
                 append(frame)
                 self._queued += size
                 if frame[0] == _KEEPALIVE:
@@ -198,7 +204,7 @@ class ReplicationConnection:
                 return False
         return True
 
-    def _answer(self, keepalive: bytes) -> None:
+    def _answer(self, keepalive: Payload) -> None:
         self.received = max(self.received, _lsn_at(keepalive, 1)[0])
         if keepalive[17]:
             self._send_status(reply=False)

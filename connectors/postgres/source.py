@@ -229,10 +229,12 @@ class PostgresSource:
             async with aclosing(reading(self._snapshot, self._start)) as baseline:
                 async for batch in baseline:
                     yield batch
+                    del batch  # it may be long until the next one, and this one large
         assert self._start is not None
         async with aclosing(self._live(self._start)) as live:
             async for batch in live:
                 yield batch
+                del batch
 
     async def _baseline(self, snapshot: Snapshot, start: Position) -> AsyncGenerator[Batch, None]:
         running = replace(start, phase="snapshot").encode()
@@ -308,8 +310,8 @@ class PostgresSource:
             if ready:
                 handed_over, handed_over_at = transactions.position, clock()
                 lag = max(0, stream.newest - handed_over.end)
-                cut, partial = transactions.cut(), handed_over.ordinal > 0
-                yield Batch(cut, handed_over.encode(), lag_bytes=lag, parked=self._parked, partial=partial)
+                partial, position = handed_over.ordinal > 0, handed_over.encode()
+                yield Batch(transactions.cut(), position, lag_bytes=lag, parked=self._parked, partial=partial)
             elif stream.frames or transactions.replaying:
                 await asyncio.sleep(0)
             else:

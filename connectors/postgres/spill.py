@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import IO
 
+from connectors.postgres.pgoutput import Payload
 from engine.errors import TransientError
 
 _OVERHEAD = 64
@@ -20,6 +21,7 @@ _OVERHEAD = 64
 _WRITE_BUFFER = 1 << 18
 _length = struct.Struct(">I")
 _subtransaction = struct.Struct(">I").unpack_from
+_ROWS = b"IUD"
 _ALWAYS = b"RY"
 """Schema messages count also when their subtransaction was aborted: the server will not repeat all of them."""
 
@@ -32,7 +34,7 @@ class Spool:
         self._open: dict[int, _Transaction] = {}
         self.memory = 0
 
-    def append(self, xid: int, message: bytes) -> None:
+    def append(self, xid: int, message: Payload) -> None:
         """Keep one message (from its kind byte on; a subtransaction's id follows it). Raises TransientError."""
         kept = self._open.get(xid)
         if kept is None:
@@ -52,7 +54,7 @@ class Spool:
         elif xid in self._open:
             self._open[xid].aborted.add(subxid)
 
-    def replay(self, xid: int) -> Iterator[bytes]:
+    def replay(self, xid: int) -> Iterator[Payload]:
         """The transaction's messages in order, without those of aborted subtransactions."""
         kept = self._open.get(xid)
         if kept is None:
@@ -86,7 +88,7 @@ class Spool:
 
 class _Transaction:
     def __init__(self) -> None:
-        self.messages: list[bytes] = []
+        self.messages: list[Payload] = []
         self.memory = 0
         self.aborted: set[int] = set()
         self.file: IO[bytes] | None = None
@@ -94,16 +96,25 @@ class _Transaction:
     def write(self) -> None:
         if self.file is None:
             self.file = tempfile.TemporaryFile(prefix="fieldwarden-")  # noqa: SIM115  (closed with the transaction)
-        pack = _length.pack
-        self.file.write(b"".join(part for message in self.messages for part in (pack(len(message)), message)))
+        pack, parts = _length.pack, list[Payload]()
+        for message in self.messages:
+            parts.append(pack(len(message)))
+            if len(message) > _WRITE_BUFFER:
+                self.file.write(b"".join(parts))
+                self.file.write(message)
+                parts.clear()
+            else:
+                parts.append(message)
+        self.file.write(b"".join(parts))
         self.file.flush()
         self.messages.clear()
 
-    def read(self) -> Iterator[bytes]:
+    def read(self) -> Iterator[Payload]:
         if self.file is not None:
             self.file.seek(0)
             while header := self.file.read(4):
-                yield self.file.read(_length.unpack(header)[0])
+                message = self.file.read(_length.unpack(header)[0])
+                yield memoryview(message) if len(message) > _WRITE_BUFFER and message[0] in _ROWS else message
         yield from self.messages
 
     def close(self) -> None:

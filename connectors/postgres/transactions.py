@@ -27,7 +27,7 @@ from connectors.postgres.messages import (
     StreamStop,
     Truncate,
 )
-from connectors.postgres.pgoutput import Decoder, Row
+from connectors.postgres.pgoutput import Decoder, Payload, Row
 from connectors.postgres.position import Position, row_prefix
 from connectors.postgres.spill import Spool
 from engine.change import RawChange
@@ -68,7 +68,7 @@ class Transactions:
         self._spool = spool
         self._marks = marks
         self._streaming: int | None = None
-        self._replay: Iterator[bytes] | None = None
+        self._replay: Iterator[Payload] | None = None
         self._replayed: StreamCommit | None = None
         self._in_transaction = False
         self._final = 0
@@ -119,7 +119,7 @@ class Transactions:
             return replace(start, end=self._end)
         return replace(start, end=self._end, final=0, ordinal=0)
 
-    def take(self, frames: deque[bytes]) -> int:
+    def take(self, frames: deque[Payload]) -> int:
         """Work off `frames` from the left until a batch is full, or enough was done for one turn of the event loop.
 
         Returns the bytes of the frames taken."""
@@ -234,7 +234,7 @@ class Transactions:
         for oid in message.oids:
             self._row(Row(self._decoder.shapes.get(oid), "truncate", (), None, message.xid), 0)
 
-    def _keepalive(self, frame: bytes) -> None:
+    def _keepalive(self, frame: Payload) -> None:
         """Between transactions, the server has nothing for us before its WAL end."""
         if not self._in_transaction:
             (end,) = _wal_end(frame, 1)

@@ -9,7 +9,7 @@ written is written, in one transaction.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -19,7 +19,7 @@ from psycopg.rows import TupleRow
 from psycopg.types.numeric import Int4
 
 from connectors.postgres import faults
-from connectors.postgres.groups import Group, alike, copy_text, rows
+from connectors.postgres.groups import Group, alike, copy_pieces, copy_text, rows
 from connectors.postgres.holders import columns_of, still_taken
 from connectors.postgres.passing import Contested, Taken, passed
 from connectors.postgres.refusing import Answer, Apart, Rejection
@@ -205,14 +205,19 @@ class Writing:
     # --- applying -------------------------------------------------------------------------------------------
 
     async def _at_once(self, load: _Load) -> Sequence[Answer]:
-        await self._copy(load, copy_text(rows(load.group, load.first)).encode())
+        lines = rows(load.group, load.first)
+        if any(write.wide for write in load.group.writes):
+            await self._copy(load, (piece for row in lines for piece in copy_pieces(row)))
+        else:
+            await self._copy(load, [copy_text(lines).encode()])
         return await self._range(load, load.first, load.first + len(load.group.writes))
 
-    async def _copy(self, load: _Load, text: bytes) -> None:
+    async def _copy(self, load: _Load, pieces: Iterable[bytes]) -> None:
         columns = sql.SQL(", ").join(map(sql.Identifier, ("ord", *load.statement.input_columns)))
         query = sql.SQL("copy {} ({}) from stdin").format(sql.Identifier("pg_temp", load.staging.name), columns)
         async with self._cursor.copy(query) as copy:
-            await copy.write(text)
+            for piece in pieces:
+                await copy.write(piece)
 
     async def _range(self, load: _Load, start: int, end: int) -> list[Answer]:
         """Apply the copied rows numbered from `start` up to `end`; one answer for each."""
@@ -271,7 +276,7 @@ class Writing:
         results: list[Answer] = []
 
         async def copy(ordinals: Sequence[int]) -> None:
-            await self._copy(load, b"".join([texts[ordinal] for ordinal in ordinals]))
+            await self._copy(load, [b"".join([texts[ordinal] for ordinal in ordinals])])
 
         async def apply(ordinals: Sequence[int]) -> None:
             results.extend(await self._range(load, ordinals[0], ordinals[-1] + 1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.hub.queries import QUERIES
-from engine.hub.rows import copied_json
+from engine.hub.rows import entry_row
 from engine.hub.session import Connection, copied
 from engine.ledger import GENESIS, block_hash, leaf, merkle_root
 from engine.ports import Entry
@@ -35,8 +35,5 @@ async def append_block(connection: Connection, lane: str, entries: Sequence[Entr
     await copied(
         connection,
         "copy_entries",
-        [
-            b"%b%d\t%b\t%d\t%b\n" % (head, n, entry.record.encode(), entry.version, copied_json(entry.body))
-            for n, entry in enumerate(entries)
-        ],
+        [entry_row(head, n, entry.record, entry.version, entry.body) for n, entry in enumerate(entries)],
     )

@@ -11,24 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any
 
 from engine import failpoints
-from engine.change import RowRef
+from engine.change import RowRef, Value
+from engine.hub.pieces import Line, Texts, copied_rows
 from engine.hub.queries import QUERIES
 from engine.hub.rows import (
     copied_contributions,
     copied_text,
     json_array,
-    link_row,
     note,
-    notes_of,
+    noted_link_row,
     plain_array,
-    record_of,
     text_array,
 )
 from engine.hub.session import Connection, Session, copied, copied_links
+from engine.hub.wide import read_notes, records_of
 from engine.ports import Pending, Settlement
 from engine.record import Contribution, Record
 from engine.settle import only_created, settle
@@ -55,7 +56,7 @@ class Deliveries:
         """These records were committed by this process (id -> record and revision), and those of them `marked`."""
         fresh = self._fresh
         for id, stored in records.items():
-            if id in marked and len(fresh) < _FRESH and shard_of(id) in self._shards:
+            if id in marked and len(fresh) < _FRESH and shard_of(id) in self._shards and not stored[0].wide:
                 fresh[id] = stored
             elif id in fresh:
                 del fresh[id]
@@ -105,12 +106,14 @@ class Deliveries:
     async def _known(self, connection: Connection, ids: Collection[str]) -> dict[str, tuple[Record, int]]:
         """Records and their revisions."""
         # In this order: a record that takes notes over meanwhile has another revision then.
-        notes = notes_of(await _rows(connection, "notes", plain_array(ids)))
+        texts = Texts()
+        notes = await read_notes(connection, ids, texts)
         known = await self._unmoved(connection, {id: self._fresh.pop(id) for id in ids if id in self._fresh}, notes)
         missing = [id for id in ids if id not in known]
         if missing:
-            for row in await _rows(connection, "read_records", plain_array(missing)):
-                known[row[0]] = (record_of(row, notes.get(row[0], ())), row[6])
+            rows = await _rows(connection, "read_plain_records", plain_array(missing))
+            found, _ = await records_of(connection, rows, notes, texts, all_of_them=False)
+            known.update(found)
         return known
 
     async def _unmoved(
@@ -179,10 +182,11 @@ class Deliveries:
         alone = {each.record for each in created}
         return created, [each for each in learnt if each.record not in alone]
 
-    def _merged(self, each: Settlement) -> bytes:
+    def _merged(self, each: Settlement) -> Line:
         claim = self._claimed[each.record]
         settled = settle(claim.record, claim.record, self._target, each.held, each.links)
-        return _line(each, each.status, each.delay, each.revision, settled.rows)
+        wide = claim.record.wide
+        return _line(each, each.status, each.delay, each.revision, settled.rows, wide=wide)
 
     async def _moved(self, connection: Connection, settlements: Sequence[Settlement], query: str) -> set[str]:
         asked = {"ids": _ids(settlements), "revisions": _numbers(each.revision for each in settlements)}
@@ -191,18 +195,19 @@ class Deliveries:
 
     async def _link_noted(self, connection: Connection, settlements: Sequence[Settlement]) -> set[str]:
         """Link created rows, with what they were given; gives the records of those that are linked already."""
-        rows: list[tuple[RowRef, str, bytes]] = []
+        rows: list[tuple[RowRef, str, Mapping[str, Value], bool]] = []
         for each in settlements:
             for link in each.links:
-                rows.append((link, each.record, note(each.held.get(link, {}))))
-        rows.sort()
-        if await copied_links(connection, [link_row(*row) for row in rows]):
+                wide = self._claimed[each.record].record.wide
+                rows.append((link, each.record, each.held.get(link, {}), wide))
+        rows.sort(key=itemgetter(0))
+        if await copied_links(connection, [noted_link_row(*row) for row in rows]):
             return set()
         strange: set[str] = set()
         for (system, stream), some in groupby(rows, lambda row: row[0][:2]):
-            refs, records, notes = zip(*some, strict=True)
+            refs, records, notes, _ = zip(*some, strict=True)
             keys = [ref.key for ref in refs]
-            columns = (text_array(keys), plain_array(records), json_array(notes))
+            columns = (text_array(keys), plain_array(records), json_array([note(each) for each in notes]))
             made = await _rows(connection, "link_noted", system, stream, *columns)
             if len(made) < len(keys):
                 new = {key for (key,) in made}
@@ -224,8 +229,9 @@ class Deliveries:
             joined = dict(await _rows(connection, "joined", _ids(settlements)))
             gone = [replace(each, record=joined[each.record]) for each in settlements if each.record in joined]
             settlements = [each for each in settlements if each.record not in joined]
-            notes = notes_of(await _rows(connection, "notes", plain_array(sorted(ids))))
-            current = {row[0]: (record_of(row, notes.get(row[0], ())), int(row[6])) for row in rows}
+            texts = Texts()
+            notes = await read_notes(connection, sorted(ids), texts)
+            current, _ = await records_of(connection, rows, notes, texts)
             here = [each for each in settlements if each.record in current]
             strange = await self._link(connection, here)
             lines, done = [], []
@@ -239,7 +245,7 @@ class Deliveries:
                 status, delay = ("again", again) if again is not None else (each.status, each.delay)
                 if status == "done":
                     done.append(each)
-                lines.append(_line(each, status, delay, revision, settled.rows))
+                lines.append(_line(each, status, delay, revision, settled.rows, wide=record.wide))
             await copied(connection, "copy_settled", lines)
             await _rows(connection, "settle_records", _ids(here))
             await self._clear(connection, here, done, here, ())
@@ -305,11 +311,21 @@ def _numbers(numbers: Iterable[int]) -> str:
     return plain_array(map(str, numbers))
 
 
-def _line(each: Settlement, status: str, delay: float, revision: int, rows: Sequence[Contribution] | None) -> bytes:
+def _line(
+    each: Settlement,
+    status: str,
+    delay: float,
+    revision: int,
+    rows: Sequence[Contribution] | None,
+    *,
+    wide: bool = False,
+) -> Line:
     """A row for `copy_settled`. Only what still waits for a record, or is parked behind one, names it."""
     awaits = each.awaits if status in ("wait", "park") and each.awaits else "\\N"
     head = f"{each.record}\t{revision}\t{each.mark}\t{status}\t{delay}\t{awaits}\t"
     text = f"{copied_text(each.reason)}\t{copied_text(each.result)}\t"
+    if wide and rows is not None:
+        return chain([head.encode(), text.encode()], copied_rows(rows), [b"\n"])
     return b"%b%b%b\n" % (head.encode(), text.encode(), b"\\N" if rows is None else copied_contributions(rows))
 
 

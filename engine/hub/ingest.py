@@ -15,22 +15,22 @@ from engine.change import RowRef
 from engine.errors import IdentityMoved, PartitionLost, RulesChanged
 from engine.hub.blocks import append_block
 from engine.hub.joins import write_joins
+from engine.hub.pieces import Line, Texts
 from engine.hub.queries import QUERIES
 from engine.hub.rows import (
     link_row,
     match_key_row,
     new_record_row,
     new_state_row,
-    notes_of,
     plain_array,
-    record_of,
     text_array,
 )
 from engine.hub.session import Connection, copied, copied_links
+from engine.hub.wide import read_notes, records_of
 from engine.identity import Duplicate
 from engine.parts import Part
 from engine.ports import IngestOutcome, Lease, Letter, SetAside
-from engine.record import Record
+from engine.record import LARGE, Record
 
 _NEXT = "\x01"
 """No text stands between one and the same with this behind it: keys compare by their bytes, and none holds a zero."""
@@ -93,16 +93,18 @@ class PostgresIngest:
                 found.setdefault((name, value), []).append(record)
         return found
 
-    async def records(self, ids: Sequence[str]) -> dict[str, Record]:
+    async def records(self, ids: Sequence[str], at_hand: Iterable[str] = ()) -> dict[str, Record]:
         if not ids:
             return {}
         rows = await self._rows("lock_records", plain_array(ids))
         if not rows:
             return {}
-        notes = notes_of(await self._rows("notes", plain_array(row[0] for row in rows)))
+        texts = Texts(at_hand)
+        notes = await read_notes(self._connection, [row[0] for row in rows], texts)
         self._noted.update(notes)
         self._loaded.update((row[0], row[6]) for row in rows)
-        return {row[0]: record_of(row, notes.get(row[0], ())) for row in rows}
+        found, _ = await records_of(self._connection, rows, notes, texts)
+        return {id: record for id, (record, _) in found.items()}
 
     async def announced(self, system: str, transactions: Sequence[str]) -> dict[str, int]:
         return dict(await self._rows("announced", system, text_array(transactions)))
@@ -196,11 +198,17 @@ class PostgresIngest:
         return duplicates
 
     async def write(self, outcome: IngestOutcome, rulebook: str) -> Sequence[Duplicate]:
-        """All of it, decided by this rulebook, but for the commit. Gives the records found alike."""
-        await self._write_records(outcome.records)
-        await self._write_crosswalk(outcome)
+        """All of it, decided by this rulebook, but for the commit; large entries are given up on the way. Gives the
+        records found alike."""
+        large = {entry.record for entry in outcome.entries if len(entry.body) > LARGE}
         if outcome.entries:
             await append_block(self._connection, self._lane, outcome.entries, rulebook, self._clock())
+        if large:
+            outcome.entries.clear()  # what they hold is written now, and the records hold it too
+            for record in outcome.records:
+                record.wide = record.wide or record.id in large
+        await self._write_records(outcome.records)
+        await self._write_crosswalk(outcome)
         await self._write_marks(outcome)
         await self._write_set_aside(outcome)
         await self._write_rekeyed(outcome)
@@ -339,7 +347,7 @@ class PostgresIngest:
         cursor = await self._connection.execute(QUERIES[name], values, prepare=True)
         return await cursor.fetchall()
 
-    async def _copy(self, name: str, rows: Sequence[bytes]) -> None:
+    async def _copy(self, name: str, rows: Sequence[Line]) -> None:
         await copied(self._connection, name, rows)
 
 

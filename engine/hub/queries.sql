@@ -72,8 +72,20 @@ select value, record::text from match_key where entity = %s and name = %s and va
 order by value, record
 
 -- name: lock_records
-select id::text, entity, version, golden::text, contributions, retired, revision
+-- Those too large to come as one row come without what is large (`wide_record`).
+select id::text, entity, version, case when octet_length(contributions) <= 262144 then golden::text end,
+    case when octet_length(contributions) <= 262144 then contributions end, retired, revision
 from record where id = any(%s::uuid[]) order by id for update
+
+-- name: wide_record
+-- A server makes each part once, and sends it piece by piece.
+select r.entity, r.version, r.retired, r.revision, p.part, substr(p.bytes, n, 4194304)
+from record r
+cross join lateral (
+    values (0, convert_to(r.golden::text, 'UTF8')), (1, convert_to(r.contributions, 'UTF8'))
+) as p (part, bytes)
+cross join lateral generate_series(1, octet_length(p.bytes), 4194304) as n
+where r.id = %s::uuid
 
 -- name: rows_of
 -- Rows that are set aside may not be linked yet, but they are known. No more is read than is given back.
@@ -126,6 +138,18 @@ copy crosswalk (system, stream, key, record, sent) from stdin
 -- name: notes
 -- What we wrote into rows that these records do not tell of themselves yet. To be asked after they are locked.
 select record::text, system, stream, key, sent from crosswalk where record = any(%s::uuid[]) and sent is not null
+
+-- name: plain_notes
+-- The same; of large ones only that they are there (`wide_notes`).
+select record::text, system, stream, key, case when octet_length(sent) <= 262144 then sent end
+from crosswalk where record = any(%s::uuid[]) and sent is not null
+
+-- name: wide_notes
+select c.system, c.stream, c.key, substr(p.bytes, n, 4194304)
+from crosswalk c
+cross join lateral (select convert_to(c.sent, 'UTF8') as bytes offset 0) as p
+cross join lateral generate_series(1, octet_length(p.bytes), 4194304) as n
+where c.record = %s::uuid and octet_length(c.sent) > 262144
 
 -- name: clear_notes
 update crosswalk set sent = null where record = any(%s::uuid[]) and sent is not null
@@ -576,6 +600,12 @@ where target = %s and shard = any(%s::smallint[]) and status = 'due' and due <= 
 
 -- name: read_records
 select id::text, entity, version, golden::text, contributions, retired, revision from record where id = any(%s::uuid[])
+
+-- name: read_plain_records
+-- The same; of those too large to come as one row only that they are there (`wide_record`).
+select id::text, entity, version, case when octet_length(contributions) <= 262144 then golden::text end,
+    case when octet_length(contributions) <= 262144 then contributions end, retired, revision
+from record where id = any(%s::uuid[])
 
 -- name: rows_of_records
 select id::text, contributions from record where id = any(%s::uuid[])

@@ -6,13 +6,15 @@ Written by hand because this is the hot path: a driver-made array or row costs s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
 
 from engine.change import RowRef, Value
-from engine.record import Contribution, Record
+from engine.hub.pieces import Line, copied, copied_rows, copied_values
+from engine.record import LARGE, Contribution, Record
 from engine.settle import Note, noted
 
 _encode = msgspec.json.Encoder().encode
@@ -57,16 +59,43 @@ def copied_contributions(rows: Sequence[Contribution]) -> bytes:
     return copied_json(_encode(rows))
 
 
-def new_record_row(record: Record) -> bytes:
+def new_record_row(record: Record) -> Line:
     """A row for `copy_records`; a new record has revision 1."""
     head = f"{record.id}\t{record.entity}\t{record.version}\t1\t{'t' if record.retired else 'f'}\t"
+    if record.wide:
+        return _wide_row(head, record)
     return b"%b%b\t%b\n" % (head.encode(), copied_json(_encode(record.golden)), copied_contributions(record.rows))
 
 
-def new_state_row(record: Record) -> bytes:
+def new_state_row(record: Record) -> Line:
     """A row for `copy_new_state`."""
     head = f"{record.id}\t{record.version}\t{'t' if record.retired else 'f'}\t"
+    if record.wide:
+        return _wide_row(head, record)
     return b"%b%b\t%b\n" % (head.encode(), copied_json(_encode(record.golden)), copied_contributions(record.rows))
+
+
+def _wide_row(head: str, record: Record) -> Iterator[bytes]:
+    yield head.encode()
+    yield from copied_values(record.golden)
+    yield b"\t"
+    yield from copied_rows(record.rows)
+    yield b"\n"
+
+
+def entry_row(head: bytes, n: int, record: str, version: int, body: bytes) -> Line:
+    """A row for `copy_entries`; `head` is the block's."""
+    if len(body) > LARGE:
+        return chain([b"%b%d\t%b\t%d\t" % (head, n, record.encode(), version)], copied(body), [b"\n"])
+    return b"%b%d\t%b\t%d\t%b\n" % (head, n, record.encode(), version, copied_json(body))
+
+
+def noted_link_row(row: RowRef, record: str, sent: Mapping[str, Value], wide: bool) -> Line:
+    """A row for `copy_links`, with what was written into the row. `wide`: as the record is."""
+    if not wide:
+        return link_row(row, record, note(sent))
+    place = f"{copied_text(row.system)}\t{copied_text(row.stream)}\t{copied_text(row.key)}\t{record}\t"
+    return chain([place.encode()], copied_values(sent), [b"\n"])
 
 
 def link_row(row: RowRef, record: str, sent: bytes | None = None) -> bytes:

@@ -194,8 +194,9 @@ class LiveRules:
             harvest.applied(record, resolve(record), rematch=record.entity in rematch)
         outcome = harvest.finish()
         outcome.asked = {entity: {} for entity, _ in outcome.match_keys.values()}
+        entries = len(outcome.entries)
         await writing.write(outcome, rulebook.hash)
-        return len(outcome.entries)
+        return entries
 
     async def _remember(self, connection: Connection, rulebook: Rulebook) -> None:
         await connection.execute(QUERIES["remember_rulebook"], [rulebook.hash, rulebook.source])

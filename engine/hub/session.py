@@ -18,6 +18,7 @@ from psycopg.pq import TransactionStatus
 
 from engine.errors import TransientError
 from engine.hub.conninfo import lasting
+from engine.hub.pieces import Line
 from engine.hub.queries import QUERIES
 
 _PROGRAM_LIMIT = "54"
@@ -104,14 +105,22 @@ class Session:
         await self.close()
 
 
-async def copied(connection: Connection, name: str, lines: Sequence[bytes]) -> None:
-    """Run a COPY of `queries.sql` with these rows; none is no statement at all."""
-    if lines:
-        async with connection.cursor().copy(QUERIES[name]) as copy:
-            await copy.write(b"".join(lines))
+async def copied(connection: Connection, name: str, lines: Sequence[Line]) -> None:
+    """Run a COPY of `queries.sql` with these rows; none is no statement at all. Rows in pieces can be sent once."""
+    if not lines:
+        return
+    async with connection.cursor().copy(QUERIES[name]) as copy:
+        try:
+            whole = b"".join(lines)  # type: ignore[arg-type]
+        except TypeError:  # some come in pieces
+            for line in lines:
+                for piece in (line,) if isinstance(line, bytes) else line:
+                    await copy.write(piece)
+        else:
+            await copy.write(whole)
 
 
-async def copied_links(connection: Connection, lines: Sequence[bytes]) -> bool:
+async def copied_links(connection: Connection, lines: Sequence[Line]) -> bool:
     """Link rows that nobody had linked a moment ago (`rows.link_row`). False, and nothing done, if somebody has."""
     if not lines:
         return True

@@ -53,7 +53,8 @@ class MemoryIngest:
         found = {key: sorted(self._hub.found.get((entity, *key), ())) for key in keys}
         return {key: ids for key, ids in found.items() if ids}
 
-    async def records(self, ids: Sequence[str]) -> dict[str, Record]:
+    async def records(self, ids: Sequence[str], at_hand: Iterable[str] = ()) -> dict[str, Record]:
+        del at_hand
         await self._hub.pace()
         known = sorted(self._hub.records.keys() & set(ids))
         for id in known:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.postgres.pgoutput import Decoder
+from connectors.postgres.pgoutput import Decoder, Payload
 from connectors.postgres.position import Position
 from connectors.postgres.spill import Spool
 from connectors.postgres.transactions import Transactions
@@ -31,7 +31,7 @@ def test_a_recorded_history(version: int) -> None:
     made = Transactions(
         "crm", decoder, start, Spool(10_000), marks={"fieldwarden"}, max_changes=10_000, max_bytes=1 << 24
     )
-    frames = deque(bytes.fromhex(frame) for frame in recording["frames"])
+    frames = deque[Payload](bytes.fromhex(frame) for frame in recording["frames"])
     assert {chr(frame[25]) for frame in frames} == set("BCRIUDTMSEAc")
     while frames or made.replaying:
         made.take(frames)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.postgres.pgoutput import Payload
 from connectors.postgres.position import Position, next_epoch, parse_lsn, row_position
 from connectors.postgres.spill import Spool
 from connectors.postgres.transactions import Transactions
@@ -32,7 +33,7 @@ def transactions(start: Position = START, max_changes: int = 1000, max_bytes: in
 
 
 def take(made: Transactions, payloads: list[bytes]) -> list[RawChange]:
-    frames = deque(payloads)
+    frames = deque[Payload](payloads)
     while frames or made.replaying:
         made.take(frames)
     return made.cut()
@@ -68,7 +69,7 @@ def test_changes_carry_position_time_and_transaction() -> None:
 
 
 def restart_everywhere(max_changes: int) -> Iterator[tuple[list[RawChange], Position]]:
-    made, frames = transactions(max_changes=max_changes), deque(history())
+    made, frames = transactions(max_changes=max_changes), deque[Payload](history())
     yield [], START
     taken: list[RawChange] = []
     while frames or made.replaying:
@@ -147,7 +148,9 @@ def test_a_schema_announced_in_an_aborted_subtransaction_still_counts() -> None:
 
 def test_a_batch_is_bounded_in_bytes() -> None:
     made = transactions(max_bytes=300)
-    frames = deque(wire.frame(payload) for payload in [wire.relation(), wire.begin(0x100), *map(row, range(50))])
+    frames = deque[Payload](
+        wire.frame(payload) for payload in [wire.relation(), wire.begin(0x100), *map(row, range(50))]
+    )
     sizes = []
     while frames:
         made.take(frames)

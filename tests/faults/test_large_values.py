@@ -1,0 +1,65 @@
+"""A large value costs a few times its size in memory, however many rows and records it stands in, and gives it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.integration.cli_project import Run, Shop, eventually
+
+MIB = 1 << 20
+SIZE = 32 * MIB
+AT_MOST = 8
+"""Times the value's size above what the process takes idle."""
+
+
+def memory(run: Run, what: str) -> int:
+    """VmHWM: the largest resident size since `forget`; VmRSS: the present one. In bytes."""
+    status = Path(f"/proc/{run.process.pid}/status").read_text()
+    return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith(what))
+
+
+def forget(run: Run) -> None:
+    Path(f"/proc/{run.process.pid}/clear_refs").write_text("5")
+
+
+def settled(shop: Shop, size: int) -> None:
+    """The value is in the ERP, and its way back from there has come to an end."""
+    eventually(lambda: shop.sql("erp", f"select 1 from party where octet_length(name) = {size}"), "the value")
+    said = "select 1 from fieldwarden.record, jsonb_array_elements(contributions::jsonb) as c"
+    ours = f"c->>'system' = 'erp' and octet_length(c->'carried'->>'name') = {size}"
+    due = "select 1 from fieldwarden.pending where status = 'due'"
+    eventually(lambda: shop.sql("hub", f"{said} where {ours}") and not shop.sql("hub", due), "the echo")
+
+
+def test_a_large_value_that_is_inserted_and_changed(shop: Shop) -> None:
+    shop.settle()
+    times = {}
+    with shop.running() as run:
+        run.await_ready()
+        idle = memory(run, "VmRSS")
+        write = f"insert into account (name, vat_number) values (repeat('x', {SIZE}), 'DE129273398')"
+        for step, statement, size in (
+            ("insert", write, SIZE),
+            ("update", f"update account set name = repeat('y', {SIZE - 1}) where vat_number = 'DE129273398'", SIZE - 1),
+        ):
+            forget(run)
+            shop.sql("crm", statement)
+            settled(shop, size)
+            times[step] = (memory(run, "VmHWM") - idle) / SIZE
+        assert run.end()[0] == 143
+    assert max(times.values()) <= AT_MOST, times
+
+
+def test_a_large_value_in_the_first_copy(shop: Shop) -> None:
+    shop.sql("crm", "delete from account")
+    shop.sql("erp", "delete from party")
+    with shop.running() as run:
+        run.await_ready()
+        idle = memory(run, "VmRSS")
+        run.end()
+    shop.sql("crm", f"insert into account (name, vat_number) values (repeat('x', {SIZE}), 'DE129273398')")
+    with shop.running("--rebaseline", "crm") as run:
+        settled(shop, SIZE)
+        times = (memory(run, "VmHWM") - idle) / SIZE
+        assert run.end()[0] == 143
+    assert times <= AT_MOST
