@@ -88,8 +88,15 @@ class Judge:
         row = self._contribution(record, seen.key)
         if ROW in seen.unreadable:
             return [self._row(seen.key, record.id, "unreadable", seen.unreadable[ROW])]
+        if row is not None and row.deleted is not None and seen.merged and (row.merged or seen.outside):
+            return []
         if row is None or row.deleted is not None:
             return [self._come_back(seen.key, record, mark, aside)]
+        if seen.merged:
+            why, words = (
+                self._unheard(mark, aside) if aside else ("unknown", "the hub has not heard that it was merged")
+            )
+            return [self._row(seen.key, record.id, why, words, unheard=True)]
         if record.retired:
             return self._retired(record, row, mark)
         return list(self._fields(seen, record, row, mark, aside))

@@ -50,6 +50,8 @@ class Letter(NamedTuple):
     kind: SetAsideKind
     position: str
     moves: bool = False
+    awaits: RowRef | None = None
+    """The row that it waits for; of a circle of merged rows the next in it."""
 
     @property
     def blocks(self) -> bool:

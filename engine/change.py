@@ -138,6 +138,10 @@ class Change:
     unreadable: dict[str, str] = field(default_factory=dict)
     undated: str = ""
     order: tuple[RawValue, ...] = ()
+    merged: RowRef | None = None
+    """The row that this one is by now, as its system says; never itself."""
+    outside: bool = False
+    """Of one that is another by now: its stream's `where` leaves it out."""
 
     def states(self, names: Iterable[str]) -> bool:
         """Whether it tells of all these fields, readable or not."""

@@ -227,6 +227,15 @@ def _revive(row: Contribution, change: Change) -> list[str]:
     return kept
 
 
+def become(row: Contribution, change: Change, merged: str, owned: Set[str], golden: Mapping[str, Value]) -> None:
+    """The row is another of its stream by now, with the key `merged`. What it says stays, for it can be found by that;
+    otherwise it counts as deleted."""
+    hear(row, change, owned, golden)
+    row.deleted = row.said = change.position
+    row.merged = merged
+    row.sent, row.restore, row.unreadable = {}, {}, {}
+
+
 def bury(row: Contribution, change: Change) -> bool:
     """Take a delete into `row`; True if it was news. The last values stay (a protected field outlives its row)."""
     if change.position <= row.said or (row.deleted is not None and change.position <= row.deleted):

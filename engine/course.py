@@ -14,10 +14,12 @@ from engine.identity import Ambiguous, Found, identify
 from engine.known import Known, Mapped, Tally
 from engine.ledger import Event
 from engine.letters import Letters, is_ahead
+from engine.merging import Merging
 from engine.outcomes import forget_older, moved, refused, stale, unreadable_key
-from engine.plural import first, ordered
+from engine.plural import first, ordered, without_husks
 from engine.ports import IngestOutcome
 from engine.record import Contribution, Record
+from engine.rekeying import Rekeying
 from engine.reresolve import Reresolver
 from engine.resolve import choose, decide, retired
 from engine.scope import Scope
@@ -37,8 +39,10 @@ class Course:
         self._tally = tally
         self._harvest = Harvest(scope, known, tally)
         self._letters, self.alike = Letters(scope, known, self._harvest), Alike(scope, known, self._harvest)
+        self._merging = Merging(scope, known, self._harvest, self._letters, self.alike, new_id)
         self.alike.follow()
-        self._displaced: dict[RowRef, str] = {}
+        self._rekeying = Rekeying(known, self._harvest)
+        self._under = {stream for _, stream in scope.above}
 
     def finish(self) -> IngestOutcome:
         return self._harvest.finish()
@@ -85,7 +89,7 @@ class Course:
     def _apply(self, mapped: Mapped, change: Change) -> bool:
         """False if the change had to be set aside (again)."""
         if change.operation == "rekey":
-            self._take_key(change)
+            self._rekeying.take_key(change)
             return True
         if change.follows_rekey:
             if change.row not in self._known.rekeyed and change.row not in self._known.links:
@@ -94,15 +98,19 @@ class Course:
                 return False
             self._harvest.arrived(change.row)
         elif change.old_row is not None:
-            self._rekey(change, change.old_row)
+            self._rekeying.rekey(change, change.old_row)
         if change.operation == "delete":
             self._delete(change)
             return True
+        stream = self._scope.streams[change.row.stream]
+        if change.merged is not None:
+            return self._merge(mapped, change, change.merged)
         if not self._translate(mapped, change):
             return False
         linked = self._known.links.get(change.row)
         how = ""
-        stream = self._scope.streams[change.row.stream]
+        if stream.merged_into:
+            self._merging.is_itself(change)
         if stream.parent is not None:
             if change.parent is not None:
                 parent = self._known.record_of(change.parent)
@@ -144,6 +152,12 @@ class Course:
         self._say(change, self._known.records[linked], how)
         return True
 
+    def _merge(self, mapped: Mapped, change: Change, named: RowRef) -> bool:
+        if change.outside and change.row in self._known.links and self._known.record_of(named) is None:
+            self._delete(change)  # `where` leaves it out, and perhaps the row that it is by now, too
+            return True
+        return self._merging.merge(mapped, change, named)
+
     def _outdated(self, change: Change, linked: str) -> bool:
         """Whether the row has said something newer: then an old parent does not take it back."""
         row = self._known.records[linked].row(change.row)
@@ -173,7 +187,11 @@ class Course:
         if row is None:
             row = begin(change)
             record.rows.append(row)
+        if row.merged and row.husk and change.position > row.said:
+            record = self._merging.part(row, record)
+            row.merged = ""
         was_deleted = row.deleted is not None
+        hung = self._hang(row, change) if change.row.stream in self._under else False
         before = {} if fresh or change.observation else self._before(record, row, change)
         own = frozenset(row.fields) if change.echo else frozenset()
         unread = set(row.unreadable)
@@ -199,6 +217,15 @@ class Course:
             self._led(record, change, leader)
         if was_deleted and row.deleted is None:
             self._follow(record, change)
+        if hung and not fresh:
+            self._again(record, change, row, row.names())
+
+    def _hang(self, row: Contribution, change: Change) -> bool:
+        """Note the row above a child row; True if it is another one now."""
+        if change.parent is None or change.position < row.said or row.under == change.parent.key:
+            return False
+        row.under = change.parent.key
+        return True
 
     def _follow(self, record: Record, change: Change) -> None:
         """Child rows count where their parents are there: what they say is decided again once a parent came or went."""
@@ -212,7 +239,10 @@ class Course:
 
     def _leader(self, record: Record, row: RowRef) -> Contribution | None:
         """The row that speaks for the record in this row's stream, where only the first of several does."""
-        return first(record.rows, (row.system, row.stream)) if self._scope.streams[row.stream].first_by else None
+        if not self._scope.streams[row.stream].first_by:
+            return None
+        above = self._scope.above
+        return first(without_husks(record.rows, above) if above else record.rows, (row.system, row.stream))
 
     def _led(self, record: Record, change: Change, former: Contribution | None) -> None:
         """Another row of the stream may be the first now: what the former said counts no more, what it says does."""
@@ -318,43 +348,6 @@ class Course:
                 self._harvest.rematch(entity, left)
                 self.alike.found_anew(entity, target, change)
         self._harvest.link(change.row, new)
-
-    def _rekey(self, change: Change, old: RowRef) -> None:
-        """The row goes on under another key. A key that a deleted row had is taken over; one that a live row still has
-        will be given up by that row's own change (a swap within one transaction)."""
-        linked = self._displaced.pop(old, None) or self._known.links.get(old)
-        if linked is None:
-            return
-        record = self._known.records[linked]
-        row = record.row(old)
-        taken = self._known.links.get(change.row)
-        if taken is not None and change.row != old:
-            there = self._known.records[taken].row(change.row)
-            if there is not None and there.live and taken != linked:
-                self._displaced[change.row] = taken
-            elif there is not None and taken == linked:
-                record.rows.remove(there)
-        if self._known.links.get(old) == linked:
-            self._harvest.link(old, None)
-        self._harvest.link(change.row, linked)
-        if row is not None:
-            row.key = change.row.key
-            self._harvest.entry(record, change, "rekeyed", [], "", was=old.key)
-
-    def _take_key(self, change: Change) -> None:
-        """The row goes on under another key, and its next news may come from another partition, whose positions
-        say nothing of this one's: whatever comes is newer."""
-        assert change.old_row is not None, "a rekey names the old key"
-        self._rekey(change, change.old_row)
-        self._harvest.rekeyed(change.old_row, change)
-        self._known.departed[change.old_row] = change.position
-        self._known.next_keys[change.old_row] = change.row
-        if not change.follows_rekey:
-            return
-        self._known.rekeyed.add(change.row)
-        record = self._known.records.get(self._known.links.get(change.row, ""))
-        if record is not None and (row := record.row(change.row)) is not None:
-            row.said, row.lag = "", {}
 
     def _record(
         self,

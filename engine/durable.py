@@ -65,7 +65,8 @@ class IngestOutcome:
     `asked` are match pairs, by entity, with the records that carried them when they were looked up: what was decided
     holds only while that is so. `rekeyed` are rows that went on under another key; `arrived` are new keys of such rows
     that have been heard of since, so that nothing waits for them any more. `released` are ids of set-aside changes that
-    this outcome has dealt with; a `set_aside` with an id was tried again in vain and keeps its place. `joined` are
+    this outcome has dealt with; a `set_aside` with an id was tried again in vain and keeps its place. `retried` are ids
+    of those that wait for a person and may be tried again without one. `joined` are
     records that were made one, in order; `considered` are pairs of the queue of duplicates that were looked into, and
     `followed` records that were to follow a join and do so now.
     """
@@ -83,6 +84,7 @@ class IngestOutcome:
     arrived: list[RowRef] = field(default_factory=list)
     set_aside: list[SetAside] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
+    retried: list[int] = field(default_factory=list)
     joined: list[Join] = field(default_factory=list)
     considered: list[AlikePair] = field(default_factory=list)
     followed: list[str] = field(default_factory=list)

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from engine.change import RowRef
-from engine.plural import first, is_excluded
+from engine.plural import first, is_excluded, without_husks
 from engine.record import Contribution, Record
 from engine.reresolve import Reresolver
 from engine.resolve import choose, held
@@ -178,10 +178,12 @@ def _standing(
             return ("held" if outcome == "held" else "refused"), f"{policy.owner} owns it"
         return "nobody's", ""
     if row.deleted is not None:
-        return "lost", "its row is gone"
+        return "lost", "its row was merged into another" if row.husk else "its row is gone"
     if is_excluded(row, record.rows, unit.below):
         return "lost", "its parent row is excluded or gone"
-    if (row.system, row.stream) in unit.plural and row is not first(record.rows, (row.system, row.stream)):
+    if (row.system, row.stream) in unit.plural and row is not first(
+        without_husks(record.rows, unit.below), (row.system, row.stream)
+    ):
         return "lost", "another row of its stream is the first"
     if row.fields[name] == record.golden.get(name):
         return "agrees", ""

@@ -77,6 +77,9 @@ class Harvest:
     def released(self, id: int) -> None:
         self._outcome.released.append(id)
 
+    def retry(self, id: int) -> None:
+        self._outcome.retried.append(id)
+
     def withdraw(self, rows: Collection[RowRef], letter: Letter) -> None:
         """A letter that is pointless now, whether the hub has it or this batch was about to add it."""
         outcome = self._outcome

@@ -38,11 +38,8 @@ class Joined:
 
 def contradiction(entity: Entity, records: Sequence[Record], roots: Roots, apart: Apart) -> str:
     """Why these records of one entity may not be joined without a steward, in words without values; "" if they may."""
-    ids = {record.id for record in records}
-    if any(pair <= ids for pair in apart):
-        return "a steward keeps them apart"
-    if double := held_twice(records, roots):
-        return f"{double[0].system} has a row of its own in each"
+    if why := obstacle(records, roots, apart):
+        return why
     for key in entity.match:
         stated = {value for record in records for name, value in match_pairs(entity, record.golden) if name == key.name}
         if len(stated) > 1:
@@ -50,12 +47,22 @@ def contradiction(entity: Entity, records: Sequence[Record], roots: Roots, apart
     return ""
 
 
-def held_twice(records: Sequence[Record], roots: Roots) -> list[Contribution]:
+def obstacle(records: Sequence[Record], roots: Roots, apart: Apart, but: RowRef | None = None) -> str:
+    """Why these records may not be joined, whatever their keys say; "" if they may. `but`: a row that counts not."""
+    ids = {record.id for record in records}
+    if any(pair <= ids for pair in apart):
+        return "a steward keeps them apart"
+    if double := held_twice(records, roots, but):
+        return f"{double[0].system} has a row of its own in each"
+    return ""
+
+
+def held_twice(records: Sequence[Record], roots: Roots, but: RowRef | None = None) -> list[Contribution]:
     """The live root rows of the first system that has some in more than one of these records; none if none has."""
     rows: dict[str, list[tuple[str, Contribution]]] = {}
     for record in records:
         for row in record.rows:
-            if row.live and (row.system, row.stream) in roots:
+            if row.live and (row.system, row.stream) in roots and row.ref != but:
                 rows.setdefault(row.system, []).append((record.id, row))
     for system in sorted(rows):
         if len({id for id, _ in rows[system]}) > 1:

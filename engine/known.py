@@ -72,6 +72,15 @@ class Known:
             row = self.next_keys[row]
         return self.links.get(row)
 
+    def merged(self, row: RowRef) -> list[RowRef]:
+        """The rows that a row says it is by now, or waits for to be merged into: of its stream."""
+        found = [letter.awaits for letter in self.letters.get(row, ()) if letter.awaits is not None]
+        record = self.records.get(self.links.get(row, ""))
+        said = record.row(row) if record is not None else None
+        if said is not None and said.merged:
+            found.append(row._replace(key=said.merged))
+        return [each for each in found if each[:2] == row[:2]]
+
     def translated(self, change: Change) -> dict[str, Value]:
         """What a change states, its references as the records they mean, as far as these are known."""
         fields = dict(change.fields)

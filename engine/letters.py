@@ -101,8 +101,20 @@ class Letters:
                 self._drop(mapped, before, None)
         raw = mapped.raw
         moves = raw.operation == "rekey" or raw.old_values is not None or raw.follows_rekey
-        self._new.setdefault(mapped.row, []).append(Letter(mapped.release, kind, raw.position, moves))
+        self._new.setdefault(mapped.row, []).append(Letter(mapped.release, kind, raw.position, moves, awaits))
         self._harvest.set_aside(mapped, kind, reason, awaits=awaits, candidates=candidates, moves=moves)
+
+    def awaited(self, row: RowRef) -> RowRef | None:
+        """The row of the same stream that the newest letter of this row that waits for one waits for."""
+        letters = (*self._stored(row), *self._new.get(row, ()))
+        named = [letter.awaits for letter in letters if letter.awaits is not None and letter.awaits[:2] == row[:2]]
+        return named[-1] if named else None
+
+    def retry(self, row: RowRef) -> None:
+        """Let a row that stands in a circle of merged rows be tried again: another of them is merged no more."""
+        for letter in self._stored(row):
+            if letter.kind == "data" and letter.awaits is not None:
+                self._harvest.retry(letter.id)
 
     def wait_behind(self, mapped: Mapped) -> None:
         self.add(mapped, "behind", _BEHIND)

@@ -51,6 +51,8 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
             if item.change is not None and item.change.external_id and item.row not in known.links:
                 wanted.add(item.change.external_id)
     known.records = await tx.records(sorted(wanted), _texts(mapped))
+    if decider.scope.merging:
+        await _follow_merges(tx, [item for item in mapped if item.row.stream in decider.scope.merging], known)
     if also:
         decider.found_by(known, also)
     if tx.joins and (named := referred(known, decider.scope)):
@@ -153,9 +155,25 @@ def _texts(mapped: Sequence[Mapped]) -> Iterator[str]:
             yield from (value for value in item.change.fields.values() if value is not None and len(value) > LARGE)
 
 
+async def _follow_merges(tx: IngestTransaction, mapped: Sequence[Mapped], known: Known) -> None:
+    """Which rows these are by now: a chain of merged rows to its end, or around to where it began."""
+    met = {item.row for item in mapped}
+    asked = {item.change.merged for item in mapped if item.change is not None and item.change.merged is not None}
+    asked = {*asked, *(row for each in met for row in known.merged(each))} - met
+    while asked:
+        met |= asked
+        known.letters.update(await tx.letters(sorted(asked)))
+        known.links.update(await tx.links(sorted(asked)))
+        wanted = {known.links[row] for row in asked if row in known.links} - known.records.keys()
+        known.records.update(await tx.records(sorted(wanted)))
+        asked = {row for each in asked for row in known.merged(each)} - met
+
+
 def _named(change: Change) -> list[RowRef]:
     """Rows that a change speaks of beside its own."""
     rows = list(change.references.values())
+    if change.merged is not None:
+        rows.append(change.merged)
     return rows if change.parent is None else [*rows, change.parent]
 
 
@@ -174,6 +192,7 @@ def _plain(item: Mapped, change: Change) -> bool:
     return (
         not change.references
         and change.parent is None
+        and change.merged is None
         and change.old_row is None
         and (change.row is item.row or change.row == item.row)
     )
@@ -191,5 +210,5 @@ def _records(item: Mapped, links: Mapping[RowRef, str]) -> list[str]:
     rows = [item.row]
     if item.change is not None:
         change = item.change
-        rows += [row for row in (change.row, change.parent, change.old_row) if row is not None]
+        rows += [row for row in (change.row, change.parent, change.old_row, change.merged) if row is not None]
     return [links[row] for row in rows if row in links]

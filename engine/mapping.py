@@ -82,6 +82,7 @@ class StreamMapper:
         self._key = self._positions(stream.key)
         self._single_key = self._key[0] if len(self._key) == 1 else None
         self._parent = self._positions(stream.parent_columns)
+        self._merged = self._positions(stream.merged_into)
         self._external = self._positions((stream.external_id,))[0] if stream.external_id else None
         self._where = self._bound(stream.where) if stream.where else None
         self._rivals = [(name, self._bound(where)) for name, where in stream.rivals]
@@ -153,15 +154,28 @@ class StreamMapper:
             change.old_row = self._row(raw.old_values)
         if raw.operation == "delete":
             return change
+        if self._merged:
+            change.merged = self._successor(row, values)
         if self._where is not None and self._where(values) not in ("true", UNKNOWN):
-            change.operation = "delete"
-            return change
+            change.outside = change.merged is not None
+            if not change.outside:
+                change.operation = "delete"
+                return change
         if self._rivals:
             self._check_rivals(values)
         self._fill(change, values)
         if self._order:
             change.order = tuple(order_text(values[place], kind) for place, kind in self._order)
         return change
+
+    def _successor(self, row: RowRef, values: Sequence[RawValue]) -> RowRef | None:
+        """The row that this one was merged into, though `where` may leave it out by now. One that names itself, as the
+        first of its kind does in some applications, is itself."""
+        parts = tuple(part for place in self._merged if isinstance(part := values[place], str))
+        if len(parts) < len(self._merged):
+            return None
+        named = RowRef(self.stream.system, self.stream.name, _bounded(key_text(parts)))
+        return None if named == row else named
 
     def _check_rivals(self, values: Sequence[RawValue]) -> None:
         """A row must not be in two streams that speak of one entity, or write one column: it would be written twice."""

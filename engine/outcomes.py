@@ -55,7 +55,7 @@ def forget_older(record: Record, row: Contribution) -> None:
     gone = [
         other
         for other in record.rows
-        if other.deleted is not None and other.system == row.system and other.stream == row.stream
+        if other.deleted is not None and not other.merged and other.system == row.system and other.stream == row.stream
     ]
     gone.sort(key=lambda other: other.deleted or "")
     for other in gone[:-TOMBSTONES]:

@@ -15,7 +15,7 @@ import msgspec
 from engine.change import Value
 from engine.errors import ValueRefused
 from engine.mapping import deliverable, outward
-from engine.plural import first
+from engine.plural import first, rows_of
 from engine.ports import Write
 from engine.record import Contribution, Record
 from engine.resolve import choose, is_spoken_for
@@ -61,6 +61,7 @@ class TargetPlan:
                 self._children.setdefault(stream.entity, []).append(stream)
         self.entities = frozenset(written)
         streams = list(rulebook.systems[system].streams.values())
+        self._above = rulebook.systems[system].above_merged()
         self._referring = frozenset(
             stream.entity for stream in streams if any(mapping.reference for mapping in stream.fields.values())
         )
@@ -99,8 +100,7 @@ class TargetPlan:
 
     def lacks(self, record: Record) -> Iterator[Difference]:
         """The rows that are not as they should be here, as far as the hub knows."""
-        if record.entity in self.entities:
-            yield from self._differences(record)
+        return self._differences(record) if record.entity in self.entities else iter(())
 
     def creation(self, record: Record) -> dict[str, Value] | None:
         """The values of the one row that is to be created for the record, in the plainest case: no row stands for it
@@ -227,7 +227,7 @@ class TargetPlan:
                 yield Difference(stream, "update", row, fields)
 
     def _child_difference(self, entity: Entity, record: Record, stream: Stream) -> Iterator[Difference]:
-        rows = [row for row in record.rows if row.system == self.system and row.stream == stream.name]
+        rows = rows_of(record.rows, (self.system, stream.name), self._above)
         live = [row for row in rows if row.deleted is None]
         if not live:
             if stream.creates:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
-from engine.change import UNKNOWN, RawValue
+from engine.change import UNKNOWN, RawValue, RowRef
 from engine.errors import ValueRefused
 from engine.record import Contribution
 from rules.values import moment_micros
@@ -59,9 +59,36 @@ def with_parents(rows: Sequence[Contribution], below: Mapping[Place, Sequence[Pl
     return [row for row in rows if row.deleted is not None or live.issuperset(below.get((row.system, row.stream), ()))]
 
 
+def rows_of(rows: Sequence[Contribution], place: Place, above: Mapping[Place, Sequence[Place]]) -> list[Contribution]:
+    """The rows of a stream, live and deleted. `above`: of child streams whose rows may hang below a merged one, which
+    are left out, what is above them."""
+    known = without_husks(rows, above) if above else rows
+    return [row for row in known if row.system == place[0] and row.stream == place[1]]
+
+
+def without_husks(rows: Sequence[Contribution], below: Mapping[Place, Sequence[Place]]) -> Sequence[Contribution]:
+    """Without child rows of rows that were merged into another: they are what those are."""
+    merged = {row.ref for row in rows if row.merged and row.deleted is not None}
+    if not merged:
+        return rows
+    left = len(rows) + 1
+    while len(rows) < left:  # one round for each level of child rows
+        left, gone = len(rows), {row.ref for row in rows if row.under and parent_of(row, below) in merged}
+        rows, merged = [row for row in rows if row.ref not in gone], merged | gone
+    return rows
+
+
+def parent_of(row: Contribution, below: Mapping[Place, Sequence[Place]]) -> RowRef | None:
+    """The row above a child row, where that is noted."""
+    above = below.get((row.system, row.stream))
+    return RowRef(*above[0], row.under) if above else None
+
+
 def is_excluded(row: Contribution, rows: Sequence[Contribution], below: Mapping[Place, Sequence[Place]]) -> bool:
     """Whether a child row's parents are not there."""
     above = below.get((row.system, row.stream), ())
+    if row.under and any(each is row for each in rows) and not any(each is row for each in without_husks(rows, below)):
+        return True
     return bool(above) and not {(other.system, other.stream) for other in rows if other.deleted is None}.issuperset(
         above
     )

@@ -58,6 +58,11 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
     removed: bool = False
     unreadable: dict[str, str] = {}
     """Fields that the row holds a value of that cannot be one of theirs, and why (never the value)."""
+    merged: str = ""
+    """The key of the row of its stream that it is by now, as its system says. It is deleted then as far as its record
+    goes; one that is live is not merged, since those rows name each other in a circle."""
+    under: str = ""
+    """The key of the row above it, for child rows of streams whose rows may be merged."""
     order: tuple[str | None, ...] = ()
     """Where it stands among several rows of its stream, for streams with `first_by` (`engine.plural`)."""
 
@@ -68,6 +73,11 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
     @property
     def live(self) -> bool:
         return self.deleted is None
+
+    @property
+    def husk(self) -> bool:
+        """Whether it was merged into another row, and stands for no record of its own."""
+        return bool(self.merged) and self.deleted is not None
 
     def stamp(self, name: str) -> Stamp:
         return self.stamps.get(name, self.base)

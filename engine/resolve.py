@@ -13,7 +13,7 @@ import msgspec
 
 from engine.change import Value
 from engine.ledger import Decision, Outcome
-from engine.plural import is_excluded, speakers, with_parents
+from engine.plural import is_excluded, speakers, with_parents, without_husks
 from engine.record import Contribution, Record, Stamp
 from rules.rulebook import Entity, Rulebook, Unit
 
@@ -36,7 +36,8 @@ def choose(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
     if len(rows) == 1 and rows[0].deleted is None:
         return _alone(unit, rows[0])
     if unit.below:
-        said, rows = rows, with_parents(rows, unit.below)
+        said = without_husks(rows, unit.below)
+        rows = with_parents(said, unit.below)
         left = _left(unit, said) if policy.protected and len(rows) < len(said) else None
         if left is not None and all(left is not row for row in rows):
             return left
@@ -77,10 +78,10 @@ def _protected(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
     """The owner's word; after its row is deleted its last word; before its first one a seed."""
     policy = unit.policy
     owners = [row for row in rows if row.system == policy.owner and _known(unit, row)]
-    if owners:
-        return _foremost(unit, owners, (policy.owner or "",)) or max(
-            owners, key=lambda row: (row.deleted or "", row.key)
-        )
+    if owners and (stands := _foremost(unit, owners, (policy.owner or "",))):
+        return stands
+    if last := [row for row in owners if not row.husk]:
+        return max(last, key=lambda row: (row.deleted or "", row.key))
     return _foremost(unit, rows, policy.seed_from) or _carrier(unit, rows)
 
 

@@ -34,6 +34,10 @@ class Scope:
     ordered: bool
     below: Mapping[str, frozenset[str]]
     """By stream: the child streams whose rows are excluded with its own."""
+    above: Mapping[tuple[str, str], Sequence[tuple[str, str]]]
+    """Of child streams whose rows may hang below a merged one: the streams above, the parent first."""
+    merging: frozenset[str]
+    """The streams whose rows may be merged into others."""
 
     def orphans(self, stream: Stream) -> tuple[Literal["parent", "excluded"], str]:
         """As what rows of a child stream wait whose parent row is not known, and why: a `where` above may leave it out,
@@ -77,6 +81,8 @@ def scope_of(rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *
         _keyed(rulebook),
         ordered,
         _below(rulebook, system),
+        rulebook.systems[system].above_merged(),
+        frozenset(stream.name for stream in streams.values() if stream.merged_into),
     )
 
 

@@ -23,6 +23,10 @@ class Seen:
     fields: dict[str, Value] = field(default_factory=dict)
     references: dict[str, RowRef] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
+    merged: bool = False
+    """Its system merged it into another row."""
+    outside: bool = False
+    """Its stream's `where` leaves it out since."""
 
     def resolve(self, records: dict[RowRef, str]) -> None:
         """Put records in the place of the references that these rows are known by; the others stay references."""
@@ -50,5 +54,6 @@ class Seeing:
             return seen
         if change.operation == "delete":
             return None
+        seen.merged, seen.outside = change.merged is not None, change.outside
         seen.fields, seen.references, seen.unreadable = change.fields, change.references, change.unreadable
         return seen

@@ -164,6 +164,7 @@ _EVENTS = {
     "merged": "this record turned out to be {was}, which goes on",
     "followed": "what it refers to was joined to another record",
     "split": "rows were given back between this record and {was}",
+    "replaced": "{row} was merged into the row {was}, and says nothing any more",
 }
 IDENTITY = frozenset({"joined", "merged", "split"})
 """Events whose `was` is another record."""
@@ -172,6 +173,7 @@ LINKED = {
     "external_id": "linked by the record id it carries",
     "match": "linked by a match key",
     "parent": "linked by its parent row",
+    "merged_into": "linked by the row that it was merged into",
 }
 
 

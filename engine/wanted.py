@@ -28,7 +28,7 @@ class Wanted(NamedTuple):
 
 def wanted_columns(stream: Stream) -> Wanted:
     """Every column that reading the stream needs."""
-    columns = {*stream.key, *stream.parent_columns, *stream.first_by}
+    columns = {*stream.key, *stream.parent_columns, *stream.first_by, *stream.merged_into}
     if stream.external_id:
         columns.add(stream.external_id)
     for expression in (stream.where, stream.changed_at, *(where for _, where in stream.rivals)):

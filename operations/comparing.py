@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from engine.agreement import Finding, Judge, Mark
 from engine.change import RawChange, RowRef, Value
 from engine.hub.linked import PAGE, Linked
+from engine.joining import follow, named, referring
 from engine.plan import TargetPlan
 from engine.record import Record
 from engine.seen import Seeing, Seen
@@ -84,6 +85,7 @@ class Comparing:
         self.tally = Tally(stream.system, stream.name, stream.entity, fields={n: FieldTally() for n in stream.fields})
         self._stream = stream
         self._entity = rulebook.entities[stream.entity]
+        self._referring = referring({stream.entity: self._entity}).get(stream.entity, ())
         self._judge = Judge(rulebook, stream, TargetPlan(rulebook, stream.system))
         self._looking = looking
         self._again = again
@@ -176,6 +178,7 @@ class Comparing:
     async def _judged(self, page: Collection[_Pair]) -> list[_Judged]:
         system, stream = self._stream.system, self._stream.name
         records = await self._linked.records({pair.record for pair in page if pair.record is not None})
+        await self._follow(list(records.values()))
         await self._translate([pair.seen for pair in page if pair.seen is not None])
         found = [self._verdict(pair, records, None, _NOTHING) for pair in page]
         odd = [judged.pair for judged in found if judged.findings]
@@ -191,6 +194,13 @@ class Comparing:
             else each
             for each in found
         ]
+
+    async def _follow(self, records: Collection[Record]) -> None:
+        """What refers to a record that was joined to another means that one, though nothing has been decided since."""
+        referred = {id for record in records for id in named(record, self._referring)} if self._referring else set()
+        joined = await self._linked.joined(referred) if referred else {}
+        for record in records if joined else ():
+            follow(record, self._referring, joined)
 
     async def _translate(self, rows: Collection[Seen]) -> None:
         """References become the records that they mean."""

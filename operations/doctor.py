@@ -176,6 +176,7 @@ def _place(project: Project, system: str, finding: Finding) -> str:
         "key": stream.key,
         "external_id": (stream.external_id,),
         "parent": stream.parent_columns,
+        "merged_into": stream.merged_into,
         "where": stream.where.columns if stream.where else (),
         "changed_at": stream.changed_at.columns if stream.changed_at else (),
         "set": stream.constants,

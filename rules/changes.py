@@ -14,13 +14,14 @@ from rules.values import FieldType
 
 _READING = (
     "entity", "key", "parent", "parent_columns", "first_by", "external_id", "where", "rivals", "changed_at", "reads",
+    "merged_into",
 )  # fmt: skip
 _WRITING = {
     "on_write": "on_write", "constants": "set", "conflict": "unique", "conflict_where": "where of unique",
     "creates": "create", "on_retire": "on_retire",
 }  # fmt: skip
 """What only our own writes depend on, as the files call it."""
-_SAID = {"plural": "first_by", "below": "where of a parent stream"}
+_SAID = {"plural": "first_by", "below": "where or merged_into of a parent stream"}
 """Parts of a rule that the files call otherwise."""
 
 
@@ -187,6 +188,8 @@ def _reading(old: Rulebook, new: Rulebook) -> Iterator[Reading]:
             before is None
             or any(getattr(before, part) != getattr(stream, part) for part in _READING)
             or (_table(before) != _table(stream) or (stream.changed_at is not None and before.zone != stream.zone))
+            or ((system, name) in new.systems[system].above_merged())
+            > ((system, name) in old.systems[system].above_merged())
         ):
             yield Reading(system, name, stream.entity)
             continue

@@ -127,8 +127,8 @@ def _plural(files: Files, entity: str, fields: tuple[str, ...]) -> frozenset[tup
 
 
 def _below(files: Files, entity: str, fields: tuple[str, ...]) -> dict[tuple[str, str], tuple[tuple[str, str], ...]]:
-    """The (system, stream) of child rows that tell these fields, where a `where` above may leave parents out, with
-    all that stand above them."""
+    """The (system, stream) of child rows that tell these fields, where a `where` above may leave parents out or
+    `merged_into` make others of them, with all that stand above them."""
     found = {}
     for system in files.systems:
         streams = files.systems[system].model.streams
@@ -138,7 +138,8 @@ def _below(files: Files, entity: str, fields: tuple[str, ...]) -> dict[tuple[str
             while parent in streams and parent not in above:
                 above.append(parent)
                 parent = next(iter(streams[parent].parent or {}), None)
-            if any(streams[each].where for each in above) and not stream.fields.keys().isdisjoint(fields):
+            leaves = any(streams[each].where or streams[each].merged_into for each in above)
+            if leaves and not stream.fields.keys().isdisjoint(fields):
                 found[system, name] = tuple((system, each) for each in above)
     return found
 
@@ -227,7 +228,7 @@ def _stream(files: Files, entities: Mapping[str, Entity], system: SystemFile, na
     writing = writes(system, model)
     owned = {f for f in maps if _owned(entity, f, system.system) and entity.unit_of[f].policy.protected}
     creatable = [f for f, m in maps.items() if writing and m.writable]
-    fixed = {*model.key, *parent_columns, model.external_id}
+    fixed = {*model.key, *parent_columns, *(model.merged_into or ()), model.external_id}
     return Stream(
         system=system.system,
         name=name,
@@ -253,6 +254,7 @@ def _stream(files: Files, entities: Mapping[str, Entity], system: SystemFile, na
         zone=where,
         table=model.table or name,
         first_by=model.first_by or (),
+        merged_into=model.merged_into or (),
     )
 
 

@@ -266,6 +266,10 @@ class StreamModel(Strict):
         default=None,
         description="Of several child rows of one parent, the first by these columns is the one that counts.",
     )
+    merged_into: Annotated[Columns | None, GIVEN] = Field(
+        default=None,
+        description="The column that holds the key of the row which this one is by now, where the system merges rows.",
+    )
     external_id: Annotated[Column | None, GIVEN] = Field(
         default=None, description="Unique text column that carries Fieldwarden's record id."
     )

@@ -139,6 +139,7 @@ class Stream:
     `where`; `rivals` are those of them (name, `where`) with which it may share no row: one that is in both is refused.
     `key`: the key's columns. `parent`: the stream and the columns here that hold its key, for child rows.
     `first_by`: of several live rows of one parent the first by these columns states the fields, and is the one written.
+    `merged_into`: the columns that hold the key of the stream's row which a row is by now (null: none but itself).
     `external_id`: the column that carries Fieldwarden's record id. `constants`: what creating a row here must
     set besides the fields. `on_write`: the application's own columns that each write sets as well.
     `conflict`: the unique columns that make creating twice yield one row (among rows for which `conflict_where` holds).
@@ -172,6 +173,7 @@ class Stream:
     table: str = ""
     rivals: tuple[tuple[str, Expression], ...] = ()
     first_by: tuple[str, ...] = ()
+    merged_into: tuple[str, ...] = ()
     conflict_where: Expression | None = None
     parent_row: tuple[str, tuple[str, ...]] | None = None
 
@@ -194,6 +196,25 @@ class System:
     def read_streams(self) -> dict[str, Stream]:
         """Those whose rows and changes come in, by name."""
         return {name: stream for name, stream in self.streams.items() if stream.reads}
+
+    def above_merged(self) -> dict[tuple[str, str], list[tuple[str, str]]]:
+        """The child streams whose rows may hang below one that was merged into another, each as (system, stream), with
+        the streams above it, its parent first."""
+        above = {name: self.above(name) for name in self.streams}
+        return {
+            (self.name, name): [(self.name, each) for each in names]
+            for name, names in above.items()
+            if any(self.streams[each].merged_into for each in names)
+        }
+
+    def above(self, name: str) -> list[str]:
+        """The streams above a child stream, its parent first."""
+        found: list[str] = []
+        parent = self.streams[name].parent
+        while parent in self.streams and parent is not None and parent not in found:
+            found.append(parent)
+            parent = self.streams[parent].parent
+        return found
 
     def root(self, entity: str) -> Stream | None:
         """The stream whose rows stand for records of `entity` here (child rows hang below it)."""

@@ -10,6 +10,7 @@ from rules.files import Files, reads, writes
 from rules.findings import Findings, Page
 from rules.folding import conflict_columns, expression, field_source, root_stream, setting
 from rules.inverse import reading
+from rules.merging_checks import check_merging
 from rules.models import EntityFile, FieldMapping, StreamModel
 from rules.policies import blocks, rule_of
 from rules.table_checks import check_tables
@@ -106,6 +107,7 @@ class _StreamCheck:
         self.expressions()
         self.known_entity()
         self.parent()
+        check_merging(self.page, self.name, self.stream, reading=self.reading)
         self.fields()
         self.modes()
         if self.stream.create and self.writing:
@@ -206,6 +208,7 @@ class _StreamCheck:
             self.page.error_at_key(self.at("on_write"), "rows are never written: mode is source", "remove on_write")
         taken = {column: f"the field {name!r}" for name, source in stream.fields.items() for column in said_by(source)}
         taken |= dict.fromkeys(stream.key, "the key")
+        taken |= dict.fromkeys(stream.merged_into or (), "merged_into:")
         taken |= {column: f"{what}:" for column, what in self.written.items() if what not in stream.fields}
         taken |= dict.fromkeys(self.columns(stream.where), "where:")
         for column, text in stream.on_write.items():
@@ -285,10 +288,17 @@ class _StreamCheck:
             hint = "write: false; or, where rows are several things, a stream for each, with table: and where:"
             self.page.error((*path, "read"), message, hint)
         elif what == "normalising":
-            message = f"what {read.text} takes away is left as it is: rows that differ only in that are not made equal"
+            message = (
+                f"what {read.text} takes away is left as it is: rows that differ only in that are not made equal; "
+                "correct them in the systems, or read the column as it is"
+            )
             self.page.remark((*path, "read"), message)
 
     def claim(self, column: str, field: str, path: tuple[str, ...]) -> None:
+        if column in (self.stream.merged_into or ()):
+            message = f"column {column!r} says which row this one is by now (merged_into): it is never written"
+            self.page.error(path, message, f"write {{column: {column}, write: false}} to only read it")
+            return
         other = self.written.setdefault(column, field)
         if other == field:
             return

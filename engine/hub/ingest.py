@@ -81,8 +81,9 @@ class PostgresIngest:
             return {}
         found: dict[RowRef, list[Letter]] = {}
         for (system, stream), keys in _by_stream(rows):
-            for key, *letter in await self._rows("letters", system, stream, text_array(keys)):
-                found.setdefault(RowRef(system, stream, key), []).append(Letter(*letter))
+            for key, id, kind, position, moves, *to in await self._rows("letters", system, stream, text_array(keys)):
+                letter = Letter(id, kind, position, moves, RowRef(*to) if to[0] is not None else None)
+                found.setdefault(RowRef(system, stream, key), []).append(letter)
         return found
 
     async def matches(self, entity: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
@@ -337,6 +338,8 @@ class PostgresIngest:
         for kept in outcome.set_aside:
             if kept.id:
                 await self._run("keep_aside", kept.kind, kept.reason, *_awaits(kept), kept.id)
+        if outcome.retried:
+            await self._run("release_changes", sorted(set(outcome.retried)))
 
     # --- statements ------------------------------------------------------------------------------------------
 

@@ -58,6 +58,10 @@ class Linked:
             return {}
         return {record.id: record for record in await self._noted("known_records", plain_array(ids))}
 
+    async def joined(self, ids: Collection[str]) -> dict[str, str]:
+        """Those of these records that were joined to others, with the one that each of them is now."""
+        return dict(await self._ask("joined", plain_array(ids)))
+
     async def walk(self, entities: Sequence[str]) -> AsyncGenerator[list[Record], None]:
         """Every live record of these entities, in pages."""
         after, more = _NIL, True

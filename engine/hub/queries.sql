@@ -57,7 +57,7 @@ select exists (select from set_aside where system = any(%s::text[]))
 
 -- name: letters
 -- Locked in the order of their ids, before any record: whoever tries them again does the same.
-select key, id, kind, position, moves from set_aside
+select key, id, kind, position, moves, await_system, await_stream, await_key from set_aside
 where system = %s and stream = %s and key = any(%s::text[]) order by id for update
 
 -- name: held_up
@@ -433,7 +433,8 @@ select max(id), count(*) from (
 ) as next
 
 -- name: releasable
--- Ready: a person released it, the row that it awaits is linked, or it only stands behind others.
+-- Ready: a person released it, the row that it awaits is linked, or it only stands behind others. (Of merged rows that
+-- name each other in a circle, "data", the next is named as awaited, and may well be linked.)
 -- It may go once nothing before it of the same row holds it up: `ahead` are those within the page that may, and what
 -- still stands before the page does, ready by now or not, for no change may overtake another of its row. Those that come
 -- first go first, by their bytes as they are stored, compressed, and of these by their bytes as they are read: so that
@@ -453,10 +454,10 @@ with page as (
         offset 0
     ) as e
 ), told as (
-    select o.*, (released or kind = 'behind' or exists (
+    select o.*, (released or kind = 'behind' or (kind <> 'data' and exists (
         select from crosswalk c where c.system = await_system and c.stream = await_stream and c.key = await_key
         offset 0
-    ) or (kind in ('parent', 'excluded', 'reference') and exists (
+    )) or (kind in ('parent', 'excluded', 'reference') and exists (
         with recursive later as (
             select r.key from rekeyed r
             where r.system = await_system and r.stream = await_stream and r.old_key = await_key

@@ -189,6 +189,15 @@ class Stewards:
             return other
 
     async def _split(self, deciding: _Deciding, record: Record, other: Record, rows: Collection[RowRef]) -> None:
+        """What was merged into a row by its own system goes with it. Raises CannotDecide for such a row without the one
+        that it is by now."""
+        rows = _with_merged(record, rows)
+        for row in record.rows:
+            if row.husk and row.ref in rows and row.ref._replace(key=row.merged) not in rows:
+                raise CannotDecide(
+                    f"{row.system} itself merged {row.stream} {row.key} into {row.merged}",
+                    suggestion=f"take that back in {row.system}: then it has a record of its own again",
+                )
         entity = deciding.scope.entities[record.entity]
         done = split(entity, deciding.scope.roots[entity.name], record, other, rows)
         deciding.harvest.split(record, other, done)
@@ -215,3 +224,12 @@ class Stewards:
 
     async def close(self) -> None:
         await self._session.close()
+
+
+def _with_merged(record: Record, rows: Collection[RowRef]) -> set[RowRef]:
+    found, more = set[RowRef](), set(rows)
+    while more:
+        found |= more
+        husks = [row for row in record.rows if row.husk and row.ref not in found]
+        more = {row.ref for row in husks if row.ref._replace(key=row.merged) in found}
+    return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from dataclasses import replace
 
 from engine.aside import FOR_A_PERSON
 from engine.change import RowRef
-from engine.ports import SetAside
+from engine.ports import IngestOutcome, SetAside
 from engine.record import Record
 
 __all__ = ["FOR_A_PERSON", "MemoryAside"]
@@ -18,6 +19,18 @@ class MemoryAside:
     released: set[int]
     crosswalk: dict[RowRef, str]
     records: dict[str, tuple[Record, int]]
+    _numbers: Iterator[int]
+
+    def _keep_aside(self, outcome: IngestOutcome) -> None:
+        for number in outcome.released:
+            self.set_aside.pop(number, None)
+            self.released.discard(number)
+        for kept in outcome.set_aside:
+            number = kept.id or next(self._numbers)
+            old = self.set_aside.get(number)
+            self.set_aside[number] = replace(kept, id=number, payload=old.payload if old else kept.payload)
+            self.released.discard(number)
+        self.released.update(self.set_aside.keys() & set(outcome.retried))
 
     async def standing_for(self, rows: Sequence[RowRef]) -> dict[RowRef, tuple[Record, int]]:
         linked = {row: self.records[self.crosswalk[row]] for row in rows if row in self.crosswalk}

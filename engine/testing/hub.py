@@ -229,6 +229,8 @@ class MemoryHub(MemoryJoins, MemoryFootholds, MemoryAside):
         row, met = kept.awaits, set()
         if kept.kind == "rekey":
             return row in self.crosswalk or row in self.open_rekeys()
+        if kept.kind == "data":
+            return False
         while row not in self.crosswalk and row in self.rekeys and row not in met:
             met.add(row)
             row = self.rekeys[row].row
@@ -361,14 +363,7 @@ class MemoryHub(MemoryJoins, MemoryFootholds, MemoryAside):
         for gone, rekey in self.rekeys.items():
             if rekey.row in outcome.arrived:
                 self.rekeys[gone] = replace(rekey, open=False)
-        for number in outcome.released:
-            self.set_aside.pop(number, None)
-            self.released.discard(number)
-        for kept in outcome.set_aside:
-            number = kept.id or next(self._numbers)
-            old = self.set_aside.get(number)
-            self.set_aside[number] = replace(kept, id=number, payload=old.payload if old else kept.payload)
-            self.released.discard(number)
+        self._keep_aside(outcome)
 
     def _mark(self, outcome: IngestOutcome) -> None:
         mark, now = next(self._numbers), self.clock()

@@ -42,7 +42,7 @@ class MemoryIngest:
         found: dict[RowRef, list[Letter]] = {}
         for id in ids:
             if kept := self._hub.set_aside.get(id):
-                found.setdefault(kept.row, []).append(Letter(id, kept.kind, kept.position, kept.moves))
+                found.setdefault(kept.row, []).append(Letter(id, kept.kind, kept.position, kept.moves, kept.awaits))
         return found
 
     async def matches(self, entity: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:

@@ -324,6 +324,19 @@ async def test_rows_of_a_stream_that_stand_for_live_records_are_counted(hub: Hub
         assert await tx.live("crm", "public.nothing") == 0
 
 
+async def test_what_waits_for_a_person_goes_on_once_it_is_to_be_tried_again(hub: Hub) -> None:
+    await commit(hub, set_aside=[aside("data", awaits=ACCOUNT)], records=[record(A)], links=[(ACCOUNT, A)])
+    assert await may_go_on(hub, "crm", 10) == [], "that the row named is known is no reason"
+    async with hub.ingest(await hub.lease("crm")) as tx:
+        ((letter,),) = (await tx.letters([CHILD])).values()
+    await commit(hub, retried=[letter.id])
+    (found,) = await may_go_on(hub, "crm", 10)
+    assert (found.id, found.released) == (letter.id, True)
+    found.released = False
+    await commit(hub, set_aside=[found])
+    assert await may_go_on(hub, "crm", 10) == [], "it was tried in vain"
+
+
 async def test_a_set_aside_change_blocks_its_row_and_comes_back_whole(hub: Hub) -> None:
     kept = aside("parent", awaits=ACCOUNT, candidates=(A, B))
     await commit(hub, set_aside=[kept], records=[record(A)], links=[(ACCOUNT, A)])
@@ -331,7 +344,7 @@ async def test_a_set_aside_change_blocks_its_row_and_comes_back_whole(hub: Hub) 
     async with hub.ingest(lease) as tx:
         letters = await tx.letters([CHILD, ACCOUNT, CHILD])
         assert [(row, [each[1:] for each in found]) for row, found in letters.items()] == [
-            (CHILD, [("parent", "p1", False)])
+            (CHILD, [("parent", "p1", False, ACCOUNT)])
         ]
         assert await tx.letters([]) == {}
     (found,) = await may_go_on(hub, "crm", 10)

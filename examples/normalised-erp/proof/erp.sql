@@ -2,7 +2,7 @@
 with customer as (
     select id, name, (select right(regexp_replace(code, '\D', '', 'g'), 9) from party_identifier
                       where party_id = party.id and type = 'vat') as tax_key
-    from party where role = 'customer'
+    from party where role = 'customer' and replaced_by is null
 ),
 invoice as (select distinct on (party_id) * from party_address where kind = 'invoice' order by party_id, sequence, id),
 delivery as (select distinct on (party_id) * from party_address where kind = 'delivery' order by party_id, sequence, id),

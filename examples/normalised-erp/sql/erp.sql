@@ -9,6 +9,7 @@ create table party (
     search_name     text,                       -- the application keeps the name here in capitals
     write_date      timestamp not null default localtimestamp,
     write_uid       integer not null default 1,
+    replaced_by     bigint references party,    -- the party that this one turned out to be; its rows stay as they are
     fieldwarden_id  text unique
 );
 
@@ -65,7 +66,7 @@ create table credit_limit (
     primary key (party_id, company_id)
 );
 
--- Customers 1 to 50 and suppliers 91 to 95. The CRM knows 26 to 75, billing 41 to 70, each by the same number.
+-- Customers 1 to 50 (two of them entered twice, and merged since) and suppliers 91 to 95. The CRM knows 26 to 75, billing 41 to 70, each by the same number.
 create temporary table firm as
 select n,
        (array['Alder', 'Birch', 'Cedar', 'Elm', 'Fir', 'Hazel', 'Larch', 'Maple', 'Oak', 'Pine'])[1 + n % 10] as tree,
@@ -113,3 +114,14 @@ insert into credit_limit (party_id, company_id, amount, write_date)
 select 1000 + n, 1, 1000 * n, written from firm where n % 8 > 0;
 insert into credit_limit (party_id, company_id, amount, write_date)
 select 1000 + n, 2, 7.00, written + interval '1 day' from firm where n % 3 = 0;
+
+-- Parties 1003 and 1029 were entered twice; the application merged the second ones into them, and left their rows there.
+insert into party (id, role, name, search_name, write_date, replaced_by) values
+    (1061, 'customer', 'Elm Bau', 'ELM BAU', '2025-03-02 09:00', 1003),
+    (1062, 'customer', 'Pine Energie', 'PINE ENERGIE', '2025-03-02 09:00', 1063),
+    (1063, 'customer', 'Pine Energy', 'PINE ENERGY', '2025-03-02 09:00', 1029);
+insert into party_identifier (party_id, type, code, write_date) values (1061, 'vat', 'DE399999961', '2025-03-02 09:00');
+insert into contact_mechanism (party_id, type, value, sequence, write_date) values
+    (1061, 'phone', '+49 30 6161', 1, '2026-01-02 09:00'), (1062, 'email', 'old@pine-energie.example', 1, '2026-01-02 09:00');
+insert into party_address (party_id, kind, sequence, street, city, zip, write_date) values
+    (1063, 'invoice', 1, 'Irrweg 63', 'Berlin', '10163', '2026-01-02 09:00');

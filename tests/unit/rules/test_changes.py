@@ -65,6 +65,14 @@ def test_another_condition_on_rows_has_them_read_again() -> None:
     assert [(each.stream, each.fields) for each in found.reading] == [("public.account", ())]
 
 
+def test_rows_that_are_others_by_now_have_their_stream_and_those_below_read_again() -> None:
+    erp = copy.deepcopy(ERP)
+    erp["streams"]["public.party"]["merged_into"] = "other"
+    found = compare(rulebook(), rulebook(erp=erp))
+    assert [each.stream for each in found.reading] == ["public.address", "public.party"]
+    assert [each.stream for each in compare(rulebook(erp=erp), rulebook()).reading] == ["public.party"]
+
+
 def test_another_type_and_another_key_cannot_be_applied() -> None:
     found = compare(rulebook(), rulebook(crm=crm(key="ext2")))
     assert [each.words for each in found.obstacles] == ["crm public.account changes its key from id to ext2"]
