@@ -100,7 +100,7 @@ def _retires(item: Mapped, known: Known) -> bool:
     """Whether it deletes a row that stands for a live record, and is neither our own doing, nor approved, nor part of a
     change of key."""
     change = item.change
-    if change is None or change.operation != "delete" or change.echo or item.release:
+    if change is None or not (change.operation == "delete" or item.leaves) or change.echo or item.release:
         return False
     if change.old_row is not None or change.follows_rekey:
         return False

@@ -241,6 +241,8 @@ def bury(row: Contribution, change: Change) -> bool:
     if change.position <= row.said or (row.deleted is not None and change.position <= row.deleted):
         return False
     news = row.deleted is None
+    if news:
+        row.merged = ""  # it stood in a circle; what is left of a merged row is gone already
     row.deleted = change.position
     row.said = change.position
     for name, value in list(row.sent.items()):  # what we wrote last is what the row held last

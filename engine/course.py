@@ -58,7 +58,7 @@ class Course:
         changes = self._tally.changes
         changes[mapped.entity] = changes.get(mapped.entity, 0) + 1
         change, letters = mapped.change, self._letters
-        if change is not None and change.operation == "delete" and letters.hold(mapped):
+        if change is not None and (change.operation == "delete" or mapped.leaves) and letters.hold(mapped):
             return
         if letters.block(mapped) and not letters.are_pointless(mapped, latest):
             letters.wait_behind(mapped)
@@ -153,8 +153,8 @@ class Course:
         return True
 
     def _merge(self, mapped: Mapped, change: Change, named: RowRef) -> bool:
-        if change.outside and change.row in self._known.links and self._known.record_of(named) is None:
-            self._delete(change)  # `where` leaves it out, and perhaps the row that it is by now, too
+        if mapped.leaves:
+            self._delete(change)
             return True
         return self._merging.merge(mapped, change, named)
 
@@ -299,6 +299,8 @@ class Course:
         if change.observation:
             # A re-read did not find it: gone after all it said, and before whatever comes next.
             change.position = row.said + "!"
+        if row.merged and row.deleted is None and change.position > row.said:
+            self._merging.is_itself(change)
         leader = self._leader(record, change.row)
         if not bury(row, change):
             if not self._scope.ordered:

@@ -33,6 +33,8 @@ class Mapped:
     """Of a deletion: with how many others it was told at once, where that is known beforehand; itself counted."""
     held: str = ""
     """Of a deletion: why the brake holds it."""
+    leaves: bool = False
+    """Whether `where` leaves the row out and nothing is known of the row that it is by now: that is a deletion."""
 
     @property
     def identifying(self) -> Change | None:

@@ -52,7 +52,10 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
                 wanted.add(item.change.external_id)
     known.records = await tx.records(sorted(wanted), _texts(mapped))
     if decider.scope.merging:
-        await _follow_merges(tx, [item for item in mapped if item.row.stream in decider.scope.merging], known)
+        merging = [item for item in mapped if item.row.stream in decider.scope.merging]
+        await _follow_merges(tx, merging, known)
+        for item in merging:
+            item.leaves = decider.scope.ordered and _leaves(item, merging, known)
     if also:
         decider.found_by(known, also)
     if tx.joins and (named := referred(known, decider.scope)):
@@ -167,6 +170,17 @@ async def _follow_merges(tx: IngestTransaction, mapped: Sequence[Mapped], known:
         wanted = {known.links[row] for row in asked if row in known.links} - known.records.keys()
         known.records.update(await tx.records(sorted(wanted)))
         asked = {row for each in asked for row in known.merged(each)} - met
+
+
+def _leaves(item: Mapped, others: Sequence[Mapped], known: Known) -> bool:
+    """Whether the row is left out, and the row that it was merged into is neither known, nor told of beside it, nor set
+    aside: then that one is left out as well."""
+    change = item.change
+    if change is None or not change.outside or change.merged is None or item.row not in known.links:
+        return False
+    if known.record_of(change.merged) is not None or known.letters.get(change.merged):
+        return False
+    return all(other.row != change.merged for other in others)
 
 
 def _named(change: Change) -> list[RowRef]:

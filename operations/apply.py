@@ -68,7 +68,10 @@ async def applied(
             await _check_read(project)
         async with rules.alone():
             result = await _applied(project, rules, plan_hash, reason)
-            result["onboarded"] = waits and await rules.end_onboarding(person.act("onboarded", reason))
+            if waits:
+                await project.take_live()
+                await _check_read(project)  # again: of what these rules map anew nobody has seen a row
+                result["onboarded"] = await rules.end_onboarding(person.act("onboarded", reason))
             return result
     except RulesChanged as error:
         raise StalePlan(error.message, suggestion=error.suggestion) from error

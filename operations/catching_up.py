@@ -8,7 +8,9 @@ is not known yet whose it is. Of a system behind Debezium its log is what its to
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -23,6 +25,11 @@ from rules.errors import FieldwardenError
 log = structlog.get_logger(__name__)
 
 _POLL = 0.1
+_STILL = 30.0
+"""Seconds after which a partition that has not moved holds up nothing: somebody is needed, or no record is left in it
+(its end may be the marker of a transaction, or what was compacted away)."""
+_FORMER = 10.0
+"""Seconds for which trouble that the hub tells of may be a former process's: whoever reads now says so by then."""
 
 
 @dataclass
@@ -32,27 +39,45 @@ class _Log:
     system: str
     lookout: Any
     parted: bool
+    began: float
     end: Any = None
+    first: SourceState | None = None
+    """What the hub told of its source at first."""
+    moved: dict[str, tuple[str | None, float]] = field(default_factory=dict)
+    """Partition -> where it was read to, and since when."""
 
-    def reached(self, source: SourceState, parts: dict[str, PartitionState]) -> bool:
-        """Also where the rest stands still: then a person is needed, and has been told."""
+    def is_in_trouble(self, source: SourceState, now: float) -> bool:
+        """Whether its source cannot be read for the moment, as far as is known of those who read now."""
+        if source.state not in ("halted", "retrying"):
+            return False
+        self.first = self.first or source
+        return source.updated_at != self.first.updated_at or now - self.began > _FORMER
+
+    def reached(self, source: SourceState, parts: dict[str, PartitionState], now: float) -> bool:
         if not self.parted:
             return bool(self.lookout.reached(source.position, self.end))
         read = {name: part.position for name, part in parts.items()}
-        still = {name for name, part in parts.items() if part.message and part.worker is not None}
-        moving = {name: end for name, end in self.end.items() if name not in still}
+        for name in self.end:
+            at, since = self.moved.get(name, (read.get(name), now))
+            self.moved[name] = read.get(name), since if at == read.get(name) else now
+        moving = {name: end for name, end in self.end.items() if now - self.moved[name][1] < _STILL}
         return bool(self.lookout.reached(read, moving))
 
 
-async def caught_up(project: Opened, name: str, stop: asyncio.Event) -> None:
+async def caught_up(
+    project: Opened, name: str, stop: asyncio.Event, *, clock: Callable[[], float] = time.monotonic
+) -> None:
     """Until all that the systems' logs held when this was called is decided on, or `stop`.
 
     The log of a directly read system is its server's. The target's own (`name`) is waited for also while its server is
     down, where nothing could be written either; any other only as long as it is read. None is waited for that has not
-    been read at all (deliveries wait for that by themselves), or whose source is halted: then a person is needed, and
-    has been told."""
+    been read at all (deliveries wait for that by themselves), or whose source is halted, or partition stands still:
+    then a person is needed, and has been told."""
     footing = HubFooting(project.hub_dsn, project.hub_schema)
-    logs = {each: _Log(each, project.lookout(each, footing), is_partitioned(project, each)) for each in project.sources}
+    logs = {
+        each: _Log(each, project.lookout(each, footing), is_partitioned(project, each), clock())
+        for each in project.sources
+    }
     overview = Overview(project.hub_dsn, project.hub_schema)
     waiting = set(logs)
     try:
@@ -66,7 +91,7 @@ async def caught_up(project: Opened, name: str, stop: asyncio.Event) -> None:
                 continue
             for each in sorted(waiting):
                 mine = {part.name: part for part in parts if part.source == each}
-                if await _is_read(logs[each], sources.get(each), mine, name):
+                if await _is_read(logs[each], sources.get(each), mine, name, clock()):
                     waiting.discard(each)
             if waiting:
                 await pause(_POLL, stop)
@@ -77,12 +102,14 @@ async def caught_up(project: Opened, name: str, stop: asyncio.Event) -> None:
         await footing.close()
 
 
-async def _is_read(log: _Log, source: SourceState | None, parts: dict[str, PartitionState], target: str) -> bool:
+async def _is_read(
+    log: _Log, source: SourceState | None, parts: dict[str, PartitionState], target: str, now: float
+) -> bool:
     """Whether a system need not be waited for any more."""
-    if source is None or source.state == "halted" or not (parts if log.parted else source.position):
+    if source is None or not (parts if log.parted else source.position):
         return True
     awaited_when_down = log.system == target and not log.parted
-    if source.state == "retrying" and not awaited_when_down:
+    if log.is_in_trouble(source, now) and (source.state == "halted" or not awaited_when_down):
         return True
     try:
         if log.end is None:
@@ -91,4 +118,4 @@ async def _is_read(log: _Log, source: SourceState | None, parts: dict[str, Parti
         return not awaited_when_down
     except FieldwardenError:
         return True  # whoever reads or writes there says why
-    return log.reached(source, parts)
+    return log.reached(source, parts, now)

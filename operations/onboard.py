@@ -57,6 +57,8 @@ def onboard(folder: Path | None, *, unmask: bool = False, say: Say = lambda _lin
         ended = reading.until_read()
         if ended is not None:
             return ended
+        if reading.overtaken is not None:
+            return _done(reading.overtaken)
         result = asyncio.run(_seen(project, reading.stuck, unmask))
     return _report(result)
 
@@ -89,6 +91,8 @@ class _Reading:
     project: Opened
     say: Say
     stuck: list[str] = field(default_factory=list)
+    overtaken: Live | None = None
+    """What is live, if meanwhile somebody let deliveries be made: then there is nothing to wait for any more."""
     _told: float = 0.0
 
     def until_read(self) -> Report | None:
@@ -122,12 +126,16 @@ class _Reading:
 
     async def _rest(self, watch: Watch, *, alone: bool) -> bool:
         """False if nobody reads any more."""
-        overview = Overview(self.project.hub_dsn, self.project.hub_schema)
+        overview, rules = Overview(self.project.hub_dsn, self.project.hub_schema), rules_of(self.project)
         idle = asyncio.create_task(watch.idle())
         changes, moved = -1, time.monotonic()
         try:
             while not (await asyncio.wait({idle}, timeout=_LOOK))[0]:
                 try:
+                    live = await rules.live()
+                    if live is not None and live.onboarded is not None:
+                        self.overtaken = live
+                        return True
                     if not alone and not await self._others():
                         return False
                     states = await overview.sources()
@@ -144,6 +152,7 @@ class _Reading:
             return True
         finally:
             idle.cancel()
+            await rules.close()
             await overview.close()
 
     def _tell(self, changes: dict[str, int]) -> None:

@@ -51,7 +51,12 @@ def copied_rows(rows: Sequence[Contribution]) -> Iterator[bytes]:
     """The same of contributions."""
     apart = _Apart()
     small = [
-        msgspec.structs.replace(row, **{name: apart.without(getattr(row, name)) for name in _HOLD}) for row in rows
+        msgspec.structs.replace(
+            row,
+            order=tuple(None if each is None else apart.small(each) for each in row.order),
+            **{name: apart.without(getattr(row, name)) for name in _HOLD},
+        )
+        for row in rows
     ]
     return apart.pieces(_encode(small))
 
@@ -66,9 +71,9 @@ class _Apart:
         self._texts: list[str] = []
 
     def without(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        return {name: value if value is None else self._small(value) for name, value in values.items()}
+        return {name: value if value is None else self.small(value) for name, value in values.items()}
 
-    def _small(self, text: str) -> str:
+    def small(self, text: str) -> str:
         if len(text) <= LARGE:
             return text
         self._texts.append(text)
@@ -153,13 +158,18 @@ class Arriving:
         for row in rows:
             for name in _HOLD:
                 self._whole(getattr(row, name))
+            if row.order:
+                row.order = tuple(None if each is None else self._text_of(each) for each in row.order)
         return rows
 
     def _whole(self, values: dict[str, Value]) -> dict[str, Value]:
         for name, value in values.items():
-            if value is not None and value.startswith(_MARK):
-                values[name] = self._found[int(value[len(_MARK) :])]
+            if value is not None:
+                values[name] = self._text_of(value)
         return values
+
+    def _text_of(self, text: str) -> str:
+        return self._found[int(text[len(_MARK) :])] if text.startswith(_MARK) else text
 
 
 def _ending(data: bytes, start: int) -> int:

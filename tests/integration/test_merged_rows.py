@@ -283,3 +283,29 @@ def test_rules_that_begin_or_cease_to_say_so(merging: Parties) -> None:
     merging.settle()
     assert groups(merging) == ["1", "2", "3"]
     merging.is_sound()
+
+
+def test_a_circle_ends_when_one_of_its_rows_is_deleted(merging: Parties) -> None:
+    known(merging)
+    merge(merging, (1, 2), (2, 1))
+    assert len(letters(merging)) == 1
+    merging.erp("delete from party where id = 1")
+    merging.settle()
+    assert letters(merging) == []
+    merging.is_sound()
+
+
+def test_rows_that_are_left_out_and_name_what_nobody_knows_are_deletions_to_the_brake(merging: Parties) -> None:
+    merging.edit("systems/erp.yaml", "replaced_by\n", "replaced_by\n    where: active\n")
+    merging.edit("entities/customer.yaml", "identity:", "delete: {authority: [erp]}\nidentity:")
+    settings = merging.folder / "fieldwarden.yaml"
+    settings.write_text(settings.read_text() + "limits: {deletes: {share: 0.5, number: 5, window: 1h}}\n")
+    known(merging, "insert into party (id, name, tax) select n, 'P' || n, 'T' || n from generate_series(10, 29) n")
+    merging.erp("update party set active = false, replaced_by = 999 where id >= 10")
+    merging.settle()
+    assert merging.hub(LIVE) == [(23,)]
+    assert len(merging.call_here("deletes", "list")[1]["result"]["deletions"]) == 20
+    assert merging.call_here("deletes", "approve", "--system", "erp", "--reason", "they are gone")[0] == 0
+    merging.settle()
+    assert merging.hub(LIVE) == [(3,)]
+    merging.is_sound()

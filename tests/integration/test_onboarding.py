@@ -110,6 +110,20 @@ def test_what_was_counted_is_what_is_then_written(new: Shop) -> None:
     }
 
 
+def test_a_system_that_comes_with_the_rules_is_to_be_looked_at_too(new: Shop) -> None:
+    new.edit("fieldwarden.yaml", "systems: [erp, crm]", "systems: [erp]\nplanned: [crm]")
+    before = rows(new)
+    assert new.call_here("onboard")[1]["result"]["complete"]
+    new.edit("fieldwarden.yaml", "systems: [erp]\nplanned: [crm]", "systems: [erp, crm]")
+    code, refused = new.call_here("apply")
+    assert (code, refused["error"]["code"]) == (1, "not_read")
+    assert "crm" in refused["error"]["message"]
+    new.call_here("run", "--until-idle", "--port", "0")
+    assert rows(new) == before
+    assert new.call_here("onboard")[1]["result"]["complete"]
+    assert new.call_here("apply")[1]["result"]["onboarded"]
+
+
 def test_personal_values_are_masked_unless_asked_for(new: Shop) -> None:
     new.sql("erp", "update party set email = 'other@alder.example' where name like 'Alder%'")
     masked, shown = new.invoke("onboard").output, new.invoke("onboard", "--unmask").output

@@ -52,6 +52,7 @@ def test_equal_texts_of_several_rows_are_one_text_and_the_one_at_hand() -> None:
     large = ODD * LARGE
     row = Contribution("crm", "account", "1", "5", Stamp("5", None), {"note": large}, sent={"note": large, "x": None})
     other = Contribution("erp", "party", "2", "", Stamp("", None), {}, carried={"note": large + "."})
+    other.order = ("t" + large, None, "n1")
     data = sent(list(copied_rows([row, other])))
     rows = arrived(data, 1 << 20, Texts([large])).rows()
     assert rows == [row, other]

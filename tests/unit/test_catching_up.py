@@ -1,0 +1,57 @@
+"""What deliveries wait for at their start, and what holds them up no longer."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from connectors.debezium.lookout import KafkaLookout
+from connectors.debezium.parts import Position
+from engine.hub.overview import PartitionState, SourceState
+from operations.catching_up import _FORMER, _STILL, _Log
+
+THEN = datetime(2026, 1, 1, tzinfo=UTC)
+END = {"account/0": 10, "contact/0": 5}
+
+
+def log() -> _Log:
+    found = _Log("crm", KafkaLookout.__new__(KafkaLookout), parted=True, began=100.0)
+    found.end = END
+    return found
+
+
+def source(state: str, noted: datetime = THEN) -> SourceState:
+    return SourceState("crm", state, "", None, 0, 0, noted)
+
+
+def parts(account: int, contact: int) -> dict[str, PartitionState]:
+    read = {"account/0": account, "contact/0": contact}
+    return {
+        name: PartitionState("crm", name, Position(1, offset, 1).encode(), "", THEN, 1, True)
+        for name, offset in read.items()
+    }
+
+
+def test_partitions_are_awaited_to_where_they_ended() -> None:
+    waits = log()
+    assert not waits.reached(source("streaming"), parts(9, 5), 101.0)
+    assert waits.reached(source("streaming"), parts(10, 7), 102.0)
+
+
+def test_a_partition_that_does_not_move_is_awaited_for_a_while_only() -> None:
+    waits = log()
+    assert not waits.reached(source("streaming"), parts(3, 4), 100.0)
+    assert not waits.reached(source("streaming"), parts(8, 4), 100.0 + _STILL), "the accounts move"
+    assert waits.reached(source("streaming"), parts(10, 4), 101.0 + _STILL)
+
+
+def test_trouble_of_a_former_process_is_no_trouble_until_it_is_said_again() -> None:
+    stale = log()
+    assert not stale.is_in_trouble(source("retrying"), 100.0)
+    assert not stale.is_in_trouble(source("streaming"), 101.0)
+    assert stale.is_in_trouble(source("retrying", THEN + timedelta(seconds=1)), 102.0)
+
+
+def test_trouble_that_stays_is_believed() -> None:
+    waits = log()
+    assert not waits.is_in_trouble(source("halted"), 100.0)
+    assert waits.is_in_trouble(source("halted"), 100.1 + _FORMER)
