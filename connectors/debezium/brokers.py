@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, errors
 from aiokafka.client import AIOKafkaClient
@@ -24,6 +24,8 @@ from engine.errors import EngineError, EnvironmentUnfit, TransientError
 # that PLAIN without TLS sends the password in the clear: that is for `doctor` to say.
 logging.getLogger("aiokafka").addHandler(logging.NullHandler())
 logging.getLogger("aiokafka.conn").setLevel(logging.ERROR)
+
+T = TypeVar("T")
 
 _REACH_SECONDS = 10.0
 _FINISH_SECONDS = 2.0
@@ -126,12 +128,13 @@ async def start(client: Any, brokers: Brokers) -> None:
         raise
 
 
-async def undisturbed(work: Coroutine[Any, Any, None]) -> None:
-    """The start or the end of a client. Whoever is cancelled meanwhile waits a moment for it: an interrupted client
-    forgets a connection and leaves it open (aiokafka 0.14, `AIOKafkaClient.bootstrap` and `close`)."""
+async def undisturbed(work: Coroutine[Any, Any, T]) -> T:
+    """The start or the end of a client, or a question for which it may open a connection. Whoever is cancelled
+    meanwhile waits a moment for it: an interrupted client forgets a connection and leaves it open (aiokafka 0.14,
+    `AIOKafkaClient.bootstrap`, `_get_conn` and `close`)."""
     task = asyncio.create_task(work)
     try:
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait({task}, timeout=_FINISH_SECONDS)
         task.cancel()

@@ -27,7 +27,7 @@ class Ends:
         async with self._asking:
             try:
                 with translated(self._brokers, self._system):
-                    return await self._ends(set(topics))
+                    return await undisturbed(self._ends(set(topics)))
             except BaseException:
                 await self.close()
                 raise
