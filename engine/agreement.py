@@ -92,6 +92,8 @@ class Judge:
             return []
         if row is None or row.deleted is not None:
             return [self._come_back(seen.key, record, mark, aside)]
+        if seen.merged and row.merged and not aside:
+            return [self._row(seen.key, record.id, "parked", "it stands in a circle of merged rows")]
         if seen.merged:
             why, words = (
                 self._unheard(mark, aside) if aside else ("unknown", "the hub has not heard that it was merged")

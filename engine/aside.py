@@ -7,7 +7,9 @@ from typing import Literal, NamedTuple
 
 from engine.change import RowRef
 
-SetAsideKind = Literal["data", "unreadable", "ambiguous", "parent", "excluded", "reference", "rekey", "behind", "brake"]
+SetAsideKind = Literal[
+    "data", "unreadable", "ambiguous", "parent", "excluded", "reference", "merge", "rekey", "behind", "brake"
+]
 
 FOR_A_PERSON = ("data", "ambiguous", "unreadable", "brake")
 """Kinds that never go on by themselves: a person releases them, or a newer word of their row ends them."""
@@ -19,10 +21,11 @@ class SetAside:
 
     `kind`: "data" (a person mends it), "ambiguous" (a steward decides), "parent"/"reference" (`awaits` names the
     row that must be known first), "excluded" (as "parent", where a `where` leaves parents out: no trouble, and the
-    row's newest image takes the place of what waits), "rekey" (it came before the word that its row has taken this key,
-    which `awaits` names), "behind" (an earlier change of the same row is set aside), "brake" (a deletion among too
-    many; a person says whether it is meant). "unreadable" is another thing: the change has been decided but for values
-    that cannot be read; it holds up nothing and is kept to be shown and tried again.
+    row's newest image takes the place of what waits), "merge" (as "reference", to the row that it was merged into),
+    "rekey" (it came before the word that its row has taken this key, which `awaits` names), "behind" (an earlier
+    change of the same row is set aside), "brake" (a deletion among too many; a person says whether it is meant).
+    "unreadable" is another thing: the change has been decided but for values that cannot be read; it holds up nothing
+    and is kept to be shown and tried again.
     `payload` is the raw change as JSON (`engine.setaside`).
     """
 
@@ -52,6 +55,11 @@ class Letter(NamedTuple):
     moves: bool = False
     awaits: RowRef | None = None
     """The row that it waits for; of a circle of merged rows the next in it."""
+
+    @property
+    def merges(self) -> RowRef | None:
+        """The row that its row is to be once that is known, or is in a circle with."""
+        return self.awaits if self.kind in ("merge", "excluded", "data") else None
 
     @property
     def blocks(self) -> bool:

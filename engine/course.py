@@ -134,6 +134,7 @@ class Course:
                 self._known.stated(entity, mapped, change),
                 self._known.matches.get(entity.name, {}),
                 self._known.records,
+                self._known.becoming.get(change.row, ()),
             )
             if isinstance(found, Ambiguous):
                 self._letters.add(mapped, "ambiguous", found.reason, candidates=found.candidates)
@@ -146,11 +147,21 @@ class Course:
                 change.echo = False  # of a record that we do not know we have written nothing that we know of
         if how:
             self._harvest.link(change.row, linked)
+        record = self._of_its_own(change, self._known.records[linked])
         for name, row in change.references.items():
             if row == change.row:
-                change.fields[name] = linked
-        self._say(change, self._known.records[linked], how)
+                change.fields[name] = record.id
+        self._say(change, record, how)
         return True
+
+    def _of_its_own(self, change: Change, record: Record) -> Record:
+        """The row's record; a new one, where it was merged into another row and is itself again."""
+        row = record.row(change.row)
+        if row is None or not row.husk or change.position <= row.said:
+            return record
+        own = self._merging.part(row, record)
+        row.merged = ""
+        return own
 
     def _merge(self, mapped: Mapped, change: Change, named: RowRef) -> bool:
         if mapped.leaves:
@@ -187,9 +198,6 @@ class Course:
         if row is None:
             row = begin(change)
             record.rows.append(row)
-        if row.merged and row.husk and change.position > row.said:
-            record = self._merging.part(row, record)
-            row.merged = ""
         was_deleted = row.deleted is not None
         hung = self._hang(row, change) if change.row.stream in self._under else False
         before = {} if fresh or change.observation else self._before(record, row, change)

@@ -117,8 +117,11 @@ def identify(
     pairs: Sequence[MatchPair],
     matches: Mapping[MatchPair, Sequence[str]],
     records: Mapping[str, Record],
+    becoming: Collection[RowRef] = (),
 ) -> Found | New | Ambiguous:
-    """Find the record of a row that the crosswalk does not know. The first match key that finds any decides."""
+    """Find the record of a row that the crosswalk does not know. The first match key that finds any decides.
+
+    `becoming`: rows of which their system tells just now that they are merged into this one."""
     carried = records.get(external_id) if external_id is not None else None
     if carried is not None and carried.entity == entity:
         return Found(carried.id, "external_id")
@@ -126,7 +129,7 @@ def identify(
         candidates = sorted({id for id in matches.get(pair, ()) if id in records})
         if not candidates:
             continue
-        free = [id for id in candidates if not _stands(records[id], row)]
+        free = [id for id in candidates if not _stands(records[id], row, becoming)]
         if len(free) == 1 and len(candidates) == 1:
             return Found(free[0], "match")
         if not free:
@@ -135,9 +138,15 @@ def identify(
     return New()
 
 
-def _stands(record: Record, row: RowRef) -> bool:
+def _stands(record: Record, row: RowRef, becoming: Collection[RowRef]) -> bool:
+    """Whether another row of the same stream is there, that is not to be this one."""
     return any(
-        other.deleted is None and other.system == row.system and other.stream == row.stream and other.key != row.key
+        other.deleted is None
+        and other.system == row.system
+        and other.stream == row.stream
+        and other.key != row.key
+        and (not other.merged or other.merged != row.key)
+        and (not becoming or other.ref not in becoming)
         for other in record.rows
     )
 

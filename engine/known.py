@@ -63,6 +63,8 @@ class Known:
     """Records that this batch names and that were joined to others, with those that go on."""
     apart: Collection[frozenset[str]] = ()
     """Pairs of these records that a steward keeps apart."""
+    becoming: dict[RowRef, list[RowRef]] = field(default_factory=dict)
+    """By row: those that are merged into it, as this batch tells."""
     children: dict[RowRef, dict[str, Value]] = field(default_factory=dict)
     """Root rows, and what child rows of theirs in this batch state beside them."""
 
@@ -76,7 +78,7 @@ class Known:
 
     def merged(self, row: RowRef) -> list[RowRef]:
         """The rows that a row says it is by now, or waits for to be merged into: of its stream."""
-        found = [letter.awaits for letter in self.letters.get(row, ()) if letter.awaits is not None]
+        found = [letter.merges for letter in self.letters.get(row, ()) if letter.merges is not None]
         record = self.records.get(self.links.get(row, ""))
         said = record.row(row) if record is not None else None
         if said is not None and said.merged:

@@ -9,6 +9,7 @@ it is kept ("unreadable") until a newer word on those fields can be read.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from engine.change import Change, RowRef
 from engine.harvest import Harvest
@@ -93,7 +94,7 @@ class Letters:
     ) -> None:
         """Set a change aside. One that waits for another row lets go of bad data before it, which it outdates; one of
         an excluded row of all before it, so that only the newest image waits."""
-        if kind in ("ambiguous", "parent", "excluded", "reference") and (before := self._before(mapped)):
+        if kind in ("ambiguous", "parent", "excluded", "reference", "merge") and (before := self._before(mapped)):
             replaces = kind == "excluded" and not mapped.release  # it is newer and whole, or it would wait behind
             if not replaces and any(letter.kind != "data" for letter in before):
                 kind, reason, awaits, candidates = "behind", _BEHIND, None, ()
@@ -105,15 +106,16 @@ class Letters:
         self._harvest.set_aside(mapped, kind, reason, awaits=awaits, candidates=candidates, moves=moves)
 
     def awaited(self, row: RowRef) -> RowRef | None:
-        """The row of the same stream that the newest letter of this row that waits for one waits for."""
+        """The row of the same stream that this row is to be, as its newest letter that names one says."""
         letters = (*self._stored(row), *self._new.get(row, ()))
-        named = [letter.awaits for letter in letters if letter.awaits is not None and letter.awaits[:2] == row[:2]]
+        named = [letter.merges for letter in letters if letter.merges is not None and letter.merges[:2] == row[:2]]
         return named[-1] if named else None
 
-    def retry(self, row: RowRef) -> None:
-        """Let a row that stands in a circle of merged rows be tried again: another of them is merged no more."""
+    def retry(self, row: RowRef, kind: Literal["data", "ambiguous"] = "data") -> None:
+        """Let a row be tried again that stands in a circle of merged rows, of which another is merged no more, or that
+        could not be told from one that is to be this very row."""
         for letter in self._stored(row):
-            if letter.kind == "data" and letter.awaits is not None:
+            if letter.kind == kind and (kind != "data" or letter.awaits is not None):
                 self._harvest.retry(letter.id)
 
     def wait_behind(self, mapped: Mapped) -> None:

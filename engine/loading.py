@@ -161,7 +161,10 @@ def _texts(mapped: Sequence[Mapped]) -> Iterator[str]:
 async def _follow_merges(tx: IngestTransaction, mapped: Sequence[Mapped], known: Known) -> None:
     """Which rows these are by now: a chain of merged rows to its end, or around to where it began."""
     met = {item.row for item in mapped}
-    asked = {item.change.merged for item in mapped if item.change is not None and item.change.merged is not None}
+    for item in mapped:
+        if item.change is not None and item.change.merged is not None:
+            known.becoming.setdefault(item.change.merged, []).append(item.row)
+    asked = set(known.becoming)
     asked = {*asked, *(row for each in met for row in known.merged(each))} - met
     while asked:
         met |= asked

@@ -54,6 +54,10 @@ class Merging:
         if target is None:
             kind, reason = self._unknown(change)
             self._letters.add(mapped, kind, reason, awaits=named)
+            if row is not None and row.deleted is None and linked is not None:
+                row.merged = named.key  # so that it does not stand in that one's way, which may be its very record
+                self._harvest.store(known.records[linked])
+                self._letters.retry(named, "ambiguous")
             return False
         record, home = known.records[target], self._home(mapped, change, row, target)
         if why := home is not record and obstacle([record, home], self._roots(record), known.apart, but=change.row):
@@ -145,11 +149,11 @@ class Merging:
         record = self._known.records.get(self._known.links.get(row, ""))
         return None if record is None else record.row(row)
 
-    def _unknown(self, change: Change) -> tuple[Literal["reference", "excluded"], str]:
+    def _unknown(self, change: Change) -> tuple[Literal["merge", "excluded"], str]:
         stream = self._scope.streams[change.row.stream]
         if stream.where is not None:
             return "excluded", f"it is merged into a row of {stream.name} that `where` excludes, or is not known yet"
-        return "reference", f"it is merged into a row of {stream.name} that is not known yet"
+        return "merge", f"it is merged into a row of {stream.name} that is not known yet"
 
     def _home(self, mapped: Mapped, change: Change, row: Contribution | None, target: str) -> Record:
         """The record that is to be joined to that of the row named: the row's own; of one never read the record of
@@ -185,7 +189,7 @@ class Merging:
         self._letters.add(mapped, "data", reason, awaits=named)
         for each in around:
             row = self._contribution(each)
-            if row is not None and row.husk and each != change.row:
+            if row is not None and row.husk:
                 self.part(row, self._known.records[self._known.links[each]])
 
     def _below(self, record: Record, row: Contribution) -> set[RowRef]:

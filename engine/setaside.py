@@ -97,7 +97,8 @@ def shell(kept: SetAside) -> RawChange:
 def has_its_key(kept: SetAside) -> bool:
     """Whether it waits no more for the word that its row has taken a new key: it came further once, or a person says
     that this word will not come."""
-    return kept.kind in ("ambiguous", "parent", "excluded", "reference") or (kept.kind == "rekey" and kept.released)
+    further = ("ambiguous", "parent", "excluded", "reference", "merge")
+    return kept.kind in further or (kept.kind == "rekey" and kept.released)
 
 
 def _split(values: tuple[RawValue, ...]) -> tuple[list[str | None], list[int]]:

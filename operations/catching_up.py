@@ -48,9 +48,9 @@ class _Log:
 
     def is_in_trouble(self, source: SourceState, now: float) -> bool:
         """Whether its source cannot be read for the moment, as far as is known of those who read now."""
+        self.first = self.first or source
         if source.state not in ("halted", "retrying"):
             return False
-        self.first = self.first or source
         return source.updated_at != self.first.updated_at or now - self.began > _FORMER
 
     def reached(self, source: SourceState, parts: dict[str, PartitionState], now: float) -> bool:

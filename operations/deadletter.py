@@ -179,7 +179,7 @@ def _ends(letter: DeadLetter, first: int | None = None) -> str:
         case "ambiguous":
             command = f"fieldwarden record link {system} {letter.stream} {letter.key} RECORD"
             return f"a steward, who says which record it is (`{command}`): {', '.join(letter.candidates)}"
-        case "parent" | "excluded" | "reference" | "rekey":
+        case "parent" | "excluded" | "reference" | "merge" | "rekey":
             return f"{awaits}, and goes on by itself once {system} tells of it; or a person: discard it"
         case "brake":
             return (

@@ -33,6 +33,7 @@ NEEDS = {
     "ambiguous": ("more than one record fits", "a steward: fieldwarden record link"),
     "parent": ("the parent row is not known", "that row"),
     "reference": ("the row referred to is not known", "that row"),
+    "merge": ("the row that it was merged into is not known", "that row"),
     "rekey": ("its row's former key has not all been told yet", "that key, or a person"),
     "brake": ("too many rows were deleted at once", "a person: fieldwarden deletes"),
     "behind": ("an earlier change of its row is set aside", "that change"),

@@ -457,7 +457,7 @@ with page as (
     select o.*, (released or kind = 'behind' or (kind <> 'data' and exists (
         select from crosswalk c where c.system = await_system and c.stream = await_stream and c.key = await_key
         offset 0
-    )) or (kind in ('parent', 'excluded', 'reference') and exists (
+    )) or (kind in ('parent', 'excluded', 'reference', 'merge') and exists (
         with recursive later as (
             select r.key from rekeyed r
             where r.system = await_system and r.stream = await_stream and r.old_key = await_key

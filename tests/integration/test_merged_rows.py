@@ -309,3 +309,50 @@ def test_rows_that_are_left_out_and_name_what_nobody_knows_are_deletions_to_the_
     merging.settle()
     assert merging.hub(LIVE) == [(3,)]
     merging.is_sound()
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["in one transaction", "one after the other"])
+def test_an_old_row_that_is_merged_into_its_duplicate_makes_room_for_it(at_once: bool, merging: Parties) -> None:
+    known(merging)
+    entered = "insert into party (id, name, tax) values (9, 'Acme again', 'T1')"
+    if at_once:
+        merging.erp(f"{entered}; update party set replaced_by = 9 where id = 1")
+        merging.settle()
+    else:
+        merging.erp(entered)
+        merging.settle()
+        assert [key for key, _ in letters(merging)] == ["9"], "nobody can tell it from the first"
+        merge(merging, (1, 9))
+    assert (groups(merging), letters(merging)) == (["1 9", "2", "3"], [])
+    assert merging.crm("select name, tax from account") == [("Acme", "T1")]
+    assert [name for _, name, *_ in parties_of(merging)] == ["Acme", "Bolt", "Cole", "Acme"]
+    merging.is_sound()
+
+
+def test_what_a_row_refers_to_is_not_what_it_is_merged_into(merging: Parties) -> None:
+    merging.erp("alter table party add above integer")
+    merging.edit("systems/erp.yaml", "fields: {name: name, tax: tax}", "fields: {name: name, tax: tax, above: above}")
+    merging.edit("entities/customer.yaml", "  tax: {type: text}", "  tax: {type: text}\n  above: {type: ref(customer)}")
+    known(merging)
+    merging.erp("update party set above = 7 where id = 2")
+    merging.settle()
+    assert [key for key, _ in letters(merging)] == ["2"]
+    merging.erp("insert into party (id, name, tax, replaced_by) values (7, 'Seven', 'T7', 2)")
+    merging.settle()
+    assert (groups(merging), letters(merging)) == (["1", "2 7", "3"], [])
+    merging.is_sound()
+
+
+def test_a_row_that_refers_to_itself_still_does_when_it_is_itself_again(merging: Parties) -> None:
+    merging.erp("alter table party add above integer")
+    merging.edit("systems/erp.yaml", "fields: {name: name, tax: tax}", "fields: {name: name, tax: tax, above: above}")
+    merging.edit("entities/customer.yaml", "  tax: {type: text}", "  tax: {type: text}\n  above: {type: ref(customer)}")
+    known(merging, "update party set above = 1 where id = 1")
+    merge(merging, (1, 2))
+    merge(merging, (1, None))
+    asked = (
+        "select r.id::text, r.golden ->> 'above' from record r join crosswalk c on c.record = r.id where c.key = '1'"
+    )
+    ((record, above),) = merging.hub(f"{asked} and c.system = 'erp'")
+    assert above == record
+    merging.is_sound()
