@@ -25,14 +25,12 @@ class Unidentified:
         self._target = target
         self._late: dict[str, dict[tuple[str, str], tuple[float, frozenset[str]]]] = {}
         """Entity -> (system, root stream) -> seconds, and the match keys that only child rows state there."""
+        created = {stream.entity for stream in rulebook.systems[target].streams.values() if stream.creates}
         for system in rulebook.systems.values():
-            for stream in system.streams.values():
-                if (
-                    system.kind == "debezium"
-                    and stream.parent is None
-                    and (keys := _late_keys(rulebook, system, stream))
-                ):
-                    wait = float(system.settings.get("settle", _SETTLE))
+            wait = float(system.settings.get("settle", _SETTLE))
+            for stream in system.streams.values() if system.partitioned else ():
+                keys = _late_keys(rulebook, system, stream) if stream.parent is None else frozenset()
+                if keys and stream.entity in created:
                     self._late.setdefault(stream.entity, {})[system.name, stream.name] = wait, keys
 
     def __bool__(self) -> bool:
@@ -47,10 +45,12 @@ class Unidentified:
         late = self._late.get(record.entity)
         if not late or any(row.system == self._target for row in record.rows):
             return 0.0
+        began = _began(record.id)
         places = [(row.system, row.stream) for row in record.rows if row.deleted is None]
         found = [late[place] for place in places if place in late]
-        waits = max((seconds for seconds, _ in found), default=0.0) + _began(record.id) - now
-        if not found or waits <= 0.0:
+        longest = max((seconds for seconds, _ in found), default=0.0)
+        waits = longest + began - now
+        if waits <= 0.0 or waits > 2 * longest:  # the clock of the process that began it is far ahead: nobody can tell
             return 0.0
         stated = {name for name, _ in record_pairs(self._entities[record.entity], record)}
         return 0.0 if all(keys <= stated for _, keys in found) else waits

@@ -51,7 +51,9 @@ class _Log:
         self.first = self.first or source
         if source.state not in ("halted", "retrying"):
             return False
-        return source.updated_at != self.first.updated_at or now - self.began > _FORMER
+        # Of many lanes the worst is told, with the time of the newest: it may be a former process's all the same.
+        anew = source.updated_at != self.first.updated_at and not self.parted
+        return anew or now - self.began > _FORMER
 
     def reached(self, source: SourceState, parts: dict[str, PartitionState], now: float) -> bool:
         if not self.parted:

@@ -362,4 +362,4 @@ def opened(folder: Path | None) -> Iterator[Opened]:
 
 def is_partitioned(project: Opened, system: str) -> bool:
     """Whether any number of workers share a source, each reading some of its partitions."""
-    return project.rulebook.systems[system].kind == "debezium"
+    return project.rulebook.systems[system].partitioned

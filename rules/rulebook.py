@@ -193,6 +193,11 @@ class System:
     streams: Mapping[str, Stream]
 
     @property
+    def partitioned(self) -> bool:
+        """Whether its tables come on topics, each in an order of its own, which any number of workers share."""
+        return self.kind == "debezium"
+
+    @property
     def read_streams(self) -> dict[str, Stream]:
         """Those whose rows and changes come in, by name."""
         return {name: stream for name, stream in self.streams.items() if stream.reads}

@@ -104,7 +104,7 @@ class KafkaSource:
             self.system, self._lookout, self._baseline, self._tell_ends, settle_seconds=self._settle_seconds
         )
         self._round = self._outstanding = 0
-        self._idle_until = self._skip_at = 0.0
+        self._idle_until = 0.0
         self._drained.set()
         self._member = Member(
             self.system,
@@ -194,7 +194,7 @@ class KafkaSource:
                 ).next
             member.start_at(each, start)
         self._assignment, self._round = assignment, current
-        self._idle_until = self._skip_at = 0.0
+        self._idle_until = 0.0
 
     async def _baseline(self) -> Baseline:
         return await self._hub.baseline(self.system)
@@ -261,14 +261,11 @@ class KafkaSource:
     async def _whole(self, member: Member, batch: Batch) -> Batch | None:
         """With the positions reached. A batch that says nothing else is held back for a while."""
         now = asyncio.get_running_loop().time()
-        if now >= self._skip_at:  # also while others are busy, or an end would never be reached
-            await self._skip_what_is_no_record(member)
-            if self._is_stale(member):
-                return None
-            self._skip_at = now + self._idle_seconds
-        if not (batch.changes or self._assignment.has_just_been_held) and (
-            now < self._idle_until or not self._assignment.has_moved
-        ):
+        silent = not (batch.changes or self._assignment.has_just_been_held)
+        if silent and now < self._idle_until:
+            return None
+        await self._skip_what_is_no_record(member)  # also while others are busy, or an end would never be reached
+        if self._is_stale(member) or (silent and not self._assignment.has_moved):
             return None
         batch.parts = self._assignment.moved()
         self._idle_until = now + self._idle_seconds

@@ -112,7 +112,7 @@ class Deliveries:
         missing = [id for id in ids if id not in known]
         if missing:
             rows = await _rows(connection, "read_plain_records", plain_array(missing))
-            found, _ = await records_of(connection, rows, notes, texts, all_of_them=False)
+            found = await records_of(connection, rows, notes, texts, all_of_them=False)
             known.update(found)
         return known
 
@@ -231,7 +231,7 @@ class Deliveries:
             settlements = [each for each in settlements if each.record not in joined]
             texts = Texts()
             notes = await read_notes(connection, sorted(ids), texts)
-            current, _ = await records_of(connection, rows, notes, texts)
+            current = await records_of(connection, rows, notes, texts)
             here = [each for each in settlements if each.record in current]
             strange = await self._link(connection, here)
             lines, done = [], []

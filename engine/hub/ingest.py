@@ -104,7 +104,7 @@ class PostgresIngest:
         notes = await read_notes(self._connection, [row[0] for row in rows], texts)
         self._noted.update(notes)
         self._loaded.update((row[0], row[6]) for row in rows)
-        found, _ = await records_of(self._connection, rows, notes, texts)
+        found = await records_of(self._connection, rows, notes, texts)
         return {id: record for id, (record, _) in found.items()}
 
     async def announced(self, system: str, transactions: Sequence[str]) -> dict[str, int]:

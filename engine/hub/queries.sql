@@ -717,7 +717,7 @@ with backlog as (
 select target, sum(due)::bigint, sum(waiting)::bigint, sum(parked)::bigint, min(since), min(due_since) from (
     select target, count(*) filter (where status = 'due'), count(*) filter (where status = 'waiting'),
         count(*) filter (where status = 'parked'), min(since) filter (where status <> 'parked'),
-        min(since) filter (where status = 'due')
+        min(since) filter (where status = 'due' and due <= clock_timestamp())
     from dirty group by target
     union all
     select target, coalesce(f.number, b.number), 0, 0, since, since from backlog b left join few f using (target)

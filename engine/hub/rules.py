@@ -194,7 +194,7 @@ class LiveRules:
             harvest.applied(record, resolve(record), rematch=record.entity in rematch)
         outcome = harvest.finish()
         outcome.asked = {entity: {} for entity, _ in outcome.match_keys.values()}
-        entries = len(outcome.entries)
+        entries = len(outcome.entries)  # before: what is large is let go of while it is written
         await writing.write(outcome, rulebook.hash)
         return entries
 

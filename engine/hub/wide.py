@@ -37,9 +37,9 @@ async def records_of(
     texts: Texts,
     *,
     all_of_them: bool = True,
-) -> tuple[dict[str, tuple[Record, int]], bool]:
+) -> dict[str, tuple[Record, int]]:
     """The records of these rows of `lock_records` or `read_plain_records`, with their revisions; large ones are read
-    by themselves. Not `all_of_them`: of these no more than fit, but one at least; then it says that some were left."""
+    by themselves. Not `all_of_them`: of these no more than fit, but one at least."""
     found: dict[str, tuple[Record, int]] = {}
     read = 0
     for row in rows:
@@ -50,7 +50,7 @@ async def records_of(
             if wide is not None:
                 found[row[0]], size = wide
                 read += size
-    return found, len(found) < len(rows)
+    return found
 
 
 async def _wide_record(

@@ -15,6 +15,7 @@ import pytest
 from psycopg.pq import TransactionStatus
 
 from engine.hub.queries import QUERIES
+from engine.record import LARGE
 
 MANY = 20_000
 BOUND = 2000
@@ -272,6 +273,13 @@ def filled(hub_dsn: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
 def test_every_statement_has_an_example() -> None:
     stated = {name for name, text in QUERIES.items() if not _code(text).startswith(UTILITY)}
     assert stated == set(EXAMPLES)
+
+
+def test_what_is_read_apart_since_it_is_large_is_so_everywhere() -> None:
+    """A row that two statements took for large and for small would be read twice, or never."""
+    bounds = re.findall(rb"octet_length\(\S+\) [<>]=? (\d+)", b"\n".join(QUERIES.values()))
+    assert bounds
+    assert {int(each) for each in bounds} == {LARGE}
 
 
 def test_no_statement_reads_more_the_longer_the_hub_has_run(filled: psycopg.Connection[tuple[Any, ...]]) -> None:

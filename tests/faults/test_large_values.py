@@ -1,4 +1,4 @@
-"""A large value costs a few times its size in memory, however many rows and records it stands in, and gives it back."""
+"""A large value costs a few times its size in memory: in the first copy, when it is inserted, when it is changed."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ THEN = datetime(2026, 1, 1, tzinfo=UTC)
 END = {"account/0": 10, "contact/0": 5}
 
 
-def log() -> _Log:
-    found = _Log("crm", KafkaLookout.__new__(KafkaLookout), parted=True, began=100.0)
+def log(*, parted: bool = True) -> _Log:
+    found = _Log("crm", KafkaLookout.__new__(KafkaLookout), parted, began=100.0)
     found.end = END
     return found
 
@@ -45,10 +45,17 @@ def test_a_partition_that_does_not_move_is_awaited_for_a_while_only() -> None:
 
 
 def test_trouble_of_a_former_process_is_no_trouble_until_it_is_said_again() -> None:
-    stale = log()
+    stale, newer = log(parted=False), source("retrying", THEN + timedelta(seconds=1))
     assert not stale.is_in_trouble(source("retrying"), 100.0)
     assert not stale.is_in_trouble(source("streaming"), 101.0)
-    assert stale.is_in_trouble(source("retrying", THEN + timedelta(seconds=1)), 102.0)
+    assert stale.is_in_trouble(newer, 102.0)
+
+
+def test_of_many_lanes_the_newest_word_may_be_another_ones() -> None:
+    stale, newer = log(), source("retrying", THEN + timedelta(seconds=1))
+    assert not stale.is_in_trouble(source("retrying"), 100.0)
+    assert not stale.is_in_trouble(newer, 102.0)
+    assert stale.is_in_trouble(newer, 100.1 + _FORMER)
 
 
 def test_trouble_that_stays_is_believed() -> None:

@@ -17,7 +17,15 @@ CUSTOMER = {
     "defaults": {"strategy": "source_priority", "order": ["erp", "crm"]},
     "fields": {"tax_id": {"type": "text"}, "email": {"type": "text"}, "name": {"type": "text"}},
 }
-FLAT = {"party": {"entity": "customer", "key": "id", "fields": {"tax_id": "tax", "email": "email", "name": "name"}}}
+FLAT: dict[str, Any] = {
+    "party": {
+        "entity": "customer",
+        "key": "id",
+        "create": True,
+        "external_id": "ext",
+        "fields": {"tax_id": "tax", "email": "email", "name": "name"},
+    }
+}
 PLURAL: dict[str, Any] = {
     "party": {"entity": "customer", "key": "id", "fields": {"email": "email", "name": "name"}},
     "identifier": {"entity": "customer", "key": "id", "parent": {"party": "party"}, "fields": {"tax_id": "code"}},
@@ -56,6 +64,7 @@ def test_a_row_whose_key_stands_below_it_waits_from_its_beginning_on() -> None:
     assert wait(rules(), PARTY) == 4.0
     assert wait(rules(settle="20s"), PARTY) == 19.0
     assert wait(rules(), PARTY, after=5.0) == 0.0
+    assert wait(rules(), PARTY, after=-60.0) == 0.0, "begun by a process whose clock is ahead"
 
 
 def test_it_waits_no_longer_once_the_key_is_stated() -> None:
@@ -70,5 +79,6 @@ def test_where_it_stands_already_nothing_waits() -> None:
 
 def test_what_is_read_whole_or_states_all_keys_itself_never_waits() -> None:
     assert not Unidentified(rules("postgres"), "crm")
+    assert not Unidentified(rules(), "erp"), "nothing is created there"
     assert not Unidentified(rules(streams=FLAT), "crm")
     assert wait(rules("postgres"), PARTY) == 0.0
