@@ -21,8 +21,10 @@ from engine.hub.reading import Connection, snapshot
 from engine.plan import TargetPlan
 from engine.record import Record
 from operations.comparing import Comparing, Tally
+from operations.onboarding import waits
 from operations.project import Opened, opened
 from operations.report import Failure, Report, count, table
+from operations.rules import rules_of
 from operations.trail import hidden
 from operations.unheard import unheard
 from rules.errors import FieldwardenError
@@ -54,6 +56,8 @@ class Agreement:
     skipped: list[Skipped] = field(default_factory=list)
     differs: Counter[tuple[str, str, str, Why, str]] = field(default_factory=Counter)
     listed: list[dict[str, Any]] = field(default_factory=list)
+    waits: str = ""
+    """In words, that nothing is delivered yet, if so: then all that is due is in flight for as long."""
 
     @property
     def unknown(self) -> int:
@@ -104,10 +108,19 @@ async def checked(
     without a hub, TransientError if it fails."""
     async with snapshot(project.hub_dsn, project.hub_schema) as connection:
         checking = _Checking(project, connection, limit, Mask(project.rulebook, unmask=unmask))
+        checking.found.waits = await _waits(project)
         names = [system] if system else list(project.rulebook.systems)
         looked_at = [name for name in names if await checking.system(name, entity)]
         await checking.rows_missing(looked_at, entity)
     return checking.found
+
+
+async def _waits(project: Opened) -> str:
+    rules = rules_of(project)
+    try:
+        return waits(await rules.live())
+    finally:
+        await rules.close()
 
 
 class _Checking:
@@ -206,6 +219,7 @@ def report(found: Agreement, *, listed: bool = True) -> Report:
         "differ": sum(found.differs.values()),
         "why": found.why(),
         "unknown": found.unknown,
+        "waits": found.waits,
         "compared": [_compared(tally, found) for tally in found.tallies],
         "differences": [
             {"system": system, "stream": stream, "field": name, "why": why, "reason": words, "number": number}
@@ -280,6 +294,8 @@ def _lines(found: Agreement, listed: bool) -> Iterator[str]:
         for each in found.skipped:
             yield f"  {each.system}{' ' + each.stream if each.stream else ''}: {each.reason}"
     yield ""
+    if found.waits:
+        yield found.waits
     yield verdict(found)
 
 

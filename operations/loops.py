@@ -26,6 +26,7 @@ from engine.pipeline import Pipeline
 from engine.sharing import SHARDS
 from engine.wake import Wake, either
 from operations.catching_up import caught_up
+from operations.onboarding import ONBOARDING
 from operations.project import is_partitioned
 
 if TYPE_CHECKING:
@@ -39,10 +40,6 @@ log = structlog.get_logger("fieldwarden.run")
 GRACE = 25.0
 """Seconds that a batch in hand may take after a loop was told to end; then it is cancelled and rolls back."""
 _STANDBY = "standby: other processes do all the work of this project"
-ONBOARDING = (
-    "nothing is delivered yet: look at what would be with `fieldwarden onboard`, then let it with `fieldwarden apply`"
-)
-"""Said of a project whose systems meet for the first time, until somebody has let them."""
 
 
 def duties_of(project: Opened) -> list[str]:

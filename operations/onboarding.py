@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING
 from engine.pipeline import PARKED
 from operations import person
 from operations.rules import rules_of
-from operations.unread import unread
+from operations.unread import stands, unread
 
 if TYPE_CHECKING:
     from engine.hub.overview import Overview
+    from engine.hub.rules import Live
     from operations.project import Opened
 
+ONBOARDING = (
+    "nothing is delivered yet: look at what would be with `fieldwarden onboard`, then let it with `fieldwarden apply`"
+)
+"""Said of a project whose systems meet for the first time, until somebody has let them."""
 _REGISTER = "fieldwarden connector register"
+
+
+def waits(live: Live | None) -> str:
+    """In words, that nothing is delivered before somebody has looked; empty where that is not so."""
+    return ONBOARDING if live is not None and live.onboarded is None else ""
 
 
 async def end_onboarding(project: Opened, reason: str) -> bool:
@@ -35,9 +45,9 @@ async def onboarded_by_itself(project: Opened) -> None:
 
 async def not_read(project: Opened, overview: Overview) -> dict[str, str]:
     """Systems of which not all is in the hub that somebody should have looked at, and why. Raises TransientError."""
-    states = await overview.sources()
-    parked = {state.name: state.message for state in states if state.message.startswith(PARKED)}
-    found = {name: why for name, why in parked.items() if name in project.sources}
+    states = [state for state in await overview.sources() if state.name in project.sources]
+    found = {state.name: state.message for state in states if state.message.startswith(PARKED)}
+    found |= {state.name: stands(state) for state in states if state.state == "halted"}
     found |= await unread(project, overview, states)
     for name in project.debezium_systems:
         if name in found and not any(state.changes for state in states if state.name == name):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from engine.hub.pulse import Pulse
 from engine.pipeline import PARKED
 from engine.sharing import SHARDS
 from operations.deletes import question
-from operations.loops import ONBOARDING, loop_of
+from operations.loops import loop_of
+from operations.onboarding import waits
 from operations.project import Opened, is_partitioned, opened
 from operations.report import Report, age, count, table
 from operations.rules import rules_of
@@ -53,12 +55,12 @@ def status(folder: Path | None, *, check: bool = False) -> Report:
     with opened(folder) as project:
         project.prepare_hub()
         result = asyncio.run(_status(project))
-    result["halted"] = list(_halted(result))
+    result["halted"] = list(halted(result))
     return Report(result, "\n".join(_lines(result)), exit_code=1 if check and result["halted"] else 0)
 
 
-def _halted(result: dict[str, Any]) -> Iterator[str]:
-    """What does not go on, in words."""
+def halted(result: dict[str, Any]) -> Iterator[str]:
+    """What does not go on, in words; `result` is what status tells of everything."""
     for source in result["sources"]:
         if source["state"] == "halted":
             yield f"source {source['name']} is halted: {source['message']}"
@@ -69,10 +71,12 @@ def _halted(result: dict[str, Any]) -> Iterator[str]:
     for part in result["partitions"]:
         if part["message"]:
             yield f"source {part['source']}: {part['topic']}/{part['partition']} stands still: {part['message']}"
-    waits = result["rules"]["waits"] or any(not source["read"] for source in result["sources"])
+    held = result["rules"]["waits"] or any(not source["read"] for source in result["sources"])
+    since = result["rules"]["onboarded"]
+    let = _age(datetime.fromisoformat(since["since"])) if since else inf  # before, nothing could be taken
     for target in result["targets"]:
-        due = target["due_seconds"] or 0
-        if result["running"] and not waits and due > _LONG:
+        due = min(target["due_seconds"] or 0, let)
+        if result["running"] and not held and due > _LONG:
             yield f"target {target['name']} takes nothing: deliveries have been due for {age(due)}"
 
 
@@ -158,7 +162,7 @@ async def _rules(project: Opened) -> dict[str, Any]:
         "since": live.since.isoformat() if live else None,
         "applying": {"done": live.done, "total": live.total, "worker": live.worker} if live and applying else None,
         "onboarded": {"since": onboarded.isoformat(), "by": live.onboarded_by} if live and onboarded else None,
-        "waits": ONBOARDING if live and onboarded is None else "",
+        "waits": waits(live),
     }
 
 

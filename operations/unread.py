@@ -31,10 +31,14 @@ def held_up(system: str, reason: str) -> str:
     return f"nothing is delivered until all rows of {system} have been read: {reason}"
 
 
+def stands(state: SourceState) -> str:
+    return f"reading it is {state.state}: {state.message}"
+
+
 def why(source: UnreadSource, state: SourceState | None, parts: Sequence[PartitionState], *, partitioned: bool) -> str:
     """In words, by what its readers and the hub say of it."""
     if state is not None and state.state in ("halted", "retrying"):
-        return f"reading it is {state.state}: {state.message}"
+        return stands(state)
     if not partitioned:
         return _of_one_stream(state)
     if source.later:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from operations.loops import ONBOARDING
+from operations.onboarding import ONBOARDING
 from tests.integration.cli_project import COMMAND, Shop, eventually
 from tests.integration.test_normalised_erp import CUSTOMERS, OTHERS, SYSTEMS, Example
 
@@ -185,6 +185,30 @@ def test_nothing_is_let_before_all_has_been_read(new: Shop) -> None:
     assert "fieldwarden onboard" in body["error"]["suggestion"]
     code, body = new.call_here("run", "--apply", "--until-idle", "--port", "0")
     assert (code, body["result"]["onboarding"]) == (0, "waits")
+
+
+def test_a_source_that_halts_after_its_first_rows_is_mended_before_anything_is_let(new: Shop) -> None:
+    assert new.call_here("onboard")[1]["result"]["complete"]
+    new.sql("crm", f"select pg_drop_replication_slot('{new.slot('crm')}')")
+    new.sql("crm", "insert into account (name, vat_number) values ('Birch again', 'FR1')")
+    code, body = new.call_here("onboard")
+    assert (code, body["result"]["plan"], list(body["result"]["unread"])) == (1, None, ["crm"])
+    code, body = new.call_here("apply")
+    assert (code, body["error"]["code"]) == (1, "not_read")
+    assert "crm: reading it is halted" in body["error"]["message"]
+    new.call_here("run", "--rebaseline", "crm", "--until-idle", "--port", "0")
+    assert new.call_here("apply")[1]["result"]["onboarded"]
+
+
+def test_check_says_that_nothing_is_delivered_yet(new: Shop) -> None:
+    new.call_here("onboard")
+    code, body = new.call_here("check")
+    assert (code, body["result"]["waits"]) == (0, ONBOARDING)
+    assert body["result"]["why"]["in flight"] > 0
+    *_, said, verdict = new.invoke("check").output.splitlines()
+    assert (said, "in flight" in verdict) == (ONBOARDING, True)
+    new.call_here("apply")
+    assert new.call_here("check")[1]["result"]["waits"] == ""
 
 
 def test_a_second_onboard_says_since_when_it_is_done(new: Shop) -> None:
