@@ -15,6 +15,7 @@ from engine.telemetry import Telemetry
 from engine.testing import MemoryHub
 from operations.loops import Loops
 from operations.ops import Health
+from rules.rulebook import System
 
 
 @dataclass
@@ -105,6 +106,8 @@ class Running:
     async def until(self, question: Any) -> None:
         async with asyncio.timeout(20):
             while not question():  # noqa: ASYNC110 (the loops' own beat)
+                if self.task.done() and not self.task.cancelled() and self.task.exception():
+                    await self.task  # what ended it says more than that the time is over
                 await asyncio.sleep(0.005)
 
 
@@ -112,7 +115,7 @@ class Running:
 async def running() -> AsyncIterator[Running]:
     """A project with crm read through Debezium, and erp read and written directly."""
     kinds = {"crm": "debezium", "erp": "postgres"}
-    systems = {name: SimpleNamespace(kind=kind) for name, kind in kinds.items()}
+    systems = {name: System(name, rank, kind, {}, {}) for rank, (name, kind) in enumerate(kinds.items())}
     rulebook = SimpleNamespace(systems=systems, hash="0" * 64)
     project: Any = SimpleNamespace(rulebook=rulebook, sources=["crm", "erp"], targets=["erp"])
     duties: Any = ScriptedDuties()
