@@ -91,6 +91,7 @@ class RawChange:
     partitions), both are marked `follows_rekey`: the news wait for it, and their positions are counted anew.
 
     `undecoded`: the row's key is all that could be read, or not even that (then the key's columns are UNKNOWN).
+    `large`: one of its texts may be (`engine.record.LARGE`).
     """
 
     relation: Relation
@@ -104,6 +105,7 @@ class RawChange:
     place: str = ""
     follows_rekey: bool = False
     undecoded: Undecoded | None = None
+    large: bool = False
 
 
 @dataclass(slots=True)

@@ -147,7 +147,7 @@ class Delivery:
                     continue
                 stream = self._plan.root(record.entity).name
                 write = Write(len(owners), record.id, stream, "create", None, values, _NOTHING)
-                write.blocks, write.wide = self._plan.blocks(record.entity, values), record.wide
+                write.blocks, write.large = self._plan.blocks(record.entity, values), record.large
             except Exception as error:
                 self._spoilt(job, error)
                 continue
@@ -211,7 +211,7 @@ class Delivery:
                 job.spare(write)
                 if not write.values:
                     continue
-            write.token, write.wide = len(owners), job.record.wide
+            write.token, write.large = len(owners), job.record.large
             if write.operation == "update":
                 for (stream, name), value in job.expected.items():
                     if stream == write.stream and name in write.values:

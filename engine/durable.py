@@ -6,16 +6,18 @@ from dataclasses import dataclass, field
 
 from engine.aside import SetAside
 from engine.change import RowRef
+from engine.large import Pieces
 from engine.record import Record
 
 
 @dataclass(slots=True)
 class Entry:
-    """One ledger entry: all that was decided for one change of one record. `body` is canonical JSON (bytes)."""
+    """One ledger entry: all that was decided for one change of one record. `body` is canonical JSON (bytes), in pieces
+    where values may be large."""
 
     record: str
     version: int
-    body: bytes
+    body: bytes | Pieces
 
 
 @dataclass(frozen=True, slots=True)

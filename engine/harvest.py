@@ -8,7 +8,7 @@ from engine.change import Change, RowRef, Value
 from engine.identity import MatchPair, record_pairs
 from engine.joining import Joined
 from engine.known import Known, Mapped, Tally
-from engine.ledger import Decision, EntryBody, Event, encode, encode_accepted
+from engine.ledger import Decision, EntryBody, Event, encode, encode_accepted, encode_large
 from engine.ports import Entry, IngestOutcome, Join, Letter, Rekey, SetAside, SetAsideKind
 from engine.record import Record
 from engine.reresolve import Applied
@@ -208,7 +208,7 @@ class Harvest:
         self.store(record)
         row = ("", "", "") if cause is None else cause.row
         body = EntryBody(record.entity, row, event, "", None, decisions, was=was, retired=flipped)
-        self._outcome.entries.append(Entry(record.id, record.version, encode(body)))
+        self._append(record, body)
 
     def entry(
         self,
@@ -223,19 +223,7 @@ class Harvest:
     ) -> None:
         record.version += 1
         self.store(record)
-        body = EntryBody(
-            record.entity,
-            change.row,
-            event,
-            change.position,
-            change.at,
-            decisions,
-            transaction=change.transaction,
-            linked=how,
-            was=was,
-            retired=retired_,
-        )
-        self._outcome.entries.append(Entry(record.id, record.version, encode(body)))
+        self._append(record, _body(record, change, event, decisions, how, was, retired_))
         self._count(self._scope.entities[record.entity], decisions)
 
     def accepted(
@@ -249,10 +237,15 @@ class Harvest:
     ) -> None:
         """An entry that accepted all of the row's own word."""
         record.version += 1
-        body = encode_accepted(
-            record.entity, change.row, event, change.position, change.at, accepted, before, change.transaction, how
-        )
-        self._outcome.entries.append(Entry(record.id, record.version, body))
+        if record.large or self._known.large:
+            system = change.row.system
+            decisions = [Decision(n, "accepted", value, before.get(n), value, system) for n, value in accepted.items()]
+            self._append(record, _body(record, change, event, decisions, how))
+        else:
+            body = encode_accepted(
+                record.entity, change.row, event, change.position, change.at, accepted, before, change.transaction, how
+            )
+            self._outcome.entries.append(Entry(record.id, record.version, body))
         key = (record.entity, "accepted")
         self._tally.decisions[key] = self._tally.decisions.get(key, 0) + len(accepted)
 
@@ -263,7 +256,7 @@ class Harvest:
             body = EntryBody(
                 record.entity, ("", "", ""), "applied", "", None, applied.decisions, retired=applied.retired
             )
-            self._outcome.entries.append(Entry(record.id, record.version, encode(body)))
+            self._append(record, body)
         for row in applied.dropped:
             self.link(row, None)
         entity = self._scope.entities.get(record.entity)
@@ -277,6 +270,11 @@ class Harvest:
         if entity is not None:
             self.mark(record)
 
+    def _append(self, record: Record, body: EntryBody) -> None:
+        large = record.large or self._known.large
+        encoded = encode_large(body) if large else encode(body)
+        self._outcome.entries.append(Entry(record.id, record.version, encoded))
+
     def _count(self, entity: Entity, decisions: Sequence[Decision]) -> None:
         tally = self._tally.decisions
         outcomes = [decision.outcome for decision in decisions]
@@ -288,3 +286,16 @@ class Harvest:
                 if decision.outcome in ("refused", "held"):
                     refused = (entity.name, entity.unit_of[decision.field].policy.owner or "")
                     self._tally.refusals[refused] = self._tally.refusals.get(refused, 0) + 1
+
+
+def _body(
+    record: Record,
+    change: Change,
+    event: Event,
+    decisions: list[Decision],
+    how: str,
+    was: str = "",
+    retired: bool | None = None,
+) -> EntryBody:
+    at, transaction = change.at, change.transaction
+    return EntryBody(record.entity, change.row, event, change.position, at, decisions, transaction, how, was, retired)

@@ -65,6 +65,8 @@ class Known:
     """Pairs of these records that a steward keeps apart."""
     becoming: dict[RowRef, list[RowRef]] = field(default_factory=dict)
     """By row: those that are merged into it, as this batch tells."""
+    large: bool = False
+    """Whether a change of the batch may hold a large text."""
     children: dict[RowRef, dict[str, Value]] = field(default_factory=dict)
     """Root rows, and what child rows of theirs in this batch state beside them."""
 

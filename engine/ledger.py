@@ -23,6 +23,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from engine.change import Value
+from engine.large import Apart, Pieces
 
 Outcome = Literal[
     "accepted",
@@ -166,6 +167,21 @@ _LARGE = 1 << 16
 
 def encode(body: EntryBody) -> bytes:
     """The body as canonical JSON: fields in declared order, defaults left out, no blanks, UTF-8."""
+    return _encoder.encode(_wire(body))
+
+
+def encode_large(body: EntryBody) -> bytes | Pieces:
+    """The same where values may be large: then in pieces, which are made as they are read."""
+    wire, apart = _wire(body), Apart()
+    if wire.accepted is not msgspec.UNSET:
+        wire.accepted, wire.before = apart.without(wire.accepted), apart.without(wire.before)
+    if wire.decisions is not msgspec.UNSET:
+        wire.decisions = [tuple(map(apart.small, each)) for each in wire.decisions]
+    encoded = _encoder.encode(wire)
+    return Pieces(apart, encoded) if apart.texts else encoded
+
+
+def _wire(body: EntryBody) -> _Body:
     wire = _Body(body.entity, body.row, body.event, body.position, body.at)
     if _plainly_accepted(body):
         wire.accepted = {each.field: each.after for each in body.decisions}
@@ -173,7 +189,7 @@ def encode(body: EntryBody) -> bytes:
     else:
         wire.decisions = [each if each.rule else each[:6] for each in body.decisions]
     wire.transaction, wire.linked, wire.was, wire.retired = body.transaction, body.linked, body.was, body.retired
-    return _encoder.encode(wire)
+    return wire
 
 
 def encode_accepted(
@@ -204,9 +220,9 @@ def _plainly_accepted(body: EntryBody) -> bool:
     )
 
 
-def decode(body: bytes | str) -> EntryBody:
+def decode(body: bytes | str | Pieces) -> EntryBody:
     """The inverse of `encode`. Raises msgspec.DecodeError for anything that is not an entry's body."""
-    wire = _decoder.decode(body)
+    wire = _decoder.decode(bytes(body) if isinstance(body, Pieces) else body)
     if wire.accepted is msgspec.UNSET and wire.decisions is msgspec.UNSET:
         raise msgspec.ValidationError("the body says nothing of decisions")
     decisions = [] if wire.decisions is msgspec.UNSET else wire.decisions
@@ -239,14 +255,15 @@ def decode_act(body: bytes | str) -> Act:
     return _act_decoder.decode(body)
 
 
-def leaf(record: str, version: int, body: bytes) -> bytes:
+def leaf(record: str, version: int, body: bytes | Pieces) -> bytes:
     """The hash of one entry: the 32 bytes that the Merkle tree is built on. `record` is a UUID's text."""
     head = b"\0" + bytes.fromhex(record.replace("-", "")) + _version(version)
-    if len(body) > _LARGE:
-        hashed = sha256(head)
-        hashed.update(body)
-        return hashed.digest()
-    return sha256(head + body).digest()
+    if isinstance(body, bytes) and len(body) <= _LARGE:
+        return sha256(head + body).digest()
+    hashed = sha256(head)
+    for piece in (body,) if isinstance(body, bytes) else body:
+        hashed.update(piece)
+    return hashed.digest()
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:

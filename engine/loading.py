@@ -51,6 +51,7 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
             if item.change is not None and item.change.external_id and item.row not in known.links:
                 wanted.add(item.change.external_id)
     known.records = await tx.records(sorted(wanted), _texts(mapped))
+    known.large = any(item.raw.large for item in mapped)
     if decider.scope.merging:
         merging = [item for item in mapped if item.row.stream in decider.scope.merging]
         await _follow_merges(tx, merging, known)

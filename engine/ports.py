@@ -82,7 +82,7 @@ class Write:
     only if the row's value is null), but for `unguarded` fields: those are written whatever the row holds, because what
     it holds cannot be read and its system has no say in them, so that any other value would be corrected just the same.
     `key` is None for a create. `token` is the caller's, returned as it is.
-    `blocks`: fields of which none is written if the target refuses one. `wide`: some text of it may be large.
+    `blocks`: fields of which none is written if the target refuses one. `large`: some text of it may be large.
     """
 
     token: int
@@ -95,7 +95,7 @@ class Write:
     parent_key: str | None = None
     blocks: tuple[tuple[str, ...], ...] = ()
     unguarded: frozenset[str] = frozenset()
-    wide: bool = False
+    large: bool = False
 
 
 @dataclass(slots=True)

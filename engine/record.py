@@ -116,7 +116,7 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     golden: dict[str, Value]
     rows: list[Contribution]
     retired: bool = False
-    wide: bool = False
+    large: bool = False
     """It holds, or may hold, a text that is too large to be carried in one piece. Not stored."""
 
     def row(self, ref: RowRef) -> Contribution | None:

@@ -30,6 +30,7 @@ from connectors.debezium.topics import Topics
 from connectors.debezium.unavailable import DEFAULT, Placeholder
 from engine.change import UNKNOWN, RawChange, RawValue, Relation, Undecoded
 from engine.errors import EnvironmentUnfit, SchemaDrift
+from engine.record import LARGE
 from engine.wanted import wanted_tables
 from rules.rulebook import System
 
@@ -173,6 +174,7 @@ class Decoder:
             echo=None if kind != "observe" and source.txId is not None and not self._knows_own else False,
             transaction=str(source.txId if source.txId is not None else source.gtid or ""),
             place=place(record),
+            large=len(value) > LARGE,
         )
         if kind != "observe":
             self.mark = mark_of(source.sequence, source.at)  # also of what turns out to be unreadable from here on

@@ -15,10 +15,12 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from connectors.postgres.catalog import Table, table_name
+from connectors.postgres.copying import row_values
 from connectors.postgres.pgoutput import BPCHAR
 from connectors.postgres.position import row_position
 from connectors.postgres.session import connect, translated
 from engine.change import RawChange, Relation
+from engine.record import LARGE
 from engine.wanted import wanted_columns
 from rules.rulebook import Stream, System
 
@@ -114,10 +116,15 @@ class Snapshot:
         )
         with translated(self._system.name):
             async with self._connection.cursor() as cursor, cursor.copy(query) as copy:
-                async for row in copy.rows():
-                    values = list(row)
+                while data := await copy.read():
+                    values = row_values(data)
+                    del data  # it may be large, and long until the next one comes
                     for place in padded:
-                        if values[place] is not None:
-                            values[place] = values[place].rstrip(" ")
+                        value = values[place]
+                        if value is not None:
+                            values[place] = value.rstrip(" ")
                     width = sum(map(len, filter(None, values)))
-                    yield RawChange(relation, "observe", tuple(values), position, None), width
+                    change = RawChange(relation, "observe", tuple(values), position, None, large=width > LARGE)
+                    del values
+                    yield change, width
+                    del change

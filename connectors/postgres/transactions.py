@@ -32,6 +32,7 @@ from connectors.postgres.position import Position, row_prefix
 from connectors.postgres.spill import Spool
 from engine.change import RawChange
 from engine.errors import EnvironmentUnfit, SchemaDrift
+from engine.record import LARGE
 
 _HEADER = 25
 """Bytes of an XLogData frame before the message: 'w', start, end, send time."""
@@ -150,18 +151,19 @@ class Transactions:
         if self._ordinal <= self._skip or row.shape is None:
             return
         self._bytes += size
-        self._changes.append(
-            RawChange(
-                row.shape.relation,
-                row.operation,
-                row.values,
-                self._prefix + format(self._ordinal, "08X"),
-                self._at,
-                row.old,
-                self._echo,
-                self._label,
-            )
+        change = RawChange(
+            row.shape.relation,
+            row.operation,
+            row.values,
+            self._prefix + format(self._ordinal, "08X"),
+            self._at,
+            row.old,
+            self._echo,
+            self._label,
         )
+        if size > LARGE:
+            change.large = True
+        self._changes.append(change)
 
     def _other(self, message: object) -> None:
         match message:

@@ -206,7 +206,7 @@ class Writing:
 
     async def _at_once(self, load: _Load) -> Sequence[Answer]:
         lines = rows(load.group, load.first)
-        if any(write.wide for write in load.group.writes):
+        if any(write.large for write in load.group.writes):
             await self._copy(load, (piece for row in lines for piece in copy_pieces(row)))
         else:
             await self._copy(load, [copy_text(lines).encode()])

@@ -17,6 +17,7 @@ from typing import Any
 
 from engine import failpoints
 from engine.change import RowRef, Value
+from engine.hub.large import Reading
 from engine.hub.pieces import Line, Texts, copied_rows
 from engine.hub.queries import QUERIES
 from engine.hub.rows import (
@@ -29,7 +30,6 @@ from engine.hub.rows import (
     text_array,
 )
 from engine.hub.session import Connection, Session, copied, copied_links
-from engine.hub.wide import read_notes, records_of
 from engine.ports import Pending, Settlement
 from engine.record import Contribution, Record
 from engine.settle import only_created, settle
@@ -38,6 +38,8 @@ from engine.sharing import shard_of
 _REMEMBERED = 20_000
 _FRESH = 6_000
 """Records kept that were committed here and not yet claimed: beyond that, claims read them again."""
+_READ_AT_ONCE = 32 << 20
+"""Bytes of large records, with what was written into their rows, after which a claim reads no further one."""
 _LINKED_MEANWHILE = 0.2  # seconds: not at once, lest a row that does not help is tried in a tight loop
 
 
@@ -56,7 +58,7 @@ class Deliveries:
         """These records were committed by this process (id -> record and revision), and those of them `marked`."""
         fresh = self._fresh
         for id, stored in records.items():
-            if id in marked and len(fresh) < _FRESH and shard_of(id) in self._shards and not stored[0].wide:
+            if id in marked and len(fresh) < _FRESH and shard_of(id) in self._shards and not stored[0].large:
                 fresh[id] = stored
             elif id in fresh:
                 del fresh[id]
@@ -106,14 +108,14 @@ class Deliveries:
     async def _known(self, connection: Connection, ids: Collection[str]) -> dict[str, tuple[Record, int]]:
         """Records and their revisions."""
         # In this order: a record that takes notes over meanwhile has another revision then.
-        texts = Texts()
-        notes = await read_notes(connection, ids, texts)
-        known = await self._unmoved(connection, {id: self._fresh.pop(id) for id in ids if id in self._fresh}, notes)
+        reading = Reading(connection, Texts(), _READ_AT_ONCE)
+        notes = await reading.notes(ids)
+        fresh = {id: self._fresh.pop(id) for id in ids if id in self._fresh}
+        known = await self._unmoved(connection, fresh, notes.keys() | reading.noted)
         missing = [id for id in ids if id not in known]
         if missing:
             rows = await _rows(connection, "read_plain_records", plain_array(missing))
-            found = await records_of(connection, rows, notes, texts, all_of_them=False)
-            known.update(found)
+            known.update(await reading.records(rows, notes))
         return known
 
     async def _unmoved(
@@ -185,8 +187,8 @@ class Deliveries:
     def _merged(self, each: Settlement) -> Line:
         claim = self._claimed[each.record]
         settled = settle(claim.record, claim.record, self._target, each.held, each.links)
-        wide = claim.record.wide
-        return _line(each, each.status, each.delay, each.revision, settled.rows, wide=wide)
+        large = claim.record.large
+        return _line(each, each.status, each.delay, each.revision, settled.rows, large=large)
 
     async def _moved(self, connection: Connection, settlements: Sequence[Settlement], query: str) -> set[str]:
         asked = {"ids": _ids(settlements), "revisions": _numbers(each.revision for each in settlements)}
@@ -198,8 +200,8 @@ class Deliveries:
         rows: list[tuple[RowRef, str, Mapping[str, Value], bool]] = []
         for each in settlements:
             for link in each.links:
-                wide = self._claimed[each.record].record.wide
-                rows.append((link, each.record, each.held.get(link, {}), wide))
+                large = self._claimed[each.record].record.large
+                rows.append((link, each.record, each.held.get(link, {}), large))
         rows.sort(key=itemgetter(0))
         if await copied_links(connection, [noted_link_row(*row) for row in rows]):
             return set()
@@ -229,9 +231,9 @@ class Deliveries:
             joined = dict(await _rows(connection, "joined", _ids(settlements)))
             gone = [replace(each, record=joined[each.record]) for each in settlements if each.record in joined]
             settlements = [each for each in settlements if each.record not in joined]
-            texts = Texts()
-            notes = await read_notes(connection, sorted(ids), texts)
-            current = await records_of(connection, rows, notes, texts)
+            reading = Reading(connection, Texts())
+            notes = await reading.notes(sorted(ids))
+            current = await reading.records(rows, notes)
             here = [each for each in settlements if each.record in current]
             strange = await self._link(connection, here)
             lines, done = [], []
@@ -245,7 +247,7 @@ class Deliveries:
                 status, delay = ("again", again) if again is not None else (each.status, each.delay)
                 if status == "done":
                     done.append(each)
-                lines.append(_line(each, status, delay, revision, settled.rows, wide=record.wide))
+                lines.append(_line(each, status, delay, revision, settled.rows, large=record.large))
             await copied(connection, "copy_settled", lines)
             await _rows(connection, "settle_records", _ids(here))
             await self._clear(connection, here, done, here, ())
@@ -318,13 +320,13 @@ def _line(
     revision: int,
     rows: Sequence[Contribution] | None,
     *,
-    wide: bool = False,
+    large: bool = False,
 ) -> Line:
     """A row for `copy_settled`. Only what still waits for a record, or is parked behind one, names it."""
     awaits = each.awaits if status in ("wait", "park") and each.awaits else "\\N"
     head = f"{each.record}\t{revision}\t{each.mark}\t{status}\t{delay}\t{awaits}\t"
     text = f"{copied_text(each.reason)}\t{copied_text(each.result)}\t"
-    if wide and rows is not None:
+    if large and rows is not None:
         return chain([head.encode(), text.encode()], copied_rows(rows), [b"\n"])
     return b"%b%b%b\n" % (head.encode(), text.encode(), b"\\N" if rows is None else copied_contributions(rows))
 

@@ -15,6 +15,7 @@ from engine.change import RowRef
 from engine.errors import IdentityMoved, PartitionLost, RulesChanged
 from engine.hub.blocks import append_block
 from engine.hub.joins import write_joins
+from engine.hub.large import Reading
 from engine.hub.pieces import Line, Texts
 from engine.hub.queries import QUERIES
 from engine.hub.rows import (
@@ -26,8 +27,8 @@ from engine.hub.rows import (
     text_array,
 )
 from engine.hub.session import Connection, copied, copied_links
-from engine.hub.wide import read_notes, records_of
 from engine.identity import Duplicate
+from engine.large import Pieces
 from engine.parts import Part
 from engine.ports import IngestOutcome, Lease, Letter, SetAside
 from engine.record import LARGE, Record
@@ -100,11 +101,11 @@ class PostgresIngest:
         rows = await self._rows("lock_records", plain_array(ids))
         if not rows:
             return {}
-        texts = Texts(at_hand)
-        notes = await read_notes(self._connection, [row[0] for row in rows], texts)
-        self._noted.update(notes)
+        reading = Reading(self._connection, Texts(at_hand))
+        notes = await reading.notes([row[0] for row in rows])
+        self._noted.update(notes, reading.noted)
         self._loaded.update((row[0], row[6]) for row in rows)
-        found = await records_of(self._connection, rows, notes, texts)
+        found = await reading.records(rows, notes)
         return {id: record for id, (record, _) in found.items()}
 
     async def announced(self, system: str, transactions: Sequence[str]) -> dict[str, int]:
@@ -201,13 +202,13 @@ class PostgresIngest:
     async def write(self, outcome: IngestOutcome, rulebook: str) -> Sequence[Duplicate]:
         """All of it, decided by this rulebook, but for the commit; large entries are given up on the way. Gives the
         records found alike."""
-        large = {entry.record for entry in outcome.entries if len(entry.body) > LARGE}
+        large = {each.record for each in outcome.entries if isinstance(each.body, Pieces) or len(each.body) > LARGE}
         if outcome.entries:
             await append_block(self._connection, self._lane, outcome.entries, rulebook, self._clock())
         if large:
             outcome.entries.clear()  # what they hold is written now, and the records hold it too
             for record in outcome.records:
-                record.wide = record.wide or record.id in large
+                record.large = record.large or record.id in large
         await self._write_records(outcome.records)
         await self._write_crosswalk(outcome)
         await self._write_marks(outcome)

@@ -7,24 +7,16 @@ of it while it comes, and those that are equal are one text.
 
 from __future__ import annotations
 
-import re
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from hashlib import sha256
 
 import msgspec
 
 from engine.change import Value
+from engine.large import MARK, PIECE, Apart
 from engine.record import LARGE, Contribution
-
-PIECE = 1 << 20
 
 Line = bytes | Iterator[bytes]
 """A row for COPY; one with a large text in pieces, which are made as they are sent."""
-
-_MARK = f"\0{secrets.token_hex(8)}:"
-"""Begins what stands for a large text: nobody else can know it."""
-_ENCODED_MARK = re.compile(rb'"\\u0000' + _MARK[1:].encode() + rb'(\d+)"')
 
 _encode = msgspec.json.Encoder().encode
 _decode_text = msgspec.json.Decoder(str).decode
@@ -35,59 +27,38 @@ _decode_rows = msgspec.json.Decoder(list[Contribution]).decode
 # --- written -------------------------------------------------------------------------------------------------------
 
 
-def copied(data: bytes) -> Iterator[bytes]:
-    """JSON as a column of a COPY row."""
-    for start in range(0, len(data), PIECE):
-        yield data[start : start + PIECE].replace(b"\\", b"\\\\")
+def copied(data: Iterable[bytes]) -> Iterator[bytes]:
+    """JSON in pieces as a column of a COPY row."""
+    for piece in data:
+        yield piece.replace(b"\\", b"\\\\")
+
+
+def copied_bytes(data: bytes) -> Iterator[bytes]:
+    """The same of JSON that is in memory already."""
+    return copied(data[start : start + PIECE] for start in range(0, len(data), PIECE))
 
 
 def copied_values(values: Mapping[str, Value]) -> Iterator[bytes]:
     """The same of values by name, encoded on the way."""
-    apart = _Apart()
-    return apart.pieces(_encode(apart.without(values)))
+    apart = Apart()
+    return copied(apart.pieces(_encode(apart.without(values))))
 
 
 def copied_rows(rows: Sequence[Contribution]) -> Iterator[bytes]:
     """The same of contributions."""
-    apart = _Apart()
+    apart = Apart()
     small = [
         msgspec.structs.replace(
             row,
-            order=tuple(None if each is None else apart.small(each) for each in row.order),
+            order=tuple(map(apart.small, row.order)),
             **{name: apart.without(getattr(row, name)) for name in _HOLD},
         )
         for row in rows
     ]
-    return apart.pieces(_encode(small))
+    return copied(apart.pieces(_encode(small)))
 
 
 _HOLD = ("fields", "carried", "void", "restore", "sent")
-
-
-class _Apart:
-    """Large texts on their way out, and what stands for them in what is encoded without them."""
-
-    def __init__(self) -> None:
-        self._texts: list[str] = []
-
-    def without(self, values: Mapping[str, Value]) -> dict[str, Value]:
-        return {name: value if value is None else self.small(value) for name, value in values.items()}
-
-    def small(self, text: str) -> str:
-        if len(text) <= LARGE:
-            return text
-        self._texts.append(text)
-        return f"{_MARK}{len(self._texts) - 1}"
-
-    def pieces(self, encoded: bytes) -> Iterator[bytes]:
-        at = 0
-        for found in _ENCODED_MARK.finditer(encoded):
-            yield from copied(encoded[at : found.start() + 1])
-            text = self._texts[int(found[1])]
-            for start in range(0, len(text), PIECE):
-                yield from copied(_encode(text[start : start + PIECE])[1:-1])
-            at = found.end() - 1
-        yield from copied(encoded[at:])
 
 
 # --- read ----------------------------------------------------------------------------------------------------------
@@ -97,19 +68,53 @@ class Texts:
     """Large texts that are at hand already, so that no second one is made. `at_hand` is asked for only if needed."""
 
     def __init__(self, at_hand: Iterable[str] = ()) -> None:
-        self._at_hand: Iterable[str] | None = at_hand
-        self._known: dict[bytes, str] = {}
+        self._at_hand: Iterable[str] = at_hand
+        self._known: list[str] = []
 
-    def one(self, encoded: bytearray) -> str:
-        """The text with these bytes of UTF-8."""
-        if self._at_hand is not None:
-            for each in self._at_hand:
-                self._known.setdefault(_digest(each), each)
-            self._at_hand = None
-        digest = sha256(encoded).digest()
-        text = self._known.get(digest)
-        if text is None:
-            text = self._known[digest] = encoded.decode()
+    def beginning(self, start: str) -> list[str]:
+        """Those that begin so."""
+        self._known += self._at_hand
+        self._at_hand = ()
+        return [text for text in self._known if text.startswith(start)]
+
+    def add(self, text: str) -> None:
+        self._known.append(text)
+
+
+class _Coming:
+    """A text of which there is a part so far. As long as it reads like one at hand, it takes no memory of its own."""
+
+    def __init__(self, texts: Texts) -> None:
+        self._texts = texts
+        self._own = ""
+        self._size = 0
+        self._like: list[str] = []
+        """Texts at hand that begin with all of it; then `_own` is empty."""
+
+    def add(self, run: str) -> None:
+        size, self._size = self._size, self._size + len(run)
+        if self._like:
+            like = [text for text in self._like if text.startswith(run, size)]
+            if not like:
+                self._own = self._like[0][:size]
+            self._like = like
+            if like:
+                return
+        own, self._own = self._own, ""
+        own += run  # nobody else holds it, so that it grows where it is
+        self._own = own
+        if size <= LARGE < self._size:
+            self._like = self._texts.beginning(own)
+            if self._like:
+                self._own = ""
+
+    def whole(self) -> str:
+        for text in self._like:
+            if len(text) == self._size:
+                return text
+        text = self._like[0][: self._size] if self._like else self._own
+        if len(text) > LARGE:
+            self._texts.add(text)
         return text
 
 
@@ -121,8 +126,8 @@ class Arriving:
         self._found: list[str] = []
         self._json = bytearray()
         self._rest = b""
-        self._text: bytearray | None = None
-        """What there is so far of a text, as it reads; None: between texts."""
+        self._text: _Coming | None = None
+        """None: between texts."""
 
     def take(self, piece: bytes) -> None:
         data, self._rest, at = self._rest + piece, b"", 0
@@ -132,23 +137,22 @@ class Arriving:
                 end = len(data) if quote < 0 else quote
                 self._json += data[at:end]
                 at = end + 1
-                self._text = None if quote < 0 else bytearray()
+                self._text = None if quote < 0 else _Coming(self._texts)
                 continue
-            quote = _ending(data, at)
+            quote = ending(data, at)
             end = quote if quote >= 0 else _whole(data, at)
-            self._text += _unescaped(data[at:end])
+            self._text.add(_decoded(data[at:end]))
             if quote < 0:
                 self._rest = data[end:]
                 return
-            self._ended(self._text)
+            self._ended(self._text.whole())
             self._text, at = None, quote + 1
 
-    def _ended(self, text: bytearray) -> None:
-        if len(text) <= LARGE:
-            self._json += _encode(text.decode())
-            return
-        self._found.append(self._texts.one(text))
-        self._json += _encode(f"{_MARK}{len(self._found) - 1}")
+    def _ended(self, text: str) -> None:
+        if len(text) > LARGE:
+            self._found.append(text)
+            text = f"{MARK}{len(self._found) - 1}"
+        self._json += _encode(text)
 
     def values(self) -> dict[str, Value]:
         return self._whole(_decode_golden(bytes(self._json)))
@@ -169,19 +173,28 @@ class Arriving:
         return values
 
     def _text_of(self, text: str) -> str:
-        return self._found[int(text[len(_MARK) :])] if text.startswith(_MARK) else text
+        return self._found[int(text[len(MARK) :])] if text.startswith(MARK) else text
 
 
-def _ending(data: bytes, start: int) -> int:
+def ending(data: bytes, start: int) -> int:
     """Where the quote stands that ends a text; -1 if that is yet to come."""
     quote = data.find(b'"', start)
     for _ in range(_FEW):
         if quote < 0 or _backslashes(data, start, quote) % 2 == 0:
             return quote
         quote = data.find(b'"', quote + 1)
-    plain = data[start:].replace(b"\\\\", b"..").replace(b'\\"', b"..")
-    quote = plain.find(b'"')
-    return quote if quote < 0 else start + quote
+    at, size = start, _WINDOW
+    while at < len(
+        data
+    ):  # ever longer windows, each without half an escape: no more is looked at than the text is long
+        end = min(at + size, len(data))
+        end += _backslashes(data, at, end) % 2
+        plain = data[at:end].replace(b"\\\\", b"..").replace(b'\\"', b"..")
+        quote = plain.find(b'"')
+        if quote >= 0:
+            return at + quote
+        at, size = end, 2 * size
+    return -1
 
 
 def _backslashes(data: bytes, start: int, end: int) -> int:
@@ -211,18 +224,12 @@ def _whole(data: bytes, start: int) -> int:
     return end
 
 
-def _unescaped(run: bytes) -> bytes:
-    return _decode_text(b'"' + run + b'"').encode() if b"\\" in run else run
+def _decoded(run: bytes) -> str:
+    return _decode_text(b'"' + run + b'"') if b"\\" in run else run.decode()
 
 
 _FEW = 64
 """Escaped quotes in a text from which on all of them are taken out at once to find the one that ends it."""
+_WINDOW = 1 << 12
 _BACKSLASH, _FOLLOWS, _LEADS = ord("\\"), 0x80, 0xC0
 """The last two: bytes of UTF-8 from these on go on with a character, and begin one."""
-
-
-def _digest(text: str) -> bytes:
-    digest = sha256()
-    for start in range(0, len(text), PIECE):
-        digest.update(text[start : start + PIECE].encode())
-    return digest.digest()

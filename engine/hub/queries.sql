@@ -72,12 +72,12 @@ select value, record::text from match_key where entity = %s and name = %s and va
 order by value, record
 
 -- name: lock_records
--- Those too large to come as one row come without what is large (`wide_record`).
+-- Those too large to come as one row come without what is large (`large_record`).
 select id::text, entity, version, case when octet_length(contributions) <= 262144 then golden::text end,
     case when octet_length(contributions) <= 262144 then contributions end, retired, revision
 from record where id = any(%s::uuid[]) order by id for update
 
--- name: wide_record
+-- name: large_record
 -- A server makes each part once, and sends it piece by piece.
 select r.entity, r.version, r.retired, r.revision, p.part, substr(p.bytes, n, 4194304)
 from record r
@@ -140,11 +140,11 @@ copy crosswalk (system, stream, key, record, sent) from stdin
 select record::text, system, stream, key, sent from crosswalk where record = any(%s::uuid[]) and sent is not null
 
 -- name: plain_notes
--- The same; of large ones only that they are there (`wide_notes`).
+-- The same; of large ones only that they are there (`large_notes`).
 select record::text, system, stream, key, case when octet_length(sent) <= 262144 then sent end
 from crosswalk where record = any(%s::uuid[]) and sent is not null
 
--- name: wide_notes
+-- name: large_notes
 select c.system, c.stream, c.key, substr(p.bytes, n, 4194304)
 from crosswalk c
 cross join lateral (select convert_to(c.sent, 'UTF8') as bytes offset 0) as p
@@ -603,7 +603,7 @@ where target = %s and shard = any(%s::smallint[]) and status = 'due' and due <= 
 select id::text, entity, version, golden::text, contributions, retired, revision from record where id = any(%s::uuid[])
 
 -- name: read_plain_records
--- The same; of those too large to come as one row only that they are there (`wide_record`).
+-- The same; of those too large to come as one row only that they are there (`large_record`).
 select id::text, entity, version, case when octet_length(contributions) <= 262144 then golden::text end,
     case when octet_length(contributions) <= 262144 then contributions end, retired, revision
 from record where id = any(%s::uuid[])

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from engine.change import RowRef, Value
-from engine.hub.pieces import Line, copied, copied_rows, copied_values
+from engine.hub.pieces import Line, copied, copied_bytes, copied_rows, copied_values
+from engine.large import Pieces
 from engine.record import LARGE, Contribution, Record
 from engine.settle import Note, noted
 
@@ -62,20 +63,20 @@ def copied_contributions(rows: Sequence[Contribution]) -> bytes:
 def new_record_row(record: Record) -> Line:
     """A row for `copy_records`; a new record has revision 1."""
     head = f"{record.id}\t{record.entity}\t{record.version}\t1\t{'t' if record.retired else 'f'}\t"
-    if record.wide:
-        return _wide_row(head, record)
+    if record.large:
+        return _large_row(head, record)
     return b"%b%b\t%b\n" % (head.encode(), copied_json(_encode(record.golden)), copied_contributions(record.rows))
 
 
 def new_state_row(record: Record) -> Line:
     """A row for `copy_new_state`."""
     head = f"{record.id}\t{record.version}\t{'t' if record.retired else 'f'}\t"
-    if record.wide:
-        return _wide_row(head, record)
+    if record.large:
+        return _large_row(head, record)
     return b"%b%b\t%b\n" % (head.encode(), copied_json(_encode(record.golden)), copied_contributions(record.rows))
 
 
-def _wide_row(head: str, record: Record) -> Iterator[bytes]:
+def _large_row(head: str, record: Record) -> Iterator[bytes]:
     yield head.encode()
     yield from copied_values(record.golden)
     yield b"\t"
@@ -83,16 +84,17 @@ def _wide_row(head: str, record: Record) -> Iterator[bytes]:
     yield b"\n"
 
 
-def entry_row(head: bytes, n: int, record: str, version: int, body: bytes) -> Line:
+def entry_row(head: bytes, n: int, record: str, version: int, body: bytes | Pieces) -> Line:
     """A row for `copy_entries`; `head` is the block's."""
-    if len(body) > LARGE:
-        return chain([b"%b%d\t%b\t%d\t" % (head, n, record.encode(), version)], copied(body), [b"\n"])
-    return b"%b%d\t%b\t%d\t%b\n" % (head, n, record.encode(), version, copied_json(body))
+    if isinstance(body, bytes) and len(body) <= LARGE:
+        return b"%b%d\t%b\t%d\t%b\n" % (head, n, record.encode(), version, copied_json(body))
+    pieces = copied_bytes(body) if isinstance(body, bytes) else copied(body)
+    return chain([b"%b%d\t%b\t%d\t" % (head, n, record.encode(), version)], pieces, [b"\n"])
 
 
-def noted_link_row(row: RowRef, record: str, sent: Mapping[str, Value], wide: bool) -> Line:
-    """A row for `copy_links`, with what was written into the row. `wide`: as the record is."""
-    if not wide:
+def noted_link_row(row: RowRef, record: str, sent: Mapping[str, Value], large: bool) -> Line:
+    """A row for `copy_links`, with what was written into the row. `large`: as the record is."""
+    if not large:
         return link_row(row, record, note(sent))
     place = f"{copied_text(row.system)}\t{copied_text(row.stream)}\t{copied_text(row.key)}\t{record}\t"
     return chain([place.encode()], copied_values(sent), [b"\n"])

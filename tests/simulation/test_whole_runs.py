@@ -310,7 +310,7 @@ def test_the_same_seed_is_the_same_run() -> None:
     def trace() -> list[bytes]:
         world = World(7, faults=0.1)
         simulate(world.live(steps=30))
-        return [entry.body for entry in world.hub.entries]
+        return [bytes(entry.body) for entry in world.hub.entries]
 
     assert trace() == trace()
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import ledger
+from engine.large import Pieces
 from engine.ledger import GENESIS, Decision, EntryBody
 
 RECORD = "0190d2c0-1234-7abc-8def-0123456789ab"
@@ -38,6 +39,19 @@ def test_body_is_canonical_json() -> None:
         '"at":1700000000000000,"decisions":[["email","accepted","é@x",null,"é@x","crm","newest"]],'
         '"linked":"new","retired":false}'
     )
+
+
+@pytest.mark.parametrize("outcome", ["accepted", "refused"])
+@pytest.mark.parametrize("before", [None, "old", "o" * (3 << 20)])
+def test_in_pieces_a_body_is_the_same_and_none_is_large(outcome: str, before: str | None) -> None:
+    large = 'say "so"\\ \n\x01 é 😀' * (1 << 18)
+    said = [Decision("note", outcome, large, before, large, "crm"), Decision("name", outcome, "B", None, "B", "crm")]  # type: ignore[arg-type]
+    whole, pieces = ledger.encode(body(decisions=said)), ledger.encode_large(body(decisions=said))
+    assert bytes(pieces) == whole
+    assert isinstance(pieces, Pieces)
+    assert max(map(len, pieces)) < 8 << 20
+    assert ledger.leaf(RECORD, 3, pieces) == ledger.leaf(RECORD, 3, whole)
+    assert ledger.decode(pieces).decisions == said
 
 
 def test_a_rule_that_the_rulebook_tells_is_left_out_of_a_decision() -> None:
