@@ -38,25 +38,27 @@ class Alike:
         self._harvest.rematch(entity, record)
         if not entity.match:
             return
-        matches = self._known.matches.get(entity.name, {})
-        carried = (matches.get(pair, ()) for pair in self._harvest.pairs(record))
-        ids = {id for ids in carried if len(ids) <= MANY_ALIKE for id in ids}
-        self.join(ids | {record.id}, cause)
+        matches, at = self._known.matches.get(entity.name, {}), record.id
+        for pair in self._harvest.pairs(record):
+            ids = matches.get(pair, ())
+            if len(ids) <= MANY_ALIKE:
+                at = self.join({at, *ids}, cause) or at
 
-    def join(self, ids: Collection[str], cause: Change | None) -> None:
-        """Make one of these records, if there is more than one and they may be joined without a steward: the oldest
-        goes on."""
+    def join(self, ids: Collection[str], cause: Change | None) -> str | None:
+        """Make one of these records, which carry one match pair, if there is more than one and they may be joined
+        without a steward: the oldest goes on. Which that is; None if none was joined."""
         known = (self._known.records[id] for id in sorted(ids) if id in self._known.records)
         records = [record for record in known if record.rows]  # one without rows was joined by somebody else meanwhile
         if len(records) < 2 or records[0].entity not in self._scope.entities:
-            return
+            return None
         entity, roots = self._scope.entities[records[0].entity], self._scope.roots[records[0].entity]
         if contradiction(entity, records, roots, self._known.apart):
-            return
+            return None
         survivor, *others = records
         for other in others:
             former = [row.ref for row in other.rows], self._harvest.pairs(other)
             self._harvest.joined(survivor, other, former, join(entity, roots, survivor, other), cause)
+        return survivor.id
 
 
 def referred(known: Known, scope: Scope) -> set[str]:

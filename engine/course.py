@@ -128,7 +128,7 @@ class Course:
         elif linked is None:
             entity = self._scope.entities[change.entity]
             found = identify(
-                entity.name,
+                entity,
                 change.row,
                 change.external_id,
                 self._known.stated(entity, mapped, change),

@@ -1,8 +1,8 @@
 """Which record a source row speaks of.
 
 By crosswalk; else by the record id that the row itself carries; else by the entity's match keys, each compared as its
-normalisers say (rules.normalising). A match that is not unique, or that another row of the same stream already stands
-for, is never merged silently: the row waits for a steward.
+normalisers say (rules.normalising), the first of which that both state decides. A match that is not unique, or that
+another row of the same stream already stands for, is never merged silently: the row waits for a steward.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def record_pairs(entity: Entity, record: Record) -> list[MatchPair]:
 
 
 def identify(
-    entity: str,
+    entity: Entity,
     row: RowRef,
     external_id: str | None,
     pairs: Sequence[MatchPair],
@@ -119,14 +119,18 @@ def identify(
     records: Mapping[str, Record],
     becoming: Collection[RowRef] = (),
 ) -> Found | New | Ambiguous:
-    """Find the record of a row that the crosswalk does not know. The first match key that finds any decides.
+    """Find the record of a row that the crosswalk does not know. The first match key that finds any decides; a record
+    that disagrees in a key before that one is another.
 
     `becoming`: rows of which their system tells just now that they are merged into this one."""
     carried = records.get(external_id) if external_id is not None else None
-    if carried is not None and carried.entity == entity:
+    if carried is not None and carried.entity == entity.name:
         return Found(carried.id, "external_id")
-    for pair in pairs:
+    for place, pair in enumerate(pairs):
         candidates = sorted({id for id in matches.get(pair, ()) if id in records})
+        if before := {name for name, _ in pairs[:place] if name != pair[0]} if candidates else ():
+            # What it states there is none of the row's, which would have found it.
+            candidates = [id for id in candidates if not before & _stated(entity, records[id])]
         if not candidates:
             continue
         free = [id for id in candidates if not _stands(records[id], row, becoming)]
@@ -136,6 +140,11 @@ def identify(
             return Ambiguous(tuple(candidates), f"another row of {row.system} {row.stream} has the same {pair[0]}")
         return Ambiguous(tuple(candidates), f"{len(candidates)} records have the same {pair[0]}")
     return New()
+
+
+def _stated(entity: Entity, record: Record) -> set[str]:
+    """The match keys that a record states."""
+    return {name for name, _ in match_pairs(entity, record.golden)}
 
 
 def _stands(record: Record, row: RowRef, becoming: Collection[RowRef]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from engine.change import RowRef, Value
 from engine.identity import match_pairs
@@ -37,13 +38,24 @@ class Joined:
 
 
 def contradiction(entity: Entity, records: Sequence[Record], roots: Roots, apart: Apart) -> str:
-    """Why these records of one entity may not be joined without a steward, in words without values; "" if they may."""
+    """Why these records of one entity may not be joined without a steward, in words without values; "" if they may.
+
+    Of two records the first match key that both state decides, as it does of a row that looks for its record: who
+    shares a tax id may differ in the e-mail, but not the other way round."""
     if why := obstacle(records, roots, apart):
         return why
+    stated = [dict(match_pairs(entity, record.golden)) for record in records]
+    for one, other in combinations(stated, 2):
+        if key := parting(entity, one, other):
+            return f"they differ in {key}"
+    return ""
+
+
+def parting(entity: Entity, one: Mapping[str, str], other: Mapping[str, str]) -> str:
+    """The match key that tells two apart, each as what it states by key; "" if none does."""
     for key in entity.match:
-        stated = {value for record in records for name, value in match_pairs(entity, record.golden) if name == key.name}
-        if len(stated) > 1:
-            return f"they differ in {key.name}"
+        if key.name in one and key.name in other:
+            return "" if one[key.name] == other[key.name] else key.name
     return ""
 
 

@@ -46,8 +46,9 @@ class Letters:
         return _any_blocks(self._new.get(old, ())) or (old not in self._freed and _any_blocks(self._stored(old)))
 
     def are_pointless(self, mapped: Mapped, latest: int) -> bool:
-        """Whether this change leaves the row's earlier letters nothing to say: it is newer, its time is no later than
-        `latest`, and it tells of every field, or that the row is gone. A row's change of key is never skipped."""
+        """Whether this change leaves the row's earlier letters nothing to say: it is newer (or the same, told again),
+        its time is no later than `latest`, and it tells of every field, or that the row is gone. A row's change of key
+        is never skipped."""
         change = mapped.change
         if change is None or change.operation == "rekey" or change.old_row is not None or change.follows_rekey:
             return False
@@ -61,7 +62,7 @@ class Letters:
             return False
         vanished = change.operation == "delete" and change.observation
         before = self._before(mapped)
-        return all((vanished or letter.position < change.position) and not letter.moves for letter in before)
+        return all((vanished or letter.position <= change.position) and not letter.moves for letter in before)
 
     def _only_held(self, mapped: Mapped, change: Change) -> bool:
         """Whether only an older deletion that is held blocks the row: whoever wrote it, it is there again."""
@@ -93,9 +94,11 @@ class Letters:
         candidates: tuple[str, ...] = (),
     ) -> None:
         """Set a change aside. One that waits for another row lets go of bad data before it, which it outdates; one of
-        an excluded row of all before it, so that only the newest image waits."""
+        an excluded row of all before it, so that only the newest image waits, and one that is told again of itself."""
         if kind in ("ambiguous", "parent", "excluded", "reference", "merge") and (before := self._before(mapped)):
-            replaces = kind == "excluded" and not mapped.release  # it is newer and whole, or it would wait behind
+            again = all(letter.position == mapped.raw.position for letter in before)
+            # It is newer (or the same) and whole, or it would wait behind.
+            replaces = (kind == "excluded" or again) and not mapped.release
             if not replaces and any(letter.kind != "data" for letter in before):
                 kind, reason, awaits, candidates = "behind", _BEHIND, None, ()
             else:

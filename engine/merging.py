@@ -164,7 +164,7 @@ class Merging:
             return self.part(row, record) if row.husk and linked != target else record
         entity = self._scope.entities[change.entity]
         pairs, matches = known.stated(entity, mapped, change), known.matches.get(entity.name, {})
-        found = identify(entity.name, change.row, change.external_id, pairs, matches, known.records)
+        found = identify(entity, change.row, change.external_id, pairs, matches, known.records)
         return known.records[found.record if isinstance(found, Found) else target]
 
     def _circle(self, row: RowRef, named: RowRef) -> list[RowRef]:

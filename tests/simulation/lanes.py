@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
+from engine.aside import SetAside
 from engine.change import RawChange
 from engine.errors import TransientError
 from engine.pipeline import Pipeline
@@ -18,10 +19,12 @@ Business = Callable[[random.Random, str], list[RawChange]]
 
 
 class Lanes:
-    """One run of a seed: `run` lets the pipelines work until all is read and nothing waits."""
+    """One run of a seed: `run` lets the pipelines work until all is read and nothing waits. `began`: what the clock
+    says at first, in microseconds since 1970."""
 
-    def __init__(self, rules: Rulebook, business: Business, seed: int) -> None:
+    def __init__(self, rules: Rulebook, business: Business, seed: int, began: int = 0) -> None:
         self.rules = rules
+        self.began = began
         self.rng = random.Random(seed)
         self.calm = False
         self.hub = MemoryHub(clock=self._now, crash=self._maybe_fail)
@@ -33,7 +36,7 @@ class Lanes:
         }
 
     def _now(self) -> int:
-        return int(asyncio.get_running_loop().time() * 1e6)
+        return self.began + int(asyncio.get_running_loop().time() * 1e6)
 
     def _maybe_fail(self, _: object) -> None:
         if not self.calm and self.rng.random() < 0.05:
@@ -59,13 +62,18 @@ class Lanes:
         await asyncio.gather(*tasks)
 
     async def _is_quiet(self) -> bool:
-        if self.hub.set_aside or not all(map(_is_read, self.sources.values())):
+        if waiting(self.hub) or not all(map(_is_read, self.sources.values())):
             return False
         return not await self.hub.alike(1) and not await self.hub.following(1)
 
 
 def _is_read(source: ScriptedSource) -> bool:
     return bool(source.acknowledged) and int(source.acknowledged[-1]) == len(source.changes)
+
+
+def waiting(hub: MemoryHub) -> list[SetAside]:
+    """What is set aside and should not stay so: all but child rows of parents that are none of the project's."""
+    return [each for each in hub.set_aside.values() if each.kind != "excluded" or each.awaits in hub.crosswalk]
 
 
 def systems_by_record(hub: MemoryHub, entity: str) -> Sequence[tuple[str, ...]]:

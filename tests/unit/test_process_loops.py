@@ -105,7 +105,7 @@ class Running:
 
     async def until(self, question: Any) -> None:
         async with asyncio.timeout(20):
-            while not question():  # noqa: ASYNC110 (the loops' own beat)
+            while not question():
                 if self.task.done() and not self.task.cancelled() and self.task.exception():
                     await self.task  # what ended it says more than that the time is over
                 await asyncio.sleep(0.005)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from engine.identity import LONGEST, match_pairs, possible_pairs, record_pairs
+import pytest
+
+from engine.identity import LONGEST, Ambiguous, Found, New, identify, match_pairs, possible_pairs, record_pairs
 from engine.record import Record
+from tests.builders import ACCOUNT, rulebook
 from tests.builders import CUSTOMER as DOCUMENT
-from tests.builders import rulebook
 from tests.simulation.test_matching_by_reference import RULES
 
 [CUSTOMER] = rulebook().entities.values()
@@ -74,3 +76,32 @@ def test_what_a_reference_may_mean_gives_one_pair_for_each_record() -> None:
     ]
     assert possible_pairs(invoice, {"number": "7"}, {"customer": []}) == []
     assert possible_pairs(invoice, {"number": "7", "customer": "of an earlier try"}, {"customer": []}) == []
+
+
+TWO_KEYS = rulebook({**DOCUMENT, "identity": {"match": ["tax_id", "phone"]}}).entities["customer"]
+KNOWN = {
+    id: Record(id, "customer", 1, {"tax_id": tax, "phone": phone}, [])
+    for id, tax, phone in (("A", "1", "+1"), ("B", None, "+2"), ("C", "3", "+3"), ("D", "4", "+3"))
+}
+
+
+@pytest.mark.parametrize(
+    ("tax", "phone", "found"),
+    [
+        ("1", "+9", Found("A", "match")),
+        ("1", "+3", Found("A", "match")),
+        ("9", "+2", Found("B", "match")),
+        (None, "+1", Found("A", "match")),
+        ("9", "+1", New()),
+        ("9", "+3", New()),
+        (None, "+3", Ambiguous(("C", "D"), "2 records have the same phone")),
+    ],
+)
+def test_the_first_key_that_both_state_decides(tax: str | None, phone: str, found: object) -> None:
+    """Another customer may have the same telephone, and the same customer another one."""
+    matches: dict[tuple[str, str], list[str]] = {}
+    for id, record in KNOWN.items():
+        for pair in record_pairs(TWO_KEYS, record):
+            matches.setdefault(pair, []).append(id)
+    pairs = match_pairs(TWO_KEYS, {"tax_id": tax, "phone": phone})
+    assert identify(TWO_KEYS, ACCOUNT, None, pairs, matches, KNOWN) == found

@@ -12,6 +12,7 @@ from engine.plan import TargetPlan
 from engine.record import Contribution, Record, Stamp
 from engine.resolve import roots
 from tests.builders import ACCOUNT, ADDRESS, PARTY, SUBSCRIBER, rulebook
+from tests.builders import CUSTOMER as DOCUMENT
 
 RULES = rulebook()
 ENTITY = RULES.entities["customer"]
@@ -53,6 +54,26 @@ def record(id: str, *rows: Contribution, **golden: Value) -> Record:
 )
 def test_nothing_may_contradict_it(one: Record, other: Record, why: str) -> None:
     assert contradiction(ENTITY, [one, other], ROOTS, ()) == why
+
+
+TWO_KEYS = rulebook({**DOCUMENT, "identity": {"match": ["tax_id", {"phone": "phone"}]}}).entities["customer"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "why"),
+    [
+        ({"tax_id": "1", "phone": "+1"}, {"tax_id": "1", "phone": "+2"}, ""),
+        ({"tax_id": "1", "phone": "+1"}, {"tax_id": "2", "phone": "+1"}, "they differ in tax_id"),
+        ({"tax_id": "1", "phone": "+1"}, {"phone": "+1"}, ""),
+        ({"tax_id": "1", "phone": "+1"}, {"phone": "+2"}, "they differ in phone"),
+    ],
+    ids=["the first agrees", "the first disagrees", "one lacks the first", "only the second can be compared"],
+)
+def test_of_two_records_the_first_key_that_both_state_decides(
+    one: dict[str, Value], other: dict[str, Value], why: str
+) -> None:
+    records = [record(ONE, row(ACCOUNT), **one), record(OTHER, row(PARTY), **other)]
+    assert contradiction(TWO_KEYS, records, ROOTS, ()) == why
 
 
 def test_what_a_steward_keeps_apart_stays_apart() -> None:

@@ -208,6 +208,13 @@ def test_a_newer_image_of_the_whole_row_makes_a_dead_letter_pointless() -> None:
     assert len(resolved.was.split(", ")) == 2
 
 
+def test_a_change_that_waits_and_is_told_again_is_no_second_one() -> None:
+    hub = MemoryHub()
+    for _ in range(2):
+        live(ScriptedSource("erp", [address(1, "P-1")], rewind=1), hub)
+    assert kinds(hub) == ["parent"]
+
+
 def test_a_row_waits_no_more_for_one_that_it_does_not_refer_to_any_more() -> None:
     hub = MemoryHub()
     tell(hub, "erp", party(1, tax_id="T1"), address(2, "P-9"), address(3, "P-1"))
