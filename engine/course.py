@@ -72,7 +72,7 @@ class Course:
             if change.at is not None and change.at > latest:
                 change.at = None  # an echo: that its system's clock is wrong says nothing of our write
             known = change.row in self._known.links
-            if self._apply(mapped, change):
+            if self._apply(mapped, change) and letters.concern(mapped, change):
                 record = self._known.records.get(self._known.links.get(change.row, ""))
                 row = record.row(change.row) if record is not None else None
                 letters.decided(mapped, change, record, row, known=known)

@@ -73,8 +73,10 @@ class Job:
 
     def spare(self, write: Write) -> None:
         """Take out of a write what the target has refused already, at the same values."""
+        if not self.before and not self.refused:
+            return
         known = {**self.before, **self.refused}
-        for name in still_refused(known, write.stream, write.values, write.blocks) if known else ():
+        for name in still_refused(known, write.stream, write.values, write.blocks):
             del write.values[name]
             self.refused = {**self.refused, (write.stream, name): known[write.stream, name]}
 
@@ -99,13 +101,16 @@ def newest_words(jobs: Sequence[Job], but: str) -> dict[str, int]:
     newest: dict[str, int] = {}
     for job in jobs:
         for row in job.pending.record.rows:
-            stamp = row.base.at if not row.stamps else max((s.at or 0 for s in row.stamps.values()), default=0)
-            if row.system != but and stamp:
-                newest[row.system] = max(newest.get(row.system, 0), stamp)
+            if row.system == but:
+                continue
+            best = newest.get(row.system, 0)
+            for stamp in row.stamps.values() or (row.base,):
+                if stamp.at is not None and stamp.at > best:
+                    newest[row.system] = best = stamp.at
     return newest
 
 
 def meant_values(record: Record, ref: RowRef, names: Iterable[str]) -> dict[str, Value]:
     """The canonical values of what was written into a row."""
-    row = next((row for row in record.rows if row.ref == ref), None)
-    return {name: wanted(record, row, name) for name in names}
+    golden, row = record.golden, record.row(ref)
+    return {name: golden[name] if name in golden else wanted(record, row, name) for name in names}

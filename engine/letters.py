@@ -124,6 +124,10 @@ class Letters:
     def wait_behind(self, mapped: Mapped) -> None:
         self.add(mapped, "behind", _BEHIND)
 
+    def concern(self, mapped: Mapped, change: Change) -> bool:
+        """Whether `decided` has anything to do: nearly never."""
+        return bool(mapped.release or change.unreadable or self._known.letters or self._new)
+
     def decided(
         self, mapped: Mapped, change: Change, record: Record | None, row: Contribution | None, *, known: bool
     ) -> None:

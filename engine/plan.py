@@ -293,7 +293,7 @@ class TargetPlan:
         unit = entity.unit_of[name]
         policy = unit.policy
         if row.given(name):
-            if row.system != policy.owner and len(unit.fields) == 1 and is_spoken_for(unit, record.rows):
+            if row.system != policy.owner and is_spoken_for(unit, record.rows):
                 return False  # a word comes before what a row carries
             return choose(unit, record.rows) is row
         if policy.on_reject != "leave" or not policy.protected or policy.owner == self.system:

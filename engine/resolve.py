@@ -50,13 +50,12 @@ def choose(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
 
 
 def is_spoken_for(unit: Unit, rows: Sequence[Contribution]) -> bool:
-    """Whether, for certain, somebody's own word stands for a unit of one field: False says nothing.
+    """Whether, for certain, somebody's own word stands for a unit: False says nothing.
 
     Much cheaper than `choose`, for who need not know whose."""
-    policy, (name,) = unit.policy, unit.fields
-    if policy.protected or unit.plural or unit.below:
+    if not unit.simple:
         return False
-    order = policy.order
+    (name,), order = unit.fields, unit.policy.order
     for row in rows:
         if name in row.fields and name not in row.sent and row.deleted is None and row.system in order:
             return True

@@ -68,6 +68,12 @@ class Unit:
     optional: frozenset[str] = frozenset()
     plural: frozenset[tuple[str, str]] = frozenset()
     below: Mapping[tuple[str, str], tuple[tuple[str, str], ...]] = field(default_factory=dict, hash=False)
+    simple: bool = field(init=False, compare=False, repr=False)
+    """One field that any row of a system in the order may state, without a guard."""
+
+    def __post_init__(self) -> None:
+        guarded = self.policy.protected or self.plural or self.below
+        object.__setattr__(self, "simple", len(self.fields) == 1 and not guarded)
 
 
 @dataclass(frozen=True, slots=True)
