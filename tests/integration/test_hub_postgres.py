@@ -431,6 +431,23 @@ async def test_the_state_of_everything(hub: PostgresHub, overview: Overview) -> 
     await overview.remember_rulebook("hash", "files")
 
 
+async def test_what_is_to_be_tried_again_later_is_not_due_for_long(overview: Overview, hub_dsn: str) -> None:
+    """It was marked an hour ago, and the next attempt is a minute away: nothing stands still."""
+    with psycopg.connect(hub_dsn, autocommit=True, options="-c search_path=fieldwarden") as connection:
+        for record, wait in (
+            ("01900000-0000-7000-8000-000000000001", "1 minute"),
+            ("01900000-0000-7000-8000-000000000002", "-1 minute"),
+        ):
+            connection.execute(
+                "insert into dirty (target, record, mark, since, due) select 'crm', %s, nextval('mark'),"
+                " clock_timestamp() - interval '1 hour', clock_timestamp() + %s::interval",
+                [record, wait],
+            )
+            (target,) = await overview.targets()
+            assert target.oldest is not None
+            assert (target.oldest_due is None) == (wait == "1 minute")
+
+
 async def test_what_holds_up_deliveries_is_known_step_by_step(hub: PostgresHub, overview: Overview) -> None:
     streams = ["account"]
 
