@@ -72,7 +72,7 @@ from generate_series(%s + 1, %s + %s) as n
 @dataclass(frozen=True, slots=True)
 class Met:
     """`peak` in bytes, `cpu` in seconds, both of our own processes. `matched`, `alone`: records in several systems, and
-    in one."""
+    in one; `created`: rows that are to be."""
 
     rows: int
     seconds: float
@@ -135,12 +135,14 @@ def _onboard(server: EmbeddedServer, folder: Path, rows: int) -> Met:
 def objections(met: list[Met]) -> list[str]:
     """Why the figures may not be believed, in words."""
     shares = sorted(SYSTEMS.values())
-    return [
-        f"{each.rows} rows: {each.matched} matched and {each.alone} alone"
-        for each in met
-        if each.matched + each.alone != each.rows * (100 + shares[-1]) // 100
-        or each.alone != each.rows * shares[1] * 2 // 100
-    ]
+    void = []
+    for each in met:
+        found = each.matched + each.alone, each.alone, each.created
+        records = each.rows * (100 + shares[-1]) // 100
+        due = records, each.rows * shares[1] * 2 // 100, records * len(SYSTEMS) - each.rows * len(SYSTEMS)
+        if found != due:
+            void.append(f"{each.rows} rows: records, those of one system, rows to create: {found}, and not {due}")
+    return void
 
 
 def _line(each: Met) -> str:

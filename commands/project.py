@@ -10,6 +10,11 @@ import click
 from commands.program import cli, command, in_project, say
 from operations.report import Report
 
+_CHECK = (
+    "Exit with 1 if a source is halted, a stream of it parked, a partition standing still, deletions are held, or "
+    "(while `run` works) a target has taken nothing for 5 minutes."
+)
+
 
 @command(cli)
 @click.option(
@@ -106,7 +111,7 @@ def run(folder: Path | None, **options: Any) -> Report:
 
 
 @command(cli)
-@click.option("--check", is_flag=True, help="Exit with 1 if anything is halted or parked, or deletions are held.")
+@click.option("--check", is_flag=True, help=_CHECK)
 @in_project
 def status(folder: Path | None, check: bool) -> Report:
     """How far every source and target is, and what waits for a person."""

@@ -15,13 +15,14 @@ import msgspec
 from engine.change import Value
 from engine.errors import ValueRefused
 from engine.identity import MatchPair, match_pairs
-from engine.mapping import deliverable
-from engine.plan import Difference, TargetPlan, wanted
+from engine.mapping import deliverable, outward
+from engine.plan import Difference, wanted
 from engine.record import Contribution, Record
-from engine.resolve import choose, roots
-from rules.rulebook import Entity, Rulebook, Stream
+from engine.resolve import candidates, choose, roots
+from engine.samples import SAMPLES, Sample, first
+from engine.scope import plans_of
+from rules.rulebook import Entity, FieldMap, Rulebook, Stream
 
-SAMPLES = 3
 BY_LINK = ""
 """Instead of a match key: rows that a carried id or a steward joined."""
 
@@ -35,13 +36,6 @@ class EntityCount:
     keys: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    record: str
-    before: Value
-    after: Value
-
-
 @dataclass(slots=True)
 class FieldCount:
     """Rows in which a field would get another value; those of them that have none yet, and that would have none."""
@@ -50,6 +44,15 @@ class FieldCount:
     filled: int = 0
     emptied: int = 0
     samples: list[Sample] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class OverruledCount:
+    """Values of a protected field, other than what stands, in rows of a system that has no say in it: those that are
+    replaced, and those that stay there."""
+
+    replaced: int = 0
+    stay: int = 0
 
 
 FieldPlace = tuple[str, str, str, str]
@@ -68,13 +71,12 @@ class Meeting:
         self.entities: dict[str, EntityCount] = {}
         self.rows: Counter[RowPlace] = Counter()
         self.fields: dict[FieldPlace, FieldCount] = {}
-        self.refused: Counter[ValuePlace] = Counter()
-        """Values of protected fields in rows of systems that have no say in them, other than what stands."""
+        self.overruled: dict[ValuePlace, OverruledCount] = {}
         self.unfit: Counter[ValuePlace] = Counter()
         """Values that cannot be written: they fail a check, or there is no code for them."""
         self._rulebook = rulebook
         self._roots = roots(rulebook)
-        self._plans = {name: plan for name in rulebook.systems if (plan := TargetPlan(rulebook, name)).entities}
+        self._plans = plans_of(rulebook)
         self._born = {name: _born(rulebook, name) for name in self._plans}
 
     def take(self, record: Record, once_more: Callable[[], Record]) -> None:
@@ -82,13 +84,14 @@ class Meeting:
         entity = self._rulebook.entities.get(record.entity)
         if entity is None:
             return
+        writing = _Writing()
+        for plan in self._plans.values():
+            for each in plan.differences(record):
+                self._count_row(entity, record, each, writing)
         if not record.retired:
             self.records += 1
             self._count_systems(entity, record)
-            self._count_refused(entity, record)
-        for system, plan in self._plans.items():
-            for each in plan.differences(record):
-                self._count_row(entity, record, system, each)
+            self._count_overruled(entity, record, writing)
 
     def empty(self) -> Meeting:
         """The same question, about other records."""
@@ -97,12 +100,8 @@ class Meeting:
     def add(self, other: Meeting) -> None:
         """Counts of other records; samples are those of the first of all."""
         self.records += other.records
-        for counts, more in (
-            (self.rows, other.rows),
-            (self.refused, other.refused),
-            (self.unfit, other.unfit),
-        ):
-            counts.update(more)
+        self.rows.update(other.rows)
+        self.unfit.update(other.unfit)
         for name, count in other.entities.items():
             mine = self.entities.setdefault(name, EntityCount())
             mine.systems.update(count.systems)
@@ -112,7 +111,11 @@ class Meeting:
             here.changed += found.changed
             here.filled += found.filled
             here.emptied += found.emptied
-            here.samples = sorted(here.samples + found.samples, key=lambda each: each.record)[:SAMPLES]
+            here.samples = first(here.samples + found.samples)
+        for where, values in other.overruled.items():
+            known = self.overruled.setdefault(where, OverruledCount())
+            known.replaced += values.replaced
+            known.stay += values.stay
 
     # --- who knows whom --------------------------------------------------------------------------------------
 
@@ -124,36 +127,64 @@ class Meeting:
         if len(systems) > 1:
             found.keys[_agreed(entity, record.rows)] += 1
 
-    def _count_refused(self, entity: Entity, record: Record) -> None:
+    def _count_overruled(self, entity: Entity, record: Record, writing: _Writing) -> None:
         for unit in entity.units:
-            policy = unit.policy
-            if not policy.protected:
+            if not unit.policy.protected:
                 continue
-            for name in unit.fields:
-                if name not in record.golden:
+            for row in candidates(unit, record.rows):
+                if not row.live or row.system == unit.policy.owner:
                     continue
-                for row in record.rows:
-                    if row.live and row.system != policy.owner and _differs(row, name, record.golden[name]):
-                        self.refused[entity.name, name, row.system] += 1
+                for name in unit.fields:
+                    if not _differs(row, name, record.golden.get(name)):
+                        continue
+                    found = self.overruled.setdefault((entity.name, name, row.system), OverruledCount())
+                    if self._is_replaced(entity, record, row, name, writing):
+                        found.replaced += 1
+                    else:
+                        found.stay += 1
+
+    def _is_replaced(self, entity: Entity, record: Record, row: Contribution, name: str, writing: _Writing) -> bool:
+        """Also of what is emptied later: once the owner's row is created, what it holds is the owner's word."""
+        if writing.replaces(row, name):
+            return True
+        policy = entity.unit_of[name].policy
+        if record.golden.get(name) is not None or policy.on_reject == "leave" or row.system not in self._plans:
+            return False
+        if not any(each.system == policy.owner and each.reads and name in each.fields for each in writing.created):
+            return False
+        stream = self._rulebook.systems[row.system].streams[row.stream]
+        if name not in stream.update_fields:
+            return False
+        if not any(row is other for other, _ in writing.updated):
+            self.rows[row.system, stream.name, "update"] += 1
+        writing.updated.append((row, (name,)))
+        self._count_field(entity, record, row, name, policy.owner or "")
+        return True
 
     # --- what would be written -------------------------------------------------------------------------------
 
-    def _count_row(self, entity: Entity, record: Record, system: str, each: Difference) -> None:
-        self.rows[system, each.stream.name, each.operation] += 1
-        self._count_unfit(entity, record, each.stream, each.row, each.fields)
-        if each.operation == "create" and each.stream.parent is None:
-            for stream in self._born[system].get(entity.name, ()):
-                fields = tuple(name for name in stream.create_fields if record.golden.get(name) is not None)
-                if fields:
-                    self.rows[system, stream.name, "create"] += 1
-                    self._count_unfit(entity, record, stream, None, fields)
+    def _count_row(self, entity: Entity, record: Record, each: Difference, writing: _Writing) -> None:
+        """Without the fields whose values cannot be written, and no row for none at all."""
+        names = self._writable(entity, record, each.stream, each.row, each.fields)
+        if not names and each.operation != "delete":
+            return
+        self.rows[each.stream.system, each.stream.name, each.operation] += 1
+        if each.operation == "create":
+            writing.created.append(each.stream)
+            born = self._born[each.stream.system].get(entity.name, ()) if each.stream.parent is None else ()
+            for stream in born:
+                fields = [name for name in stream.create_fields if record.golden.get(name) is not None]
+                if self._writable(entity, record, stream, None, fields):
+                    writing.created.append(stream)
+                    self.rows[stream.system, stream.name, "create"] += 1
         if each.operation == "update" and each.row is not None:
-            for name in each.fields:
-                self._count_field(entity, record, each.row, name)
+            writing.updated.append((each.row, names))
+            for name in names:
+                winner = choose(entity.unit_of[name], record.rows)
+                self._count_field(entity, record, each.row, name, winner.system if winner is not None else "")
 
-    def _count_field(self, entity: Entity, record: Record, row: Contribution, name: str) -> None:
-        winner = choose(entity.unit_of[name], record.rows)
-        place = entity.name, name, row.system, winner.system if winner is not None else ""
+    def _count_field(self, entity: Entity, record: Record, row: Contribution, name: str, whose: str) -> None:
+        place = entity.name, name, row.system, whose
         found = self.fields.setdefault(place, FieldCount())
         found.changed += 1
         holds = row.holds(name)
@@ -162,19 +193,44 @@ class Meeting:
         found.filled += before is None
         found.emptied += after is None
         if len(found.samples) < SAMPLES:
-            found.samples.append(Sample(record.id, before, after))
+            found.samples.append(Sample(record.id, before, after, whose))
 
-    def _count_unfit(
+    def _writable(
         self, entity: Entity, record: Record, stream: Stream, row: Contribution | None, names: Sequence[str]
-    ) -> None:
-        for name in names:
-            mapping = stream.fields[name]
-            if mapping.plain or mapping.reference is not None:
-                continue
-            try:
-                deliverable(mapping, wanted(record, row, name))
-            except ValueRefused:
-                self.unfit[entity.name, name, stream.system] += 1
+    ) -> Sequence[str]:
+        """Those of the fields that can be written, the others counted; of a group all or none."""
+        unfit = [name for name in names if not _fits(stream.fields[name], record, row)]
+        if not unfit:
+            return names
+        for name in unfit:
+            self.unfit[entity.name, name, stream.system] += 1
+        held_back = {other for name in unfit for other in entity.unit_of[name].fields}
+        return [name for name in names if name not in held_back]
+
+
+@dataclass(slots=True)
+class _Writing:
+    """What would be written of one record: rows there are with the fields of theirs, and streams that get a row."""
+
+    updated: list[tuple[Contribution, Sequence[str]]] = field(default_factory=list)
+    created: list[Stream] = field(default_factory=list)
+
+    def replaces(self, row: Contribution, name: str) -> bool:
+        return any(row is other and name in names for other, names in self.updated)
+
+
+def _fits(mapping: FieldMap, record: Record, row: Contribution | None) -> bool:
+    """Whether what a row should hold can be written over what it holds: it passes the checks, and has a code there."""
+    if mapping.plain or mapping.reference is not None:
+        return True
+    held = msgspec.UNSET if row is None or mapping.field in row.unreadable else row.holds(mapping.field)
+    try:
+        deliverable(mapping, wanted(record, row, mapping.field))
+        if held is not msgspec.UNSET:
+            outward(mapping, held)
+    except ValueRefused:
+        return False
+    return True
 
 
 def _born(rulebook: Rulebook, system: str) -> Mapping[str, Sequence[Stream]]:
@@ -207,5 +263,6 @@ def _stated(entity: Entity, rows: Sequence[Contribution]) -> Iterator[MatchPair]
 
 
 def _differs(row: Contribution, name: str, value: Value) -> bool:
-    told = row.told(name)
+    """Whether a row holds another value there, as far as we can tell."""
+    told = msgspec.UNSET if name in row.unreadable else row.told(name)
     return told is not msgspec.UNSET and told is not None and told != value

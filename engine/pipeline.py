@@ -29,11 +29,11 @@ from engine.loading import further, load
 from engine.meaning import Meanings
 from engine.narrowing import narrowed
 from engine.parts import Part
-from engine.plan import TargetPlan
 from engine.ports import Batch, Hub, IngestTransaction, Lease, Source
 from engine.recognising import recognise
 from engine.retry import backoff, judge
 from engine.reuniting import Reunion, next_reunion
+from engine.scope import plans_of
 from engine.secondtry import SecondTries
 from engine.telemetry import Telemetry
 from engine.wake import Wake, either, pause
@@ -93,8 +93,7 @@ class Pipeline:
         self._tolerance = tolerance
         self._lane = lane
         self._streams = rulebook.systems[self._system].read_streams
-        plans = {name: TargetPlan(rulebook, name) for name in rulebook.systems}
-        self._plans = {name: plan for name, plan in plans.items() if plan.entities}
+        self._plans = plans_of(rulebook)
         self._brake = Brake(rulebook, self._system, deletes, clock)
         self._decider = Decider(rulebook, self._system, self._plans)
         self._meanings = Meanings(rulebook.systems[self._system].streams, rulebook.entities, self._found)

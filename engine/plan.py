@@ -299,7 +299,7 @@ class TargetPlan:
         if policy.on_reject != "leave" or not policy.protected or policy.owner == self.system:
             return False
         winner = choose(unit, record.rows)
-        if winner is None or winner.system != policy.owner:
+        if winner is None or winner.system != policy.owner or not winner.own(name):  # it holds what we wrote
             return True
         said, stands = row.stamp(name).at, winner.stamp(name).at
         return stands is None or (said is not None and said >= stands)

@@ -5,29 +5,25 @@ Pure: whoever has the records hands them in one by one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from engine.change import Value
 from engine.plan import TargetPlan
 from engine.record import Record
 from engine.reresolve import Reresolver
 from engine.resolve import choose
+from engine.samples import SAMPLES, Sample, first
+from engine.scope import plans_of
 from rules.changes import Changes
 from rules.rulebook import Rulebook, Unit
 
-SAMPLES = 3
 Place = tuple[str, str]
+"""Entity, field."""
+RowPlace = tuple[str, str, str]
+"""System, stream, what is done."""
 Operation = tuple[str, str, str, tuple[str, ...]]
 """A write: stream, what is done, key and fields."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    record: str
-    before: Value
-    after: Value
-    winner: str
 
 
 @dataclass(slots=True)
@@ -41,19 +37,7 @@ class FieldCount:
     def add(self, other: FieldCount) -> None:
         self.values += other.values
         self.winners += other.winners
-        self.samples = sorted(self.samples + other.samples, key=lambda each: each.record)[:SAMPLES]
-
-
-@dataclass(slots=True)
-class RowCount:
-    create: int = 0
-    update: int = 0
-    delete: int = 0
-
-    def add(self, other: RowCount) -> None:
-        self.create += other.create
-        self.update += other.update
-        self.delete += other.delete
+        self.samples = first(self.samples + other.samples)
 
 
 class Preview:
@@ -66,11 +50,11 @@ class Preview:
         self.retired: dict[str, int] = {}
         self.revived: dict[str, int] = {}
         self.fields: dict[Place, FieldCount] = {}
-        self.rows: dict[Place, RowCount] = {}
+        self.rows: Counter[RowPlace] = Counter()
         self._question = (old, new, changes, mixed)
         self._resolve = Reresolver(new, None if mixed else old)
-        self._old_plans = _plans(old)
-        self._new_plans = _plans(new)
+        self._old_plans = plans_of(old)
+        self._new_plans = plans_of(new)
         self._units: dict[str, list[Unit]] = {}
         for entity, name, _, _ in changes.rules:
             unit = next(u for u in old.entities[entity].units if u.name == name)
@@ -117,8 +101,7 @@ class Preview:
                 mine[entity] = mine.get(entity, 0) + number
         for place, count in other.fields.items():
             self._count(*place).add(count)
-        for place, rows in other.rows.items():
-            self.rows.setdefault(place, RowCount()).add(rows)
+        self.rows.update(other.rows)
 
     def _count(self, entity: str, name: str) -> FieldCount:
         return self.fields.setdefault((entity, name), FieldCount())
@@ -136,12 +119,7 @@ class Preview:
             for operation in operations:
                 if operation in due and not changed.intersection(operation[3]):
                     continue
-                counts = self.rows.setdefault((system, operation[0]), RowCount())
-                setattr(counts, operation[1], getattr(counts, operation[1]) + 1)
-
-
-def _plans(rules: Rulebook) -> dict[str, TargetPlan]:
-    return {name: plan for name in rules.systems if (plan := TargetPlan(rules, name)).entities}
+                self.rows[system, operation[0], operation[1]] += 1
 
 
 def _operations(plan: TargetPlan, record: Record) -> Iterator[Operation]:

@@ -35,18 +35,32 @@ def choose(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
     policy = unit.policy
     if len(rows) == 1 and rows[0].deleted is None:
         return _alone(unit, rows[0])
-    if unit.below:
-        said = without_husks(rows, unit.below)
-        rows = with_parents(said, unit.below)
-        left = _left(unit, said) if policy.protected and len(rows) < len(said) else None
-        if left is not None and all(left is not row for row in rows):
+    if unit.below or unit.plural:
+        rows, left = _reduced(unit, rows)
+        if left is not None:
             return left
-    if unit.plural:
-        rows = speakers(rows, unit.plural)
     if policy.protected:
         return _protected(unit, rows)
     best = _newest if policy.strategy == "recency" else _foremost
     return best(unit, rows, policy.order) or _carrier(unit, rows)
+
+
+def candidates(unit: Unit, rows: Sequence[Contribution]) -> Sequence[Contribution]:
+    """Those of a record's rows that can stand for a unit: none below a row that is excluded or was merged into another,
+    and of several in one stream only the first."""
+    return _reduced(unit, rows)[0] if unit.below or unit.plural else rows
+
+
+def _reduced(unit: Unit, rows: Sequence[Contribution]) -> tuple[Sequence[Contribution], Contribution | None]:
+    """The candidates; and an owner's row that is none of them but stands all the same (see `_left`)."""
+    left = None
+    if unit.below:
+        said = without_husks(rows, unit.below)
+        rows = with_parents(said, unit.below)
+        left = _left(unit, said) if unit.policy.protected and len(rows) < len(said) else None
+        if left is not None and any(left is row for row in rows):
+            left = None
+    return speakers(rows, unit.plural) if unit.plural else rows, left
 
 
 def is_spoken_for(unit: Unit, rows: Sequence[Contribution]) -> bool:

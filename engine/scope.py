@@ -50,6 +50,11 @@ class Scope:
         return "parent", f"its parent row in {stream.parent} is not known yet"
 
 
+def plans_of(rulebook: Rulebook) -> dict[str, TargetPlan]:
+    """By name, the plans of the systems that anything is written to."""
+    return {name: plan for name in rulebook.systems if (plan := TargetPlan(rulebook, name)).entities}
+
+
 def scope_of(rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *, ordered: bool) -> Scope:
     owned = {
         entity.name: frozenset(name for name, unit in entity.unit_of.items() if unit.policy.owner == system)

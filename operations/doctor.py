@@ -12,10 +12,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from engine.errors import TransientError
 from engine.hub.checkup import check_up
 from engine.hub.footing import HubFooting
+from operations.onboarding import ONBOARDING, waits
 from operations.project import Opened, opened
 from operations.report import Failure, Report, count
+from operations.rules import rules_of
 from rules.errors import FieldwardenError
 from rules.loading import Project
 
@@ -44,16 +47,32 @@ def doctor(folder: Path | None) -> Report:
     """Raises NoProject, ConfigurationError; EnvironmentUnfit if the embedded server does not start."""
     with opened(folder) as project:
         checks = [_files(project.project), *asyncio.run(_live(project))]
-    wrong = [check for check in checks if check.level == "error"]
-    result = {"checks": [asdict(check) for check in checks], "errors": len(wrong)}
+        wrong = [check for check in checks if check.level == "error"]
+        next_step = "" if wrong else asyncio.run(_waits(project))
+    result = {"checks": [asdict(check) for check in checks], "errors": len(wrong), "waits": next_step}
     text = "\n".join(_lines(checks))
     if not wrong:
-        return Report(result, f"{text}\nall well: `fieldwarden run` can start")
+        return Report(result, f"{text}\nall well: `fieldwarden run` can start{next_step and f'; {next_step}'}")
     unfit = [check for check in wrong if check.environment]
     first = (unfit or wrong)[0]
     code = "environment" if unfit else "does_not_fit"
     failure = Failure(code, f"{count(len(wrong), 'thing')} to mend first", first.suggestion, first.path)
     return Report(result, text, failure, 3 if unfit else 2)
+
+
+async def _waits(project: Opened) -> str:
+    """In words, what has to be done before `run` delivers anything; empty where that is nothing. Raises
+    EnvironmentUnfit."""
+    if project.onboards_itself:
+        return ""
+    rules = rules_of(project)
+    try:
+        live = await rules.live()
+    except TransientError as error:
+        raise project.no_hub(error) from error
+    finally:
+        await rules.close()
+    return ONBOARDING if live is None else waits(live)
 
 
 def _files(project: Project) -> Check:

@@ -42,10 +42,11 @@ GRACE = 25.0
 _STANDBY = "standby: other processes do all the work of this project"
 
 
-def duties_of(project: Opened) -> list[str]:
-    """What only one worker may do at a time."""
+def duties_of(project: Opened, *, reading: bool = False) -> list[str]:
+    """What only one worker may do at a time; `reading`: nothing that delivers."""
     sources = [f"source:{name}" for name in project.sources if not is_partitioned(project, name)]
-    return [*sources, *(f"target:{name}/{shard}" for name in project.targets for shard in SHARDS)]
+    targets = [] if reading else [f"target:{name}/{shard}" for name in project.targets for shard in SHARDS]
+    return sources + targets
 
 
 class _Work(NamedTuple):
@@ -85,8 +86,6 @@ class Loops:
     """The project's own."""
     rebaseline: Sequence[str] = ()
     eager: bool = False
-    holding: bool = False
-    """Nothing is delivered from here, onboarded or not."""
     superseded: bool = False
     """Another rulebook has become live: all has ended in good order, to begin anew under that one."""
     _loops: dict[str, _Loop] = field(default_factory=dict)
@@ -197,7 +196,7 @@ class Loops:
 
     def _may(self, duty: str) -> bool:
         """Deliveries are held, but begun by nobody before the onboarding has ended."""
-        return (self.duties.onboarded and not self.holding) or not duty.startswith("target:")
+        return self.duties.onboarded or not duty.startswith("target:")
 
     async def _reconcile(self, surplus: Collection[str]) -> None:
         self._cancel()
@@ -233,11 +232,8 @@ class Loops:
 
     def _tell(self) -> None:
         """Whether this process has anything to do, and whether deliveries wait for the onboarding."""
-        waits = ONBOARDING if self.duties.live and not self.duties.onboarded else ""
-        if waits != self.health.onboarding:
-            self.health.onboarding = waits
-            log.info("onboarding.waits" if waits else "onboarding.ended", message=waits)
-        standby = (waits or _STANDBY) if self._ready and not self._loops else ""
+        self._tell_onboarding()
+        standby = (self.health.onboarding or _STANDBY) if self._ready and not self._loops else ""
         if self._trouble and not self._loops:
             standby = self._trouble
         elif standby and self.health.standby != standby:
@@ -251,6 +247,16 @@ class Loops:
                 worker=self.duties.number,
                 rulebook=self.project.rulebook.hash[:12],
             )
+
+    def _tell_onboarding(self) -> None:
+        if not self.duties.live:
+            return  # the hub has not answered yet
+        before, waits = self.health.onboarding, "" if self.duties.onboarded else ONBOARDING
+        self.health.onboarding = waits
+        if waits and not before:
+            log.info("onboarding.waits", message=waits)
+        elif before and not waits:
+            log.info("onboarding.ended")
 
     # --- loops -----------------------------------------------------------------------------------------------
 

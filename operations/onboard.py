@@ -8,15 +8,16 @@ nothing was delivered they are made live with each look, so that a mended rule i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from engine.errors import TransientError
 from engine.hub.asking import Mask
-from engine.hub.overview import Overview
+from engine.hub.overview import AmbiguousCount, Overview, SourceState
 from engine.hub.planning import preview
 from engine.hub.rules import Live
 from engine.meeting import Meeting
@@ -31,8 +32,8 @@ from operations.report import Failure, Report
 from operations.rules import rules_of
 from operations.run import replicate
 from operations.stewards import alike
-from operations.unread import unread
-from operations.watch import Watch
+from operations.unread import stands, unread
+from operations.watch import PATIENCE, Watch
 
 Say = Callable[[str], None]
 SILENCE = 30.0
@@ -80,6 +81,20 @@ async def _prepared(project: Opened) -> Live | None:
     return None
 
 
+@contextlib.asynccontextmanager
+async def _overview(project: Opened) -> AsyncIterator[Overview]:
+    overview = Overview(project.hub_dsn, project.hub_schema)
+    try:
+        yield overview
+    finally:
+        await overview.close()
+
+
+async def _others(overview: Overview) -> bool:
+    """Whether other processes work on this project."""
+    return any(not worker.ours and not worker.hangs for worker in await overview.workers())
+
+
 # --- reading -------------------------------------------------------------------------------------------------
 
 
@@ -94,39 +109,43 @@ class _Reading:
     overtaken: Live | None = None
     """What is live, if meanwhile somebody let deliveries be made: then there is nothing to wait for any more."""
     _told: float = 0.0
+    _trying: dict[str, float] = field(default_factory=dict)
+    """Systems that others cannot reach, with since when (monotonic seconds)."""
 
     def until_read(self) -> Report | None:
         """The report of what a signal ended before; None: as far as it goes, all is read."""
-        while asyncio.run(self._others()):
-            if asyncio.run(self._beside()):
-                return None
+        if asyncio.run(self._beside()):
+            return None
         report = replicate(self.project, self._guide, holding=True)
         return None if report.result["stopped_by"] == "idle" else report
 
-    async def _others(self) -> bool:
-        """Whether other processes work on this project."""
-        overview = Overview(self.project.hub_dsn, self.project.hub_schema)
-        try:
-            return any(not worker.ours and not worker.hangs for worker in await overview.workers())
-        finally:
-            await overview.close()
-
     async def _beside(self) -> bool:
-        """See how others read; False if they are gone before they are done."""
-        self.say("  `fieldwarden run` reads the systems; waiting for it")
+        """See how others read, as long as there are any; False if they are gone before they are done."""
+        async with _overview(self.project) as overview:
+            try:
+                while await _others(overview):
+                    self.say("  `fieldwarden run` reads the systems; waiting for it")
+                    if await self._seeing(overview):
+                        return True
+            except TransientError as error:
+                raise self.project.no_hub(error) from error
+        return False
+
+    async def _seeing(self, overview: Overview) -> bool:
         watch = Watch(self.project, Telemetry(), lambda _half, _name: False, lambda _name: ())
         watching = asyncio.create_task(watch.run())
         try:
-            return await self._rest(watch, alone=False)
+            return await self._rest(watch, overview, alone=False)
         finally:
             watching.cancel()
 
     async def _guide(self, watch: Watch) -> None:
-        await self._rest(watch, alone=True)
+        async with _overview(self.project) as overview:
+            await self._rest(watch, overview, alone=True)
 
-    async def _rest(self, watch: Watch, *, alone: bool) -> bool:
+    async def _rest(self, watch: Watch, overview: Overview, *, alone: bool) -> bool:
         """False if nobody reads any more."""
-        overview, rules = Overview(self.project.hub_dsn, self.project.hub_schema), rules_of(self.project)
+        rules = rules_of(self.project)
         idle = asyncio.create_task(watch.idle())
         changes, moved = -1, time.monotonic()
         try:
@@ -136,7 +155,7 @@ class _Reading:
                     if live is not None and live.onboarded is not None:
                         self.overtaken = live
                         return True
-                    if not alone and not await self._others():
+                    if not alone and not await _others(overview):
                         return False
                     states = await overview.sources()
                     silent = await unread(self.project, overview, states)
@@ -148,12 +167,20 @@ class _Reading:
                 self._tell({state.name: state.changes for state in states})
                 if time.monotonic() - moved > SILENCE and any(is_partitioned(self.project, each) for each in silent):
                     return True
+                if not alone and (away := self._away(states)):
+                    self.stuck = away
+                    return True
             self.stuck = idle.result()
             return True
         finally:
             idle.cancel()
             await rules.close()
-            await overview.close()
+
+    def _away(self, states: Sequence[SourceState]) -> list[str]:
+        """Systems that others have been trying to reach for so long that they are not waited for."""
+        now, trying = time.monotonic(), {state.name: state for state in states if state.state == "retrying"}
+        self._trying = {name: self._trying.get(name, now) for name in trying}
+        return [f"{name}: {stands(trying[name])}" for name, since in self._trying.items() if now - since > PATIENCE]
 
     def _tell(self, changes: dict[str, int]) -> None:
         now = time.monotonic()
@@ -168,46 +195,47 @@ class _Reading:
 async def _seen(project: Opened, stuck: list[str], unmask: bool) -> dict[str, Any]:
     """All that is shown, from the hub alone."""
     began = time.monotonic()
-    overview = Overview(project.hub_dsn, project.hub_schema)
     meeting = Meeting(project.rulebook)
     try:
-        missing = await not_read(project, overview)
-        entities = frozenset(project.rulebook.entities)
-        await preview(project.hub_dsn, project.hub_schema, entities, meeting, processors())
-        found = await planned(project)
-        mask = Mask(project.rulebook, unmask=unmask)
-        ambiguous = await overview.dead_letters(kind="ambiguous", limit=_LISTED)
-        return {
-            "onboarded": None,
-            "rulebook": project.rulebook.hash,
-            "plan": found.hash if found is not None and not missing and not stuck else None,
-            "complete": not missing and not stuck,
-            "unread": missing,
-            "stuck": stuck,
-            "left_out": list(project.project.settings.planned),
-            **told(project.rulebook, meeting, mask),
-            "not_unique": {
-                "counts": await overview.duplicate_counts(),
-                "first": await alike(project, _LISTED),
-            },
-            "ambiguous": [
-                {
-                    "system": each.system,
-                    "stream": each.stream,
-                    "key": mask.key(each.system, each.stream, each.key),
-                    "reason": each.reason,
-                }
-                for each in ambiguous
-            ],
-            "set_aside": [
-                {"system": each.system, "kind": each.kind, "number": each.number} for each in await overview.set_aside()
-            ],
-            "seconds": round(time.monotonic() - began, 1),
-        }
+        async with _overview(project) as overview:
+            missing = await not_read(project, overview)
+            entities = frozenset(project.rulebook.entities)
+            await preview(project.hub_dsn, project.hub_schema, entities, meeting, processors())
+            found = await planned(project)
+            mask = Mask(project.rulebook, unmask=unmask)
+            return {
+                "onboarded": None,
+                "rulebook": project.rulebook.hash,
+                "plan": found.hash if found is not None and not missing and not stuck else None,
+                "complete": not missing and not stuck,
+                "unread": missing,
+                "stuck": stuck,
+                "left_out": list(project.project.settings.planned),
+                **told(project.rulebook, meeting, mask),
+                "not_unique": {
+                    "counts": await overview.duplicate_counts(),
+                    "first": await alike(project, _LISTED),
+                },
+                "ambiguous": [_ambiguous(each, mask) for each in await overview.ambiguous(_LISTED)],
+                "set_aside": [
+                    {"system": each.system, "kind": each.kind, "number": each.number}
+                    for each in await overview.set_aside()
+                ],
+                "seconds": round(time.monotonic() - began, 1),
+            }
     except TransientError as error:
         raise project.no_hub(error) from error
-    finally:
-        await overview.close()
+
+
+def _ambiguous(each: AmbiguousCount, mask: Mask) -> dict[str, Any]:
+    keys = [mask.key(each.system, each.stream, key) for key in each.keys]
+    return {
+        "system": each.system,
+        "stream": each.stream,
+        "reason": each.reason,
+        "rows": each.number,
+        "keys": sorted(set(keys)),
+    }
 
 
 # --- telling -------------------------------------------------------------------------------------------------

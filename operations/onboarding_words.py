@@ -8,9 +8,10 @@ from typing import Any
 
 from engine.hub.asking import Mask
 from engine.meeting import EntityCount, Meeting
+from operations.counted import change, rows_table, rows_told
 from operations.report import count, table
 from operations.status import NEEDS
-from rules.rulebook import Policy, Rulebook
+from rules.rulebook import Rulebook
 
 _SHOWN = 5
 _LINKED = "an id that a row carries, or a steward"
@@ -21,14 +22,7 @@ def told(rules: Rulebook, meeting: Meeting, mask: Mask) -> dict[str, Any]:
     return {
         "records": meeting.records,
         "entities": [_entity(name, meeting.entities.get(name, EntityCount())) for name in rules.entities],
-        "rows": [
-            {
-                "system": system,
-                "stream": stream,
-                **{what: meeting.rows[system, stream, what] for what in ("create", "update", "delete")},
-            }
-            for system, stream in sorted({place[:2] for place in meeting.rows})
-        ],
+        "rows": rows_told(meeting.rows),
         "fields": [
             {
                 "entity": entity,
@@ -50,15 +44,17 @@ def told(rules: Rulebook, meeting: Meeting, mask: Mask) -> dict[str, Any]:
             }
             for (entity, name, system, winner), found in sorted(meeting.fields.items())
         ],
-        "refused": [
+        "overruled": [
             {
                 "entity": entity,
                 "field": name,
                 "system": system,
-                "values": number,
-                **_refusal(rules.entities[entity].unit_of[name].policy),
+                "values": found.replaced + found.stay,
+                "replaced": found.replaced,
+                "stay": found.stay,
+                "rule": rules.entities[entity].unit_of[name].policy.sentence,
             }
-            for (entity, name, system), number in sorted(meeting.refused.items())
+            for (entity, name, system), found in sorted(meeting.overruled.items())
         ],
         "unfit": [
             {"entity": entity, "field": name, "system": system, "values": number}
@@ -69,19 +65,14 @@ def told(rules: Rulebook, meeting: Meeting, mask: Mask) -> dict[str, Any]:
 
 def _entity(name: str, found: EntityCount) -> dict[str, Any]:
     ranked = sorted(found.systems.items(), key=lambda each: (-len(each[0]), each[0]))
+    keys = sorted(found.keys.items(), key=lambda each: (-each[1], each[0]))
     return {
         "entity": name,
         "records": found.systems.total(),
         "matched": sum(number for systems, number in ranked if len(systems) > 1),
         "systems": [{"systems": list(systems), "records": number} for systems, number in ranked],
-        "keys": [{"key": key or None, "records": number} for key, number in found.keys.most_common()],
+        "keys": [{"key": key or None, "records": number} for key, number in keys],
     }
-
-
-def _refusal(policy: Policy) -> dict[str, Any]:
-    """What becomes of a value whose system has no say."""
-    what = f"held for {policy.approval}" if policy.approval else "refused"
-    return {"outcome": what, "stays": policy.on_reject == "leave", "rule": policy.sentence}
 
 
 def done_since(since: datetime, by: str) -> str:
@@ -105,7 +96,7 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield from _rows(found)
     yield from _fields(found)
-    yield from _refused(found)
+    yield from _overruled(found)
     yield from _waiting(found)
     if found["plan"]:
         yield f"to let it: fieldwarden apply --plan-hash {found['plan']}, then fieldwarden run"
@@ -125,14 +116,7 @@ def _entity_lines(each: dict[str, Any]) -> Iterator[str]:
 
 
 def _rows(found: dict[str, Any]) -> Iterator[str]:
-    rows = [
-        [f"{e['system']} {e['stream']}", f"{e['create']:,}", f"{e['update']:,}", f"{e['delete']:,}"]
-        for e in found["rows"]
-    ]
-    if rows:
-        yield table(["rows in", "create", "update", "delete"], rows)
-    else:
-        yield "no row would be written: the systems agree"
+    yield rows_table(found["rows"]) if found["rows"] else "no row would be written: the systems agree"
     yield ""
 
 
@@ -154,24 +138,18 @@ def _fields(found: dict[str, Any]) -> Iterator[str]:
                 continue  # both are masked
             yield (
                 f"  e.g. {e['entity']}.{e['field']} in {e['system']} of {each['record']}: "
-                f"{_value(each['before'])} -> {_value(each['after'])}"
+                f"{change(each['before'], each['after'])}"
             )
     yield ""
 
 
-def _refused(found: dict[str, Any]) -> Iterator[str]:
+def _overruled(found: dict[str, Any]) -> Iterator[str]:
     rows = [
-        [
-            f"{e['entity']}.{e['field']}",
-            e["system"],
-            f"{e['values']:,}",
-            e["outcome"] + (", and stays there" if e["stays"] else ""),
-            e["rule"],
-        ]
-        for e in found["refused"]
+        [f"{e['entity']}.{e['field']}", e["system"], f"{e['replaced']:,}", f"{e['stay']:,}", e["rule"]]
+        for e in found["overruled"]
     ]
     if rows:
-        yield table(["value of", "in", "rows", "is", "rule"], rows) + "\n"
+        yield table(["overruled: value of", "in", "replaced", "stay there", "rule"], rows) + "\n"
     rows = [[f"{e['entity']}.{e['field']}", e["system"], f"{e['values']:,}"] for e in found["unfit"]]
     if rows:
         yield table(["cannot be written (a check, or no code)", "in", "rows"], rows) + "\n"
@@ -186,16 +164,16 @@ def _waiting(found: dict[str, Any]) -> Iterator[str]:
         ]
         yield table(["not unique:", "alike in", "records", "not joined since"], rows)
         yield f"  {count(number, 'value')} of match keys in all; see: fieldwarden match list\n"
-    rows = [[f"{e['system']} {e['stream']}", e["key"], e["reason"]] for e in found["ambiguous"][:_SHOWN]]
+    rows = [
+        [f"{e['system']} {e['stream']}", f"{e['rows']:,}", ", ".join(e["keys"]), e["reason"]]
+        for e in found["ambiguous"][:_SHOWN]
+    ]
     if rows:
-        yield table(["not unique: row of", "key", "because"], rows) + "\n"
+        yield table(["not unique: rows of", "rows", "e.g. key", "because"], rows)
+        yield "  see: fieldwarden deadletter list --kind ambiguous\n"
     rows = [
         [e["system"], *NEEDS.get(e["kind"], (e["kind"], "a person")), f"{e['number']:,}"] for e in found["set_aside"]
     ]
     if rows:
         yield table(["set aside from", "because", "needs", "rows"], rows)
         yield "  see: fieldwarden deadletter list\n"
-
-
-def _value(value: str | None) -> str:
-    return "nothing" if value is None else value

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from engine.telemetry import Connector, Partition, Telemetry, Unread
 
+_NOT_ASKED = "whether anything may be delivered is not known yet: the hub has not answered"
 ABLE = {"source": frozenset({"snapshot", "streaming"}), "target": frozenset({"delivering"})}
 
 
@@ -74,8 +75,8 @@ def obstacles(
 @dataclass
 class Health:
     """What the two checks answer. `beat` is set by the event loop, monotonic seconds; `standby` says why this process
-    does nothing, if so; `remark`, `onboarding` (that deliveries wait for it) and `questions` (to be answered by a
-    person) are said beside, ready or not."""
+    does nothing, if so; `remark`, `onboarding` (that deliveries wait for it; None: the hub has not been asked yet) and
+    `questions` (to be answered by a person) are said beside, ready or not."""
 
     telemetry: Telemetry
     patience: float = 30.0
@@ -83,7 +84,7 @@ class Health:
     clock: Callable[[], float] = time.time
     standby: str = ""
     remark: str = ""
-    onboarding: str = ""
+    onboarding: str | None = None
     questions: Sequence[str] = ()
     beat: float = field(default_factory=time.monotonic)
 
@@ -112,7 +113,8 @@ class Health:
         states = [
             {"connector": c.label, "state": c.state, "message": c.message, "waiting": c.waiting} for c in connectors
         ]
-        remarks = [*filter(None, [self.remark, self.onboarding]), *self.questions]
+        onboarding = _NOT_ASKED if self.onboarding is None else self.onboarding
+        remarks = [*filter(None, [self.remark, onboarding]), *self.questions]
         return not reasons, {"ready": not reasons, "reasons": reasons, "remarks": remarks, "connectors": states}
 
 

@@ -16,6 +16,7 @@ from engine.hub.asking import Mask
 from engine.hub.planning import preview
 from engine.hub.rules import Live
 from engine.preview import Preview
+from operations.counted import change, rows_table, rows_told
 from operations.project import Opened, opened
 from operations.report import Report, count, table
 from operations.rules import loaded_from, rules_of
@@ -159,10 +160,7 @@ def _told(found: Planned, seen: Preview, processes: int, seconds: float, unmask:
             }
             for (entity, name), counts in sorted(seen.fields.items())
         ],
-        "rows": [
-            {"system": system, "stream": stream, "create": n.create, "update": n.update, "delete": n.delete}
-            for (system, stream), n in sorted(seen.rows.items())
-        ],
+        "rows": rows_told(seen.rows),
         "retired": seen.retired,
         "revived": seen.revived,
         "records": seen.records,
@@ -233,15 +231,10 @@ def _counts(found: dict[str, Any]) -> Iterator[str]:
         for sample in each["samples"]:
             name = f"{each['entity']}.{each['field']}"
             said = f" ({sample['winner']})" if sample["winner"] else ""
-            yield f"  e.g. {name} of {sample['record']}: {_value(sample['before'])} -> {_value(sample['after'])}{said}"
-    rows = [[f"{e['system']} {e['stream']}", e["create"], e["update"], e["delete"]] for e in found["rows"]]
-    if rows:
+            yield f"  e.g. {name} of {sample['record']}: {change(sample['before'], sample['after'])}{said}"
+    if found["rows"]:
         yield ""
-        yield table(["rows in", "create", "update", "delete"], rows)
+        yield rows_table(found["rows"])
     for word in ("retired", "revived"):
         for entity, number in found[word].items():
             yield f"  {count(number, 'record')} of {entity} {word}"
-
-
-def _value(value: str | None) -> str:
-    return "nothing" if value is None else value

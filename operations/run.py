@@ -225,13 +225,12 @@ class _Running:
         duties = Duties(
             project.hub_dsn,
             project.hub_schema,
-            duties_of(project),
+            duties_of(project, reading=self.holding),
             rulebook=project.rulebook.hash,
             keep=[f"source:{name}" for name in rebaseline if not is_partitioned(project, name)],
             lease=project.project.settings.run.lease.total_seconds(),
         )
-        eager, holding = self.guide is not None, self.holding
-        return Loops(project, hub, self.telemetry, duties, health, id, rebaseline, eager=eager, holding=holding)
+        return Loops(project, hub, self.telemetry, duties, health, id, rebaseline, eager=self.guide is not None)
 
     async def _supervise(self, loops: Loops) -> None:
         """Run all loops until they have stopped; any exception of theirs cancels the others and is raised."""
@@ -266,7 +265,7 @@ def _spare_the_collector() -> None:
     gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
 
 
-def _report(ending: Ending, telemetry: Telemetry, parked: Sequence[DeadLetter], onboarding: str) -> Report:
+def _report(ending: Ending, telemetry: Telemetry, parked: Sequence[DeadLetter], onboarding: str | None) -> Report:
     totals = telemetry.totals()
     stopped_by = ending.caught.name if ending.caught else "idle"
     text = (
@@ -274,7 +273,8 @@ def _report(ending: Ending, telemetry: Telemetry, parked: Sequence[DeadLetter], 
         f"{count(totals['decisions'], 'decision')}, {count(totals['deliveries'], 'delivery', 'deliveries')}"
     )
     text += f"\n{onboarding}" if onboarding else ""
-    result: dict[str, Any] = {"stopped_by": stopped_by, "onboarding": "waits" if onboarding else "done", **totals}
+    stage = "unknown" if onboarding is None else "waits" if onboarding else "done"
+    result: dict[str, Any] = {"stopped_by": stopped_by, "onboarding": stage, **totals}
     if ending.caught or not parked:
         return Report(result, text, exit_code=128 + ending.caught if ending.caught else 0)
     result["parked"] = [each.id for each in parked]

@@ -50,8 +50,8 @@ _LONG = 300.0
 
 
 def status(folder: Path | None, *, check: bool = False) -> Report:
-    """Read from the hub, and each source's lag from its server. Exit code 1 with `check` if anything is halted. Raises
-    EnvironmentUnfit without a hub."""
+    """Read from the hub, and each source's lag from its server. Exit code 1 with `check` if anything is `halted`.
+    Raises EnvironmentUnfit without a hub."""
     with opened(folder) as project:
         project.prepare_hub()
         result = asyncio.run(_status(project))

@@ -107,6 +107,17 @@ class SetAsideCount:
 
 
 @dataclass(frozen=True, slots=True)
+class AmbiguousCount:
+    """Rows of a stream that fit no record for certain, for one reason; `keys` are some of theirs."""
+
+    system: str
+    stream: str
+    reason: str
+    number: int
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RecordCount:
     entity: str
     live: int
@@ -193,6 +204,11 @@ class Overview:
 
     async def set_aside(self) -> list[SetAsideCount]:
         return [SetAsideCount(*row) for row in await self._rows("set_aside_counts")]
+
+    async def ambiguous(self, limit: int) -> list[AmbiguousCount]:
+        """Why rows wait for a steward, the most frequent reasons first."""
+        rows = await self._rows("ambiguous_counts", limit)
+        return [AmbiguousCount(system, stream, why, number, tuple(keys)) for system, stream, why, number, keys in rows]
 
     async def records(self) -> list[RecordCount]:
         return [RecordCount(*row) for row in await self._rows("record_counts")]

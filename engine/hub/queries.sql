@@ -735,6 +735,11 @@ select (
 select system, kind, count(*), min(since) from set_aside where kind <> 'excluded'
 group by system, kind order by system, kind
 
+-- name: ambiguous_counts
+-- Rows that wait for a steward, by stream and reason, each reason with the first keys; the most frequent first.
+select system, stream, reason, count(*), (array_agg(key order by key))[1:3] from set_aside where kind = 'ambiguous'
+group by system, stream, reason order by count(*) desc, system, stream, reason limit %s
+
 -- name: refused
 -- Few entries hold the word, and these have an index (migration "bounds"); whether as an outcome, the body says.
 select count(*) from ledger_block b cross join lateral (

@@ -25,10 +25,9 @@ from engine.hub.queries import QUERIES
 from engine.hub.session import Connection, Session
 from engine.known import Known, Tally
 from engine.ledger import RULES, Act
-from engine.plan import TargetPlan
 from engine.ports import Lease
 from engine.reresolve import Reresolver
-from engine.scope import scope_of
+from engine.scope import plans_of, scope_of
 from rules.rulebook import Rulebook
 
 BATCH = 1000
@@ -187,7 +186,7 @@ class LiveRules:
         ids: list[str],
         rematch: frozenset[str],
     ) -> int:
-        plans = {name: plan for name in rulebook.systems if (plan := TargetPlan(rulebook, name)).entities}
+        plans = plans_of(rulebook)
         harvest = Harvest(scope_of(rulebook, next(iter(rulebook.systems)), plans, ordered=True), Known(), Tally())
         writing = PostgresIngest(connection, Lease(RULES, 0, None), self._clock, lambda *_: None)
         for record in (await writing.records(ids)).values():

@@ -21,10 +21,9 @@ from engine.hub.session import Connection, Session
 from engine.joining import contradiction, held_twice, join, split
 from engine.known import Known, Tally
 from engine.ledger import STEWARDS, Act
-from engine.plan import TargetPlan
 from engine.ports import Lease
 from engine.record import Record
-from engine.scope import Scope, scope_of
+from engine.scope import Scope, plans_of, scope_of
 from rules.rulebook import Rulebook
 
 
@@ -46,7 +45,7 @@ class _Deciding:
     """One transaction: records at hand, and what is decided about them."""
 
     def __init__(self, connection: Connection, rulebook: Rulebook, clock: Callable[[], int]) -> None:
-        plans = {name: plan for name in rulebook.systems if (plan := TargetPlan(rulebook, name)).entities}
+        plans = plans_of(rulebook)
         self.connection = connection
         self.scope: Scope = scope_of(rulebook, next(iter(rulebook.systems)), plans, ordered=True)
         self.harvest = Harvest(self.scope, Known(), Tally())

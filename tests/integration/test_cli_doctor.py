@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 
+from operations.onboarding import ONBOARDING
 from tests.integration.cli_project import Shop
 
 
@@ -24,7 +25,17 @@ def test_all_well_before_the_first_run_and_nothing_is_changed(shop: Shop) -> Non
 
     text = shop.invoke("doctor")
     assert text.exit_code == 0
-    assert "all well" in text.stdout
+    assert text.stdout.endswith("all well: `fieldwarden run` can start\n")
+
+
+def test_all_well_says_what_comes_before_anything_is_delivered(shop: Shop) -> None:
+    shop.edit("fieldwarden.yaml", "onboarding: automatic\n", "")
+    for command in ("onboard", "apply"):
+        assert shop.call_here("doctor")[1]["result"]["waits"] == ONBOARDING
+        assert shop.invoke("doctor").stdout.endswith(f"`fieldwarden run` can start; {ONBOARDING}\n")
+        assert shop.call_here(command)[0] == 0
+    assert shop.call_here("doctor")[1]["result"]["waits"] == ""
+    assert shop.invoke("doctor").stdout.endswith("all well: `fieldwarden run` can start\n")
 
 
 def test_a_missing_column_is_shown_in_the_files(shop: Shop) -> None:

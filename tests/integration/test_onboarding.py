@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -94,20 +95,74 @@ def test_onboard_counts_who_knows_whom_and_what_would_be_written(new: Shop) -> N
     assert (fields["credit_limit", "erp", "crm"]["changed"], fields["credit_limit", "erp", "crm"]["filled"]) == (1, 1)
     (sample,) = fields["name", "crm", "erp"]["samples"]
     assert (sample["before"], sample["after"]) == ("Alder and Sons GmbH", "Alder & Sons")
-    (refused,) = found["refused"]
-    assert (refused["field"], refused["system"], refused["values"], refused["outcome"]) == (
-        "payment_terms", "crm", 1, "refused",
+    (overruled,) = found["overruled"]
+    assert (overruled["field"], overruled["system"], overruled["replaced"], overruled["stay"]) == (
+        "payment_terms", "crm", 1, 0,
     )  # fmt: skip
 
 
-def test_what_was_counted_is_what_is_then_written(new: Shop) -> None:
-    counted = new.call_here("onboard")[1]["result"]["rows"]
-    new.call_here("apply")
+COLUMNS = {
+    "crm": ("account", {"name": "name", "vat_number": "tax_id", "email": "email", "terms": "payment_terms"}),
+    "erp": ("party", {"name": "name", "tax_number": "tax_id", "email": "email", "term_code": "payment_terms"}),
+}
+
+
+def cells(shop: Shop, system: str) -> dict[int, dict[str, object]]:
+    """Every row's values by its id, each under its field's name."""
+    table, columns = COLUMNS[system]
+    columns = {**columns, "credit_limit": "credit_limit"}
+    found = shop.sql(system, f"select id, {', '.join(columns)} from {table}")
+    return {id: dict(zip(columns.values(), values, strict=True)) for id, *values in found}
+
+
+@pytest.mark.parametrize(("on_reject", "limits"), [("correct", [25000, None]), ("leave", [100, 200])])
+def test_what_was_foretold_is_what_is_then_written_and_recorded(
+    new: Shop, on_reject: str, limits: list[int | None]
+) -> None:
+    """Rows and values by table and field; which of those that have no say are replaced, and which stay: also where the
+    owner knows the customer only once it was created there, and then says nothing of the field."""
+    terms = f'"decimal(14,2)", owner: erp, on_reject: {on_reject},'
+    new.edit("entities/customer.yaml", '"decimal(14,2)", owner: erp,', terms)
+    new.edit("systems/erp.yaml", "email: email", "email: {column: email, write: false}")
+    new.sql(
+        "erp", "insert into party (name, tax_number, email, term_code) values ('Cedar', 'NL001234567B01', 'x', 'N30')"
+    )
+    new.sql("crm", "update account set credit_limit = id * 100 where id < 3")
+    before = {system: cells(new, system) for system in COLUMNS}
+    found = new.call_here("onboard")[1]["result"]
+    assert found["complete"]
+    new.call_here("apply", "--plan-hash", found["plan"])
     new.call_here("run", "--until-idle", "--port", "0")
-    created = {"crm": "select count(*) from account where id > 3", "erp": "select count(*) from party where id >= 4002"}
-    assert {each["system"]: each["create"] for each in counted} == {
-        system: new.sql(system, query)[0][0] for system, query in created.items()
+    after = {system: cells(new, system) for system in COLUMNS}
+
+    changed = Counter[tuple[str, str]]()
+    for system, rows in before.items():
+        told = next(each for each in found["rows"] if each["system"] == system)
+        assert told["create"] == len(after[system].keys() - rows.keys())
+        assert told["update"] == sum(after[system][id] != row for id, row in rows.items())
+        assert told["delete"] == len(rows.keys() - after[system].keys()) == 0
+        changed.update(
+            (system, name) for id, row in rows.items() for name in row if row[name] != after[system][id][name]
+        )
+    foretold = Counter[tuple[str, str]]()
+    for each in found["fields"]:
+        foretold[each["system"], each["field"]] += each["changed"]
+    assert foretold == changed
+
+    overruled = {each["field"]: each for each in found["overruled"]}
+    assert {name: (each["replaced"], each["stay"]) for name, each in overruled.items()} == {
+        "payment_terms": (2, 0),
+        "credit_limit": (0, 2) if on_reject == "leave" else (2, 0),
     }
+    assert [after["crm"][id]["credit_limit"] for id in (1, 2)] == limits
+    assert [after["crm"][id]["payment_terms"] for id in (1, 3)] == ["Net 60", "Net 30"]
+    outcomes = """
+        select decision ->> 1, count(*) from fieldwarden.ledger_entry e,
+            jsonb_array_elements(e.body::jsonb -> 'decisions') decision
+        where decision ->> 1 in ('refused', 'held') or decision ->> 0 = 'credit_limit' and decision ->> 1 = 'outranked'
+        group by 1
+    """
+    assert new.sql("hub", outcomes) == [("outranked", overruled["credit_limit"]["values"])]
 
 
 def test_a_system_that_comes_with_the_rules_is_to_be_looked_at_too(new: Shop) -> None:
@@ -138,7 +193,7 @@ def test_keys_that_are_not_unique_are_listed(new: Shop) -> None:
     new.sql("crm", "insert into account (name, vat_number) values ('Birch again', 'FR40303265045')")
     found = new.call_here("onboard")[1]["result"]
     (each,) = found["ambiguous"]
-    assert (each["system"], each["stream"]) == ("crm", "public.account")
+    assert (each["system"], each["stream"], each["rows"], each["keys"]) == ("crm", "public.account", 1, ["4"])
     assert "has the same tax_id" in each["reason"]
 
 
@@ -183,8 +238,14 @@ def test_nothing_is_let_before_all_has_been_read(new: Shop) -> None:
     code, body = new.call_here("apply")
     assert (code, body["error"]["code"]) == (1, "not_read")
     assert "fieldwarden onboard" in body["error"]["suggestion"]
+    before = rows(new)
     code, body = new.call_here("run", "--apply", "--until-idle", "--port", "0")
-    assert (code, body["result"]["onboarding"]) == (0, "waits")
+    assert (code, body["result"]["onboarding"], body["result"]["deliveries"]) == (0, "waits", 0)
+    assert rows(new) == before
+    assert new.call_here("apply")[1]["result"]["onboarded"]
+    code, body = new.call_here("run", "--until-idle", "--port", "0")
+    assert (code, body["result"]["onboarding"], body["result"]["deliveries"] > 0) == (0, "done", True)
+    new.holds_what_is_golden()
 
 
 def test_a_source_that_halts_after_its_first_rows_is_mended_before_anything_is_let(new: Shop) -> None:
@@ -242,6 +303,19 @@ def test_what_cannot_be_reached_is_said_and_nothing_is_complete(new: Shop, monke
     code, body = new.call_here("onboard")
     assert (code, body["error"]["code"], body["result"]["plan"]) == (1, "not_read", None)
     assert "erp" in body["error"]["message"]
+
+
+def test_a_system_that_a_run_cannot_reach_is_said_and_not_waited_for(
+    new: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new.call_here("run", "--until-idle", "--port", "0")
+    monkeypatch.setattr("operations.onboard.PATIENCE", 0.0)
+    new.environment["CRM_DSN"] = "postgresql://127.0.0.1:1/crm"
+    with new.running() as run:
+        run.await_event("onboarding.waits")
+        code, body = new.call_here("onboard")
+    assert (code, body["result"]["complete"], body["result"]["plan"]) == (1, False, None)
+    assert body["result"]["stuck"][0].startswith("crm: reading it is retrying")
 
 
 @pytest.mark.parametrize("failpoint", ["snapshot.slot_created", "ingest.before_commit:3", "ingest.after_commit:2"])

@@ -14,6 +14,7 @@ from engine.errors import Fenced, TransientError
 from engine.telemetry import Telemetry
 from engine.testing import MemoryHub
 from operations.loops import Loops
+from operations.onboarding import ONBOARDING
 from operations.ops import Health
 from rules.rulebook import System
 
@@ -240,3 +241,16 @@ async def test_when_other_rules_become_live_all_ends_in_good_order(running: Runn
     await running.until(lambda: running.task.done())
     assert running.process.superseded
     assert all(work.stopped and not work.cancelled for works in running.process.work.values() for work in works)
+
+
+async def test_nothing_is_said_of_the_onboarding_before_the_hub_has_answered(running: Running) -> None:
+    health = running.process.health
+    await running.until(lambda: len(running.process.work) == 3)
+    assert health.onboarding is None
+    assert any("not known yet" in remark for remark in health.ready()[1]["remarks"])
+    running.duties.onboarded, running.duties.live = False, "0" * 64
+    await running.until(lambda: health.onboarding == ONBOARDING)
+    assert health.ready()[1]["remarks"] == [ONBOARDING]
+    running.duties.onboarded = True
+    await running.until(lambda: health.onboarding == "")
+    assert health.ready()[1]["remarks"] == []

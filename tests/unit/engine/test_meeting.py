@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Sequence
+from typing import Any
+
+import pytest
 
 from engine.change import Value
-from engine.meeting import BY_LINK, Meeting, Sample
+from engine.meeting import BY_LINK, FieldCount, Meeting, OverruledCount
 from engine.record import Contribution, Record, Stamp
-from tests.builders import CRM, CUSTOMER, FLAT, rulebook
+from engine.samples import Sample
+from tests.builders import CRM, CUSTOMER, ERP, FLAT, rulebook
 
 STREAMS = {"crm": "public.account", "billing": "public.customer", "erp": "public.party"}
 
@@ -62,13 +67,77 @@ def test_a_value_is_counted_by_where_it_goes_and_whose_it_is() -> None:
     found = met(record(1, golden, erp, crm, billing)).fields
     name = found["customer", "name", "crm", "erp"]
     assert (name.changed, name.filled, name.emptied) == (1, 0, 0)
-    assert name.samples == [Sample("018f0000-0000-7000-8000-000000000001", "Old", "New")]
+    assert name.samples == [Sample("018f0000-0000-7000-8000-000000000001", "Old", "New", "erp")]
     assert found["customer", "segment", "billing", "crm"].filled == 1
 
 
-def test_what_a_system_has_no_say_in_is_counted_as_refused() -> None:
+def test_what_a_system_has_no_say_in_is_overruled_and_replaced() -> None:
     rows = row("erp", terms="N30"), row("crm", terms="N60"), row("billing", terms="N30")
-    assert dict(met(record(1, {"terms": "N30"}, *rows)).refused) == {("customer", "terms", "crm"): 1}
+    assert met(record(1, {"terms": "N30"}, *rows)).overruled == {("customer", "terms", "crm"): OverruledCount(1, 0)}
+
+
+def test_what_the_rule_leaves_in_place_is_overruled_and_stays() -> None:
+    fields = {**CUSTOMER["fields"], "terms": {**CUSTOMER["fields"]["terms"], "on_reject": "leave"}}
+    rows = row("erp", terms="N30"), row("crm", terms="N60")
+    found = met(record(1, {"terms": "N30"}, *rows), into=Meeting(rulebook({**CUSTOMER, "fields": fields})))
+    assert found.overruled == {("customer", "terms", "crm"): OverruledCount(0, 1)}
+    assert ("customer", "terms", "crm", "erp") not in found.fields
+
+
+def test_what_nobody_with_a_say_has_said_anything_of_stays() -> None:
+    document = copy.deepcopy(ERP)
+    document["streams"]["public.party"]["create"] = False
+    found = met(record(1, {"name": "A"}, row("crm", name="A", terms="N60")), into=Meeting(rulebook(erp=document)))
+    assert found.overruled == {("customer", "terms", "crm"): OverruledCount(0, 1)}
+    assert found.rows["crm", "public.account", "update"] == 0
+
+
+@pytest.mark.parametrize("on_reject", ["correct", "leave"])
+def test_it_is_emptied_once_the_owner_has_a_row_that_says_nothing_there(on_reject: str) -> None:
+    fields = {**CUSTOMER["fields"], "terms": {**CUSTOMER["fields"]["terms"], "on_reject": on_reject}}
+    rules = rulebook({**CUSTOMER, "fields": fields})
+    found = met(record(1, {"name": "A"}, row("crm", name="A", terms="N60")), into=Meeting(rules))
+    assert found.rows["erp", "public.party", "create"] == 1
+    emptied = on_reject == "correct"
+    assert found.overruled == {("customer", "terms", "crm"): OverruledCount(emptied, not emptied)}
+    assert found.rows["crm", "public.account", "update"] == emptied
+    count = found.fields.get(("customer", "terms", "crm", "erp"), FieldCount())
+    assert (count.changed, count.emptied) == (emptied, emptied)
+
+
+def test_a_value_that_cannot_be_written_stays_and_no_row_is_written_for_it_alone() -> None:
+    fields = {**CUSTOMER["fields"], "terms": {**CUSTOMER["fields"]["terms"], "check": [{"length": 3}]}}
+    rules = rulebook({**CUSTOMER, "fields": fields}, crm={**CRM, "streams": {"public.account": FLAT}})
+    rows = row("erp", terms="N1234"), row("crm", terms="N60")
+    found = met(record(1, {"terms": "N1234"}, *rows), into=Meeting(rules))
+    assert found.unfit["customer", "terms", "crm"] == 1
+    assert found.overruled == {("customer", "terms", "crm"): OverruledCount(0, 1)}
+    assert found.rows["crm", "public.account", "update"] == 0
+    assert ("customer", "terms", "crm", "erp") not in found.fields
+
+
+@pytest.mark.parametrize(
+    "stream", [{"public.address": {"first_by": ["sequence", "id"]}}, {"public.party": {"where": "active"}}]
+)
+def test_child_rows_that_do_not_speak_are_not_overruled(stream: dict[str, Any]) -> None:
+    """Of several only the first does, and none whose parent is excluded: what `choose` does not hear."""
+    document = copy.deepcopy(ERP)
+    for name, more in stream.items():
+        document["streams"][name] |= more
+    limit = {"type": "text", "owner": "crm", "protected": True}
+    entity = {**CUSTOMER, "fields": {**CUSTOMER["fields"], "street": limit, "city": limit}, "groups": {}}
+    rules = rulebook(entity, erp=document)
+    party = row("erp", name="A")
+    if "public.party" in stream:
+        party.deleted, silent = "2", row("erp", "9", "public.address", city="Oslo")
+        rows = [party, silent]
+    else:
+        one, silent = (row("erp", key, "public.address", city=key) for key in ("Bonn", "Oslo"))
+        one.order, silent.order = ("n1", "ta"), ("n2", "tb")
+        rows = [party, silent, one]
+    found = met(record(1, {"name": "A", "city": "Rome"}, row("crm", city="Rome"), *rows), into=Meeting(rules))
+    counts = found.overruled.get(("customer", "city", "erp"), OverruledCount())
+    assert counts == (OverruledCount() if "public.party" in stream else OverruledCount(1, 0))
 
 
 def test_what_fails_a_check_is_counted_once_a_row() -> None:
@@ -95,5 +164,5 @@ def test_shares_counted_elsewhere_add_up_to_the_whole() -> None:
     whole, one = met(*numbered(range(10))), met(*numbered(range(0, 10, 3)))
     other = met(*numbered([n for n in range(10) if n % 3]), into=pickle.loads(pickle.dumps(one.empty())))
     one.add(pickle.loads(pickle.dumps(other)))
-    for name in ("records", "entities", "rows", "fields", "refused", "unfit"):
+    for name in ("records", "entities", "rows", "fields", "overruled", "unfit"):
         assert getattr(one, name) == getattr(whole, name), name

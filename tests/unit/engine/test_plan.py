@@ -53,6 +53,19 @@ def test_what_we_wrote_there_ourselves_is_what_it_holds() -> None:
     assert plan("billing", row(SUBSCRIBER, {"phone": "1"}, **own)) == []
 
 
+def test_what_the_rule_leaves_stays_when_the_owner_carries_only_what_we_gave_it() -> None:
+    """Whether its new row's echo was heard before the row was noted (and so has a time) or after."""
+    terms = CUSTOMER["fields"]["terms"] | {"on_reject": "leave"}
+    rules = rulebook(CUSTOMER | {"fields": CUSTOMER["fields"] | {"terms": terms}})
+    crm = row(ACCOUNT, **{**GOLDEN, "terms": "N60"})
+    crm.base = Stamp("00000001", None)
+    for base in (Stamp("00000002", 2), Stamp("", None)):
+        party = row(PARTY, {**GOLDEN, "terms": None})
+        party.base = base
+        record = Record("r1", "customer", 1, {**GOLDEN, "terms": None}, [crm, party])
+        assert TargetPlan(rules, "crm").differences(record) == []
+
+
 def test_a_record_never_seen_there_is_created_from_what_is_known() -> None:
     [write] = plan("crm", row(SUBSCRIBER, **GOLDEN))
     assert write.operation == "create"
