@@ -117,15 +117,15 @@ class Delivery:
         self._telemetry.waiting("target", self._system, len(claimed))
         failpoints.hit("delivery.after_claim")
         started = time.monotonic()
-        jobs = [Job(pending) for pending in claimed]
-        open_jobs = jobs
-        for _ in range(_PASSES):
-            open_jobs = await self._pass(open_jobs)
-            if not open_jobs:
-                break
-        settlements = [self._concluded(job) for job in jobs]
-        await behind.park(self._hub, self._system, jobs, settlements)
-        await self._settle(settlements)
+        jobs = open_jobs = [Job(pending) for pending in claimed]
+        with self._wake.delivering(large=any(pending.record.large for pending in claimed)):
+            for _ in range(_PASSES):
+                open_jobs = await self._pass(open_jobs)
+                if not open_jobs:
+                    break
+            settlements = [self._concluded(job) for job in jobs]
+            await behind.park(self._hub, self._system, jobs, settlements)
+            await self._settle(settlements)
         self._tell(jobs, settlements, time.monotonic() - started)
         return len(claimed)
 

@@ -1,9 +1,11 @@
-"""How the loops of one process rouse each other, so that a change is delivered at once and nobody polls hard."""
+"""How the loops of one process rouse each other, so that a change is delivered at once and nobody polls hard; and how
+they give way to each other where something large is in memory."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Iterator
+from contextlib import contextmanager
 
 
 class Wake:
@@ -11,6 +13,10 @@ class Wake:
 
     def __init__(self) -> None:
         self._events: dict[str, asyncio.Event] = {}
+        self._large = 0
+        self.room = asyncio.Event()
+        """Set but while something large is delivered: what is large is not read then, lest both are in memory."""
+        self.room.set()
 
     def rouse(self, names: Iterable[str]) -> None:
         for name in sorted(names):  # so that one order of events is one run, whatever strings hash to
@@ -22,6 +28,19 @@ class Wake:
         if not event.is_set() and not stop.is_set():
             await either(event.wait(), stop, timeout_s)
         event.clear()
+
+    @contextmanager
+    def delivering(self, *, large: bool) -> Iterator[None]:
+        """What is done inside is a delivery."""
+        self._large += large
+        if self._large:
+            self.room.clear()
+        try:
+            yield
+        finally:
+            self._large -= large
+            if not self._large:
+                self.room.set()
 
     def _event(self, name: str) -> asyncio.Event:
         return self._events.setdefault(name, asyncio.Event())

@@ -286,7 +286,8 @@ class Loops:
         project = self.project
         source = self._sources.get(name)
         if source is None:  # kept: it knows whether it has begun to read anew
-            source = project.source(name, self.hub, self.id, rebaseline=name in self.rebaseline, eager=self.eager)
+            anew, room = name in self.rebaseline, self._wake.room
+            source = project.source(name, self.hub, self.id, rebaseline=anew, eager=self.eager, room=room)
             self._sources[name] = source
         return Pipeline(
             project.rulebook,

@@ -227,9 +227,18 @@ class Opened:
         known = system in self.project.files.systems
         return str(self.project.locate(system)) if known else f"the live rulebook: {system}"
 
-    def source(self, name: str, hub: Hub, id: str, *, rebaseline: bool = False, eager: bool = False) -> Source:
+    def source(
+        self,
+        name: str,
+        hub: Hub,
+        id: str,
+        *,
+        rebaseline: bool = False,
+        eager: bool = False,
+        room: asyncio.Event | None = None,
+    ) -> Source:
         """The source of a system; not connected yet. `id` is the project's, as the hub has it. `eager`: move an idle
-        position on within a moment, not seconds."""
+        position on within a moment, not seconds. `room`: as `Wake` has it."""
         system = self.rulebook.systems[name]
         if system.kind == "debezium":
             from operations.kafka import kafka_source
@@ -238,7 +247,7 @@ class Opened:
         from connectors.postgres.source import IDLE_SECONDS, PostgresSource
 
         idle = _EAGER_SECONDS if eager else IDLE_SECONDS
-        return PostgresSource(system, self.dsn(name), id, hub, rebaseline=rebaseline, idle_seconds=idle)
+        return PostgresSource(system, self.dsn(name), id, hub, rebaseline=rebaseline, idle_seconds=idle, room=room)
 
     def target(self, name: str, hub: Hub, id: str) -> PostgresTarget:
         """The target of a system; not connected yet. `id` is the project's, as the hub has it."""

@@ -26,6 +26,7 @@ from engine.hub.duties import Duties
 from engine.hub.overview import DeadLetter, Overview
 from engine.telemetry import Telemetry
 from engine.wake import either, pause
+from operations.allocation import give_back
 from operations.logs import configure
 from operations.loops import Loops, duties_of
 from operations.onboarding import onboarded_by_itself
@@ -263,6 +264,7 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
+    give_back()
 
 
 def _report(ending: Ending, telemetry: Telemetry, parked: Sequence[DeadLetter], onboarding: str | None) -> Report:

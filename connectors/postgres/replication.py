@@ -32,6 +32,9 @@ how far the log has grown: an idle server says so by itself only every half minu
 _DEAD_SECONDS = 60.0
 """A server that was asked for a reply and says nothing for so long is gone."""
 
+_PATIENCE_SECONDS = 60.0
+"""For no longer a large delivery keeps this from reading: one that hangs holds up nobody else for good."""
+
 _WAKE_UP_BYTES = 1 << 18
 """Read no more than this before giving the event loop its turn."""
 
@@ -47,7 +50,13 @@ _lsn_at = struct.Struct(">Q").unpack_from
 class ReplicationConnection:
     """One walsender. `frames` holds CopyBoth payloads in order; the consumer takes them off the left and says so."""
 
-    def __init__(self, system: str, connection: psycopg.AsyncConnection[TupleRow], high_water: int) -> None:
+    def __init__(
+        self,
+        system: str,
+        connection: psycopg.AsyncConnection[TupleRow],
+        high_water: int,
+        room: asyncio.Event | None = None,
+    ) -> None:
         self.frames: deque[Payload] = deque()
         self.received = 0
         self._system = system
@@ -55,6 +64,9 @@ class ReplicationConnection:
         self._pgconn = connection.pgconn
         self._socket = connection.pgconn.socket  # libpq forgets it when the connection is lost
         self._high_water = high_water
+        self._room = room
+        self._impatient = False
+        self._waiting: asyncio.Task[None] | None = None
         self._queued = 0
         self._flushed = 0
         self._arrived = asyncio.Event()
@@ -64,9 +76,12 @@ class ReplicationConnection:
         self._timer: asyncio.Task[None] | None = None
 
     @classmethod
-    async def connect(cls, system: str, dsn: str, *, high_water: int) -> ReplicationConnection:
-        """`high_water` in bytes: reading pauses while more than that waits. Raises as `session.connect`."""
-        return cls(system, await connect(system, dsn, replication="database"), high_water)
+    async def connect(
+        cls, system: str, dsn: str, *, high_water: int, room: asyncio.Event | None = None
+    ) -> ReplicationConnection:
+        """`high_water` in bytes: reading pauses while more than that waits, and for a moment while there is no `room`.
+        Raises as `session.connect`."""
+        return cls(system, await connect(system, dsn, replication="database"), high_water, room)
 
     async def command(self, text: str) -> tuple[str | None, ...]:
         """One replication command's only row."""
@@ -142,10 +157,12 @@ class ReplicationConnection:
     async def close(self) -> None:
         self._pause()
         asyncio.get_running_loop().remove_writer(self._socket)
-        if self._timer is not None:
-            self._timer.cancel()
+        tasks = [task for task in (self._timer, self._waiting) if task is not None]
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
             with suppress(asyncio.CancelledError):
-                await self._timer
+                await task
         await self._connection.close()
 
     # --- reading ---
@@ -156,6 +173,26 @@ class ReplicationConnection:
         loop.add_reader(self._socket, self._read)
         loop.call_soon(self._read)  # libpq may hold frames already, for which the socket will not become readable
 
+    def _gives_way(self, room: asyncio.Event) -> bool:
+        """Whether reading waits for something large that is being delivered."""
+        if room.is_set():
+            self._impatient = False
+        if room.is_set() or self._impatient:
+            return False
+        self._pause()
+        if self._waiting is None:
+            self._waiting = asyncio.create_task(self._until_room(room))
+        return True
+
+    async def _until_room(self, room: asyncio.Event) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await room.wait()
+        self._impatient = not room.is_set()
+        self._waiting = None
+        if self._failure is None:
+            self._resume()
+
     def _pause(self) -> None:
         if self._reading:
             self._reading = False
@@ -163,6 +200,8 @@ class ReplicationConnection:
 
     def _read(self) -> None:
         if not self._reading:
+            return
+        if self._room is not None and self._gives_way(self._room):
             return
         try:
             more = self._drain()

@@ -17,13 +17,7 @@ from dataclasses import replace
 import psycopg
 from psycopg.rows import TupleRow
 
-from connectors.postgres.catalog import (
-    Table,
-    describe,
-    table_name,
-    tables_of,
-    type_names,
-)
+from connectors.postgres.catalog import Table, describe, table_name, tables_of, type_names
 from connectors.postgres.following import Memory, is_ours, marks_of, names_of, resolved
 from connectors.postgres.pgoutput import Decoder
 from connectors.postgres.position import Position, next_epoch
@@ -61,7 +55,8 @@ class PostgresSource:
 
     `max_changes` and `max_bytes` bound a batch, `spill_bytes` what open streamed transactions keep in memory.
     `rebaseline`: read everything again, whatever the stored position; it may be one that cannot be read. `project` is
-    the project's id, and `memory` where it is noted what is followed on the server, before it is made.
+    the project's id, and `memory` where it is noted what is followed on the server, before it is made. While there is
+    no `room`, reading waits a moment.
     """
 
     def __init__(
@@ -77,6 +72,7 @@ class PostgresSource:
         spill_bytes: int = 64 << 20,
         idle_seconds: float = IDLE_SECONDS,
         look_seconds: float = LOOK_SECONDS,
+        room: asyncio.Event | None = None,
     ) -> None:
         self.system = system.name
         self._system = system
@@ -91,6 +87,7 @@ class PostgresSource:
         self._spill_bytes = spill_bytes
         self._idle_seconds = idle_seconds
         self._look_seconds = look_seconds
+        self._room = room
         self._catalog: psycopg.AsyncConnection[TupleRow] | None = None
         self._server: Server | None = None
         self._tables: dict[str, Table] = {}
@@ -341,7 +338,8 @@ class PostgresSource:
             )
 
     async def _connect(self, start: Position) -> ReplicationConnection:
-        stream = await ReplicationConnection.connect(self.system, self._dsn, high_water=2 * self._max_bytes)
+        most = 2 * self._max_bytes
+        stream = await ReplicationConnection.connect(self.system, self._dsn, high_water=most, room=self._room)
         self._stream = stream
         await stream.start(self._names.slot, self._names.publication, start.end)
         return stream

@@ -8,8 +8,8 @@ from tests.integration.cli_project import Run, Shop, eventually
 
 MIB = 1 << 20
 SIZE = 32 * MIB
-AT_MOST = 8
-"""Times the value's size above what the process takes idle."""
+AT_MOST = {"first copy": 5, "insert": 6, "update": 7}
+"""Times the value's size above what the process takes idle, where a delivery outlasts the patience of the sources."""
 
 
 def memory(run: Run, what: str) -> int:
@@ -47,7 +47,7 @@ def test_a_large_value_that_is_inserted_and_changed(shop: Shop) -> None:
             settled(shop, size)
             times[step] = (memory(run, "VmHWM") - idle) / SIZE
         assert run.end()[0] == 143
-    assert max(times.values()) <= AT_MOST, times
+    assert all(times[step] <= AT_MOST[step] for step in times), times
 
 
 def test_a_large_value_in_the_first_copy(shop: Shop) -> None:
@@ -62,4 +62,4 @@ def test_a_large_value_in_the_first_copy(shop: Shop) -> None:
         settled(shop, SIZE)
         times = (memory(run, "VmHWM") - idle) / SIZE
         assert run.end()[0] == 143
-    assert times <= AT_MOST
+    assert times <= AT_MOST["first copy"]
