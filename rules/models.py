@@ -72,7 +72,7 @@ class Deletes(Strict):
         description="The part of a stream's rows, from 0 to 1.",
         json_schema_extra={"default": 0.2},
     )
-    number: Annotated[StrictInt, Field(ge=0)] = Field(default=1000, description="How many rows of a stream.")
+    number: Annotated[StrictInt, Field(ge=0)] = Field(default=20, description="How many rows of a stream.")
     window: Duration = Field(
         default=timedelta(minutes=10),
         description="Deletions within this time count together.",

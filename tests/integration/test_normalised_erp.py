@@ -177,6 +177,18 @@ def test_all_edits_made_while_nothing_ran_end_in_agreement_too(example: Example)
     example.is_sound()
 
 
+def test_an_emptied_table_of_the_erp_retires_nobody_before_a_person_says_so(example: Example) -> None:
+    example.connect(*SYSTEMS)
+    accounts = example.sql("crm", "select * from account order by id")
+    example.sql("erp", "truncate party cascade")
+    example.settle()
+    assert example.counts() == {"hub": CUSTOMERS, "erp": 0, "crm": CUSTOMERS, "billing": 30}
+    assert example.sql("crm", "select * from account order by id") == accounts
+    told = example.invoke("status").stdout
+    assert "fieldwarden deletes approve" in told and "75" in told, told
+    assert example.invoke("status", "--check").exit_code == 1
+
+
 ENTERED = {
     "erp": """
         insert into party (id, role, name) values (1080, 'customer', 'Yew Optik GmbH');

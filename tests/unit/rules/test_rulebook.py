@@ -129,7 +129,7 @@ def test_connector_settings_keep_their_references_and_have_their_defaults(tmp_pa
 
 def test_the_bounds_of_the_brake_have_defaults_and_a_share_is_exact(tmp_path: Path) -> None:
     deletes = load(write(tmp_path / "default")).settings.limits.deletes
-    assert (deletes.share, deletes.number, deletes.window) == (Decimal("0.2"), 1000, timedelta(minutes=10))
+    assert (deletes.share, deletes.number, deletes.window) == (Decimal("0.2"), 20, timedelta(minutes=10))
     text = FILES["fieldwarden.yaml"].replace(
         "{future_tolerance: 5m}", "{deletes: {share: 0.35, number: 7, window: 1h}}"
     )
