@@ -110,6 +110,11 @@ def with_reason(function: Operation) -> Operation:
 
 
 def _reason(_context: click.Context, _option: click.Parameter, said: str | None) -> str:
+    return reason_for(said)
+
+
+def reason_for(said: str | None) -> str:
+    """As `with_reason`, where it is asked for later."""
     if said is None and sys.stdin.isatty():
         said = str(click.prompt("reason", err=True))
     if said is None or not said.strip():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from commands.program import Operation, cli, command, in_project
-from commands.proving import unmasked, with_reason
+from commands.proving import reason_for, unmasked, with_reason
 from operations.report import Report
 
 
@@ -100,10 +101,25 @@ def record_unlink(folder: Path | None, system: str, stream: str, key: str, reaso
 @command(record, "split")
 @click.argument("id", metavar="RECORD")
 @click.argument("other", required=False)
-@with_reason
+@click.option(
+    "--restore", is_flag=True, help="Give the values back, too, that the join replaced; they are shown first."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--reason", metavar="TEXT", help="Why; it goes into the ledger, with your name.")
+@unmasked
 @in_project
-def record_split(folder: Path | None, id: str, other: str | None, reason: str) -> Report:
+def record_split(
+    folder: Path | None, id: str, other: str | None, restore: bool, yes: bool, reason: str | None, unmask: bool
+) -> Report:
     """Undo a join: give the rows back that came with OTHER (by default the one joined last)."""
-    from operations.stewards import split
+    from operations.stewards import parting, split
 
-    return split(folder, id, other, reason=reason)
+    if not restore or yes:
+        return split(folder, id, other, reason=reason_for(reason), restore=restore)
+    preview = parting(folder, id, other, unmask=unmask)
+    if not sys.stdin.isatty():
+        return preview
+    click.echo(preview.text, err=True)
+    click.confirm("restore these values and split?", abort=True, err=True)
+    done = preview.result
+    return split(folder, id, done["other"], reason=reason_for(reason), restore=True, seen=done["seen"])

@@ -56,7 +56,7 @@ def hear(row: Contribution, change: Change, owned: Set[str], golden: Mapping[str
         row.fields, row.said = dict(change.fields), position
         return "said", list(row.fields)
     changed, echoed, waiting = kept, list[str](), len(row.sent)
-    own, by_comparing = row.fields, change.changed is None
+    own, by_comparing = row.fields, change.changed is None and not row.still
     for name, value in change.fields.items():
         if change.echo:
             if _carry(row, name, value, name in owned or _given(name, value, golden)):
@@ -96,6 +96,8 @@ def _carry(row: Contribution, name: str, value: Value, somebodys: bool) -> bool:
         somebodys = True
     if row.told(name) == value:
         return False
+    if row.still.pop(name, msgspec.UNSET) is not msgspec.UNSET and row.word(name) == value:
+        return True  # its former word is there again
     row.fields.pop(name, None)
     row.stamps.pop(name, None)
     row.carried.pop(name, None)
@@ -133,6 +135,7 @@ def _own(row: Contribution, name: str, value: Value) -> None:
     row.fields[name] = value
     row.carried.pop(name, None)
     row.void.pop(name, None)
+    row.still.pop(name, None)
 
 
 def refuse(row: Contribution, name: str, before: Value | msgspec.UnsetType) -> None:
@@ -152,8 +155,24 @@ def disown(row: Contribution, name: str) -> None:
     if name not in row.fields and (held := row.holds(name)) is not msgspec.UNSET:
         row.carried.pop(name, None)
         row.sent.pop(name, None)
+        row.still.pop(name, None)
         row.void[name] = held
         row.restore[name] = None
+
+
+def give_back(row: Contribution, name: str, value: Value, own: Stamp | None) -> None:
+    """What we wrote into the row there is not meant any more: it stands for `value` again, which is yet to be written.
+    `own`: when the row itself said that; None: it carried it."""
+    still = row.holds(name)
+    for known in (row.fields, row.carried, row.void, row.restore, row.sent):
+        known.pop(name, None)
+    if own is None:
+        row.stamps.pop(name, None)
+        row.carried[name] = value
+    else:
+        row.stamps[name] = own
+        row.fields[name] = value
+    row.still[name] = None if still is msgspec.UNSET else still
 
 
 def _stamp(row: Contribution, name: str, change: Change) -> None:
@@ -198,6 +217,7 @@ def _hear_late(
             change.changed is not None
             and name in change.changed
             and name in row.fields
+            and name not in row.still
             and change.position > row.stamp(name).position
         ):
             _stamp(row, name, change)
@@ -221,7 +241,7 @@ def _revive(row: Contribution, change: Change) -> list[str]:
     row.carried = {name: row.carried[name] for name in kept if name in row.carried}
     row.void = {name: row.void[name] for name in kept if name in row.void}
     row.lag = dict.fromkeys(kept, gone)
-    row.sent, row.restore, row.unreadable = {}, {}, {}
+    row.sent, row.restore, row.unreadable, row.still = {}, {}, {}, {}
     row.deleted, row.removed, row.said = None, False, ""
     row.base = Stamp(change.position, change.at)
     return kept
@@ -233,7 +253,7 @@ def become(row: Contribution, change: Change, merged: str, owned: Set[str], gold
     hear(row, change, owned, golden)
     row.deleted = row.said = change.position
     row.merged = merged
-    row.sent, row.restore, row.unreadable = {}, {}, {}
+    row.sent, row.restore, row.unreadable, row.still = {}, {}, {}, {}
 
 
 def bury(row: Contribution, change: Change) -> bool:
@@ -247,5 +267,5 @@ def bury(row: Contribution, change: Change) -> bool:
     row.said = change.position
     for name, value in list(row.sent.items()):  # what we wrote last is what the row held last
         _carry(row, name, value, True)
-    row.sent, row.restore, row.unreadable = {}, {}, {}
+    row.sent, row.restore, row.unreadable, row.still = {}, {}, {}, {}
     return news

@@ -133,19 +133,20 @@ def _claim(
     around: Circumstances,
 ) -> Claim:
     standing, why = _standing(unit, name, row, winner, record, around.outcomes.get(row.ref))
-    holds = held(row, name)
+    holds = None if (there := row.holds(name)) is msgspec.UNSET else there
     spoken = row.own(name) or standing in ("refused", "held")
     claim = Claim(
         row.system,
         row.stream,
         row.key,
-        show(name, holds) if spoken else None,
+        show(name, held(row, name)) if spoken else None,
         when(row.stamp(name).at) if spoken else None,
         standing,
         why,
         None if spoken else show(name, holds),
     )
-    if row.deleted is None and standing != "stands" and holds != record.golden.get(name):
+    due = standing != "stands" or name in row.still
+    if row.deleted is None and due and holds != record.golden.get(name):
         claim.then = _then(unit, name, row, record, around)
     return claim
 
@@ -270,6 +271,8 @@ def _unread(name: str, unit: Unit, record: Record) -> list[str]:
 
 def _since(name: str, winner: Contribution) -> str:
     """Whose word it is and since when; never that a system said what was written to it."""
+    if name in winner.still and not winner.own(name):
+        return f"It was given back to {winner.system} with a split."
     if not winner.own(name):
         return f"It was written to {winner.system}, which has said nothing else since."
     at = when(winner.stamp(name).at)
@@ -300,6 +303,8 @@ def _because(unit: Unit, winner: Contribution) -> str:
 def _loser(claim: Claim, unit: Unit) -> str:
     then = f"; {claim.then}" if claim.then else ""
     on = f" on {claim.said_at}" if claim.said_at else ""
+    if claim.standing == "stands":
+        return f"{claim.system} holds what a join had written there{then}." if then else ""
     if claim.standing == "refused":
         return f"{claim.system} said {claim.said}{on} and was refused{then}."
     if claim.standing == "held":

@@ -194,6 +194,13 @@ class Harvest:
         self.store(record)
         self.mark(record)
 
+    def parted(self, record: Record, to: str, decisions: list[Decision]) -> None:
+        """A row that it refers to went back to the record `to`, which it means now."""
+        if decisions:
+            self._told(record, "parted", decisions, to, None, None)
+        self.after(record)
+        self.rematch(self._scope.entities[record.entity], record)
+
     def _told(
         self,
         record: Record,

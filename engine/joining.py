@@ -7,7 +7,7 @@ steward decides.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -99,14 +99,25 @@ def join(entity: Entity, roots: Roots, survivor: Record, absorbed: Record) -> Jo
     return Joined(decisions, given_up, flipped, other)
 
 
-def split(entity: Entity, roots: Roots, record: Record, other: Record, rows: Collection[RowRef]) -> Joined:
+def split(
+    entity: Entity,
+    roots: Roots,
+    record: Record,
+    other: Record,
+    rows: Collection[RowRef],
+    give_back: Callable[[Record], Collection[str]] = lambda _: (),
+) -> Joined:
     """Give these rows of `record` to `other`, which has none, and choose the golden values of both anew. Both are
-    changed in place, but for their versions. `given_up` are the decisions of `other`."""
+    changed in place, but for their versions. `given_up` are the decisions of `other`. `give_back` lets the rows of each
+    stand for what they held before a join, and names the fields."""
     other.rows = [row for row in record.rows if row.ref in rows]
     record.rows = [row for row in record.rows if row.ref not in rows]
     told = []
     for each in (record, other):
+        names = give_back(each)
+        each.large = record.large or bool(names)  # what is given back may be large
         decisions = redecided([(unit, choose(unit, each.rows)) for unit in entity.units], each, "split")
+        decisions = [one._replace(outcome="restored") if one.field in names else one for one in decisions]
         now = retired(entity, roots, each.rows)
         told.append((decisions, now if now != each.retired else None))
         each.retired = now
@@ -125,7 +136,7 @@ def referring(entities: Mapping[str, Entity]) -> dict[str, tuple[str, ...]]:
 
 def named(record: Record, fields: Sequence[str]) -> set[str]:
     """The records that this one refers to, in its golden values and in what its rows hold."""
-    kept = [record.golden, *(values for row in record.rows for values in _values(row))]
+    kept = [record.golden, *(values for row in record.rows for values in values_of(row))]
     return {value for values in kept for name in fields if (value := values.get(name)) is not None}
 
 
@@ -140,7 +151,7 @@ def follow(record: Record, fields: Sequence[str], joined: Mapping[str, str]) -> 
             decisions.append(Decision(name, "joined", None, old, joined[old], ""))
     moved = bool(decisions)
     for row in record.rows:
-        for values in _values(row):
+        for values in values_of(row):
             for name in fields:
                 value = values.get(name)
                 if value is not None and value in joined:
@@ -148,5 +159,6 @@ def follow(record: Record, fields: Sequence[str], joined: Mapping[str, str]) -> 
     return moved, decisions
 
 
-def _values(row: Contribution) -> tuple[dict[str, Value], ...]:
-    return row.fields, row.carried, row.void, row.restore, row.sent
+def values_of(row: Contribution) -> tuple[dict[str, Value], ...]:
+    """All that it keeps by field."""
+    return row.fields, row.carried, row.void, row.restore, row.sent, row.still

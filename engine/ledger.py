@@ -39,6 +39,7 @@ Outcome = Literal[
     "joined",
     "merged",
     "split",
+    "restored",
 ]
 
 Event = Literal[
@@ -55,6 +56,7 @@ Event = Literal[
     "joined",
     "merged",
     "followed",
+    "parted",
     "split",
     "replaced",
 ]
@@ -86,8 +88,9 @@ class EntryBody(msgspec.Struct):
     pointless: `was` = their ids); or, of no row at all, applied (the record was resolved again under a new rulebook).
     joined (another record, `was`, turned out to be this one and gave it its rows; `row` is the one that told, if any),
     merged (the other half: `was` = the record that goes on), followed (what it referred to was joined to another),
-    split (rows left for another record, or came from it: `was`), replaced (its system merged the row into that with the
-    key `was`, and it says nothing any more).
+    split (rows left for another record, or came from it: `was`; values given back from before their join have the
+    outcome restored), parted (a row that it refers to went back to the record `was`), replaced (its system merged the
+    row into that with the key `was`, and it says nothing any more).
     `linked` says how the row found its record when it was new: new, external_id, match, parent, crosswalk.
     `retired` is set when the change retired (true) or revived (false) the record.
     """

@@ -252,8 +252,8 @@ class TargetPlan:
             yield Difference(stream, "create", None, fields)
 
     def _differing(self, entity: Entity, record: Record, stream: Stream, row: Contribution) -> tuple[str, ...]:
-        golden, sent, carried, own = record.golden, row.sent, row.carried, row.fields
-        unreadable = row.unreadable
+        golden, carried, own, unreadable = record.golden, row.carried, row.fields, row.unreadable
+        sent = row.still | row.sent if row.still else row.sent
         names = []
         for name in stream.update_fields:
             if unreadable and name in unreadable and name not in sent:
@@ -276,7 +276,7 @@ class TargetPlan:
                 holds = row.void.get(name, msgspec.UNSET)
             if holds == value or (holds is msgspec.UNSET and value is None):
                 continue
-            if name not in entity.unit_of or self._stands(entity, record, row, name):
+            if name not in entity.unit_of or (name not in row.still and self._stands(entity, record, row, name)):
                 continue
             names.append(name)
         return tuple(names)

@@ -65,6 +65,9 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
     """The key of the row above it, for child rows of streams whose rows may be merged."""
     order: tuple[str | None, ...] = ()
     """Where it stands among several rows of its stream, for streams with `first_by` (`engine.plural`)."""
+    still: dict[str, Value] = {}
+    """Fields in which a person gave its former word back to the row (it is in `fields` or `carried`), and what its
+    source told last: the value of ours that the row holds until that word is written there and comes back."""
 
     @property
     def ref(self) -> RowRef:
@@ -92,6 +95,14 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
 
     def told(self, name: str) -> Value | msgspec.UnsetType:
         """What the row held when its source last spoke of it; UNSET if never heard."""
+        return self.still[name] if name in self.still else self._known(name)
+
+    def word(self, name: str) -> Value | msgspec.UnsetType:
+        """What the row stands for: what it holds, but where a former word was given back to it that is yet to be
+        written there. UNSET if never heard."""
+        return self.sent[name] if name in self.sent else self._known(name)
+
+    def _known(self, name: str) -> Value | msgspec.UnsetType:
         if name in self.fields:
             return self.fields[name]
         if name in self.carried:
@@ -99,8 +110,14 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
         return self.void.get(name, msgspec.UNSET)
 
     def own(self, name: str) -> bool:
-        """Whether what the row holds there is its own word: nothing that we wrote has replaced it."""
-        return name in self.fields and name not in self.sent
+        """Whether what the row stands for there is its own word: nothing that we wrote has replaced it."""
+        return name in self.fields and (name not in self.sent or self.regained(name))
+
+    def regained(self, name: str) -> bool:
+        """Whether its own former word was given back to it, and nothing else was written there since."""
+        return (
+            name in self.still and name in self.fields and self.sent.get(name, self.fields[name]) == self.fields[name]
+        )
 
     def names(self) -> list[str]:
         """The fields of which the source has told."""

@@ -157,5 +157,5 @@ def _still_corrected(rows: Sequence[Contribution], name: str, golden: Value) -> 
 def _value(winner: Contribution | None, name: str) -> Value:
     if winner is None:
         return None
-    value = winner.holds(name)
+    value = winner.word(name)
     return None if value is msgspec.UNSET else value

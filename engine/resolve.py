@@ -169,10 +169,10 @@ def _speaks(unit: Unit, row: Contribution) -> bool:
 def _own(unit: Unit, row: Contribution) -> bool:
     """One own edit makes the block that the row holds its own word."""
     fields, sent = row.fields, row.sent
-    for name in unit.fields:  # noqa: SIM110 (this is asked for every field of every change)
+    for name in unit.fields:
         if name in fields and name not in sent:
             return True
-    return False
+    return bool(row.still) and any(row.regained(name) for name in unit.fields)
 
 
 def _known(unit: Unit, row: Contribution) -> bool:
@@ -192,7 +192,7 @@ def _complete(unit: Unit, row: Contribution) -> bool:
     policy = unit.policy
     alone = len(unit.fields) == 1
     for name in unit.fields:
-        if row.holds(name) is not None:
+        if row.word(name) is not None:
             continue
         if alone and policy.strategy == "first_non_null":
             return False
@@ -280,8 +280,8 @@ def decide(
 
 
 def held(row: Contribution, name: str) -> Value:
-    """What the row holds as far as we know; None also where it never told."""
-    value = row.holds(name)
+    """What the row stands for as far as we know; None also where it never told."""
+    value = row.word(name)
     return None if value is msgspec.UNSET else value
 
 

@@ -108,7 +108,7 @@ def _standing(values: Mapping[str, Value], now: Contribution | None, then: Contr
 
 def _beliefs(rows: Sequence[Contribution], system: str) -> dict[RowRef, dict[str, Value]]:
     return {
-        row.ref: {**row.fields, **row.carried, **row.void, **row.sent}
+        row.ref: {**row.fields, **row.carried, **row.void, **row.still, **row.sent}
         for row in rows
         if row.system == system and row.deleted is None
     }

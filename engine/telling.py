@@ -145,6 +145,7 @@ def decision_words(decision: Decision, event: str, show: Show) -> str:
         "joined": f"{name} {stays}{by}",
         "merged": f"{name} {old} goes on there",
         "split": f"{name} {stays}{by}",
+        "restored": f"{name} {stays}{by}, as it was before the join",
         "released": f"{name} released: {stays}{by} ({rule})",
     }
     return words.get(outcome, f"{name} {outcome}: {stays}")
@@ -163,10 +164,11 @@ _EVENTS = {
     "joined": "record {was} turned out to be this one",
     "merged": "this record turned out to be {was}, which goes on",
     "followed": "what it refers to was joined to another record",
+    "parted": "what it refers to is record {was} again",
     "split": "rows were given back between this record and {was}",
     "replaced": "{row} was merged into the row {was}, and says nothing any more",
 }
-IDENTITY = frozenset({"joined", "merged", "split"})
+IDENTITY = frozenset({"joined", "merged", "split", "parted"})
 """Events whose `was` is another record."""
 LINKED = {
     "new": "a new record",

@@ -18,7 +18,7 @@ from engine.pipeline import microseconds
 from operations.asking import answered
 from operations.person import act
 from operations.project import Opened
-from operations.report import Report, table
+from operations.report import Report, count, table
 from rules.errors import FieldwardenError
 
 T = TypeVar("T")
@@ -104,12 +104,56 @@ def unlink(folder: Path | None, place: tuple[str, str, str], *, reason: str) -> 
     return Report({"left": old, "record": new}, f"the row left record {old} and stands for record {new}")
 
 
-def split(folder: Path | None, record: str, other: str | None, *, reason: str) -> Report:
-    """Undo a join. Raises CannotDecide, NotARecord."""
-    ids = _ids(*filter(None, (record, other)))
-    said = act("split", reason, records=" ".join(ids))
-    back = _with(folder, lambda _, stewards: stewards.split(ids[0], ids[1] if other else None, said))
-    return Report({"record": ids[0], "other": back}, f"record {back} is there again, and is kept apart from {ids[0]}")
+def split(
+    folder: Path | None, record: str, other: str | None, *, reason: str, restore: bool = False, seen: str = ""
+) -> Report:
+    """Undo a join; with `restore` also what it did to values, if that is as it was `seen`. Raises CannotDecide,
+    NotARecord."""
+    id, came = _two(record, other)
+    said = act(
+        "split", reason, records=" ".join(filter(None, (id, came))), **({"values": "restored"} if restore else {})
+    )
+    back = _with(folder, lambda _, stewards: stewards.split(id, came, said, restore=restore, seen=seen))
+    more = "; `fieldwarden run` writes the values of before" if restore else ""
+    return Report({"record": id, "other": back}, f"record {back} is there again, and is kept apart from {id}{more}")
+
+
+def parting(folder: Path | None, record: str, other: str | None, *, unmask: bool) -> Report:
+    """What `split` would restore; nothing is changed. Raises CannotDecide, NotARecord."""
+    id, came = _two(record, other)
+
+    async def ask(project: Opened, stewards: Stewards) -> dict[str, Any]:
+        found = await stewards.parting(id, came)
+        mask = Mask(project.rulebook, unmask=unmask)
+        fields = [
+            {
+                "record": each.record,
+                "field": each.field,
+                "now": mask.value(found.entity, each.field, each.now),
+                "before_the_join": mask.value(found.entity, each.field, each.former),
+                "after": mask.value(found.entity, each.field, each.after),
+                "written_in": list(each.systems),
+                "why_not": each.why,
+            }
+            for each in found.returned
+        ]
+        named = {"entity": found.entity, "record": id, "other": found.other}
+        return named | {"fields": fields, "referring": found.referring, "seen": found.seen}
+
+    found = _with(folder, ask)
+    lines = [f"{found['entity']} {id} gives the rows of {found['other']} back, and the two are kept apart"]
+    for each in (id, found["other"]):
+        rows = [
+            [one["field"], *(one[part] or "" for part in ("now", "before_the_join", "after")),
+             ", ".join(one["written_in"]), one["why_not"]]
+            for one in found["fields"] if one["record"] == each
+        ]  # fmt: skip
+        columns = ["field", "now", "before the join", "after", "written in", "not restored because"]
+        what = table(columns, rows) if rows else "  nothing is to be restored"
+        lines += ["", f"record {each}:", what]
+    if found["referring"]:
+        lines += ["", f"{count(found['referring'], 'record')} will refer to {found['other']}, whose rows they name"]
+    return Report(found, "\n".join(lines), notes=["nothing is changed: --yes does it"])
 
 
 async def alike(project: Opened, limit: int) -> list[dict[str, Any]]:
@@ -165,6 +209,11 @@ def _ids(*given: str) -> list[str]:
     if len(set(found)) < len(found):
         raise NotARecord("both are the same record", suggestion="name two")
     return found
+
+
+def _two(record: str, other: str | None) -> tuple[str, str | None]:
+    ids = _ids(*filter(None, (record, other)))
+    return ids[0], ids[1] if other else None
 
 
 def _checked(project: Opened, row: RowRef) -> RowRef:

@@ -58,7 +58,7 @@ def copied_rows(rows: Sequence[Contribution]) -> Iterator[bytes]:
     return copied(apart.pieces(_encode(small)))
 
 
-_HOLD = ("fields", "carried", "void", "restore", "sent")
+_HOLD = ("fields", "carried", "void", "restore", "sent", "still")
 
 
 # --- read ----------------------------------------------------------------------------------------------------------

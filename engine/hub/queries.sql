@@ -212,6 +212,19 @@ select pair.entity, pair.name, pair.value, array(
     ) as first
 ) as pair
 
+-- name: naming
+-- The records of these entities that name a record anywhere in their values: all of them are looked through.
+select id::text from record where entity = any(%s::text[])
+    and (strpos(golden::text, %s) > 0 or strpos(contributions::text, %s) > 0) order by id
+
+-- name: told_identity
+-- The last entry of a record that tells of this, in which it took another in or went on as that.
+select max(version) from ledger_entry where record = %s and strpos(body, %s) > 0 and strpos(body, %s) > 0
+
+-- name: entries_of
+-- All that was decided about a record, in its order.
+select version, body from ledger_entry where record = %s order by version
+
 -- name: considered
 update duplicate d set considered = true from unnest(%s::text[], %s::text[], %s::text[]) as c (entity, name, value)
 where d.entity = c.entity and d.name = c.name and d.value = c.value and d.value = any(%s::text[])

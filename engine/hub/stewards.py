@@ -12,25 +12,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from engine.change import RowRef
-from engine.errors import EngineError, RulesChanged
+from engine.errors import RulesChanged
 from engine.harvest import Harvest
 from engine.hub import acts
 from engine.hub.ingest import PostgresIngest
+from engine.hub.parting import CannotDecide, Giving, Parting, not_joined
 from engine.hub.queries import QUERIES
+from engine.hub.rows import text_array
 from engine.hub.session import Connection, Session
 from engine.joining import contradiction, held_twice, join, split
 from engine.known import Known, Tally
 from engine.ledger import STEWARDS, Act
+from engine.parted import refer_to, referring_to
 from engine.ports import Lease
 from engine.record import Record
 from engine.scope import Scope, plans_of, scope_of
 from rules.rulebook import Rulebook
-
-
-class CannotDecide(EngineError):
-    """The records are not what the decision needs."""
-
-    code = "cannot_decide"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,31 +162,56 @@ class Stewards:
             await self._write(deciding, act)
             return record.id, new_id
 
-    async def split(self, id: str, other: str | None, act: Act) -> str:
+    async def split(self, id: str, other: str | None, act: Act, *, restore: bool = False, seen: str = "") -> str:
         """Undo a join: the rows that came with it go back to the record that they came from (`other`; by default the
-        one joined last), and the two are kept apart. The record that is there again."""
-        async with self._deciding() as deciding:
-            (record,) = await deciding.records([id])
-            found = await (await deciding.connection.execute(QUERIES["joined_rows"], [id])).fetchall()
-            joins = {old: {RowRef(*row) for row in json.loads(rows)} for old, rows in found}
-            other = other or next(iter(joins), None)
-            if other is None or other not in joins:
-                raise CannotDecide(
-                    f"nothing was joined to record {id}" if other is None else f"{other} was not joined to {id}",
-                    suggestion="`fieldwarden trail` tells what was",
-                )
-            rows = joins[other] & {row.ref for row in record.rows}
-            (back,) = (await deciding.ingest.records([other])).values()
-            await deciding.connection.execute(QUERIES["unjoin"], [other])
-            with_it = [old for old, came in joins.items() if old != other and came and came <= joins[other]]
-            await deciding.connection.execute(QUERIES["rejoin"], [other, with_it])
-            await self._split(deciding, record, back, rows)
-            await self._write(deciding, act)
-            return other
+        one joined last), and the two are kept apart. The record that is there again.
 
-    async def _split(self, deciding: _Deciding, record: Record, other: Record, rows: Collection[RowRef]) -> None:
-        """What was merged into a row by its own system goes with it. Raises CannotDecide for such a row without the one
-        that it is by now."""
+        `restore`: give both records also the values back that the join replaced. `seen`: only if it is as it was
+        previewed (`Parting.seen`). Raises CannotDecide."""
+        async with self._deciding() as deciding:
+            parting = await self._part(deciding, id, other, restore=restore)
+            if seen and seen != parting.seen:
+                raise CannotDecide(
+                    "the record is not as it was shown any more", suggestion="look at the preview once more"
+                )
+            await self._write(deciding, act)
+            return parting.other
+
+    async def parting(self, id: str, other: str | None) -> Parting:
+        """What `split` would give back, with nothing done. Raises CannotDecide."""
+        async with self._deciding() as deciding:
+            return await self._part(deciding, id, other, restore=True)
+
+    async def _part(self, deciding: _Deciding, id: str, other: str | None, *, restore: bool) -> Parting:
+        (record,) = await deciding.records([id])
+        found = await (await deciding.connection.execute(QUERIES["joined_rows"], [id])).fetchall()
+        joins = {old: {RowRef(*row) for row in json.loads(rows)} for old, rows in found}
+        other = other or next(iter(joins), None)
+        if other is None or other not in joins:
+            raise await not_joined(deciding.connection, id, other)
+        rows = joins[other] & {row.ref for row in record.rows}
+        (back,) = (await deciding.ingest.records([other])).values()
+        await deciding.connection.execute(QUERIES["unjoin"], [other])
+        with_it = [old for old, came in joins.items() if old != other and came and came <= joins[other]]
+        await deciding.connection.execute(QUERIES["rejoin"], [other, with_it])
+        if not restore:
+            await self._split(deciding, record, back, rows)
+            return Parting(record.entity, id, other, (), 0)
+        giving = Giving(deciding.connection, deciding.ingest, self._rulebook, record, back)
+        await giving.read(_with_merged(record, rows))
+        referring = await self._split(deciding, record, back, rows, giving)
+        return Parting(record.entity, id, other, giving.returned, referring)
+
+    async def _split(
+        self,
+        deciding: _Deciding,
+        record: Record,
+        other: Record,
+        rows: Collection[RowRef],
+        give_back: Callable[[Record], Collection[str]] = lambda _: (),
+    ) -> int:
+        """What was merged into a row by its own system goes with it, and what refers to one. How many records do.
+        Raises CannotDecide for a merged row without the one that it is by now."""
         rows = _with_merged(record, rows)
         for row in record.rows:
             if row.husk and row.ref in rows and row.ref._replace(key=row.merged) not in rows:
@@ -198,9 +220,28 @@ class Stewards:
                     suggestion=f"take that back in {row.system}: then it has a record of its own again",
                 )
         entity = deciding.scope.entities[record.entity]
-        done = split(entity, deciding.scope.roots[entity.name], record, other, rows)
+        done = split(entity, deciding.scope.roots[entity.name], record, other, rows, give_back)
         deciding.harvest.split(record, other, done)
         await deciding.connection.execute(QUERIES["keep_apart"], [record.id, other.id])
+        return await self._part_references(deciding, record, other)
+
+    async def _part_references(self, deciding: _Deciding, record: Record, other: Record) -> int:
+        """What refers to a row that went back means that one's record. How many did."""
+        fields = referring_to(self._rulebook, other.rows, record.rows)
+        entities = sorted({self._rulebook.systems[name].streams[stream].entity for name, stream in fields})
+        if not entities:
+            return 0
+        asked = [text_array(entities), record.id, record.id]
+        found = await (await deciding.connection.execute(QUERIES["naming"], asked)).fetchall()
+        number = 0
+        for each in (await deciding.ingest.records([id for (id,) in found])).values():
+            if each.id in (record.id, other.id):
+                continue
+            moved, decisions = refer_to(deciding.scope.entities[each.entity], each, fields, record.id, other.id)
+            if moved:
+                number += 1
+                deciding.harvest.parted(each, other.id, decisions)
+        return number
 
     async def _write(self, deciding: _Deciding, act: Act) -> None:
         outcome = deciding.harvest.finish()

@@ -1,0 +1,144 @@
+"""What two records were before they were joined, read from the ledger, for a split that gives it back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Collection
+from dataclasses import dataclass
+from hashlib import sha256
+
+import msgspec
+
+from engine.change import RowRef, Value
+from engine.errors import EngineError, LedgerBroken
+from engine.hub.ingest import PostgresIngest
+from engine.hub.queries import QUERIES
+from engine.hub.session import Connection
+from engine.joining import referring
+from engine.ledger import EntryBody, Event, decode
+from engine.record import Record
+from engine.restoring import Former, Returned, give_all_back
+from rules.rulebook import Rulebook
+
+
+class CannotDecide(EngineError):
+    """The records are not what the decision needs."""
+
+    code = "cannot_decide"
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """A split of `record` that brings `other` back, and what becomes of the values that their join had changed."""
+
+    entity: str
+    record: str
+    other: str
+    returned: tuple[Returned, ...]
+    referring: int
+    """How many records refer to the one that is there again, by rows that mean it."""
+
+    @property
+    def seen(self) -> str:
+        """Names all of it, so that what was shown can be told from what is."""
+        told = [(each.record, each.field, each.now, each.after, each.systems, each.why) for each in self.returned]
+        return sha256(msgspec.json.encode([self.record, self.other, told, self.referring])).hexdigest()
+
+
+class Giving:
+    """Gives each of two records that are being parted what it was: read first, then call for each.
+
+    `record` is the joined one, `back` the one that was joined to it."""
+
+    def __init__(
+        self, connection: Connection, ingest: PostgresIngest, rulebook: Rulebook, record: Record, back: Record
+    ) -> None:
+        self.returned: tuple[Returned, ...] = ()
+        self._connection = connection
+        self._ingest = ingest
+        self._rulebook = rulebook
+        self._ids = record.id, back.id
+        self._entity = record.entity
+        self._now: dict[str, Value] = dict(record.golden)
+        self._refs = {row.ref for row in record.rows}
+        self._former: dict[str, Former] = {}
+        self._writable = {
+            (system.name, stream.name): stream.update_fields
+            for system in rulebook.systems.values()
+            for stream in system.streams.values()
+        }
+
+    async def read(self, going: Collection[RowRef]) -> None:
+        """Learn from the ledger what both were. `going`: the rows that leave. Raises CannotDecide, LedgerBroken."""
+        id, back = self._ids
+        joined, merged = await self._told(id, "joined", back), await self._told(back, "merged", id)
+        if joined is None or merged is None or merged != await self._told(back, "merged", ""):
+            raise CannotDecide(
+                f"{back} came to {id} with a record that it had been joined to before",
+                suggestion="split that one with --restore first, or this one without",
+            )
+        kept, gone = Former(frozenset(self._refs.difference(going))), Former(frozenset(going))
+        self._former = {id: kept, back: gone}
+        async for version, body in _entries(self._connection, back):
+            if version < merged:
+                gone.before(body)
+        async for version, body in _entries(self._connection, id):
+            if version < joined:
+                kept.before(body)
+            elif version > joined:
+                kept.since(body)
+                gone.since(body)
+        await self._follow()
+
+    def __call__(self, record: Record) -> list[str]:
+        """Give it what it had; the fields that are as before the join again."""
+        entity = self._rulebook.entities[record.entity]
+        told = give_all_back(entity, record, self._former[record.id], self._writable, self._now)
+        self.returned += tuple(told)
+        return [each.field for each in told if not each.why]
+
+    async def _told(self, record: str, event: Event, was: str) -> int | None:
+        return await _told(self._connection, record, event, was)
+
+    async def _follow(self) -> None:
+        entity = self._rulebook.entities[self._entity]
+        for former in self._former.values():
+            fields = referring({entity.name: entity}).get(entity.name, ())
+            values = (*former.golden.items(), *former.meant.items())
+            named = sorted({value for name, value in values if name in fields and value})
+            former.follow(await self._ingest.joined(named), fields)
+
+
+async def not_joined(connection: Connection, id: str, other: str | None) -> CannotDecide:
+    """Why these cannot be parted, in words."""
+    if other is None:
+        return CannotDecide(f"nothing was joined to record {id}", suggestion="`fieldwarden trail` tells what was")
+    if await _told(connection, other, "split", id) is not None:
+        return CannotDecide(
+            f"{other} was split from {id} already; what the join replaced comes back only with the split itself",
+            suggestion="`fieldwarden trail` shows the former values: say them in one of the systems",
+        )
+    return CannotDecide(f"{other} was not joined to {id}", suggestion="`fieldwarden trail` tells what was")
+
+
+# --- parts ---------------------------------------------------------------------------------------------------
+
+
+async def _told(connection: Connection, record: str, event: Event, was: str) -> int | None:
+    """The last entry of a record about such an event with another one ("": with any); None if there is none."""
+    asked = [record, f'"event":"{event}"', f'"was":"{was}']
+    found = await (await connection.execute(QUERIES["told_identity"], asked)).fetchone()
+    return found[0] if found is not None else None
+
+
+async def _entries(connection: Connection, record: str) -> AsyncGenerator[tuple[int, EntryBody], None]:
+    async with connection.cursor(name="entries") as cursor:
+        await cursor.execute(QUERIES["entries_of"], [record])
+        async for version, body in cursor:
+            try:
+                told = decode(body)
+            except msgspec.MsgspecError as error:
+                raise LedgerBroken(
+                    f"entry {version} of record {record} cannot be read: the ledger was altered",
+                    suggestion="fieldwarden audit verify",
+                ) from error
+            yield version, told

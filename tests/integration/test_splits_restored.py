@@ -1,0 +1,368 @@
+"""A join that was wrong is undone whole: `record split --restore` gives the values back, too, that it replaced."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from engine.hub.parting import CannotDecide
+from operations import stewards
+from tests.integration.cli_project import Shop
+
+ACCOUNT = "select name, vat_number, email, terms, credit_limit from account where name like '%Elm%'"
+PARTY = "select name, tax_number, email, term_code, credit_limit from party where name like '%Elm%'"
+WHY = ("--reason", "two firms")
+
+
+@pytest.fixture
+def two(shop: Shop) -> Shop:
+    """Two firms, one in each system, and nothing is created: the starter project of which no tax id tells them one."""
+    for system in ("crm", "erp"):
+        shop.edit(f"systems/{system}.yaml", "    create: true", "    create: false")
+    shop.sql("crm", "insert into account (name, email, terms) values ('Elm', 'info@elm.example', 'Net 60')")
+    shop.sql("erp", "insert into party (name, email, term_code, credit_limit)"
+                    " values ('Elm Ltd', 'office@elm.example', 'N30', 100)")  # fmt: skip
+    shop.settle()
+    return shop
+
+
+def rows(shop: Shop) -> list[tuple[Any, ...]]:
+    return [*shop.sql("crm", ACCOUNT), *shop.sql("erp", PARTY)]
+
+
+def records(shop: Shop) -> tuple[str, str]:
+    """The record of the account and that of the party; the same one while they are joined."""
+    asked = """select max(record::text) filter (where system = 'crm'), max(record::text) filter (where system = 'erp')
+        from fieldwarden.crosswalk c join fieldwarden.record r on r.id = c.record
+        where r.golden ->> 'name' like '%Elm%'"""
+    ((crm, erp),) = shop.sql("hub", asked)
+    return crm, erp
+
+
+def join_by_a_late_tax_id(shop: Shop) -> str:
+    """Somebody gives both the same tax id; the record that goes on."""
+    shop.sql("crm", "update account set vat_number = 'DE1' where name = 'Elm'")
+    shop.sql("erp", "update party set tax_number = 'DE 1' where name = 'Elm Ltd'")
+    shop.settle()
+    crm, erp = records(shop)
+    assert crm == erp
+    return crm
+
+
+def split(shop: Shop, *words: str) -> dict[str, Any]:
+    code, body = shop.call_here("record", "split", *words, "--restore", *WHY)
+    assert code == 0, body
+    result: dict[str, Any] = body["result"]
+    return result
+
+
+def is_sound(shop: Shop) -> None:
+    shop.holds_what_is_golden()
+    code, body = shop.call_here("audit", "verify")
+    assert code == 0, body
+
+
+def test_each_system_holds_again_what_it_held_before_the_join(two: Shop) -> None:
+    before = rows(two)
+    record = join_by_a_late_tax_id(two)
+    assert rows(two) != before
+    other = split(two, record, "--yes")["other"]
+    two.settle()
+    (account, party), (account_before, party_before) = rows(two), before
+    assert account[0] == account_before[0] == "Elm"
+    assert account[2:] == account_before[2:]
+    assert party[0] == party_before[0] == "Elm Ltd"
+    assert party[2:] == party_before[2:]
+    assert (account[1], party[1]) == ("DE1", "DE 1"), "as each had said it when they were joined"
+    assert sorted(records(two)) == sorted([record, other])
+    is_sound(two)
+
+
+def test_what_came_back_is_the_word_of_who_had_said_it(two: Shop) -> None:
+    record = join_by_a_late_tax_id(two)
+    split(two, record, "--yes")
+    _, erp = records(two)
+    told = " ".join(two.invoke("explain", "customer.name", erp).stdout.split())
+    assert "erp is the first to have said one" in told
+    assert "erp holds what a join had written there; erp is yet to be corrected" in told
+    two.settle()
+    told = " ".join(two.invoke("explain", "customer.name", erp).stdout.split())
+    assert "as it was before the join" in told
+    assert "was written" not in told
+    assert "as it was before the join" in two.invoke("trail", "customer", erp).stdout
+    two.sql("erp", "update party set name = 'Elm Limited' where name = 'Elm Ltd'")
+    two.settle()
+    assert [name for name, *_ in rows(two)] == ["Elm", "Elm Limited"]
+    is_sound(two)
+
+
+def test_the_preview_shows_all_and_changes_nothing(two: Shop) -> None:
+    record = join_by_a_late_tax_id(two)
+    crm_before, erp_before = rows(two)
+    result = two.invoke("record", "split", record, "--restore")
+    assert result.exit_code == 0
+    assert "office@elm" not in result.stdout, "a personal value is masked"
+    assert "info@elm" not in result.stdout
+    assert "•••" in result.stdout
+    assert "nothing is changed" in result.stderr
+    told = json.loads(two.invoke("record", "split", record, "--restore", "--unmask", "--json").stdout)["result"]
+    by_field = {(each["field"], each["before_the_join"]): each for each in told["fields"]}
+    name = by_field["name", "Elm Ltd"]
+    assert (name["now"], name["after"], name["written_in"], name["why_not"]) == ("Elm", "Elm Ltd", ["erp"], "")
+    two.settle()
+    assert rows(two) == [crm_before, erp_before]
+    assert len(set(records(two))) == 1
+
+
+def test_what_somebody_said_since_stays(two: Shop) -> None:
+    record = join_by_a_late_tax_id(two)
+    two.sql("erp", "update party set email = 'new@elm.example' where name = 'Elm'")
+    two.settle()
+    told = json.loads(two.invoke("record", "split", record, "--restore", "--unmask", "--json").stdout)["result"]
+    (mail,) = [each for each in told["fields"] if each["before_the_join"] == "office@elm.example"]
+    assert (mail["after"], mail["why_not"]) == ("new@elm.example", "erp says so since the join")
+    split(two, record, "--yes")
+    two.settle()
+    assert [email for _, _, email, *_ in rows(two)] == ["info@elm.example", "new@elm.example"]
+    is_sound(two)
+
+
+def test_what_is_not_as_it_was_shown_is_not_done(two: Shop) -> None:
+    record = join_by_a_late_tax_id(two)
+    seen = json.loads(two.invoke("record", "split", record, "--restore", "--json").stdout)["result"]["seen"]
+    again = json.loads(two.invoke("record", "split", record, "--restore", "--json").stdout)["result"]["seen"]
+    assert again == seen
+    two.sql("erp", "update party set email = 'new@elm.example' where name = 'Elm'")
+    two.settle()
+    with mock.patch.dict(os.environ, two.environment):
+        with pytest.raises(CannotDecide, match="not as it was shown"):
+            stewards.split(two.folder, record, None, reason="r", restore=True, seen=seen)
+        assert len(set(records(two))) == 1
+        seen = stewards.parting(two.folder, record, None, unmask=False).result["seen"]
+        stewards.split(two.folder, record, None, reason="r", restore=True, seen=seen)
+    assert len(set(records(two))) == 2
+
+
+def test_an_edit_between_the_split_and_the_write_wins(two: Shop) -> None:
+    """The row that is to get its former word back is written by somebody before we come to it."""
+    record = join_by_a_late_tax_id(two)
+    split(two, record, "--yes")
+    two.sql("erp", "update party set name = 'Elm & Daughters', email = 'x@elm.example' where name = 'Elm'")
+    two.settle()
+    assert [(name, email) for name, _, email, *_ in rows(two)] == [
+        ("Elm", "info@elm.example"),
+        ("Elm & Daughters", "x@elm.example"),
+    ]
+    is_sound(two)
+
+
+def test_another_field_edited_before_the_write_leaves_what_comes_back(two: Shop) -> None:
+    """The row's image shows the joined values once more: nobody has said them."""
+    record = join_by_a_late_tax_id(two)
+    split(two, record, "--yes")
+    two.sql("erp", "update party set credit_limit = 7 where name = 'Elm'")
+    two.settle()
+    assert [(name, limit) for name, *_, limit in rows(two)] == [("Elm", None), ("Elm Ltd", 7)]
+    is_sound(two)
+
+
+def test_a_join_of_which_nothing_was_delivered(two: Shop) -> None:
+    """The systems hold what they held, and go on to."""
+    crm, erp = records(two)
+    before = rows(two)
+    assert two.call_here("match", "join", crm, erp, *WHY)[0] == 0
+    split(two, min(crm, erp), "--yes")
+    two.settle()
+    assert rows(two) == before
+    is_sound(two)
+
+
+def test_what_another_system_owns_by_now_is_left_to_it(two: Shop) -> None:
+    record = join_by_a_late_tax_id(two)
+    two.edit("entities/customer.yaml", "name:          {type: text}", "name: {type: text, owner: erp, protected: true}")
+    assert two.call_here("apply")[0] == 0
+    two.settle()
+    told = json.loads(two.invoke("record", "split", record, "--restore", "--json").stdout)["result"]
+    (name,) = [each for each in told["fields"] if each["before_the_join"] == "Elm Ltd"]
+    assert (name["after"], name["why_not"]) == ("Elm", "erp owns it")
+    split(two, record, "--yes")
+    two.settle()
+    assert [name for name, *_ in rows(two)] == ["Elm", "Elm"], "what its owner holds is never written"
+    is_sound(two)
+
+
+def test_a_field_that_left_the_rules_is_named(two: Shop) -> None:
+    record = join_by_a_late_tax_id(two)
+    path = two.folder / "entities/customer.yaml"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if "email:" not in line))
+    for system, line in (
+        ("crm", "      email: {column: email, read: lower(email)}\n"),
+        ("erp", "      email: email\n"),
+    ):
+        two.edit(f"systems/{system}.yaml", line, "")
+    assert two.call_here("apply")[0] == 0
+    told = json.loads(two.invoke("record", "split", record, "--restore", "--json").stdout)["result"]
+    assert {each["why_not"] for each in told["fields"] if each["field"] == "email"} == {"it has left the rules"}
+    split(two, record, "--yes")
+    two.settle()
+    assert [name for name, *_ in rows(two)] == ["Elm", "Elm Ltd"]
+    is_sound(two)
+
+
+def test_a_group_comes_back_whole(two: Shop) -> None:
+    with (two.folder / "entities/customer.yaml").open("a") as file:
+        file.write("groups:\n  contact: {fields: [name, email], strategy: source_priority, order: [crm, erp]}\n")
+    path = two.folder / "entities/customer.yaml"
+    text = path.read_text().replace(", strategy: recency, among: [crm, erp]}    # the newest edit wins", "}")
+    path.write_text(text)
+    assert two.call_here("apply")[0] == 0
+    record = join_by_a_late_tax_id(two)
+    assert rows(two)[1][0::2][:2] == ("Elm", "info@elm.example")
+    split(two, record, "--yes")
+    two.settle()
+    assert [(name, email) for name, _, email, *_ in rows(two)] == [
+        ("Elm", "info@elm.example"),
+        ("Elm Ltd", "office@elm.example"),
+    ]
+    is_sound(two)
+
+
+TILL = """system: till
+connector: {kind: postgres, dsn: "${env:ERP_DSN}"}
+streams:
+  public.outlet:
+    entity: customer
+    key: id
+    fields: {name: name, tax_id: tax}
+"""
+
+
+@pytest.fixture
+def three(shop: Shop) -> Shop:
+    """Three firms whose records are as old as their order: in the CRM, in the ERP, at the till."""
+    for system in ("crm", "erp"):
+        shop.edit(f"systems/{system}.yaml", "    create: true", "    create: false")
+    (shop.folder / "systems/till.yaml").write_text(TILL)
+    shop.edit("fieldwarden.yaml", "[erp, crm]", "[erp, crm, till]")
+    shop.edit("entities/customer.yaml", "order: [crm, erp]", "order: [crm, erp, till]")
+    shop.sql("erp", "create table outlet (id bigint primary key, name text not null, tax text)")
+    for system, table, name in (("crm", "account", "Elm"), ("erp", "party", "Elm Ltd")):
+        shop.sql(system, f"insert into {table} (name) values ('{name}')")
+        shop.settle()
+    shop.sql("erp", "insert into outlet values (1, 'Elm Shop', null)")
+    shop.settle()
+    return shop
+
+
+def names(shop: Shop) -> list[str]:
+    asked = (("crm", ACCOUNT), ("erp", PARTY), ("erp", "select name from outlet"))
+    return [name for system, query in asked for name, *_ in shop.sql(system, query)]
+
+
+def state(shop: Shop, *tables: str) -> None:
+    """These say their tax id, one after the other."""
+    columns = {"account": ("crm", "vat_number"), "party": ("erp", "tax_number"), "outlet": ("erp", "tax")}
+    for table in tables:
+        system, column = columns[table]
+        shop.sql(system, f"update {table} set {column} = 'DE1' where name like 'Elm%'")
+        shop.settle()
+
+
+def test_of_three_records_the_one_in_the_middle(three: Shop) -> None:
+    crm, erp = records(three)
+    state(three, "account", "party", "outlet")
+    assert names(three) == ["Elm", "Elm", "Elm"]
+    split(three, crm, erp, "--yes")
+    three.settle()
+    assert names(three) == ["Elm", "Elm Ltd", "Elm"]
+    split(three, crm, "--yes")
+    three.settle()
+    assert names(three) == ["Elm", "Elm Ltd", "Elm Shop"]
+    is_sound(three)
+
+
+def test_what_came_with_another_record_is_parted_after_that(three: Shop) -> None:
+    crm, erp = records(three)
+    ((till,),) = three.sql("hub", "select record::text from fieldwarden.crosswalk where system = 'till'")
+    state(three, "party", "outlet", "account")
+    assert names(three) == ["Elm", "Elm", "Elm"]
+    code, body = three.call_here("record", "split", crm, till, "--restore", "--yes", *WHY)
+    assert (code, body["error"]["code"]) == (1, "cannot_decide")
+    assert "with a record that it had been joined to before" in body["error"]["message"]
+    split(three, crm, erp, "--yes")
+    three.settle()
+    assert names(three) == ["Elm", "Elm Ltd", "Elm Ltd"]
+    split(three, erp, till, "--yes")
+    three.settle()
+    assert names(three) == ["Elm", "Elm Ltd", "Elm Shop"]
+    is_sound(three)
+
+
+BILL = """entity: bill
+identity: {match: [number]}
+defaults: {strategy: source_priority, order: [crm, erp]}
+fields:
+  number: {type: text}
+  payer: {type: ref(customer)}
+"""
+
+
+@pytest.mark.parametrize("restore", [(), ("--restore", "--yes")], ids=["plain", "restored"])
+def test_what_refers_to_a_row_that_goes_back_refers_to_its_record(two: Shop, restore: tuple[str, ...]) -> None:
+    (two.folder / "entities/bill.yaml").write_text(BILL)
+    for system in ("crm", "erp"):
+        stream = "  public.bill: {entity: bill, key: id, fields: {number: number, payer: payer}}\n"
+        with (two.folder / f"systems/{system}.yaml").open("a") as file:
+            file.write(stream)
+        two.sql(system, "create table bill (id bigint primary key, number text, payer bigint)")
+    assert two.call_here("apply")[0] == 0
+    for system, table in (("crm", "account"), ("erp", "party")):
+        two.sql(system, f"insert into bill select 1, '{system} 1', id from {table} where name like 'Elm%'")
+    two.settle()
+    crm, erp = records(two)
+    join_by_a_late_tax_id(two)
+    bills = "fieldwarden.record where entity = 'bill'"
+    payers = f"select golden ->> 'number', golden ->> 'payer' from {bills}"
+    for system, table in (("crm", "account"), ("erp", "party")):
+        two.sql(system, f"insert into bill select 2, '{system} 2', id from {table} where name like 'Elm%'")
+        two.sql(system, f"update bill set number = '{system} one' where id = 1")
+    two.settle()
+    assert {payer for _, payer in two.sql("hub", payers)} == {min(crm, erp)}
+    told = two.invoke("record", "split", min(crm, erp), "--restore")
+    assert "2 records will refer to" in told.stdout, told.stderr
+    assert two.call_here("record", "split", min(crm, erp), *restore, *WHY)[0] == 0
+    assert dict(two.sql("hub", payers)) == {"crm 2": crm, "crm one": crm, "erp 2": erp, "erp one": erp}
+    bill, _ = two.sql("hub", f"select id::text from {bills} and golden ->> 'payer' = '{max(crm, erp)}'")
+    assert "what it refers to is record" in two.invoke("trail", "bill", *bill).stdout
+    two.settle()
+    is_sound(two)
+
+
+def test_a_split_that_was_done_without_is_said_to_be_done(two: Shop) -> None:
+    record = join_by_a_late_tax_id(two)
+    code, body = two.call_here("record", "split", record, *WHY)
+    assert code == 0
+    code, body = two.call_here("record", "split", record, body["result"]["other"], "--restore", *WHY, "--yes")
+    assert (code, body["error"]["code"]) == (1, "cannot_decide")
+    assert "was split from" in body["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("not-an-id", "--restore"), 2, "not the id of a record"),
+        (("01900000-0000-7000-8000-000000000001", "--restore"), 1, "there is no record"),
+        (("RECORD", "--restore"), 1, "nothing was joined"),
+        (("RECORD", "01900000-0000-7000-8000-000000000001", "--restore"), 1, "was not joined"),
+        (("RECORD", "--restore", "--yes"), 2, "say why"),
+    ],
+)
+def test_what_cannot_be_is_said(two: Shop, words: tuple[str, ...], code: int, said: str) -> None:
+    words = tuple(records(two)[0] if word == "RECORD" else word for word in words)
+    found, body = two.call_here("record", "split", *words)
+    assert found == code
+    assert said in body["error"]["message"]

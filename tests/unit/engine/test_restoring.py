@@ -1,0 +1,189 @@
+"""What a split gives back: whose word it is, what becomes of it, and what stays as somebody said it meanwhile."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from engine.change import Change, RowRef, Value
+from engine.contribution import bury, give_back, hear
+from engine.ledger import Decision, EntryBody, Event
+from engine.plan import TargetPlan
+from engine.record import Contribution, Record, Stamp
+from engine.resolve import choose
+from engine.restoring import Former, give_all_back
+from tests.builders import ACCOUNT, PARTY, SUBSCRIBER, deleted, rulebook, said
+
+RULES = rulebook()
+ENTITY = RULES.entities["customer"]
+WRITABLE = {
+    (system.name, stream.name): stream.update_fields
+    for system in RULES.systems.values()
+    for stream in system.streams.values()
+}
+ID = "01900000-0000-7000-8000-000000000001"
+
+
+def row(ref: RowRef, *, carried: dict[str, Value] | None = None, **fields: Value) -> Contribution:
+    return Contribution(*ref, "00000005", Stamp("00000001", 1), dict(fields), carried=carried or {})
+
+
+def given_back() -> Contribution:
+    """The account said "mine" at 3; we wrote "joined" into it, which is not meant any more."""
+    account = row(ACCOUNT, carried={"name": "joined"}, phone="1")
+    give_back(account, "name", "mine", Stamp("00000003", 3))
+    return account
+
+
+def heard(account: Contribution, change: Change, **golden: Value) -> None:
+    hear(account, change, frozenset(), golden)
+
+
+def echo(position: int, **fields: Value) -> Change:
+    change = said(ACCOUNT, position, None, **fields)
+    change.echo = True
+    return change
+
+
+def test_it_stands_for_its_word_and_still_holds_ours() -> None:
+    account = given_back()
+    assert (account.word("name"), account.holds("name"), account.told("name")) == ("mine", "joined", "joined")
+    assert account.own("name")
+    assert account.stamp("name") == Stamp("00000003", 3)
+    record = Record(ID, "customer", 1, {"name": "mine", "phone": "1"}, [account])
+    assert choose(ENTITY.unit_of["name"], record.rows) is account
+    (write,) = TargetPlan(RULES, "crm").plan(record, {}).writes
+    assert (write.values, write.expected) == ({"name": "mine"}, {"name": "joined"})
+
+
+@pytest.mark.parametrize("noted", [True, False], ids=["noted", "not noted"])
+@pytest.mark.parametrize("marked", [True, False], ids=["marked", "unmarked"])
+def test_once_written_it_is_the_rows_own_word_as_before(noted: bool, marked: bool) -> None:
+    account = given_back()
+    if noted:
+        account.sent = {"name": "mine"}
+        assert account.own("name"), "written, and on its way back"
+        assert choose(ENTITY.unit_of["name"], [account, row(SUBSCRIBER, name="theirs")]) is account
+    change = echo(6, name="mine", phone="1")
+    change.echo = marked
+    heard(account, change, name="mine", phone="1")
+    assert (account.fields, account.carried, account.sent, account.still) == (
+        {"name": "mine", "phone": "1"},
+        {},
+        {},
+        {},
+    )
+
+
+def test_an_image_that_shows_ours_once_more_says_nothing() -> None:
+    account = given_back()
+    heard(account, said(ACCOUNT, 6, name="joined", phone="2"), name="mine")
+    assert (account.word("name"), account.holds("name"), account.fields["phone"]) == ("mine", "joined", "2")
+    heard(account, echo(7, name="joined", phone="2"), name="mine")
+    assert account.own("name")
+    assert account.word("name") == "mine"
+
+
+def test_what_somebody_writes_there_is_said() -> None:
+    account = given_back()
+    heard(account, said(ACCOUNT, 6, name="other", phone="1"), name="mine")
+    assert (account.fields["name"], account.still) == ("other", {})
+    account = given_back()
+    heard(account, said(ACCOUNT, 6, name="mine", phone="1"), name="mine")
+    assert (account.fields["name"], account.still, account.stamp("name").at) == ("mine", {}, 6)
+
+
+def test_another_value_written_over_it_ends_it() -> None:
+    account = given_back()
+    account.sent = {"name": "newer"}
+    assert not account.own("name")
+    heard(account, echo(6, name="newer", phone="1"), name="newer")
+    assert (account.carried, account.still, "name" in account.fields) == ({"name": "newer"}, {}, False)
+
+
+def test_its_row_is_deleted() -> None:
+    account = given_back()
+    assert bury(account, deleted(ACCOUNT, 6))
+    assert (account.still, account.fields["name"]) == ({}, "mine")
+
+
+def test_it_is_kept_with_the_row() -> None:
+    account = given_back()
+    assert msgspec.json.decode(msgspec.json.encode(account), type=Contribution) == account
+
+
+# --- what is given back --------------------------------------------------------------------------------------------
+
+
+def entry(event: Event, ref: RowRef | None, at: int, *decisions: Decision) -> EntryBody:
+    return EntryBody("customer", ("", "", "") if ref is None else ref, event, f"{at:08}", at, list(decisions))
+
+
+def accepted(name: str, before: Value, after: Value, system: str) -> Decision:
+    return Decision(name, "accepted", after, before, after, system)
+
+
+def account_of_before() -> Former:
+    former = Former(frozenset({ACCOUNT, SUBSCRIBER}))
+    former.before(entry("said", ACCOUNT, 1, accepted("name", None, "mine", "crm"), accepted("phone", None, "1", "crm")))
+    return former
+
+
+def test_the_row_that_had_said_it_says_it_and_the_others_carry_it() -> None:
+    rows = [row(ACCOUNT, carried={"name": "joined"}), row(SUBSCRIBER, carried={"name": "joined"})]
+    record = Record(ID, "customer", 1, {}, rows)
+    (name, *_) = give_all_back(ENTITY, record, account_of_before(), WRITABLE, {"name": "joined"})
+    assert (name.field, name.now, name.after, name.why, name.systems) == (
+        "name",
+        "joined",
+        "mine",
+        "",
+        ("billing", "crm"),
+    )
+    account, subscriber = record.rows
+    assert (account.fields["name"], account.stamp("name")) == ("mine", Stamp("00000001", 1))
+    assert (subscriber.carried["name"], subscriber.still["name"]) == ("mine", "joined")
+
+
+def test_what_it_did_not_have_is_empty_again() -> None:
+    record = Record(ID, "customer", 1, {}, [row(ACCOUNT, name="mine", phone="1", carried={"tax_id": "7"})])
+    (tax,) = give_all_back(ENTITY, record, account_of_before(), WRITABLE, {"tax_id": "7"})
+    assert (tax.field, tax.former, tax.after, tax.why) == ("tax_id", None, None, "")
+    assert choose(ENTITY.unit_of["tax_id"], record.rows) is record.rows[0]
+    assert record.rows[0].word("tax_id") is None
+
+
+def test_what_its_own_rows_said_since_is_meant() -> None:
+    former = account_of_before()
+    former.since(entry("said", PARTY, 2, accepted("name", "joined", "theirs", "erp")))
+    former.since(entry("said", ACCOUNT, 3, accepted("phone", "1", "2", "crm")))
+    rows = [row(ACCOUNT, phone="2", carried={"name": "theirs"})]
+    record = Record(ID, "customer", 1, {}, rows)
+    told = {each.field: each for each in give_all_back(ENTITY, record, former, WRITABLE, {"name": "theirs"})}
+    assert (told["name"].after, told["name"].why) == ("mine", ""), "that was said of the other record"
+    assert (told["phone"].former, told["phone"].after) == ("1", "2")
+    assert told["phone"].why == "crm says so since the join"
+
+
+def test_a_word_that_did_not_win_since_stays_too() -> None:
+    former = account_of_before()
+    former.since(entry("said", ACCOUNT, 3, Decision("name", "outranked", "new", "joined", "joined", "erp")))
+    record = Record(ID, "customer", 1, {}, [row(ACCOUNT, name="new", phone="1")])
+    (name,) = give_all_back(ENTITY, record, former, WRITABLE, {"name": "joined"})
+    assert (name.after, name.why) == ("new", "crm says otherwise since the join")
+
+
+def test_what_may_not_be_written_is_left() -> None:
+    record = Record(ID, "customer", 1, {}, [row(ACCOUNT, phone="1", carried={"name": "joined"})])
+    (name,) = give_all_back(ENTITY, record, account_of_before(), {}, {"name": "joined"})
+    assert (name.after, name.why) == ("joined", "crm does not take it")
+    assert record.rows[0].carried == {"name": "joined"}
+
+
+def test_a_record_that_came_later_is_not_what_is_split() -> None:
+    former = account_of_before()
+    former.since(entry("joined", None, 4, Decision("name", "joined", None, "joined", "third", "erp")))
+    record = Record(ID, "customer", 1, {}, [row(ACCOUNT, phone="1", carried={"name": "third"})])
+    assert [each.why for each in give_all_back(ENTITY, record, former, WRITABLE, {"name": "third"})] == [
+        "another record was joined to it since"
+    ]
