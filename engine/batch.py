@@ -79,14 +79,13 @@ class Decider:
                 hanging.append(mapped)
         return pairs, hanging
 
-    def found_by(self, known: Known, ids: Collection[str]) -> None:
-        """Note by which match pairs these records can be found."""
+    def pairs_of(self, known: Known, ids: Collection[str]) -> dict[str, list[MatchPair]]:
+        """By entity, the match pairs by which these records can be found."""
+        pairs: dict[str, list[MatchPair]] = {}
         for id in sorted(ids):
             if (record := known.records.get(id)) is not None and (entity := self.scope.entities.get(record.entity)):
-                matches = known.matches.setdefault(entity.name, {})
-                for pair in record_pairs(entity, record):
-                    if id not in matches.setdefault(pair, []):
-                        matches[pair].append(id)
+                pairs.setdefault(entity.name, []).extend(record_pairs(entity, record))
+        return pairs
 
     def hanging_pairs(self, mapped: Mapped, possible: Callable[[RowRef], Collection[str]]) -> list[MatchPair]:
         """The pairs that such a change may come to state, with all records that the rows it refers to may stand for."""
@@ -117,7 +116,7 @@ class Decider:
         if applying:
             course.resolve_again(self._reresolver)
         for ids in alike:
-            course.alike.join(ids, None)
+            course.alike.reunite(ids)
         for mapped in batch:
             try:
                 if mapped.change is not None:

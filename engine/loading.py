@@ -58,7 +58,8 @@ async def load(tx: IngestTransaction, decider: Decider, mapped: Sequence[Mapped]
         for item in merging:
             item.leaves = decider.scope.ordered and _leaves(item, merging, known)
     if also:
-        decider.found_by(known, also)
+        for entity, pairs in decider.pairs_of(known, also).items():
+            await _ask(tx, known, entity, pairs)  # who else carries them may be whom they are
     if tx.joins and (named := referred(known, decider.scope)):
         known.joined = await tx.joined(sorted(named))
     if tx.parted:

@@ -299,9 +299,9 @@ class TargetPlan:
         if policy.on_reject != "leave" or not policy.protected or policy.owner == self.system:
             return False
         winner = choose(unit, record.rows)
-        if winner is None or winner.system != policy.owner or not winner.own(name):  # it holds what we wrote
-            return True
-        said, stands = row.stamp(name).at, winner.stamp(name).at
+        if winner is None or winner.system != policy.owner or not any(map(winner.own, unit.fields)):
+            return True  # it holds what we wrote
+        said, stands = row.changed_at(unit.fields), winner.changed_at(unit.fields)
         return stands is None or (said is not None and said >= stands)
 
     def _write(

@@ -16,6 +16,7 @@ Images from before our write still come in after it; what they repeat says nothi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -84,6 +85,10 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
 
     def stamp(self, name: str) -> Stamp:
         return self.stamps.get(name, self.base)
+
+    def changed_at(self, names: Sequence[str]) -> int | None:
+        """When it last changed any of these fields (µs), as far as that is known."""
+        return max((at for name in names if (at := self.stamp(name).at) is not None), default=None)
 
     def holds(self, name: str) -> Value | msgspec.UnsetType:
         """What the row holds as far as we know: our own write, else what its source told; UNSET if never heard."""

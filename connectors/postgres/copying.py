@@ -37,20 +37,20 @@ def _large(column: memoryview) -> str | None:
         return None
     text, at = "", 0
     while at < len(column):
-        end = _cut(column, at + _PIECE)
+        end = _cut(column, at, at + _PIECE)
         text += _unescaped(str(column[at:end], "utf-8"))  # nobody else holds it, so that it grows where it is
         at = end
     return text
 
 
-def _cut(column: memoryview, end: int) -> int:
-    """Where to cut at `end` or soon after, so that no character and no escape is cut in two."""
+def _cut(column: memoryview, at: int, end: int) -> int:
+    """Where to cut what begins at `at`, at `end` or soon after, so that no character and no escape is cut in two."""
     if end >= len(column):
         return len(column)
     while end < len(column) and column[end] & 0xC0 == 0x80:
         end += 1
     before = end
-    while before and column[before - 1] == 0x5C:
+    while before > at and column[before - 1] == 0x5C:
         before -= 1
     return end + (end - before) % 2
 

@@ -118,6 +118,19 @@ def test_a_refused_word_is_left_where_the_rule_says_leave_until_the_owner_says_a
     assert followed.values == {"terms": "NET30"}
 
 
+def test_a_block_that_the_rule_leaves_is_followed_whole_once_its_owner_says_a_part_of_it_anew() -> None:
+    fields = CUSTOMER["fields"] | {"credit_limit": {"type": "decimal(14,2)"}, "terms": {"type": "text"}}
+    policy = {"owner": "erp", "protected": True, "on_reject": "leave"}
+    groups = CUSTOMER["groups"] | {"finance": {"fields": ["credit_limit", "terms"], **policy}}
+    rules = rulebook(CUSTOMER | {"fields": fields, "groups": groups})
+    crm = row(ACCOUNT, **{**GOLDEN, "credit_limit": "9.00", "terms": "NET90"})
+    party = row(PARTY, {"terms": "NET30"}, credit_limit="6.00")
+    party.stamps["credit_limit"] = Stamp("00000009", 9)
+    record = Record("r1", "customer", 1, {**GOLDEN, "credit_limit": "6.00"}, [crm, party])
+    [difference] = TargetPlan(rules, "crm").differences(record)
+    assert set(difference.fields) == {"credit_limit", "terms"}
+
+
 def test_a_row_that_we_removed_with_its_record_is_brought_back_with_it() -> None:
     gone = row(PARTY, tax_id="T1", name="Acme")
     gone.deleted, gone.removed = "00000002", True
