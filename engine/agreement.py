@@ -174,6 +174,9 @@ class Judge:
             if each.row is row and (name in each.fields or each.operation == "delete"):
                 return self._due(name, record, row, mark)
         winner = choose(unit, record.rows)
+        if name in row.still and name not in stream.update_fields:
+            words = f"a split gave {name} back, which is not written there: {stream.system} does not take it any more"
+            return "not deliverable", words
         if winner is row:
             return "unknown", "this row's word stands for the field, but the golden value is another"
         policy = unit.policy

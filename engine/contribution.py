@@ -13,13 +13,14 @@ Where it does not, a field has changed when it differs from what the row held, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Literal
 
 import msgspec
 
 from engine.change import Change, Value
 from engine.record import Contribution, Stamp
+from rules.rulebook import Unit
 
 NEVER = Stamp("", None)
 """The stamp of a value that was seen, but not seen to change."""
@@ -175,6 +176,41 @@ def give_back(row: Contribution, name: str, value: Value, own: Stamp | None) -> 
     row.still[name] = None if still is msgspec.UNSET else still
 
 
+def leave_blocks(row: Contribution, change: Change, changed: Sequence[str], units: Mapping[str, Unit]) -> None:
+    """Somebody has edited a part of a group in which former words were given back to the row: the block that stands
+    there by now is its word, and the rest of it stays as it is."""
+    for name in changed:
+        unit = units.get(name)
+        if unit is None or len(unit.fields) < 2 or name in row.still:
+            continue
+        for other in unit.fields:
+            if other in row.still:
+                take_back(row, other)
+                if other in change.fields:
+                    row.sent.pop(other, None)
+
+
+def take_back(row: Contribution, name: str) -> None:
+    """A former word that was given back is not meant any more: the row carries there what it holds."""
+    held = row.still.pop(name)
+    if row.told(name) != held:
+        row.fields.pop(name, None)
+        row.stamps.pop(name, None)
+        row.carried[name] = held
+
+
+def overtaken(row: Contribution, golden: Mapping[str, Value], units: Mapping[str, Unit]) -> None:
+    """Where golden has become what the row holds before its former word was written there, nothing is to be written,
+    and that word is done with: as if it had been written, and the golden value over it."""
+    for name, held in list(row.still.items()):
+        if name not in row.still or name in row.sent or golden.get(name) != held:
+            continue
+        unit = units.get(name)
+        for other in (name,) if unit is None or row.word(name) == held else unit.fields:
+            if other in row.still and other not in row.sent:
+                take_back(row, other)
+
+
 def _stamp(row: Contribution, name: str, change: Change) -> None:
     stamp = Stamp(change.position, change.at)
     if stamp == row.base:
@@ -215,6 +251,7 @@ def _hear_late(
                 changed.append(name)
         elif (
             change.changed is not None
+            and not change.echo
             and name in change.changed
             and name in row.fields
             and name not in row.still

@@ -8,7 +8,7 @@ import msgspec
 
 from engine.alike import Alike
 from engine.change import Change, RowRef, Value
-from engine.contribution import begin, bury, disown, hear
+from engine.contribution import begin, bury, disown, hear, leave_blocks
 from engine.harvest import Harvest
 from engine.identity import Ambiguous, Found, identify
 from engine.known import Known, Mapped, Tally
@@ -204,6 +204,8 @@ class Course:
         own = frozenset(row.fields) if change.echo else frozenset()
         unread = set(row.unreadable)
         heard, changed = hear(row, change, self._scope.owned[record.entity], record.golden)
+        if row.still and heard == "said" and not change.echo:
+            leave_blocks(row, change, changed, entity.unit_of)
         spoiled = [name for name in change.unreadable if name in row.unreadable and name not in unread]
         if change.order and row.said == change.position:
             ordered(row, change.order)
@@ -219,8 +221,7 @@ class Course:
                 self._harvest.rematch(entity, record)  # its former word, which is gone, finds it no more
         elif not self._scope.ordered:
             self._unordered(record, change, heard)
-        if heard in ("carried", "echo"):
-            self._tally.echoes += 1
+        self._tally.echoes += heard in ("carried", "echo")
         if change.order:
             self._led(record, change, leader)
         if was_deleted and row.deleted is None:
@@ -272,9 +273,9 @@ class Course:
             self.alike.found_anew(entity, record, change)
 
     def _before(self, record: Record, row: Contribution, change: Change) -> dict[str, Value | msgspec.UnsetType]:
-        """What the row holds where a change of it may be refused."""
+        """What the row stands for where a change of it may be refused."""
         refusable = self._scope.refusable[record.entity]
-        return {name: row.holds(name) for name in change.fields if name in refusable} if refusable else {}
+        return {name: row.word(name) for name in change.fields if name in refusable} if refusable else {}
 
     def _carried(self, entity: Entity, record: Record, row: Contribution, change: Change, names: Sequence[str]) -> None:
         """Our own write came back. The word that it replaced is gone and an owner's row says what it holds, so another

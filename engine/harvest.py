@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from engine.change import Change, RowRef, Value
+from engine.contribution import overtaken
 from engine.identity import MatchPair, record_pairs
 from engine.joining import Joined
 from engine.known import Known, Mapped, Tally
@@ -125,6 +126,9 @@ class Harvest:
         self.mark(record)
 
     def mark(self, record: Record, *, suspect: bool = False) -> None:
+        for row in record.rows:
+            if row.still:
+                overtaken(row, record.golden, self._scope.entities[record.entity].unit_of)
         marks = self._suspect if suspect else self._dirty
         for name, plan in self._scope.plans[record.entity]:
             pending = plan.pending(record)

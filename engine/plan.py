@@ -256,7 +256,7 @@ class TargetPlan:
         sent = row.still | row.sent if row.still else row.sent
         names = []
         for name in stream.update_fields:
-            if unreadable and name in unreadable and name not in sent:
+            if unreadable and name in unreadable and name not in row.sent:
                 if self._is_corrected(entity, record, row, name):
                     names.append(name)
                 continue

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from engine.change import RowRef, Value
 from engine.contribution import give_back
-from engine.ledger import EntryBody
+from engine.ledger import Decision, EntryBody
 from engine.record import Contribution, Record, Stamp
 from engine.resolve import choose, held
 from rules.rulebook import Entity, Unit
@@ -21,16 +21,44 @@ from rules.rulebook import Entity, Unit
 Writable = Mapping[tuple[str, str], Collection[str]]
 """By (system, stream), the fields that may be written into its rows."""
 
+Moment = tuple[int, int]
+
 _SAYING = frozenset({"said", "observed", "moved", "rekeyed", "mended"})
+
+
+@dataclass(slots=True)
+class Keys:
+    """The keys that rows have by now: give it first, in their order, all entries that tell of another key.
+
+    A moment is where an entry stands among those of both records."""
+
+    _given: list[tuple[Moment, RowRef, RowRef]] = field(default_factory=list)
+
+    def learn(self, moment: Moment, body: EntryBody) -> None:
+        if body.event == "rekeyed":
+            row = RowRef(*body.row)
+            self._given.append((moment, row._replace(key=body.was), row))
+
+    def now(self, moment: Moment, row: RowRef) -> RowRef:
+        """What the row that had this key then is called now."""
+        for given, old, new in self._given:
+            if given > moment and old == row:
+                row = new
+        return row
 
 
 @dataclass(slots=True)
 class Former:
     """What the ledger tells of one of the two records: feed its entries of before the join to `before`, those of the
-    joined record to `since`, in their order."""
+    joined record to `since`, in their order, the rows by the keys that they have now (`Keys`).
+
+    Other records may have been joined to it, and split from it again, before the join and after it. What one brought is
+    with it only as long as that one is."""
 
     rows: frozenset[RowRef]
     """Those that are its own after the split."""
+    stays: bool = True
+    """Whether it is the one that goes on: with it are records that were joined to it later."""
     golden: dict[str, Value] = field(default_factory=dict)
     """Its values before the join."""
     meant: dict[str, Value] = field(default_factory=dict)
@@ -38,10 +66,19 @@ class Former:
     _winners: dict[str, str] = field(default_factory=dict)
     _said: dict[tuple[RowRef, str], tuple[Value, Stamp]] = field(default_factory=dict)
     _since: set[tuple[RowRef, str]] = field(default_factory=set)
+    _beneath: dict[str, dict[str, tuple[Value, str]]] = field(default_factory=dict)
+    """By record that was joined to it and is with it still: of the fields that this has changed, what stood before."""
+    _later: set[str] = field(default_factory=set)
+    """Those of them that came after the join."""
 
     def before(self, body: EntryBody) -> None:
         row = RowRef(*body.row)
+        if body.event == "joined":
+            self._beneath[body.was] = {}
+        elif body.event == "split":
+            self._without(body.was)  # what its entry says stands
         for each in body.decisions:
+            self._cover(body, row, each)
             self.golden[each.field] = self.meant[each.field] = each.after
             if each.winner:
                 self._winners[each.field] = each.winner
@@ -50,15 +87,70 @@ class Former:
 
     def since(self, body: EntryBody) -> None:
         row = RowRef(*body.row)
-        joined = body.event == "joined"  # another record came to it later, and is not what is split
+        joined = body.event == "joined" and self.stays
+        if body.event == "split":
+            self._split(body)
+        elif body.event == "parted":
+            self._part(body)
+        elif joined:
+            self._beneath[body.was] = {}
+            self._later.add(body.was)
         if not joined and (row not in self.rows or body.event not in _SAYING):
             return
         for each in body.decisions:
+            self._cover(body, row, each)
             if not joined:
                 self._said[row, each.field] = each.proposed, Stamp(body.position, body.at)
                 self._since.add((row, each.field))
             if joined or each.outcome == "accepted":
                 self.meant[each.field], self._winners[each.field] = each.after, each.winner
+
+    def _cover(self, body: EntryBody, row: RowRef, each: Decision) -> None:
+        """Note what another record's values are to stand over; the word of its own row stands whoever leaves."""
+        if not self._beneath:
+            return
+        if body.event == "joined" or (body.event in _SAYING and row not in self.rows):
+            last = next(reversed(self._beneath.values()))
+            last.setdefault(each.field, (self.meant.get(each.field), self._winners.get(each.field, "")))
+        elif body.event in _SAYING and each.outcome in ("accepted", "agreed"):
+            for beneath in self._beneath.values():
+                beneath.pop(each.field, None)
+
+    def _without(self, left: str) -> dict[str, tuple[Value, str]]:
+        """That record is not with it any more: what stood before in the fields that nobody has covered since."""
+        if left not in self._beneath:
+            return {}
+        joined = list(self._beneath)
+        after = joined[joined.index(left) + 1 :]
+        uncovered = {}
+        for name, stood in self._beneath.pop(left).items():
+            over = next((each for each in after if name in self._beneath[each]), "")
+            if over:
+                self._beneath[over][name] = stood
+            else:
+                uncovered[name] = stood
+            if left not in self._later and (not over or over in self._later):
+                self.golden[name] = stood[0]
+        return uncovered
+
+    def _split(self, body: EntryBody) -> None:
+        """Another record left the joined one, which matters to one that it had been joined to."""
+        covered = set(self._beneath.get(body.was, ()))
+        for name, stood in self._without(body.was).items():
+            self.meant[name], self._winners[name] = stood
+        if not self.stays or body.was in self._later:
+            return
+        systems = {row.system for row in self.rows}
+        for each in body.decisions:  # its own rows' words that stand again since, not what a third record says
+            if each.field not in covered and (each.winner in systems or not each.winner):
+                self.golden[each.field] = self.meant[each.field] = each.after
+                self._winners[each.field] = each.winner
+
+    def _part(self, body: EntryBody) -> None:
+        """What its rows refer to is another record again."""
+        for each in body.decisions:
+            if each.after == body.was and each.before is not None:
+                self.follow({each.before: body.was}, [each.field])
 
     def follow(self, joined: Mapping[str, str], fields: Collection[str]) -> None:
         """What these fields referred to is another record by now."""
@@ -67,6 +159,9 @@ class Former:
                 value = values.get(name)
                 if value is not None and value in joined:
                     values[name] = joined[value]
+        for (row, name), (value, stamp) in self._said.items():
+            if name in fields and value is not None and value in joined:
+                self._said[row, name] = joined[value], stamp
 
     def speaker(self, unit: Unit, rows: Sequence[Contribution]) -> tuple[Contribution, Stamp] | None:
         """The row that had said what is meant, and when; None where none is known to."""
@@ -101,10 +196,16 @@ class Returned:
 
 
 def give_all_back(
-    entity: Entity, record: Record, former: Former, writable: Writable, now: Mapping[str, Value]
+    entity: Entity,
+    record: Record,
+    former: Former,
+    writable: Writable,
+    now: Mapping[str, Value],
+    unread: Collection[tuple[str, str]] = (),
 ) -> list[Returned]:
     """Give the record what the join took, as far as its rows let it be; it is changed in place, but for its golden
-    values. `now`: those of the joined record. Tells what is not as before, or would not be without."""
+    values. `now`: those of the joined record; `unread`: the streams that are written but not read. Tells what is not as
+    before, or would not be without."""
     told = []
     for unit in entity.units:
         meant = _values(unit, former.meant)
@@ -114,7 +215,7 @@ def give_all_back(
         if plain is not None and former.said_since(unit, plain):
             why = f"{plain.system} says so since the join"
         if without != meant:
-            why = _return(unit, record, former, writable, meant, plain)
+            why = _return(unit, record, former, (writable, unread), meant, plain)
         after = without if why else meant
         for name, value in after.items():
             if value != (former.golden.get(name) if why else without[name]):
@@ -130,7 +231,7 @@ def _return(
     unit: Unit,
     record: Record,
     former: Former,
-    writable: Writable,
+    streams: tuple[Writable, Collection[tuple[str, str]]],
     meant: dict[str, Value],
     plain: Contribution | None,
 ) -> str:
@@ -138,19 +239,26 @@ def _return(
     if plain is not None and former.said_since(unit, plain):
         return f"{plain.system} says otherwise since the join"
     speaker = former.speaker(unit, record.rows)
-    kept, given = list(record.rows), False
+    kept, given, waits = list(record.rows), False, False
+    writable, unread = streams
     for index, row in enumerate(kept):
-        if _is_ours(unit, row, meant, writable.get((row.system, row.stream), ())):
+        place = row.system, row.stream
+        if not _is_ours(unit, row, meant, writable.get(place, ())):
+            continue
+        if place not in unread and any(name in row.sent for name in _other(unit, row, meant)):
+            waits = True  # an image from before our write may still come, and would pass for somebody's word then
+        else:
             again = copy.deepcopy(row)
             own = speaker[1] if speaker is not None and speaker[0] is row else None
-            for name in unit.fields:
-                if row.given(name) and row.word(name) != meant[name]:
-                    give_back(again, name, meant[name], own)
+            for name in _other(unit, row, meant):
+                give_back(again, name, meant[name], own)
             record.rows[index], given = again, True
     winner = choose(unit, record.rows)
     if given and _stands(unit, winner) == meant:
         return ""
     record.rows[:] = kept
+    if waits:
+        return "what was written there has not come back yet"
     return _why_not(unit, winner, given)
 
 
@@ -158,8 +266,13 @@ def _is_ours(unit: Unit, row: Contribution, meant: Mapping[str, Value], fields: 
     """Whether all that is not as meant in the row is what we wrote there, and may be written again."""
     if row.deleted is not None or any(row.own(name) for name in unit.fields):
         return False
-    other = [name for name in unit.fields if row.given(name) and row.word(name) != meant[name]]
+    other = _other(unit, row, meant)
     return bool(other) and all(name in fields and name not in row.unreadable for name in other)
+
+
+def _other(unit: Unit, row: Contribution, meant: Mapping[str, Value]) -> list[str]:
+    """Where it stands for something else, by what we wrote."""
+    return [name for name in unit.fields if row.given(name) and row.word(name) != meant[name]]
 
 
 def _why_not(unit: Unit, winner: Contribution | None, given: bool) -> str:

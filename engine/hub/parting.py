@@ -12,12 +12,19 @@ from engine.change import RowRef, Value
 from engine.errors import EngineError, LedgerBroken
 from engine.hub.ingest import PostgresIngest
 from engine.hub.queries import QUERIES
+from engine.hub.rows import text_array
 from engine.hub.session import Connection
 from engine.joining import referring
 from engine.ledger import EntryBody, Event, decode
+from engine.parted import Referring
 from engine.record import Record
-from engine.restoring import Former, Returned, give_all_back
+from engine.restoring import Former, Keys, Returned, give_all_back
 from rules.rulebook import Rulebook
+
+_BACK, _JOINED = 0, 1
+"""Whose entries come first: those of the record that was joined, until it was."""
+MOST = 10_000
+"""Records that one split takes along: they are at hand all at once, and nothing else is decided meanwhile."""
 
 
 class CannotDecide(EngineError):
@@ -61,11 +68,9 @@ class Giving:
         self._now: dict[str, Value] = dict(record.golden)
         self._refs = {row.ref for row in record.rows}
         self._former: dict[str, Former] = {}
-        self._writable = {
-            (system.name, stream.name): stream.update_fields
-            for system in rulebook.systems.values()
-            for stream in system.streams.values()
-        }
+        streams = [stream for system in rulebook.systems.values() for stream in system.streams.values()]
+        self._writable = {(stream.system, stream.name): stream.update_fields for stream in streams}
+        self._unread = {(stream.system, stream.name) for stream in streams if not stream.reads}
 
     async def read(self, going: Collection[RowRef]) -> None:
         """Learn from the ledger what both were. `going`: the rows that leave. Raises CannotDecide, LedgerBroken."""
@@ -76,12 +81,15 @@ class Giving:
                 f"{back} came to {id} with a record that it had been joined to before",
                 suggestion="split that one with --restore first, or this one without",
             )
-        kept, gone = Former(frozenset(self._refs.difference(going))), Former(frozenset(going))
+        kept, gone = Former(frozenset(self._refs.difference(going))), Former(frozenset(going), stays=False)
         self._former = {id: kept, back: gone}
+        keys = await self._keys()
         async for version, body in _entries(self._connection, back):
             if version < merged:
+                body.row = keys.now((_BACK, version), RowRef(*body.row))
                 gone.before(body)
         async for version, body in _entries(self._connection, id):
+            body.row = keys.now((_JOINED, version), RowRef(*body.row))
             if version < joined:
                 kept.before(body)
             elif version > joined:
@@ -92,9 +100,17 @@ class Giving:
     def __call__(self, record: Record) -> list[str]:
         """Give it what it had; the fields that are as before the join again."""
         entity = self._rulebook.entities[record.entity]
-        told = give_all_back(entity, record, self._former[record.id], self._writable, self._now)
+        former = self._former[record.id]
+        told = give_all_back(entity, record, former, self._writable, self._now, self._unread)
         self.returned += tuple(told)
         return [each.field for each in told if not each.why]
+
+    async def _keys(self) -> Keys:
+        keys, (id, back) = Keys(), self._ids
+        for place, record in ((_BACK, back), (_JOINED, id)):
+            async for version, body in _entries(self._connection, record, "rekeys_of"):
+                keys.learn((place, version), body)
+        return keys
 
     async def _told(self, record: str, event: Event, was: str) -> int | None:
         return await _told(self._connection, record, event, was)
@@ -106,6 +122,31 @@ class Giving:
             values = (*former.golden.items(), *former.meant.items())
             named = sorted({value for name, value in values if name in fields and value})
             former.follow(await self._ingest.joined(named), fields)
+
+
+async def naming(connection: Connection, fields: Referring, id: str, other: str) -> list[str]:
+    """The records, by id, whose rows refer to `id` in these fields and will refer to `other`. Raises CannotDecide for
+    more of them than one split takes along."""
+    places = [(system, stream, name) for (system, stream), names in fields.items() for name in names]
+    if not places:
+        return []
+    systems, streams, names = (text_array(each) for each in zip(*places, strict=True))
+    asked = {"id": id, "other": other, "systems": systems, "streams": streams, "names": names, "limit": MOST + 1}
+    found = [each for (each,) in await (await connection.execute(QUERIES["naming"], asked)).fetchall()]
+    if len(found) > MOST:
+        raise CannotDecide(
+            f"more than {MOST} records refer to the rows of {other}, and one split does not take so many along",
+            suggestion="let their systems name other rows in some of them first; nothing was changed",
+        )
+    return found
+
+
+async def came_with(connection: Connection, id: str, other: str, rows: Collection[RowRef]) -> set[RowRef]:
+    """These rows, with which `other` was joined to `id`, by the keys that they have now."""
+    keys, joined = Keys(), await _told(connection, id, "joined", other) or 0
+    async for version, body in _entries(connection, id, "rekeys_of"):
+        keys.learn((_JOINED, version), body)
+    return {keys.now((_JOINED, joined), row) for row in rows}
 
 
 async def not_joined(connection: Connection, id: str, other: str | None) -> CannotDecide:
@@ -130,9 +171,11 @@ async def _told(connection: Connection, record: str, event: Event, was: str) -> 
     return found[0] if found is not None else None
 
 
-async def _entries(connection: Connection, record: str) -> AsyncGenerator[tuple[int, EntryBody], None]:
+async def _entries(
+    connection: Connection, record: str, query: str = "entries_of"
+) -> AsyncGenerator[tuple[int, EntryBody], None]:
     async with connection.cursor(name="entries") as cursor:
-        await cursor.execute(QUERIES["entries_of"], [record])
+        await cursor.execute(QUERIES[query], [record])
         async for version, body in cursor:
             try:
                 told = decode(body)

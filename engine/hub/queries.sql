@@ -213,9 +213,28 @@ select pair.entity, pair.name, pair.value, array(
 ) as pair
 
 -- name: naming
--- The records of these entities that name a record anywhere in their values: all of them are looked through.
-select id::text from record where entity = any(%s::text[])
-    and (strpos(golden::text, %s) > 0 or strpos(contributions::text, %s) > 0) order by id
+-- The records whose rows refer to a record in these fields, in what they hold or in what was written into a row that
+-- was created since: all are looked through.
+select r.id::text from record r where r.id not in (%(id)s::text::uuid, %(other)s::uuid) and (
+    (
+        strpos(r.contributions, %(id)s::text) > 0 and exists (
+            select from json_array_elements(r.contributions::json) as c
+            join unnest(%(systems)s::text[], %(streams)s::text[], %(names)s::text[]) as f (system, stream, name)
+                on c ->> 'system' = f.system and c ->> 'stream' = f.stream
+            where %(id)s::text in (
+                c -> 'fields' ->> f.name, c -> 'carried' ->> f.name, c -> 'void' ->> f.name, c -> 'restore' ->> f.name,
+                c -> 'sent' ->> f.name, c -> 'still' ->> f.name
+            )
+        )
+    )
+    or r.id in (
+        select x.record from crosswalk x
+        join unnest(%(systems)s::text[], %(streams)s::text[], %(names)s::text[]) as f (system, stream, name)
+            on x.system = f.system and x.stream = f.stream
+        where strpos(x.sent, %(id)s::text) > 0 and x.sent::json ->> f.name = %(id)s::text
+    )
+)
+order by r.id limit %(limit)s
 
 -- name: told_identity
 -- The last entry of a record that tells of this, in which it took another in or went on as that.
@@ -224,6 +243,10 @@ select max(version) from ledger_entry where record = %s and strpos(body, %s) > 0
 -- name: entries_of
 -- All that was decided about a record, in its order.
 select version, body from ledger_entry where record = %s order by version
+
+-- name: rekeys_of
+-- Those of them that tell that a row goes on under another key.
+select version, body from ledger_entry where record = %s and strpos(body, '"event":"rekeyed"') > 0 order by version
 
 -- name: considered
 update duplicate d set considered = true from unnest(%s::text[], %s::text[], %s::text[]) as c (entity, name, value)

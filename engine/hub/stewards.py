@@ -9,25 +9,27 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.change import RowRef
 from engine.errors import RulesChanged
 from engine.harvest import Harvest
 from engine.hub import acts
 from engine.hub.ingest import PostgresIngest
-from engine.hub.parting import CannotDecide, Giving, Parting, not_joined
+from engine.hub.parting import CannotDecide, Giving, Parting, came_with, naming, not_joined
 from engine.hub.queries import QUERIES
-from engine.hub.rows import text_array
 from engine.hub.session import Connection, Session
 from engine.joining import contradiction, held_twice, join, split
 from engine.known import Known, Tally
 from engine.ledger import STEWARDS, Act
-from engine.parted import refer_to, referring_to
+from engine.parted import Referring, refer_to, referring_to
 from engine.ports import Lease
 from engine.record import Record
 from engine.scope import Scope, plans_of, scope_of
 from rules.rulebook import Rulebook
+
+_AT_ONCE = 500
+"""Records that are read together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +160,10 @@ class Stewards:
                 raise CannotDecide(
                     f"record {record.id} has no other row", suggestion="there is nothing to part it from"
                 )
-            await self._split(deciding, record, Record(new_id, record.entity, 0, {}, []), rows)
+            other = Record(new_id, record.entity, 0, {}, [])
+            fields = await self._split(deciding, record, other, rows)
+            found = await naming(deciding.connection, fields, record.id, new_id)
+            await self._part_references(deciding, found, fields, record.id, new_id)
             await self._write(deciding, act)
             return record.id, new_id
 
@@ -169,38 +174,47 @@ class Stewards:
         `restore`: give both records also the values back that the join replaced. `seen`: only if it is as it was
         previewed (`Parting.seen`). Raises CannotDecide."""
         async with self._deciding() as deciding:
-            parting = await self._part(deciding, id, other, restore=restore)
+            parting, fields = await self._part(deciding, id, other, restore=restore)
+            found = await naming(deciding.connection, fields, parting.record, parting.other)
+            parting = replace(parting, referring=len(found))
             if seen and seen != parting.seen:
                 raise CannotDecide(
                     "the record is not as it was shown any more", suggestion="look at the preview once more"
                 )
+            await self._part_references(deciding, found, fields, parting.record, parting.other)
             await self._write(deciding, act)
             return parting.other
 
     async def parting(self, id: str, other: str | None) -> Parting:
         """What `split` would give back, with nothing done. Raises CannotDecide."""
         async with self._deciding() as deciding:
-            return await self._part(deciding, id, other, restore=True)
+            parting, fields = await self._part(deciding, id, other, restore=True)
+        async with self._session.transaction() as connection:  # nobody waits for what is only counted
+            found = await naming(connection, fields, parting.record, parting.other)
+        return replace(parting, referring=len(found))
 
-    async def _part(self, deciding: _Deciding, id: str, other: str | None, *, restore: bool) -> Parting:
+    async def _part(
+        self, deciding: _Deciding, id: str, other: str | None, *, restore: bool
+    ) -> tuple[Parting, Referring]:
+        """Part them, but for what refers to them: by these fields."""
         (record,) = await deciding.records([id])
         found = await (await deciding.connection.execute(QUERIES["joined_rows"], [id])).fetchall()
         joins = {old: {RowRef(*row) for row in json.loads(rows)} for old, rows in found}
         other = other or next(iter(joins), None)
         if other is None or other not in joins:
             raise await not_joined(deciding.connection, id, other)
-        rows = joins[other] & {row.ref for row in record.rows}
+        came = await came_with(deciding.connection, id, other, joins[other])
+        rows = came & {row.ref for row in record.rows}
         (back,) = (await deciding.ingest.records([other])).values()
         await deciding.connection.execute(QUERIES["unjoin"], [other])
         with_it = [old for old, came in joins.items() if old != other and came and came <= joins[other]]
         await deciding.connection.execute(QUERIES["rejoin"], [other, with_it])
         if not restore:
-            await self._split(deciding, record, back, rows)
-            return Parting(record.entity, id, other, (), 0)
+            return Parting(record.entity, id, other, (), 0), await self._split(deciding, record, back, rows)
         giving = Giving(deciding.connection, deciding.ingest, self._rulebook, record, back)
         await giving.read(_with_merged(record, rows))
-        referring = await self._split(deciding, record, back, rows, giving)
-        return Parting(record.entity, id, other, giving.returned, referring)
+        fields = await self._split(deciding, record, back, rows, giving)
+        return Parting(record.entity, id, other, giving.returned, 0), fields
 
     async def _split(
         self,
@@ -209,9 +223,9 @@ class Stewards:
         other: Record,
         rows: Collection[RowRef],
         give_back: Callable[[Record], Collection[str]] = lambda _: (),
-    ) -> int:
-        """What was merged into a row by its own system goes with it, and what refers to one. How many records do.
-        Raises CannotDecide for a merged row without the one that it is by now."""
+    ) -> Referring:
+        """What was merged into a row by its own system goes with it. In which fields rows refer to what left. Raises
+        CannotDecide for a merged row without the one that it is by now."""
         rows = _with_merged(record, rows)
         for row in record.rows:
             if row.husk and row.ref in rows and row.ref._replace(key=row.merged) not in rows:
@@ -223,25 +237,17 @@ class Stewards:
         done = split(entity, deciding.scope.roots[entity.name], record, other, rows, give_back)
         deciding.harvest.split(record, other, done)
         await deciding.connection.execute(QUERIES["keep_apart"], [record.id, other.id])
-        return await self._part_references(deciding, record, other)
+        return referring_to(self._rulebook, other.rows, record.rows)
 
-    async def _part_references(self, deciding: _Deciding, record: Record, other: Record) -> int:
-        """What refers to a row that went back means that one's record. How many did."""
-        fields = referring_to(self._rulebook, other.rows, record.rows)
-        entities = sorted({self._rulebook.systems[name].streams[stream].entity for name, stream in fields})
-        if not entities:
-            return 0
-        asked = [text_array(entities), record.id, record.id]
-        found = await (await deciding.connection.execute(QUERIES["naming"], asked)).fetchall()
-        number = 0
-        for each in (await deciding.ingest.records([id for (id,) in found])).values():
-            if each.id in (record.id, other.id):
-                continue
-            moved, decisions = refer_to(deciding.scope.entities[each.entity], each, fields, record.id, other.id)
-            if moved:
-                number += 1
-                deciding.harvest.parted(each, other.id, decisions)
-        return number
+    async def _part_references(
+        self, deciding: _Deciding, found: Sequence[str], fields: Referring, left: str, to: str
+    ) -> None:
+        """Let these records, which refer to a row that went back, mean that one's record."""
+        for start in range(0, len(found), _AT_ONCE):
+            for each in (await deciding.ingest.records(found[start : start + _AT_ONCE])).values():
+                moved, decisions = refer_to(deciding.scope.entities[each.entity], each, fields, left, to)
+                if moved:
+                    deciding.harvest.parted(each, to, decisions)
 
     async def _write(self, deciding: _Deciding, act: Act) -> None:
         outcome = deciding.harvest.finish()

@@ -231,13 +231,62 @@ def test_a_group_comes_back_whole(two: Shop) -> None:
     is_sound(two)
 
 
+def test_a_group_edited_before_the_write_stays_as_it_is_there(two: Shop) -> None:
+    """Its people change a part of what the join wrote: that block is theirs now, and half of another never comes."""
+    with (two.folder / "entities/customer.yaml").open("a") as file:
+        file.write("groups:\n  contact: {fields: [name, email], strategy: source_priority, order: [crm, erp]}\n")
+    path = two.folder / "entities/customer.yaml"
+    text = path.read_text().replace(", strategy: recency, among: [crm, erp]}    # the newest edit wins", "}")
+    path.write_text(text)
+    assert two.call_here("apply")[0] == 0
+    record = join_by_a_late_tax_id(two)
+    split(two, record, "--yes")
+    two.sql("erp", "update party set name = 'Elm & Daughters' where name = 'Elm'")
+    two.settle()
+    assert [(name, email) for name, _, email, *_ in rows(two)] == [
+        ("Elm", "info@elm.example"),
+        ("Elm & Daughters", "info@elm.example"),
+    ]
+    is_sound(two)
+
+
+@pytest.mark.parametrize("since", [False, True], ids=["before the join", "since"])
+def test_a_row_that_has_another_key_by_now(two: Shop, since: bool) -> None:
+    """It goes back all the same, and what it had said under the former key is its word."""
+    record = join_by_a_late_tax_id(two) if since else ""
+    two.sql("erp", "update party set id = id + 1000 where name like 'Elm%'")
+    two.settle()
+    record = record or join_by_a_late_tax_id(two)
+    assert [name for name, *_ in rows(two)] == ["Elm", "Elm"]
+    split(two, record, "--yes")
+    two.settle()
+    assert [name for name, *_ in rows(two)] == ["Elm", "Elm Ltd"]
+    _, erp = records(two)
+    assert "as it was before the join" in two.invoke("trail", "customer", erp).stdout
+    told = " ".join(two.invoke("explain", "customer.name", erp).stdout.split())
+    assert "erp is the first to have said one" in told
+    is_sound(two)
+
+
+def test_what_golden_has_become_meanwhile_is_not_given_back_any_more(two: Shop) -> None:
+    """Before the write somebody says elsewhere what the row still holds: its former word is outranked, and gone."""
+    record = join_by_a_late_tax_id(two)
+    split(two, record, "--yes")
+    crm, erp = records(two)
+    assert two.call_here("match", "join", crm, erp, *WHY)[0] == 0
+    two.settle()
+    asked = "select count(*) from fieldwarden.record where contributions like '%\"still\"%'"
+    assert two.sql("hub", asked) == [(0,)]
+    is_sound(two)
+
+
 TILL = """system: till
 connector: {kind: postgres, dsn: "${env:ERP_DSN}"}
 streams:
   public.outlet:
     entity: customer
     key: id
-    fields: {name: name, tax_id: tax}
+    fields: {name: name, tax_id: tax, email: mail}
 """
 
 
@@ -249,11 +298,12 @@ def three(shop: Shop) -> Shop:
     (shop.folder / "systems/till.yaml").write_text(TILL)
     shop.edit("fieldwarden.yaml", "[erp, crm]", "[erp, crm, till]")
     shop.edit("entities/customer.yaml", "order: [crm, erp]", "order: [crm, erp, till]")
-    shop.sql("erp", "create table outlet (id bigint primary key, name text not null, tax text)")
+    shop.edit("entities/customer.yaml", "among: [crm, erp]", "among: [crm, erp, till]")
+    shop.sql("erp", "create table outlet (id bigint primary key, name text not null, tax text, mail text)")
     for system, table, name in (("crm", "account", "Elm"), ("erp", "party", "Elm Ltd")):
         shop.sql(system, f"insert into {table} (name) values ('{name}')")
         shop.settle()
-    shop.sql("erp", "insert into outlet values (1, 'Elm Shop', null)")
+    shop.sql("erp", "insert into outlet values (1, 'Elm Shop', null, 'shop@elm.example')")
     shop.settle()
     return shop
 
@@ -282,6 +332,23 @@ def test_of_three_records_the_one_in_the_middle(three: Shop) -> None:
     split(three, crm, "--yes")
     three.settle()
     assert names(three) == ["Elm", "Elm Ltd", "Elm Shop"]
+    is_sound(three)
+
+
+@pytest.mark.parametrize("last_first", [True, False], ids=["the last one first", "the first one first"])
+def test_of_three_records_what_only_one_has_stays_with_it(three: Shop, last_first: bool) -> None:
+    """The e-mail is the till's, the credit limit the ERP's."""
+    three.sql("erp", "update party set credit_limit = 100 where name = 'Elm Ltd'")
+    three.settle()
+    crm, erp = records(three)
+    ((till,),) = three.sql("hub", "select record::text from fieldwarden.crosswalk where system = 'till'")
+    state(three, "account", "party", "outlet")
+    assert [(row[2], row[4]) for row in rows(three)] == [("shop@elm.example", 100)] * 2
+    for other in (till, erp) if last_first else (erp, till):
+        split(three, crm, other, "--yes")
+        three.settle()
+    assert [(row[0], row[2], row[4]) for row in rows(three)] == [("Elm", None, None), ("Elm Ltd", None, 100)]
+    assert three.sql("erp", "select name, mail from outlet") == [("Elm Shop", "shop@elm.example")]
     is_sound(three)
 
 
@@ -334,6 +401,10 @@ def test_what_refers_to_a_row_that_goes_back_refers_to_its_record(two: Shop, res
     assert {payer for _, payer in two.sql("hub", payers)} == {min(crm, erp)}
     told = two.invoke("record", "split", min(crm, erp), "--restore")
     assert "2 records will refer to" in told.stdout, told.stderr
+    with mock.patch("engine.hub.parting.MOST", 1):
+        code, body = two.call_here("record", "split", min(crm, erp), *restore, *WHY)
+    assert (code, body["error"]["code"]) == (1, "cannot_decide")
+    assert "more than 1 records refer to the rows of" in body["error"]["message"]
     assert two.call_here("record", "split", min(crm, erp), *restore, *WHY)[0] == 0
     assert dict(two.sql("hub", payers)) == {"crm 2": crm, "crm one": crm, "erp 2": erp, "erp one": erp}
     bill, _ = two.sql("hub", f"select id::text from {bills} and golden ->> 'payer' = '{max(crm, erp)}'")

@@ -9,6 +9,7 @@ import pytest
 
 from engine.agreement import ROW, Judge, Mark, missing
 from engine.change import RawChange, Relation, RowRef, Value
+from engine.contribution import give_back
 from engine.plan import TargetPlan
 from engine.record import Contribution, Record, Stamp
 from engine.seen import Seeing, Seen
@@ -171,3 +172,14 @@ def test_references_become_the_records_they_mean() -> None:
     seen = Seen("1", {}, {"customer": known, "payer": other})
     seen.resolve({known: "r"})
     assert (seen.fields, seen.references) == ({"customer": "r"}, {"payer": other})
+
+
+def test_a_value_given_back_that_is_not_written_any_more_is_said_to_be_so() -> None:
+    flat = CRM["streams"]["public.account"]
+    fields = {**flat["fields"], "name": {"column": "name", "write": False}}
+    crm = {**CRM, "streams": {"public.account": {**flat, "fields": fields}}}
+    row = account(name="b")
+    give_back(row, "name", "a", None)
+    (finding,) = judge(rules=rulebook(crm=crm)).there(Seen("C-1", {"name": "b"}), record(row, name="a"), None, "")
+    assert finding.why == "not deliverable"
+    assert "a split gave name back" in finding.words
