@@ -244,7 +244,8 @@ class Opened:
             from operations.kafka import kafka_source
 
             return kafka_source(self, name, hub, rebaseline=rebaseline, eager=eager)
-        from connectors.postgres.source import IDLE_SECONDS, PostgresSource
+        from connectors.postgres.pace import IDLE_SECONDS
+        from connectors.postgres.source import PostgresSource
 
         idle = _EAGER_SECONDS if eager else IDLE_SECONDS
         return PostgresSource(system, self.dsn(name), id, hub, rebaseline=rebaseline, idle_seconds=idle, room=room)

@@ -58,7 +58,8 @@ class ReplicationConnection:
         room: asyncio.Event | None = None,
     ) -> None:
         self.frames: deque[Payload] = deque()
-        self.received = 0
+        self.received = self.flushed = self.largest = 0
+        """LSNs: up to which everything has come, and is durable elsewhere. Bytes of the largest frame so far."""
         self._system = system
         self._connection = connection
         self._pgconn = connection.pgconn
@@ -68,10 +69,9 @@ class ReplicationConnection:
         self._impatient = False
         self._waiting: asyncio.Task[None] | None = None
         self._queued = 0
-        self._flushed = 0
         self._arrived = asyncio.Event()
         self._failure: TransientError | None = None
-        self._reading = False
+        self._reading = self._closed = False
         self._heard = time.monotonic()
         self._timer: asyncio.Task[None] | None = None
 
@@ -150,20 +150,25 @@ class ReplicationConnection:
 
     def acknowledge(self, lsn: int) -> None:
         """Everything before `lsn` is durable elsewhere. Never moves backwards."""
-        if lsn > self._flushed:
-            self._flushed = lsn
+        if lsn > self.flushed:
+            self.flushed = lsn
             self._send_status(reply=False)
 
     async def close(self) -> None:
+        """Once closed, `acknowledge` only takes note."""
+        if self._closed:
+            return  # its socket's number may be another's by now
+        self._closed = True
         self._pause()
         asyncio.get_running_loop().remove_writer(self._socket)
         tasks = [task for task in (self._timer, self._waiting) if task is not None]
+        self._timer = None
         for task in tasks:
             task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
-        await self._connection.close()
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+        finally:
+            await self._connection.close()
 
     # --- reading ---
 
@@ -223,6 +228,8 @@ class ReplicationConnection:
         while self._queued < limit:
             size, data = get(1)
             if size > 0:
+                if size > _LARGE:
+                    self.largest = max(self.largest, size)
                 # A large row is read where libpq has put it; anything else is quicker to read as bytes.
                 frame = data if size > _LARGE and data[_KIND] in _ROWS else bytes(data)
                 append(frame)
@@ -278,9 +285,9 @@ class ReplicationConnection:
         if self._failure is not None or self._timer is None:
             return
         now = time.time_ns() // 1000 - EPOCH_MICROS
-        received = max(self.received, self._flushed)
+        received = max(self.received, self.flushed)
         try:
-            self._pgconn.put_copy_data(_status(b"r", received, self._flushed, self._flushed, now, reply))
+            self._pgconn.put_copy_data(_status(b"r", received, self.flushed, self.flushed, now, reply))
             self._flush()
         except psycopg.Error as error:
             self._fail(str(error))

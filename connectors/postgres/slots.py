@@ -14,10 +14,12 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
+from connectors.postgres.following import Memory, is_ours, names_of, resolved
 from connectors.postgres.position import Position, lsn_text, parse_lsn
 from connectors.postgres.server import Server, gap
 from connectors.postgres.session import rows, translated
 from engine.errors import SlotTaken, TransientError
+from engine.foothold import Followed
 from rules.rulebook import System
 
 Connection = psycopg.AsyncConnection[TupleRow]
@@ -88,6 +90,20 @@ async def check_slot(system: System, connection: Connection, name: str, start: P
             f"stopped: {MOVED}{reader}",
         )
     _check_idle(system, name, slot)
+
+
+async def take_place(
+    system: System, connection: Connection, server: Server, memory: Memory, project: str, position: str | None
+) -> Followed:
+    """Settle on the names that a baseline follows, and clear away what was followed until now. `position` is the stored
+    one, whatever it is. Raises TransientError, SlotTaken."""
+    before, wanted = await memory.followed(system.name), names_of(system, project)
+    former = resolved(system, before) if before is not None else None
+    await make_room(system, connection, wanted.slot, server, ours=is_ours(wanted.slot, project, former))
+    if former is not None and former.slot != wanted.slot:
+        await leave_behind(system, connection, former.slot, server, _readable(position))
+    await memory.follow(system.name, wanted)
+    return wanted
 
 
 async def make_room(system: System, connection: Connection, name: str, server: Server, *, ours: bool) -> None:
@@ -185,3 +201,10 @@ def _wrong(slot: Mapping[str, Any], database: str) -> str:
     if slot["database"] != database:
         return f"belongs to the database {slot['database']} (names of slots are one to the whole server)"
     return "decodes two-phase transactions at PREPARE" if slot["two_phase"] else ""
+
+
+def _readable(position: str | None) -> Position | None:
+    try:
+        return None if position is None else Position.decode(position)
+    except ValueError:
+        return None

@@ -18,14 +18,16 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from connectors.postgres.catalog import Table, describe, table_name, tables_of, type_names
-from connectors.postgres.following import Memory, is_ours, marks_of, names_of, resolved
+from connectors.postgres.following import Memory, marks_of, resolved
+from connectors.postgres.pace import IDLE_SECONDS, SETTLING, patience, worth_confirming
 from connectors.postgres.pgoutput import Decoder
 from connectors.postgres.position import Position, next_epoch
 from connectors.postgres.publications import check_publication, ensure_publication
+from connectors.postgres.renewal import Renewal, renewed
 from connectors.postgres.replication import ReplicationConnection
 from connectors.postgres.server import Server, check_server, check_tables, gap, troubles
 from connectors.postgres.session import connect, translated
-from connectors.postgres.slots import SlotHealth, check_slot, leave_behind, make_room, slot_health
+from connectors.postgres.slots import SlotHealth, check_slot, slot_health, take_place
 from connectors.postgres.snapshot import Snapshot
 from connectors.postgres.spill import Spool
 from connectors.postgres.transactions import Transactions
@@ -38,16 +40,8 @@ from engine.process import PROCESS
 from engine.wanted import wanted_tables
 from rules.rulebook import System
 
-IDLE_SECONDS = 10.0
-"""An idle source moves its position on no more often than this, unless the log of other tables grows much."""
-_SETTLING, _SOON = 5.0, 0.2
-"""Seconds: for so long after its start an idle source moves its position on so often."""
-
 LOOK_SECONDS = 5.0
 """How often it is looked whether the tables can still be followed, and their applications still write to them."""
-
-_MUCH_LOG, _MUCH_LOG_SECONDS = 1 << 20, 1.0
-"""Bytes of others' log that are confirmed so soon: what is not, the server keeps for us."""
 
 
 class PostgresSource:
@@ -186,8 +180,8 @@ class PostgresSource:
         epoch = next_epoch(position)
         self._reading, self._parked = self._system, {}
         check_tables(self._system, self._tables, server)
-        await self._take_place(connection, server, position)
-        names = self._names
+        names = await take_place(self._system, connection, server, self._memory, self._project, position)
+        self._followed = self._names = names
         await ensure_publication(self._system, connection, names.publication, self._tables, server, self._project)
         point = await self._export(names.slot, epoch)
         streams = tuple(self._system.read_streams)
@@ -204,19 +198,6 @@ class PostgresSource:
         finally:
             await creator.close()
         return point
-
-    async def _take_place(
-        self, connection: psycopg.AsyncConnection[TupleRow], server: Server, position: str | None
-    ) -> None:
-        """Settle on the names that this baseline follows, and clear away what we followed until now."""
-        before, wanted = await self._memory.followed(self.system), names_of(self._system, self._project)
-        former = resolved(self._system, before) if before is not None else None
-        ours = is_ours(wanted.slot, self._project, former)
-        await make_room(self._system, connection, wanted.slot, server, ours=ours)
-        if former is not None and former.slot != wanted.slot:
-            await leave_behind(self._system, connection, former.slot, server, _readable(position))
-        await self._memory.follow(self.system, wanted)
-        self._followed = self._names = wanted
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
         if self._start is None:
@@ -267,22 +248,12 @@ class PostgresSource:
 
     async def _live(self, start: Position) -> AsyncGenerator[Batch, None]:
         stream = await self._connect(start)
+        spool = self._spool = Spool(self._spill_bytes)
         decoder = self._decoder()
-        self._spool = Spool(self._spill_bytes)
-        transactions = Transactions(
-            self.system,
-            decoder,
-            start,
-            self._spool,
-            marks=marks_of(self._project, self._followed),
-            max_changes=self._max_changes,
-            max_bytes=self._max_bytes,
-            read_anew=self._read_anew,
-            anew=self._tables_read_anew(),
-        )
-        clock = asyncio.get_running_loop().time
+        transactions = self._transactions(decoder, start, spool)
+        clock, renewal = asyncio.get_running_loop().time, Renewal()
         handed_over, handed_over_at, looked = start, 0.0, clock()
-        soon = looked + _SETTLING
+        soon = looked + SETTLING
         if self._parked:
             yield Batch([], start.encode(), parked=self._parked)
         while True:
@@ -299,11 +270,8 @@ class PostgresSource:
                 ready = True
             else:
                 at, idle = transactions.position, clock() - handed_over_at
-                ready = (
-                    drained
-                    and at != handed_over
-                    and worth_confirming(at.end - handed_over.end, idle, self._patience(clock() < soon))
-                )
+                patient = patience(self._idle_seconds, beginning=clock() < soon)
+                ready = drained and at != handed_over and worth_confirming(at.end - handed_over.end, idle, patient)
             if ready:
                 handed_over, handed_over_at = transactions.position, clock()
                 lag = max(0, stream.newest - handed_over.end)
@@ -311,12 +279,30 @@ class PostgresSource:
                 yield Batch(transactions.cut(), position, lag_bytes=lag, parked=self._parked, partial=partial)
             elif stream.frames or transactions.replaying:
                 await asyncio.sleep(0)
+            elif (
+                renewal.due(stream.largest, clock())
+                and drained
+                and not (at.ordinal or spool)
+                and renewal.allowed((await self.health()).retained_bytes, clock())
+            ):
+                stream = await renewed(self.system, stream, at, self._connect, self.health)
+                decoder = self._decoder()
+                transactions = self._transactions(decoder, at, spool)
             else:
                 await stream.arrived(1.0)
 
-    def _patience(self, beginning: bool) -> float:
-        """Deliveries wait at first until all systems are read as they stood: an idle one says soon that it is."""
-        return min(_SOON, self._idle_seconds) if beginning else self._idle_seconds
+    def _transactions(self, decoder: Decoder, start: Position, spool: Spool) -> Transactions:
+        return Transactions(
+            self.system,
+            decoder,
+            start,
+            spool,
+            marks=marks_of(self._project, self._followed),
+            max_changes=self._max_changes,
+            max_bytes=self._max_bytes,
+            read_anew=self._read_anew,
+            anew=self._tables_read_anew(),
+        )
 
     def _tables_read_anew(self) -> set[str]:
         """The tables of which every stream was read again."""
@@ -340,8 +326,14 @@ class PostgresSource:
     async def _connect(self, start: Position) -> ReplicationConnection:
         most = 2 * self._max_bytes
         stream = await ReplicationConnection.connect(self.system, self._dsn, high_water=most, room=self._room)
+        if self._stream is not None:
+            stream.acknowledge(self._stream.flushed)
         self._stream = stream
-        await stream.start(self._names.slot, self._names.publication, start.end)
+        try:
+            await stream.start(self._names.slot, self._names.publication, start.end)
+        except TransientError:
+            await stream.close()
+            raise
         return stream
 
     async def acknowledge(self, batch: Batch) -> None:
@@ -380,16 +372,3 @@ class PostgresSource:
                 f"{self.system}: the hub holds a position that is {error}",
                 suggestion=f"read everything again with `fieldwarden run --rebaseline {self.system}`",
             ) from error
-
-
-def worth_confirming(grown: int, idle: float, patience: float) -> bool:
-    """Whether a position that says nothing new is made durable, and then confirmed to the server: each time is a commit
-    in the hub. `grown`: bytes of log since the last one, `idle` seconds ago."""
-    return idle >= patience or (grown >= _MUCH_LOG and idle >= _MUCH_LOG_SECONDS)
-
-
-def _readable(position: str | None) -> Position | None:
-    try:
-        return None if position is None else Position.decode(position)
-    except ValueError:
-        return None

@@ -34,6 +34,10 @@ class Spool:
         self._open: dict[int, _Transaction] = {}
         self.memory = 0
 
+    def __len__(self) -> int:
+        """How many transactions are open."""
+        return len(self._open)
+
     def append(self, xid: int, message: Payload) -> None:
         """Keep one message (from its kind byte on; a subtransaction's id follows it). Raises TransientError."""
         kept = self._open.get(xid)

@@ -2,7 +2,8 @@
 
 The work is in `groups` (what goes together), `statements` (the SQL), `writing` (one session's transactions) and
 `faults` (what refusals mean). Here a session is opened when needed and dropped after any failure, since a write that
-was not confirmed is simply made again: every write is guarded and idempotent.
+was not confirmed is simply made again: every write is guarded and idempotent. One that brought a large value is dropped
+too.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from rules.rulebook import System
 
 _DEADLINE = 300.0
 """Seconds a whole call may take before its session is given up; the server's own timeouts come much earlier."""
+
+_LARGE = 4 << 20
+"""Characters of a value that came in an answer: libpq keeps a buffer of its size for as long as the session lasts."""
 
 
 class PostgresTarget:
@@ -62,7 +66,7 @@ class PostgresTarget:
             await self._drop()
 
     async def _write(self, groups: Sequence[Group]) -> list[WriteResult]:
-        done = False
+        kept = False
         try:
             async with asyncio.timeout(_DEADLINE):
                 try:
@@ -70,7 +74,7 @@ class PostgresTarget:
                 except ShapeChanged:
                     await self._drop()
                     results = await (await self._session()).apply(groups)
-            done = True
+            kept = not any(value and len(value) >= _LARGE for each in results for value in each.differing.values())
             return results
         except psycopg.Error as error:
             raise faults.translated(self.system, self._writing.stream if self._writing else "", error) from error
@@ -82,7 +86,7 @@ class PostgresTarget:
                 path=self.system,
             ) from error
         finally:
-            if not done:
+            if not kept:
                 await self._drop()
 
     async def _session(self) -> Writing:

@@ -8,8 +8,8 @@ from tests.integration.cli_project import Run, Shop, eventually
 
 MIB = 1 << 20
 SIZE = 32 * MIB
-AT_MOST = {"first copy": 5, "insert": 6, "update": 7}
-"""Times the value's size above what the process takes idle, where a delivery outlasts the patience of the sources."""
+AT_MOST = {"first copy": 4, "insert": 4, "update": 4}
+"""Times the value's size above what the process takes idle."""
 
 
 def memory(run: Run, what: str) -> int:

@@ -370,6 +370,20 @@ async def test_all_of_a_call_is_one_transaction_with_failpoints_around_its_commi
     assert seen == [("delivery.before_target_commit", 0), ("delivery.after_target_commit", 2)]
 
 
+async def test_a_session_that_brought_a_large_value_is_replaced(database: str) -> None:
+    sessions = "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    async with World(database) as world:
+        key = await world.made(name="a")
+        assert done(await world.one(world.update(key, {"name": "a"}, name="b")))
+        ((before,),) = world.sql(sessions)
+        world.sql("update party set name = repeat('x', 5 << 20)")
+        large = "x" * (5 << 20)
+        assert done(await world.one(world.update(key, {"name": "b"}, name="c")), name=large)
+        assert done(await world.one(world.update(key, {"name": large}, name="c")))
+        assert {pid for (pid,) in world.sql(sessions)} - {before}, "another session wrote"
+        assert world.row("name") == ("c",)
+
+
 async def test_no_writes_need_no_server() -> None:
     from connectors.postgres.target import PostgresTarget
     from rules.rulebook import System

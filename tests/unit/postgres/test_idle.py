@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from connectors.postgres.pace import worth_confirming
 from connectors.postgres.probe_slots import log_kept
-from connectors.postgres.source import worth_confirming
 
 MB = 1 << 20
 
