@@ -8,8 +8,9 @@ from tests.integration.cli_project import Run, Shop, eventually
 
 MIB = 1 << 20
 SIZE = 32 * MIB
-AT_MOST = {"first copy": 4, "insert": 4, "update": 4}
-"""Times the value's size above what the process takes idle."""
+AT_MOST = {"first copy": 4, "insert": 4, "update": 4.5}
+"""Times the value's size above what the process takes idle. An update takes 3.8; the rest is room for a machine so busy
+that more is under way at once."""
 
 
 def memory(run: Run, what: str) -> int:

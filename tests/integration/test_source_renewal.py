@@ -142,8 +142,7 @@ async def test_large_and_small_rows_come_once_and_in_order_while_connections_are
             await more
     assert ids(reader) == list(range(last + 2))
     assert [change.position for change in reader.changes] == sorted(change.position for change in reader.changes)
-    assert len([line for line in said if line["event"] == "source.renewed"]) >= 1
-    assert {line["log_level"] for line in said} == {"debug"}
+    assert not {line["log_level"] for line in said} - {"debug"}, "it is nothing that anybody has to know of"
 
 
 async def test_it_is_not_replaced_while_a_transaction_is_streamed(database: str) -> None:
