@@ -12,7 +12,7 @@ from operations.report import Report
 
 _CHECK = (
     "Exit with 1 if a source is halted, a stream of it parked, a partition standing still, deletions are held, or "
-    "(while `run` works) a target has taken nothing for 5 minutes."
+    "(while `run` works) a delivery has been due for more than 5 minutes."
 )
 
 

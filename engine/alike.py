@@ -30,7 +30,7 @@ class Alike:
             moved, decisions = follow(record, fields, joined) if fields else (False, [])
             if moved:
                 self._harvest.followed(record, decisions)
-                self.found_anew(self._scope.entities[record.entity], record, None)
+                self._unite(self._scope.entities[record.entity], record, None)
 
     def found_anew(self, entity: Entity, record: Record, cause: Change | None) -> None:
         """A record may be found by other match pairs now: note them, and join it with those that carry one of them, if

@@ -14,6 +14,9 @@ SetAsideKind = Literal[
 FOR_A_PERSON = ("data", "ambiguous", "unreadable", "brake")
 """Kinds that never go on by themselves: a person releases them, or a newer word of their row ends them."""
 
+FOR_ANOTHER = ("ambiguous", "parent", "excluded", "reference", "merge")
+"""Kinds of what can be read, and waits for another row or record to be known."""
+
 
 @dataclass(slots=True)
 class SetAside:

@@ -165,6 +165,7 @@ def give_back(row: Contribution, name: str, value: Value, own: Stamp | None) -> 
     """What we wrote into the row there is not meant any more: it stands for `value` again, which is yet to be written.
     `own`: when the row itself said that; None: it carried it."""
     still = row.holds(name)
+    assert still is not msgspec.UNSET, "only what we wrote is given back"
     for known in (row.fields, row.carried, row.void, row.restore, row.sent):
         known.pop(name, None)
     if own is None:
@@ -173,7 +174,7 @@ def give_back(row: Contribution, name: str, value: Value, own: Stamp | None) -> 
     else:
         row.stamps[name] = own
         row.fields[name] = value
-    row.still[name] = None if still is msgspec.UNSET else still
+    row.still[name] = still
 
 
 def leave_blocks(row: Contribution, change: Change, changed: Sequence[str], units: Mapping[str, Unit]) -> None:
@@ -277,8 +278,9 @@ def _revive(row: Contribution, change: Change) -> list[str]:
     row.fields = {name: row.fields[name] for name in kept if name in row.fields}
     row.carried = {name: row.carried[name] for name in kept if name in row.carried}
     row.void = {name: row.void[name] for name in kept if name in row.void}
+    row.still = {name: row.still[name] for name in kept if name in row.still}
     row.lag = dict.fromkeys(kept, gone)
-    row.sent, row.restore, row.unreadable, row.still = {}, {}, {}, {}
+    row.sent, row.restore, row.unreadable = {}, {}, {}
     row.deleted, row.removed, row.said = None, False, ""
     row.base = Stamp(change.position, change.at)
     return kept
@@ -304,5 +306,5 @@ def bury(row: Contribution, change: Change) -> bool:
     row.said = change.position
     for name, value in list(row.sent.items()):  # what we wrote last is what the row held last
         _carry(row, name, value, True)
-    row.sent, row.restore, row.unreadable, row.still = {}, {}, {}, {}
+    row.sent, row.restore, row.unreadable = {}, {}, {}
     return news

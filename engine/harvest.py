@@ -191,17 +191,11 @@ class Harvest:
             self.after(each)
             self.rematch(self._scope.entities[each.entity], each)
 
-    def followed(self, record: Record, decisions: list[Decision]) -> None:
-        """What the record refers to was joined to another, and it says so now."""
+    def followed(self, record: Record, decisions: list[Decision], to: str = "") -> None:
+        """What the record refers to was joined to another, and it says so now; with `to`: a row that it refers to went
+        back to that record, which it means now."""
         if decisions:
-            self._told(record, "followed", decisions, "", None, None)
-        self.store(record)
-        self.mark(record)
-
-    def parted(self, record: Record, to: str, decisions: list[Decision]) -> None:
-        """A row that it refers to went back to the record `to`, which it means now."""
-        if decisions:
-            self._told(record, "parted", decisions, to, None, None)
+            self._told(record, "parted" if to else "followed", decisions, to, None, None)
         self.after(record)
         self.rematch(self._scope.entities[record.entity], record)
 
@@ -275,11 +269,11 @@ class Harvest:
             self.store(record)
         if entity is None:
             self._rematch[record.id] = []
-        elif applied.stored or rematch:
+            return
+        self.mark(record)  # first: a word that ends here finds the record no more
+        if applied.stored or rematch:
             self.store(record)
             self.rematch(entity, record)
-        if entity is not None:
-            self.mark(record)
 
     def _append(self, record: Record, body: EntryBody) -> None:
         large = record.large or self._known.large

@@ -127,10 +127,13 @@ def identify(
     if carried is not None and carried.entity == entity.name:
         return Found(carried.id, "external_id")
     for place, pair in enumerate(pairs):
-        candidates = sorted({id for id in matches.get(pair, ()) if id in records})
-        if before := {name for name, _ in pairs[:place] if name != pair[0]} if candidates else ():
-            # What it states there is none of the row's, which would have found it.
-            candidates = [id for id in candidates if not before & _stated(entity, records[id])]
+        before = {name for name, _ in pairs[:place] if name != pair[0]}
+        # What a record states under an earlier key is none of the row's, which would have found it.
+        candidates = sorted(
+            id
+            for id in set(matches.get(pair, ()))
+            if id in records and not (before and before & _stated(entity, records[id]))
+        )
         if not candidates:
             continue
         free = [id for id in candidates if not _stands(records[id], row, becoming)]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
+from engine.aside import FOR_ANOTHER
 from engine.change import Change, RowRef
 from engine.harvest import Harvest
 from engine.known import Known, Mapped
@@ -95,7 +96,7 @@ class Letters:
     ) -> None:
         """Set a change aside. One that waits for another row lets go of bad data before it, which it outdates; one of
         an excluded row of all before it, so that only the newest image waits, and one that is told again of itself."""
-        if kind in ("ambiguous", "parent", "excluded", "reference", "merge") and (before := self._before(mapped)):
+        if kind in FOR_ANOTHER and (before := self._before(mapped)):
             again = all(letter.position == mapped.raw.position for letter in before)
             # It is newer (or the same) and whole, or it would wait behind.
             replaces = (kind == "excluded" or again) and not mapped.release

@@ -138,15 +138,14 @@ class Meeting:
                     if not _differs(row, name, record.golden.get(name)):
                         continue
                     found = self.overruled.setdefault((entity.name, name, row.system), OverruledCount())
-                    if self._is_replaced(entity, record, row, name, writing):
+                    if writing.replaces(row, name) or self._empties(entity, record, row, name, writing):
                         found.replaced += 1
                     else:
                         found.stay += 1
 
-    def _is_replaced(self, entity: Entity, record: Record, row: Contribution, name: str, writing: _Writing) -> bool:
-        """Also of what is emptied later: once the owner's row is created, what it holds is the owner's word."""
-        if writing.replaces(row, name):
-            return True
+    def _empties(self, entity: Entity, record: Record, row: Contribution, name: str, writing: _Writing) -> bool:
+        """Count a value that is emptied later, if it is: once the owner's row is created, what it holds is the owner's
+        word."""
         policy = entity.unit_of[name].policy
         if record.golden.get(name) is not None or policy.on_reject == "leave" or row.system not in self._plans:
             return False

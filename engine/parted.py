@@ -35,15 +35,21 @@ def referring_to(rulebook: Rulebook, gone: Sequence[Contribution], kept: Sequenc
 def refer_to(entity: Entity, record: Record, fields: Referring, left: str, to: str) -> tuple[bool, list[Decision]]:
     """Let the record's rows refer to `to` instead of `left` in these fields, and choose anew. Whether any did, and the
     golden values that changed."""
+    moved = refer(record.rows, fields, left, to)
+    units = {unit.name: unit for name in sorted(moved) if (unit := entity.unit_of.get(name)) is not None}
+    return bool(moved), redecided([(unit, choose(unit, record.rows)) for unit in units.values()], record, "split")
+
+
+def refer(rows: Sequence[Contribution], fields: Referring, left: str, to: str) -> set[str]:
+    """Let these rows refer to `to` instead of `left`; the fields in which any did."""
     moved = set()
-    for row in record.rows:
+    for row in rows:
         for name in fields.get((row.system, row.stream), ()):
             for values in values_of(row):
                 if values.get(name) == left:
                     values[name] = to
                     moved.add(name)
-    units = {unit.name: unit for name in sorted(moved) if (unit := entity.unit_of.get(name)) is not None}
-    return bool(moved), redecided([(unit, choose(unit, record.rows)) for unit in units.values()], record, "split")
+    return moved
 
 
 def _places(rows: Sequence[Contribution]) -> set[tuple[str, str]]:

@@ -115,14 +115,11 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
         return self.void.get(name, msgspec.UNSET)
 
     def own(self, name: str) -> bool:
-        """Whether what the row stands for there is its own word: nothing that we wrote has replaced it."""
-        return name in self.fields and (name not in self.sent or self.regained(name))
-
-    def regained(self, name: str) -> bool:
-        """Whether its own former word was given back to it, and nothing else was written there since."""
-        return (
-            name in self.still and name in self.fields and self.sent.get(name, self.fields[name]) == self.fields[name]
-        )
+        """Whether what the row stands for there is its own word: nothing that we wrote has replaced it, unless that is
+        its former word, which was given back to it."""
+        if name not in self.fields:
+            return False
+        return name not in self.sent or (name in self.still and self.sent[name] == self.fields[name])
 
     def names(self) -> list[str]:
         """The fields of which the source has told."""

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from engine.change import RowRef, Value
 from engine.ledger import Decision, Outcome
 from engine.record import Contribution, Record
-from engine.resolve import awaits_correction, choose, retired, roots
+from engine.resolve import awaits_correction, choose, held, retired, roots
 from rules.rulebook import Rulebook, Unit
 
 
@@ -135,7 +133,7 @@ def redecided(chosen: Sequence[tuple[Unit, Contribution | None]], record: Record
             continue  # the new owner's row is yet to be corrected to what stands
         system = "" if winner is None else winner.system
         for name in unit.fields:
-            before, after = golden.get(name), _value(winner, name)
+            before, after = golden.get(name), None if winner is None else held(winner, name)
             if winner is None:
                 if name in golden:  # a null that stood is a value, too
                     _still_corrected(record.rows, name, golden.pop(name))
@@ -152,10 +150,3 @@ def _still_corrected(rows: Sequence[Contribution], name: str, golden: Value) -> 
     for row in rows:
         if name in row.void and row.deleted is None:
             row.restore.setdefault(name, golden)
-
-
-def _value(winner: Contribution | None, name: str) -> Value:
-    if winner is None:
-        return None
-    value = winner.word(name)
-    return None if value is msgspec.UNSET else value

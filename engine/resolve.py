@@ -172,7 +172,7 @@ def _own(unit: Unit, row: Contribution) -> bool:
     for name in unit.fields:
         if name in fields and name not in sent:
             return True
-    return bool(row.still) and any(row.regained(name) for name in unit.fields)
+    return bool(row.still) and any(map(row.own, unit.fields))
 
 
 def _known(unit: Unit, row: Contribution) -> bool:

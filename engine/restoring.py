@@ -23,7 +23,7 @@ Writable = Mapping[tuple[str, str], Collection[str]]
 
 Moment = tuple[int, int]
 
-_SAYING = frozenset({"said", "observed", "moved", "rekeyed", "mended"})
+_SAYING = frozenset({"said", "observed", "moved", "mended"})
 
 
 @dataclass(slots=True)

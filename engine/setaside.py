@@ -10,6 +10,7 @@ import re
 
 import msgspec
 
+from engine.aside import FOR_ANOTHER
 from engine.change import UNKNOWN, Operation, RawChange, RawValue, Relation, Undecoded
 from engine.ports import SetAside
 
@@ -97,8 +98,7 @@ def shell(kept: SetAside) -> RawChange:
 def has_its_key(kept: SetAside) -> bool:
     """Whether it waits no more for the word that its row has taken a new key: it came further once, or a person says
     that this word will not come."""
-    further = ("ambiguous", "parent", "excluded", "reference", "merge")
-    return kept.kind in further or (kept.kind == "rekey" and kept.released)
+    return kept.kind in FOR_ANOTHER or (kept.kind == "rekey" and kept.released)
 
 
 def _split(values: tuple[RawValue, ...]) -> tuple[list[str | None], list[int]]:

@@ -24,7 +24,7 @@ from operations.comparing import Comparing, Tally
 from operations.onboarding import waits
 from operations.project import Opened, opened
 from operations.report import Failure, Report, count, table
-from operations.rules import rules_of
+from operations.rules import live_of
 from operations.trail import hidden
 from operations.unheard import unheard
 from rules.errors import FieldwardenError
@@ -108,19 +108,11 @@ async def checked(
     without a hub, TransientError if it fails."""
     async with snapshot(project.hub_dsn, project.hub_schema) as connection:
         checking = _Checking(project, connection, limit, Mask(project.rulebook, unmask=unmask))
-        checking.found.waits = await _waits(project)
+        checking.found.waits = waits(await live_of(project))
         names = [system] if system else list(project.rulebook.systems)
         looked_at = [name for name in names if await checking.system(name, entity)]
         await checking.rows_missing(looked_at, entity)
     return checking.found
-
-
-async def _waits(project: Opened) -> str:
-    rules = rules_of(project)
-    try:
-        return waits(await rules.live())
-    finally:
-        await rules.close()
 
 
 class _Checking:

@@ -12,13 +12,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from engine.errors import TransientError
 from engine.hub.checkup import check_up
 from engine.hub.footing import HubFooting
 from operations.onboarding import ONBOARDING, waits
 from operations.project import Opened, opened
 from operations.report import Failure, Report, count
-from operations.rules import rules_of
+from operations.rules import live_of
 from rules.errors import FieldwardenError
 from rules.loading import Project
 
@@ -65,13 +64,7 @@ async def _waits(project: Opened) -> str:
     EnvironmentUnfit."""
     if project.onboards_itself:
         return ""
-    rules = rules_of(project)
-    try:
-        live = await rules.live()
-    except TransientError as error:
-        raise project.no_hub(error) from error
-    finally:
-        await rules.close()
+    live = await live_of(project)
     return ONBOARDING if live is None else waits(live)
 
 

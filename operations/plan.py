@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.errors import EnvironmentUnfit, TransientError
+from engine.errors import EnvironmentUnfit
 from engine.hub.asking import Mask
 from engine.hub.planning import preview
 from engine.hub.rules import Live
@@ -19,7 +19,7 @@ from engine.preview import Preview
 from operations.counted import change, rows_table, rows_told
 from operations.project import Opened, opened
 from operations.report import Report, count, table
-from operations.rules import loaded_from, rules_of
+from operations.rules import live_of, loaded_from
 from rules.changes import Changes, Reading, compare
 from rules.rulebook import Rulebook
 
@@ -58,13 +58,7 @@ def plan(folder: Path | None, *, detailed_exitcode: bool, unmask: bool) -> Repor
 
 async def planned(project: Opened) -> Planned | None:
     """None in a hub without a live rulebook: the first run, or apply, makes the files live."""
-    rules = rules_of(project)
-    try:
-        live = await rules.live()
-    except TransientError as error:
-        raise project.no_hub(error) from error
-    finally:
-        await rules.close()
+    live = await live_of(project)
     if live is None:
         return None
     old = loaded_from(live)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from engine.errors import TransientError
 from engine.pipeline import microseconds
 from rules.changes import in_force
 from rules.errors import ConfigurationError, FieldwardenError
@@ -27,6 +28,17 @@ def rules_of(project: Opened) -> LiveRules:
     from engine.hub.rules import LiveRules
 
     return LiveRules(project.hub_dsn, project.hub_schema, microseconds)
+
+
+async def live_of(project: Opened) -> Live | None:
+    """What is live in the hub; None in one without rules. Raises EnvironmentUnfit."""
+    rules = rules_of(project)
+    try:
+        return await rules.live()
+    except TransientError as error:
+        raise project.no_hub(error) from error
+    finally:
+        await rules.close()
 
 
 async def live_rules(project: Opened, *, begin: bool) -> Rulebook | None:

@@ -23,7 +23,7 @@ from operations.loops import loop_of
 from operations.onboarding import waits
 from operations.project import Opened, is_partitioned, opened
 from operations.report import Report, age, count, table
-from operations.rules import rules_of
+from operations.rules import live_of
 from operations.unread import held_up, unread
 
 _HOURS = 24
@@ -77,7 +77,7 @@ def halted(result: dict[str, Any]) -> Iterator[str]:
     for target in result["targets"]:
         due = min(target["due_seconds"] or 0, let)
         if result["running"] and not held and due > _LONG:
-            yield f"target {target['name']} takes nothing: deliveries have been due for {age(due)}"
+            yield f"target {target['name']} is behind: deliveries have been due for {age(due)}"
 
 
 async def _status(project: Opened) -> dict[str, Any]:
@@ -148,11 +148,7 @@ async def _duplicates(overview: Overview) -> dict[str, Any]:
 async def _rules(project: Opened) -> dict[str, Any]:
     """The live rulebook beside the files. `applying`: records that have been resolved again under it, of how many.
     `waits`: that nothing is delivered before the onboarding has ended, which it has since `onboarded`."""
-    rules = rules_of(project)
-    try:
-        live = await rules.live()
-    finally:
-        await rules.close()
+    live = await live_of(project)
     applying = live is not None and live.former is not None
     onboarded = live.onboarded if live else None
     return {

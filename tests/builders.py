@@ -83,6 +83,12 @@ def raw(stream: str, operation: Any, position: int, **columns: RawValue) -> RawC
     return RawChange(relation, operation, tuple(columns.values()), f"{position:08}", position)
 
 
+def whole(stream: str, position: int, key: str, *without: str, **columns: RawValue) -> RawChange:
+    """A row told with all its columns, null unless given."""
+    names = [name for name in ALL if name not in without]
+    return raw(stream, "update", position, id=key, ext=None, **(dict.fromkeys(names) | columns))
+
+
 ACCOUNT = RowRef("crm", "public.account", "C-1")
 SUBSCRIBER = RowRef("billing", "public.customer", "B-1")
 PARTY = RowRef("erp", "public.party", "P-1")

@@ -141,6 +141,14 @@ def hub_dsn(hub_template: str, make_database: Callable[..., str]) -> str:
     return make_database(hub_template)
 
 
+@pytest.fixture
+async def postgres_hub(hub_dsn: str) -> AsyncIterator[PostgresHub]:
+    """A hub on PostgreSQL whose clock stands still."""
+    hub = PostgresHub(hub_dsn, clock=lambda: 1_700_000_000_123_456)
+    yield hub
+    await hub.close()
+
+
 @pytest.fixture(params=["postgres", "memory"])
 async def hub(request: pytest.FixtureRequest) -> AsyncIterator[Hub]:
     """A hub on PostgreSQL, and the one in memory, for what every hub keeps."""

@@ -14,13 +14,12 @@ import structlog
 
 from connectors.postgres.position import Position, parse_lsn
 from connectors.postgres.replication import ReplicationConnection
+from connectors.postgres.session import LARGE_MESSAGE
 from connectors.postgres.slots import MOVED, SlotHealth
 from engine.errors import TransientError
 
 log = structlog.get_logger(__name__)
 
-_LARGE = 4 << 20
-"""Bytes of a message that is not worth keeping a buffer for."""
 _READ_AGAIN, _PER_SECOND = 256 << 20, 10 << 20
 """Bytes of log: the server reads no more than the first again because of us, and no more than the second per second."""
 _LOOK_AGAIN = 10.0
@@ -37,7 +36,7 @@ class Renewal:
 
     def due(self, largest: int, now: float) -> bool:
         """Whether it is worth asking. `largest`: bytes of the largest message so far of the connection."""
-        return largest >= _LARGE and now >= self._not_before
+        return largest >= LARGE_MESSAGE and now >= self._not_before
 
     def allowed(self, log: int, now: float) -> bool:
         """Whether it is done now, where it makes the server read `log` bytes again."""
@@ -65,8 +64,9 @@ async def renewed(
         slot, last = await health(), clock() >= until
         if not slot.usable or parse_lsn(slot.confirmed or "0/0") > start.end:
             # The server would start from there without a word.
+            why = slot.reason or slot.wrong or MOVED
             raise TransientError(
-                f"{system}: the replication slot {slot.slot}: {slot.reason or MOVED}", suggestion="it is looked at anew"
+                f"{system}: the replication slot {slot.slot}: {why}", suggestion="it is looked at anew"
             )
         if last or not slot.active:
             try:

@@ -58,8 +58,8 @@ class ReplicationConnection:
         room: asyncio.Event | None = None,
     ) -> None:
         self.frames: deque[Payload] = deque()
-        self.received = self.flushed = self.largest = 0
-        """LSNs: up to which everything has come, and is durable elsewhere. Bytes of the largest frame so far."""
+        self.received = self.largest = 0
+        """The LSN up to which everything has come. Bytes of the largest frame so far."""
         self._system = system
         self._connection = connection
         self._pgconn = connection.pgconn
@@ -68,7 +68,7 @@ class ReplicationConnection:
         self._room = room
         self._impatient = False
         self._waiting: asyncio.Task[None] | None = None
-        self._queued = 0
+        self._queued = self._flushed = 0
         self._arrived = asyncio.Event()
         self._failure: TransientError | None = None
         self._reading = self._closed = False
@@ -150,9 +150,14 @@ class ReplicationConnection:
 
     def acknowledge(self, lsn: int) -> None:
         """Everything before `lsn` is durable elsewhere. Never moves backwards."""
-        if lsn > self.flushed:
-            self.flushed = lsn
+        if lsn > self._flushed:
+            self._flushed = lsn
             self._send_status(reply=False)
+
+    def succeed(self, former: ReplicationConnection) -> None:
+        """Begin where another connection of the source ended: with what is durable, and with its patience."""
+        self.acknowledge(former._flushed)
+        self._impatient = former._impatient
 
     async def close(self) -> None:
         """Once closed, `acknowledge` only takes note."""
@@ -285,9 +290,9 @@ class ReplicationConnection:
         if self._failure is not None or self._timer is None:
             return
         now = time.time_ns() // 1000 - EPOCH_MICROS
-        received = max(self.received, self.flushed)
+        received = max(self.received, self._flushed)
         try:
-            self._pgconn.put_copy_data(_status(b"r", received, self.flushed, self.flushed, now, reply))
+            self._pgconn.put_copy_data(_status(b"r", received, self._flushed, self._flushed, now, reply))
             self._flush()
         except psycopg.Error as error:
             self._fail(str(error))

@@ -23,6 +23,8 @@ _PORTABLE_TEXT = {
     "extra_float_digits": "3",
     "bytea_output": "hex",
 }
+LARGE_MESSAGE = 4 << 20
+"""Bytes of a message for whose sake a connection is given up: libpq keeps a buffer of its size as long as it lasts."""
 _UNFIT = ("password", "authentication", "does not exist", "pg_hba", "permission denied", "must be superuser")
 _NOT_YET = ("starting up", "shutting down", "in recovery mode", "too many", "remaining connection slots")
 

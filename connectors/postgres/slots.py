@@ -28,7 +28,7 @@ MOVED = "it was made anew, or moved on by somebody else (a copy of this project'
 COPIED = "if it works with a copy of this project's hub, see docs/operating.md, A copy of a project"
 
 _SLOT = """
-    select to_jsonb(s) as slot,
+    select to_jsonb(s) as slot, current_database() as database,
            (select concat_ws(' from ', nullif(application_name, ''), host(client_addr)) from pg_stat_activity
             where pid = s.active_pid) as reader,
            pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)::bigint as retained,
@@ -152,7 +152,7 @@ async def slot_health(system: str, connection: Connection, name: str) -> SlotHea
         found[0]["behind"] or 0,
         slot.get("safe_wal_size"),
         slot.get("invalidation_reason") or "",
-        _wrong(slot, connection.info.dbname),
+        _wrong(slot, found[0]["database"]),
         slot["confirmed_flush_lsn"] or "",
         found[0]["reader"] or "",
     )

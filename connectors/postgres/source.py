@@ -279,15 +279,12 @@ class PostgresSource:
                 yield Batch(transactions.cut(), position, lag_bytes=lag, parked=self._parked, partial=partial)
             elif stream.frames or transactions.replaying:
                 await asyncio.sleep(0)
-            elif (
-                renewal.due(stream.largest, clock())
-                and drained
-                and not (at.ordinal or spool)
-                and renewal.allowed((await self.health()).retained_bytes, clock())
-            ):
-                stream = await renewed(self.system, stream, at, self._connect, self.health)
-                decoder = self._decoder()
-                transactions = self._transactions(decoder, at, spool)
+            elif drained and not at.ordinal and not spool and renewal.due(stream.largest, clock()):
+                again = (await self.health()).retained_bytes
+                if not stream.frames and renewal.allowed(again, clock()):
+                    stream = await renewed(self.system, stream, at, self._connect, self.health)
+                    decoder = self._decoder()
+                    transactions = self._transactions(decoder, at, spool)
             else:
                 await stream.arrived(1.0)
 
@@ -327,7 +324,7 @@ class PostgresSource:
         most = 2 * self._max_bytes
         stream = await ReplicationConnection.connect(self.system, self._dsn, high_water=most, room=self._room)
         if self._stream is not None:
-            stream.acknowledge(self._stream.flushed)
+            stream.succeed(self._stream)
         self._stream = stream
         try:
             await stream.start(self._names.slot, self._names.publication, start.end)

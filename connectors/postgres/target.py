@@ -24,9 +24,6 @@ from rules.rulebook import System
 _DEADLINE = 300.0
 """Seconds a whole call may take before its session is given up; the server's own timeouts come much earlier."""
 
-_LARGE = 4 << 20
-"""Characters of a value that came in an answer: libpq keeps a buffer of its size for as long as the session lasts."""
-
 
 class PostgresTarget:
     """`engine.ports.Target` for a PostgreSQL system: guarded upserts, one transaction per call.
@@ -74,7 +71,7 @@ class PostgresTarget:
                 except ShapeChanged:
                     await self._drop()
                     results = await (await self._session()).apply(groups)
-            kept = not any(value and len(value) >= _LARGE for each in results for value in each.differing.values())
+            kept = all(_size(result) < session.LARGE_MESSAGE for result in results)
             return results
         except psycopg.Error as error:
             raise faults.translated(self.system, self._writing.stream if self._writing else "", error) from error
@@ -100,3 +97,8 @@ class PostgresTarget:
         writing, self._writing = self._writing, None
         if writing is not None:
             await writing.connection.close()
+
+
+def _size(result: WriteResult) -> int:
+    """How large the answer was, as far as what it told of a row's values makes it so (in characters)."""
+    return sum(len(value) for value in result.differing.values() if value)

@@ -58,7 +58,7 @@ class Reading:
         """A record with its revision; None if there is none."""
         head: tuple[Any, ...] | None = None
         parts = [Arriving(self._texts), Arriving(self._texts)]
-        async with aclosing(_streamed(self._connection, "large_record", id)) as rows:
+        async with aclosing(one_at_a_time(self._connection, "large_record", id)) as rows:
             async for *about, part, piece in rows:
                 head = tuple(about)
                 parts[part].take(piece)
@@ -73,14 +73,14 @@ class Reading:
 
     async def _notes(self, record: str) -> list[Note]:
         arriving: dict[RowRef, Arriving] = {}
-        async with aclosing(_streamed(self._connection, "large_notes", record)) as rows:
+        async with aclosing(one_at_a_time(self._connection, "large_notes", record)) as rows:
             async for system, stream, key, piece in rows:
                 arriving.setdefault(RowRef(system, stream, key), Arriving(self._texts)).take(piece)
                 self._read += len(piece)
         return [(ref, each.values()) for ref, each in arriving.items()]
 
 
-async def _streamed(connection: Connection, name: str, *values: object) -> AsyncGenerator[tuple[Any, ...], None]:
+async def one_at_a_time(connection: Connection, name: str, *values: object) -> AsyncGenerator[tuple[Any, ...], None]:
     """One row is asked for at a time: a server that sends all it has fills the client's memory."""
     async with connection.cursor(name="pieces") as cursor:
         cursor.itersize = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -11,14 +12,15 @@ import msgspec
 from engine.change import RowRef, Value
 from engine.errors import EngineError, LedgerBroken
 from engine.hub.ingest import PostgresIngest
+from engine.hub.large import one_at_a_time
 from engine.hub.queries import QUERIES
 from engine.hub.rows import text_array
 from engine.hub.session import Connection
-from engine.joining import referring
 from engine.ledger import EntryBody, Event, decode
 from engine.parted import Referring
 from engine.record import Record
 from engine.restoring import Former, Keys, Returned, give_all_back
+from engine.scope import Scope
 from rules.rulebook import Rulebook
 
 _BACK, _JOINED = 0, 1
@@ -57,11 +59,18 @@ class Giving:
     `record` is the joined one, `back` the one that was joined to it."""
 
     def __init__(
-        self, connection: Connection, ingest: PostgresIngest, rulebook: Rulebook, record: Record, back: Record
+        self,
+        connection: Connection,
+        ingest: PostgresIngest,
+        scope: Scope,
+        rulebook: Rulebook,
+        record: Record,
+        back: Record,
     ) -> None:
         self.returned: tuple[Returned, ...] = ()
         self._connection = connection
         self._ingest = ingest
+        self._scope = scope
         self._rulebook = rulebook
         self._ids = record.id, back.id
         self._entity = record.entity
@@ -75,8 +84,8 @@ class Giving:
     async def read(self, going: Collection[RowRef]) -> None:
         """Learn from the ledger what both were. `going`: the rows that leave. Raises CannotDecide, LedgerBroken."""
         id, back = self._ids
-        joined, merged = await self._told(id, "joined", back), await self._told(back, "merged", id)
-        if joined is None or merged is None or merged != await self._told(back, "merged", ""):
+        joined, merged = await self._told(id, "joined", back), await self._told(back, "merged", "")
+        if joined is None or merged is None or merged[1].was != id:
             raise CannotDecide(
                 f"{back} came to {id} with a record that it had been joined to before",
                 suggestion="split that one with --restore first, or this one without",
@@ -85,14 +94,14 @@ class Giving:
         self._former = {id: kept, back: gone}
         keys = await self._keys()
         async for version, body in _entries(self._connection, back):
-            if version < merged:
+            if version < merged[0]:
                 body.row = keys.now((_BACK, version), RowRef(*body.row))
                 gone.before(body)
         async for version, body in _entries(self._connection, id):
             body.row = keys.now((_JOINED, version), RowRef(*body.row))
-            if version < joined:
+            if version < joined[0]:
                 kept.before(body)
-            elif version > joined:
+            elif version > joined[0]:
                 kept.since(body)
                 gone.since(body)
         await self._follow()
@@ -112,13 +121,12 @@ class Giving:
                 keys.learn((place, version), body)
         return keys
 
-    async def _told(self, record: str, event: Event, was: str) -> int | None:
+    async def _told(self, record: str, event: Event, was: str) -> tuple[int, EntryBody] | None:
         return await _told(self._connection, record, event, was)
 
     async def _follow(self) -> None:
-        entity = self._rulebook.entities[self._entity]
+        fields = self._scope.referring.get(self._entity, ())
         for former in self._former.values():
-            fields = referring({entity.name: entity}).get(entity.name, ())
             values = (*former.golden.items(), *former.meant.items())
             named = sorted({value for name, value in values if name in fields and value})
             former.follow(await self._ingest.joined(named), fields)
@@ -135,18 +143,25 @@ async def naming(connection: Connection, fields: Referring, id: str, other: str)
     found = [each for (each,) in await (await connection.execute(QUERIES["naming"], asked)).fetchall()]
     if len(found) > MOST:
         raise CannotDecide(
-            f"more than {MOST} records refer to the rows of {other}, and one split does not take so many along",
+            f"more than {MOST} records refer to the rows of {other}, and so many are not taken along at once",
             suggestion="let their systems name other rows in some of them first; nothing was changed",
         )
     return found
 
 
 async def came_with(connection: Connection, id: str, other: str, rows: Collection[RowRef]) -> set[RowRef]:
-    """These rows, with which `other` was joined to `id`, by the keys that they have now."""
-    keys, joined = Keys(), await _told(connection, id, "joined", other) or 0
-    async for version, body in _entries(connection, id, "rekeys_of"):
-        keys.learn((_JOINED, version), body)
-    return {keys.now((_JOINED, joined), row) for row in rows}
+    """These rows, with which `other` was joined, by the keys that they have now: it may have come to `id` with a record
+    that it had been joined to before."""
+    keys, place, at, met = Keys(), 0, other, set[str]()
+    while at != id and at not in met and (merged := await _told(connection, at, "merged", "")) is not None:
+        met.add(at)
+        on = merged[1].was
+        joined = await _told(connection, on, "joined", at)
+        async for version, body in _entries(connection, on, "rekeys_of"):
+            if joined is not None and version > joined[0]:
+                keys.learn((place, version), body)
+        place, at = place + 1, on
+    return {keys.now((0, 0), row) for row in rows}
 
 
 async def not_joined(connection: Connection, id: str, other: str | None) -> CannotDecide:
@@ -164,24 +179,26 @@ async def not_joined(connection: Connection, id: str, other: str | None) -> Cann
 # --- parts ---------------------------------------------------------------------------------------------------
 
 
-async def _told(connection: Connection, record: str, event: Event, was: str) -> int | None:
+async def _told(connection: Connection, record: str, event: Event, was: str) -> tuple[int, EntryBody] | None:
     """The last entry of a record about such an event with another one ("": with any); None if there is none."""
     asked = [record, f'"event":"{event}"', f'"was":"{was}']
     found = await (await connection.execute(QUERIES["told_identity"], asked)).fetchone()
-    return found[0] if found is not None else None
+    return None if found is None else (found[0], _read(record, *found))
 
 
 async def _entries(
     connection: Connection, record: str, query: str = "entries_of"
 ) -> AsyncGenerator[tuple[int, EntryBody], None]:
-    async with connection.cursor(name="entries") as cursor:
-        await cursor.execute(QUERIES[query], [record])
-        async for version, body in cursor:
-            try:
-                told = decode(body)
-            except msgspec.MsgspecError as error:
-                raise LedgerBroken(
-                    f"entry {version} of record {record} cannot be read: the ledger was altered",
-                    suggestion="fieldwarden audit verify",
-                ) from error
-            yield version, told
+    async with aclosing(one_at_a_time(connection, query, record)) as rows:
+        async for version, body in rows:
+            yield version, _read(record, version, body)
+
+
+def _read(record: str, version: int, body: str) -> EntryBody:
+    try:
+        return decode(body)
+    except msgspec.MsgspecError as error:
+        raise LedgerBroken(
+            f"entry {version} of record {record} cannot be read: the ledger was altered",
+            suggestion="fieldwarden audit verify",
+        ) from error

@@ -183,10 +183,9 @@ def ending(data: bytes, start: int) -> int:
         if quote < 0 or _backslashes(data, start, quote) % 2 == 0:
             return quote
         quote = data.find(b'"', quote + 1)
+    # Ever longer windows, each without half an escape: no more is looked at than the text is long.
     at, size = start, _WINDOW
-    while at < len(
-        data
-    ):  # ever longer windows, each without half an escape: no more is looked at than the text is long
+    while at < len(data):
         end = min(at + size, len(data))
         end += _backslashes(data, at, end) % 2
         plain = data[at:end].replace(b"\\\\", b"..").replace(b'\\"', b"..")

@@ -238,7 +238,8 @@ order by r.id limit %(limit)s
 
 -- name: told_identity
 -- The last entry of a record that tells of this, in which it took another in or went on as that.
-select max(version) from ledger_entry where record = %s and strpos(body, %s) > 0 and strpos(body, %s) > 0
+select version, body from ledger_entry where record = %s and strpos(body, %s) > 0 and strpos(body, %s) > 0
+order by version desc limit 1
 
 -- name: entries_of
 -- All that was decided about a record, in its order.

@@ -22,7 +22,7 @@ from engine.hub.session import Connection, Session
 from engine.joining import contradiction, held_twice, join, split
 from engine.known import Known, Tally
 from engine.ledger import STEWARDS, Act
-from engine.parted import Referring, refer_to, referring_to
+from engine.parted import Referring, refer, refer_to, referring_to
 from engine.ports import Lease
 from engine.record import Record
 from engine.scope import Scope, plans_of, scope_of
@@ -203,15 +203,20 @@ class Stewards:
         other = other or next(iter(joins), None)
         if other is None or other not in joins:
             raise await not_joined(deciding.connection, id, other)
-        came = await came_with(deciding.connection, id, other, joins[other])
-        rows = came & {row.ref for row in record.rows}
+        came = {old: await came_with(deciding.connection, id, old, rows) for old, rows in joins.items()}
+        rows = came[other] & {row.ref for row in record.rows}
+        if joins[other] and not rows:
+            raise CannotDecide(
+                f"record {id} has no row any more that came with {other}",
+                suggestion="`fieldwarden record unlink` lets one of its rows begin a record of its own",
+            )
         (back,) = (await deciding.ingest.records([other])).values()
         await deciding.connection.execute(QUERIES["unjoin"], [other])
-        with_it = [old for old, came in joins.items() if old != other and came and came <= joins[other]]
+        with_it = [old for old, refs in came.items() if old != other and refs and refs <= came[other]]
         await deciding.connection.execute(QUERIES["rejoin"], [other, with_it])
         if not restore:
             return Parting(record.entity, id, other, (), 0), await self._split(deciding, record, back, rows)
-        giving = Giving(deciding.connection, deciding.ingest, self._rulebook, record, back)
+        giving = Giving(deciding.connection, deciding.ingest, deciding.scope, self._rulebook, record, back)
         await giving.read(_with_merged(record, rows))
         fields = await self._split(deciding, record, back, rows, giving)
         return Parting(record.entity, id, other, giving.returned, 0), fields
@@ -233,11 +238,14 @@ class Stewards:
                     f"{row.system} itself merged {row.stream} {row.key} into {row.merged}",
                     suggestion=f"take that back in {row.system}: then it has a record of its own again",
                 )
+        leaving = [row for row in record.rows if row.ref in rows]
+        fields = referring_to(self._rulebook, leaving, [row for row in record.rows if row.ref not in rows])
+        refer(record.rows, fields, record.id, other.id)  # what refers to one of these two itself
         entity = deciding.scope.entities[record.entity]
         done = split(entity, deciding.scope.roots[entity.name], record, other, rows, give_back)
         deciding.harvest.split(record, other, done)
         await deciding.connection.execute(QUERIES["keep_apart"], [record.id, other.id])
-        return referring_to(self._rulebook, other.rows, record.rows)
+        return fields
 
     async def _part_references(
         self, deciding: _Deciding, found: Sequence[str], fields: Referring, left: str, to: str
@@ -247,7 +255,7 @@ class Stewards:
             for each in (await deciding.ingest.records(found[start : start + _AT_ONCE])).values():
                 moved, decisions = refer_to(deciding.scope.entities[each.entity], each, fields, left, to)
                 if moved:
-                    deciding.harvest.parted(each, to, decisions)
+                    deciding.harvest.followed(each, decisions, to)
 
     async def _write(self, deciding: _Deciding, act: Act) -> None:
         outcome = deciding.harvest.finish()

@@ -127,6 +127,12 @@ class Project:
         assert code == 0, body
         assert not body["result"]["why"].keys() & {"in flight", "unknown"}, body["result"]["listed"]
 
+    def is_sound(self) -> None:
+        """At rest nothing differs without a reason, and the ledger replays to the same records."""
+        self.holds_what_is_golden()
+        code, body = self.call_here("audit", "verify")
+        assert code == 0, body
+
     @contextlib.contextmanager
     def running(self, *words: str) -> Iterator[Run]:
         log = self.folder.parent / f"run-{time.monotonic_ns()}.log"

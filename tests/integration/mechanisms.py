@@ -98,9 +98,3 @@ class Parties(Project):
     def account(self, columns: str = "email, phone") -> tuple[Any, ...]:
         (row,) = self.crm(f"select {columns} from account")
         return row
-
-    def is_sound(self) -> None:
-        """At rest nothing differs without a reason, and the ledger replays to the same records."""
-        self.holds_what_is_golden()
-        code, body = self.call_here("audit", "verify")
-        assert code == 0, body

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import AsyncIterator
-
-import pytest
 
 from engine.change import RowRef
 from engine.hub.store import PostgresHub
-from engine.ports import IngestOutcome, Pending, Settlement
 from engine.record import Contribution, Record, Stamp
+from tests.contract.test_hub_contract import commit, ident, settled
 
 MIB = 1 << 20
-IDS = [f"01900000-0000-7000-8000-{number:012x}" for number in range(1, 7)]
-
-
-@pytest.fixture
-async def hub(hub_dsn: str) -> AsyncIterator[PostgresHub]:
-    hub = PostgresHub(hub_dsn, clock=lambda: 1_700_000_000_123_456)
-    yield hub
-    await hub.close()
+IDS = [ident(number) for number in range(1, 7)]
 
 
 def record(number: int, note: str) -> Record:
@@ -32,31 +22,18 @@ def party(number: int) -> RowRef:
     return RowRef("erp", "public.party", f"P-{number}")
 
 
-async def mark(hub: PostgresHub, *records: Record) -> None:
-    async with hub.ingest(await hub.lease("crm")) as tx:
-        known = await tx.records([each.id for each in records])
-        outcome = IngestOutcome(
-            records=[known.get(each.id, each) for each in records], dirty=[("erp", each.id) for each in records]
-        )
-        await tx.commit(outcome, position="", rulebook="book")
-
-
-def settled(claim: Pending, number: int, note: str) -> Settlement:
-    row = party(number)
-    return Settlement(claim.record.id, claim.mark, claim.revision, "done", held={row: {"note": note}}, links=(row,))
-
-
-async def test_a_claim_reads_no_more_than_its_bound_of_large_records_and_notes(hub: PostgresHub) -> None:
+async def test_a_claim_reads_no_more_than_its_bound_of_large_records_and_notes(postgres_hub: PostgresHub) -> None:
     """Of records that were just created in a target, each with a note as large as itself, a claim takes some, and the
     next claims take the others."""
-    size = 6 * MIB
+    hub, size = postgres_hub, 6 * MIB
     for number in range(len(IDS)):
-        await mark(hub, record(number, chr(97 + number) * size))
+        await commit(hub, records=[record(number, chr(97 + number) * size)], dirty=[("erp", IDS[number])])
         (claim,) = await hub.claim("erp", 10)
-        await hub.settle("erp", [settled(claim, number, "n" * number + "!" * size)])
+        row = party(number)
+        sent = "n" * number + "!" * size
+        await hub.settle("erp", [settled(claim, held=[(row, "note", sent)], links=(row,))])
     assert await hub.claim("erp", 10) == []
-    async with hub.ingest(await hub.lease("crm")) as tx:
-        await tx.commit(IngestOutcome(dirty=[("erp", id) for id in IDS]), position="", rulebook="book")
+    await commit(hub, dirty=[("erp", id) for id in IDS])
     seen: dict[str, str | None] = {}
     while len(seen) < len(IDS):
         tracemalloc.start()
@@ -69,9 +46,9 @@ async def test_a_claim_reads_no_more_than_its_bound_of_large_records_and_notes(h
         assert peak < 40 * MIB
         for claim in claims:
             number = IDS.index(claim.record.id)
-            row = claim.record.row(party(number))
-            assert row is not None
-            assert row.sent == {"note": "n" * number + "!" * size}
+            told = claim.record.row(party(number))
+            assert told is not None
+            assert told.sent == {"note": "n" * number + "!" * size}
             assert claim.record.golden == {"note": chr(97 + number) * size}
-            seen[claim.record.id] = row.sent["note"]
-        await hub.settle("erp", [Settlement(c.record.id, c.mark, c.revision, "done") for c in claims])
+            seen[claim.record.id] = told.sent["note"]
+        await hub.settle("erp", [settled(claim) for claim in claims])

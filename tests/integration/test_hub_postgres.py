@@ -43,10 +43,8 @@ def record(id: str = A, **golden: str | None) -> Record:
 
 
 @pytest.fixture
-async def hub(hub_dsn: str) -> AsyncIterator[PostgresHub]:
-    hub = PostgresHub(hub_dsn, clock=lambda: 1_700_000_000_123_456)
-    yield hub
-    await hub.close()
+def hub(postgres_hub: PostgresHub) -> PostgresHub:
+    return postgres_hub
 
 
 def ask(dsn: str, query: str) -> list[tuple[Any, ...]]:

@@ -371,7 +371,8 @@ async def test_all_of_a_call_is_one_transaction_with_failpoints_around_its_commi
 
 
 async def test_a_session_that_brought_a_large_value_is_replaced(database: str) -> None:
-    sessions = "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    sessions = """select pid from pg_stat_activity where datname = current_database()
+        and backend_type = 'client backend' and pid <> pg_backend_pid()"""
     async with World(database) as world:
         key = await world.made(name="a")
         assert done(await world.one(world.update(key, {"name": "a"}, name="b")))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
+from unittest import mock
 
 import psycopg
 import pytest
@@ -55,29 +56,33 @@ async def replaced(dsn: str, before: int) -> None:
     await until(dsn, f"select active_pid <> {before} from ({READER}) s")
 
 
-async def streaming(reader: Reader, dsn: str) -> None:
+@asynccontextmanager
+async def streaming(dsn: str) -> AsyncIterator[Reader]:
     """The first connection is there; row 0 has come over it."""
-    await reader.baseline()
-    run(dsn, small(0))
-    await reader.count(1)
+    run(dsn, ACCOUNT)
+    async with reading(source(CRM, dsn)) as reader:
+        await reader.baseline()
+        run(dsn, small(0))
+        await reader.count(1)
+        yield reader
 
 
 @contextmanager
-def shut(dsn: str) -> Iterator[psycopg.Connection]:
-    """Nobody comes in any more but over the session that this gives."""
+def shut(dsn: str, patience: float = 60.0) -> Iterator[psycopg.Connection]:
+    """Row 1 is large, and nobody comes in any more but over the session that this gives: a new connection is tried for
+    so many seconds."""
     name, elsewhere = ask(dsn, "select current_database()"), make_conninfo(dsn, dbname="postgres")
-    with psycopg.connect(dsn, autocommit=True) as session:
+    with mock.patch.object(renewal, "_UNTIL_LET_GO", patience), psycopg.connect(dsn, autocommit=True) as session:
         run(elsewhere, f"alter database {name} allow_connections false")
         try:
+            session.execute(large(1).encode())
             yield session
         finally:
             run(elsewhere, f"alter database {name} allow_connections true")
 
 
 async def test_only_something_large_has_the_connection_replaced(database: str) -> None:
-    run(database, ACCOUNT)
-    async with reading(source(CRM, database)) as reader:
-        await streaming(reader, database)
+    async with streaming(database) as reader:
         before = ask(database, READER)
         run(database, small(1))
         await reader.count(2)
@@ -91,9 +96,7 @@ async def test_only_something_large_has_the_connection_replaced(database: str) -
 
 
 async def test_what_is_large_and_of_no_stream_has_it_replaced_once(database: str) -> None:
-    run(database, ACCOUNT)
-    async with reading(source(CRM, database)) as reader:
-        await streaming(reader, database)
+    async with streaming(database) as reader:
         before = ask(database, READER)
         run(database, "select pg_logical_emit_message(true, 'somebody', repeat('x', 5 << 20))")
         more = asyncio.create_task(reader.count(2))
@@ -166,15 +169,9 @@ async def test_it_is_not_replaced_while_a_transaction_is_streamed(database: str)
     assert ids(reader) == [1, 2, 3, *range(1000, 4000), 4]
 
 
-async def test_what_comes_while_the_new_connection_is_refused_comes_later(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(renewal, "_UNTIL_LET_GO", 60.0)
-    run(database, ACCOUNT)
-    async with reading(source(CRM, database)) as reader:
-        await streaming(reader, database)
+async def test_what_comes_while_the_new_connection_is_refused_comes_later(database: str) -> None:
+    async with streaming(database) as reader:
         with shut(database) as session:
-            session.execute(large(1).encode())
             more = asyncio.create_task(reader.count(5))
             await let_go(session)
             session.execute(small(2).encode())
@@ -184,15 +181,9 @@ async def test_what_comes_while_the_new_connection_is_refused_comes_later(
     assert ids(reader) == [0, 1, 2, 3, 4]
 
 
-async def test_a_new_connection_that_cannot_be_had_is_a_passing_trouble(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(renewal, "_UNTIL_LET_GO", 0.0)
-    run(database, ACCOUNT)
-    async with reading(source(CRM, database)) as reader:
-        await streaming(reader, database)
-        with shut(database) as session:
-            session.execute(large(1).encode())
+async def test_a_new_connection_that_cannot_be_had_is_a_passing_trouble(database: str) -> None:
+    async with streaming(database) as reader:
+        with shut(database, patience=0.0) as session:
             with pytest.raises(TransientError):
                 await reader.count(3)
             session.execute(small(2).encode())
@@ -202,15 +193,9 @@ async def test_a_new_connection_that_cannot_be_had_is_a_passing_trouble(
     assert ids(again) == [2]
 
 
-async def test_what_is_acknowledged_between_two_connections_is_told_the_server(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(renewal, "_UNTIL_LET_GO", 60.0)
-    run(database, ACCOUNT)
-    async with reading(source(CRM, database)) as reader:
-        await streaming(reader, database)
+async def test_what_is_acknowledged_between_two_connections_is_told_the_server(database: str) -> None:
+    async with streaming(database) as reader:
         with shut(database) as session:
-            session.execute(large(1).encode())
             while len(reader.changes) < 2:
                 await reader.step(acknowledge=False)
             durable = reader.told[-1]
@@ -222,16 +207,9 @@ async def test_what_is_acknowledged_between_two_connections_is_told_the_server(
         await asyncio.gather(more, return_exceptions=True)
 
 
-async def test_a_slot_that_somebody_moves_on_between_two_connections_is_a_gap(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(renewal, "_UNTIL_LET_GO", 60.0)
-    run(database, ACCOUNT)
-    crm = source(CRM, database)
-    async with reading(crm) as reader:
-        await streaming(reader, database)
+async def test_a_slot_that_somebody_moves_on_between_two_connections_is_a_gap(database: str) -> None:
+    async with streaming(database) as reader:
         with shut(database) as session:
-            session.execute(large(1).encode())
             more = asyncio.create_task(reader.count(3))
             await let_go(session)
             session.execute(small(2).encode())
@@ -239,16 +217,12 @@ async def test_a_slot_that_somebody_moves_on_between_two_connections_is_a_gap(
             with pytest.raises(TransientError, match="moved on by somebody else"):
                 await more
     with pytest.raises(SourceGap):
-        await crm.open(reader.positions[-1])
+        await reader.source.open(reader.positions[-1])
 
 
-async def test_a_source_between_two_connections_can_be_stopped(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(renewal, "_UNTIL_LET_GO", 60.0)
-    run(database, ACCOUNT)
-    async with reading(source(CRM, database)) as reader:
-        await streaming(reader, database)
+async def test_a_source_between_two_connections_can_be_stopped(database: str) -> None:
+    async with streaming(database) as reader:
         with shut(database) as session:
-            session.execute(large(1).encode())
             more = asyncio.create_task(reader.count(3))
             await let_go(session)
             more.cancel()

@@ -55,10 +55,13 @@ async def test_a_source_that_waits_can_be_closed(database: str) -> None:
     with wake.delivering(large=True):
         async with reading(source(CRM, database, room=wake.room)) as reader:
             await reader.baseline()
+            run(database, "insert into account values (1, 'a')")
             more = asyncio.create_task(names(reader, 1))
             await asyncio.wait({more}, timeout=0.2)
+            assert not more.done(), "it waits"
             more.cancel()
-            await asyncio.gather(more, return_exceptions=True)
+            with pytest.raises(asyncio.CancelledError):
+                await more
 
 
 def test_there_is_room_once_all_that_is_large_is_delivered() -> None:

@@ -22,9 +22,9 @@ def told(*, due: float, let: float | None) -> dict[str, Any]:
     }
 
 
-def test_a_target_that_takes_nothing_is_halted() -> None:
+def test_a_target_whose_deliveries_have_long_been_due_is_told() -> None:
     (words,) = halted(told(due=3600, let=7200))
-    assert words == "target crm takes nothing: deliveries have been due for 60 min"
+    assert words == "target crm is behind: deliveries have been due for 60 min"
 
 
 def test_what_was_due_before_deliveries_were_let_counts_from_then_on() -> None:

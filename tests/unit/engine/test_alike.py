@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.change import RawChange
 from engine.testing import MemoryHub
-from tests.builders import CUSTOMER, raw, rulebook
+from tests.builders import CUSTOMER, rulebook, whole
 from tests.unit.engine.test_letters import tell
 from tests.unit.engine.test_loops import account
 
@@ -15,8 +15,7 @@ TWO_KEYS = rulebook({**CUSTOMER, "identity": {"match": ["tax_id", "phone"]}})
 
 
 def subscriber(position: int, key: str, **columns: Any) -> RawChange:
-    names = ("tax_id", "name", "phone", "segment", "credit_limit", "terms", "street", "city")
-    return raw("public.customer", "update", position, id=key, ext=None, **(dict.fromkeys(names) | columns))
+    return whole("public.customer", position, key, **columns)
 
 
 def standing(hub: MemoryHub) -> list[list[str]]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine import ledger
 from engine.large import Pieces
-from engine.ledger import GENESIS, Decision, EntryBody
+from engine.ledger import GENESIS, Decision, EntryBody, Outcome
 
 RECORD = "0190d2c0-1234-7abc-8def-0123456789ab"
 
@@ -43,9 +43,9 @@ def test_body_is_canonical_json() -> None:
 
 @pytest.mark.parametrize("outcome", ["accepted", "refused"])
 @pytest.mark.parametrize("before", [None, "old", "o" * (3 << 20)])
-def test_in_pieces_a_body_is_the_same_and_none_is_large(outcome: str, before: str | None) -> None:
+def test_in_pieces_a_body_is_the_same_and_none_is_large(outcome: Outcome, before: str | None) -> None:
     large = 'say "so"\\ \n\x01 é 😀' * (1 << 18)
-    said = [Decision("note", outcome, large, before, large, "crm"), Decision("name", outcome, "B", None, "B", "crm")]  # type: ignore[arg-type]
+    said = [Decision("note", outcome, large, before, large, "crm"), Decision("name", outcome, "B", None, "B", "crm")]
     whole, pieces = ledger.encode(body(decisions=said)), ledger.encode_large(body(decisions=said))
     assert bytes(pieces) == whole
     assert isinstance(pieces, Pieces)

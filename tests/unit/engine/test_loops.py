@@ -21,20 +21,18 @@ from engine.setaside import pack
 from engine.telemetry import Telemetry
 from engine.testing import MemoryHub, MemoryTarget, PartitionedSource, ScriptedSource
 from rules.rulebook import Rulebook
-from tests.builders import BILLING, CRM, CUSTOMER, raw, rulebook
+from tests.builders import BILLING, CRM, CUSTOMER, raw, rulebook, whole
 from tests.simulation.virtual_time import simulate
 
 RULES = rulebook()
 
 
 def account(position: int, key: str = "C-1", **columns: Any) -> RawChange:
-    names = ("tax_id", "name", "phone", "segment", "credit_limit", "terms", "street", "city")
-    return raw("public.account", "update", position, id=key, ext=None, **(dict.fromkeys(names) | columns))
+    return whole("public.account", position, key, **columns)
 
 
 def party(position: int, key: str = "P-1", **columns: Any) -> RawChange:
-    names = ("tax_id", "name", "phone", "segment", "credit_limit", "terms")
-    return raw("public.party", "update", position, id=key, ext=None, **(dict.fromkeys(names) | columns))
+    return whole("public.party", position, key, "street", "city", **columns)
 
 
 def address(position: int, party_id: str, key: str = "A-1") -> RawChange:

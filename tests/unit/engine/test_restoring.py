@@ -167,7 +167,25 @@ def test_where_golden_becomes_what_the_row_holds_it_is_done_with() -> None:
 def test_its_row_is_deleted() -> None:
     account = given_back()
     assert bury(account, deleted(ACCOUNT, 6))
-    assert (account.still, account.fields["name"]) == ({}, "mine")
+    assert (account.still, account.fields["name"]) == ({"name": "joined"}, "mine")
+
+
+def test_its_row_is_there_again_without_the_field() -> None:
+    """An unchanged large value does not come along: the row holds what we wrote, as before, and is written to."""
+    account = given_back()
+    bury(account, deleted(ACCOUNT, 6))
+    heard(account, said(ACCOUNT, 7, phone="1"))
+    assert (account.word("name"), account.holds("name")) == ("mine", "joined")
+    record = Record(ID, "customer", 1, {"name": "mine", "phone": "1"}, [account])
+    (write,) = TargetPlan(RULES, "crm").plan(record, {}).writes
+    assert (write.values, write.expected) == ({"name": "mine"}, {"name": "joined"})
+
+
+def test_its_row_is_there_again_with_the_field() -> None:
+    account = given_back()
+    bury(account, deleted(ACCOUNT, 6))
+    heard(account, said(ACCOUNT, 7, phone="1", name="other"))
+    assert (account.word("name"), account.holds("name"), account.still) == ("other", "other", {})
 
 
 def test_it_is_kept_with_the_row() -> None:
