@@ -122,7 +122,7 @@ class Judge:
 
     def _retired(self, record: Record, row: Contribution, mark: Mark | None) -> list[Finding]:
         """Rows of a retired record stay where the mapping says so."""
-        if not any(difference.row is row for difference in self._plan.lacks(record)):
+        if not any(difference.row is row for difference in self._plan.differences(record)):
             return []
         if mark is not None:
             return [self._row(row.key, record.id, *_marked(mark))]
@@ -170,7 +170,7 @@ class Judge:
     def _why(self, name: str, record: Record, row: Contribution, mark: Mark | None) -> tuple[Why, str]:
         """Why a difference stands that the hub knows of."""
         stream, unit = self._stream, self._entity.unit_of[name]
-        for each in self._plan.lacks(record):
+        for each in self._plan.differences(record):
             if each.row is row and (name in each.fields or each.operation == "delete"):
                 return self._due(name, record, row, mark)
         winner = choose(unit, record.rows)
@@ -209,7 +209,7 @@ class Judge:
 
 def missing(plan: TargetPlan, record: Record, mark: Mark | None) -> Iterator[Finding]:
     """The rows that a record should have in a system, and that the hub has not created there."""
-    for difference in plan.lacks(record):
+    for difference in plan.differences(record):
         if difference.operation == "create":
             why, words = _marked(mark) if mark is not None else ("unknown", "no delivery is due that would create it")
             stream = difference.stream

@@ -35,8 +35,8 @@ class Alike:
     def found_anew(self, entity: Entity, record: Record, cause: Change | None) -> None:
         """A record may be found by other match pairs now: note them, and join it with those that carry one of them, if
         nothing contradicts it."""
-        self._harvest.rematch(entity, record)
-        self._unite(entity, record, cause)
+        if self._harvest.rematch(entity, record):  # nearly never
+            self._unite(entity, record, cause)
 
     def reunite(self, ids: Collection[str]) -> None:
         """Look anew into records that carry one match pair."""

@@ -57,13 +57,13 @@ def hear(row: Contribution, change: Change, owned: Set[str], golden: Mapping[str
         row.fields, row.said = dict(change.fields), position
         return "said", list(row.fields)
     changed, echoed, waiting = kept, list[str](), len(row.sent)
-    own, by_comparing = row.fields, change.changed is None and not row.still
+    own, by_comparing = row.fields, change.changed is None and not change.echo and not row.still
     for name, value in change.fields.items():
+        if by_comparing and own.get(name, msgspec.UNSET) == value:
+            continue  # most fields of most changes: a shorter way to what `_take` finds
         if change.echo:
             if _carry(row, name, value, name in owned or _given(name, value, golden)):
                 echoed.append(name)
-        elif by_comparing and own.get(name, msgspec.UNSET) == value:
-            continue  # most fields of most changes: a shorter way to what `_take` finds
         elif _take(row, name, value, change):
             changed.append(name)
     _said(row, change)
@@ -134,9 +134,9 @@ def _take(row: Contribution, name: str, value: Value, change: Change) -> bool:
 
 def _own(row: Contribution, name: str, value: Value) -> None:
     row.fields[name] = value
-    row.carried.pop(name, None)
-    row.void.pop(name, None)
-    row.still.pop(name, None)
+    for other in (row.carried, row.void, row.still):
+        if other:
+            other.pop(name, None)
 
 
 def refuse(row: Contribution, name: str, before: Value | msgspec.UnsetType) -> None:

@@ -147,21 +147,16 @@ class Course:
                 change.echo = False  # of a record that we do not know we have written nothing that we know of
         if how:
             self._harvest.link(change.row, linked)
-        record = self._of_its_own(change, self._known.records[linked])
-        for name, row in change.references.items():
-            if row == change.row:
-                change.fields[name] = record.id
-        self._say(change, record, how)
-        return True
-
-    def _of_its_own(self, change: Change, record: Record) -> Record:
-        """The row's record; a new one, where it was merged into another row and is itself again."""
+        record = self._known.records[linked]
         row = record.row(change.row)
-        if row is None or not row.husk or change.position <= row.said:
-            return record
-        own = self._merging.part(row, record)
-        row.merged = ""
-        return own
+        if row is not None and row.husk and change.position > row.said:
+            record = self._merging.part(row, record)  # it was merged into another row, and is itself again
+            row.merged = ""
+        for name, named in change.references.items():
+            if named == change.row:
+                change.fields[name] = record.id
+        self._say(change, record, row, how)
+        return True
 
     def _merge(self, mapped: Mapped, change: Change, named: RowRef) -> bool:
         if mapped.leaves:
@@ -190,9 +185,9 @@ class Course:
             change.fields = self._known.translated(change)
         return True
 
-    def _say(self, change: Change, record: Record, how: str) -> None:
+    def _say(self, change: Change, record: Record, row: Contribution | None, how: str) -> None:
+        """`row`: what the change's row said so far."""
         entity = self._scope.entities[record.entity]
-        row = record.row(change.row)
         fresh = row is None
         leader = self._leader(record, change.row) if change.order else None
         if row is None:
@@ -202,11 +197,13 @@ class Course:
         hung = self._hang(row, change) if change.row.stream in self._under else False
         before = {} if fresh or change.observation else self._before(record, row, change)
         own = frozenset(row.fields) if change.echo else frozenset()
-        unread = set(row.unreadable)
+        unread = set(row.unreadable) if change.unreadable else ()
         heard, changed = hear(row, change, self._scope.owned[record.entity], record.golden)
         if row.still and heard == "said" and not change.echo:
             leave_blocks(row, change, changed, entity.unit_of)
-        spoiled = [name for name in change.unreadable if name in row.unreadable and name not in unread]
+        spoiled: Sequence[str] = ()
+        if change.unreadable:
+            spoiled = [name for name in change.unreadable if name in row.unreadable and name not in unread]
         if change.order and row.said == change.position:
             ordered(row, change.order)
         if heard == "said" or fresh or (spoiled and heard != "carried") or was_deleted != (row.deleted is not None):
@@ -397,4 +394,4 @@ class Course:
             self.alike.found_anew(entity, record, change)
 
     def _touches_match(self, entity: Entity, changed: Sequence[str]) -> bool:
-        return any(name in changed for key in entity.match for name in key.fields)
+        return not self._scope.matched[entity.name].isdisjoint(changed)

@@ -134,14 +134,18 @@ class Harvest:
             pending = plan.pending(record)
             (marks if pending else self._agreed)[(name, record.id)] = None
 
-    def rematch(self, entity: Entity, record: Record) -> None:
-        """The record may be found by other match pairs now; later rows of this batch see them."""
+    def rematch(self, entity: Entity, record: Record) -> bool:
+        """The record may be found by other match pairs now; later rows of this batch see them. Whether any other
+        carries one of them."""
         pairs = self._rematch[record.id] = record_pairs(entity, record)
         matches = self._known.matches.setdefault(entity.name, {})
+        shared = False
         for pair in pairs:
             ids = matches.setdefault(pair, [])
             if record.id not in ids:
                 ids.append(record.id)
+            shared = shared or len(ids) > 1
+        return shared
 
     def pairs(self, record: Record) -> list[MatchPair]:
         """The match pairs by which a record of this batch can be found."""

@@ -127,12 +127,12 @@ def identify(
     if carried is not None and carried.entity == entity.name:
         return Found(carried.id, "external_id")
     for place, pair in enumerate(pairs):
+        if not matches.get(pair):
+            continue  # nearly always, of a new row
         before = {name for name, _ in pairs[:place] if name != pair[0]}
         # What a record states under an earlier key is none of the row's, which would have found it.
         candidates = sorted(
-            id
-            for id in set(matches.get(pair, ()))
-            if id in records and not (before and before & _stated(entity, records[id]))
+            id for id in set(matches[pair]) if id in records and not (before and before & _stated(entity, records[id]))
         )
         if not candidates:
             continue

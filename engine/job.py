@@ -104,13 +104,14 @@ def newest_words(jobs: Sequence[Job], but: str) -> dict[str, int]:
             if row.system == but:
                 continue
             best = newest.get(row.system, 0)
-            for stamp in row.stamps.values() or (row.base,):
-                if stamp.at is not None and stamp.at > best:
-                    newest[row.system] = best = stamp.at
+            for stamp in row.stamps.values() if row.stamps else (row.base,):
+                at = stamp.at
+                if at is not None and at > best:
+                    newest[row.system] = best = at
     return newest
 
 
 def meant_values(record: Record, ref: RowRef, names: Iterable[str]) -> dict[str, Value]:
     """The canonical values of what was written into a row."""
-    golden, row = record.golden, record.row(ref)
-    return {name: golden[name] if name in golden else wanted(record, row, name) for name in names}
+    golden = record.golden
+    return {name: golden[name] if name in golden else wanted(record, record.row(ref), name) for name in names}

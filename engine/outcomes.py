@@ -64,5 +64,7 @@ def forget_older(record: Record, row: Contribution) -> None:
 
 def unreadable_key(entity: Entity, change: Change) -> str:
     """Why nobody can tell whether a new row belongs to a record that is there already; "" if they can."""
+    if not change.unreadable:
+        return ""
     names = [name for key in entity.match for name in key.fields if name in change.unreadable]
     return f"field {names[0]}, by which its record is found: {change.unreadable[names[0]]}" if names else ""

@@ -96,11 +96,7 @@ class TargetPlan:
         for name in self._created_plainly(record):
             if record.golden.get(name) is not None:
                 return True
-        return next(self._differences(record), None) is not None
-
-    def lacks(self, record: Record) -> Iterator[Difference]:
-        """The rows that are not as they should be here, as far as the hub knows."""
-        return self._differences(record) if record.entity in self.entities else iter(())
+        return next(self._differences(record, once=True), None) is not None
 
     def creation(self, record: Record) -> dict[str, Value] | None:
         """The values of the one row that is to be created for the record, in the plainest case: no row stands for it
@@ -166,10 +162,11 @@ class TargetPlan:
         return plan
 
     def differences(self, record: Record) -> list[Difference]:
-        """The rows that are not as they should be; none of an entity that is not written here."""
-        return list(self._differences(record))
+        """The rows that are not as they should be here, as far as the hub knows."""
+        return list(self._differences(record)) if record.entity in self.entities else []
 
-    def _differences(self, record: Record) -> Iterator[Difference]:
+    def _differences(self, record: Record, *, once: bool = False) -> Iterator[Difference]:
+        """With `once` an update names one field: who asks whether there is any need not know all."""
         entity = self._entities.get(record.entity)
         if entity is None:  # it has left the rules since the record was marked
             return
@@ -179,19 +176,19 @@ class TargetPlan:
             yield from self._retirement(record, root, anchor)
             return
         if root is not None:
-            yield from self._root_difference(entity, record, root, anchor)
-        if root is not None and (anchor is None or anchor.deleted is not None):
-            return
+            if difference := self._root_difference(entity, record, root, anchor, once):
+                yield difference
+            if anchor is None or anchor.deleted is not None:
+                return
         for stream in self._children.get(record.entity, ()):
-            yield from self._child_difference(entity, record, stream)
+            if difference := self._child_difference(entity, record, stream, once):
+                yield difference
 
     def _row(self, record: Record, stream: Stream | None) -> Contribution | None:
         """The row of a stream that stands for the record: the live one, else the latest deleted."""
-        if stream is None:
-            return None
         latest = None
         for row in record.rows:
-            if row.system == self.system and row.stream == stream.name:
+            if stream is not None and row.system == self.system and row.stream == stream.name:
                 if row.deleted is None:
                     return row
                 latest = row
@@ -215,43 +212,40 @@ class TargetPlan:
         yield Difference(root, "delete", anchor, ())
 
     def _root_difference(
-        self, entity: Entity, record: Record, stream: Stream, row: Contribution | None
-    ) -> Iterator[Difference]:
+        self, entity: Entity, record: Record, stream: Stream, row: Contribution | None, once: bool
+    ) -> Difference | None:
         if row is None or row.removed:
             # A row that its own system deleted is not brought back: only one never seen there, or that we removed.
-            if stream.creates:
-                yield from self._creation(record, stream, stream.create_fields)
-        elif row.deleted is None:
-            fields = self._differing(entity, record, stream, row)
-            if fields:
-                yield Difference(stream, "update", row, fields)
+            return self._creation(record, stream, stream.create_fields) if stream.creates else None
+        fields = self._differing(entity, record, stream, row, once) if row.deleted is None else ()
+        return Difference(stream, "update", row, fields) if fields else None
 
-    def _child_difference(self, entity: Entity, record: Record, stream: Stream) -> Iterator[Difference]:
+    def _child_difference(self, entity: Entity, record: Record, stream: Stream, once: bool) -> Difference | None:
         rows = rows_of(record.rows, (self.system, stream.name), self._above)
         live = [row for row in rows if row.deleted is None]
         if not live:
-            if stream.creates:
-                names = stream.create_fields
-                if rows:
-                    names = tuple(n for n in names if entity.unit_of[n].policy.owner != self.system)
-                yield from self._creation(record, stream, names)
-            return
+            if not stream.creates:
+                return None
+            names = stream.create_fields
+            if rows:
+                names = tuple(n for n in names if entity.unit_of[n].policy.owner != self.system)
+            return self._creation(record, stream, names)
         if len(live) > 1 and not stream.first_by:
-            return
+            return None
         row = first(live, (self.system, stream.name)) or live[0]
-        fields = self._differing(entity, record, stream, row)
+        fields = self._differing(entity, record, stream, row, once)
         if fields and stream.on_retire == "delete" and _is_another_records(record, stream, row):
-            yield Difference(stream, "delete", row, ())
-        elif fields:
-            yield Difference(stream, "update", row, fields)
+            return Difference(stream, "delete", row, ())
+        return Difference(stream, "update", row, fields) if fields else None
 
-    def _creation(self, record: Record, stream: Stream, names: tuple[str, ...]) -> Iterator[Difference]:
+    def _creation(self, record: Record, stream: Stream, names: tuple[str, ...]) -> Difference | None:
         golden = record.golden
         fields = tuple([name for name in names if golden.get(name) is not None])
-        if fields:
-            yield Difference(stream, "create", None, fields)
+        return Difference(stream, "create", None, fields) if fields else None
 
-    def _differing(self, entity: Entity, record: Record, stream: Stream, row: Contribution) -> tuple[str, ...]:
+    def _differing(
+        self, entity: Entity, record: Record, stream: Stream, row: Contribution, once: bool
+    ) -> tuple[str, ...]:
         golden, carried, own, unreadable = record.golden, row.carried, row.fields, row.unreadable
         sent = row.still | row.sent if row.still else row.sent
         names = []
@@ -279,6 +273,8 @@ class TargetPlan:
             if name not in entity.unit_of or (name not in row.still and self._stands(entity, record, row, name)):
                 continue
             names.append(name)
+            if once:
+                break
         return tuple(names)
 
     def _is_corrected(self, entity: Entity, record: Record, row: Contribution, name: str) -> bool:
@@ -292,7 +288,7 @@ class TargetPlan:
         after golden was chosen), or the rule leaves a refused word in place until its owner says another."""
         unit = entity.unit_of[name]
         policy = unit.policy
-        if row.given(name):
+        if name in row.sent or name in row.carried:
             if row.system != policy.owner and is_spoken_for(unit, record.rows):
                 return False  # a word comes before what a row carries
             return choose(unit, record.rows) is row
@@ -315,9 +311,10 @@ class TargetPlan:
         stream, row = difference.stream, difference.row
         write = Write(token, record.id, stream.name, difference.operation, row.key if row else None, {})
         waited, refused = False, list[str]()
-        plain = self._plain[stream.name]
+        plain, golden = self._plain[stream.name], record.golden
         for name in difference.fields:
-            value, holds = wanted(record, row, name), row.holds(name) if row is not None else msgspec.UNSET
+            value = golden[name] if name in golden else wanted(record, row, name)
+            holds = row.holds(name) if row is not None else msgspec.UNSET
             if row is not None and name in row.unreadable and name not in row.sent:
                 write.unguarded |= {name}
                 holds = msgspec.UNSET

@@ -36,6 +36,8 @@ class Scope:
     """By stream: the child streams whose rows are excluded with its own."""
     above: Mapping[tuple[str, str], Sequence[tuple[str, str]]]
     """Of child streams whose rows may hang below a merged one: the streams above, the parent first."""
+    matched: Mapping[str, frozenset[str]]
+    """By entity: the fields that are part of a match key."""
     merging: frozenset[str]
     """The streams whose rows may be merged into others."""
 
@@ -87,6 +89,7 @@ def scope_of(rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *
         ordered,
         _below(rulebook, system),
         rulebook.systems[system].above_merged(),
+        {entity.name: _matched(entity) for entity in rulebook.entities.values()},
         frozenset(stream.name for stream in streams.values() if stream.merged_into),
     )
 
@@ -114,4 +117,8 @@ def _keyed(rulebook: Rulebook) -> dict[str, list[tuple[str, MatchKey, int]]]:
 
 def matching_references(entity: Entity) -> frozenset[str]:
     """Fields that hold a record's id and are part of a match key."""
-    return frozenset(name for key in entity.match for name in key.fields if entity.fields[name].type.kind == "ref")
+    return frozenset(name for name in _matched(entity) if entity.fields[name].type.kind == "ref")
+
+
+def _matched(entity: Entity) -> frozenset[str]:
+    return frozenset(name for key in entity.match for name in key.fields)

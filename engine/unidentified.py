@@ -56,6 +56,22 @@ class Unidentified:
         return 0.0 if all(keys <= stated for _, keys in found) else waits
 
 
+def is_told_by_one(rulebook: Rulebook, target: str) -> bool:
+    """Whether of all that is created in the target one other system alone tells, and says in one row whose it is: what
+    is not read yet of any log can neither name a record that stands there already nor make two records one."""
+    for created in {stream.entity for stream in rulebook.systems[target].streams.values() if stream.creates}:
+        keys = {name for key in rulebook.entities[created].match for name in key.fields}
+        telling = set[str]()
+        for system in rulebook.systems.values():
+            streams = [stream for stream in system.read_streams.values() if stream.entity == created]
+            if any(stream.parent is not None and not keys.isdisjoint(stream.fields) for stream in streams):
+                return False
+            telling.update(stream.system for stream in streams)
+        if len(telling) > 1 or target in telling:
+            return False
+    return True
+
+
 def _late_keys(rulebook: Rulebook, system: System, root: Stream) -> frozenset[str]:
     """The match keys of a root stream's entity of which its rows alone do not state every field, and child rows do."""
     below = [each for each in system.streams.values() if each.parent == root.name and each.entity == root.entity]

@@ -119,11 +119,14 @@ class _Allowed:
         stream = self._system.streams[write.stream]
         if write.parent_key is None and stream.parent_columns:
             return f"its row in {stream.parent} has no key here yet"
-        for field in self._identifying[write.stream]:
-            if write.values.get(field) is None:
-                return f"{field} has no value, but it identifies the row"
         fields = self._identifying[write.stream]
-        if fields and not stream.parent_columns and all(_blank(write.values[field]) for field in fields):
+        blank = bool(fields) and not stream.parent_columns
+        for field in fields:
+            value = write.values.get(field)
+            if value is None:
+                return f"{field} has no value, but it identifies the row"
+            blank = blank and _blank(value)
+        if blank:
             # Nothing could tell it from any other such row, nor find it again: a second record would come of it.
             names, verb = " and ".join(fields), "is" if len(fields) == 1 else "are"
             return f"{names} {verb} blank, but {'it identifies' if len(fields) == 1 else 'they identify'} the row"

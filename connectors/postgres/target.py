@@ -71,7 +71,7 @@ class PostgresTarget:
                 except ShapeChanged:
                     await self._drop()
                     results = await (await self._session()).apply(groups)
-            kept = all(_size(result) < session.LARGE_MESSAGE for result in results)
+            kept = all(_size(result) < session.LARGE_MESSAGE for result in results if result.differing)
             return results
         except psycopg.Error as error:
             raise faults.translated(self.system, self._writing.stream if self._writing else "", error) from error

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from engine.change import Value
 from engine.identity import uuid7
 from engine.record import Contribution, Record, Stamp
-from engine.unidentified import Unidentified
+from engine.unidentified import Unidentified, is_told_by_one
 from rules.loading import rulebook_from_documents
 from rules.rulebook import Rulebook
 
@@ -82,3 +84,28 @@ def test_what_is_read_whole_or_states_all_keys_itself_never_waits() -> None:
     assert not Unidentified(rules(), "erp"), "nothing is created there"
     assert not Unidentified(rules(streams=FLAT), "crm")
     assert wait(rules("postgres"), PARTY) == 0.0
+
+
+ONE_WAY: dict[str, Any] = {"party": {**FLAT["party"], "create": False}}
+CREATING = {"system": "billing", "mode": "target", "connector": {"kind": "postgres", "dsn": "x"}, "streams": FLAT}
+
+
+@pytest.mark.parametrize(
+    ("sources", "target", "told"),
+    [
+        ({"erp": ONE_WAY}, "billing", True),
+        ({"erp": PLURAL}, "billing", False),  # whose it is stands in a row of its own
+        ({"erp": ONE_WAY, "crm": ONE_WAY}, "billing", False),  # the other may tell that two are one
+        ({"erp": ONE_WAY, "crm": FLAT}, "crm", False),  # it may stand there already
+        ({"erp": PLURAL}, "erp", True),  # nothing is created there
+    ],
+)
+def test_deliveries_wait_at_their_start_unless_one_system_alone_tells(
+    sources: dict[str, dict[str, Any]], target: str, told: bool
+) -> None:
+    systems = [
+        {"system": name, "connector": {"kind": "postgres", "dsn": "x"}, "streams": streams}
+        for name, streams in sources.items()
+    ]
+    customer = {**CUSTOMER, "defaults": {"strategy": "source_priority", "order": ["erp"]}}
+    assert is_told_by_one(rulebook_from_documents([customer], [*systems, CREATING]), target) == told
