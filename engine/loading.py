@@ -77,7 +77,9 @@ async def further(tx: IngestTransaction, known: Known, outcome: IngestOutcome) -
     for entity, stated in pairs.items():
         await _ask(tx, known, entity, stated)
         asked = known.asked.get(entity, {})
-        found.update(id for pair in stated if len(asked[pair]) <= MANY_ALIKE for id in asked[pair])
+        for pair in stated:
+            if (ids := asked[pair]) and len(ids) <= MANY_ALIKE:
+                found.update(ids)
     return found - known.records.keys()
 
 
@@ -98,7 +100,9 @@ async def _ask(tx: IngestTransaction, known: Known, entity: str, pairs: Sequence
         return False
     found = await tx.matches(entity, asked)
     known.matches.setdefault(entity, {}).update(found)
-    known.asked.setdefault(entity, {}).update((pair, tuple(found.get(pair, ()))) for pair in asked)
+    answers: dict[MatchPair, tuple[str, ...]] = dict.fromkeys(asked, ())
+    answers.update((pair, tuple(ids)) for pair, ids in found.items())
+    known.asked.setdefault(entity, {}).update(answers)
     return True
 
 

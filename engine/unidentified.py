@@ -57,8 +57,10 @@ class Unidentified:
 
 
 def is_told_by_one(rulebook: Rulebook, target: str) -> bool:
-    """Whether of all that is created in the target one other system alone tells, and says in one row whose it is: what
-    is not read yet of any log can neither name a record that stands there already nor make two records one."""
+    """Whether the target itself is not read, and of all that is created there one system alone tells, and says in one
+    row whose it is: what is not read yet of any log can neither make two records one nor be an edit in the target."""
+    if rulebook.systems[target].read_streams:
+        return False
     for created in {stream.entity for stream in rulebook.systems[target].streams.values() if stream.creates}:
         keys = {name for key in rulebook.entities[created].match for name in key.fields}
         telling = set[str]()
@@ -67,7 +69,7 @@ def is_told_by_one(rulebook: Rulebook, target: str) -> bool:
             if any(stream.parent is not None and not keys.isdisjoint(stream.fields) for stream in streams):
                 return False
             telling.update(stream.system for stream in streams)
-        if len(telling) > 1 or target in telling:
+        if len(telling) > 1:
             return False
     return True
 

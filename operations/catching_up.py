@@ -2,7 +2,10 @@
 
 A customer entered in two systems while nothing ran is known from one of them only, until the other one's log is read:
 delivered at once, it would be created there a second time. And of a row whose tax id stands in a later transaction it
-is not known yet whose it is. Of a system behind Debezium its log is what its topics hold by then.
+is not known yet whose it is. What was edited in the target itself meanwhile is heard before anything is written there.
+Of a system behind Debezium its log is what its topics hold by then.
+
+Nothing waits for a target that is only written to, if one system alone tells of what is created there.
 """
 
 from __future__ import annotations

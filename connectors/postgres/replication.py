@@ -233,10 +233,7 @@ class ReplicationConnection:
         while self._queued < limit:
             size, data = get(1)
             if size > 0:
-                if size > _LARGE:
-                    self.largest = max(self.largest, size)
-                # A large row is read where libpq has put it; anything else is quicker to read as bytes.
-                frame = data if size > _LARGE and data[_KIND] in _ROWS else bytes(data)
+                frame: Payload = bytes(data) if size <= _LARGE else self._large(size, data)
                 append(frame)
                 self._queued += size
                 if frame[0] == _KEEPALIVE:
@@ -254,6 +251,11 @@ class ReplicationConnection:
                 self._fail(message or "the server ended the stream")
                 return False
         return True
+
+    def _large(self, size: int, data: memoryview) -> Payload:
+        """A large row is read where libpq has put it; anything else is quicker to read as bytes."""
+        self.largest = max(self.largest, size)
+        return data if data[_KIND] in _ROWS else bytes(data)
 
     def _answer(self, keepalive: Payload) -> None:
         self.received = max(self.received, _lsn_at(keepalive, 1)[0])

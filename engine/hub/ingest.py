@@ -89,9 +89,11 @@ class PostgresIngest:
 
     async def matches(self, entity: str, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], list[str]]:
         found: dict[tuple[str, str], list[str]] = {}
-        for name, pairs in groupby(sorted(set(keys)), lambda pair: pair[0]):
-            values = text_array([value for _, value in pairs])
-            for value, record in await self._rows("matches", entity, name, values):
+        values: dict[str, set[str]] = {}
+        for name, value in keys:
+            values.setdefault(name, set()).add(value)
+        for name in sorted(values):
+            for value, record in await self._rows("matches", entity, name, text_array(sorted(values[name]))):
                 found.setdefault((name, value), []).append(record)
         return found
 
