@@ -16,7 +16,8 @@ import msgspec
 from engine.change import RowRef, Value
 from engine.errors import ValueRefused
 from engine.mapping import deliverable
-from engine.plan import TargetPlan, wanted
+from engine.meant import wanted
+from engine.plan import TargetPlan
 from engine.plural import is_excluded
 from engine.record import Contribution, Record
 from engine.resolve import choose

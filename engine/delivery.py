@@ -271,7 +271,7 @@ class Delivery:
             job.learn(ref, write.values if plain else meant_values(job.record, ref, write.values))
             return created and self._plan.follows(stream)
         entity = self._rulebook.entities[stream.entity]
-        meaning = meant_values(job.record, ref, write.values)
+        meaning, torn = meant_values(job.record, ref, write.values), write.torn(result.differing)
         held: dict[str, Value] = {}
         retry = created
         for name in write.values:
@@ -287,7 +287,7 @@ class Delivery:
                 continue
             known = write.expected.get(name)
             job.differs(place, raw)
-            job.undone = job.undone or name in write.unguarded or (name in write.expected and raw == known)
+            job.undone |= name in write.unguarded or (name in write.expected and raw == known and name not in torn)
             if not stream.reads:
                 if not stream.fields[name].reference:  # a key there is no record's id
                     held[name] = meant

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from engine.change import RowRef, Value
-from engine.plan import wanted
+from engine.meant import wanted
 from engine.ports import Pending, Write
 from engine.record import Record
 from engine.refusals import Place, Refusals, refusal, remembered, still_refused

@@ -16,7 +16,8 @@ from engine.change import Value
 from engine.errors import ValueRefused
 from engine.identity import MatchPair, match_pairs
 from engine.mapping import deliverable, outward
-from engine.plan import Difference, wanted
+from engine.meant import wanted
+from engine.plan import Difference
 from engine.record import Contribution, Record
 from engine.resolve import candidates, choose, roots
 from engine.samples import SAMPLES, Sample, first

@@ -6,6 +6,7 @@ receive. A burst of a thousand changes to one record therefore costs one write.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -15,6 +16,7 @@ import msgspec
 from engine.change import Value
 from engine.errors import ValueRefused
 from engine.mapping import deliverable, outward
+from engine.meant import is_another_records, wanted
 from engine.plural import first, rows_of
 from engine.ports import Write
 from engine.record import Contribution, Record
@@ -166,7 +168,7 @@ class TargetPlan:
         return list(self._differences(record)) if record.entity in self.entities else []
 
     def _differences(self, record: Record, *, once: bool = False) -> Iterator[Difference]:
-        """With `once` an update names one field: who asks whether there is any need not know all."""
+        """With `once` an update may name fewer fields: who asks whether there is any need not know all."""
         entity = self._entities.get(record.entity)
         if entity is None:  # it has left the rules since the record was marked
             return
@@ -234,7 +236,7 @@ class TargetPlan:
             return None
         row = first(live, (self.system, stream.name)) or live[0]
         fields = self._differing(entity, record, stream, row, once)
-        if fields and stream.on_retire == "delete" and _is_another_records(record, stream, row):
+        if fields and stream.on_retire == "delete" and is_another_records(record, stream, row):
             return Difference(stream, "delete", row, ())
         return Difference(stream, "update", row, fields) if fields else None
 
@@ -338,6 +340,8 @@ class TargetPlan:
                 plan.awaits, waited = missing.record, True
                 continue
             write.values[name] = value
+        if row is not None and self._groups[record.entity]:
+            self._complete(write, record, stream, row, keys)
         if refused:
             self._hold_back(record.entity, write, refused)
         if difference.operation == "create" and (waited or not write.values):
@@ -349,6 +353,21 @@ class TargetPlan:
             write.parent_key = anchor.key if anchor else None
         write.blocks = self.blocks(record.entity, write.values)
         plan.writes.append(write)
+
+    def _complete(
+        self, write: Write, record: Record, stream: Stream, row: Contribution, keys: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        """Beside what is to be written of a block the rest of it, which is as it should be: if somebody edits that
+        meanwhile, the block is left to him."""
+        for group in self._groups[record.entity]:
+            for name in group if any(each in write.values for each in group) else ():
+                value = record.golden.get(name, msgspec.UNSET)
+                if value is msgspec.UNSET or value != row.holds(name) or name in write.values:
+                    continue
+                if name not in stream.update_fields:
+                    continue
+                with contextlib.suppress(ValueRefused, _NoKey):
+                    write.values[name] = write.expected[name] = self._outward(stream, name, value, keys)
 
     def _hold_back(self, entity: str, write: Write, refused: Sequence[str]) -> None:
         """The fields of a group are written together or not at all: half a block is what nobody ever said."""
@@ -373,25 +392,6 @@ class TargetPlan:
         if key is None:
             raise _NoKey(value)
         return key
-
-
-def _is_another_records(record: Record, stream: Stream, row: Contribution) -> bool:
-    """Whether all that a child row says left the record with another system's row."""
-    return not row.fields and all(
-        name not in record.golden and row.restore.get(name, msgspec.UNSET) is None for name in stream.fields
-    )
-
-
-def wanted(record: Record, row: Contribution | None, name: str) -> Value:
-    """What a row should hold in a field: the golden value; where there is none, what it held before a refusal."""
-    if name in record.golden:
-        return record.golden[name]
-    if row is None:
-        return None
-    if name in row.unreadable and name not in row.restore:
-        told = row.told(name)
-        return None if told is msgspec.UNSET else told
-    return row.restore.get(name)
 
 
 class _NoKey(Exception):

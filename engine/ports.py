@@ -82,7 +82,8 @@ class Write:
     only if the row's value is null), but for `unguarded` fields: those are written whatever the row holds, because what
     it holds cannot be read and its system has no say in them, so that any other value would be corrected just the same.
     `key` is None for a create. `token` is the caller's, returned as it is.
-    `blocks`: fields of which none is written if the target refuses one. `large`: some text of it may be large.
+    `blocks`: fields of which none is written if the target refuses one, or if somebody has changed one.
+    `large`: some text of it may be large.
     """
 
     token: int
@@ -96,6 +97,12 @@ class Write:
     blocks: tuple[tuple[str, ...], ...] = ()
     unguarded: frozenset[str] = frozenset()
     large: bool = False
+
+    def torn(self, differing: Mapping[str, Value]) -> frozenset[str]:
+        """The fields that were not written since somebody has changed one of their block: `differing` are those that
+        do not hold what they should, with what they hold."""
+        changed = {name for name, value in differing.items() if self.expected.get(name) != value}
+        return frozenset(name for block in self.blocks if not changed.isdisjoint(block) for name in block)
 
 
 @dataclass(slots=True)

@@ -57,18 +57,22 @@ class Unidentified:
 
 
 def is_told_by_one(rulebook: Rulebook, target: str) -> bool:
-    """Whether the target itself is not read, and of all that is created there one system alone tells, and says in one
-    row whose it is: what is not read yet of any log can neither make two records one nor be an edit in the target."""
+    """Whether the target itself is not read, and of all that is written there one system alone tells, and says in one
+    row whose it is, which is merged into no other: what is not read yet of any log makes no two records one (but where
+    a row was deleted and entered again, and got its match key later still), and is no edit in the target."""
     if rulebook.systems[target].read_streams:
         return False
-    for created in {stream.entity for stream in rulebook.systems[target].streams.values() if stream.creates}:
-        keys = {name for key in rulebook.entities[created].match for name in key.fields}
+    streams = rulebook.systems[target].streams.values()
+    for written in {stream.entity for stream in streams if stream.creates or stream.update_fields}:
+        keys = {name for key in rulebook.entities[written].match for name in key.fields}
         telling = set[str]()
         for system in rulebook.systems.values():
-            streams = [stream for stream in system.read_streams.values() if stream.entity == created]
-            if any(stream.parent is not None and not keys.isdisjoint(stream.fields) for stream in streams):
-                return False
-            telling.update(stream.system for stream in streams)
+            for stream in system.read_streams.values():
+                if stream.entity != written:
+                    continue
+                if stream.merged_into or (stream.parent is not None and not keys.isdisjoint(stream.fields)):
+                    return False
+                telling.add(system.name)
         if len(telling) > 1:
             return False
     return True

@@ -33,6 +33,8 @@ class Group:
     writes: list[Write]
     unguarded: frozenset[str] = frozenset()
     """Fields that are written whatever the rows hold."""
+    blocks: frozenset[tuple[str, ...]] = frozenset()
+    """Fields that are written together: none of a row's where another of them is not as expected."""
     part: int = 0
     """Which of the stream's temporary tables carries the fields (`wide`)."""
 
@@ -157,7 +159,8 @@ def _group(stream: Stream, writes: list[Write]) -> Iterable[Group]:
     asked = writes[0].values.keys() if operation == "create" else set().union(*(w.values for w in writes))
     order = stream.create_fields if operation == "create" else stream.update_fields
     fields = tuple(name for name in order if name in asked)
-    return [Group(stream, operation, fields, writes, writes[0].unguarded, _part(stream, writes[0]))]
+    blocks = frozenset(block for write in writes for block in write.blocks) if operation == "update" else frozenset()
+    return [Group(stream, operation, fields, writes, writes[0].unguarded, blocks, _part(stream, writes[0]))]
 
 
 def _part(stream: Stream, write: Write) -> int:

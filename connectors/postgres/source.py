@@ -281,7 +281,7 @@ class PostgresSource:
                 await asyncio.sleep(0)
             elif drained and not at.ordinal and not spool and renewal.due(stream.largest, clock()):
                 again = (await self.health()).retained_bytes
-                if not stream.frames and renewal.allowed(again, clock()):
+                if renewal.allowed(again, clock()):
                     stream = await renewed(self.system, stream, at, self._connect, self.health)
                     decoder = self._decoder()
                     transactions = self._transactions(decoder, at, spool)

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from sqlglot import exp
 
 from connectors.postgres import on_write
+from connectors.postgres.fields import Slot, slots_of, together
 from connectors.postgres.lookup import Lookup, locking
 from connectors.postgres.shapes import (
     INPUT,
     ROW,
-    ColumnType,
     Shape,
     arbiter,
     cast,
@@ -35,7 +35,7 @@ from connectors.postgres.shapes import (
 from connectors.postgres.wide import part_fields
 from engine import guard
 from engine.guard import GuardViolation, Operation
-from rules.rulebook import FieldMap, Stream
+from rules.rulebook import Stream
 
 KEPT = "the target kept the row although it accepted the delete: a trigger or rule of its own prevents deleting"
 
@@ -50,56 +50,6 @@ class Statement:
     """What is sent first: it locks the parents under which rows are looked for before they are created."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Slot:
-    """One field of a group: its number in the write set, and how its values are carried and compared."""
-
-    mapping: FieldMap
-    number: int
-    column: str
-    kind: ColumnType
-    held: ColumnType
-    wire: str
-    guarded: bool = True
-
-    @property
-    def new(self) -> exp.Expr:
-        return column(f"n{self.number}", INPUT)
-
-    @property
-    def value(self) -> exp.Expr:
-        """The new value in the column's own type; exact, since a misfit is never written."""
-        return self.new if self.wire == self.kind.plain else cast(self.new, self.kind.plain)
-
-    @property
-    def asked(self) -> exp.Expr:
-        return column(f"w{self.number}", INPUT)
-
-    @property
-    def fits(self) -> exp.Expr | None:
-        """Whether the column would keep the new value as it is."""
-        if not self.kind.narrow or self.wire == self.kind.full:
-            return None
-        wire = ColumnType(self.wire, self.wire)
-        kept = cast(cast(self.new, self.kind.full), self.wire)
-        return exp.NullSafeEQ(this=wire.comparable(self.new), expression=wire.comparable(kept))
-
-    def differs(self, what: exp.Expr) -> exp.Expr:
-        """Whether `what` (of the type the field is read as) is not the new value."""
-        wanted = self.new if self.wire == self.held.plain else cast(self.new, self.held.plain)
-        return exp.NullSafeNEQ(this=self.held.comparable(what), expression=self.held.comparable(wanted))
-
-    def unchanged(self) -> exp.Expr:
-        """Whether the row still holds what was expected."""
-        expected: exp.Expr = column(f"o{self.number}", INPUT)
-        expected = expected if self.held.wire == self.held.plain else cast(expected, self.held.plain)
-        return exp.NullSafeEQ(this=self.held.comparable(held(self.mapping)), expression=self.held.comparable(expected))
-
-    def due(self) -> exp.Expr:
-        guards = [self.unchanged()] if self.guarded else []
-        return exp.and_(self.asked, *guards, self.differs(held(self.mapping)), copy=False)
-
-
 def input_table(stream: Stream, operation: Operation, shape: Shape, part: int = 0) -> list[tuple[str, str]]:
     """The temporary table for one stream and operation (or one part of it: `wide`): (column, type) pairs."""
     result = [("ord", "integer")]
@@ -109,7 +59,7 @@ def input_table(stream: Stream, operation: Operation, shape: Shape, part: int = 
         result += [("r", shape.columns[stream.external_id].plain)]
     if operation == "create":
         result += [(f"p{n}", shape.columns[name].plain) for n, name in enumerate(stream.parent_columns)]
-    for slot in _slots(stream, operation, shape, part_fields(stream, operation, part)):
+    for slot in slots_of(stream, operation, shape, part_fields(stream, operation, part)):
         result.append((f"n{slot.number}", slot.wire))
         if operation == "update":
             result += [(f"w{slot.number}", "boolean"), (f"o{slot.number}", slot.held.wire)]
@@ -123,17 +73,18 @@ def statement(
     source: str,
     fields: Sequence[str],
     unguarded: Collection[str] = (),
+    blocks: Collection[Sequence[str]] = (),
 ) -> Statement:
     """Build and check the statements that apply a group: writes of one operation that ask for `fields`, of which the
-    `unguarded` are written whatever the row holds.
+    `unguarded` are written whatever the row holds, and those of each of the `blocks` together or not at all.
 
     `source` names the temporary table. Raises GuardViolation if a statement would write outside the rules."""
-    slots = _slots(stream, operation, shape, fields, unguarded)
+    slots = slots_of(stream, operation, shape, fields, unguarded)
     match operation:
         case "create":
             write, look, inputs = _create(stream, shape, slots, _source(source))
         case "update":
-            write, look, inputs = _update(stream, shape, slots, _source(source))
+            write, look, inputs = _update(stream, shape, together(slots, blocks), _source(source))
         case "delete":
             write, look, inputs = _delete(stream, _source(source))
     text = write.sql(dialect="postgres") if write is not None else ""
@@ -141,25 +92,6 @@ def statement(
         guard.check_statement(stream, operation, table_parts(stream.table), text)
     before = locking(stream, _source(source), _range()) if operation == "create" and stream.parent_row else ""
     return Statement(text, look.sql(dialect="postgres"), tuple(inputs), before)
-
-
-def _write_set(stream: Stream, operation: Operation) -> tuple[str, ...]:
-    return {"create": stream.create_fields, "update": stream.update_fields, "delete": ()}[operation]
-
-
-def _slots(
-    stream: Stream, operation: Operation, shape: Shape, fields: Sequence[str], unguarded: Collection[str] = ()
-) -> list[_Slot]:
-    numbers = {name: number for number, name in enumerate(_write_set(stream, operation))}
-    result = []
-    for name in fields:
-        mapping = stream.fields[name]
-        if mapping.column is None or name not in numbers:
-            raise GuardViolation(f"{stream.system} {stream.name}: the field {name} is not in the {operation} set")
-        kind = shape.columns[mapping.column]
-        wire, guarded = shape.wire(mapping), name not in unguarded
-        result.append(_Slot(mapping, numbers[name], mapping.column, kind, shape.held(mapping), wire, guarded))
-    return result
 
 
 def _source(name: str) -> exp.Table:
@@ -180,7 +112,7 @@ def _range() -> list[exp.Expr]:
 
 
 def _update(
-    stream: Stream, shape: Shape, slots: Sequence[_Slot], source: exp.Table
+    stream: Stream, shape: Shape, slots: Sequence[Slot], source: exp.Table
 ) -> tuple[exp.Expr | None, exp.Select, list[str]]:
     write: exp.Expr | None = None
     if slots:
@@ -206,7 +138,7 @@ def _update(
     return write, look, inputs + [f"{part}{slot.number}" for slot in slots for part in "wno"]
 
 
-def _assigned(slot: _Slot) -> exp.Expr:
+def _assigned(slot: Slot) -> exp.Expr:
     return exp.case().when(slot.due(), slot.value, copy=False).else_(column(slot.column), copy=False)
 
 
@@ -223,7 +155,7 @@ def _delete(stream: Stream, source: exp.Table) -> tuple[exp.Expr | None, exp.Sel
 
 
 def _create(
-    stream: Stream, shape: Shape, slots: Sequence[_Slot], source: exp.Table
+    stream: Stream, shape: Shape, slots: Sequence[Slot], source: exp.Table
 ) -> tuple[exp.Expr | None, exp.Select, list[str]]:
     values = _inserted(stream, shape, slots)
     unique = _told_apart(stream, values)
@@ -276,7 +208,7 @@ def _told_apart(stream: Stream, values: Mapping[str, exp.Expr]) -> tuple[str, ..
     return unique
 
 
-def _inserted(stream: Stream, shape: Shape, slots: Sequence[_Slot]) -> dict[str, exp.Expr]:
+def _inserted(stream: Stream, shape: Shape, slots: Sequence[Slot]) -> dict[str, exp.Expr]:
     """Column -> the value a created row gets."""
     values: dict[str, exp.Expr] = {slot.column: slot.value for slot in slots}
     for name, text in stream.constants.items():
@@ -302,7 +234,7 @@ def _conflict(stream: Stream, unique: Sequence[str]) -> exp.OnConflict:
     )
 
 
-def _made(stream: Stream, unique: Sequence[str], slots: Sequence[_Slot]) -> list[exp.Expr]:
+def _made(stream: Stream, unique: Sequence[str], slots: Sequence[Slot]) -> list[exp.Expr]:
     result = [exp.alias_(column(name), f"a{n}", quoted=True) for n, name in enumerate(unique)]
     result.append(exp.alias_(_key(stream), "key", quoted=True))
     return result + [exp.alias_(held(slot.mapping), f"h{slot.number}", quoted=True) for slot in slots]
@@ -368,11 +300,11 @@ def _bare(name: str) -> exp.Column:
     return exp.Column(this=exp.to_identifier(name, quoted=True))
 
 
-def _fits(slots: Sequence[_Slot]) -> list[exp.Expr]:
+def _fits(slots: Sequence[Slot]) -> list[exp.Expr]:
     return [fits for slot in slots if (fits := slot.fits) is not None]
 
 
-def _misfit(slots: Sequence[_Slot], stranger: tuple[exp.Expr, str] | None = None) -> exp.Expr:
+def _misfit(slots: Sequence[Slot], stranger: tuple[exp.Expr, str] | None = None) -> exp.Expr:
     """The reason why a row's new values may not be written, or null."""
     case = exp.case()
     if stranger is not None:
@@ -386,7 +318,7 @@ def _misfit(slots: Sequence[_Slot], stranger: tuple[exp.Expr, str] | None = None
     return case if case.args.get("ifs") else cast(exp.null(), "text")
 
 
-def _differing(slots: Sequence[_Slot], *, asked: bool, source: str = "") -> exp.Expr:
+def _differing(slots: Sequence[Slot], *, asked: bool, source: str = "") -> exp.Expr:
     """What the row holds in those fields that were asked for and do not hold the new value; null if there is none."""
     tests, values = [], []
     for slot in slots:

@@ -41,14 +41,15 @@ order by n
 """
 _FIRES_FIRST = b"select exists (select from pg_trigger where tgrelid = $1::oid and tgtype & 7 = 7 and not tgisinternal)"
 _BEGIN = "begin; set constraints all immediate; select pg_logical_emit_message(true, '{}', '{}')"
-
-
 _OURSELVES = b"select pg_current_xact_id()::xid::text, (extract(epoch from clock_timestamp()) * 1000000)::bigint"
 
 Announce: TypeAlias = Callable[[str, int], Awaitable[None]]
 """Told, before each commit, the transaction's number as a change stream states it (32 bits), and the server's time in
 µs since 1970 UTC."""
 
+
+Asked: TypeAlias = tuple[tuple[str, ...], frozenset[str], frozenset[tuple[str, ...]]]
+"""What a statement was compiled for: the fields, those that are not guarded, and those that are written together."""
 
 _NONE: dict[str, str | None] = {}
 
@@ -63,7 +64,7 @@ class _Staging:
 
     name: str
     shape: Shape
-    statements: dict[tuple[tuple[str, ...], frozenset[str]], Statement] = field(default_factory=dict)
+    statements: dict[Asked, Statement] = field(default_factory=dict)
     filled: int = 0
 
 
@@ -190,7 +191,7 @@ class Writing:
                 raise ShapeChanged(name)
 
     def _compiled(self, group: Group, staging: _Staging) -> Statement:
-        asked = (group.fields, group.unguarded)
+        asked = (group.fields, group.unguarded, group.blocks)
         compiled = staging.statements.get(asked)
         if compiled is None:
             compiled = statement(group.stream, group.operation, staging.shape, staging.name, *asked)

@@ -122,8 +122,14 @@ class MemoryTarget:
 
     def _update(self, write: Write, row: TargetRow) -> WriteResult:
         before = dict(row.values)
+        taken = {
+            name
+            for name, value in write.values.items()
+            if name not in write.unguarded and before.get(name) not in (write.expected.get(name), value)
+        }
+        torn = {name for block in write.blocks if not taken.isdisjoint(block) for name in block}
         for name, value in write.values.items():
-            if name in write.unguarded or before.get(name) == write.expected.get(name):
+            if name not in torn and (name in write.unguarded or before.get(name) == write.expected.get(name)):
                 row.values[name] = self.rewrite(write.stream, name, value)
         if row.values != before:
             self.written += 1

@@ -238,6 +238,29 @@ async def test_what_goes_together_is_refused_together(bench: Bench) -> None:
     assert bench.rows(PARTY)[key] == {"name": "Acme", "phone": "1"}
 
 
+async def test_what_goes_together_is_written_together_or_left_to_who_changed_a_part(bench: Bench) -> None:
+    key = await made(bench, name="Acme", phone="1")
+    write = update(key, {"name": "Acme", "phone": "1"}, name="Acme AG", phone="2")
+    write.blocks = (("name", "phone"),)
+    bench.edit(PARTY, key, "name", "edited")
+    result = await one(bench, write)
+    assert (result.status, result.differing) == ("done", {"name": "edited", "phone": "1"})
+    assert bench.rows(PARTY)[key] == {"name": "edited", "phone": "1"}
+    bench.edit(PARTY, key, "name", "Acme AG")  # what is wanted: nobody stands in the way
+    assert (await one(bench, write)).differing == {}
+    assert bench.rows(PARTY)[key] == {"name": "Acme AG", "phone": "2"}
+    assert (await one(bench, write)).differing == {}, "writing again is safe"
+
+
+async def test_a_part_that_is_as_it_should_be_guards_the_rest_of_its_block(bench: Bench) -> None:
+    key = await made(bench, name="Acme", phone="1")
+    write = update(key, {"name": "Acme", "phone": "1"}, name="Acme", phone="2")
+    write.blocks = (("name", "phone"),)
+    bench.edit(PARTY, key, "name", "edited")
+    assert (await one(bench, write)).differing == {"name": "edited", "phone": "1"}
+    assert bench.rows(PARTY)[key] == {"name": "edited", "phone": "1"}
+
+
 async def test_nothing_to_write_is_no_trouble(bench: Bench) -> None:
     assert list(await bench.target.write([])) == []
 

@@ -390,6 +390,20 @@ def test_a_target_that_rewrites_is_parked_after_a_few_equal_attempts() -> None:
     assert len(writes) <= 4 * ATTEMPTS
 
 
+def test_a_block_of_which_a_part_was_edited_meanwhile_waits_for_that_change_and_is_left_whole() -> None:
+    """Its own parts hold what we expected and were not written: no habit of the target, however often it is tried."""
+    first = account(1, tax_id="T1", street="Main St", city="Rome")
+    hub, target = hub_with(first), MemoryTarget("billing")
+    deliver(hub, target)
+    [row] = target.rows["public.customer"].values()
+    live(ScriptedSource("crm", [first, account(2, tax_id="T1", street="High St", city="Rome")]), hub)
+    row.values["city"] = "Oslo"
+    deliver(hub, target)
+    assert (row.values["street"], row.values["city"]) == ("Main St", "Oslo")
+    [dirty] = [mark for (name, _), mark in hub.dirty.items() if name == "billing"]
+    assert (dirty.status, dirty.reason) == ("due", "city, street changed in billing meanwhile; waiting for that change")
+
+
 @pytest.mark.parametrize(
     ("error", "verdict"), [(TransientError("x"), "retry"), (SourceGap("x"), "halt"), (KeyError(), "bug")]
 )

@@ -48,6 +48,15 @@ def test_only_what_differs_is_written_expecting_what_was_last_seen() -> None:
     )
 
 
+def test_the_rest_of_a_block_goes_along_with_what_differs_of_it() -> None:
+    """Whoever edits it meanwhile keeps the whole block (the target writes none of it then)."""
+    own = {name: value for name, value in GOLDEN.items() if name not in ("street", "city")}
+    [write] = plan("billing", row(ADDRESS, street="A", city="B"), row(SUBSCRIBER, {"street": "X", "city": "B"}, **own))
+    assert write.values == {"street": "A", "city": "B"}
+    assert write.expected == {"street": "X", "city": "B"}
+    assert write.blocks == (("street", "city"),)
+
+
 def test_what_we_wrote_there_ourselves_is_what_it_holds() -> None:
     own = {name: value for name, value in GOLDEN.items() if name != "phone"}
     assert plan("billing", row(SUBSCRIBER, {"phone": "1"}, **own)) == []

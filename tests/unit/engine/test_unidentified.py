@@ -97,6 +97,7 @@ CREATING = {"system": "billing", "mode": "target", "connector": {"kind": "postgr
         ({"erp": PLURAL}, "billing", False),  # whose it is stands in a row of its own
         ({"erp": ONE_WAY, "crm": ONE_WAY}, "billing", False),  # the other may tell that two are one
         ({"erp": ONE_WAY, "crm": FLAT}, "crm", False),  # it may stand there already
+        ({"erp": {"party": {**ONE_WAY["party"], "merged_into": "into"}}}, "billing", False),  # two may be one later
         ({"erp": ONE_WAY}, "erp", False),  # somebody may have edited there what is to be written
     ],
 )

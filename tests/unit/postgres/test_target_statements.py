@@ -8,7 +8,7 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from connectors.postgres import statements
+from connectors.postgres import fields, statements
 from connectors.postgres.groups import arrange, copy_text, depths, rows
 from connectors.postgres.shapes import ColumnType, Shape, table_parts, touched
 from connectors.postgres.statements import statement
@@ -64,12 +64,12 @@ def test_a_field_outside_the_write_set_is_refused() -> None:
 @pytest.mark.parametrize("operation", ["create", "update"])
 def test_a_broken_builder_is_caught(operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mutation: the builder takes the protected field for one of the write set's."""
-    sound = statements._write_set
+    sound = fields.write_set
 
     def broken(stream: Stream, operation: str) -> tuple[str, ...]:
         return (*sound(stream, operation), "terms")  # type: ignore[arg-type]
 
-    monkeypatch.setattr(statements, "_write_set", broken)
+    monkeypatch.setattr(fields, "write_set", broken)
     with pytest.raises(GuardViolation, match="protected column 'terms'"):
         statement(STREAM, operation, SHAPE, "fw_1", ("phone", "terms"))  # type: ignore[arg-type]
 
