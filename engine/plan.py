@@ -6,7 +6,6 @@ receive. A burst of a thousand changes to one record therefore costs one write.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -188,9 +187,11 @@ class TargetPlan:
 
     def _row(self, record: Record, stream: Stream | None) -> Contribution | None:
         """The row of a stream that stands for the record: the live one, else the latest deleted."""
+        if stream is None:
+            return None
         latest = None
         for row in record.rows:
-            if stream is not None and row.system == self.system and row.stream == stream.name:
+            if row.system == self.system and row.stream == stream.name:
                 if row.deleted is None:
                     return row
                 latest = row
@@ -250,10 +251,9 @@ class TargetPlan:
     ) -> tuple[str, ...]:
         golden, carried, own, unreadable = record.golden, row.carried, row.fields, row.unreadable
         sent = row.still | row.sent if row.still else row.sent
-        names, asked = [], stream.update_fields
-        if row.sent:  # most fields of most rows hold what they should: a shorter way to what follows
-            held = row.sent
-            asked = tuple([n for n in asked if n not in held or n not in golden or golden[n] != held[n]])
+        names, asked, ours = [], stream.update_fields, row.sent
+        if ours:  # most fields of most rows hold what they should: a shorter way to what follows
+            asked = tuple([n for n in asked if n not in ours or n not in golden or golden[n] != ours[n]])
         for name in asked:
             if unreadable and name in unreadable and name not in row.sent:
                 if self._is_corrected(entity, record, row, name):
@@ -341,7 +341,7 @@ class TargetPlan:
                 continue
             write.values[name] = value
         if row is not None and self._groups[record.entity]:
-            self._complete(write, record, stream, row, keys)
+            self._complete(write, record, stream, row)
         if refused:
             self._hold_back(record.entity, write, refused)
         if difference.operation == "create" and (waited or not write.values):
@@ -354,20 +354,17 @@ class TargetPlan:
         write.blocks = self.blocks(record.entity, write.values)
         plan.writes.append(write)
 
-    def _complete(
-        self, write: Write, record: Record, stream: Stream, row: Contribution, keys: Mapping[str, Mapping[str, str]]
-    ) -> None:
+    def _complete(self, write: Write, record: Record, stream: Stream, row: Contribution) -> None:
         """Beside what is to be written of a block the rest of it, which is as it should be: if somebody edits that
-        meanwhile, the block is left to him."""
+        meanwhile, the block is left to him. Not what stands there otherwise than we would write it (a second code for
+        the same, a value that cannot be read): nobody has to have changed that."""
+        golden = record.golden
         for group in self._groups[record.entity]:
             for name in group if any(each in write.values for each in group) else ():
-                value = record.golden.get(name, msgspec.UNSET)
-                if value is msgspec.UNSET or value != row.holds(name) or name in write.values:
+                if name in write.values or name not in stream.update_fields or name not in golden:
                     continue
-                if name not in stream.update_fields:
-                    continue
-                with contextlib.suppress(ValueRefused, _NoKey):
-                    write.values[name] = write.expected[name] = self._outward(stream, name, value, keys)
+                if stream.fields[name].literal and name not in row.unreadable and row.holds(name) == golden[name]:
+                    write.values[name] = write.expected[name] = golden[name]
 
     def _hold_back(self, entity: str, write: Write, refused: Sequence[str]) -> None:
         """The fields of a group are written together or not at all: half a block is what nobody ever said."""

@@ -56,12 +56,15 @@ class Unidentified:
         return 0.0 if all(keys <= stated for _, keys in found) else waits
 
 
-def is_told_by_one(rulebook: Rulebook, target: str) -> bool:
-    """Whether the target itself is not read, and of all that is written there one system alone tells, and says in one
-    row whose it is, which is merged into no other: what is not read yet of any log makes no two records one (but where
-    a row was deleted and entered again, and got its match key later still), and is no edit in the target."""
+def waits_for_logs(rulebook: Rulebook, target: str) -> bool:
+    """Whether nothing is written to a target before the logs have been read as they stood at the start: what is in them
+    may be an edit of the target's own, or tell that two records are one.
+
+    It cannot where the target is not read, and of each entity written there one system alone tells, without merged rows
+    and with its match keys in its root rows; but for a row that was deleted, entered again without its match key and
+    given that later."""
     if rulebook.systems[target].read_streams:
-        return False
+        return True
     streams = rulebook.systems[target].streams.values()
     for written in {stream.entity for stream in streams if stream.creates or stream.update_fields}:
         keys = {name for key in rulebook.entities[written].match for name in key.fields}
@@ -71,11 +74,11 @@ def is_told_by_one(rulebook: Rulebook, target: str) -> bool:
                 if stream.entity != written:
                     continue
                 if stream.merged_into or (stream.parent is not None and not keys.isdisjoint(stream.fields)):
-                    return False
+                    return True
                 telling.add(system.name)
         if len(telling) > 1:
-            return False
-    return True
+            return True
+    return False
 
 
 def _late_keys(rulebook: Rulebook, system: System, root: Stream) -> frozenset[str]:

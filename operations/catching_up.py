@@ -5,7 +5,7 @@ delivered at once, it would be created there a second time. And of a row whose t
 is not known yet whose it is. What was edited in the target itself meanwhile is heard before anything is written there.
 Of a system behind Debezium its log is what its topics hold by then.
 
-Nothing waits for a target that is only written to, if one system alone tells of what is written there.
+Some targets need not wait: `engine.unidentified.waits_for_logs`.
 """
 
 from __future__ import annotations

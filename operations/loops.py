@@ -24,7 +24,7 @@ from engine.delivery import Delivery
 from engine.errors import Fenced, FieldwardenError, TransientError
 from engine.pipeline import Pipeline
 from engine.sharing import SHARDS
-from engine.unidentified import is_told_by_one
+from engine.unidentified import waits_for_logs
 from engine.wake import Wake, either
 from operations.catching_up import caught_up
 from operations.onboarding import ONBOARDING
@@ -279,7 +279,7 @@ class Loops:
 
             with contextlib.suppress(FieldwardenError):  # then the server's own timeouts have to do
                 await end_sessions(system, self.project.dsn(system), process)
-        if isinstance(loop, Delivery) and not is_told_by_one(self.project.rulebook, system):
+        if isinstance(loop, Delivery) and waits_for_logs(self.project.rulebook, system):
             await caught_up(self.project, system, stop)
         await loop.run(stop)
 

@@ -134,7 +134,12 @@ class FieldMap:
     @property
     def plain(self) -> bool:
         """Whether every canonical value is written as it is."""
-        return self.reference is None and self.codes is None and self.zone is None and not self.checks
+        return self.literal and not self.checks
+
+    @property
+    def literal(self) -> bool:
+        """Whether a canonical value stands there as it is, and in no second way."""
+        return self.reference is None and self.codes is None and self.zone is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,8 +124,8 @@ def _taken(health: SlotHealth) -> Finding:
 
 def _held(system: System, health: SlotHealth, start: Position | None) -> Finding:
     if not health.usable:
-        why = health.reason or "its WAL was removed"
-        return bad("slot", f"the server gave up {health.slot} ({why})", _again(system))
+        why = health.reason or health.wrong or "its WAL was removed"
+        return bad("slot", f"{health.slot} is of no use any more: {why}", _again(system))
     if start is not None and health.confirmed and parse_lsn(health.confirmed) > start.end:
         return bad("slot", f"{health.slot} is ahead of what the hub has read: {MOVED}", _again(system))
     kept = f"{health.slot} keeps {health.retained_bytes / 1e6:.1f} MB of WAL"

@@ -78,9 +78,8 @@ async def check_slot(system: System, connection: Connection, name: str, start: P
     if slot is None:
         raise gap(system, f"the replication slot {name} is gone")
     _check_kind(system, name, slot, server.database)
-    reason = slot.get("invalidation_reason")
-    if slot["wal_status"] == "lost" or reason:
-        raise gap(system, f"the server gave up the replication slot {name} ({reason or 'its WAL was removed'})")
+    if reason := _given_up(slot):
+        raise gap(system, f"the server gave up the replication slot {name} ({reason})")
     confirmed = parse_lsn(slot["confirmed_flush_lsn"])
     if confirmed > start.end:
         reader = f"; {slot['reader']} reads by it now" if slot["reader"] else ""
@@ -151,11 +150,16 @@ async def slot_health(system: str, connection: Connection, name: str) -> SlotHea
         found[0]["retained"] or 0,
         found[0]["behind"] or 0,
         slot.get("safe_wal_size"),
-        slot.get("invalidation_reason") or "",
+        _given_up(slot),
         _wrong(slot, found[0]["database"]),
         slot["confirmed_flush_lsn"] or "",
         found[0]["reader"] or "",
     )
+
+
+def _given_up(slot: dict[str, Any]) -> str:
+    """Why the server keeps nothing for the slot any more; "" while it does. Before PostgreSQL 17 it gives no reason."""
+    return slot.get("invalidation_reason") or ("its WAL was removed" if slot["wal_status"] == "lost" else "")
 
 
 async def _slot(system: System, connection: Connection, name: str) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.change import UNKNOWN, RawChange, Relation, RowRef, Undecoded
+from engine.change import UNKNOWN, RawChange, Relation, RowRef, Undecoded, Value
 from engine.delivery import ATTEMPTS, Delivery
 from engine.errors import IdentityMoved, SourceGap, TargetBusy, TransientError
 from engine.gone import unseen
@@ -390,18 +390,30 @@ def test_a_target_that_rewrites_is_parked_after_a_few_equal_attempts() -> None:
     assert len(writes) <= 4 * ATTEMPTS
 
 
-def test_a_block_of_which_a_part_was_edited_meanwhile_waits_for_that_change_and_is_left_whole() -> None:
-    """Its own parts hold what we expected and were not written: no habit of the target, however often it is tried."""
+def block_edited_in_billing(rules: Rulebook) -> tuple[MemoryHub, dict[str, Value]]:
+    """Of an address in billing the CRM changes the street and somebody the city; what then stands there."""
     first = account(1, tax_id="T1", street="Main St", city="Rome")
     hub, target = hub_with(first), MemoryTarget("billing")
-    deliver(hub, target)
+    deliver(hub, target, rules=rules)
     [row] = target.rows["public.customer"].values()
     live(ScriptedSource("crm", [first, account(2, tax_id="T1", street="High St", city="Rome")]), hub)
     row.values["city"] = "Oslo"
-    deliver(hub, target)
-    assert (row.values["street"], row.values["city"]) == ("Main St", "Oslo")
+    deliver(hub, target, rules=rules)
+    return hub, row.values
+
+
+def test_a_block_of_which_a_part_was_edited_meanwhile_waits_for_that_change_and_is_left_whole() -> None:
+    """Its own parts hold what we expected and were not written: no habit of the target, however often it is tried."""
+    hub, values = block_edited_in_billing(RULES)
+    assert (values["street"], values["city"]) == ("Main St", "Oslo")
     [dirty] = [mark for (name, _), mark in hub.dirty.items() if name == "billing"]
     assert (dirty.status, dirty.reason) == ("due", "city, street changed in billing meanwhile; waiting for that change")
+
+
+def test_of_a_system_that_nobody_hears_the_block_is_put_right_whole() -> None:
+    hub, values = block_edited_in_billing(rulebook(billing=BILLING | {"mode": "target"}))
+    assert (values["street"], values["city"]) == ("High St", "Rome")
+    assert not [mark for (name, _), mark in hub.dirty.items() if name == "billing"]
 
 
 @pytest.mark.parametrize(

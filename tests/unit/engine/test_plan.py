@@ -8,7 +8,8 @@ from engine.change import RowRef, Value
 from engine.plan import TargetPlan
 from engine.ports import Write
 from engine.record import Contribution, Record, Stamp
-from tests.builders import ACCOUNT, ADDRESS, CUSTOMER, ERP, PARTY, SUBSCRIBER, rulebook
+from rules.loading import rulebook_from_documents
+from tests.builders import ACCOUNT, ADDRESS, BILLING, CRM, CUSTOMER, ERP, PARTY, SUBSCRIBER, rulebook
 
 RULES = rulebook()
 GOLDEN: dict[str, Value] = {
@@ -55,6 +56,22 @@ def test_the_rest_of_a_block_goes_along_with_what_differs_of_it() -> None:
     assert write.values == {"street": "A", "city": "B"}
     assert write.expected == {"street": "X", "city": "B"}
     assert write.blocks == (("street", "city"),)
+
+
+def test_what_stands_in_a_block_otherwise_than_we_would_write_it_does_not_go_along() -> None:
+    """Else the block would be left for ever to an edit that nobody has made."""
+    own = {name: value for name, value in GOLDEN.items() if name not in ("street", "city")}
+    address = row(ADDRESS, street="A", city="B")
+    unread = row(SUBSCRIBER, {"street": "X", "city": "B"}, **own)
+    unread.unreadable = {"city": "too long"}
+    [write] = plan("billing", address, unread)
+    assert write.values.keys() == {"street"}
+
+    cities = {**CUSTOMER["fields"], "city": {"type": "code(cities)"}}
+    codes = {"cities": "canonical,crm,billing,erp\nB,B,0,B\n"}
+    coded = rulebook_from_documents([CUSTOMER | {"fields": cities}], [CRM, BILLING, ERP], codes)
+    [write] = plan("billing", address, row(SUBSCRIBER, {"street": "X", "city": "B"}, **own), rules=coded)
+    assert write.values.keys() == {"street"}
 
 
 def test_what_we_wrote_there_ourselves_is_what_it_holds() -> None:

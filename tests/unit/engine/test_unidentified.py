@@ -9,7 +9,7 @@ import pytest
 from engine.change import Value
 from engine.identity import uuid7
 from engine.record import Contribution, Record, Stamp
-from engine.unidentified import Unidentified, is_told_by_one
+from engine.unidentified import Unidentified, waits_for_logs
 from rules.loading import rulebook_from_documents
 from rules.rulebook import Rulebook
 
@@ -91,22 +91,22 @@ CREATING = {"system": "billing", "mode": "target", "connector": {"kind": "postgr
 
 
 @pytest.mark.parametrize(
-    ("sources", "target", "told"),
+    ("sources", "target", "waits"),
     [
-        ({"erp": ONE_WAY}, "billing", True),
-        ({"erp": PLURAL}, "billing", False),  # whose it is stands in a row of its own
-        ({"erp": ONE_WAY, "crm": ONE_WAY}, "billing", False),  # the other may tell that two are one
-        ({"erp": ONE_WAY, "crm": FLAT}, "crm", False),  # it may stand there already
-        ({"erp": {"party": {**ONE_WAY["party"], "merged_into": "into"}}}, "billing", False),  # two may be one later
-        ({"erp": ONE_WAY}, "erp", False),  # somebody may have edited there what is to be written
+        ({"erp": ONE_WAY}, "billing", False),
+        ({"erp": PLURAL}, "billing", True),  # whose it is stands in a row of its own
+        ({"erp": ONE_WAY, "crm": ONE_WAY}, "billing", True),  # the other may tell that two are one
+        ({"erp": ONE_WAY, "crm": FLAT}, "crm", True),  # it may stand there already
+        ({"erp": {"party": {**ONE_WAY["party"], "merged_into": "into"}}}, "billing", True),  # two may be one later
+        ({"erp": ONE_WAY}, "erp", True),  # somebody may have edited there what is to be written
     ],
 )
 def test_deliveries_wait_at_their_start_unless_one_system_alone_tells(
-    sources: dict[str, dict[str, Any]], target: str, told: bool
+    sources: dict[str, dict[str, Any]], target: str, waits: bool
 ) -> None:
     systems = [
         {"system": name, "connector": {"kind": "postgres", "dsn": "x"}, "streams": streams}
         for name, streams in sources.items()
     ]
     customer = {**CUSTOMER, "defaults": {"strategy": "source_priority", "order": ["erp"]}}
-    assert is_told_by_one(rulebook_from_documents([customer], [*systems, CREATING]), target) == told
+    assert waits_for_logs(rulebook_from_documents([customer], [*systems, CREATING]), target) == waits
