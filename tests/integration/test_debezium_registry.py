@@ -71,23 +71,32 @@ class Shelf:
         self.schemas: dict[int, str] = {}
         self.asked: list[int] = []
         self._open: set[asyncio.StreamWriter] = set()
+        self._answers: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Shelf:
-        self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._met, "127.0.0.1", 0)
         port = self._server.sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Nobody's connection is left open, not even of a client that was stopped before it asked or heard anything."""
+        """Nobody's connection is left open, not even of a client that was stopped before it asked or heard anything, or
+        that was accepted only just now."""
         self._server.close()
+        for _turn in range(3):  # accepted, made, met: each is a turn of the loop
+            await asyncio.sleep(0)
         for writer in list(self._open):
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+        await asyncio.gather(*self._answers, return_exceptions=True)
+
+    def _met(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Noted before any task begins, which might never get its turn."""
+        self._open.add(writer)
+        self._answers.append(asyncio.create_task(self._answer(reader, writer)))
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             await self._told(reader, writer)
         writer.close()
