@@ -8,13 +8,26 @@ from typing import Literal, NamedTuple
 from engine.change import RowRef
 
 SetAsideKind = Literal[
-    "data", "unreadable", "ambiguous", "parent", "excluded", "reference", "merge", "rekey", "behind", "brake"
+    "data",
+    "unreadable",
+    "ambiguous",
+    "suspicious",
+    "parent",
+    "excluded",
+    "reference",
+    "merge",
+    "rekey",
+    "behind",
+    "brake",
 ]
 
-FOR_A_PERSON = ("data", "ambiguous", "unreadable", "brake")
+FOR_A_PERSON = ("data", "ambiguous", "suspicious", "unreadable", "brake")
 """Kinds that never go on by themselves: a person releases them, or a newer word of their row ends them."""
 
-FOR_ANOTHER = ("ambiguous", "parent", "excluded", "reference", "merge")
+FOR_A_STEWARD: tuple[SetAsideKind, ...] = ("ambiguous", "suspicious")
+"""Kinds of rows of which a steward has to say which record they stand for."""
+
+FOR_ANOTHER = (*FOR_A_STEWARD, "parent", "excluded", "reference", "merge")
 """Kinds of what can be read, and waits for another row or record to be known."""
 
 
@@ -22,7 +35,8 @@ FOR_ANOTHER = ("ambiguous", "parent", "excluded", "reference", "merge")
 class SetAside:
     """A change kept back with its reason, in order, per source row (dead letter, or waiting for something).
 
-    `kind`: "data" (a person mends it), "ambiguous" (a steward decides), "parent"/"reference" (`awaits` names the
+    `kind`: "data" (a person mends it), "ambiguous" (a steward decides), "suspicious" (the
+    same: the row claims a record that it should not be able to claim), "parent"/"reference" (`awaits` names the
     row that must be known first), "excluded" (as "parent", where a `where` leaves parents out: no trouble, and the
     row's newest image takes the place of what waits), "merge" (as "reference", to the row that it was merged into),
     "rekey" (it came before the word that its row has taken this key, which `awaits` names), "behind" (an earlier

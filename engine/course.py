@@ -135,9 +135,11 @@ class Course:
                 self._known.matches.get(entity.name, {}),
                 self._known.records,
                 self._known.becoming.get(change.row, ()),
+                self._scope.roots[entity.name],
+                change.echo,
             )
             if isinstance(found, Ambiguous):
-                self._letters.add(mapped, "ambiguous", found.reason, candidates=found.candidates)
+                self._letters.doubt(mapped, change, found)
                 return False
             if not isinstance(found, Found) and (hidden := unreadable_key(entity, change)):
                 self._letters.add(mapped, "data", f"{change.row.stream}, {hidden}")

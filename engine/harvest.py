@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from engine.change import Change, RowRef, Value
 from engine.contribution import overtaken
-from engine.identity import MatchPair, record_pairs
+from engine.identity import Claim, MatchPair, record_pairs
 from engine.joining import Joined
 from engine.known import Known, Mapped, Tally
 from engine.ledger import Decision, EntryBody, Event, encode, encode_accepted, encode_large
@@ -234,6 +234,12 @@ class Harvest:
         self.store(record)
         self._append(record, _body(record, change, event, decisions, how, was, retired_))
         self._count(self._scope.entities[record.entity], decisions)
+
+    def claimed(self, record: Record, change: Change, claim: Claim) -> None:
+        """A row claimed to stand for this record, and was not believed."""
+        self.entry(record, change, "claimed", [], "", was=claim)
+        key = (change.row.system, claim)
+        self._tally.suspicious[key] = self._tally.suspicious.get(key, 0) + 1
 
     def accepted(
         self,

@@ -3,6 +3,10 @@
 By crosswalk; else by the record id that the row itself carries; else by the entity's match keys, each compared as its
 normalisers say (rules.normalising), the first of which that both state decides. A match that is not unique, or that
 another row of the same stream already stands for, is never merged silently: the row waits for a steward.
+
+What a row states is a claim of whoever may write it, not a proof: a copied record id, or a key that only another system
+may give, would make its writer another's customer. It is believed where nobody else of that system stands for the
+record. Otherwise the row waits as suspicious, and is named as that.
 """
 
 from __future__ import annotations
@@ -18,6 +22,9 @@ from engine.change import RowRef, Value
 from engine.record import Record
 from rules.rulebook import Entity
 
+Claim = Literal["record_id", "match_key", "merge"]
+"""By what a row says that it belongs to a record."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -32,8 +39,11 @@ class New:
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
+    """`suspicious`: the row claims what it should not be able to say of itself; "" where it does not, else what."""
+
     candidates: tuple[str, ...]
     reason: str
+    suspicious: Claim | Literal[""] = ""
 
 
 MatchPair = tuple[str, str]
@@ -118,13 +128,19 @@ def identify(
     matches: Mapping[MatchPair, Sequence[str]],
     records: Mapping[str, Record],
     becoming: Collection[RowRef] = (),
+    roots: Collection[tuple[str, str]] = (),
+    ours: bool = False,
 ) -> Found | New | Ambiguous:
     """Find the record of a row that the crosswalk does not know. The first match key that finds any decides; a record
     that disagrees in a key before that one is another.
 
-    `becoming`: rows of which their system tells just now that they are merged into this one."""
+    `becoming`: rows of which their system tells just now that they are merged into this one. `roots`: the (system,
+    stream) whose rows stand for the entity's records. `ours`: we wrote the row, and its record id with it."""
     carried = records.get(external_id) if external_id is not None else None
     if carried is not None and carried.entity == entity.name:
+        if _stands(carried, row, becoming, () if ours else roots):
+            reason = f"it carries the record id of a row of {row.system} that is there: copied, or forged"
+            return Ambiguous((carried.id,), reason, "record_id")
         return Found(carried.id, "external_id")
     for place, pair in enumerate(pairs):
         if not matches.get(pair):
@@ -140,7 +156,11 @@ def identify(
         if len(free) == 1 and len(candidates) == 1:
             return Found(free[0], "match")
         if not free:
-            return Ambiguous(tuple(candidates), f"another row of {row.system} {row.stream} has the same {pair[0]}")
+            reason = f"another row of {row.system} {row.stream} has the same {pair[0]}"
+            owner = keeper(entity, pair[0], row.system)
+            if owner:
+                return Ambiguous(tuple(candidates), f"{reason}, which only {owner} may give", "match_key")
+            return Ambiguous(tuple(candidates), reason)
         return Ambiguous(tuple(candidates), f"{len(candidates)} records have the same {pair[0]}")
     return New()
 
@@ -150,13 +170,21 @@ def _stated(entity: Entity, record: Record) -> set[str]:
     return {name for name, _ in match_pairs(entity, record.golden)}
 
 
-def _stands(record: Record, row: RowRef, becoming: Collection[RowRef]) -> bool:
-    """Whether another row of the same stream is there, that is not to be this one."""
+def keeper(entity: Entity, key: str, system: str) -> str:
+    """The system that alone may state a field of this match key; "" if this system may as well."""
+    fields = next((each.fields for each in entity.match if each.name == key), ())
+    kept = [policy for name in fields if (policy := entity.unit_of[name].policy).protected]
+    owners = [policy.owner for policy in kept if system != policy.owner and system not in policy.seed_from]
+    return next((owner for owner in owners if owner), "")
+
+
+def _stands(record: Record, row: RowRef, becoming: Collection[RowRef], roots: Collection[tuple[str, str]] = ()) -> bool:
+    """Whether another row of the same stream, or of these streams of its system, is there and not to be this one."""
     return any(
         other.deleted is None
         and other.system == row.system
-        and other.stream == row.stream
-        and other.key != row.key
+        and (other.stream == row.stream or (other.system, other.stream) in roots)
+        and (other.key != row.key or other.stream != row.stream)
         and (not other.merged or other.merged != row.key)
         and (not becoming or other.ref not in becoming)
         for other in record.rows

@@ -124,6 +124,8 @@ class Tally:
     changes: dict[str, int] = field(default_factory=dict)
     decisions: dict[tuple[str, str], int] = field(default_factory=dict)
     refusals: dict[tuple[str, str], int] = field(default_factory=dict)
+    suspicious: dict[tuple[str, str], int] = field(default_factory=dict)
+    """By system and claim (`engine.identity.Claim`): rows that claimed a record and were not believed."""
     echoes: int = 0
     mended: int = 0
     """Dead letters that newer changes made pointless."""

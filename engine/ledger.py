@@ -59,6 +59,7 @@ Event = Literal[
     "parted",
     "split",
     "replaced",
+    "claimed",
 ]
 
 
@@ -90,7 +91,8 @@ class EntryBody(msgspec.Struct):
     merged (the other half: `was` = the record that goes on), followed (what it referred to was joined to another),
     split (rows left for another record, or came from it: `was`; values given back from before their join have the
     outcome restored), parted (a row that it refers to went back to the record `was`), replaced (its system merged the
-    row into that with the key `was`, and it says nothing any more).
+    row into that with the key `was`, and it says nothing any more), claimed (`row`, which is none of the record's, said
+    that it is: by `was`, see `engine.identity.Claim`; it was not believed).
     `linked` says how the row found its record when it was new: new, external_id, match, parent, crosswalk.
     `retired` is set when the change retired (true) or revived (false) the record.
     """

@@ -9,11 +9,11 @@ it is kept ("unreadable") until a newer word on those fields can be read.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
 from engine.aside import FOR_ANOTHER
 from engine.change import Change, RowRef
 from engine.harvest import Harvest
+from engine.identity import Ambiguous
 from engine.known import Known, Mapped
 from engine.ports import Letter, SetAsideKind
 from engine.record import Contribution, Record
@@ -109,17 +109,27 @@ class Letters:
         self._new.setdefault(mapped.row, []).append(Letter(mapped.release, kind, raw.position, moves, awaits))
         self._harvest.set_aside(mapped, kind, reason, awaits=awaits, candidates=candidates, moves=moves)
 
+    def doubt(self, mapped: Mapped, change: Change, found: Ambiguous) -> None:
+        """A steward has to say which record the row stands for. What is suspicious is told once in the ledger of each
+        record that it claims, and counted."""
+        kind: SetAsideKind = "suspicious" if found.suspicious else "ambiguous"
+        news = not mapped.release and all(letter.kind != kind for letter in self._stored(mapped.row))
+        self.add(mapped, kind, found.reason, candidates=found.candidates)
+        if found.suspicious and news:
+            for id in found.candidates:
+                self._harvest.claimed(self._known.records[id], change, found.suspicious)
+
     def awaited(self, row: RowRef) -> RowRef | None:
         """The row of the same stream that this row is to be, as its newest letter that names one says."""
         letters = (*self._stored(row), *self._new.get(row, ()))
         named = [letter.merges for letter in letters if letter.merges is not None and letter.merges[:2] == row[:2]]
         return named[-1] if named else None
 
-    def retry(self, row: RowRef, kind: Literal["data", "ambiguous"] = "data") -> None:
+    def retry(self, row: RowRef, kinds: tuple[SetAsideKind, ...] = ("data",)) -> None:
         """Let a row be tried again that stands in a circle of merged rows, of which another is merged no more, or that
-        could not be told from one that is to be this very row."""
+        could not be told from one that is to be this very row (`FOR_A_STEWARD`)."""
         for letter in self._stored(row):
-            if letter.kind == kind and (kind != "data" or letter.awaits is not None):
+            if letter.kind in kinds and (letter.kind != "data" or letter.awaits is not None):
                 self._harvest.retry(letter.id)
 
     def wait_behind(self, mapped: Mapped) -> None:

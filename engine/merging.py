@@ -2,7 +2,8 @@
 
 The merged row stays behind in its system as a husk: it is linked to the record that goes on, so that what refers to it
 is found, and says nothing and receives nothing any more. Nobody asks the match keys, since the system itself says that
-both are one; but a join that would give a record two rows of another system is a steward's.
+both are one; but a join that would give a record two rows of another system is a steward's, and one of records that
+differ in a key which only another system may give is suspicious.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from collections.abc import Callable
 from typing import Literal
 
 from engine.alike import Alike
+from engine.aside import FOR_A_STEWARD
 from engine.change import Change, RowRef
 from engine.contribution import become, begin
 from engine.harvest import Harvest
-from engine.identity import Found, identify
-from engine.joining import join, obstacle, split
+from engine.identity import Ambiguous, Claim, Found, identify, keeper, match_pairs
+from engine.joining import join, obstacle, parting, split
 from engine.known import Known, Mapped
 from engine.letters import Letters
 from engine.plural import parent_of
@@ -57,13 +59,14 @@ class Merging:
             if row is not None and row.deleted is None and linked is not None:
                 row.merged = named.key  # so that it does not stand in that one's way, which may be its very record
                 self._harvest.store(known.records[linked])
-                self._letters.retry(named, "ambiguous")
+                self._letters.retry(named, FOR_A_STEWARD)
             return False
         record, home = known.records[target], self._home(mapped, change, row, target)
-        if why := home is not record and obstacle([record, home], self._roots(record), known.apart, but=change.row):
-            system, stream, _ = change.row
-            reason = f"{system} merges this row of {stream} into another, but {why}: mend that, then retry"
-            self._letters.add(mapped, "ambiguous", reason, candidates=(home.id, target))
+        if isinstance(home, Ambiguous):
+            self._letters.doubt(mapped, change, home)
+            return False
+        if home is not record and (doubt := self._doubt(change, home, record)):
+            self._letters.doubt(mapped, change, doubt)
             return False
         change.fields = known.translated(change)
         self._absorb(change, named, row, home, record)
@@ -155,16 +158,34 @@ class Merging:
             return "excluded", f"it is merged into a row of {stream.name} that `where` excludes, or is not known yet"
         return "merge", f"it is merged into a row of {stream.name} that is not known yet"
 
-    def _home(self, mapped: Mapped, change: Change, row: Contribution | None, target: str) -> Record:
+    def _doubt(self, change: Change, home: Record, record: Record) -> Ambiguous | None:
+        """Why a steward has to say whether the row's record is to be joined to that of the row named."""
+        system, stream, _ = change.row
+        claim: Claim | Literal[""] = ""
+        why = obstacle([record, home], self._roots(record), self._known.apart, but=change.row)
+        entity = self._scope.entities[record.entity]
+        if not why and (key := parting(entity, *(dict(match_pairs(entity, each.golden)) for each in (home, record)))):
+            owner = keeper(entity, key, system)
+            why, claim = f"they differ in {key}, which only {owner} may give" if owner else "", "merge"
+        if not why:
+            return None
+        reason = f"{system} merges this row of {stream} into another, but {why}: mend that, then retry"
+        return Ambiguous((home.id, record.id), reason, claim)
+
+    def _home(self, mapped: Mapped, change: Change, row: Contribution | None, target: str) -> Record | Ambiguous:
         """The record that is to be joined to that of the row named: the row's own; of one never read the record of
-        other systems' rows that state its match keys, as if it had been read before it was merged."""
+        other systems' rows that state its match keys, as if it had been read before it was merged. What it claims and
+        is not believed is for a steward."""
         known, linked = self._known, self._known.links.get(change.row)
         if row is not None and linked is not None:
             record = known.records[linked]
             return self.part(row, record) if row.husk and linked != target else record
         entity = self._scope.entities[change.entity]
         pairs, matches = known.stated(entity, mapped, change), known.matches.get(entity.name, {})
-        found = identify(entity, change.row, change.external_id, pairs, matches, known.records)
+        roots = self._scope.roots[entity.name]
+        found = identify(entity, change.row, change.external_id, pairs, matches, known.records, (), roots, change.echo)
+        if isinstance(found, Ambiguous) and found.suspicious:
+            return found
         return known.records[found.record if isinstance(found, Found) else target]
 
     def _circle(self, row: RowRef, named: RowRef) -> list[RowRef]:

@@ -317,7 +317,7 @@ class Pipeline:
         self._brake.decided()
         self._linked = self._linked or bool(outcome.links or outcome.released or found)
         self._wake.rouse({target for target, _ in outcome.dirty} | {target for target, _ in outcome.suspect})
-        self._count(tally)
+        self._telemetry.decided(self._system, tally)
         self._telemetry.alike(found)
 
     async def _still_to_do(self, tx: IngestTransaction, mapped: Sequence[Mapped]) -> Sequence[Mapped]:
@@ -386,14 +386,3 @@ class Pipeline:
 
     def _new_id(self) -> str:
         return uuid7(self._clock(), self._bits(74))
-
-    def _count(self, tally: Tally) -> None:
-        telemetry = self._telemetry
-        for entity, n in tally.changes.items():
-            telemetry.changes_received(self._system, entity, n)
-        for (entity, outcome), n in tally.decisions.items():
-            telemetry.decision(entity, outcome, n)
-        for (entity, owner), n in tally.refusals.items():
-            telemetry.refused(entity, owner, n)
-        if tally.echoes:
-            telemetry.echo(self._system, tally.echoes)

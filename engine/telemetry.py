@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from engine.bugs import Bug, bug_of
 from engine.identity import Duplicate
+from engine.known import Tally
 
 log = structlog.get_logger(__name__)
 
@@ -101,6 +102,9 @@ class Telemetry:
         self._echoes = counter("echoes", "Our own writes that came back and decided nothing.", "system")
         self._decisions = counter("decisions", "Decisions, one per field of a change.", "entity", "outcome")
         self._refusals = counter("guard_refusals", "Edits of protected fields refused.", "entity", "owner")
+        self._suspicious = counter(
+            "suspicious_claims", "Rows that claimed another's record and were not believed.", "system", "claim"
+        )
         self._met = counter("bugs_met", "Changes and deliveries put aside for a bug of ours.", "system")
         self._deliveries = counter("deliveries", "Deliveries by what became of them.", "target", "result")
         self._duration = Histogram(
@@ -129,17 +133,19 @@ class Telemetry:
 
     # --- what the pipeline says ------------------------------------------------------------------------------
 
-    def changes_received(self, system: str, entity: str, n: int = 1) -> None:
-        self._changes.labels(system, entity).inc(n)
-
-    def echo(self, system: str, n: int = 1) -> None:
-        self._echoes.labels(system).inc(n)
-
-    def decision(self, entity: str, outcome: str, n: int = 1) -> None:
-        self._decisions.labels(entity, outcome).inc(n)
-
-    def refused(self, entity: str, owner: str, n: int = 1) -> None:
-        self._refusals.labels(entity, owner).inc(n)
+    def decided(self, system: str, tally: Tally) -> None:
+        """A batch of this source that is durable now."""
+        for entity, n in tally.changes.items():
+            self._changes.labels(system, entity).inc(n)
+        for (entity, outcome), n in tally.decisions.items():
+            self._decisions.labels(entity, outcome).inc(n)
+        for (entity, owner), n in tally.refusals.items():
+            self._refusals.labels(entity, owner).inc(n)
+        for (whose, claim), n in tally.suspicious.items():
+            self._suspicious.labels(whose, claim).inc(n)
+            log.warning("source.suspicious", system=whose, claim=claim, rows=n)
+        if tally.echoes:
+            self._echoes.labels(system).inc(tally.echoes)
 
     def source_progress(self, system: str, position_time: float) -> None:
         """The commit time (seconds since 1970) of the newest change that is durable in the hub."""

@@ -167,6 +167,7 @@ _EVENTS = {
     "parted": "what it refers to is record {was} again",
     "split": "rows were given back between this record and {was}",
     "replaced": "{row} was merged into the row {was}, and says nothing any more",
+    "claimed": "{row} claimed to be this record by {was}, and was not believed: a steward decides",
 }
 IDENTITY = frozenset({"joined", "merged", "split", "parted"})
 """Events whose `was` is another record."""

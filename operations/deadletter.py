@@ -179,6 +179,12 @@ def _ends(letter: DeadLetter, first: int | None = None) -> str:
         case "ambiguous":
             command = f"fieldwarden record link {system} {letter.stream} {letter.key} RECORD"
             return f"a steward, who says which record it is (`{command}`): {', '.join(letter.candidates)}"
+        case "suspicious":
+            return (
+                f"a steward, who asks in {system} who wrote the row: a newer change without the claim ends it; or "
+                f"discard it, or once the other row is gone `fieldwarden record link {system} {letter.stream} "
+                f"{letter.key} RECORD`: {', '.join(letter.candidates)}"
+            )
         case "parent" | "excluded" | "reference" | "merge" | "rekey":
             return f"{awaits}, and goes on by itself once {system} tells of it; or a person: discard it"
         case "brake":

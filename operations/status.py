@@ -33,6 +33,7 @@ NEEDS = {
     "data": ("bad data", "a person"),
     "unreadable": ("a value cannot be read; the rest of its row goes on", "its row's next readable value, or a person"),
     "ambiguous": ("more than one record fits", "a steward: fieldwarden record link"),
+    "suspicious": ("a row claims another's record", "a steward: fieldwarden deadletter list --kind suspicious"),
     "parent": ("the parent row is not known", "that row"),
     "reference": ("the row referred to is not known", "that row"),
     "merge": ("the row that it was merged into is not known", "that row"),

@@ -28,7 +28,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from engine.hub.embedded import EmbeddedServer
 from engine.hub.migrate import migrate
@@ -120,6 +120,27 @@ def make_database(postgres: EmbeddedServer) -> Iterator[Callable[..., str]]:
     yield make
     for name in made:
         drop_database(postgres, name)
+
+
+@pytest.fixture
+def make_role(postgres: EmbeddedServer, make_database: Callable[..., str]) -> Iterator[Callable[..., str]]:
+    """`make_role(dsn, *grants)` -> DSN of a role that can log in there and may do just that ("grant ... to {}"); all
+    are dropped after the test."""
+    made: list[tuple[str, str]] = []
+
+    def make(dsn: str, *grants: str) -> str:
+        role = f"actor_{next(_numbers)}"
+        made.append((dsn, role))
+        with psycopg.connect(dsn, autocommit=True) as admin:
+            for statement in ("create role {} login", *grants):
+                admin.execute(sql.SQL(statement).format(sql.Identifier(role)))
+        return make_conninfo(dsn, user=role)
+
+    yield make
+    for dsn, role in made:
+        with psycopg.connect(dsn, autocommit=True) as admin:
+            for statement in ("drop owned by {}", "drop role {}"):
+                admin.execute(sql.SQL(statement).format(sql.Identifier(role)))
 
 
 @pytest.fixture

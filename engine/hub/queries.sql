@@ -279,7 +279,7 @@ delete from kept_apart where (one = %(one)s::uuid and other = %(other)s::uuid)
 
 -- name: waiting_rows
 -- The changes of a row that wait for a steward.
-update set_aside set released = true where system = %s and stream = %s and key = %s and kind = 'ambiguous'
+update set_aside set released = true where system = %s and stream = %s and key = %s and kind in ('ambiguous', 'suspicious')
 
 -- name: join_on
 -- Whatever was joined to it before goes on with it.
@@ -465,7 +465,7 @@ where s.position is null and s.streams <> '{}' and m.stream <> all(s.streams)
 -- The next of those that wait, ready or not: which is the last of them, and how many they are.
 select max(id), count(*) from (
     select id from set_aside
-    where system = %(source)s and (released or kind not in ('data', 'ambiguous', 'unreadable', 'brake')) and id > %(after)s
+    where system = %(source)s and (released or kind not in ('data', 'ambiguous', 'suspicious', 'unreadable', 'brake')) and id > %(after)s
     order by id limit %(limit)s
 ) as next
 
@@ -479,7 +479,7 @@ select max(id), count(*) from (
 -- crosswalk.
 with page as (
     select id, system, stream, key, kind, released, await_system, await_stream, await_key from set_aside
-    where system = %(source)s and (released or kind not in ('data', 'ambiguous', 'unreadable', 'brake'))
+    where system = %(source)s and (released or kind not in ('data', 'ambiguous', 'suspicious', 'unreadable', 'brake'))
       and id > %(after)s and id <= %(last)s
 ), ahead as (
     select e.id, e.system, e.stream, e.key, e.kind, e.released, e.await_system, e.await_stream, e.await_key
@@ -583,7 +583,7 @@ on conflict (source, name) do update set epoch = p.epoch + 1, position = exclude
 update source set swept = true, leased_at = '-infinity' where name = %s and floor = %s and not swept returning name
 
 -- name: reconsider
-update set_aside set released = true where system = %s and kind = 'ambiguous' and not released
+update set_aside set released = true where system = %s and kind in ('ambiguous', 'suspicious') and not released
 
 -- name: read_until
 insert into partition as p (source, name, until) select %s, n.name, n.until
@@ -774,7 +774,7 @@ group by system, kind order by system, kind
 
 -- name: ambiguous_counts
 -- Rows that wait for a steward, by stream and reason, each reason with the first keys; the most frequent first.
-select system, stream, reason, count(*), (array_agg(key order by key))[1:3] from set_aside where kind = 'ambiguous'
+select system, stream, reason, count(*), (array_agg(key order by key))[1:3] from set_aside where kind in ('ambiguous', 'suspicious')
 group by system, stream, reason order by count(*) desc, system, stream, reason limit %s
 
 -- name: refused

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import msgspec
 
+from engine.aside import FOR_A_STEWARD
 from engine.change import RowRef
 from engine.errors import Fenced
 from engine.ledger import GENESIS, block_hash, leaf, merkle_root
@@ -164,7 +165,7 @@ class MemoryHub(MemoryJoins, MemoryFootholds, MemoryAside):
             self._forget_seen(source)
 
     async def reconsider(self, source: str) -> None:
-        ambiguous = (id for id, kept in self.set_aside.items() if kept.kind == "ambiguous")
+        ambiguous = (id for id, kept in self.set_aside.items() if kept.kind in FOR_A_STEWARD)
         self.released.update(id for id in ambiguous if self.set_aside[id].row.system == source)
 
     def _forget_seen(self, source: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from engine.telemetry import Telemetry
 from operations.logs import configure, scrub
 
 
@@ -29,6 +30,16 @@ def test_json_lines_when_not_a_terminal(out: io.StringIO) -> None:
     assert event["event"] == "source.open"
     assert (event["level"], event["system"]) == ("info", "crm")
     assert event["timestamp"].endswith("Z")
+
+
+def test_a_bug_is_logged_with_its_fingerprint_and_never_its_message(out: io.StringIO) -> None:
+    configure("json", "info", out)
+    Telemetry().bug("crm", KeyError("jane@example.com"))
+    found, met = map(json.loads, out.getvalue().splitlines())
+    assert found["fingerprint"] == met["fingerprint"]
+    assert found["kind"] == "KeyError"
+    assert "not_shown" not in found
+    assert "jane" not in out.getvalue()
 
 
 def test_keys_nobody_allowed_are_dropped_and_named(out: io.StringIO) -> None:

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from engine.delivery import Delivery
 from engine.errors import EnvironmentUnfit
+from engine.known import Tally
 from engine.telemetry import Telemetry
 from engine.testing import MemoryHub, MemoryTarget
 from operations.ops import Health, obstacles, serving
@@ -172,7 +173,7 @@ def samples(telemetry: Telemetry, name: str) -> dict[tuple[str, ...], float]:
 
 def test_endpoints_answer_over_http() -> None:
     health = Health(healthy())
-    health.telemetry.changes_received("crm", "customer", 5)
+    health.telemetry.decided("crm", Tally(changes={"customer": 5}))
     with serving(health, "127.0.0.1", 0) as url:
         assert get(f"{url}/livez") == (200, {"live": True})
         status, body = get(f"{url}/readyz")

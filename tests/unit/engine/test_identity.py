@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from engine.change import RowRef
 from engine.identity import LONGEST, Ambiguous, Found, New, identify, match_pairs, possible_pairs, record_pairs
-from engine.record import Record
+from engine.record import Contribution, Record, Stamp
 from tests.builders import ACCOUNT, rulebook
 from tests.builders import CUSTOMER as DOCUMENT
 from tests.simulation.test_matching_by_reference import RULES
@@ -105,3 +106,31 @@ def test_the_first_key_that_both_state_decides(tax: str | None, phone: str, foun
             matches.setdefault(pair, []).append(id)
     pairs = match_pairs(TWO_KEYS, {"tax_id": tax, "phone": phone})
     assert identify(TWO_KEYS, ACCOUNT, None, pairs, matches, KNOWN) == found
+
+
+LEAD = RowRef("crm", "public.lead", "1")
+
+
+@pytest.mark.parametrize(
+    ("row", "gone", "ours", "believed"),
+    [
+        (ACCOUNT._replace(key="2"), False, False, False),
+        (ACCOUNT._replace(key="2"), False, True, False),
+        (ACCOUNT._replace(key="2"), True, False, True),
+        (LEAD, False, False, False),
+        (LEAD, False, True, True),
+        (LEAD, True, False, True),
+        (RowRef("erp", "public.party", "1"), False, False, True),
+    ],
+)
+def test_a_carried_record_id_is_believed_where_nobody_of_its_system_stands_for_the_record_or_we_wrote_it(
+    row: RowRef, gone: bool, ours: bool, believed: bool
+) -> None:
+    there = Contribution(*ACCOUNT, "5", Stamp("5", None), {}, deleted="5" if gone else None)
+    roots = {ACCOUNT[:2], LEAD[:2]}
+    found = identify(CUSTOMER, row, "A", [], {}, {"A": Record("A", "customer", 1, {}, [there])}, (), roots, ours)
+    if believed:
+        assert found == Found("A", "external_id")
+    else:
+        assert isinstance(found, Ambiguous)
+        assert (found.candidates, found.suspicious) == (("A",), "record_id")
