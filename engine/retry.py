@@ -10,6 +10,7 @@ from typing import Literal
 
 from engine.errors import (
     ConfigurationError,
+    DecodeError,
     EnvironmentUnfit,
     Fenced,
     SchemaDrift,
@@ -28,6 +29,7 @@ _TABLE: tuple[tuple[type[Exception], Verdict], ...] = (
     (EnvironmentUnfit, "retry"),
     (SchemaDrift, "halt"),
     (SourceGap, "halt"),
+    (DecodeError, "halt"),
     (ConfigurationError, "halt"),
 )
 """An unfit environment is retried: a person mends a privilege or starts a server while we run. A slot that is another's

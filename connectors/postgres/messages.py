@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-from engine.errors import EngineError
+from engine.errors import DecodeError
 
 EPOCH_MICROS = 946_684_800_000_000
 """2000-01-01 UTC, PostgreSQL's epoch, in microseconds since 1970."""
@@ -28,12 +28,6 @@ _abort = struct.Struct(">II").unpack_from
 _abort_at = struct.Struct(">Qq").unpack_from
 _prepared = struct.Struct(">QQqI").unpack_from
 _rollback = struct.Struct(">BQQqqI").unpack_from
-
-
-class DecodeError(EngineError):
-    """Bytes that are not what the protocol says: a bug here or there, never guessed around."""
-
-    code = "decode"
 
 
 class Begin(NamedTuple):

@@ -3,7 +3,8 @@
 A row is decoded only in the columns its stream wants: `Decoder.announce` folds each R message into a `Shape`, whose
 masks say column by column what to do, so that a change costs one pass over its bytes. Inside a stream (between S
 and E) rows carry a transaction id after the kind byte. Whatever is wrong with the bytes is a `DecodeError`, never
-another exception.
+another exception: a frame that is passed over would be a change that is lost. Only a text that is not UTF-8 (which a
+database in SQL_ASCII may hold) is one row's trouble, an `Illegible`.
 
 Source: PostgreSQL documentation, "Logical Replication Message Formats".
 """
@@ -15,9 +16,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from connectors.postgres.messages import READERS, Announcement, Column, DecodeError, Plain, expect
+from connectors.postgres.messages import READERS, Announcement, Column, Plain, expect
 from engine.change import Operation, Relation
-from engine.errors import SchemaDrift
+from engine.errors import DecodeError, SchemaDrift
 from engine.wanted import Wanted
 from rules.values import UNKNOWN, RawValue
 
@@ -28,7 +29,8 @@ BPCHAR = 1042
 
 _FIRST_USER_OID = 16384
 
-_INSERT, _UPDATE, _DELETE = b"IUD"
+_CHANGES = b"IUD"
+_INSERT, _UPDATE, _DELETE = _CHANGES
 _NEW, _OLD_KEY, _OLD_ROW = b"NKO"
 _NULL, _UNCHANGED, _TEXT, _BINARY = b"nutb"
 
@@ -49,7 +51,16 @@ class Row(NamedTuple):
     xid: int
 
 
-Message: TypeAlias = Plain | Row
+class Illegible(NamedTuple):
+    """A row change of which some text is not UTF-8. `key` holds the columns of the row's key, UNKNOWN what cannot be
+    read of it; `relation` is of these columns alone."""
+
+    relation: Relation
+    key: tuple[RawValue, ...]
+    message: bytes
+
+
+Message: TypeAlias = Plain | Row | Illegible
 Payload: TypeAlias = bytes | memoryview
 
 
@@ -93,9 +104,17 @@ class Decoder:
             return self._readers[data[start]](data, start, streamed)
         except KeyError:
             raise DecodeError(f"unknown pgoutput message kind {bytes(data[start : start + 1])!r}") from None
-        except (struct.error, IndexError, ValueError) as error:
-            kind = bytes(data[start : start + 1])
-            raise DecodeError(f"malformed pgoutput message {kind!r} of {len(data) - start} bytes: {error}") from error
+        except UnicodeDecodeError as error:
+            if data[start] not in _CHANGES:
+                raise _malformed(data, start, error) from None
+            try:
+                return self._illegible(bytes(data[start:]), streamed)
+            except (struct.error, IndexError) as other:
+                raise _malformed(data, start, other) from None
+        except DecodeError:
+            raise
+        except Exception as error:  # struct.error, IndexError, ValueError, or MemoryError: none of them may escape
+            raise _malformed(data, start, error) from error
 
     def announce(self, message: Announcement) -> Shape | None:
         """Take in an R message. None if no stream wants the relation; raises SchemaDrift if it lost something."""
@@ -112,6 +131,23 @@ class Decoder:
                 if column.name in wanted.columns and column.type not in self._types and column.type >= _FIRST_USER_OID
             }
         return known
+
+    def _illegible(self, data: bytes, streamed: bool) -> Row | Illegible:
+        """A row whose lengths are right, but not its texts. Raises struct.error, IndexError, DecodeError."""
+        pos = 5 if streamed else 1
+        shape = self.shapes[_u32(data, pos)[0]]
+        assert shape is not None, "of a relation that nobody wants no text is read"
+        pos += 4
+        texts: list[bytes | None] = []
+        while pos < len(data):  # an update's old row, then its new one, which counts
+            texts, pos = _raw_tuple(data, pos + 1)
+        expect(pos == len(data), "the row does not end with the message")
+        expect(len(texts) == len(shape.mask), "a row of another number of columns than was announced")
+        wanted = self._wanted[f"{shape.announced.schema}.{shape.announced.name}"]
+        columns = shape.announced.columns
+        held = {column.name: _legible(text, column) for column, text in zip(columns, texts, strict=True)}
+        relation = wanted.relation(wanted.key, ("text",) * len(wanted.key))
+        return Illegible(relation, tuple(held[name] for name in wanted.key), data)
 
     def _read_row(self, data: Payload, pos: int, streamed: bool) -> Row:
         kind = data[pos]
@@ -171,6 +207,32 @@ def _read_tuple(data: Payload, pos: int, mask: tuple[int, ...]) -> tuple[list[Ra
         if code != SKIP:
             values.append(None if kind == _NULL and code != ABSENT else UNKNOWN)
     return values, pos
+
+
+def _raw_tuple(data: bytes, pos: int) -> tuple[list[bytes | None], int]:
+    """The texts of a row as they came; None for what has none."""
+    (count,) = _u16(data, pos)
+    pos += 2
+    texts: list[bytes | None] = []
+    for _ in range(count):
+        kind, start = data[pos], pos + 5
+        pos = start + _u32(data, pos + 1)[0] if kind in (_TEXT, _BINARY) else pos + 1
+        texts.append(data[start:pos] if kind == _TEXT else None)
+    return texts, pos
+
+
+def _legible(text: bytes | None, column: Column) -> RawValue:
+    try:
+        known = UNKNOWN if text is None else text.decode()
+    except UnicodeDecodeError:
+        return UNKNOWN
+    return known.rstrip(" ") if isinstance(known, str) and _take(column) == PADDED else known
+
+
+def _malformed(data: Payload, start: int, error: Exception) -> DecodeError:
+    """What the error says may quote a row's bytes, so only its type is told."""
+    kind, size = bytes(data[start : start + 1]), len(data) - start
+    return DecodeError(f"malformed pgoutput message {kind!r} of {size} bytes ({type(error).__name__})")
 
 
 def _text(data: memoryview) -> str:

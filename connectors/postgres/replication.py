@@ -23,7 +23,7 @@ from connectors.postgres.messages import EPOCH_MICROS
 from connectors.postgres.pgoutput import Payload
 from connectors.postgres.position import lsn_text, parse_lsn
 from connectors.postgres.session import connect, translated
-from engine.errors import TransientError
+from engine.errors import DecodeError, EngineError, TransientError
 
 _STATUS_SECONDS = 1.0
 """Longest silence of ours; a third of `wal_sender_timeout` if that is less. Each status asks for an answer, which says
@@ -70,7 +70,7 @@ class ReplicationConnection:
         self._waiting: asyncio.Task[None] | None = None
         self._queued = self._flushed = 0
         self._arrived = asyncio.Event()
-        self._failure: TransientError | None = None
+        self._failure: EngineError | None = None
         self._reading = self._closed = False
         self._heard = time.monotonic()
         self._timer: asyncio.Task[None] | None = None
@@ -127,7 +127,8 @@ class ReplicationConnection:
         self._timer = asyncio.create_task(self._speak_up(interval))
 
     async def arrived(self, seconds: float) -> bool:
-        """Wait for frames, at most so many seconds. Raises TransientError once all that came before is taken."""
+        """Wait for frames, at most so many seconds. Once all that came before is taken, raises TransientError where the
+        connection was lost, DecodeError where what came is not the protocol's."""
         if not self.frames:
             if self._failure is not None:
                 raise self._failure
@@ -140,7 +141,7 @@ class ReplicationConnection:
     @property
     def newest(self) -> int:
         """The LSN of the newest frame that waits, 0 if none does."""
-        return int(_lsn_at(self.frames[-1], 1)[0]) if self.frames else 0
+        return int(_lsn_at(self.frames[-1], 1)[0]) if self.frames and len(self.frames[-1]) > _KIND else 0
 
     def consumed(self, size: int) -> None:
         """`size` bytes of frames were taken: read on, if that had been put off."""
@@ -218,6 +219,9 @@ class ReplicationConnection:
         except psycopg.Error as error:
             self._fail(str(error))
             return
+        except (IndexError, struct.error, MemoryError) as error:
+            self._fail_with(self._garbled(error))
+            return
         if self.frames:
             self._arrived.set()
         if self._queued >= self._high_water:
@@ -263,13 +267,27 @@ class ReplicationConnection:
             self._send_status(reply=False)
 
     def _fail(self, reason: str) -> None:
-        self._pause()
-        if self._failure is None:
-            self._failure = TransientError(
+        self._fail_with(
+            TransientError(
                 f"{self._system}: the replication connection was lost: {' '.join(reason.split())}",
                 suggestion=f"check that the server of {self._system} is up; it is tried again",
             )
+        )
+
+    def _fail_with(self, failure: EngineError) -> None:
+        self._pause()
+        if self._failure is None:
+            self._failure = failure
         self._arrived.set()
+
+    def _garbled(self, error: Exception) -> DecodeError:
+        """Raised inside a callback, where nobody would hear of it."""
+        return DecodeError(
+            f"{self._system}: a frame of the replication stream cannot be taken over ({type(error).__name__})",
+            suggestion=f"nothing was acknowledged; check that what answers is the PostgreSQL server of {self._system}, "
+            "and that memory is not short; then start `fieldwarden run` again",
+            path=self._system,
+        )
 
     # --- feedback ---
 

@@ -7,8 +7,9 @@ A baseline that is interrupted starts again with a new slot, since its snapshot 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
+from typing import TypeAlias
 
 import psycopg
 from psycopg import sql
@@ -19,10 +20,12 @@ from connectors.postgres.copying import row_values
 from connectors.postgres.pgoutput import BPCHAR
 from connectors.postgres.position import row_position
 from connectors.postgres.session import connect, translated
-from engine.change import RawChange, Relation
+from engine.change import UNKNOWN, RawChange, Relation, Undecoded
 from engine.record import LARGE
 from engine.wanted import wanted_columns
 from rules.rulebook import Stream, System
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
 def copy_order(system: System) -> list[Stream]:
@@ -117,14 +120,37 @@ class Snapshot:
         with translated(self._system.name):
             async with self._connection.cursor() as cursor, cursor.copy(query) as copy:
                 while data := await copy.read():
-                    values = row_values(data)
+                    try:
+                        change, width = _observed(data, relation, padded, position)
+                    except UnicodeDecodeError:
+                        change, width = _illegible(data, relation, stream, position), len(data)
                     del data  # it may be large, and long until the next one comes
-                    for place in padded:
-                        value = values[place]
-                        if value is not None:
-                            values[place] = value.rstrip(" ")
-                    width = sum(map(len, filter(None, values)))
-                    change = RawChange(relation, "observe", tuple(values), position, None, large=width > LARGE)
-                    del values
                     yield change, width
                     del change
+
+
+def _observed(data: Buffer, relation: Relation, padded: Sequence[int], position: str) -> tuple[RawChange, int]:
+    """One row, and how much text it has. Raises UnicodeDecodeError."""
+    values = row_values(data)
+    for place in padded:
+        value = values[place]
+        if value is not None:
+            values[place] = value.rstrip(" ")
+    width = sum(map(len, filter(None, values)))
+    return RawChange(relation, "observe", tuple(values), position, None, large=width > LARGE), width
+
+
+def _illegible(data: Buffer, relation: Relation, stream: Stream, position: str) -> RawChange:
+    """A row of which some text is not UTF-8, as a database in SQL_ASCII may hold it: by its key, where that can be
+    read."""
+    row = bytes(data)
+    values = row_values(row.decode("utf-8", "replace").encode())
+    texts = [values[relation.columns.index(name)] for name in stream.key]
+    key = tuple(UNKNOWN if text is None or "\ufffd" in text else text for text in texts)
+    kind = ("text",) * len(key)
+    siblings = tuple(Relation(each.stream, stream.key, kind) for each in relation.siblings)
+    place = f"the first reading of {stream.name}"
+    reason = f"{place}: a text in it is not valid UTF-8 (the database's encoding does not ask for it)"
+    kept = Undecoded(reason, None if UNKNOWN not in key else row, row)
+    known = Relation(stream.name, stream.key, kind, siblings)
+    return RawChange(known, "update", key, position, None, place=place, undecoded=kept)

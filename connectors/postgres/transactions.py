@@ -27,11 +27,11 @@ from connectors.postgres.messages import (
     StreamStop,
     Truncate,
 )
-from connectors.postgres.pgoutput import Decoder, Payload, Row
-from connectors.postgres.position import Position, row_prefix
+from connectors.postgres.pgoutput import Decoder, Illegible, Payload, Row
+from connectors.postgres.position import Position, lsn_text, row_prefix
 from connectors.postgres.spill import Spool
-from engine.change import RawChange
-from engine.errors import EnvironmentUnfit, SchemaDrift
+from engine.change import RawChange, Undecoded
+from engine.errors import DecodeError, EnvironmentUnfit, FieldwardenError, SchemaDrift
 from engine.record import LARGE
 
 _HEADER = 25
@@ -40,6 +40,9 @@ _HEADER = 25
 _DATA = ord("w")
 _SPOOLED = frozenset(b"RYIUDTM")
 _EVERY = 1 << 62
+_LATEST = 1 << 62
+"""A commit time (µs since 1970) past which no server's clock is: beyond the year 148,000."""
+
 _wal_end = struct.Struct(">Q").unpack_from
 
 
@@ -123,7 +126,26 @@ class Transactions:
     def take(self, frames: deque[Payload]) -> int:
         """Work off `frames` from the left until a batch is full, or enough was done for one turn of the event loop.
 
-        Returns the bytes of the frames taken."""
+        Returns the bytes of the frames taken. Raises EnvironmentUnfit, SchemaDrift, TransientError, and DecodeError
+        for whatever else goes wrong: a frame that was passed over would be a change that is lost."""
+        try:
+            return self._take(frames)
+        except DecodeError as error:
+            raise self._halted(error.message) from error
+        except FieldwardenError:
+            raise
+        except Exception as error:
+            raise self._halted(f"a frame of the stream cannot be read ({type(error).__name__})") from error
+
+    def _halted(self, message: str) -> DecodeError:
+        return DecodeError(
+            f"{self._system}: {message}, behind {lsn_text(self._end)} of its log",
+            suggestion="nothing was acknowledged; start `fieldwarden run` again, and if it halts there once more: "
+            f"`fieldwarden run --rebaseline {self._system}`",
+            path=self._system,
+        )
+
+    def _take(self, frames: deque[Payload]) -> int:
         decode, worked, taken = self._decoder.decode, 0, 0
         while not self.full and worked < self._max_bytes:
             if self._replay is not None:
@@ -165,6 +187,20 @@ class Transactions:
             change.large = True
         self._changes.append(change)
 
+    def _illegible(self, message: Illegible) -> None:
+        """Set aside by its row: everything else goes on."""
+        self._ordinal += 1
+        if self._ordinal <= self._skip:
+            return
+        place = f"{lsn_text(self._final)} #{self._ordinal}"
+        reason = f"{place}: a text in it is not valid UTF-8 (the database's encoding does not ask for it)"
+        position = self._prefix + format(self._ordinal, "08X")
+        kept = Undecoded(reason, None, message.message)
+        self._bytes += len(message.message)
+        self._changes.append(
+            RawChange(message.relation, "update", message.key, position, None, place=place, undecoded=kept)
+        )
+
     def _other(self, message: object) -> None:
         match message:
             case Begin(final_lsn, at, xid):
@@ -175,6 +211,8 @@ class Transactions:
                 self._announce(message)
             case Truncate():
                 self._truncate(message)
+            case Illegible():
+                self._illegible(message)
             case LogicalMessage(transactional=True, prefix=prefix) if prefix in self._marks:
                 self._echo = True
             case StreamStart(xid, _):
@@ -202,6 +240,8 @@ class Transactions:
             self._decoder.shapes[message.oid] = None
 
     def _begin(self, final_lsn: int, at: int, xid: int) -> None:
+        if at > _LATEST:
+            raise DecodeError("a transaction's commit time is beyond all bounds")
         start = self._position
         self._in_transaction = True
         self._final, self._at, self._ordinal, self._echo = final_lsn, at, 0, False
