@@ -13,8 +13,11 @@ from typing import Any, Literal
 import fastavro
 import msgspec
 
+from connectors.debezium import avro_bounds
 from connectors.debezium.record import Headers
 from connectors.debezium.schemas import Schema, Unreadable, from_avro
+
+_LONGEST_SCHEMA = 1 << 22
 
 _HEADERS = {
     "key": ("apicurio.key.globalId", "apicurio.key.contentId"),
@@ -35,11 +38,15 @@ def framed(data: bytes, half: Literal["key", "value"], headers: Headers) -> tupl
 
 
 class Avro:
-    """One schema of the registry. Raises Unreadable if the text is no Avro schema."""
+    """One schema of the registry. Raises Unreadable if the text is no Avro schema, or one that lets a record become
+    more than can be held."""
 
     def __init__(self, text: bytes | str) -> None:
+        if len(text) > _LONGEST_SCHEMA:
+            raise Unreadable("its schema in the registry is longer than any Avro schema of a table")
         try:
             described = msgspec.json.decode(text)
+            avro_bounds.check(described)
             self.schema: Schema = from_avro(described)
             self._parsed = fastavro.parse_schema(_bare(described))
         except Unreadable:

@@ -19,8 +19,8 @@ from typing import Any
 import msgspec
 
 from connectors.debezium import numbers, times
-from connectors.debezium.numbers import as_bytes
-from connectors.debezium.schemas import Schema
+from connectors.debezium.numbers import MOST_DECIMALS, as_bytes
+from connectors.debezium.schemas import Schema, Unreadable
 
 Text = Callable[[Any], str]
 
@@ -29,7 +29,14 @@ _CONNECT = "org.apache.kafka.connect.data."
 _DATA = "io.debezium.data."
 _NUMERIC = ("NUMERIC", "DECIMAL", "MONEY")
 _NOT_TEXT = ("INET", "CIDR", "MACADDR", "MACADDR8", "XML", "LTREE", "TSVECTOR", "TSQUERY", "HSTORE")
+_is_number = re.compile(r"-?[0-9]{1,9}").fullmatch
 _PLAIN_ELEMENT = re.compile(r'[^\s{}",\\]+').fullmatch
+_MOST_BITS = 83_886_080
+"""PostgreSQL's bit(n) has no more ("Bit String Types")."""
+_PADDING = 1 << 16
+"""Zeros that may be added to what bits came as: Debezium sends all of them."""
+_LONGEST_PADDED = 1 << 22
+"""Characters of an array whose elements may be longer as text than as they came, by the zeros of their scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class NoText(Exception):
 
 def column(schema: Schema, declared: str = "") -> Column:
     """`declared`: the portable type, as far as it is known from elsewhere; it only matters for decimals that travel as
-    text of which the schema does not say so. Raises NoText."""
+    text of which the schema does not say so. Raises NoText; Unreadable for a schema that no converter writes."""
     if declared == "numeric" and schema.type == "string" and not (schema.name or schema.source_type):
         return Column("numeric", numbers.decimal_text)
     named = _NAMED.get(schema.name)
@@ -108,7 +115,9 @@ def _array(schema: Schema) -> Column:
     if schema.source_type.startswith("_") and schema.source_type != "_BPCHAR":  # padding stays inside an array
         parameters = {**element.parameters, **_element_type(schema)}
         element = Schema(element.type, element.name, parameters, None, element.fields, element.items)
-    return Column("other", partial(_array_text, column(element).text))
+    made = column(element)
+    padded = made.type == "numeric" or element.name in _MADE
+    return Column("other", partial(_padded_array_text if padded else _array_text, made.text))
 
 
 def _element_type(schema: Schema) -> dict[str, str]:
@@ -119,6 +128,17 @@ def _array_text(element: Text | None, values: list[Any]) -> str:
     """PostgreSQL's `array_out`."""
     texts = (None if value is None else value if element is None else element(value) for value in values)
     return "{" + ",".join("NULL" if text is None else _quoted_element(text) for text in texts) + "}"
+
+
+def _padded_array_text(element: Text, values: list[Any]) -> str:
+    """The same of numbers, each of which may be a few bytes and thousands of zeros. Raises ValueError."""
+    texts, length = list[str](), 0
+    for value in values:
+        texts.append("NULL" if value is None else _quoted_element(element(value)))
+        length += len(texts[-1])
+        if length > _LONGEST_PADDED:
+            raise ValueError("an array of more digits than anybody writes")
+    return "{" + ",".join(texts) + "}"
 
 
 def _quoted_element(text: str) -> str:
@@ -167,8 +187,8 @@ def _decimal(schema: Schema) -> Column:
     scale = _number(schema, "scale")
     if scale is None:
         raise NoText("a decimal's schema does not say its scale; set decimal.handling.mode=string")
-    if abs(scale) > 20_000:
-        raise NoText("a scale beyond any PostgreSQL knows")
+    if abs(scale) > MOST_DECIMALS:
+        raise Unreadable("its schema has a decimal with a scale beyond any that PostgreSQL knows")
 
     def text(value: Any) -> str:  # `json.decimal.format=NUMERIC` writes the number itself
         return (
@@ -181,12 +201,14 @@ def _decimal(schema: Schema) -> Column:
 
 
 def _number(schema: Schema, parameter: str) -> int | None:
-    """A parameter without which the schema's values mean nothing. None if it is not there, or no number: a converter or
-    a transform has dropped it, and a default in its place would be a guess (7.90 read as 790)."""
-    try:
-        return int(schema.parameters[parameter])
-    except (KeyError, ValueError):
+    """A parameter without which the schema's values mean nothing. None if it is not there: a converter or a transform
+    has dropped it, and a default in its place would be a guess (7.90 read as 790). Raises Unreadable for what is no
+    number: that is nobody's setting, and this record's trouble alone."""
+    if (text := schema.parameters.get(parameter)) is None:
         return None
+    if not _is_number(str(text)):
+        raise Unreadable(f"its schema has a {schema.name.rpartition('.')[2]} whose {parameter} is no number")
+    return int(text)
 
 
 def _bits(schema: Schema) -> Column:
@@ -196,8 +218,14 @@ def _bits(schema: Schema) -> Column:
     if length is None:
         raise NoText("bits whose schema does not say their number lose their leading zeros; leave the column out")
 
+    if not 0 <= length <= _MOST_BITS:
+        raise Unreadable("its schema has more bits than any PostgreSQL knows")
+
     def text(value: Any) -> str:
-        return format(int.from_bytes(as_bytes(value), "little"), "b").rjust(length, "0")
+        data = as_bytes(value)
+        if 8 * len(data) + _PADDING < length:
+            raise ValueError("fewer bits than its schema says")
+        return format(int.from_bytes(data, "little"), "b").rjust(length, "0")
 
     return Column("other", text)
 

@@ -28,6 +28,7 @@ from connectors.debezium.storable import check_change, shown, spells_nul
 from connectors.debezium.tables import Table
 from connectors.debezium.topics import Topics
 from connectors.debezium.unavailable import DEFAULT, Placeholder
+from engine.bugs import bug_of
 from engine.change import UNKNOWN, RawChange, RawValue, Relation, Undecoded
 from engine.errors import EnvironmentUnfit, SchemaDrift
 from engine.record import LARGE
@@ -74,6 +75,12 @@ def _placeholder(system: System, configured: str) -> Placeholder:
             f"{system.name}: unavailable.value.placeholder is not hexadecimal after hex:",
             suggestion="mend it under `options:` in the system's file",
         ) from None
+
+
+def _failure(error: Exception) -> str:
+    """What nobody foresaw, by its type and by where it came up, since its message may quote a value."""
+    bug = bug_of(error)
+    return f"reading it failed ({bug.kind} at {bug.places[-1]}, fingerprint {bug.fingerprint})"
 
 
 def _merged(types: Iterable[Mapping[str, str]]) -> dict[str, str]:
@@ -149,6 +156,10 @@ class Decoder:
             if shown(drift.message) == drift.message:
                 raise
             return self._undecoded(table, record, position, drift.message)  # no table has such a column
+        except SchemaNeeded:
+            raise
+        except Exception as error:  # of whatever kind (memory, recursion, a bug): it is this record's trouble alone
+            return self._undecoded(table, record, position, _failure(error))
 
     def refuse(self, record: Record, position: str, reason: str) -> RawChange | None:
         """The same record as one that cannot be decoded, for a reason the caller found; None outside of tables."""
@@ -177,7 +188,7 @@ class Decoder:
             large=len(value) > LARGE,
         )
         if kind != "observe":
-            self.mark = mark_of(source.sequence, source.at)  # also of what turns out to be unreadable from here on
+            self.mark = mark_of(source.sequence, source.at, record.timestamp)  # also of what turns out to be unreadable from here on
         if kind != "truncate":
             self._fill(table, event, change, record)
         if spells_nul(value):
@@ -254,7 +265,7 @@ class Decoder:
         wanted = table.wanted
         values: tuple[RawValue, ...] = (UNKNOWN,) * len(wanted.key)
         if record.key is not None:
-            with suppress(Unreadable, SchemaNeeded, SchemaDrift):
+            with suppress(Exception):  # of a record that cannot be read its key may be as bad
                 values = self._key(table, record.key, record.headers)
         relation = wanted.relation(wanted.key, ("text",) * len(wanted.key))
         headers = tuple((shown(name), data) for name, data in record.headers)
@@ -274,7 +285,9 @@ class Decoder:
                 _, content = json_format.unwrapped(value)
             else:
                 content = self._avro(frame[0]).read(value, frame[1])
-        except Unreadable:
+        except SchemaNeeded:
+            raise
+        except Exception:  # as above; and there is nothing in it that could be lost
             return None
         note = Note(kind, content if isinstance(content, dict) else {})
         if kind == "heartbeat" or note.snapshot_over:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from connectors.debezium.rows import Shape
 from connectors.debezium.schemas import Unreadable
@@ -23,12 +24,17 @@ _LONGER_THAN_ANY_STAND_IN = 16
 """Characters. Only values of more bytes than a TOAST pointer has are stored apart, and so left out."""
 
 
-class Source(msgspec.Struct, gc=False):
-    """What is used of the `source` block."""
+Micros: TypeAlias = Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)]
+Millis: TypeAlias = Annotated[int, Meta(ge=-(1 << 52), le=1 << 52)]
+Long: TypeAlias = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 
-    ts_us: int | None = None
-    ts_ms: int | None = None
-    txId: int | str | None = None  # noqa: N815
+
+class Source(msgspec.Struct, gc=False):
+    """What is used of the `source` block; times are such as can be stored in microseconds."""
+
+    ts_us: Micros | None = None
+    ts_ms: Millis | None = None
+    txId: Long | str | None = None  # noqa: N815
     snapshot: str | bool | None = None
     gtid: str | None = None
     sequence: str | None = None

@@ -11,8 +11,8 @@ import re
 import struct
 from base64 import b64decode
 from collections.abc import Mapping
-from decimal import Decimal
-from typing import Any
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal, Inexact
+from typing import Any, Final
 
 SPECIAL = {
     **dict.fromkeys(("NaN", "NAN"), "NaN"),
@@ -25,6 +25,16 @@ _PLAIN = re.compile(r"-?\d+(?:\.\d+)?").fullmatch
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,6})?").fullmatch
 _float32 = struct.Struct(">f")
 
+_WHOLE_DIGITS: Final = 131_072
+MOST_DECIMALS: Final = 16_383
+"""PostgreSQL's numeric has no more digits than these before the point and behind it ("Numeric Types")."""
+
+_SHORT: Final = 1_000
+_MOST_BYTES: Final = 61_231
+"""Of a two's complement of all those digits: 147,455 * log2(10) / 8."""
+
+_exact = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact])
+
 
 def as_bytes(value: bytes | str) -> bytes:
     """Bytes as Avro carries them, or as JSON does (base64). Raises ValueError."""
@@ -32,9 +42,11 @@ def as_bytes(value: bytes | str) -> bytes:
 
 
 def unscaled(data: bytes, scale: int) -> str:
-    """A number from its unscaled two's complement and its scale, with exactly `scale` digits after the point."""
+    """A number from its unscaled two's complement and its scale, with exactly `scale` digits after the point.
+
+    Raises ValueError for more of them than PostgreSQL can hold."""
     number = int.from_bytes(data, "big", signed=True)
-    digits = str(abs(number)) if len(data) < 1_000 else str(Decimal(abs(number)))
+    digits = str(abs(number)) if len(data) < _SHORT else _many_digits(data, abs(number))
     if scale > 0:
         digits = digits.rjust(scale + 1, "0")
         digits = f"{digits[:-scale]}.{digits[-scale:]}"
@@ -43,10 +55,26 @@ def unscaled(data: bytes, scale: int) -> str:
     return f"-{digits}" if number < 0 else digits
 
 
+def _many_digits(data: bytes, number: int) -> str:
+    """Python's own way takes the square of the length: a megabyte would take a minute."""
+    if len(data) > _MOST_BYTES:
+        raise ValueError("more digits than any PostgreSQL knows")
+    return format(_split(number, number.bit_length()), "f")
+
+
+def _split(number: int, bits: int) -> Decimal:
+    """By halves, which libmpdec then multiplies in less than the square of their length."""
+    if bits <= 8 * _SHORT:
+        return Decimal(number)
+    half = bits // 2
+    high, low = _split(number >> half, bits - half), _split(number & ((1 << half) - 1), half)
+    return _exact.add(_exact.multiply(high, _exact.power(2, half)), low)
+
+
 def variable_scale(value: Mapping[str, Any]) -> str:
     """`{scale, value}`. Raises KeyError, TypeError or ValueError."""
     scale = value["scale"]
-    if type(scale) is not int or abs(scale) > 20_000:
+    if type(scale) is not int or abs(scale) > MOST_DECIMALS:
         raise ValueError("not a scale")
     return unscaled(as_bytes(value["value"]), scale)
 
@@ -59,7 +87,13 @@ def plain(text: str) -> str:
         return SPECIAL[text]
     if _NUMBER(text) is None:
         raise ValueError("not a decimal number")
-    return format(Decimal(text), "f")
+    number = Decimal(text)
+    if number and number.adjusted() >= _WHOLE_DIGITS:  # a few bytes of exponent are a megabyte of zeros
+        raise ValueError("more digits than any PostgreSQL knows")
+    exponent = number.as_tuple().exponent
+    if isinstance(exponent, int) and not -MOST_DECIMALS <= exponent < _WHOLE_DIGITS:
+        raise ValueError("more digits than any PostgreSQL knows")
+    return format(number, "f")
 
 
 def decimal_text(text: str) -> str:

@@ -14,6 +14,11 @@ import httpx
 from engine.errors import EnvironmentUnfit, TransientError
 
 _SECONDS = 10.0
+_LONGEST = 1 << 23
+"""Bytes of an answer: twice what is taken for a table's schema (`avro_format`)."""
+
+_NO_SUCH = (400, 404, 422)
+"""An id that it does not have, or that cannot be one of its own: the record that names it is to blame."""
 
 
 class Registry:
@@ -36,7 +41,8 @@ class Registry:
         return self._schemas.get(number)
 
     async def fetch(self, number: int) -> str | None:
-        """The schema's text; None if the registry has no such id (now: it is asked again the next time).
+        """The schema's text (empty where it is too long to be a table's); None if the registry has no such id (now: it
+        is asked again the next time).
 
         Raises TransientError when it cannot be reached or fails, EnvironmentUnfit when it refuses us."""
         if number in self._schemas:
@@ -48,7 +54,7 @@ class Registry:
                 f"the schema registry at {self._url} does not answer: {type(error).__name__}",
                 suggestion="check `kafka: registry: url:`; reading goes on when it answers",
             ) from error
-        if answer.status_code == 404:
+        if answer.status_code in _NO_SUCH:
             return None
         if answer.status_code in (401, 403):
             raise EnvironmentUnfit(
@@ -65,9 +71,12 @@ class Registry:
 
     async def _get(self, url: str) -> httpx.Response:
         async with httpx.AsyncClient(auth=self._auth, verify=self._tls, timeout=_SECONDS, trust_env=False) as client:
-            return await client.get(url)
+            async with client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as answer:
+                return httpx.Response(answer.status_code, content=await _content(answer), request=answer.request)
 
     def _schema(self, answer: httpx.Response) -> str:
+        if len(answer.content) > _LONGEST:
+            return ""
         try:
             return str(answer.raise_for_status().json()["schema"])
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
@@ -75,3 +84,13 @@ class Registry:
                 f"what answers at {self._url} is no schema registry ({answer.status_code})",
                 suggestion="`kafka: registry: url:` is the address below which /schemas/ids/1 exists",
             ) from error
+
+
+async def _content(answer: httpx.Response) -> bytes:
+    """The body, or a little more than the longest that is taken."""
+    content = bytearray()
+    async for some in answer.aiter_bytes(1 << 16):
+        content += some
+        if len(content) > _LONGEST:
+            break
+    return bytes(content)

@@ -14,8 +14,6 @@ from engine.errors import SchemaDrift
 from engine.wanted import Wanted
 
 _TOASTED = ("string", "bytes", "array", "map")
-_WRONG = (ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, RecursionError)
-"""What a converter raises for a value that is not what its schema says."""
 
 
 class Shape:
@@ -69,7 +67,7 @@ class Shape:
                     row[place] = text(value)
         except Ambiguous as error:
             raise Unreadable(f"column {self.relation.columns[place]}: {error}") from None
-        except _WRONG:
+        except Exception:  # whatever a converter raises for a value that is not what its schema says
             raise Unreadable(f"column {self.relation.columns[place]} does not hold what its type says") from None
         for place in self._plain:
             value = row[place]

@@ -31,6 +31,10 @@ _AVRO_TYPES = {
 }
 
 
+MOST_DEEP = 64
+"""A schema in a schema in a schema ...: Debezium's envelope of a row with an array of structs has five."""
+
+
 class Unreadable(Exception):
     """These bytes cannot be read; the message says why, without a value in it."""
 
@@ -56,8 +60,10 @@ class Schema:
         return str(self.parameters.get(SOURCE_TYPE, "")).upper()
 
 
-def from_connect(schema: Any) -> Schema:
-    """Raises Unreadable."""
+def from_connect(schema: Any, room: int = MOST_DEEP) -> Schema:
+    """`room`: how much deeper it may go. Raises Unreadable."""
+    if not room:
+        raise Unreadable("its schema is nested too deeply")
     try:
         kind = str(schema["type"])
         return Schema(
@@ -65,18 +71,18 @@ def from_connect(schema: Any) -> Schema:
             str(schema.get("name") or ""),
             dict(schema.get("parameters") or {}),
             schema.get("default"),
-            {str(each["field"]): from_connect(each) for each in schema.get("fields") or ()},
-            from_connect(schema["items"]) if kind == "array" else None,
+            {str(each["field"]): from_connect(each, room - 1) for each in schema.get("fields") or ()},
+            from_connect(schema["items"], room - 1) if kind == "array" else None,
         )
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
+    except (KeyError, TypeError, AttributeError, ValueError):
         raise Unreadable("its schema is not one that Kafka Connect's JsonConverter writes") from None
 
 
 def from_avro(schema: Any) -> Schema:
-    """Of a parsed Avro schema (JSON). Raises Unreadable."""
+    """Of a parsed Avro schema (JSON) that `avro_bounds` has let pass. Raises Unreadable."""
     try:
         return _of_avro(schema, {}, "")
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
+    except (KeyError, TypeError, AttributeError, ValueError):
         raise Unreadable("its Avro schema is not one that a Kafka Connect converter writes") from None
 
 

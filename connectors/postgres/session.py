@@ -74,6 +74,11 @@ def translated(system: str) -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise _meaning(system, error) from error
+    except UnicodeDecodeError:  # its own words quote what it cannot read
+        raise EnvironmentUnfit(
+            f"{system}: a text in the database is not valid UTF-8, which an encoding of SQL_ASCII lets pass",
+            suggestion="mend the text, or move the data to a UTF8 database",
+        ) from None
 
 
 def _meaning(system: str, error: psycopg.Error) -> EngineError:

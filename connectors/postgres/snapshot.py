@@ -148,9 +148,8 @@ def _illegible(data: Buffer, relation: Relation, stream: Stream, position: str) 
     texts = [values[relation.columns.index(name)] for name in stream.key]
     key = tuple(UNKNOWN if text is None or "\ufffd" in text else text for text in texts)
     kind = ("text",) * len(key)
-    siblings = tuple(Relation(each.stream, stream.key, kind) for each in relation.siblings)
     place = f"the first reading of {stream.name}"
     reason = f"{place}: a text in it is not valid UTF-8 (the database's encoding does not ask for it)"
-    kept = Undecoded(reason, None if UNKNOWN not in key else row, row)
-    known = Relation(stream.name, stream.key, kind, siblings)
+    kept = Undecoded(reason, row if UNKNOWN in key else None, row)
+    known = Relation(stream.name, stream.key, kind)
     return RawChange(known, "update", key, position, None, place=place, undecoded=kept)

@@ -215,7 +215,6 @@ def test_5_the_placeholder_is_the_configured_one(configured: str) -> None:
         (debezium("bytes", "data.Bits", told="VARBIT", length="8"), "leave the column out"),
         (debezium("struct", "data.geometry.Geometry"), "leave the column out"),
         (connect("bytes", "Decimal"), "decimal.handling.mode=string"),
-        (connect("bytes", "Decimal", scale="two"), "decimal.handling.mode=string"),
         (array(connect("bytes", "Decimal")), "decimal.handling.mode=string"),
         (schema("bytes", told="NUMERIC"), "decimal.handling.mode=string"),
         (debezium("bytes", "data.Bits"), "leave the column out"),

@@ -106,7 +106,7 @@ def test_a_server_that_was_restored_counts_from_lower_lsns_and_is_heard(
 
 
 def test_a_change_before_any_commit_that_the_connector_saw_is_heard() -> None:
-    assert not is_repeat(mark_of('[null,"40"]', 5), Mark(34, 40, 7))
+    assert not is_repeat(mark_of('[null,"40"]', 5, 0), Mark(34, 40, 7))
 
 
 def test_what_says_nowhere_where_it_stands_is_heard() -> None:
@@ -128,8 +128,8 @@ def test_what_says_nowhere_where_it_stands_is_heard() -> None:
     ],
 )
 def test_where_an_event_stands_is_read_from_its_sequence(sequence: str | None, mark: Mark) -> None:
-    assert mark_of(sequence, 7) == mark
+    assert mark_of(sequence, 7, 0) == mark
 
 
 def test_without_a_commit_time_it_stands_nowhere() -> None:
-    assert mark_of('["34","40"]', None) == NOWHERE
+    assert mark_of('["34","40"]', None, 0) == NOWHERE
