@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from rules.errors import Problem
 
 MAX_BYTES = 5_000_000
+MAX_COLUMNS = 500
+_MOST_SHOWN = 80
+"""Characters of a cell that a message repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class _CodeReader:
         self.canonical: dict[str, int] = {}
         self.spellings: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
         self.meanings: dict[tuple[str, str], tuple[str, int]] = {}
+        self.measured: tuple[str, list[int]] = "", [1]
 
     def read(self, text: str) -> tuple[CodeTable, list[Problem]]:
         if len(text) > MAX_BYTES:
@@ -92,14 +96,17 @@ class _CodeReader:
             self.problem(reader.line_num or 1, 1, f"not valid CSV: {error}", "check the quotes")
 
     def header(self, cells: list[str], raw: str) -> list[str]:
+        if len(cells) > MAX_COLUMNS:
+            self.problem(1, 1, f"the header has {len(cells):,} columns", f"no list has more than {MAX_COLUMNS}")
+            return cells
         if cells[0] != "canonical":
-            self.problem(1, 1, f"the first column is {cells[0]!r}", "it must be 'canonical'")
+            self.problem(1, 1, f"the first column is {_shown(cells[0])}", "it must be 'canonical'")
         for index, system in enumerate(cells[1:], 1):
             if system in cells[1:index]:
-                self.problem(1, _column(raw, index), f"system {system!r} has two columns", "remove one")
+                self.problem(1, self.column(raw, index), f"system {_shown(system)} has two columns", "remove one")
             elif system not in self.known:
                 suggestion = f"the systems are {', '.join(sorted(self.known))}"
-                self.problem(1, _column(raw, index), f"{system!r} is not a system", suggestion)
+                self.problem(1, self.column(raw, index), f"{_shown(system)} is not a system", suggestion)
             else:
                 self.spellings[system] = []
         return cells
@@ -115,34 +122,47 @@ class _CodeReader:
             return
         if canonical in self.canonical:
             first = self.canonical[canonical]
-            self.problem(line, 1, f"canonical code {canonical!r} stands here twice, first on line {first}")
+            self.problem(line, 1, f"canonical code {_shown(canonical)} stands here twice, first on line {first}")
             return
         self.canonical[canonical] = line
         for index, (system, cell) in enumerate(zip(header[1:], cells[1:], strict=True), 1):
             spelled = tuple(code.strip() for code in cell.split("|") if code.strip())
             if spelled and system in self.spellings:
-                self.meaning(line, _column(raw, index), system, canonical, spelled)
+                for message in self.meaning(line, system, canonical, spelled):
+                    self.problem(line, self.column(raw, index), message, "one code of a system has one meaning")
 
-    def meaning(self, line: int, column: int, system: str, canonical: str, spelled: tuple[str, ...]) -> None:
+    def meaning(self, line: int, system: str, canonical: str, spelled: tuple[str, ...]) -> list[str]:
+        """Note what a cell says; what is wrong with it."""
+        wrong = []
         for code in spelled:
             other, first = self.meanings.setdefault((system, code), (canonical, line))
             if other != canonical:
-                message = f"code {code!r} of {system} means both {other!r} (line {first}) and {canonical!r}"
-                self.problem(line, column, message, "one code of a system has one meaning")
+                both = f"{_shown(other)} (line {first}) and {_shown(canonical)}"
+                wrong.append(f"code {_shown(code)} of {system} means both {both}")
         self.spellings[system].append((canonical, spelled))
+        return wrong
+
+    def column(self, raw: str, cell: int) -> int:
+        """Where the `cell`-th cell (from 0) of a line begins; of a line with many problems it is found once."""
+        if self.measured[0] is not raw:
+            self.measured = raw, _starts(raw)
+        starts = self.measured[1]
+        return starts[cell] if cell < len(starts) else len(raw) + 1
 
     def problem(self, line: int, column: int, message: str, suggestion: str = "") -> None:
         self.problems.append(Problem(self.file, line, column, message, suggestion))
 
 
-def _column(raw: str, cell: int) -> int:
-    """The 1-based column at which the `cell`-th cell (from 0) of a line begins."""
-    quoted = False
+def _shown(cell: str) -> str:
+    return repr(cell if len(cell) <= _MOST_SHOWN else f"{cell[:_MOST_SHOWN]}...")
+
+
+def _starts(raw: str) -> list[int]:
+    """The 1-based columns at which a line's cells begin."""
+    starts, quoted = [1], False
     for position, character in enumerate(raw):
-        if cell == 0:
-            return position + 1
         if character == '"':
             quoted = not quoted
         elif character == "," and not quoted:
-            cell -= 1
-    return len(raw) + 1
+            starts.append(position + 2)
+    return starts

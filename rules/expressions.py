@@ -14,6 +14,7 @@ from operator import itemgetter
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
+from sqlglot.tokens import TokenType
 
 from rules.allowed import check_node
 from rules.compiling import compile_text
@@ -36,6 +37,10 @@ COLUMN_TYPES = (
 MAX_LENGTH = 2_000
 MAX_DEPTH = 40
 MAX_NODES = 400
+
+_OPENING = (TokenType.L_PAREN, TokenType.CASE)
+_CLOSING = (TokenType.R_PAREN, TokenType.END)
+_NEVER = (TokenType.L_BRACKET, TokenType.L_BRACE)
 
 _OPERATORS = (exp.Binary, exp.Not, exp.Neg, exp.Is, exp.In, exp.Between, exp.AtTimeZone)
 
@@ -87,6 +92,7 @@ def parse(text: str) -> Expression:
     if len(text) > MAX_LENGTH:
         raise ValueError(f"the expression is longer than {MAX_LENGTH:,} characters")
     try:
+        _check_tokens(text)
         tree = sqlglot.parse_one(text, dialect="postgres", into=exp.Condition)
         _check(tree)
     except SqlglotError:
@@ -102,6 +108,18 @@ def parse(text: str) -> Expression:
 def now() -> Expression:
     """The time of the write: for what is written only, since a stream cannot compute it again."""
     return Expression("now()", frozenset(), exp.CurrentTimestamp())
+
+
+def _check_tokens(text: str) -> None:
+    """What no allowed expression has, before it is parsed: the parser tries several ways at each bracket, so that a
+    dozen of them inside each other would keep it busy for minutes."""
+    depth = 0
+    for token in sqlglot.tokenize(text, dialect="postgres"):
+        if token.token_type in _NEVER:
+            raise ValueError(f"{token.text} is not allowed in an expression: it knows no arrays and no objects")
+        depth += (token.token_type in _OPENING) - (token.token_type in _CLOSING)
+        if depth > MAX_DEPTH:
+            raise ValueError("the expression is nested too deeply or has too many parts")
 
 
 def _check(tree: exp.Expr) -> None:

