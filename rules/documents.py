@@ -1,9 +1,9 @@
 """A YAML file as plain values together with the line and column of each, so that an error can point at its cause.
 
 Read event by event from libyaml, which is linear in the file's length: nothing is constructed but text, integers,
-booleans, null, lists and mappings. Plain words mean what YAML 1.2's core schema says (`no` and `on` are words). A number
-with a point stays text, so that no amount passes through binary floating point. Anchors, aliases and tags are refused:
-they make a file mean something else than it shows, and can make a small file expand without bound.
+booleans, null, lists and mappings. Plain words mean what YAML 1.2's core schema says (`no` and `on` are words). A
+number with a point stays text, so that no amount passes through binary floating point. Anchors, aliases and tags are
+refused: they make a file mean something else than it shows, and can make a small file expand without bound.
 """
 
 from __future__ import annotations

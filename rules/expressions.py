@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
-from sqlglot.tokens import TokenType
+from sqlglot.dialects.postgres import Postgres
+from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.parsers.postgres import PostgresParser
 
 from rules.allowed import check_node
 from rules.compiling import compile_text
@@ -38,10 +38,10 @@ MAX_LENGTH = 2_000
 MAX_DEPTH = 40
 MAX_NODES = 400
 
-_OPENING = (TokenType.L_PAREN, TokenType.CASE)
-_CLOSING = (TokenType.R_PAREN, TokenType.END)
-_NEVER = (TokenType.L_BRACKET, TokenType.L_BRACE)
+_STEPS = 30
+"""From token to token, forwards and back, that the parser may make for each token; ordinary expressions take two."""
 
+_POSTGRES = Postgres()
 _OPERATORS = (exp.Binary, exp.Not, exp.Neg, exp.Is, exp.In, exp.Between, exp.AtTimeZone)
 
 
@@ -92,8 +92,7 @@ def parse(text: str) -> Expression:
     if len(text) > MAX_LENGTH:
         raise ValueError(f"the expression is longer than {MAX_LENGTH:,} characters")
     try:
-        _check_tokens(text)
-        tree = sqlglot.parse_one(text, dialect="postgres", into=exp.Condition)
+        tree = _parsed(text)
         _check(tree)
     except SqlglotError:
         raise ValueError(f"{text!r} is not a PostgreSQL scalar expression") from None
@@ -110,16 +109,28 @@ def now() -> Expression:
     return Expression("now()", frozenset(), exp.CurrentTimestamp())
 
 
-def _check_tokens(text: str) -> None:
-    """What no allowed expression has, before it is parsed: the parser tries several ways at each bracket, so that a
-    dozen of them inside each other would keep it busy for minutes."""
-    depth = 0
-    for token in sqlglot.tokenize(text, dialect="postgres"):
-        if token.token_type in _NEVER:
-            raise ValueError(f"{token.text} is not allowed in an expression: it knows no arrays and no objects")
-        depth += (token.token_type in _OPENING) - (token.token_type in _CLOSING)
-        if depth > MAX_DEPTH:
-            raise ValueError("the expression is nested too deeply or has too many parts")
+class _Parser(PostgresParser):
+    """sqlglot's, with an end: it tries several ways at each bracket and at each word that may begin a call or a type,
+    so that a dozen of them inside each other would keep it busy for minutes."""
+
+    left = 0
+
+    def _advance(self, times: int = 1) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise RecursionError("too many ways to read it")
+        super()._advance(times)
+
+
+def _parsed(text: str) -> exp.Expr:
+    """Raises SqlglotError, RecursionError."""
+    tokens = _POSTGRES.tokenize(text)
+    parser = _Parser(dialect=_POSTGRES)
+    parser.left = _STEPS * (len(tokens) + 1)
+    match parser.parse_into(exp.Condition, tokens, text):
+        case [exp.Expr() as tree]:
+            return tree
+    raise ParseError("it is no single expression")
 
 
 def _check(tree: exp.Expr) -> None:

@@ -116,8 +116,9 @@ def _array(schema: Schema) -> Column:
         parameters = {**element.parameters, **_element_type(schema)}
         element = Schema(element.type, element.name, parameters, None, element.fields, element.items)
     made = column(element)
-    padded = made.type == "numeric" or element.name in _MADE
-    return Column("other", partial(_padded_array_text if padded else _array_text, made.text))
+    if made.text is not None and (made.type == "numeric" or element.name in _MADE):
+        return Column("other", partial(_padded_array_text, made.text))
+    return Column("other", partial(_array_text, made.text))
 
 
 def _element_type(schema: Schema) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""One record on a topic, made to cost more than it weighs: it is that record's dead letter, at once and in no memory."""
+"""One record on a topic, made to cost more than it weighs: it is that record's dead letter, and costs little."""
 
 from __future__ import annotations
 

@@ -15,7 +15,6 @@ from connectors.postgres.messages import (
     Begin,
     Column,
     Commit,
-    DecodeError,
     LogicalMessage,
     Origin,
     Prepared,
@@ -29,7 +28,7 @@ from connectors.postgres.messages import (
 )
 from connectors.postgres.pgoutput import Decoder, Row
 from engine.change import UNKNOWN
-from engine.errors import SchemaDrift
+from engine.errors import DecodeError, SchemaDrift
 from engine.wanted import Wanted
 from tests.unit.postgres import wire
 
