@@ -1,8 +1,10 @@
-"""The last look at a write before it leaves: what may be written where, checked against the rulebook itself.
+"""The last look at a statement before it leaves: what may be written where, checked against the rulebook itself.
 
 The rules are folded into write sets once (`Stream.update_fields`, `Stream.create_fields`), and statements are built
-from those. Nothing here trusts that: every generated statement is parsed again and its write set read back out of
-the text, so that a mistake in a builder is refused before it reaches finance's columns.
+from those. Nothing here trusts that: every generated statement is parsed again, each of its nodes must be one that
+guarded statements are made of, and its write set is read back out of the text, so that a mistake in a builder is
+refused before it reaches finance's columns. That it is the very statement that its write asks for, condition by
+condition, is for the connector to compare (`connectors.postgres.exactly`).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from engine.errors import EngineError
+from rules.allowed import ARGUMENTS
 from rules.rulebook import Stream
 
 Operation = Literal["create", "update", "delete"]
@@ -22,7 +25,53 @@ Operation = Literal["create", "update", "delete"]
 _NODES: Mapping[Operation, type[exp.Expr]] = {"create": exp.Insert, "update": exp.Update, "delete": exp.Delete}
 _WRITES = (exp.Insert, exp.Update, exp.Delete, exp.Merge)
 _ROOTS = (exp.Select, exp.Insert, exp.Update, exp.Delete)
-_FOREIGN = (exp.Command, exp.Create, exp.Drop, exp.Alter, exp.Copy, exp.TruncateTable, exp.Into, exp.Lock, exp.Set)
+_FUNCTIONS = frozenset({"array_to_json"})
+"""Beside those of expressions (`rules.allowed`): what statements call by themselves. None of them writes."""
+_NAMES = frozenset({"t", "i", "o", "made", "parent"})
+"""The names by which statements know the tables that they speak of."""
+_PARTS: Mapping[type[exp.Expr], frozenset[str]] = {
+    **ARGUMENTS,
+    **{
+        kind: frozenset(arguments.split())
+        for kind, arguments in {
+            exp.Update: "this expressions from_ where returning",
+            exp.Insert: "this expression conflict returning",
+            exp.Delete: "this using where returning",
+            exp.Select: "expressions from_ joins where order limit with_ locks",
+            exp.With: "expressions",
+            exp.CTE: "this alias",
+            exp.Subquery: "this alias",
+            exp.From: "this",
+            exp.Join: "this on side",
+            exp.Where: "this",
+            exp.Order: "expressions",
+            exp.Ordered: "this",
+            exp.Limit: "expression",
+            exp.Lock: "update expressions",
+            exp.Returning: "expressions",
+            exp.Schema: "this expressions",
+            exp.OnConflict: "conflict_keys index_predicate action",
+            exp.Var: "this",
+            exp.Table: "this db alias",
+            exp.TableAlias: "this",
+            exp.Alias: "this alias",
+            exp.Column: "this table",
+            exp.Star: "",
+            exp.Exists: "this",
+            exp.Tuple: "expressions",
+            exp.Array: "expressions",
+            exp.Parameter: "this",
+            exp.Collate: "this expression",
+            exp.NullSafeEQ: "this expression",
+            exp.NullSafeNEQ: "this expression",
+            exp.CurrentTimestamp: "",
+            exp.Anonymous: "this expressions",
+            exp.DataType: "this expressions nested kind",
+            exp.Dot: "this expression",
+        }.items()
+    },
+}
+"""What a statement may be made of: the kind of a node, and what may hang at it."""
 
 
 class GuardViolation(EngineError):
@@ -51,35 +100,97 @@ def columns(stream: Stream, operation: Operation) -> frozenset[str]:
 
 
 def check_statement(stream: Stream, operation: Operation, table: tuple[str, ...], statement: str) -> None:
-    """Refuse any statement that is not exactly one write of this operation to `table`, within its write set.
+    """Refuse any statement that is not exactly one write of this operation to `table`, within its write set, made of
+    nothing but what our statements are made of.
 
-    `table` is the exact name, as (schema, table) or (table,). Raises GuardViolation naming the column."""
-    node = _only_write(stream, operation, statement)
+    `table` is the exact name, as (schema, table) or (table,). Raises GuardViolation naming what is amiss."""
+    tree = _parsed(stream, operation, statement)
+    node = _only_write(stream, operation, tree)
     if _table(node) != table:
-        raise _violation(stream, operation, f"writes to {'.'.join(_table(node))}")
+        raise violation(stream, operation, f"writes to {'.'.join(_table(node))}")
     if operation != "create" and node.args.get("where") is None:
-        raise _violation(stream, operation, "names no rows: it would write the whole table")
-    written = set(_written(stream, operation, node))
+        raise violation(stream, operation, "names no rows: it would write the whole table")
+    written = list(_written(stream, operation, node))
     allowed = columns(stream, operation)
-    for column in sorted(written - allowed):
+    for column in sorted({*written} - allowed):
         kind = "protected column" if column in stream.protected_columns else "column outside its write set,"
-        raise _violation(stream, operation, f"writes {kind} {column!r}")
+        raise violation(stream, operation, f"writes {kind} {column!r}")
+    if len(written) > len({*written}):
+        raise violation(stream, operation, "writes a column twice")
+    _check_parts(stream, operation, tree, statement)
 
 
-def _only_write(stream: Stream, operation: Operation, statement: str) -> exp.Expr:
+def check_question(stream: Stream, statement: str) -> None:
+    """Refuse any statement that is not exactly one SELECT made of nothing but what our statements are made of.
+
+    Raises GuardViolation naming what is amiss."""
+    tree = _parsed(stream, "question", statement)
+    if not isinstance(tree, exp.Select) or tree.find(*_WRITES) is not None:
+        raise violation(stream, "question", "is not a question only")
+    _check_parts(stream, "question", tree, statement)
+
+
+def check_expressions(stream: Stream) -> None:
+    """Refuse a stream with an expression outside the allow-list, however it came there. Raises GuardViolation."""
+    for expression in stream.expressions:
+        if (amiss := expression.amiss()) is not None:
+            raise violation(stream, "statement", f"reads through what is no expression of the rules: {amiss}")
+
+
+def violation(stream: Stream, what: str, amiss: str) -> GuardViolation:
+    """`what` was generated: an operation, or a question about rows."""
+    return GuardViolation(
+        f"a generated {what} for {stream.system} {stream.name} {amiss}; nothing was sent",
+        suggestion="this is a defect in Fieldwarden, not in your files: please report it with the statement's stream",
+        path=f"{stream.system}.{stream.name}",
+    )
+
+
+def _parsed(stream: Stream, what: str, statement: str) -> exp.Expr:
     try:
         trees = sqlglot.parse(statement, dialect="postgres")
-    except SqlglotError as error:
-        raise _violation(stream, operation, "cannot be parsed again") from error
+    except (SqlglotError, RecursionError) as error:
+        raise violation(stream, what, "cannot be parsed again") from error
     if len(trees) != 1 or not isinstance(trees[0], _ROOTS):
-        raise _violation(stream, operation, "is not exactly one statement")
-    tree = trees[0]
+        raise violation(stream, what, "is not exactly one statement")
+    return trees[0]
+
+
+def _only_write(stream: Stream, operation: Operation, tree: exp.Expr) -> exp.Expr:
     writes = list(tree.find_all(*_WRITES))
     if len(writes) != 1 or not isinstance(writes[0], _NODES[operation]):
-        raise _violation(stream, operation, f"is not exactly one {operation}")
-    if tree.find(*_FOREIGN) is not None:
-        raise _violation(stream, operation, "does more than read and write rows")
+        raise violation(stream, operation, f"is not exactly one {operation}")
     return writes[0]
+
+
+def _check_parts(stream: Stream, what: str, tree: exp.Expr, statement: str) -> None:
+    for node in tree.walk():
+        if (amiss := _foreign(node)) is not None:
+            raise violation(stream, what, f"holds {amiss}, which none of our statements does")
+    # What the parser leaves out or takes for something else would be sent all the same: so nothing is left out.
+    if tree.sql(dialect="postgres") != statement:
+        raise violation(stream, what, "is not spelled as our statements are")
+
+
+def _foreign(node: exp.Expr) -> str | None:
+    """What of this node belongs to no statement of ours."""
+    if node.comments:
+        return "a comment"
+    if isinstance(node, exp.Anonymous) and str(node.this).lower() not in _FUNCTIONS:
+        return f"the function {str(node.this).lower()}()"
+    parts = _PARTS.get(type(node))
+    if parts is None:
+        return f"the function {node.sql_name().lower()}()" if isinstance(node, exp.Func) else type(node).__name__
+    more = sorted(name for name, value in node.args.items() if value and name not in parts)
+    if more:
+        return f"{type(node).__name__} with {more[0].rstrip('_')}"
+    if isinstance(node, exp.Var) and not isinstance(node.parent, exp.OnConflict):
+        return f"the word {node.name}"
+    if isinstance(node, exp.Dot) and not isinstance(node.parent, exp.DataType | exp.Dot):  # a type's schema, no field's
+        return f"the part {node.name}"
+    if isinstance(node, exp.Column) and node.table and node.table not in _NAMES:
+        return f"a column of {node.table}"
+    return None
 
 
 def _table(node: exp.Expr) -> tuple[str, ...]:
@@ -99,24 +210,19 @@ def _name(identifier: exp.Identifier) -> str:
 def _written(stream: Stream, operation: Operation, node: exp.Expr) -> Iterator[str]:
     if isinstance(node, exp.Update):
         for assignment in node.expressions:
-            if not isinstance(assignment, exp.EQ) or not isinstance(assignment.this, exp.Column):
-                raise _violation(stream, operation, "assigns to something that is not a column")
-            yield _name(assignment.this.this)
+            target = assignment.this if isinstance(assignment, exp.EQ) else None
+            if not isinstance(target, exp.Column) or not isinstance(target.this, exp.Identifier):
+                raise violation(stream, operation, "assigns to something that is not a column")
+            if len(target.parts) != 1:  # `SET address.city = ...`: of the column address
+                raise violation(stream, operation, f"assigns to a part of column {target.parts[0].name!r}")
+            yield _name(target.this)
     elif isinstance(node, exp.Insert):
         if not isinstance(node.this, exp.Schema):
-            raise _violation(stream, operation, "does not list its columns")
+            raise violation(stream, operation, "does not list its columns")
         for column in node.this.expressions:
             if not isinstance(column, exp.Identifier):
-                raise _violation(stream, operation, "inserts into something that is not a column")
+                raise violation(stream, operation, "inserts into something that is not a column")
             yield _name(column)
         conflict = node.args.get("conflict")
-        if conflict is not None and conflict.expressions:
-            raise _violation(stream, operation, "overwrites the row that is already there")
-
-
-def _violation(stream: Stream, operation: str, what: str) -> GuardViolation:
-    return GuardViolation(
-        f"a generated {operation} for {stream.system} {stream.name} {what}; nothing was sent",
-        suggestion="this is a defect in Fieldwarden, not in your files: please report it with the statement's stream",
-        path=f"{stream.system}.{stream.name}",
-    )
+        if conflict is not None and (conflict.expressions or str(conflict.args.get("action")) != "DO NOTHING"):
+            raise violation(stream, operation, "overwrites the row that is already there")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -22,7 +22,7 @@ OPERATORS = (
 )
 CAST_NAMES = "text, integer, bigint, numeric, numeric(p,s), boolean, date, timestamp, timestamptz"
 
-_ALLOWED: dict[type[exp.Expr], frozenset[str]] = {
+ARGUMENTS: Mapping[type[exp.Expr], frozenset[str]] = {
     kind: frozenset(arguments.split())
     for kind, arguments in {
         exp.Column: "this",
@@ -75,11 +75,12 @@ _ALLOWED: dict[type[exp.Expr], frozenset[str]] = {
         exp.GTE: "this expression",
     }.items()
 }
+"""What an expression is made of: the kind of a node, and what may hang at it."""
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 
 
 def check_node(node: exp.Expr) -> None:
-    arguments = _ALLOWED.get(type(node))
+    arguments = ARGUMENTS.get(type(node))
     if isinstance(node, exp.Column) and node.table:
         raise ValueError(f"column {node.name!r} is qualified; an expression sees the columns of its own row only")
     if arguments is None or any(value and name not in arguments for name, value in node.args.items()):

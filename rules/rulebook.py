@@ -192,6 +192,13 @@ class Stream:
         if not self.table:
             object.__setattr__(self, "table", self.name)
 
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """All that stands in the stream's SQL as the files say it."""
+        reads = [mapping.read for mapping in self.fields.values()]
+        told = (self.where, self.conflict_where, *self.on_write.values(), *reads)
+        return tuple(expression for expression in told if expression is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class System:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
+from connectors.postgres import reasons
 from connectors.postgres.shapes import INPUT, ROW, column, named_table, parsed, table
 from rules.rulebook import Stream
 
@@ -46,9 +47,10 @@ class Lookup:
         stream = self._stream
         if stream.where is None:
             return None
-        reason = f"the row would not be one of {stream.name}: `where` does not hold for what it would be created with"
         absent = exp.Is(this=column(stream.key[0]), expression=exp.null())
-        return exp.and_(absent, exp.not_(exp.Paren(this=exp.Is(this=self.belongs, expression=exp.true())))), reason
+        return exp.and_(
+            absent, exp.not_(exp.Paren(this=exp.Is(this=self.belongs, expression=exp.true())))
+        ), reasons.outside(stream.name)
 
     @property
     def first(self) -> exp.Expr:

@@ -16,12 +16,13 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from engine.errors import EnvironmentUnfit
+from engine.guard import check_expressions, check_question
 from rules.rulebook import FieldMap, Stream
 
 _INTEGERS = frozenset({"smallint", "integer", "bigint"})
 _WIRE = {**dict.fromkeys((*_INTEGERS, "real", "double precision"), "numeric"), "date": "timestamp without time zone"}
-_TEXTS = frozenset({"text", "character varying", "bpchar"})
-_NATIVE = frozenset(
+TEXTS = frozenset({"text", "character varying", "bpchar"})
+NATIVE = frozenset(
     {*_INTEGERS, "real", "double precision", "numeric", "boolean", "date", "uuid", "jsonb"}
     | {f"{kind} {zone} time zone" for kind in ("timestamp", "time") for zone in ("with", "without")}
 )
@@ -49,9 +50,9 @@ class ColumnType:
     def comparable(self, value: exp.Expr) -> exp.Expr:
         """`value` (of this type) so that equal means equal to the last character: a case-insensitive collation or
         type must not hide a difference, and a type without equality is compared as text."""
-        if self.plain in _NATIVE:
+        if self.plain in NATIVE:
             return value
-        if self.plain not in _TEXTS:
+        if self.plain not in TEXTS:
             value = cast(value, "text")
         return exp.Collate(this=value, expression=exp.to_identifier("C", quoted=True))
 
@@ -119,6 +120,11 @@ def cast(value: exp.Expr, kind: str) -> exp.Cast:
     return exp.Cast(this=value, to=_type(kind).copy())
 
 
+def type_text(kind: str) -> str:
+    """A type as statements spell it. Raises EnvironmentUnfit, as `cast` does."""
+    return _type(kind).sql(dialect="postgres")
+
+
 @cache
 def _type(kind: str) -> exp.DataType:
     node = exp.DataType.build(kind, dialect="postgres", udt=True)
@@ -171,7 +177,12 @@ def touched(stream: Stream) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def description(stream: Stream) -> str:
-    """A statement without rows, whose result columns have the types of `touched(stream)`, in that order."""
+    """A statement without rows, whose result columns have the types of `touched(stream)`, in that order.
+
+    Raises GuardViolation if an expression of the stream is not of the rules."""
     columns, reads = touched(stream)
     values = [column(name) for name in columns] + [held(stream.fields[name]) for name in reads]
-    return exp.select(*values).from_(table(stream)).limit(0).sql(dialect="postgres")
+    text = exp.select(*values).from_(table(stream)).limit(0).sql(dialect="postgres")
+    check_expressions(stream)
+    check_question(stream, text)
+    return text

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from connectors.postgres import on_write
+from connectors.postgres import on_write, reasons
+from connectors.postgres.exactly import Asked, check_exactly
 from connectors.postgres.fields import Slot, slots_of, together
 from connectors.postgres.lookup import Lookup, locking
 from connectors.postgres.shapes import (
@@ -36,8 +37,6 @@ from connectors.postgres.wide import part_fields
 from engine import guard
 from engine.guard import GuardViolation, Operation
 from rules.rulebook import Stream
-
-KEPT = "the target kept the row although it accepted the delete: a trigger or rule of its own prevents deleting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +86,21 @@ def statement(
             write, look, inputs = _update(stream, shape, together(slots, blocks), _source(source))
         case "delete":
             write, look, inputs = _delete(stream, _source(source))
-    text = write.sql(dialect="postgres") if write is not None else ""
-    if text:
-        guard.check_statement(stream, operation, table_parts(stream.table), text)
     before = locking(stream, _source(source), _range()) if operation == "create" and stream.parent_row else ""
-    return Statement(text, look.sql(dialect="postgres"), tuple(inputs), before)
+    text = write.sql(dialect="postgres") if write is not None else ""
+    made = Statement(text, look.sql(dialect="postgres"), tuple(inputs), before)
+    check_made(made, Asked(stream, operation, shape, source, fields, unguarded, blocks))
+    return made
+
+
+def check_made(made: Statement, asked: Asked) -> None:
+    """Refuse statements that do anything but what is asked for. Once per statement, not per row.
+
+    Raises GuardViolation."""
+    stream = asked.stream
+    if made.write:
+        guard.check_statement(stream, asked.operation, table_parts(stream.table), made.write)
+    check_exactly(asked, made.write, made.look, made.before)
 
 
 def _source(name: str) -> exp.Table:
@@ -149,7 +158,7 @@ def _delete(stream: Stream, source: exp.Table) -> tuple[exp.Expr | None, exp.Sel
         where=exp.Where(this=exp.and_(*_range(), *_same_row(stream))),
         returning=exp.Returning(expressions=[_ordinal(), _key(stream), exp.null()]),
     )
-    kept = exp.case().when(_exists(stream), exp.Literal.string(KEPT))
+    kept = exp.case().when(_exists(stream), exp.Literal.string(reasons.KEPT))
     look = _look(source, stream, _same_row(stream), [exp.null(), kept])
     return write, look, [f"k{n}" for n in range(len(stream.key))]
 
@@ -160,14 +169,10 @@ def _create(
     values = _inserted(stream, shape, slots)
     unique = _told_apart(stream, values)
     same = [*(exp.EQ(this=column(name), expression=values[name].copy()) for name in unique), *_among(stream)]
-    chosen = exp.select(*values.values()).from_(source.copy()).where(*_range(), *_fits(slots))
+    absent = exp.not_(exp.Exists(this=exp.select("1").from_(table(stream)).where(*same)))
     lookup = Lookup(stream, values) if stream.parent_row else None
-    if lookup is not None:
-        chosen = chosen.where(
-            lookup.belongs, exp.not_(exp.Exists(this=exp.select("1").from_(table(stream)).where(*same)))
-        )
-    elif shape.fires_first:
-        chosen = chosen.where(exp.not_(exp.Exists(this=exp.select("1").from_(table(stream)).where(*same))))
+    unless = [lookup.belongs, absent] if lookup is not None else [absent] if shape.fires_first else []
+    chosen = exp.select(*values.values()).from_(source.copy()).where(*_range(), *_fits(slots), *unless)
     insert = exp.Insert(
         this=exp.Schema(this=table(stream), expressions=[exp.to_identifier(name, quoted=True) for name in values]),
         expression=chosen,
@@ -249,8 +254,7 @@ def _stranger(stream: Stream, unique: Sequence[str], values: Mapping[str, exp.Ex
         belongs.append(exp.Paren(this=exp.Is(this=parsed(stream.where.sql(ROW)), expression=exp.true())))
     if not belongs:
         return None
-    other = " or that is another parent's" if stream.parent_columns else ""
-    reason = f"a row with this {', '.join(unique)} is there, which `where` of {stream.name} leaves out{other}"
+    reason = reasons.stranger(stream.name, unique, child=bool(stream.parent_columns))
     return exp.and_(_exists(stream), exp.not_(exp.Paren(this=exp.and_(*belongs)))), reason
 
 
@@ -311,9 +315,7 @@ def _misfit(slots: Sequence[Slot], stranger: tuple[exp.Expr, str] | None = None)
         case = case.when(stranger[0], exp.Literal.string(stranger[1]))
     for slot in slots:
         if (fits := slot.fits) is not None:
-            reason = (
-                f"{slot.mapping.field}: the column {slot.column} is {slot.kind.full} and cannot hold the value exactly"
-            )
+            reason = reasons.misfit(slot.mapping.field, slot.column, slot.kind.full)
             case = case.when(exp.not_(exp.Paren(this=fits)), exp.Literal.string(reason), copy=False)
     return case if case.args.get("ifs") else cast(exp.null(), "text")
 

@@ -70,9 +70,9 @@ async def test_a_value_that_the_column_cannot_hold_is_refused_with_its_row_alone
 
 def test_the_guard_knows_them() -> None:
     party = stream(on_write=SET)
-    check_statement(party, "update", ("public", "party"), "update public.party t set write_uid = 7 where id = 1")
+    check_statement(party, "update", ("public", "party"), "UPDATE public.party AS t SET write_uid = 7 WHERE id = 1")
     with pytest.raises(Exception, match="'kind'"):
-        check_statement(party, "update", ("public", "party"), "update public.party t set kind = 'x' where id = 1")
+        check_statement(party, "update", ("public", "party"), "UPDATE public.party AS t SET kind = 'x' WHERE id = 1")
 
 
 async def test_doctor_says_what_cannot_be_set(database: str) -> None:
