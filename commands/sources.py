@@ -113,7 +113,7 @@ def backfill() -> None:
 @click.option("--system", required=True, metavar="SYSTEM", help="Read by Debezium.")
 @click.option("--entity", required=True, metavar="ENTITY", help="All its tables there, parents first.")
 @click.option("--stream", metavar="STREAM", help="Only this table.")
-@click.option("--where", metavar="SQL", help="Only rows of which this is true, in the words of that database.")
+@click.option("--where", metavar="SQL", help="Only rows of which this is true: an expression, as in the files.")
 @click.option("--wait/--no-wait", default=True, help="See it through (default).")
 @click.option(
     "--patience",

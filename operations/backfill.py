@@ -14,18 +14,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from connectors.debezium.signals import Notification, Signals, snapshot_of
 from connectors.debezium.snapshots import Asked, Progress, check_runs, read_again
 from connectors.debezium.topics import Topics
-from connectors.postgres.condition import check_condition
+from connectors.postgres.condition import ConditionRefused, check_condition
 from engine.hub.asking import UnknownName, closest
 from operations.connector_state import chosen, connected, named
 from operations.project import Opened, opened
 from operations.report import Failure, Report, count, table
+from rules.allowed import FUNCTIONS, OPERATORS
 from rules.errors import FieldwardenError
-from rules.rulebook import Stream
+from rules.expressions import Expression, parse
+from rules.rulebook import Stream, System
 
 _ID = re.compile(
     r"fieldwarden/(?P<backfill>(?:rebaseline-)?[0-9a-f]{8})/(?:(?P<entity>[a-z0-9_]+)/)?(?P<table>.*?)(?:~\d+)?$"
@@ -44,7 +46,8 @@ class NothingToRead(FieldwardenError):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What `start` was asked for. `stream` narrows it to one table, `where` to rows of it (the database's own SQL)."""
+    """What `start` was asked for. `stream` narrows it to one table, `where` to rows of it: an expression
+    of the rules' own language."""
 
     system: str
     entity: str
@@ -58,9 +61,12 @@ def start(folder: Path | None, wanted: Wanted, *, wait: bool, patience: float, s
     Raises ConnectorDown before anything is sent; SignalIgnored, SnapshotFailed with what had been read by then said."""
     with opened(folder) as project:
         chosen(project, wanted.system)
+        condition = (
+            None if wanted.where is None else condition_of(project.rulebook.systems[wanted.system], wanted.where)
+        )
         streams = _streams(project, wanted)
         left_out: list[str] = []
-        if wanted.where is not None:
+        if condition is not None:
             left_out = [stream.name for stream in streams[1:]]
             streams = streams[:1]
         if not wait and len({stream.table for stream in streams}) > 1:
@@ -69,7 +75,7 @@ def start(folder: Path | None, wanted: Wanted, *, wait: bool, patience: float, s
                 "without waiting, one table at a time may be asked for",
                 suggestion=f"choose with --stream one of {names}, or leave --no-wait out",
             )
-        report = asyncio.run(_start(project, wanted, streams, wait, patience, say))
+        report = asyncio.run(_start(project, wanted, streams, condition, wait, patience, say))
     if left_out:
         names = ", ".join(left_out)
         report.notes.append(f"--where speaks of {streams[0].name}; not read again: {names} (--stream chooses another)")
@@ -129,14 +135,32 @@ def _depth(streams: Any, stream: Stream) -> int:
     return 0 if stream.parent is None else 1 + _depth(streams, streams[stream.parent])
 
 
+def condition_of(system: System, where: str) -> tuple[Expression, str]:
+    """What a person wrote as a condition, understood, and the SQL that Debezium puts into its query of the table: never
+    the person's own text. Raises ConditionRefused, which says what is allowed."""
+    dialect: Literal["postgres", "mysql"] = "mysql" if system.settings.get("database") == "mysql" else "postgres"
+    try:
+        expression = parse(where)
+        return expression, expression.condition(dialect)
+    except ValueError as error:
+        suggestion = f"conditions are made of columns, constants, {OPERATORS}, and the functions {FUNCTIONS}"
+        raise ConditionRefused(f"--where: {error}", suggestion=suggestion) from None
+
+
 async def _start(
-    project: Opened, wanted: Wanted, streams: Sequence[Stream], wait: bool, patience: float, say: Say
+    project: Opened,
+    wanted: Wanted,
+    streams: Sequence[Stream],
+    condition: tuple[Expression, str] | None,
+    wait: bool,
+    patience: float,
+    say: Say,
 ) -> Report:
     system = project.rulebook.systems[wanted.system]
     name, backfill = named(project, wanted.system), uuid.uuid4().hex[:8]
     topics = Topics(system)
     asked = [
-        Asked(f"fieldwarden/{backfill}/{wanted.entity}/{where}", where, wanted.where or "")
+        Asked(f"fieldwarden/{backfill}/{wanted.entity}/{where}", where, condition[1] if condition else "")
         for where in dict.fromkeys(topics.table(topics.of_table(stream.table)) for stream in streams)
     ]
     signals = Signals(system, project.kafka().brokers)
@@ -145,8 +169,8 @@ async def _start(
     async with connected(project) as connect:
         await check_runs(connect, name)
         await signals.prepare()
-        if wanted.where is not None and system.settings["database"] == "postgres":
-            await check_condition(wanted.system, project.dsn(wanted.system), asked[0].table, wanted.where)
+        if condition is not None and system.settings["database"] == "postgres":
+            await check_condition(wanted.system, project.dsn(wanted.system), asked[0].table, condition[0])
         if not wait:
             await signals.send(asked[0].id, "execute-snapshot", snapshot_of(asked[0].table, asked[0].where))
             return _sent(result | {"tables": [{"table": asked[0].table, "state": "sent"}]}, wanted.system)

@@ -46,6 +46,8 @@ DEFAULTS: Mapping[str, str] = {
 }
 """What Debezium does where an option is not given (of those judged here)."""
 
+_SQL = ("heartbeat.action.query", "database.initial.statements", "snapshot.select.statement.overrides")
+_SQL_FOR_TABLES = "snapshot.select.statement.overrides."
 _JSON_CONVERTER = "org.apache.kafka.connect.json.JsonConverter"
 _SECRET = re.compile(
     r"(?:password|passphrase|secret|token|jaas\.config|user\.info|keystore\.key)$|credentials", re.IGNORECASE
@@ -136,10 +138,18 @@ def contradictions(options: Mapping[str, str], money: str = "") -> Iterator[Rema
     yield from _transforms(given)
     yield from _confluent_nulls(given)
     yield from _skipped(given)
+    yield from _sql(given)
     for pitfall in _PITFALLS:
         value = given.get(pitfall.option)
         if value is not None and pitfall.amiss(value):
             yield pitfall.remark(value)
+
+
+def _sql(given: Mapping[str, str]) -> Iterator[Remark]:
+    for option, value in given.items():
+        if value and (option in _SQL or option.startswith(_SQL_FOR_TABLES)):
+            message = f"{option} is SQL of its own, which Connect would run in the database with nobody to check it"
+            yield Remark("error", option, message, f"leave {option} out")
 
 
 def _decimals(given: Mapping[str, str], money: str) -> Iterator[Remark]:

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
+from typing import Literal
 
 from sqlglot import exp
 from sqlglot.dialects.postgres import Postgres
-from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.errors import ErrorLevel, ParseError, SqlglotError
 from sqlglot.parsers.postgres import PostgresParser
 
 from rules.allowed import check_node
@@ -87,6 +88,18 @@ class Expression:
     def sql(self, alias: str) -> str:
         """The same expression as PostgreSQL text, columns qualified by `alias`."""
         return self.over(lambda name: _of(alias, name)).sql("postgres", comments=False)
+
+    def condition(self, dialect: Literal["postgres", "mysql"] = "postgres") -> str:
+        """The same expression as text that somebody else puts behind WHERE, for a query over one table.
+
+        Raises ValueError where that database cannot say it, or might read a string's backslash as more than that."""
+        tree = self.over(lambda name: exp.column(exp.to_identifier(name, quoted=True)))
+        if any("\\" in node.name for node in tree.find_all(exp.Literal)):
+            raise ValueError("a backslash is not allowed in a condition that another program sends")
+        try:
+            return tree.sql(dialect, comments=False, unsupported_level=ErrorLevel.RAISE)
+        except SqlglotError as error:
+            raise ValueError(f"{dialect} cannot be asked that: {error}") from None
 
     def over(self, value: Callable[[str], exp.Expr]) -> exp.Expr:
         """A copy in which each column is what `value` gives for its name."""

@@ -62,6 +62,7 @@ async def probe(
         return [bad("connection", error.message, error.suggestion)]
     try:
         with translated(system.name):
+            await connection.execute("set default_transaction_read_only = on")
             tables = await describe(connection, {table_name(stream.table) for stream in system.streams.values()})
             return [
                 good("connection", f"{system.name} answers"),

@@ -22,6 +22,7 @@ _PORTABLE_TEXT = {
     "intervalstyle": "iso_8601",
     "extra_float_digits": "3",
     "bytea_output": "hex",
+    "standard_conforming_strings": "on",  # a backslash in a string is one, as what renders our SQL takes it
 }
 LARGE_MESSAGE = 4 << 20
 """Bytes of a message for whose sake a connection is given up: libpq keeps a buffer of its size as long as it lasts."""

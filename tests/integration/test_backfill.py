@@ -88,9 +88,13 @@ def test_a_condition_that_the_database_does_not_understand_is_refused_before_any
     assert shop.call("connector", "register")[0] == 0
     code, body = shop.call(*START, "--where", "idd > 7")
     assert (code, body["error"]["code"]) == (2, "condition_refused")
-    assert 'column "idd" does not exist' in body["error"]["message"]
-    code, body = shop.call(*START, "--where", "name = ")
-    assert (code, body["error"]["code"]) == (2, "condition_refused")
+    assert "public.account has no column 'idd'" in body["error"]["message"]
+    assert body["error"]["suggestion"] == "did you mean id?"
+    for where in ("name = ", "true; commit; create table hacked (id int)"):
+        code, body = shop.call(*START, "--where", where)
+        assert (code, body["error"]["code"]) == (2, "condition_refused")
+        assert "conditions are made of" in body["error"]["suggestion"]
+    assert shop.sql("select to_regclass('hacked')") == [(None,)]
     assert shop.call("backfill", "status", "--system", "crm")[1]["result"]["backfills"] == []
 
 
