@@ -16,6 +16,7 @@ from engine.hub.checkup import check_up
 from engine.hub.footing import HubFooting
 from operations.onboarding import ONBOARDING, waits
 from operations.project import Opened, opened
+from operations.protected import reached
 from operations.report import Failure, Report, count
 from operations.rules import live_of
 from rules.errors import FieldwardenError
@@ -86,7 +87,17 @@ async def _live(project: Opened) -> list[Check]:
     finally:
         if footing is not None:
             await footing.close()
-    return [*hub, *rules, *(check for checks in systems for check in checks)]
+    return [*hub, *rules, *(check for checks in systems for check in checks), *await _protected(project)]
+
+
+async def _protected(project: Opened) -> list[Check]:
+    """Columns that are one by the catalogue, though the files call them differently."""
+    return [
+        Check(
+            each.system, "protected", "error" if each.protected else "warning", each.message, each.suggestion, each.path
+        )
+        for each in await reached(project)
+    ]
 
 
 async def _rules(project: Opened) -> list[Check]:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from engine.brake import Bounds
 from rules.errors import FieldwardenError
 from rules.loading import PROJECT_FILE, Project, ReferenceUnresolved, load_project
-from rules.rulebook import Rulebook, Stream
+from rules.protecting import owns_protected
+from rules.rulebook import Rulebook, Stream, System
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from connectors.debezium.lookout import KafkaLookout
     from connectors.postgres.looking import Looking
     from connectors.postgres.lookout import Lookout
+    from connectors.postgres.protecting import Owners
     from connectors.postgres.target import PostgresTarget
     from engine.hub.embedded import EmbeddedServer
     from engine.hub.footing import HubFooting
@@ -220,7 +222,11 @@ class Opened:
 
     def dsn(self, system: str) -> str:
         """A system's connection string. Raises ReferenceUnresolved."""
-        return self._resolve(self.rulebook.systems[system].settings["dsn"], self._where(system))
+        return self.dsn_of(self.rulebook.systems[system])
+
+    def dsn_of(self, system: System) -> str:
+        """The same, of a system by whatever rulebook. Raises ReferenceUnresolved."""
+        return self._resolve(system.settings["dsn"], self._where(system.name))
 
     def _where(self, system: str) -> str:
         """Where it is said how to reach a system: in the live rulebook, of one that the files do not have any more."""
@@ -258,7 +264,19 @@ class Opened:
         system = self.rulebook.systems[name]
         # What we write comes back through Debezium without the mark that a direct source would see.
         announce = partial(hub.announce, name) if system.kind == "debezium" else None
-        return PostgresTarget(system, self.dsn(name), mark_of(id), announce)
+        return PostgresTarget(system, self.dsn(name), mark_of(id), announce, self.owners())
+
+    def owners(self) -> Owners:
+        """Whose protected fields no target may touch."""
+        from connectors.postgres.protecting import Owners
+
+        systems = self.rulebook.systems.values()
+        names = [
+            system.name
+            for system in systems
+            if system.settings.get("database", "postgres") == "postgres" and owns_protected(self.rulebook, system)
+        ]
+        return Owners(self.rulebook, {name: self.dsn(name) for name in names})
 
     def lookout(self, name: str, footing: HubFooting) -> Lookout | KafkaLookout:
         """A look at a source from outside its stream; not connected yet."""

@@ -7,12 +7,15 @@ field that it does not have). What only the live system knows, such as whether a
 from __future__ import annotations
 
 from rules.debezium_checks import check_debezium
+from rules.documents import Position
 from rules.entity_checks import EntityCheck
-from rules.files import Files
+from rules.files import Files, place
 from rules.findings import Findings
+from rules.protecting import Conflict, Named, Use, conflicts
+from rules.rulebook import Rulebook
 from rules.stream_checks import SystemCheck
 
-__all__ = ["Findings", "check"]
+__all__ = ["Findings", "check", "check_protecting", "told", "where"]
 
 
 def check(files: Files) -> Findings:
@@ -24,3 +27,31 @@ def check(files: Files) -> Findings:
         SystemCheck(files, name, findings).run()
     check_debezium(files, findings)
     return findings
+
+
+def check_protecting(files: Files, rulebook: Rulebook) -> Findings:
+    """That no stream writes a column which a protected field of its owner is read from, by their names; what is one
+    column only if the case of names is nothing, as where they are not quoted, is a warning."""
+    findings = Findings()
+    exact, folded = Named(rulebook), Named(rulebook, fold=True)
+    found = list(conflicts(rulebook, exact, exact))
+    for conflict in found:
+        problem = where(files, conflict.write).problem(told(files, conflict), conflict.suggestion)
+        (findings.errors if conflict.protected else findings.warnings).append(problem)
+    for conflict in conflicts(rulebook, folded, folded):
+        if conflict not in found:
+            message = f"{told(files, conflict)}, if the two differ in nothing but the case of their names"
+            hint = "names are taken exactly as they are written: spell both as the database does"
+            findings.warnings.append(where(files, conflict.write).problem(message, hint))
+    return findings
+
+
+def where(files: Files, use: Use) -> Position:
+    """Where a file says that a column is written or read."""
+    field, part = (None, use.what) if use.part else (use.what, None)
+    return place(files, use.system, use.stream, field, part)
+
+
+def told(files: Files, conflict: Conflict) -> str:
+    """A conflict in words, with the place of its other side."""
+    return f"{conflict.message} ({where(files, conflict.read)})"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from rules.codes import CodeTable
-from rules.documents import Document
+from rules.documents import Document, Position
 from rules.models import EntityFile, StreamModel, SystemFile
 from rules.normalising import EXACT
 
@@ -74,3 +74,17 @@ def reads(system: SystemFile, stream: StreamModel) -> bool:
 
 def writes(system: SystemFile, stream: StreamModel) -> bool:
     return "source" not in (system.mode, stream.mode)
+
+
+def place(files: Files, system: str, stream: str | None, field: str | None, part: str | None) -> Position:
+    """Where the files speak of something: see `Project.locate`."""
+    document = files.systems[system].document
+    if part is not None and stream is None:
+        places = (("connector", part), ("connector", "options", part), ("connector",))
+        return document.at(*next(place for place in places if document.nearest(place) == place))
+    path: tuple[str, ...] = ("streams", stream) if stream else ("system",)
+    if field is not None:
+        path = (*path, "fields", field)
+    elif part is not None:
+        path = (*path, part)
+    return document.key_at(*path) if field is None and part is None else document.at(*path)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from rules.connections import DebeziumConnector, debezium_names
 from rules.expressions import Expression, column, now, parse
 from rules.files import Files, reads, writes
 from rules.models import EntityFile, FieldMapping, StreamModel, SystemFile
+from rules.names import qualified, table_parts
 from rules.normalising import BEFORE
 from rules.policies import blocks, policy_of
 from rules.rulebook import Entity, Field, FieldMap, MatchKey, Rulebook, Stream, System, Unit
@@ -189,7 +190,7 @@ def written_columns(stream: Stream) -> frozenset[str]:
 def physical(system: SystemFile, table: str) -> str:
     """A table's name, so that two names of one table are equal."""
     mysql = isinstance(system.connector, DebeziumConnector) and system.connector.database == "mysql"
-    return table if "." in table or mysql else f"public.{table}"
+    return ".".join(table_parts(table) if mysql else qualified(table))
 
 
 def _settings(model: SystemFile) -> dict[str, str]:
@@ -250,7 +251,7 @@ def _stream(files: Files, entities: Mapping[str, Entity], system: SystemFile, na
         on_retire=model.on_retire if writing else "keep",
         update_fields=tuple(f for f in creatable if f not in owned and maps[f].column not in fixed),
         create_fields=tuple(f for f in creatable if f not in owned or entity.unit_of[f].policy.seed_from),
-        protected_columns=frozenset(column for f in owned for column in _columns(maps[f])),
+        protected_columns=frozenset(column for f in owned for column in maps[f].columns),
         zone=where,
         table=model.table or name,
         first_by=model.first_by or (),
@@ -293,12 +294,6 @@ def parent_row(system: SystemFile, stream: StreamModel) -> tuple[str, tuple[str,
 
 def _owned(entity: Entity, field: str, system: str) -> bool:
     return entity.unit_of[field].policy.owner == system
-
-
-def _columns(field: FieldMap) -> Iterable[str]:
-    if field.column is not None:
-        return (field.column,)
-    return field.read.columns if field.read else ()
 
 
 def _field_map(files: Files, entity: Entity, system: SystemFile, field: str, source: str | FieldMapping) -> FieldMap:

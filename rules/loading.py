@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rules.checks import check
+from rules.checks import check, check_protecting
 from rules.codes import CodeTable, read_codes
 from rules.connections import DebeziumConnector
 from rules.debezium_checks import kafka_problems
 from rules.documents import Document, Position, as_text, read_yaml
 from rules.errors import ConfigurationError, Problem
-from rules.files import File, Files
+from rules.files import File, Files, place
 from rules.folding import fold
 from rules.models import EntityFile, ProjectFile, SystemFile
 from rules.normalising import BEFORE
@@ -54,16 +54,7 @@ class Project:
         """Where the files speak of a system, its stream, the stream's mapping of `field`, or another `part` of the
         stream (`key`, `where`, `external_id`, ...): for what only the live system can tell is wrong. Without a
         stream, `part` is a key of the connector, or one of its options."""
-        document = self.files.systems[system].document
-        if part is not None and stream is None:
-            places = (("connector", part), ("connector", "options", part), ("connector",))
-            return document.at(*next(place for place in places if document.nearest(place) == place))
-        path: tuple[str, ...] = ("streams", stream) if stream else ("system",)
-        if field is not None:
-            path = (*path, "fields", field)
-        elif part is not None:
-            path = (*path, part)
-        return document.key_at(*path) if field is None and part is None else document.at(*path)
+        return place(self.files, system, stream, field, part)
 
     def resolve(self, text: str, embedded: Callable[[str], str] | None = None) -> str:
         """`resolve_reference` in this project: its environment, and files relative to its folder."""
@@ -224,8 +215,12 @@ class _FolderReader(_Reader):
         self.problems += [problem for problem in found.errors if (problem.file, problem.line) not in lines]
         if self.problems or settings is None:
             raise ConfigurationError(self.problems)
-        warnings, remarks = tuple(sorted(found.warnings)), tuple(sorted(found.remarks))
-        return Project(self.folder, settings, fold(files), files, warnings, environment, remarks)
+        rulebook = fold(files)
+        protecting = check_protecting(files, rulebook)
+        if protecting.errors:
+            raise ConfigurationError(protecting.errors)
+        warnings, remarks = tuple(sorted(found.warnings + protecting.warnings)), tuple(sorted(found.remarks))
+        return Project(self.folder, settings, rulebook, files, warnings, environment, remarks)
 
     def ranks(self, settings: ProjectFile, top: Document, files: Files) -> None:
         known = {*files.systems, *files.unread}

@@ -132,6 +132,12 @@ class FieldMap:
     checks: tuple[Check, ...] = ()
 
     @property
+    def columns(self) -> frozenset[str]:
+        """All columns that say something of the field: its own, and those that it is read through."""
+        own = frozenset() if self.column is None else frozenset({self.column})
+        return own if self.read is None else own | self.read.columns
+
+    @property
     def plain(self) -> bool:
         """Whether every canonical value is written as it is."""
         return self.literal and not self.checks

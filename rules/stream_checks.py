@@ -228,26 +228,19 @@ class _StreamCheck:
             return frozenset()
 
     def protected(self) -> None:
-        """A column that a protected field of this very system is read from is not written for another field."""
+        """A column that a protected field of this very system is read from is not written for another field, nor for
+        any other reason."""
         for block in blocks(self.entity) if self.entity else ():
             rule = rule_of(self.entity, block) if self.entity else {}
             if rule.get("owner") != self.system.system or not rule.get("protected"):
                 continue
-            for field in set(block.fields) & self.stream.fields.keys():
-                for column in self.read_from(self.stream.fields[field]):
+            for field in sorted(set(block.fields) & self.stream.fields.keys()):
+                for column in sorted(said_by(self.stream.fields[field])):
                     other = self.written.get(column, field)
-                    if other not in block.fields:
-                        message = (
-                            f"column {column!r} is protected, since {field!r} is read from it; {other!r} writes it"
-                        )
-                        self.page.error(self.at("fields", field), message, f"write: false on {other}")
-
-    def read_from(self, source: str | FieldMapping) -> frozenset[str]:
-        try:
-            column, read, _ = field_source(source)
-        except ValueError:
-            return frozenset()
-        return read.columns if column is None and read else frozenset()
+                    if other in block.fields or (other in ("parent", "set", "external_id") and not self.stream.create):
+                        continue
+                    message = f"column {column!r} is protected, since {field!r} is read from it; {other!r} writes it"
+                    self.page.error(self.at("fields", field), message, f"write: false on {other}")
 
     def reserve(self) -> None:
         """Columns that are written for another reason than a field."""

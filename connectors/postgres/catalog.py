@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 
 from connectors.postgres.harm import Part, parts_of
 from connectors.postgres.session import rows
+from rules.names import qualified
 from rules.rulebook import System
 
 _PORTABLE = {
@@ -107,8 +108,8 @@ class Table:
 
 
 def table_name(table: str) -> str:
-    """The schema.table that a stream's `table` means: a bare one is in public."""
-    return table if "." in table else f"public.{table}"
+    """The schema.table that a stream's `table` means: a bare one is in public, and quotes are spelling."""
+    return ".".join(qualified(table))
 
 
 def tables_of(system: System) -> list[str]:

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import sqlglot
 
 from connectors.postgres import reasons
-from connectors.postgres.shapes import NATIVE, TEXTS, ColumnType, Shape, table_parts, type_text
+from connectors.postgres.shapes import NATIVE, TEXTS, ColumnType, Shape, type_text
 from engine.guard import Operation, check_expressions, violation
 from rules.expressions import Expression, is_now
+from rules.names import qualified
 from rules.rulebook import Stream
 
 _RANGE = ('"i"."ord" >= $1', '"i"."ord" < $2')
@@ -146,7 +147,7 @@ class _Text:
 
     def __init__(self, asked: Asked) -> None:
         self.asked, self.stream, self.shape = asked, asked.stream, asked.shape
-        self.table = _q(*table_parts(self.stream.table))
+        self.table = _q(*qualified(self.stream.table))
         self.source = f'"pg_temp".{_q(asked.source)} AS "i"'
         self.key = _key(self.stream)
         order = self.stream.update_fields if asked.operation == "update" else self.stream.create_fields
@@ -325,7 +326,7 @@ class _Text:
         table, key = self.stream.parent_row
         held = [f"{_q('parent', name)} = {_q('i', f'p{number}')}" for number, name in enumerate(key)]
         return (
-            f'SELECT 1 FROM {_q(*table_parts(table))} AS "parent" JOIN {self.source} ON {_all(*held)} '
+            f'SELECT 1 FROM {_q(*qualified(table))} AS "parent" JOIN {self.source} ON {_all(*held)} '
             f'WHERE {_all(*_RANGE)} ORDER BY {", ".join(_q("parent", name) for name in key)} FOR UPDATE OF "parent"'
         )
 

@@ -11,9 +11,10 @@ from psycopg import sql
 from connectors.postgres.faults import verdict
 from connectors.postgres.passing import Contested, Taken
 from connectors.postgres.refusing import Rejection
-from connectors.postgres.shapes import Shape, table_parts
+from connectors.postgres.shapes import Shape
 from engine.change import Value, key_parts, key_text
 from engine.ports import WriteResult
+from rules.names import qualified
 from rules.rulebook import Stream
 
 ASKED = 100
@@ -69,7 +70,7 @@ async def columns_of(
     """The columns of the constraint that refused a row, those within its expressions too; none of another table's, into
     which a trigger wrote."""
     assert rejection.constraint is not None
-    table = sql.Identifier(*table_parts(stream.table)).as_string(cursor)
+    table = sql.Identifier(*qualified(stream.table)).as_string(cursor)
     await cursor.execute(_COLUMNS, [*rejection.constraint, table])
     found = await cursor.fetchall()
     return [Contested(str(name), bool(must), str(kind), str(default)) for name, must, kind, default in found]
@@ -78,7 +79,7 @@ async def columns_of(
 async def holder_of(cursor: psycopg.AsyncRawCursor[tuple[object, ...]], taken: Taken, shape: Shape) -> str | None:
     """The key of the row that holds what this one brings; None where that cannot be told."""
     stream, values = taken.stream, list[Value]()
-    target = sql.Identifier(*table_parts(stream.table))
+    target = sql.Identifier(*qualified(stream.table))
 
     def given(value: Value, kind: str) -> sql.Composable:
         values.append(value)

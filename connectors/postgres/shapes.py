@@ -17,6 +17,7 @@ from sqlglot.errors import SqlglotError
 
 from engine.errors import EnvironmentUnfit
 from engine.guard import check_expressions, check_question
+from rules.names import qualified
 from rules.rulebook import FieldMap, Stream
 
 _INTEGERS = frozenset({"smallint", "integer", "bigint"})
@@ -78,34 +79,12 @@ class Shape:
         return kind.plain if mapping.reference else kind.wire
 
 
-def table_parts(table: str) -> tuple[str, ...]:
-    """The exact (schema, table) of a stream's `table`, or (table,). A part with a dot in it is written in double
-    quotes; nothing is folded to lower case."""
-    parts: list[str] = []
-    rest = table
-    while True:
-        if rest.startswith('"'):
-            end = 1
-            while (end := rest.index('"', end)) + 1 < len(rest) and rest[end + 1] == '"':
-                end += 2
-            parts.append(rest[1:end].replace('""', '"'))
-            rest = rest[end + 1 :]
-            if not rest:
-                return tuple(parts)
-            rest = rest.removeprefix(".")
-        else:
-            part, dot, rest = rest.partition(".")
-            parts.append(part)
-            if not dot:
-                return tuple(parts)
-
-
 def table(stream: Stream, *, alias: str = ROW) -> exp.Table:
     return named_table(stream.table, alias)
 
 
 def named_table(name: str, alias: str) -> exp.Table:
-    parts = [exp.to_identifier(part, quoted=True) for part in table_parts(name)]
+    parts = [exp.to_identifier(part, quoted=True) for part in qualified(name)]
     node = exp.Table(this=parts[-1], db=parts[0] if len(parts) > 1 else None)
     node.set("alias", exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
     return node

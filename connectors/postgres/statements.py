@@ -31,11 +31,11 @@ from connectors.postgres.shapes import (
     held,
     parsed,
     table,
-    table_parts,
 )
 from connectors.postgres.wide import part_fields
 from engine import guard
 from engine.guard import GuardViolation, Operation
+from rules.names import qualified
 from rules.rulebook import Stream
 
 
@@ -99,7 +99,7 @@ def check_made(made: Statement, asked: Asked) -> None:
     Raises GuardViolation."""
     stream = asked.stream
     if made.write:
-        guard.check_statement(stream, asked.operation, table_parts(stream.table), made.write)
+        guard.check_statement(stream, asked.operation, qualified(stream.table), made.write)
     check_exactly(asked, made.write, made.look, made.before)
 
 

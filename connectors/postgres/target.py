@@ -15,6 +15,7 @@ import psycopg
 
 from connectors.postgres import faults, session
 from connectors.postgres.groups import Group, arrange, depths
+from connectors.postgres.protecting import Owners, check_target
 from connectors.postgres.wide import Parted, wide_streams
 from connectors.postgres.writing import Announce, ShapeChanged, Writing
 from engine.errors import TransientError
@@ -30,12 +31,16 @@ class PostgresTarget:
 
     `dsn` is a libpq connection string. Connects on first use, and again by itself after a failure. `mark` stands
     before our rows in the change stream (`following.mark_of`). `announce` is told of each transaction before it is
-    committed: for systems whose change stream cannot carry our mark."""
+    committed: for systems whose change stream cannot carry our mark. `owners`: each session begins with the check that
+    no column is written which one of their protected fields is read from."""
 
-    def __init__(self, system: System, dsn: str, mark: str, announce: Announce | None = None) -> None:
+    def __init__(
+        self, system: System, dsn: str, mark: str, announce: Announce | None = None, owners: Owners | None = None
+    ) -> None:
         self.system = system.name
         self._mark = mark
         self._announce = announce
+        self._owners = owners
         self._rules = system
         self._dsn = dsn
         self._depths = depths(system)
@@ -45,7 +50,8 @@ class PostgresTarget:
 
     async def write(self, writes: Sequence[Write]) -> list[WriteResult]:
         """See `engine.ports.Target.write`. Raises TransientError, EnvironmentUnfit (a table, column, index or
-        privilege is missing) and GuardViolation (a write outside the rulebook's write sets; nothing was sent)."""
+        privilege is missing), ProtectedColumn (nothing is written until the rules are mended) and GuardViolation (a
+        write outside the rulebook's write sets; nothing was sent)."""
         if self._wide:
             parted = Parted(writes, self._wide)
             return parted.joined(await self._written(parted.writes))
@@ -91,6 +97,8 @@ class PostgresTarget:
             connection = await session.connect(self.system, self._dsn)
             self._writing = Writing(connection, self._mark, self._announce)
             await self._writing.start()
+            if self._owners is not None:
+                await check_target(connection, self._rules, self._owners)
         return self._writing
 
     async def _drop(self) -> None:

@@ -10,10 +10,11 @@ from sqlglot import exp
 
 from connectors.postgres import fields, statements
 from connectors.postgres.groups import arrange, copy_text, depths, rows
-from connectors.postgres.shapes import ColumnType, Shape, table_parts, touched
+from connectors.postgres.shapes import ColumnType, Shape, touched
 from connectors.postgres.statements import statement
 from engine.guard import GuardViolation
 from engine.ports import Write
+from rules.names import qualified, table_parts
 from rules.rulebook import FieldMap, Stream, System
 
 TEXT = ColumnType("text", "text")
@@ -112,6 +113,7 @@ def test_a_row_that_could_not_be_found_again_is_not_created() -> None:
 )
 def test_names_are_taken_exactly(name: str, parts: tuple[str, ...]) -> None:
     assert table_parts(name) == parts
+    assert qualified(name) == (parts if len(parts) > 1 else ("public", *parts)), "no search_path decides"
 
 
 def write(operation: str, **changes: object) -> Write:

@@ -1,0 +1,265 @@
+"""A protected column is reached by nobody else's write, under whatever name, view, part or system: on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from connectors.postgres.protecting import Owners, ProtectedColumn, live_conflicts
+from connectors.postgres.target import PostgresTarget
+from engine.ports import Write
+from rules.loading import rulebook_from_documents
+from rules.rulebook import Rulebook
+from tests.integration.cli_project import Shop
+from tests.integration.target_world import MARK
+
+DDL = """
+create table party (
+    id int primary key, credit_limit text, phone text, kind text, base int,
+    net int generated always as (base * 2) stored
+);
+insert into party (id, credit_limit, phone, kind, base) values (1, '100', '1', 'customer', 1);
+create table heir () inherits (party);
+insert into heir (id, credit_limit, phone) values (2, '200', '2');
+create view renamed as select id, credit_limit as lim, phone as tel from party;
+create view twice as select id as key, lim as deep, tel from renamed;
+create view joined as select p.id, p.credit_limit as lim from party p join party q on p.id = q.id;
+create view computed as select id, coalesce(credit_limit, '') as lim, phone from party;
+create schema app; create view app.party as select * from public.party;
+create table inbox (id int primary key, lim text, note text);
+create rule passed_on as on update to inbox do also update party set credit_limit = new.lim where id = new.id;
+create view hidden as select id, phone as tel from party;
+create function anything() returns trigger language plpgsql as
+    'begin update party set credit_limit = new.tel where id = new.id; return new; end';
+create trigger hidden instead of update on hidden for each row execute function anything();
+create table ledger (id int, credit_limit text, note text, kind text) partition by list (kind);
+create table ledger_a partition of ledger for values in ('a');
+create table ledger_b partition of ledger for values in ('b');
+create table elsewhere (id int primary key, credit_limit text, phone text)
+"""
+
+
+def rules(
+    table: str, column: str, *, owner: str = "party", owned: str = "credit_limit", apart: bool = False, **more: Any
+) -> Rulebook:
+    """The erp owns a customer's credit limit; a second stream of it writes `column` of `table` for a vendor's rating.
+    `apart`: no row is both."""
+    customer = {"entity": "customer", "fields": {"credit_limit": {"type": "text", "owner": "erp", "protected": True}}}
+    vendor = {"entity": "vendor", "fields": {"rating": {"type": "text", "order": ["crm", "erp"]}}}
+    vendors = {"table": table, "entity": "vendor", "key": "id", "mode": "target", "fields": {"rating": column}} | more
+    customers = {"table": owner, "entity": "customer", "key": "id", "fields": {"credit_limit": owned}}
+    if apart:
+        customers, vendors = customers | {"where": "kind = 'customer'"}, vendors | {"where": "kind = 'vendor'"}
+    supplier = {"entity": "vendor", "key": "id", "fields": {"rating": "rating"}}
+    erp = {"system": "erp", "connector": {"kind": "postgres", "dsn": "service=erp"}}
+    crm = {"system": "crm", "connector": {"kind": "postgres", "dsn": "service=crm"}, "streams": {"rated": supplier}}
+    streams = {"customers": customers, "vendors": vendors}
+    return rulebook_from_documents([customer, vendor], [{**erp, "streams": streams}, crm])
+
+
+def update(stream: str = "vendors", field: str = "rating") -> Write:
+    return Write(1, "r", stream, "update", "1", {field: "999999"}, {field: None}, unguarded=frozenset({field}))
+
+
+@pytest.fixture
+def shared(database: str) -> str:
+    with psycopg.connect(database, autocommit=True) as owner:
+        owner.execute(DDL)
+    return database
+
+
+def limits(dsn: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(dsn) as person:
+        return person.execute("select id, credit_limit from party order by id").fetchall()
+
+
+async def tried(dsn: str, rulebook: Rulebook, system: str = "erp", write: Write | None = None, **dsns: str) -> Any:
+    """One write by the target, as `run` makes it: its answer."""
+    target = PostgresTarget(rulebook.systems[system], dsn, MARK, None, Owners(rulebook, {"erp": dsn} | dsns))
+    try:
+        return await target.write([write or update()])
+    finally:
+        await target.close()
+
+
+REACHING = [
+    ("renamed", "lim"),
+    ("twice", "deep"),
+    ("app.party", "credit_limit"),
+    ('"public"."renamed"', "lim"),
+    ("heir", "credit_limit"),
+    ("inbox", "note"),
+    ("hidden", "tel"),
+]
+
+
+@pytest.mark.parametrize(("table", "column"), REACHING)
+async def test_no_other_name_leads_to_it(table: str, column: str, shared: str) -> None:
+    key: dict[str, Any] = {"key": "key"} if table == "twice" else {}
+    rulebook = rules(table, column, **key)
+    with pytest.raises(ProtectedColumn) as raised:
+        await tried(shared, rulebook)
+    assert f"erp vendors: 'rating' writes column {column!r}, which is the column 'credit_limit'" in raised.value.message
+    assert "erp customers reads the protected field 'credit_limit' from" in raised.value.message
+    assert raised.value.path == "erp.vendors"
+    assert limits(shared) == [(1, "100"), (2, "200")]
+    assert [each.write.column for each in await live_conflicts(rulebook, {"erp": shared})] == [column]
+
+
+async def test_without_the_check_a_view_would_have_led_there(shared: str) -> None:
+    """Mutation: the target has no owners to ask about."""
+    target = PostgresTarget(rules("twice", "deep", key="key").systems["erp"], shared, MARK)
+    await target.write([update()])
+    await target.close()
+    assert limits(shared)[0] == (1, "999999")
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "more"),
+    [
+        ("renamed", "tel", {}),
+        ("twice", "tel", {"key": "key"}),
+        ("computed", "phone", {}),
+        ("elsewhere", "credit_limit", {}),
+        ("party", "phone", {}),
+        ("party", "credit_limit", {"apart": True}),
+    ],
+)
+async def test_what_reaches_another_column_or_other_rows_goes_on(
+    table: str, column: str, more: dict[str, Any], shared: str
+) -> None:
+    rulebook = rules(table, column, **more)
+    (result,) = await tried(shared, rulebook)
+    assert result.status in ("done", "missing"), result
+    assert limits(shared) == [(1, "100"), (2, "200")]
+    assert await live_conflicts(rulebook, {"erp": shared}) == []
+
+
+@pytest.mark.parametrize(
+    ("owner", "table", "reaches"),
+    [("ledger", "ledger_a", True), ("ledger_a", "ledger", True), ("ledger_a", "ledger_b", False)],
+)
+async def test_a_part_is_its_whole_and_no_other_part(owner: str, table: str, reaches: bool, shared: str) -> None:
+    rulebook = rules(table, "credit_limit", owner=owner)
+    assert bool(await live_conflicts(rulebook, {"erp": shared})) is reaches
+    if reaches:
+        with pytest.raises(ProtectedColumn):
+            await tried(shared, rulebook)
+
+
+async def test_what_a_protected_column_is_generated_from_is_it(shared: str) -> None:
+    [conflict] = await live_conflicts(rules("renamed2", "b", owned="net"), {"erp": _with_view(shared)})
+    assert (conflict.write.column, conflict.read.column) == ("b", "net")
+    assert await live_conflicts(rules("renamed", "tel", owned="net"), {"erp": shared}) == []
+
+
+def _with_view(dsn: str) -> str:
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        owner.execute("create view renamed2 as select id, base as b from party")
+    return dsn
+
+
+@pytest.fixture
+def writer(shared: str) -> Iterator[str]:
+    """A role that may write a view, and knows nothing of the table below it."""
+    with psycopg.connect(shared, autocommit=True) as owner:
+        role = sql.Identifier(f"writer_{owner.info.dbname}")
+        owner.execute(sql.SQL("create role {} login").format(role))
+        owner.execute(sql.SQL("grant select, update on renamed, twice to {}").format(role))
+        yield make_conninfo(shared, user=f"writer_{owner.info.dbname}")
+        owner.execute(sql.SQL("drop owned by {0}; drop role {0}").format(role))
+
+
+async def test_a_role_that_sees_nothing_but_the_view_is_told_all_the_same(writer: str, shared: str) -> None:
+    with psycopg.connect(writer) as person, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        person.execute("select from party")
+    with pytest.raises(ProtectedColumn):
+        await tried(writer, rules("twice", "deep", key="key"))
+    assert limits(shared) == [(1, "100"), (2, "200")]
+
+
+def second(table: str, column: str) -> Rulebook:
+    """The same database by a second name: system erp2, whose own field it writes."""
+    customer = {"entity": "customer", "fields": {"credit_limit": {"type": "text", "owner": "erp", "protected": True}}}
+    stream = {"entity": "customer", "key": "id"}
+    erp = {"system": "erp", "connector": {"kind": "postgres", "dsn": "service=erp"}}
+    erp2 = {"system": "erp2", "mode": "target", "connector": {"kind": "postgres", "dsn": "service=other"}}
+    return rulebook_from_documents(
+        [customer],
+        [
+            {**erp, "streams": {"party": {**stream, "fields": {"credit_limit": "credit_limit"}}}},
+            {**erp2, "streams": {table: {**stream, "fields": {"credit_limit": column}}}},
+        ],
+    )
+
+
+@pytest.mark.parametrize(("table", "column"), [("party", "credit_limit"), ("renamed", "lim")])
+async def test_a_second_system_with_the_same_database_is_found_out(
+    table: str, column: str, shared: str, over_tcp: Callable[[str], str]
+) -> None:
+    """By what the server says of itself: the connection strings name two hosts."""
+    erp, erp2 = make_conninfo(over_tcp(shared), host="127.0.0.1"), make_conninfo(over_tcp(shared), host="localhost")
+    rulebook, write = second(table, column), update(table, "credit_limit")
+    with pytest.raises(ProtectedColumn, match="erp party reads the protected field"):
+        await tried(erp2, rulebook, "erp2", write, erp=erp)
+    assert [each.write.system for each in await live_conflicts(rulebook, {"erp": erp, "erp2": erp2})] == ["erp2"]
+    assert limits(shared) == [(1, "100"), (2, "200")]
+
+
+async def test_a_database_with_the_same_tables_is_another(shared: str, make_database: Callable[..., str]) -> None:
+    """As every copy of an application has them; and one that is down holds up nobody else."""
+    copy = make_database()
+    with psycopg.connect(copy, autocommit=True) as owner:
+        owner.execute(DDL)
+    rulebook, write = second("party", "credit_limit"), update("party", "credit_limit")
+    (result,) = await tried(copy, rulebook, "erp2", write, erp=shared)
+    assert result.status == "done"
+    assert await live_conflicts(rulebook, {"erp": shared, "erp2": copy}) == []
+    (result,) = await tried(copy, rulebook, "erp2", write, erp=make_conninfo(copy, port="1"))
+    assert result.status == "done"
+    assert limits(shared) == [(1, "100"), (2, "200")]
+
+
+async def test_once_the_view_is_gone_the_target_writes(shared: str) -> None:
+    """It is asked anew by each session: nothing has to be restarted."""
+    rulebook = rules("renamed", "lim")
+    target = PostgresTarget(rulebook.systems["erp"], shared, MARK, None, Owners(rulebook, {"erp": shared}))
+    with pytest.raises(ProtectedColumn):
+        await target.write([update()])
+    with psycopg.connect(shared, autocommit=True) as owner:
+        owner.execute("drop view renamed cascade; create table renamed (id int primary key, lim text)")
+    (result,) = await target.write([update()])
+    await target.close()
+    assert result.status == "missing"
+
+
+VENDOR = """\
+entity: vendor
+fields: {rating: {type: text, strategy: source_priority, order: [crm, erp]}}
+"""
+
+
+def test_doctor_and_plan_name_both_places(shop: Shop) -> None:
+    shop.sql("erp", "create view party_view as select id, credit_limit as lim from party")
+    shop.sql("crm", "create table vendor (id int primary key, rating text)")
+    assert shop.invoke("onboard").exit_code == 0
+    assert shop.invoke("apply").exit_code == 0
+    (shop.folder / "entities/vendor.yaml").write_text(VENDOR)
+    erp, crm = shop.folder / "systems/erp.yaml", shop.folder / "systems/crm.yaml"
+    crm.write_text(f"{crm.read_text()}  vendor: {{entity: vendor, key: id, fields: {{rating: rating}}}}\n")
+    vendors = "{table: party_view, entity: vendor, key: id, mode: target, fields: {rating: lim}}"
+    erp.write_text(f"{erp.read_text()}  vendors: {vendors}\n")
+    code, body = shop.call_here("doctor")
+    [check] = [each for each in body["result"]["checks"] if each["subject"] == "protected"]
+    assert (code, check["level"], check["about"]) == (2, "error", "erp")
+    line = len(erp.read_text().splitlines())
+    assert check["path"].startswith(f"systems/erp.yaml:{line}:")
+    owner = next(number for number, text in enumerate(erp.read_text().splitlines(), 1) if "credit_limit" in text)
+    assert f"(systems/erp.yaml:{owner}:" in check["message"]
+    code, body = shop.call_here("plan")
+    assert any("reads the protected field 'credit_limit' from" in each for each in body["result"]["warnings"]), body
