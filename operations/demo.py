@@ -269,7 +269,7 @@ class Showing:
             self.say(report.failure.lines())
         self.say("\n  replicating until Ctrl-C; edit rows with psql and watch:")
         for system in sorted(self.project.sources):
-            self.say(f"    {shlex.join(psql(self.project, system))}")
+            self.say(f"    {shlex.join(psql(self.project, system)[0])}")
         self.say("  for example, in crm and then in billing:")
         self.say("    update account set phone = '+44 1947 820199', payment_terms = 'Net 60' where id = 'C-1042';")
         self.say("    select phone, terms from customer where account_number = 'C-1042';")

@@ -24,11 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from engine.hub import private
 from operations import connector
 from operations.demo import Finding, Say, Showing, server_version
 from operations.demo_project import prepare
 from operations.logs import configure
-from operations.project import STATE, opened
+from operations.project import opened, state_folder
 from operations.report import Report, table
 from operations.run import replicate
 from operations.status import status
@@ -63,9 +64,8 @@ def demo_kafka(
 
 def _remember(folder: Path, environment: Mapping[str, str]) -> Path:
     """For other terminals: a file to `source`. It holds passwords of servers that are thrown away with the demo."""
-    path = folder / STATE / "environment"
-    path.touch(mode=0o600)
-    path.write_text("".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()), "utf-8")
+    path = state_folder(folder) / "environment"
+    private.write(path, "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items()))
     return path
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
+import os
 import shutil
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from engine.hub import private
+from engine.hub.conninfo import without_password
 from engine.hub.embedded import EmbeddedServer
 from operations.examples import lay_out
-from operations.project import STATE, Opened
+from operations.project import STATE, Opened, state_folder
 from rules.errors import FieldwardenError
 
 _EXAMPLE = "quote-to-cash"
@@ -43,9 +45,9 @@ class Marker:
 
     def write(self) -> None:
         path = self.folder / _MARKER
-        path.parent.mkdir(parents=True, exist_ok=True)
+        state_folder(self.folder)
         new = path.with_suffix(".new")
-        new.write_text(json.dumps({"demo": self.example, "edits": self.done}, indent=1) + "\n", "utf-8")
+        private.write(new, json.dumps({"demo": self.example, "edits": self.done}, indent=1) + "\n")
         new.replace(path)
 
 
@@ -80,18 +82,12 @@ def prepare(folder: Path, *, fresh: bool, example: str = _EXAMPLE) -> Marker:
 def _remove(folder: Path) -> None:
     """Stop the folder's server and delete the folder; not while another process uses it."""
     server = EmbeddedServer(folder / STATE / "postgres")
-    users = server.folder / "users"
-    if users.exists():
-        with users.open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise CannotDemo(
-                    f"another process is using {folder}",
-                    suggestion="stop it (a `demo --keep-running` or `run`) and try again",
-                    path=str(folder),
-                ) from None
-            server.stop()
+    if server.folder.exists() and not server.stop_unless_used():
+        raise CannotDemo(
+            f"another process is using {folder}",
+            suggestion="stop it (a `demo --keep-running` or `run`) and try again",
+            path=str(folder),
+        )
     shutil.rmtree(folder)
 
 
@@ -113,17 +109,20 @@ def system_of(path: Path) -> str:
     return path.name.split(".")[-2]
 
 
-def psql(project: Opened, system: str) -> list[str]:
-    """The command by which a person would edit a system."""
+def psql(project: Opened, system: str) -> tuple[list[str], dict[str, str]]:
+    """The command by which a person would edit a system, and what its environment has to hold: a password does not
+    stand in a command line, which everybody on the machine can list."""
     assert project.server is not None, "the demo's hub is embedded, and psql comes with it"
-    return [str(project.server.bin("psql")), project.dsn(system)]
+    words, password = without_password(project.dsn(system))
+    return [str(project.server.bin("psql")), words], {"PGPASSWORD": password} if password else {}
 
 
 def carry_out(project: Opened, path: Path) -> None:
     """Carry out one file as a person would, with psql. Raises CannotDemo."""
-    command = [*psql(project, system_of(path)), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(path)]
+    command, environment = psql(project, system_of(path))
     done = subprocess.run(
-        command,
+        [*command, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(path)],
+        env={**os.environ, **environment},
         check=False,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -368,6 +368,15 @@ def embedded_databases(project: Project) -> set[str]:
     return {name for text in texts for name in _EMBEDDED.findall(text)}
 
 
+def state_folder(project: Path) -> Path:
+    """The folder of what a project keeps on this machine, closed to others. Raises EnvironmentUnfit."""
+    from engine.hub import private
+    from engine.hub.surroundings import passing_group
+
+    private.folder(project / STATE, passing_group())
+    return project / STATE
+
+
 @contextlib.contextmanager
 def opened(folder: Path | None) -> Iterator[Opened]:
     """The project with its embedded server, if the files refer to one, running and its databases made.
@@ -380,7 +389,7 @@ def opened(folder: Path | None) -> Iterator[Opened]:
         return
     from engine.hub.embedded import EmbeddedServer
 
-    with EmbeddedServer(project.folder / STATE / "postgres").use() as server:
+    with EmbeddedServer(state_folder(project.folder) / "postgres").use() as server:
         server.ensure_database(_HUB_DATABASE)
         for name in sorted(names):
             script = project.settings.embedded.databases[name]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
@@ -11,12 +10,15 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+from engine.hub import private
+
 POM = Path(__file__).with_name("pom.xml")
 TARGET = POM.with_name("target")
 KAFKA, PLUGINS, CONVERTERS, REGISTRY = (TARGET / name for name in ("kafka", "plugins", "converters", "registry"))
 _FOLDERS = {"kafka": [KAFKA, PLUGINS], "avro": [CONVERTERS], "registry": [REGISTRY]}  # profile of the pom -> its output
 _OLDEST_JAVA = 17
 _TRIES = 3
+_TURN_SECONDS = 2 * 3600.0  # as long as all downloads of another process may take
 
 
 class StackUnfit(Exception):
@@ -49,8 +51,7 @@ def fetch(*profiles: str) -> None:
     Raises StackUnfit with Maven's own words.
     """
     TARGET.mkdir(exist_ok=True)
-    with (TARGET / "lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with private.locked(TARGET / "lock", seconds=_TURN_SECONDS):
         for profile in profiles:
             if not _fetched(profile):
                 _bring(profile)

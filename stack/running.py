@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from engine.hub import private
 from engine.hub.embedded import EmbeddedServer
 from stack.artefacts import fetch
 from stack.parts import Broker, Connect, Registry
 from stack.process import free_port
 from stack.security import PROTOCOLS
 
+_TURN_SECONDS = 2 * 3600.0  # as long as the first fetch of another process may take
 _THROW_AWAY = {"fsync": "off", "full_page_writes": "off"}
 _PORTS = ("broker", "controller", "connect", "registry", "postgres")
 
@@ -30,12 +31,13 @@ class Stack:
 
     def __init__(self, state: Path, *, heap: str = "512m", quick: bool = True, secure: bool = False) -> None:
         self.state = state.absolute()
-        self.state.parent.mkdir(parents=True, exist_ok=True)
+        self.state.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._turn():
             if not self.state.exists():
                 folder = tempfile.mkdtemp(prefix="fieldwarden-stack-")
                 ports = {name: free_port() for name in (*_PORTS, *(PROTOCOLS if secure else ()))}
-                self.state.write_text(json.dumps({"folder": folder, "heap": heap, "quick": quick, "ports": ports}))
+                made = {"folder": folder, "heap": heap, "quick": quick, "ports": ports}
+                private.write(self.state, json.dumps(made))
         made = json.loads(self.state.read_text())
         self.folder, ports = Path(made["folder"]), made["ports"]
         size = {"heap": made["heap"], "quick": made["quick"]}
@@ -97,6 +99,5 @@ class Stack:
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
-        with self.state.with_suffix(".lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with private.locked(self.state.with_suffix(".lock"), seconds=_TURN_SECONDS):
             yield

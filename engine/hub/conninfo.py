@@ -17,3 +17,13 @@ def lasting(dsn: str, purpose: str = "", process: str | None = None) -> str:
     options = [str(given.get("options") or ""), *(f"-c {name}={value}" for name, value in NEVER_CUT_OFF.items())]
     missing = {name: value for name, value in NOTICED.items() if name not in given}
     return make_conninfo(dsn, **missing, options=" ".join(options).strip(), application_name=named)
+
+
+def without_password(dsn: str) -> tuple[str, str]:
+    """A connection string less its password, and the password ("": it has none).
+
+    Raises psycopg.ProgrammingError if it is not a connection string."""
+    given = conninfo_to_dict(dsn)
+    password = str(given.pop("password", None) or "")
+    others = {name: str(value) for name, value in given.items() if value is not None}
+    return (make_conninfo("", **others), password) if password else (dsn, "")

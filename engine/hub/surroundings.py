@@ -36,7 +36,7 @@ def binaries() -> Path:
 def system_account() -> pwd.struct_passwd:
     with contextlib.suppress(KeyError):
         return pwd.getpwnam(SYSTEM_USER)
-    command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
+    command = ["useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
     with contextlib.suppress(FileNotFoundError):
         subprocess.run(command, check=False, capture_output=True)
     try:
@@ -48,19 +48,39 @@ def system_account() -> pwd.struct_passwd:
         ) from None
 
 
-def make_reachable(*paths: Path) -> None:
-    """Let others pass through (o+x, no more) every folder above these; programs and libraries must be readable."""
+def passing_group() -> int | None:
+    """The group that may pass through our folders to the server's data: as root its account's own, else none."""
+    if os.geteuid() == 0:
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(SYSTEM_USER).pw_gid
+    return None
+
+
+def make_reachable(account: pwd.struct_passwd, *paths: Path) -> None:
+    """Let an account pass through (no more) every folder above these; programs and libraries must be readable."""
     for path in paths:
         for parent in path.resolve().parents:
-            mode = parent.stat().st_mode
-            if not mode & stat.S_IXOTH:
-                parent.chmod(stat.S_IMODE(mode) | stat.S_IXOTH)
+            _let_pass(account, parent)
     installation = binaries().parent
     if (binaries() / "postgres").stat().st_mode & 0o005 != 0o005:  # installed under a umask that shuts others out
         for path in [installation, *installation.rglob("*")]:
             if not path.is_symlink():
                 mode = stat.S_IMODE(path.stat().st_mode)
                 path.chmod(mode | (0o005 if mode & stat.S_IXUSR else 0o004))
+
+
+def _let_pass(account: pwd.struct_passwd, folder: Path) -> None:
+    """Through its group where the folder gives nothing to one, so that nobody else is let through with it."""
+    found = folder.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    members = found.st_gid == account.pw_gid
+    wanted = stat.S_IXUSR if found.st_uid == account.pw_uid else stat.S_IXGRP if members else stat.S_IXOTH
+    if mode & wanted:
+        return
+    if wanted == stat.S_IXOTH and not mode & stat.S_IRWXG:
+        os.chown(folder, -1, account.pw_gid)
+        wanted = stat.S_IXGRP
+    folder.chmod(mode | wanted)
 
 
 def socket_path(data: Path) -> Path:

@@ -166,10 +166,10 @@ def test_a_path_with_blanks_and_quotes_works(folder: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")
-def test_as_root_parents_are_made_passable_and_nothing_more(server: EmbeddedServer) -> None:
+def test_as_root_parents_let_the_servers_own_group_pass_and_nobody_else(server: EmbeddedServer) -> None:
     server.start()
     parent = server.folder.parent
-    assert parent.stat().st_mode & 0o777 == 0o701
+    assert parent.stat().st_mode & 0o777 == 0o710
     assert server.data.stat().st_mode & 0o777 == 0o700
     assert server.data.stat().st_uid != 0
 

@@ -1,0 +1,296 @@
+"""What the product keeps on a disk is nobody else's: another user of the machine cannot read it, lock it, plant what is
+used in its place, or walk into its server; and the server's log holds no row."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import pwd
+import shlex
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from engine.errors import EnvironmentUnfit
+from engine.hub import migrate as migrating
+from engine.hub import private
+from engine.hub.conninfo import without_password
+from engine.hub.embedded import EmbeddedServer
+from operations.project import STATE, state_folder
+from tests.conftest import THROW_AWAY
+
+ROOT = os.geteuid() == 0
+EMAIL = "ada.planted@example.org"
+
+
+def as_nobody(act: Callable[[], object]) -> str:
+    """What comes of it when another user of the machine does this: the name of the exception, or `done`."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            nobody = pwd.getpwnam("nobody")
+            os.setgroups([])
+            os.setgid(nobody.pw_gid)
+            os.setuid(nobody.pw_uid)
+            act()
+            os.write(writing, b"done")
+        except BaseException as error:
+            os.write(writing, type(error).__name__.encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        said = answer.read()
+    os.waitpid(child, 0)
+    return said
+
+
+def refused(act: Callable[[], object]) -> bool:
+    return as_nobody(act) in ("PermissionError", "OperationalError")
+
+
+@pytest.fixture
+def project() -> Iterator[Path]:
+    """A project's folder that everybody may enter, as one in a shared place is."""
+    path = Path(tempfile.mkdtemp(prefix="fieldwarden-private-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def server(postgres: EmbeddedServer) -> EmbeddedServer:
+    return postgres
+
+
+def modes(folder: Path) -> set[int]:
+    return {stat.S_IMODE(path.lstat().st_mode) for path in folder.iterdir() if path.is_file()}
+
+
+# --- the folder ---------------------------------------------------------------------------------------------------
+
+
+def test_nobody_else_reads_locks_or_lists_what_a_server_keeps(server: EmbeddedServer) -> None:
+    assert modes(server.folder) == {0o600}
+    assert stat.S_IMODE(server.folder.stat().st_mode) == (0o710 if ROOT else 0o700)
+    assert stat.S_IMODE(server.data.stat().st_mode) == 0o700
+    if ROOT:
+        assert server.folder.stat().st_gid == pwd.getpwnam("pgserver").pw_gid
+        for name in ("server.log", "gate", "password", "data/postgresql.conf"):
+            assert refused((server.folder / name).open), name
+        assert refused(lambda: list(server.folder.iterdir()))
+
+
+def test_nobody_else_walks_into_the_server(server: EmbeddedServer) -> None:
+    # Over its socket everybody is let in who can reach it; over TCP, everybody who has the password.
+    tcp = f"host=127.0.0.1 port={server.port} dbname=postgres user=postgres connect_timeout=10"
+    for secret in ("", "password=postgres"):
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            psycopg.connect(f"{tcp} {secret}", passfile="/nonexistent")
+    socket = Path(str(conninfo_to_dict(server.dsn())["host"])) / f".s.PGSQL.{server.port}"
+    assert stat.S_IMODE(socket.stat().st_mode) == 0o700
+    assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
+    with psycopg.connect(server.dsn()) as connection:
+        rules = connection.execute("select type, address, auth_method from pg_hba_file_rules").fetchall()
+    assert {method for kind, _, method in rules if kind != "local"} == {"scram-sha-256"}
+    if ROOT:
+        assert refused(lambda: psycopg.connect(server.dsn()))
+
+
+def test_a_folder_that_let_others_in_is_closed_and_that_is_said_once(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (project / STATE).mkdir()
+    (project / STATE).chmod(0o755)
+    (project / STATE / "gate").touch(0o644)
+    with caplog.at_level(logging.WARNING):
+        state_folder(project)
+        state_folder(project)
+        private.opened(project / STATE / "gate").close()
+    assert len(caplog.messages) == 1
+    assert "let others in (mode 0755)" in caplog.messages[0]
+    assert stat.S_IMODE((project / STATE).stat().st_mode) == 0o700
+    assert modes(project / STATE) == {0o600}
+
+
+def test_a_new_folder_is_closed_from_its_creation_whatever_the_umask(project: Path) -> None:
+    before = os.umask(0)
+    try:
+        private.write(state_folder(project) / "environment", "secret")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((project / STATE).stat().st_mode) == 0o700
+    assert modes(project / STATE) == {0o600}
+
+
+# --- what another put there before --------------------------------------------------------------------------------
+
+
+def _link(path: Path) -> None:
+    path.symlink_to("/etc/hostname")
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path, 0o666)
+
+
+@pytest.mark.parametrize("plant", [_link, _pipe])
+@pytest.mark.parametrize("name", ["gate", "users", "server.log"])
+def test_what_stands_in_the_place_of_a_file_of_ours_is_refused_not_followed_nor_waited_for(
+    project: Path, name: str, plant: Callable[[Path], None]
+) -> None:
+    server = EmbeddedServer(project / STATE / "postgres", settings=THROW_AWAY)
+    (project / STATE / "postgres").mkdir(parents=True)
+    plant(server.folder / name)
+    with pytest.raises(EnvironmentUnfit, match=name), server.use():
+        pytest.fail("it was used")
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can make a file somebody else's")
+def test_the_file_or_the_folder_of_another_user_is_refused_by_name(project: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    state = state_folder(project)
+    (state / "gate").touch(0o600)
+    os.chown(state / "gate", nobody.pw_uid, nobody.pw_gid)
+    with pytest.raises(EnvironmentUnfit, match="belongs to the user nobody"):
+        private.opened(state / "gate")
+    os.chown(state, nobody.pw_uid, nobody.pw_gid)
+    with pytest.raises(EnvironmentUnfit, match="belongs to the user nobody"):
+        state_folder(project)
+    state.rename(project / "moved")
+    state.symlink_to(project / "moved")
+    os.chown(state, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
+    with pytest.raises(EnvironmentUnfit, match="belongs to the user nobody"):
+        state_folder(project)
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can work in a project that is another user's")
+def test_what_root_makes_in_a_users_project_stays_that_users(project: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    state = state_folder(project)
+    for path in (project, state):
+        os.chown(path, nobody.pw_uid, nobody.pw_gid)
+    with private.locked(state_folder(project) / "gate"):
+        pass
+    assert (state / "gate").stat().st_uid == nobody.pw_uid
+    assert as_nobody(lambda: private.locked(state / "gate").__enter__()) == "done"
+
+
+# --- locks --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hold() -> Iterator[Callable[[Path, str], int]]:
+    """`hold(path, user)`: another process of this user holds the file's lock until the test ends; its id."""
+    children: list[int] = []
+
+    def start(path: Path, user: str) -> int:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.setuid(pwd.getpwnam(user).pw_uid)
+            fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX)
+            os.write(writing, b"!")
+            time.sleep(600)
+            os._exit(0)
+        children.append(child)
+        os.read(reading, 1)
+        os.close(reading)
+        os.close(writing)
+        return child
+
+    yield start
+    for child in children:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can become another user")
+@pytest.mark.parametrize("name", ["gate", "users"])
+def test_a_lock_that_another_user_took_is_refused_at_once(
+    project: Path, name: str, hold: Callable[[Path, str], int]
+) -> None:
+    # As it was left by a version that let others in: they may have had it open ever since.
+    server = EmbeddedServer(project / STATE / "postgres", settings=THROW_AWAY)
+    server.folder.mkdir(parents=True)
+    for path in (server.folder.parent, server.folder):
+        path.chmod(0o755)
+    (server.folder / name).touch(0o644)
+    child = hold(server.folder / name, "nobody")
+    with pytest.raises(EnvironmentUnfit, match=rf"held by process {child} .* of the user nobody"), server.use():
+        pytest.fail("it was used")
+
+
+def test_a_lock_of_ours_is_waited_for_not_for_ever_and_it_is_said_for_whom(
+    project: Path, hold: Callable[[Path, str], int], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(private, "_SILENT_SECONDS", 0.0)
+    gate = state_folder(project) / "gate"
+    private.opened(gate).close()
+    child = hold(gate, pwd.getpwuid(os.geteuid()).pw_name)
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(EnvironmentUnfit, match=f"process {child} "),
+        private.locked(gate, seconds=0.2),
+    ):
+        pytest.fail("it was taken")
+    assert [f"process {child} " in line for line in caplog.messages] == [True]
+
+
+def test_a_migration_waits_for_its_turn_not_for_ever(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrating, "_TURN_SECONDS", 1)
+    with psycopg.connect(database, autocommit=True, application_name="a clerk") as clerk:
+        clerk.execute("select pg_advisory_lock(%s)", [migrating._LOCK])
+        pid = clerk.info.backend_pid
+        with pytest.raises(EnvironmentUnfit, match=rf"session {pid} of postgres \(a clerk\)"):
+            migrating.migrate(database)
+    assert migrating.migrate(database)
+
+
+# --- what is written down -----------------------------------------------------------------------------------------
+
+FAILING = {
+    "22P02": "insert into person (age, email) values ('{email}', '')",
+    "23505": "insert into person (email) values ('{email}'), ('{email}')",
+    "23514": "insert into person (email, age) values ('{email}', -1)",
+    "P0001": "do $$begin raise exception 'who is {email}' using detail = '{email}', hint = '{email}'; end$$",
+    "42601": "insert into person this is {email}",
+    "57014": "set statement_timeout = 20; select pg_sleep(30), '{email}'",
+}
+
+
+def test_the_servers_log_holds_no_row_whatever_fails(server: EmbeddedServer, database: str) -> None:
+    before = server.log.stat().st_size
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("create table person (email text unique, age int check (age > 0))")
+        for state, statement in FAILING.items():
+            with pytest.raises(psycopg.Error) as caught:
+                connection.execute(statement.format(email=EMAIL))
+            assert caught.value.sqlstate == state
+        connection.execute("reset statement_timeout")
+        connection.execute(f"do $$begin raise warning 'who is {EMAIL}'; end$$")
+        with pytest.raises(psycopg.Error):
+            connection.execute("insert into person (email, age) values (%s, %s)", [EMAIL, -1])
+        with psycopg.connect(database, autocommit=True) as other:  # what it says of itself, it goes on saying
+            other.execute("select pg_terminate_backend(%s), %s::text", [connection.info.backend_pid, EMAIL])
+    written = server.log.read_bytes()[before:].decode()
+    assert "terminating connection" in written
+    assert EMAIL not in written
+    assert "insert into" not in written
+
+
+def test_a_password_stands_in_no_command_line() -> None:
+    words, password = without_password("postgresql://ada:s%20ecret@db:5/shop?sslmode=require")
+    assert password == "s ecret"
+    assert "ecret" not in shlex.join([words])
+    assert conninfo_to_dict(words) == {"user": "ada", "host": "db", "port": "5", "dbname": "shop", "sslmode": "require"}
+    assert without_password("host=db dbname=shop") == ("host=db dbname=shop", "")
