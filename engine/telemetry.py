@@ -269,7 +269,7 @@ class Telemetry:
 
     def seen_partitions(self) -> list[Partition]:
         """Those of `partitions`, by name."""
-        return [self._partitions[key] for key in sorted(self._partitions)]
+        return [partition for _, partition in sorted(self._partitions.items())]  # asked from another thread
 
     def unread_systems(self) -> list[Unread]:
         """Those of `unread`."""

@@ -20,11 +20,13 @@ from operations.protected import reached
 from operations.report import Failure, Report, count
 from operations.rules import live_of
 from rules.errors import FieldwardenError
-from rules.loading import Project
+from rules.loading import PROJECT_FILE, Project
 
 if TYPE_CHECKING:
     from connectors.postgres.finding import Finding
 
+_CHOOSE = 'openssl rand -hex 32, and run: {token: "${env:RUN_TOKEN}"}'
+_SHORTEST_TOKEN = 16
 Level = Literal["ok", "note", "warning", "error"]
 _SHOWN: dict[Level, str] = {"ok": "ok", "note": "note", "warning": "warning", "error": "ERROR"}
 
@@ -46,7 +48,7 @@ class Check:
 def doctor(folder: Path | None) -> Report:
     """Raises NoProject, ConfigurationError; EnvironmentUnfit if the embedded server does not start."""
     with opened(folder) as project:
-        checks = [_files(project.project), *asyncio.run(_live(project))]
+        checks = [_files(project.project), *_health(project), *asyncio.run(_live(project))]
         wrong = [check for check in checks if check.level == "error"]
         next_step = "" if wrong else asyncio.run(_waits(project))
     result = {"checks": [asdict(check) for check in checks], "errors": len(wrong), "waits": next_step}
@@ -75,6 +77,23 @@ def _files(project: Project) -> Check:
     if not project.warnings:
         return Check("files", "files", "ok", what)
     return Check("files", "files", "warning", "\n".join(map(str, project.warnings)))
+
+
+def _health(project: Opened) -> list[Check]:
+    """Whether strangers are told how a process fares."""
+    from operations.ops import OPEN, is_loopback
+
+    settings, where = project.project.settings.run, f"{PROJECT_FILE}: run"
+    if settings.token is None:
+        open_to_all = not is_loopback(settings.host)
+        return [Check("files", "run", "warning", OPEN, _CHOOSE, where)] if open_to_all else []
+    try:
+        token = project.run_token
+    except FieldwardenError as error:
+        return [Check("files", "run", "error", error.message, error.suggestion, error.path, environment=True)]
+    if token is not None and len(token) < _SHORTEST_TOKEN:
+        return [Check("files", "run", "warning", "the token of `run` can be guessed: it is short", _CHOOSE, where)]
+    return []
 
 
 async def _live(project: Opened) -> list[Check]:

@@ -6,14 +6,18 @@ passes is dropped (and its key, not its value, is named), and connection strings
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
 import sys
-from collections.abc import MutableMapping
+import threading
+from collections.abc import Iterator, MutableMapping
 from typing import Any, Literal, TextIO
 
 import structlog
+
+from engine.bugs import bug_of
 
 _KEYS = """
     event level timestamp logger message error code suggestion path reason
@@ -52,6 +56,26 @@ def configure(style: Literal["auto", "human", "json"], level: str, stream: TextI
     root = logging.getLogger()
     root.handlers = [_Forward()]
     root.setLevel(max(number, logging.WARNING))
+
+
+@contextlib.contextmanager
+def nothing_untold() -> Iterator[None]:
+    """While it lasts, what escapes a thread or a finaliser is an event too, not a traceback between the lines."""
+    before = threading.excepthook, sys.unraisablehook
+    threading.excepthook = lambda escaped: _escaped(escaped.exc_value, f"thread {getattr(escaped.thread, 'name', '')}")
+    sys.unraisablehook = lambda escaped: _escaped(escaped.exc_value, "a finaliser")
+    try:
+        yield
+    finally:
+        threading.excepthook, sys.unraisablehook = before
+
+
+def _escaped(error: BaseException | None, where: str) -> None:
+    if error is None or isinstance(error, SystemExit):
+        return
+    bug = bug_of(error)
+    places = f" at {bug.places[-1]}" if bug.places else ""
+    structlog.get_logger("fieldwarden.run").error("bug.escaped", error=bug.kind, message=f"{where}{places}")
 
 
 def only_allowed(_logger: Any, _method: str, event: Event) -> Event:

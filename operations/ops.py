@@ -1,34 +1,43 @@
-"""`/livez`, `/readyz` and `/metrics` on one port, answered from a thread of their own.
+"""What a process answers about itself: `/livez` (also `/healthz`), `/readyz` and `/metrics`.
 
 Live means that the event loop turns. Ready means more than "running": every source that this process reads streams,
 every target that it writes to can be written, and work that waits is being done. A process whose positions stand still
 while changes wait is not ready, and neither is one that has nothing to do.
+
+Where a token is set, `/readyz` (which names systems and what troubles them) and `/metrics` are told only to who has it.
+Whether the process lives, everybody may ask.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from socketserver import ThreadingMixIn
-from typing import TYPE_CHECKING, Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from hmac import compare_digest
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Final
 
-from prometheus_client import make_wsgi_app
+import structlog
+from prometheus_client.exposition import choose_encoder
 
-from engine.errors import EnvironmentUnfit
+from operations import http
+from operations.http import Answer, Request
 from operations.unread import held_up
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
     from engine.telemetry import Connector, Partition, Telemetry, Unread
 
+log = structlog.get_logger("fieldwarden.run")
+
+OPEN: Final = (
+    "/readyz and /metrics are told to everybody who can reach this address: "
+    "set `run: {token: ...}`, or listen on 127.0.0.1"
+)
+_GUARDED = ("/readyz", "/metrics")
+_FRESH_SECONDS = 0.2
 _NOT_ASKED = "whether anything may be delivered is not known yet: the hub has not answered"
 ABLE = {"source": frozenset({"snapshot", "streaming"}), "target": frozenset({"delivering"})}
 
@@ -118,64 +127,67 @@ class Health:
         return not reasons, {"ready": not reasons, "reasons": reasons, "remarks": remarks, "connectors": states}
 
 
-def application(health: Health) -> WSGIApplication:
-    metrics = make_wsgi_app(health.telemetry.registry)
-    checks = {"/livez": health.live, "/readyz": health.ready}
+class Asked:
+    """The answers, by path. `/metrics` is made anew after `_FRESH_SECONDS` and not more often: making it takes a moment
+    of the process, whoever asks."""
 
-    def answer(environ: WSGIEnvironment, start: StartResponse) -> Any:
-        path = environ.get("PATH_INFO", "")
-        if path == "/metrics":
-            return metrics(environ, start)
-        check = checks.get(path)
-        if check is None:
-            ok, status, body = False, "404 Not Found", {"paths": [*checks, "/metrics"]}
-        else:
-            ok, body = check()
-            status = "200 OK" if ok else "503 Service Unavailable"
-        payload = json.dumps(body).encode() + b"\n"
-        start(status, [("Content-Type", "application/json"), ("Content-Length", str(len(payload)))])
-        return [payload]
+    def __init__(self, health: Health, token: str | None = None) -> None:
+        self._health = health
+        self._token = token.encode() if token is not None else None
+        self._made: dict[str, tuple[float, bytes]] = {}
 
-    return answer
+    def __call__(self, request: Request) -> Answer:
+        paths = {"/livez": self._live, "/healthz": self._live, "/readyz": self._ready, "/metrics": self._metrics}
+        found = paths.get(request.path)
+        if found is None:
+            return _json(404, {"paths": list(paths)})
+        if request.method not in ("GET", "HEAD"):
+            return _json(405, {"methods": ["GET", "HEAD"]}, ("Allow", "GET, HEAD"))
+        if request.path in _GUARDED and not self._let_in(request):
+            return _json(401, {"needs": "Authorization: Bearer TOKEN"}, ("WWW-Authenticate", "Bearer"))
+        return found(request)
+
+    def _let_in(self, request: Request) -> bool:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if self._token is None:
+            return True
+        return scheme.lower() == "bearer" and compare_digest(given.strip().encode("latin-1"), self._token)
+
+    def _live(self, _request: Request) -> Answer:
+        ok, body = self._health.live()
+        return _json(200 if ok else 503, body)
+
+    def _ready(self, _request: Request) -> Answer:
+        ok, body = self._health.ready()
+        return _json(200 if ok else 503, body)
+
+    def _metrics(self, request: Request) -> Answer:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        made, body = self._made.get(content_type, (0.0, b""))
+        now = time.monotonic()
+        if not body or now - made > _FRESH_SECONDS:
+            body = encode(self._health.telemetry.registry)
+            self._made[content_type] = now, body
+        return Answer(200, body, content_type)
 
 
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def server_bind(self) -> None:
-        """As WSGIServer does, but without asking a name server for the name of the host."""
-        super(WSGIServer, self).server_bind()
-        self.setup_environ()
-
-
-class _Quiet(WSGIRequestHandler):
-    timeout = 10
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+def _json(status: int, body: dict[str, Any], *headers: tuple[str, str]) -> Answer:
+    return Answer(status, json.dumps(body).encode() + b"\n", "application/json", headers)
 
 
 @contextlib.contextmanager
-def serving(health: Health, host: str, port: int) -> Iterator[str]:
-    """Serve while the context lasts; yields the base URL (with `port` 0, of the port that was free).
+def serving(health: Health, host: str, port: int, token: str | None = None) -> Iterator[str]:
+    """Answer while the context lasts; yields the base URL. `token`: what `/readyz` and `/metrics` ask for.
 
     Raises EnvironmentUnfit where the port cannot be had."""
-    try:
-        server = make_server(host, port, application(health), server_class=_Server, handler_class=_Quiet)
-    except (OSError, OverflowError) as error:
-        taken = getattr(error, "errno", None) == errno.EADDRINUSE
-        raise EnvironmentUnfit(
-            f"the port {port} on {host} is taken" if taken else f"cannot listen on {host}:{port}",
-            suggestion="another `fieldwarden run` may hold it; choose one with --port or `run: {port: ...}`",
-            path=f"{host}:{port}",
-        ) from error
-    thread = threading.Thread(target=server.serve_forever, args=(0.1,), name="ops", daemon=True)
-    thread.start()
-    try:
-        bound_host, bound_port = server.server_address[:2]
-        yield f"http://{bound_host!s}:{bound_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    if token is None and not is_loopback(host):
+        log.warning("run.open", host=host, message=OPEN)
+    with http.serving(Asked(health, token), host, port) as url:
+        yield url
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens there. A name is taken for others', but for localhost."""
+    with contextlib.suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost"

@@ -134,6 +134,15 @@ class Opened:
         return self._embedded(_HUB_DATABASE) if given is None else self._resolve(given, f"{PROJECT_FILE}: hub.dsn")
 
     @property
+    def run_token(self) -> str | None:
+        """What has to be shown to be told of this process's health. Raises ReferenceUnresolved."""
+        given, where = self.project.settings.run.token, f"{PROJECT_FILE}: run.token"
+        token = None if given is None else self._resolve(given, where)
+        if token is not None and not token.strip():
+            raise ReferenceUnresolved("the token is empty", suggestion="give it a long random value", path=where)
+        return token
+
+    @property
     def onboards_itself(self) -> bool:
         """Whether nobody has to look at the first meeting of the systems before anything is delivered."""
         return self.project.settings.onboarding == "automatic"

@@ -27,7 +27,7 @@ from engine.hub.overview import DeadLetter, Overview
 from engine.telemetry import Telemetry
 from engine.wake import either, pause
 from operations.allocation import give_back
-from operations.logs import configure
+from operations.logs import configure, nothing_untold
 from operations.loops import Loops, duties_of
 from operations.onboarding import onboarded_by_itself
 from operations.ops import Health, serving
@@ -93,7 +93,7 @@ def run(
 
     Raises EnvironmentUnfit, ConfigurationError; bugs as they are."""
     configure(log_format, log_level)
-    with opened(folder) as project:
+    with nothing_untold(), opened(folder) as project:
         if apply:
             from operations.apply import applied
 
@@ -109,6 +109,7 @@ def run(
             rebaseline=rebaseline,
             host=settings.host,
             port=settings.port if port is None else port,
+            token=project.run_token,
             stall_after=stall_after,
         )
 
@@ -130,18 +131,20 @@ def replicate(
     rebaseline: Sequence[str] = (),
     host: str = "127.0.0.1",
     port: int = 0,
+    token: str | None = None,
     stall_after: float = 30.0,
     forced: Callable[[int], object] = os._exit,
 ) -> Report:
     """Run all loops of an opened project until a signal, or until `guide` returns; what it raises ends the process.
 
     `holding`: nothing is delivered from here, and an onboarding that the files would end goes on. `port` 0 serves the
-    health checks on any free one; `stall_after` is the readiness patience in seconds; `forced` is what a second signal
+    health checks on any free one, `token` is what they ask for; `stall_after` is the readiness patience in seconds;
+    `forced` is what a second signal
     does (`sys.exit` where something else has to be stopped yet)."""
     running = _Running(project, guide, tuple(rebaseline), Ending(forced), strict=strict, holding=holding)
     before = signal.getsignal(signal.SIGTERM)
     try:
-        return asyncio.run(running.main(host, port, stall_after))
+        return asyncio.run(running.main(host, port, token, stall_after))
     except BaseExceptionGroup as group:
         raise _first(group) from group
     finally:
@@ -168,11 +171,11 @@ class _Running:
     """What is set aside or parked meanwhile makes the exit code 1."""
     holding: bool = False
 
-    async def main(self, host: str, port: int, stall_after: float) -> Report:
+    async def main(self, host: str, port: int, token: str | None, stall_after: float) -> Report:
         self.ending.listen()
         project, health = self.project, Health(self.telemetry, patience=stall_after)
         async with contextlib.AsyncExitStack() as stack:
-            url = stack.enter_context(serving(health, host, port))
+            url = stack.enter_context(serving(health, host, port, token))
             beating = asyncio.create_task(health.keep_beating())
             stack.callback(beating.cancel)
             log.info("run.listening", url=url, pid=os.getpid())

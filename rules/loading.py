@@ -19,7 +19,7 @@ from rules.files import File, Files, place
 from rules.folding import fold
 from rules.models import EntityFile, ProjectFile, SystemFile
 from rules.normalising import BEFORE
-from rules.references import ReferenceUnresolved, reference_problems, resolve_reference
+from rules.references import ReferenceUnresolved, reference_problems, resolve_reference, secret_problems
 from rules.rulebook import Rulebook
 from rules.wording import Model, closest, validate
 
@@ -254,6 +254,8 @@ class _FolderReader(_Reader):
             texts.append((file.document.at("connector", "dsn"), connector.dsn))
             if isinstance(connector, DebeziumConnector) and connector.connect_dsn is not None:
                 texts.append((file.document.at("connector", "connect_dsn"), connector.connect_dsn))
+        if settings.run.token is not None:
+            self.problems += [top.at("run", "token").problem(*words) for words in secret_problems(settings.run.token)]
         for place, text in texts:
             self.problems += [place.problem(*words) for words in reference_problems(text, databases)]
         self.problems += kafka_problems(

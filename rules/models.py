@@ -57,6 +57,9 @@ class Embedded(Strict):
 class Run(Strict):
     host: Text = Field(default="127.0.0.1", description="Where /livez, /readyz and /metrics are served.")
     port: Annotated[StrictInt, Field(ge=0, le=65535)] = Field(default=9187, description="0 takes any free port.")
+    token: Annotated[Text | None, GIVEN] = Field(
+        default=None, description="Asked for by /readyz and /metrics, as ${env:NAME} or ${file:path}."
+    )
     lease: Duration = Field(
         default=timedelta(seconds=15),
         description="A process that says nothing for so long is taken to hang, and others do its work.",

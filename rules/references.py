@@ -68,6 +68,14 @@ def holds_login(url: str) -> bool:
     return _LOGIN.search(without_references(url)) is not None
 
 
+def secret_problems(text: str) -> list[tuple[str, str]]:
+    """(message, suggestion) of what is wrong with a text that is a secret as a whole."""
+    found = reference_problems(text, {})
+    if not found and without_references(text) == text:
+        found = [("a secret stands here in the open", "write ${env:NAME} or ${file:path} instead")]
+    return found
+
+
 def reference_problems(text: str, databases: Mapping[str, object]) -> list[tuple[str, str]]:
     """(message, suggestion) of everything wrong with the references of one text, and of a password in the open."""
     found: list[tuple[str, str]] = []

@@ -105,3 +105,21 @@ def test_after_a_run_slot_and_publication_are_looked_at(shop: Shop) -> None:
     code, body = shop.call_here("doctor")
     assert code == 2
     assert any("email" in check["message"] for check in errors(body, "erp"))
+
+
+def test_a_process_that_strangers_may_ask_how_it_fares_is_warned_of(shop: Shop) -> None:
+    def warnings() -> list[str]:
+        checks = shop.call_here("doctor")[1]["result"]["checks"]
+        return [check["message"] for check in checks if (check["subject"], check["level"]) == ("run", "warning")]
+
+    shop.edit("fieldwarden.yaml", "onboarding:", "run: {host: 0.0.0.0}\nonboarding:")
+    assert "told to everybody" in warnings()[0]
+    shop.edit("fieldwarden.yaml", "run: {host: 0.0.0.0", 'run: {host: 0.0.0.0, token: "${env:RUN_TOKEN}"')
+    (unset,) = errors(shop.call_here("doctor")[1], "files")
+    assert "RUN_TOKEN is not set" in unset["message"]
+    shop.environment["RUN_TOKEN"] = "guess"
+    assert "can be guessed" in warnings()[0]
+    shop.environment["RUN_TOKEN"] = "4d1c0ffee4d1c0ffee4d1c0ffee"
+    assert warnings() == []
+    shop.environment["RUN_TOKEN"] = " "
+    assert "empty" in errors(shop.call_here("doctor")[1], "files")[0]["message"]

@@ -7,6 +7,8 @@ import json
 import signal
 import socket
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import psycopg
 import pytest
@@ -228,3 +230,23 @@ def test_a_server_without_a_hub(shop: Shop, words: list[str]) -> None:
     code, body = shop.call(*words)
     assert (code, body["error"]["code"]) == (3, "environment")
     assert "fieldwarden run" in body["error"]["suggestion"]
+
+
+def test_a_token_is_asked_for_and_the_log_is_json_whatever_strangers_send(shop: Shop) -> None:
+    shop.edit("fieldwarden.yaml", "onboarding:", 'run: {token: "${env:RUN_TOKEN}"}\nonboarding:')
+    shop.environment["RUN_TOKEN"] = "4d1c0ffee4d1c0ffee4d1c0ffee"
+    with shop.running("--log-format", "json") as run:
+        url = run.await_event("run.listening")["url"]
+        assert run.get("/livez")[0] == 200
+        assert [run.get(path)[0] for path in ("/readyz", "/metrics")] == [401, 401]
+        for sent in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"x" * 100_000, b"GET /metrics HT"):
+            with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)) as connection:
+                connection.sendall(sent)
+        request = Request(f"{url}/metrics", headers={"Authorization": f"Bearer {shop.environment['RUN_TOKEN']}"})
+        with urlopen(request, timeout=10) as answer:
+            assert answer.status == 200
+        run.await_event("run.started")
+        run.end()
+        written = run.log.read_text()
+    assert all(json.loads(line) for line in written.splitlines())
+    assert shop.environment["RUN_TOKEN"] not in written

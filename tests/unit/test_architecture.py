@@ -26,7 +26,7 @@ OUTSIDE = {
     "engine": {"msgspec", "prometheus_client", "sqlglot", "structlog"},
     "engine.hub": {"msgspec", "psycopg", "structlog", "sqlglot"},
     "connectors": {"aiokafka", "fastavro", "httpx", "msgspec", "psycopg", "structlog", "sqlglot"},
-    "operations": {"msgspec", "pydantic", "prometheus_client", "rich", "structlog"},
+    "operations": {"h11", "msgspec", "pydantic", "prometheus_client", "rich", "structlog"},
     "commands": {"click"},
     "cli": set(),
 }

@@ -28,6 +28,7 @@ from stack.parts import Broker, Connect
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 PASSWORDS = {"POSTGRES_PASSWORD", "GRAFANA_PASSWORD"}
+TOKEN = "RUN_TOKEN"
 PINNED = re.compile(r"v?\d+\.\d+(\.\d+)?([.-]\S+)?|\d+\.\d+\.\d+_\d+-\S+")
 
 
@@ -59,7 +60,7 @@ def test_docker_itself_would_take_it() -> None:
     done = subprocess.run(
         ["docker", "compose", "config", "--quiet"],
         cwd=ROOT,
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin", **dict.fromkeys(PASSWORDS, "x")},
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", **dict.fromkeys({*PASSWORDS, TOKEN}, "x")},
         capture_output=True,
         text=True,
         check=False,
@@ -207,7 +208,11 @@ def test_the_project_in_the_image_differs_from_the_example_only_in_where_things_
     examples.lay_out("quote-to-cash-kafka", tmp_path)
     ours, plain = read(project.folder / "fieldwarden.yaml"), read(tmp_path / "fieldwarden.yaml")
     assert ours.pop("hub") == {"dsn": "${env:HUB_DSN}"}
-    assert ours.pop("run") == {**plain.pop("run"), "host": "0.0.0.0"}
+    assert ours.pop("run") == {
+        **plain.pop("run"),
+        "host": "0.0.0.0",
+        "token": "${file:/run/secrets/run_token}",
+    }
     assert ours == plain
 
 
@@ -316,6 +321,12 @@ def test_the_health_checks_ask_the_port_that_is_served(project: Project) -> None
     assert f"EXPOSE {port}" in (ROOT / "Dockerfile").read_text("utf-8")
     assert f":{port}/readyz" in " ".join(SERVICES["fieldwarden"]["healthcheck"]["test"])
     (scrape,) = read(DEPLOY / "prometheus" / "prometheus.yml")["scrape_configs"]
+    secret = f"/run/secrets/{next(iter(COMPOSE['secrets']))}"
+    assert COMPOSE["secrets"] == {"run_token": {"environment": TOKEN}}
+    assert scrape["authorization"] == {"credentials_file": secret}
+    assert project.settings.run.token == f"${{file:{secret}}}"
+    assert secret in " ".join(SERVICES["fieldwarden"]["healthcheck"]["test"])
+    assert SERVICES["fieldwarden"]["secrets"] == SERVICES["prometheus"]["secrets"] == ["run_token"]
     assert scrape["dns_sd_configs"] == [
         {"names": ["fieldwarden"], "type": "A", "port": port, "refresh_interval": "10s"}
     ]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
 from engine.telemetry import Telemetry
-from operations.logs import configure, scrub
+from operations.logs import configure, nothing_untold, scrub
 
 
 @pytest.fixture
@@ -97,3 +99,28 @@ def test_of_a_librarys_exception_its_kind_is_told_and_not_its_words(out: io.Stri
         logging.getLogger("asyncio").exception("never retrieved")
     assert json.loads(out.getvalue())["error"] == "ValueError"
     assert "customer" not in out.getvalue()
+
+
+def test_what_escapes_a_thread_or_a_finaliser_is_a_line_without_a_traceback(
+    out: io.StringIO, capfd: pytest.CaptureFixture[str]
+) -> None:
+    configure("json", "info", out)
+    before = threading.excepthook, sys.unraisablehook
+
+    def fails() -> None:
+        raise ValueError("jane@example.com")
+
+    class Dying:
+        def __del__(self) -> None:
+            fails()
+
+    with nothing_untold():
+        thread = threading.Thread(target=fails, name="worker")
+        thread.start()
+        thread.join()
+        Dying()
+    assert (threading.excepthook, sys.unraisablehook) == before
+    events = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [(each["event"], each["error"]) for each in events] == [("bug.escaped", "ValueError")] * 2
+    assert "jane" not in out.getvalue()
+    assert capfd.readouterr().err == ""

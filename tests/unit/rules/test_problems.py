@@ -151,6 +151,7 @@ SYSTEM = [
     (ERP, "dsn: \"service=erp\"", "dsn: ▸\"host=x password=hunter2\"", "a password stands here in the open"),
     (PROJECT, "systems: [erp, billing, crm]", "systems: [erp, billing, crm, ▸shop]", "system 'shop' has no file in systems/"),
     (PROJECT, "systems: [erp, billing, crm]", "systems: [erp, billing, crm, ▸erp]", "system 'erp' is listed twice (remove one)"),
+    (PROJECT, "embedded:\n", "run: {token: ▸hunter2}\nembedded:\n", "a secret stands here in the open (write ${env:NAME} or ${file:path} instead)"),
     (PROJECT, "embedded:\n", "onboarding: ▸automatically\nembedded:\n", "'onboarding' must be reviewed or automatic (did you mean 'automatic'?)"),
     (PROJECT, "sql/crm.sql", "▸sql/crn.sql", "there is no file sql/crn.sql"),
     (TERMS, "canonical,erp,crm", "▸code,erp,crm", "the first column is 'code' (it must be 'canonical')"),
