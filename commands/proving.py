@@ -135,7 +135,7 @@ def deadletter_list(folder: Path | None, **filters: Any) -> Report:
 
 @command(deadletter, "show")
 @click.argument("id")
-@click.option("--values", is_flag=True, help="Show the change's values too, personal ones included.")
+@click.option("--values", is_flag=True, help="Show its values, or what the target said, personal ones included.")
 @in_project
 def deadletter_show(folder: Path | None, id: str, values: bool) -> Report:
     """Show one: its reason, where it came from, and what it waits for."""

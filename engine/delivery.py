@@ -19,28 +19,25 @@ import structlog
 
 from engine import behind, bugs, failpoints
 from engine.change import RowRef, Value
+from engine.conclusion import ATTEMPTS, concluded
 from engine.errors import FieldwardenError
 from engine.habits import Habits
 from engine.handover import Handover, keys_in
-from engine.job import Job, between_jobs, meant_values, newest_words, signature
+from engine.job import Job, between_jobs, meant_values, newest_words
 from engine.mapping import inward
 from engine.plan import TargetPlan
 from engine.ports import Hub, Settlement, Target, Write, WriteResult
-from engine.refusals import joined, told
 from engine.retry import backoff, judge
 from engine.settle import overlaid
 from engine.sharing import SHARDS
 from engine.telemetry import Telemetry
-from engine.unidentified import EARLY, Unidentified
+from engine.unidentified import Unidentified
 from engine.wake import Wake, pause
 from rules.rulebook import Rulebook, Stream
 
 log = structlog.get_logger(__name__)
 
-ATTEMPTS = 4
-"""Equal attempts after which a delivery is parked."""
 _PASSES = 4
-_SLOWEST = 30.0
 _LIMIT = 2000
 _POLL = 0.5
 _NOTHING: dict[str, Value] = {}
@@ -231,9 +228,11 @@ class Delivery:
     def _absorb(self, job: Job, write: Write, result: WriteResult) -> bool:
         """Note what a write's result says; True if planning again at once may do more."""
         job.wrote = True
+        job.hears(result.said)
         if result.refused:
             job.refuses(write, result.refused)
         if result.status == "rejected":
+            job.later |= result.later
             if not result.refused or write.operation == "create":
                 job.reason = result.reason
             return False
@@ -333,56 +332,7 @@ class Delivery:
             return self._settlement(job)
 
     def _settlement(self, job: Job) -> Settlement:
-        pending = job.pending
-        settlement = Settlement(job.record.id, pending.mark, pending.revision, "done", held=job.held, links=job.links)
-        refused = [told(job.refused)] if job.refused else []
-        if job.bug is not None:
-            settlement.status, settlement.reason = "park", bugs.reason(job.bug, "this delivery")
-        elif reason := job.reason or job.problem:
-            settlement.status, settlement.reason = "park", "; ".join([reason, *refused])
-            if job.behind is not None:
-                settlement.awaits, settlement.awaits_at = job.behind
-        elif job.early:
-            settlement.status, settlement.delay, settlement.reason = "retry", job.early, EARLY
-        elif job.missing or job.differing:
-            self._unsettled(job, settlement)
-        elif job.awaits is not None:
-            settlement.status, settlement.awaits = "wait", job.awaits
-            reason = f"record {job.awaits}, which it refers to, has no key in {self._system} yet"
-            settlement.reason = "; ".join([reason, *refused])
-        elif refused:
-            settlement.status, settlement.reason = "park", refused[0]
-        elif job.wrote and not job.began and self._habits.delivered(job.record):
-            for write in job.writes:  # remembered by their values, as what a target refuses is
-                job.refuses(write, dict.fromkeys(write.values, self._undone))
-            settlement.status, settlement.reason = "park", told(job.refused) if job.refused else self._undone
-        settlement.result = joined(settlement.result, job.refused)
-        settlement.frees = job.freed
-        return settlement
-
-    def _unsettled(self, job: Job, settlement: Settlement) -> None:
-        """The rows do not hold what they should. A target that undoes what it is given is parked after equal
-        attempts; where somebody changed them meanwhile, that change is on its way and ends the waiting."""
-        names = ", ".join(sorted(name or "a row" for _, name in job.differing))
-        settlement.result = "missing" if job.missing else signature(job.differing)
-        equal = job.met == settlement.result
-        attempts = job.pending.attempts + 1 if equal else 1
-        deaf = not any(self._streams[write.stream].reads for write in job.writes)  # no change can come from here
-        if attempts >= ATTEMPTS and (job.undone or deaf):
-            settlement.status = "park"
-            settlement.reason = (
-                f"the row no longer exists in {self._system}"
-                if job.missing
-                else f"{self._system} rewrites {names}: after {attempts} equal attempts it holds another value"
-            )
-            return
-        settlement.status = "retry"
-        settlement.delay = min(_SLOWEST, 0.25 * 2.0 ** (min(attempts, 16) - 1))
-        settlement.reason = (
-            f"the row is gone from {self._system}; waiting for its change"
-            if job.missing
-            else f"{names} changed in {self._system} meanwhile; waiting for that change"
-        )
+        return concluded(job, self._system, self._streams, self._habits, self._undone)
 
     def _tell(self, jobs: Sequence[Job], settlements: Sequence[Settlement], seconds: float) -> None:
         telemetry, name = self._telemetry, self._system

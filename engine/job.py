@@ -10,8 +10,9 @@ from engine.change import RowRef, Value
 from engine.meant import wanted
 from engine.ports import Pending, Write
 from engine.record import Record
-from engine.refusals import Place, Refusals, refusal, remembered, still_refused
+from engine.refusals import Place, Refusals, refusal, remembered, said, still_refused
 
+_LONGEST = 4_000
 _NONE: Refusals = MappingProxyType({})
 
 
@@ -42,6 +43,10 @@ class Job:
     """The record whose row stands in the way of one of this record's writes, and its revision then."""
     freed = False
     """A write changed or removed a row that was there: a value that it held may be free now."""
+    said = ""
+    """The target's own words about what it refused."""
+    later = False
+    """It refused the row for a reason that may pass."""
     newly = False
     """Some of them are refused for the first time."""
     before: Refusals = _NONE
@@ -52,8 +57,15 @@ class Job:
         self.pending = pending
         if pending.last_result:
             self.met, self.before = remembered(pending.last_result)
+            if self.before:
+                self.said = said(pending.last_result)
         self.record = pending.record
         """The record as it would be once what is learnt here is settled; the claimed one stays as it was."""
+
+    def hears(self, words: str) -> None:
+        """The target says something about what it refuses."""
+        if words and words not in self.said:
+            self.said = f"{self.said}\n{words}".strip()[-_LONGEST:]
 
     def learn(self, ref: RowRef, values: Mapping[str, Value]) -> None:
         known = self.held.get(ref)

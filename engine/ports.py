@@ -114,6 +114,8 @@ class WriteResult:
     - rejected: bad data for this target (`reason` in words, no values); a dead letter.
     - missing: there is no such row any more. unknown: look it up before trying again.
     `refused`: fields that the target does not take (and why), if others were written or it does not take them either.
+    `said`: the target's own words about what it refused, values and all: for the letter, for no log and no list.
+    `later`: of a rejected write, that it is worth a few more tries before a person is asked.
     `holder`: of a rejected write the key of the stream's row that stands in its way, by a value that must be unique.
     """
 
@@ -124,6 +126,8 @@ class WriteResult:
     reason: str = ""
     refused: dict[str, str] = field(default_factory=dict)
     holder: str | None = None
+    said: str = field(default="", repr=False)
+    later: bool = False
 
 
 class Target(Protocol):

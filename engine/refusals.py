@@ -2,7 +2,8 @@
 
 A refused value is not tried again until the golden value is another or a person asks for it; the other fields of the
 record go on meanwhile. What is remembered stands beside what the last attempt met, in the delivery's own row, and
-holds no value: only a hash of it.
+holds no value: only a hash of it. The target's own words about what it refused stand there too; they may quote the row,
+and are shown only to whoever asks for values (`said`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ _MARK = "|"
 _Lines = list[tuple[str, str, str, str]]
 
 
+class _Kept(msgspec.Struct):
+    refused: _Lines
+    said: str
+
+
+_decoder = msgspec.json.Decoder(_Lines | _Kept)
+
+
 def refusal(value: Value, reason: str) -> Refusal:
     return Refusal(_hash(value), reason)
 
@@ -39,14 +48,23 @@ def remembered(result: str) -> tuple[str, dict[Place, Refusal]]:
     met, mark, text = result.partition(_MARK)
     if not mark:
         return met, {}
-    return met, {(stream, name): Refusal(*rest) for stream, name, *rest in msgspec.json.decode(text, type=_Lines)}
+    kept = _decoder.decode(text)
+    lines = kept.refused if isinstance(kept, _Kept) else kept
+    return met, {(stream, name): Refusal(*rest) for stream, name, *rest in lines}
 
 
-def joined(met: str, refusals: Refusals) -> str:
-    if not refusals:
+def said(result: str) -> str:
+    """The target's own words that an attempt left behind; "" where it said nothing."""
+    _, mark, text = result.partition(_MARK)
+    kept = _decoder.decode(text) if mark else None
+    return kept.said if isinstance(kept, _Kept) else ""
+
+
+def joined(met: str, refusals: Refusals, said: str = "") -> str:
+    if not refusals and not said:
         return met
     lines = sorted((*place, *refusal) for place, refusal in refusals.items())
-    return f"{met}{_MARK}{msgspec.json.encode(lines).decode()}"
+    return f"{met}{_MARK}{msgspec.json.encode(_Kept(lines, said) if said else lines).decode()}"
 
 
 def still_refused(

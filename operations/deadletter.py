@@ -1,7 +1,8 @@
 """`fieldwarden deadletter`: what was set aside and why, and a person's word about it, singly or by filter.
 
-Lists and `show` hold no values of rows unless `--values` asks for them; keys are shown, since without them nobody
-could find the row. What is retried is taken up by the running process, or by the next one.
+Lists and `show` hold no values of rows, nor a target's own words, which may quote them, unless `--values` asks;
+keys are shown, since without them nobody could find the row. What is retried is taken up by the running process, or
+by the next one.
 """
 
 from __future__ import annotations
@@ -60,10 +61,11 @@ def show(folder: Path | None, id: str, *, values: bool) -> Report:
     """One of them. Raises NoSuchLetter."""
     (id,) = _checked([id])
 
-    async def ask(overview: Overview) -> tuple[list[DeadLetter], RawChange | None]:
-        return await overview.dead_letters(ids=[id]), await overview.values_of(id) if values else None
+    async def ask(overview: Overview) -> tuple[list[DeadLetter], RawChange | None, str]:
+        found = await overview.dead_letters(ids=[id])
+        return (found, await overview.values_of(id), await overview.said_of(id)) if values else (found, None, "")
 
-    found, change = _ask(folder, ask)
+    found, change, said = _ask(folder, ask)
     if not found:
         found = _ask(folder, lambda overview: overview.dead_letters(kind="waiting", ids=[id]))
     if not found:
@@ -77,6 +79,8 @@ def show(folder: Path | None, id: str, *, values: bool) -> Report:
         result["waits_for"] = _ends(letter, _ask(folder, lambda overview: overview.first_letter(row)))
     else:
         result["waits_for"] = _ends(letter)
+    if said:
+        result["said"] = said
     if change is not None:
         result["operation"] = change.operation
         result["values"] = {

@@ -11,6 +11,7 @@ from typing import Literal
 
 import psycopg
 
+from connectors.postgres.words import function, of_code, raised, words
 from engine.errors import EngineError, EnvironmentUnfit, TransientError
 
 Verdict = Literal["data", "transient", "unfit"]
@@ -38,11 +39,32 @@ _REASONS = {
     "P0001": "a trigger of the target refused it",
 }
 _PLACE = re.compile(r"fw_\d+\D+?(\d+)(?:\D*?\b([nokpr]\d*)\b)?")
-_FUNCTION = re.compile(r'function ("?[\w.$]+"?)\(')
 
 
 def verdict(error: psycopg.Error) -> Verdict:
-    state = error.sqlstate
+    """What the target's own code raises is about the row that it was called for, whatever SQLSTATE it chose."""
+    if raised(error):
+        return "data"
+    return _of_state(error.sqlstate)
+
+
+def of_one_row(error: psycopg.Error) -> bool:
+    """Whether the row that meets it alone may be to blame. It is not, where no other row gets through (`in_doubt`)."""
+    return verdict(error) == "data" or in_doubt(error)
+
+
+def in_doubt(error: psycopg.Error) -> bool:
+    """Whether the target's own code lacks something (a privilege, a table), for this row or for all of them."""
+    return verdict(error) == "unfit" and of_code(error)
+
+
+def may_pass(error: psycopg.Error) -> bool:
+    """Whether the row is worth a few more tries before a person is asked: the target's code says so by its SQLSTATE, or
+    lacks something for the moment."""
+    return in_doubt(error) or (raised(error) and _of_state(error.sqlstate) == "transient")
+
+
+def _of_state(state: str | None) -> Verdict:
     if state is None:
         return "transient"
     matches = [
@@ -57,19 +79,20 @@ def verdict(error: psycopg.Error) -> Verdict:
 
 def reason(error: psycopg.Error, field: str = "") -> str:
     """Why the target refused a row, in words and without the row's values. `field` is said where it is known."""
-    state, diag = error.sqlstate or "", error.diag
-    text = _REASONS.get(state, "the target refused it")
+    state, diag, own = error.sqlstate or "", error.diag, raised(error)
+    text = _REASONS["P0001"] if own else _REASONS.get(state, "the target refused it")
     places = [f"field {field}" if field else ""]
-    places += [f"constraint {diag.constraint_name}" if diag.constraint_name else ""]
-    places += [f"column {diag.column_name}" if diag.column_name and not field else ""]
-    function = _FUNCTION.search(diag.context or "") if state not in _REASONS or state == "P0001" else None
-    places += [f"function {function[1]}" if function else ""]
+    if not own:  # else they are what its code chose to say
+        places += [f"constraint {diag.constraint_name}" if diag.constraint_name else ""]
+        places += [f"column {diag.column_name}" if diag.column_name and not field else ""]
+    name = function(error) if own or state not in _REASONS else ""
+    places += [f"function {name}" if name else ""]
     return f"{text} ({', '.join([*filter(None, places), f'SQLSTATE {state}'])})"
 
 
 def of_the_row(error: psycopg.Error) -> bool:
     """Whether it is another row that stands in the way: no field can be left out to help."""
-    return error.sqlstate in ("23505", "23P01")
+    return error.sqlstate in ("23505", "23P01") and not raised(error)
 
 
 def taken_by(error: psycopg.Error) -> tuple[str, str] | None:
@@ -88,15 +111,14 @@ def translated(system: str, stream: str, error: psycopg.Error) -> EngineError:
     """The engine's error for one that concerns the server and not a row. `stream` was being written ("": none)."""
     state = error.sqlstate
     place = f"{system} {stream}".strip()
-    message = " ".join((error.diag.message_primary or str(error)).split())
     if verdict(error) != "unfit":
         return TransientError(
-            f"{place}: the write was not made: {message}" + (f" (SQLSTATE {state})" if state else ""),
+            f"{place}: the write was not made: {words(error)}",
             suggestion="it is tried again; if this stays, check the server's log",
             path=f"{system}.{stream}".strip("."),
         )
     return EnvironmentUnfit(
-        f"{place}: cannot write: {message} (SQLSTATE {state})",
+        f"{place}: cannot write: {words(error)}",
         suggestion=_advice(state or ""),
         path=f"{system}.{stream}".strip("."),
     )

@@ -43,6 +43,7 @@ async def still_taken(
     results = []
     for number, each in enumerate(left):
         result = WriteResult(each.write.token, "rejected", each.write.key, reason=each.rejection.reason)
+        result.said = each.rejection.said
         if number < ASKED:
             result.holder = await _asked(cursor, each, shapes[each.stream.name])
         results.append(result)

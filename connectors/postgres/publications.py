@@ -17,6 +17,7 @@ from connectors.postgres.catalog import Table, tables_of
 from connectors.postgres.harm import needs_stored
 from connectors.postgres.server import Server, gap
 from connectors.postgres.session import rows, translated
+from connectors.postgres.words import words
 from engine.errors import EnvironmentUnfit
 from rules.rulebook import System
 
@@ -138,7 +139,7 @@ async def _create_publication(
         await connection.execute(create.format(sql.Identifier(name), listed, options))
     except psycopg.errors.InsufficientPrivilege as error:
         raise EnvironmentUnfit(
-            f"{system.name}: no privilege to create the publication {name}: {error.diag.message_primary}",
+            f"{system.name}: no privilege to create the publication {name}: {words(error)}",
             suggestion=f"as the tables' owner: {create.format(sql.Identifier(name), listed, options).as_string()}",
         ) from error
 

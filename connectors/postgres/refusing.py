@@ -21,13 +21,15 @@ Block = tuple[str, ...]
 class Rejection:
     """A write that the target refused. `field` is the one to blame, where it says so; `whole`: it is the row that it
     does not take (another has its key), whatever its fields. `constraint`: (schema, name) of the unique one by which
-    another row stands in its way."""
+    another row stands in its way. `said`: the target's own words, values and all. `later`: it is worth another try."""
 
     write: Write
     reason: str
     field: str = ""
     whole: bool = False
     constraint: tuple[str, str] | None = None
+    said: str = ""
+    later: bool = False
 
 
 Answer = WriteResult | Rejection
@@ -57,6 +59,8 @@ class Apart:
 class _Row:
     write: Write
     reason: str
+    said: str
+    later: bool
     needed: frozenset[str]
     """Fields without which the row cannot be made."""
     late: frozenset[str]
@@ -75,7 +79,7 @@ class _Row:
         creating = write.operation == "create"
         needed = frozenset(identifying(stream)) if creating else frozenset()
         keys = frozenset(name for name, mapping in stream.fields.items() if mapping.column in stream.key)
-        row = cls(write, rejection.reason, needed, keys, list(write.values))
+        row = cls(write, rejection.reason, rejection.said, rejection.later, needed, keys, list(write.values))
         row._refuse(rejection)
         return row
 
@@ -108,9 +112,11 @@ class _Row:
     def result(self) -> WriteResult:
         if self.done is None:
             refused = {} if self._creating else self.refused
-            return WriteResult(self.write.token, "rejected", self.write.key, reason=self.reason, refused=refused)
+            result = WriteResult(self.write.token, "rejected", self.write.key, reason=self.reason, refused=refused)
+            result.said, result.later = self.said, self.later
+            return result
         if self.done.status == "done":
-            self.done.refused = self.refused
+            self.done.refused, self.done.said = self.refused, self.said
         return self.done
 
     @property

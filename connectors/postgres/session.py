@@ -13,6 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
+from connectors.postgres.words import words
 from engine.errors import EngineError, EnvironmentUnfit, TransientError
 from engine.process import NEVER_CUT_OFF, NOTICED, session_mark, session_name
 
@@ -83,7 +84,7 @@ def translated(system: str) -> Iterator[None]:
 
 
 def _meaning(system: str, error: psycopg.Error) -> EngineError:
-    text = " ".join(str(error).split())
+    text = words(error)
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return EnvironmentUnfit(
             f"{system}: a privilege is missing: {text}",

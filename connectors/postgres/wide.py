@@ -48,7 +48,7 @@ class Parted:
         answers: dict[int, WriteResult] = {}
         for result in sorted(results, key=lambda each: each.token):
             part, token = self.writes[result.token], self._tokens[result.token]
-            if result.status == "rejected" and part.operation == "update" and not result.refused:
+            if result.status == "rejected" and part.operation == "update" and not result.refused and not result.later:
                 result.refused = dict.fromkeys(part.values, result.reason)
             known = answers.get(token)
             answers[token] = replace(result, token=token) if known is None else _both(known, result)
@@ -80,4 +80,6 @@ def _both(known: WriteResult, more: WriteResult) -> WriteResult:
         refused={**known.refused, **more.refused},
         reason=known.reason or more.reason,
         holder=known.holder or more.holder,
+        said=known.said or more.said,
+        later=known.later or more.later,
     )

@@ -4,13 +4,14 @@ A transaction is first tried as a whole. Only if the target refuses something is
 savepoints: rows that COPY cannot parse are found by its own word for the line, rows that a constraint or trigger
 refuses by ever smaller pieces, and then the fields of such a row (`refusing`). Either way everything that can be
 written is written, in one transaction.
+
+Where a trigger of the target lacks something (a privilege, a table), it may lack it for one row or for all. It is the
+row's trouble if any other write of the call gets through; else the target's.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import psycopg
@@ -21,12 +22,12 @@ from psycopg.types.numeric import Int4
 from connectors.postgres import faults
 from connectors.postgres.groups import Group, alike, copy_pieces, copy_text, rows
 from connectors.postgres.holders import columns_of, still_taken
+from connectors.postgres.loads import Load, Staging, encoded, found, rejection, written
 from connectors.postgres.passing import Contested, Taken, passed
 from connectors.postgres.refusing import Answer, Apart, Rejection
 from connectors.postgres.shapes import ColumnType, Shape, description, touched
 from connectors.postgres.statements import Statement, input_table, statement
 from engine import failpoints
-from engine.change import key_text
 from engine.guard import Operation
 from engine.ports import Write, WriteResult
 from rules.rulebook import Stream
@@ -48,37 +49,8 @@ Announce: TypeAlias = Callable[[str, int], Awaitable[None]]
 µs since 1970 UTC."""
 
 
-Asked: TypeAlias = tuple[tuple[str, ...], frozenset[str], frozenset[tuple[str, ...]]]
-"""What a statement was compiled for: the fields, those that are not guarded, and those that are written together."""
-
-_NONE: dict[str, str | None] = {}
-
-
 class ShapeChanged(Exception):
     """The target's table is not what statements were compiled for: start again with a new session."""
-
-
-@dataclass(slots=True)
-class _Staging:
-    """A stream's temporary table for one operation, and how far this transaction has filled it."""
-
-    name: str
-    shape: Shape
-    statements: dict[Asked, Statement] = field(default_factory=dict)
-    filled: int = 0
-
-
-@dataclass(slots=True)
-class _Load:
-    """A group being applied: its writes are numbered from `first` in the staging table."""
-
-    group: Group
-    staging: _Staging
-    statement: Statement
-    first: int
-
-    def write(self, ordinal: int) -> Write:
-        return self.group.writes[ordinal - self.first]
 
 
 class Writing:
@@ -93,8 +65,10 @@ class Writing:
         self._mark = mark
         self._announce = announce
         self._cursor = psycopg.AsyncRawCursor(connection)
-        self._stagings: dict[tuple[str, Operation, int], _Staging] = {}
+        self._stagings: dict[tuple[str, Operation, int], Staging] = {}
         self._shapes: dict[str, Shape] = {}
+        self._doubts: list[psycopg.Error] = []
+        """What rows met in this transaction that may be everybody's trouble."""
         self.stream = ""
         """The stream last worked on, to say where an error happened."""
 
@@ -111,7 +85,7 @@ class Writing:
                 raise
             await self._cursor.execute(b"rollback", prepare=False)
             await self._recheck({group.stream.name: group.stream for group in groups if group.stream.name in known})
-            if isinstance(error, psycopg.Error) and faults.verdict(error) == "unfit":
+            if isinstance(error, psycopg.Error) and not faults.of_one_row(error):
                 raise
         return await self._transaction(groups, careful=True)
 
@@ -121,6 +95,7 @@ class Writing:
         await self._cursor.execute(_BEGIN.format(self._mark, note.replace("'", "")).encode(), prepare=False)
         results: list[WriteResult] = []
         taken: list[Taken] = []
+        self._doubts.clear()
         for group, staging in ready:
             self.stream = group.stream.name
             load = self._load(group, staging)
@@ -131,6 +106,8 @@ class Writing:
                 results += await self._apart(load, [each for each in rejections if each.constraint is None])
         if taken:
             results += await self._passed(taken)
+        if self._doubts and not any(result.status == "done" for result in results):
+            raise self._doubts[0]
         self.stream = ""
         if self._announce is not None:
             await self._cursor.execute(_OURSELVES)
@@ -143,7 +120,7 @@ class Writing:
 
     # --- what statements need -------------------------------------------------------------------------------
 
-    async def _staging(self, group: Group) -> _Staging:
+    async def _staging(self, group: Group) -> Staging:
         self.stream = group.stream.name
         place = (group.stream.name, group.operation, group.part)
         staging = self._stagings.get(place)
@@ -158,7 +135,7 @@ class Writing:
             )
             create = sql.SQL("create temp table {} ({}) on commit delete rows").format(sql.Identifier(name), columns)
             await self._cursor.execute(create, prepare=False)
-            staging = self._stagings[place] = _Staging(name, shape)
+            staging = self._stagings[place] = Staging(name, shape)
         staging.filled = 0
         return staging
 
@@ -190,7 +167,7 @@ class Writing:
             if current != self._shapes[name]:
                 raise ShapeChanged(name)
 
-    def _compiled(self, group: Group, staging: _Staging) -> Statement:
+    def _compiled(self, group: Group, staging: Staging) -> Statement:
         asked = (group.fields, group.unguarded, group.blocks)
         compiled = staging.statements.get(asked)
         if compiled is None:
@@ -198,14 +175,14 @@ class Writing:
             staging.statements[asked] = compiled
         return compiled
 
-    def _load(self, group: Group, staging: _Staging) -> _Load:
-        load = _Load(group, staging, self._compiled(group, staging), staging.filled)
+    def _load(self, group: Group, staging: Staging) -> Load:
+        load = Load(group, staging, self._compiled(group, staging), staging.filled)
         staging.filled += len(group.writes)
         return load
 
     # --- applying -------------------------------------------------------------------------------------------
 
-    async def _at_once(self, load: _Load) -> Sequence[Answer]:
+    async def _at_once(self, load: Load) -> Sequence[Answer]:
         lines = rows(load.group, load.first)
         if any(write.large for write in load.group.writes):
             await self._copy(load, (piece for row in lines for piece in copy_pieces(row)))
@@ -213,31 +190,31 @@ class Writing:
             await self._copy(load, [copy_text(lines).encode()])
         return await self._range(load, load.first, load.first + len(load.group.writes))
 
-    async def _copy(self, load: _Load, pieces: Iterable[bytes]) -> None:
+    async def _copy(self, load: Load, pieces: Iterable[bytes]) -> None:
         columns = sql.SQL(", ").join(map(sql.Identifier, ("ord", *load.statement.input_columns)))
         query = sql.SQL("copy {} ({}) from stdin").format(sql.Identifier("pg_temp", load.staging.name), columns)
         async with self._cursor.copy(query) as copy:
             for piece in pieces:
                 await copy.write(piece)
 
-    async def _range(self, load: _Load, start: int, end: int) -> list[Answer]:
+    async def _range(self, load: Load, start: int, end: int) -> list[Answer]:
         """Apply the copied rows numbered from `start` up to `end`; one answer for each."""
         if load.statement.before:
             await self._rows(load.statement.before, start, end)
         answers = await self._rows(load.statement.write, start, end) if load.statement.write else []
-        results: list[Answer] = [*_written(load, answers)]
+        results: list[Answer] = [*written(load, answers)]
         if len(results) < end - start:
             left = set(range(start, end)).difference([ordinal for ordinal, key, _ in answers if key is not None])
             for ordinal, key, differing, misfit in await self._rows(load.statement.look, min(left), max(left) + 1):
                 if ordinal in left:
-                    results.append(_found(load, ordinal, key, differing, misfit))
+                    results.append(found(load, ordinal, key, differing, misfit))
         return results
 
     async def _rows(self, query: str, start: int, end: int) -> list[TupleRow]:
         await self._cursor.execute(query.encode(), [Int4(start), Int4(end)])
         return await self._cursor.fetchall()
 
-    async def _apart(self, load: _Load, rejections: Sequence[Rejection]) -> list[WriteResult]:
+    async def _apart(self, load: Load, rejections: Sequence[Rejection]) -> list[WriteResult]:
         """Find the fields for which rows are refused, and write the others."""
         apart = Apart(load.group.stream, rejections)
         while trials := apart.trials():
@@ -272,8 +249,8 @@ class Writing:
     def unlike_any(self, number: int) -> str:
         return f"~{self.connection.info.backend_pid}.{number}"
 
-    async def _carefully(self, load: _Load) -> list[Answer]:
-        texts, rejected = _encoded(load)
+    async def _carefully(self, load: Load) -> list[Answer]:
+        texts, rejected = encoded(load)
         results: list[Answer] = []
 
         async def copy(ordinals: Sequence[int]) -> None:
@@ -286,7 +263,9 @@ class Writing:
         for step in (copy, apply):
             fine = [ordinal for ordinal in texts if ordinal not in rejected]
             for ordinal, error in await self._isolate(fine, step):
-                rejected[ordinal] = _rejection(load, ordinal, error)
+                rejected[ordinal] = rejection(load, ordinal, error)
+                if faults.in_doubt(error):
+                    self._doubts.append(error)
         await self._cursor.execute(b"release fw", prepare=False)
         return [*results, *rejected.values()]
 
@@ -316,84 +295,9 @@ class Writing:
         try:
             await step
         except psycopg.Error as error:
-            if faults.verdict(error) != "data":
+            if not faults.of_one_row(error):
                 raise
             await self._cursor.execute(b"rollback to fw", prepare=False)
             return error
         await self._cursor.execute(b"release fw; savepoint fw", prepare=False)
         return None
-
-
-def _encoded(load: _Load) -> tuple[dict[int, bytes], dict[int, Rejection]]:
-    """Each row's COPY text by its number, and those that cannot be sent at all."""
-    texts: dict[int, bytes] = {}
-    rejected: dict[int, Rejection] = {}
-    for ordinal, row in enumerate(rows(load.group, load.first), load.first):
-        try:
-            texts[ordinal] = copy_text([row]).encode()
-        except UnicodeEncodeError:
-            reason = "a value holds a character that is not valid Unicode"
-            rejected[ordinal] = Rejection(load.write(ordinal), reason, _odd_text(load.write(ordinal)))
-    return texts, rejected
-
-
-def _odd_text(write: Write) -> str:
-    """The field whose value cannot be sent."""
-    for name, value in write.values.items():
-        if value is not None and value.encode(errors="ignore") != value.encode(errors="backslashreplace"):
-            return name
-    return ""
-
-
-def _rejection(load: _Load, ordinal: int, error: psycopg.Error) -> Rejection:
-    place = _field_of(load, faults.copy_place(error)[1])
-    column = error.diag.column_name
-    named = (name for name, mapping in load.group.stream.fields.items() if column and mapping.column == column)
-    reason = faults.reason(error, place)
-    whole, constraint = faults.of_the_row(error), faults.taken_by(error)
-    return Rejection(load.write(ordinal), reason, place or next(named, ""), whole=whole, constraint=constraint)
-
-
-def _written(load: _Load, answers: Sequence[TupleRow]) -> list[WriteResult]:
-    """Answers for the rows that a statement wrote (those with a key)."""
-    writes, first, composite = load.group.writes, load.first, len(load.group.stream.key) > 1
-    results = []
-    for ordinal, key, differing in answers:
-        if key is not None:
-            result = WriteResult(writes[ordinal - first].token, "done", _key(key) if composite else key, _NONE)
-            if differing is not None:
-                result.differing = _differing(load, differing)
-            results.append(result)
-    return results
-
-
-def _found(load: _Load, ordinal: int, key: str | None, differing: str | None, misfit: str | None) -> Answer:
-    write = load.write(ordinal)
-    operation = load.group.operation
-    if misfit is not None and (key is not None or operation == "create"):
-        name = misfit.partition(":")[0]  # it begins with the field, unless it speaks of the row
-        return Rejection(write, misfit, name, whole=name not in write.values)
-    if key is not None:
-        return _written(load, [(ordinal, key, differing)])[0]
-    if operation == "create":
-        reason = "the target accepted the row but did not keep it: a trigger or rule drops or rewrites it"
-        return Rejection(write, reason, whole=True)
-    return WriteResult(write.token, "done" if operation == "delete" else "missing", write.key)
-
-
-def _key(answer: str) -> str:
-    return key_text(tuple(json.loads(answer)))
-
-
-def _differing(load: _Load, text: str) -> dict[str, str | None]:
-    answers = json.loads(text)
-    return {name: answer[0] for name, answer in zip(load.group.fields, answers, strict=True) if answer is not None}
-
-
-def _field_of(load: _Load, column: str) -> str:
-    """The field behind a column of the temporary table (n3, o3)."""
-    if column[:1] not in ("n", "o") or not column[1:].isdecimal():
-        return ""
-    stream = load.group.stream
-    names = stream.create_fields if load.group.operation == "create" else stream.update_fields
-    return names[int(column[1:])]

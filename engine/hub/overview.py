@@ -22,6 +22,7 @@ from engine.hub.session import Connection, Session
 from engine.identity import Duplicate
 from engine.ledger import Act
 from engine.process import PROCESS
+from engine.refusals import said
 from engine.setaside import unpack
 
 _ALL = 1_000_000_000
@@ -253,6 +254,13 @@ class Overview:
         """The change that was set aside, as its source told it, values and all; None for a delivery, or if gone."""
         rows = await self._rows("payload", int(id)) if id.isdecimal() else []
         return unpack(rows[0][0].encode()) if rows else None
+
+    async def said_of(self, id: str) -> str:
+        """What the target said when it refused a parked delivery, values and all; "" for a change, or if it said
+        nothing."""
+        found = _DELIVERY.fullmatch(id)
+        rows = await self._rows("delivery_result", *found.groups()) if found else []
+        return said(rows[0][0]) if rows else ""
 
     async def retry(self, ids: Sequence[str], act: Act, rulebook: str) -> int:
         """Let changes be tried again at the next look, and deliveries at once; the number that were there.

@@ -818,6 +818,9 @@ order by since, id limit %(limit)s
 -- name: payload
 select payload::text from set_aside where id = %s
 
+-- name: delivery_result
+select result from dirty where target = %s and record = %s::uuid and status = 'parked'
+
 -- name: release_changes
 update set_aside set released = true where id = any(%s::bigint[])
 

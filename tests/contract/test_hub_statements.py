@@ -169,6 +169,7 @@ EXAMPLES: dict[str, Sequence[Any] | Mapping[str, Any]] = {
     "record_counts": [],
     "dead_letters": {"kind": None, "system": None, "entity": None, "ids": None, "place": None, "limit": 10},
     "payload": [7],
+    "delivery_result": ["erp", SOME[0]],
     "release_changes": ["{7,8}"],
     "release_delivery": ["erp", SOME[0]],
     "discard_delivery": ["erp", SOME[0]],

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.delivery import ATTEMPTS
+from engine.conclusion import ATTEMPTS
 from engine.hub.embedded import EmbeddedServer
 from tests.faults.test_server_restarts import databases
 from tests.faults.world import SCHEMA, World, make_world

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from engine.change import UNKNOWN, RawChange, Relation, RowRef, Undecoded, Value
-from engine.delivery import ATTEMPTS, Delivery
+from engine.conclusion import ATTEMPTS
+from engine.delivery import Delivery
 from engine.errors import IdentityMoved, SourceGap, TargetBusy, TransientError
 from engine.gone import unseen
 from engine.known import Mapped
