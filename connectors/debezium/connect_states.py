@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_SECRETS = re.compile(r"(?i)((?:password|secret|token|jaas[.\w]*)\s*[=:]\s*)\S+|(://[^:/@\s]*:)[^@\s]*(?=@)")
+_SECRETS = re.compile(
+    r"""(?ix)
+    ( (?:password|passphrase|secret|token|credentials?|api[._-]?key|access[._-]?key|user\.info|jaas[.\w]*) ["']?
+        \s* [=:] \s* ) (?: "[^"]*" | '[^']*' | \S+ )
+    | ( authorization \s* [=:] \s* ) (?: \w+ \s+ )? \S+
+    | ( :// [^:/@\s]* : ) \S* (?=@)                              # to the last @: a password may hold one
+    """
+)
 
 _VALUE = re.compile(
     r"""(?ix)
@@ -19,6 +26,8 @@ _VALUE = re.compile(
         table|topic|user) \s+ (["'`]) [\w.$/:-]{1,100} \2 )          # what a thing is called may be said
     | (?P<before> \b (?:value|string|text|input|literal|number|date)s? \b [\w\s]{0,40} : )         # Bad value: 1
     | (?P<bare> \b value ) \s+ (?! (?:at|cannot|does|for|from|has|in|is|must|of|on|out|to|too|violates|was|with) \b )
+    | [\w.+-]+ @ [\w-]+ \. \w                                                        # of somebody
+    | (?<! [\w./:-] ) (?: \+? \d (?: [ ().-]? \d ){8,} | [A-Z]{2} \d{2} [A-Z0-9]{8,} ) # a telephone, an account
     | ["`\u2018\u201c\xab{\[] | (?<!\w)' | (?<![<>!])=                           # "1", [1], Struct{id=1}, Key (id)=(1)
     """
 )
@@ -85,7 +94,7 @@ class State:
 
 def scrubbed(text: str) -> str:
     """Text of another program's without what looks like a password."""
-    return _SECRETS.sub(lambda match: f"{match[1] or match[2]}***", text)
+    return _SECRETS.sub(lambda match: f"{match[1] or match[2] or match[3]}***", text)
 
 
 def cause(trace: str) -> str:

@@ -23,6 +23,7 @@ from connectors.postgres.messages import EPOCH_MICROS
 from connectors.postgres.pgoutput import Payload
 from connectors.postgres.position import lsn_text, parse_lsn
 from connectors.postgres.session import connect, translated
+from connectors.postgres.words import words
 from engine.errors import DecodeError, EngineError, TransientError
 
 _STATUS_SECONDS = 1.0
@@ -217,7 +218,7 @@ class ReplicationConnection:
         try:
             more = self._drain()
         except psycopg.Error as error:
-            self._fail(str(error))
+            self._fail(words(error))
             return
         except (IndexError, struct.error, MemoryError) as error:
             self._fail_with(self._garbled(error))
@@ -251,8 +252,9 @@ class ReplicationConnection:
                 self._heard = time.monotonic()
             else:
                 result = self._pgconn.get_result()
-                message = result.error_message.decode(errors="replace") if result else ""
-                self._fail(message or "the server ended the stream")
+                failed = result is not None and result.error_message
+                said = words(psycopg.errors.error_from_result(result)) if result is not None and failed else ""
+                self._fail(said or "the server ended the stream")
                 return False
         return True
 
@@ -315,7 +317,7 @@ class ReplicationConnection:
             self._pgconn.put_copy_data(_status(b"r", received, self._flushed, self._flushed, now, reply))
             self._flush()
         except psycopg.Error as error:
-            self._fail(str(error))
+            self._fail(words(error))
 
     def _flush(self) -> None:
         loop, socket = asyncio.get_running_loop(), self._socket
@@ -326,7 +328,7 @@ class ReplicationConnection:
                 loop.remove_writer(socket)
         except psycopg.Error as error:
             loop.remove_writer(socket)
-            self._fail(str(error))
+            self._fail(words(error))
 
     async def _until_answered(self) -> None:
         loop = asyncio.get_running_loop()

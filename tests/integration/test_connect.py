@@ -237,6 +237,10 @@ async def test_names_are_quoted(server: ConnectServer, connect: Connect) -> None
     [
         ("password=hunter2 host=x", "password=*** host=x"),
         ("postgresql://me:hunter2@db/crm", "postgresql://me:***@db/crm"),
+        ("postgresql://me:hun@ter2@db/crm", "postgresql://me:***@db/crm"),
+        ('"sasl.password": "hun ter2", x', '"sasl.password": ***, x'),
+        ("Authorization: Basic aHVudGVyMg== x", "Authorization: *** x"),
+        ("api_key=hunter2", "api_key=***"),
         ("plain words", "plain words"),
     ],
 )
@@ -257,6 +261,9 @@ def test_passwords_in_other_programs_words_are_blotted_out(text: str, shown: str
         ("a.PSQLException: ERROR: a row, Key (email)=(ada)", "PSQLException: ERROR: a row, Key (email) ..."),
         ("a.ConnectException: no place for Record{key=Struct{id=ada}}", "ConnectException: no place for Record ..."),
         ("a.ConnectException: cannot read [ada, b]", "ConnectException: cannot read ..."),
+        ("a.PSQLException: ERROR: never for ada@example.org", "PSQLException: ERROR: never for ..."),
+        ("a.PSQLException: ERROR: nobody at +44 1947 820199 ada", "PSQLException: ERROR: nobody at ..."),
+        ("a.PSQLException: ERROR: not to DE89370400440532013000 ada", "PSQLException: ERROR: not to ..."),
     ],
 )  # fmt: skip
 def test_the_values_of_rows_stay_out_of_other_programs_words(line: str, shown: str) -> None:

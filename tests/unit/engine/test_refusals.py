@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.change import RawChange, Value
-from engine.ports import Write
-from engine.refusals import joined, refusal, remembered, still_refused
+from engine.conclusion import ATTEMPTS
+from engine.ports import Write, WriteResult
+from engine.refusals import joined, refusal, remembered, said, still_refused
 from engine.testing import MemoryHub, MemoryTarget, ScriptedSource
 from engine.testing.tables import Dirty
 from tests.unit.engine.test_loops import account, deliver, live
@@ -132,3 +135,47 @@ def test_a_block_is_spared_only_if_all_of_it_was_refused_as_it_is() -> None:
     assert still_refused(refusals, "s", {"a": "1", "b": "x"}, (("a", "b"),)) == set()
     assert still_refused(refusals, "s", {"a": "1", "b": "x"}, ()) == {"a"}
     assert still_refused(refusals, "other", {"a": "1"}, ()) == set()
+
+
+def test_what_the_target_said_is_kept_beside_what_it_refuses_and_shown_by_asking_alone() -> None:
+    refused = {("s", "phone"): refusal("1", "too long")}
+    kept = joined("met", refused, "never for ada@example.org")
+    assert remembered(kept) == ("met", refused)
+    assert said(kept) == "never for ada@example.org"
+    assert said(joined("", {}, "never")) == "never"
+    assert remembered(joined("", {}, "never")) == ("", {})
+    for silent in ("", "met", joined("met", refused)):
+        assert said(silent) == ""
+
+
+def rejecting(times: int) -> tuple[MemoryHub, list[str]]:
+    """What becomes of a row that its target refuses for now, each time in other words, so often at most."""
+    hub, statuses = MemoryHub(), list[str]()
+    target = MemoryTarget("billing")
+    plain = target.write
+
+    async def write(writes: Sequence[Write]) -> list[WriteResult]:
+        if len(statuses) >= times:
+            return list(await plain(writes))
+        statuses.append("refused")
+        later = {"reason": "a trigger refused it", "said": f"at {len(statuses)}", "later": True}
+        return [WriteResult(each.token, "rejected", **later) for each in writes]  # type: ignore[arg-type]
+
+    target.write = write  # type: ignore[method-assign]
+    live(ScriptedSource("crm", [account(1, tax_id="T1", name="Acme")]), hub)
+    deliver(hub, target, 30)
+    return hub, statuses
+
+
+def test_a_row_that_is_refused_for_now_is_tried_a_few_times_and_then_parked_with_what_was_said() -> None:
+    hub, refused = rejecting(100)
+    [mark] = [mark for (name, _), mark in hub.dirty.items() if name == "billing"]
+    assert (len(refused), mark.status) == (ATTEMPTS, "parked")
+    assert said(mark.result) == f"at {ATTEMPTS}"
+    assert "at" not in mark.reason.split(" ")
+
+
+def test_a_row_that_is_taken_in_the_end_needs_nobody() -> None:
+    hub, refused = rejecting(2)
+    assert len(refused) == 2
+    assert not [mark for (name, _), mark in hub.dirty.items() if name == "billing"]
