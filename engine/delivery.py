@@ -228,7 +228,8 @@ class Delivery:
     def _absorb(self, job: Job, write: Write, result: WriteResult) -> bool:
         """Note what a write's result says; True if planning again at once may do more."""
         job.wrote = True
-        job.hears(result.said)
+        if result.said:
+            job.hears(result.said)
         if result.refused:
             job.refuses(write, result.refused)
         if result.status == "rejected":

@@ -64,7 +64,7 @@ class Job:
 
     def hears(self, words: str) -> None:
         """The target says something about what it refuses."""
-        if words and words not in self.said:
+        if words not in self.said:
             self.said = f"{self.said}\n{words}".strip()[-_LONGEST:]
 
     def learn(self, ref: RowRef, values: Mapping[str, Value]) -> None:
