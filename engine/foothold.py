@@ -25,6 +25,14 @@ class Footholds(Protocol):
     async def project(self) -> str:
         """The project's own id: made with the hub, never changed, another one in every other hub."""
 
+    async def mark_key(self) -> bytes:
+        """What the marks on our writes are sealed with: 32 bytes, made at random with the hub. A secret."""
+
+    async def sealed_from(self, source: str, end: int) -> int:
+        """The place (an LSN) in a source's log before which our marks were not sealed: 0 where they always were. Where
+        the hub comes from a version that did not seal them, it is the log's `end` when that was asked for the first
+        time, which is durable when this returns."""
+
     async def followed(self, source: str) -> Followed | None:
         """What a source that we read directly follows on its server; None: nothing of ours was ever made there."""
 

@@ -177,8 +177,7 @@ class Pipeline:
                 await asyncio.wait({getting, stopping, *running}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 stopping.cancel()
-                if not getting.done():
-                    getting.cancel()
+                getting.cancel()
             if not getting.done():
                 await asyncio.gather(getting, return_exceptions=True)
                 for task in running:
@@ -198,6 +197,9 @@ class Pipeline:
 
     async def _take(self, lease: Lease, batch: Batch, mapped: list[Mapped]) -> None:
         """Commit a batch and acknowledge it. A truncate in its midst is a delete of every row known of its stream."""
+        if (forged := batch.forged).number:  # before the batch is durable, so that a crash between the two loses none
+            noted = await self._hub.forged(self._system, forged, self._clock())
+            self._telemetry.forged(self._system, noted, forged.transaction)
         start = 0
         fence = {name: Part(part.epoch, None) for name, part in batch.parts.items()}
         for index, item in enumerate(mapped):

@@ -22,6 +22,7 @@ from engine.durable import IngestOutcome as IngestOutcome
 from engine.durable import Join as Join
 from engine.durable import Rekey as Rekey
 from engine.foothold import Footholds
+from engine.forged import NONE, Forged, Noted
 from engine.identity import Duplicate
 from engine.parts import Baseline, Part
 from engine.record import Record
@@ -35,7 +36,7 @@ class Batch:
     A source of many partitions has none of its own: `parts` says how far each is with this batch, fenced by its own
     epoch. `streams`: of a snapshot that does not read all of them, those that it reads. `parked`: streams that cannot
     be followed for the moment, while all others are, with why and what to do. `partial`: its last transaction goes on
-    in the next batch."""
+    in the next batch. `forged`: transactions of which somebody says, by a mark that is not ours, that we wrote them."""
 
     changes: list[RawChange]
     position: str
@@ -45,6 +46,7 @@ class Batch:
     parts: dict[str, Part] = field(default_factory=dict)
     parked: Mapping[str, str] = field(default_factory=dict)
     partial: bool = False
+    forged: Forged = NONE
 
 
 class Source(Protocol):
@@ -333,6 +335,11 @@ class Hub(Footholds, Protocol):
 
     async def note(self, source: str, state: str, message: str) -> None:
         """How a source fares, for people: retrying or halted, and why."""
+
+    async def forged(self, source: str, forged: Forged, now: int) -> Noted:
+        """Count transactions with a forged mark, up to `forged.position` each once. The first of a source is an act in
+        the ledger, and so are those that have come since, AGAIN_AFTER the last (`now` in µs since 1970 UTC). Durable
+        when it returns."""
 
     def ingest(self, lease: Lease) -> AbstractAsyncContextManager[IngestTransaction]: ...
     async def releasable(self, source: str, limit: int, after: int = 0) -> tuple[list[SetAside], int | None]:

@@ -16,6 +16,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from engine.bugs import Bug, bug_of
+from engine.forged import Noted
 from engine.identity import Duplicate
 from engine.known import Tally
 
@@ -100,6 +101,9 @@ class Telemetry:
 
         self._changes = counter("changes_received", "Changes durable in the hub.", "system", "entity")
         self._echoes = counter("echoes", "Our own writes that came back and decided nothing.", "system")
+        self._forged = counter(
+            "forged_marks", "Transactions that somebody has marked as our own write, and that are not.", "system"
+        )
         self._decisions = counter("decisions", "Decisions, one per field of a change.", "entity", "outcome")
         self._refusals = counter("guard_refusals", "Edits of protected fields refused.", "entity", "owner")
         self._suspicious = counter(
@@ -146,6 +150,12 @@ class Telemetry:
             log.warning("source.suspicious", system=whose, claim=claim, rows=n)
         if tally.echoes:
             self._echoes.labels(system).inc(tally.echoes)
+
+    def forged(self, system: str, noted: Noted, last: str) -> None:
+        """Transactions with a forged mark; `last` is the last one's name. The log tells of them as the ledger does."""
+        self._forged.labels(system).inc(noted.new)
+        if noted.told:
+            log.warning("source.forged_mark", system=system, transactions=noted.told, last=last)
 
     def source_progress(self, system: str, position_time: float) -> None:
         """The commit time (seconds since 1970) of the newest change that is durable in the hub."""

@@ -85,6 +85,8 @@ class Loops:
     health: Health
     id: str
     """The project's own."""
+    key: bytes = field(repr=False)
+    """What its marks are sealed with."""
     rebaseline: Sequence[str] = ()
     eager: bool = False
     superseded: bool = False
@@ -302,7 +304,7 @@ class Loops:
         )
 
     def _delivery(self, name: str, duties: frozenset[str]) -> Delivery:
-        target = _WhileHeld(self.project.target(name, self.hub, self.id), self.duties, duties)
+        target = _WhileHeld(self.project.target(name, self.hub, self.id, self.key), self.duties, duties)
         return Delivery(
             self.project.rulebook,
             name,

@@ -265,15 +265,17 @@ class Opened:
         idle = _EAGER_SECONDS if eager else IDLE_SECONDS
         return PostgresSource(system, self.dsn(name), id, hub, rebaseline=rebaseline, idle_seconds=idle, room=room)
 
-    def target(self, name: str, hub: Hub, id: str) -> PostgresTarget:
-        """The target of a system; not connected yet. `id` is the project's, as the hub has it."""
+    def target(self, name: str, hub: Hub, id: str, key: bytes) -> PostgresTarget:
+        """The target of a system; not connected yet. `id` is the project's and `key` that of its marks, as the hub has
+        them."""
         from connectors.postgres.following import mark_of
+        from connectors.postgres.marks import Mark, Seal
         from connectors.postgres.target import PostgresTarget
 
         system = self.rulebook.systems[name]
         # What we write comes back through Debezium without the mark that a direct source would see.
         announce = partial(hub.announce, name) if system.kind == "debezium" else None
-        return PostgresTarget(system, self.dsn(name), mark_of(id), announce, self.owners())
+        return PostgresTarget(system, self.dsn(name), Mark(mark_of(id), Seal(key)), announce, self.owners())
 
     def owners(self) -> Owners:
         """Whose protected fields no target may touch."""

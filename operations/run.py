@@ -180,12 +180,12 @@ class _Running:
             stack.callback(beating.cancel)
             log.info("run.listening", url=url, pid=os.getpid())
             hub = await stack.enter_async_context(project.hub())
-            id = await hub.project()
+            id, key = await hub.project(), await hub.mark_key()
             await self._take_live(health)
             before = {each.id for each in await self._letters()}
             rebaseline = self.rebaseline
             while True:
-                loops = self._loops(hub, health, id, rebaseline)
+                loops = self._loops(hub, health, id, key, rebaseline)
                 await self._supervise(loops)
                 if not loops.superseded or self.ending.stop.is_set():
                     break
@@ -223,7 +223,7 @@ class _Running:
         if project.remark:
             log.warning("rules.differ", files=project.project.rulebook.hash[:12], message=project.remark)
 
-    def _loops(self, hub: PostgresHub, health: Health, id: str, rebaseline: Sequence[str]) -> Loops:
+    def _loops(self, hub: PostgresHub, health: Health, id: str, key: bytes, rebaseline: Sequence[str]) -> Loops:
         project = self.project
         hub.rulebook = project.rulebook.hash
         duties = Duties(
@@ -234,7 +234,7 @@ class _Running:
             keep=[f"source:{name}" for name in rebaseline if not is_partitioned(project, name)],
             lease=project.project.settings.run.lease.total_seconds(),
         )
-        return Loops(project, hub, self.telemetry, duties, health, id, rebaseline, eager=self.guide is not None)
+        return Loops(project, hub, self.telemetry, duties, health, id, key, rebaseline, eager=self.guide is not None)
 
     async def _supervise(self, loops: Loops) -> None:
         """Run all loops until they have stopped; any exception of theirs cancels the others and is raised."""

@@ -122,6 +122,10 @@ async def _status(project: Opened) -> dict[str, Any]:
             "parked": [_letter(each) for each in await overview.dead_letters(kind="delivery", limit=_NAMED)],
             "waiting": [_letter(each) for each in await overview.dead_letters(kind="waiting", limit=_NAMED)],
             "records": {each.entity: {"live": each.live, "retired": each.retired} for each in await overview.records()},
+            "forged_marks": [
+                {"system": each.system, "number": each.number, "last": each.transaction, "age_seconds": _since(each.at)}
+                for each in await overview.forged_marks()
+            ],
             "duplicates": await _duplicates(overview),
             "refused_24h": await pulse.refused(_HOURS),
             "held_24h": await pulse.held(_HOURS),
@@ -263,6 +267,10 @@ def _age(moment: datetime) -> float:
     return round((datetime.now(UTC) - moment).total_seconds(), 1)
 
 
+def _since(at: int) -> float:
+    return _age(datetime.fromtimestamp(at / 1e6, UTC))
+
+
 def _duties(names: Sequence[str]) -> str:
     """In few words: a target of which all shards are here goes by its name alone."""
     loops = {loop: [name.partition("/")[2] for name in some] for loop, some in groupby(names, loop_of)}
@@ -331,6 +339,12 @@ def _lines(result: dict[str, Any]) -> Iterator[str]:
         yield "  see: fieldwarden deadletter list"
     for held in result["held_deletions"]:
         yield f"  {held['question']}\n"
+    for forged in result["forged_marks"]:
+        yield (
+            f"  forged marks in {forged['system']}: somebody has marked {count(forged['number'], 'transaction')} as "
+            f"our own writes, the last ({forged['last']}) {age(forged['age_seconds'])} ago; their changes are decided "
+            "like any other\n"
+        )
     yield from _alike(result["duplicates"])
     yield f"  {count(result['refused_24h'], 'edit')} of protected fields refused in the last {_HOURS} hours"
     if result["held_24h"]:

@@ -27,7 +27,10 @@ class Footing(Protocol):
 
 
 class Memory(Protocol):
-    """Where a source notes what it follows."""
+    """Where a source notes what it follows, and learns by what our own marks are known (`engine.foothold`)."""
+
+    async def mark_key(self) -> bytes: ...
+    async def sealed_from(self, source: str, end: int) -> int: ...
 
     async def followed(self, source: str) -> Followed | None: ...
     async def follow(self, source: str, followed: Followed) -> None: ...
@@ -38,8 +41,8 @@ def mark_of(project: str) -> str:
     return f"{FORMER_MARK}:{project}"
 
 
-def marks_of(project: str, followed: Followed) -> frozenset[str]:
-    """The marks by which a source that follows this knows our own writes."""
+def prefixes_of(project: str, followed: Followed) -> frozenset[str]:
+    """What the marks on our own writes begin with for a source that follows this."""
     ours = {mark_of(project)}
     return frozenset(ours if followed.slot else ours | {FORMER_MARK})
 

@@ -17,6 +17,7 @@ from connectors.postgres.catalog import Table, describe, table_name
 from connectors.postgres.finding import Finding, bad, good, warning
 from connectors.postgres.fit import reading_findings, writing_findings
 from connectors.postgres.probe_children import child_findings
+from connectors.postgres.probe_marks import mark_findings
 from connectors.postgres.probe_publication import debezium_findings
 from connectors.postgres.probe_slots import Footing, slot_findings
 from connectors.postgres.probe_values import value_findings
@@ -67,6 +68,7 @@ async def probe(
             return [
                 good("connection", f"{system.name} answers"),
                 *await _server_half(system, dsn, connection, tables, footing),
+                *await mark_findings(system, connection),
                 *await _tables_half(system, connection, tables, entities or {}),
             ]
     except EngineError as error:

@@ -18,7 +18,8 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from connectors.postgres.catalog import Table, describe, table_name, tables_of, type_names
-from connectors.postgres.following import Memory, marks_of, resolved
+from connectors.postgres.following import Memory, prefixes_of, resolved
+from connectors.postgres.marks import Marks, Seal
 from connectors.postgres.pace import IDLE_SECONDS, SETTLING, patience, worth_confirming
 from connectors.postgres.pgoutput import Decoder
 from connectors.postgres.position import Position, next_epoch
@@ -74,6 +75,7 @@ class PostgresSource:
         self._project = project
         self._memory = memory
         self._followed = Followed()
+        self._marks = Marks(self.system, (), Seal(b""))
         self._names = Followed()
         self._rebaseline = rebaseline
         self._max_changes = max_changes
@@ -110,9 +112,14 @@ class PostgresSource:
                 await self._resume(connection, server, start)
             else:
                 await self._begin(connection, server, position)
+            self._marks = await self._known_marks(server)
         except BaseException:
             await self.close()
             raise
+
+    async def _known_marks(self, server: Server) -> Marks:
+        prefixes, seal = prefixes_of(self._project, self._followed), Seal(await self._memory.mark_key())
+        return Marks(self.system, prefixes, seal, await self._memory.sealed_from(self.system, server.end))
 
     async def _resume(self, connection: psycopg.AsyncConnection[TupleRow], server: Server, start: Position) -> None:
         followed = await self._memory.followed(self.system)
@@ -266,7 +273,7 @@ class PostgresSource:
                 self._drift(drift)
             self._notice_types(decoder)
             drained = not (stream.frames or transactions.replaying) and transactions.settled
-            if transactions.full or (drained and transactions):
+            if transactions.full or (drained and (transactions or transactions.forged.number)):
                 ready = True
             else:
                 at, idle = transactions.position, clock() - handed_over_at
@@ -275,8 +282,8 @@ class PostgresSource:
             if ready:
                 handed_over, handed_over_at = transactions.position, clock()
                 lag = max(0, stream.newest - handed_over.end)
-                partial, position = handed_over.ordinal > 0, handed_over.encode()
-                yield Batch(transactions.cut(), position, lag_bytes=lag, parked=self._parked, partial=partial)
+                partial, position, forged = handed_over.ordinal > 0, handed_over.encode(), transactions.found_forged()
+                yield Batch(transactions.cut(), position, None, lag, (), {}, self._parked, partial, forged)
             elif stream.frames or transactions.replaying:
                 await asyncio.sleep(0)
             elif drained and not at.ordinal and not spool and renewal.due(stream.largest, clock()):
@@ -294,7 +301,7 @@ class PostgresSource:
             decoder,
             start,
             spool,
-            marks=marks_of(self._project, self._followed),
+            marks=self._marks,
             max_changes=self._max_changes,
             max_bytes=self._max_bytes,
             read_anew=self._read_anew,

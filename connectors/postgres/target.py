@@ -15,9 +15,11 @@ import psycopg
 
 from connectors.postgres import faults, session
 from connectors.postgres.groups import Group, arrange, depths
+from connectors.postgres.marks import Mark
+from connectors.postgres.own import Announce, Own
 from connectors.postgres.protecting import Owners, check_target
 from connectors.postgres.wide import Parted, wide_streams
-from connectors.postgres.writing import Announce, ShapeChanged, Writing
+from connectors.postgres.writing import ShapeChanged, Writing
 from engine.errors import TransientError
 from engine.ports import Write, WriteResult
 from rules.rulebook import System
@@ -30,16 +32,15 @@ class PostgresTarget:
     """`engine.ports.Target` for a PostgreSQL system: guarded upserts, one transaction per call.
 
     `dsn` is a libpq connection string. Connects on first use, and again by itself after a failure. `mark` stands
-    before our rows in the change stream (`following.mark_of`). `announce` is told of each transaction before it is
-    committed: for systems whose change stream cannot carry our mark. `owners`: each session begins with the check that
-    no column is written which one of their protected fields is read from."""
+    before our rows in the log. `announce` is told of each transaction before it is committed, and no mark is put there:
+    for systems whose change stream does not carry it. `owners`: each session begins with the check that no column is
+    written which one of their protected fields is read from."""
 
     def __init__(
-        self, system: System, dsn: str, mark: str, announce: Announce | None = None, owners: Owners | None = None
+        self, system: System, dsn: str, mark: Mark, announce: Announce | None = None, owners: Owners | None = None
     ) -> None:
         self.system = system.name
-        self._mark = mark
-        self._announce = announce
+        self._own = Own(system.name, mark, announce)
         self._owners = owners
         self._rules = system
         self._dsn = dsn
@@ -95,7 +96,7 @@ class PostgresTarget:
     async def _session(self) -> Writing:
         if self._writing is None or self._writing.connection.closed:
             connection = await session.connect(self.system, self._dsn)
-            self._writing = Writing(connection, self._mark, self._announce)
+            self._writing = Writing(connection, self._own)
             await self._writing.start()
             if self._owners is not None:
                 await check_target(connection, self._rules, self._owners)

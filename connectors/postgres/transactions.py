@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
+from connectors.postgres.marks import Marks
 from connectors.postgres.messages import (
     Announcement,
     Begin,
@@ -32,6 +33,7 @@ from connectors.postgres.position import Position, lsn_text, row_prefix
 from connectors.postgres.spill import Spool
 from engine.change import RawChange, Undecoded
 from engine.errors import DecodeError, EnvironmentUnfit, FieldwardenError, SchemaDrift
+from engine.forged import NONE, Forged
 from engine.record import LARGE
 
 _HEADER = 25
@@ -50,7 +52,7 @@ class Transactions:
     """Assembles one connection's frames (CopyBoth payloads: XLogData 'w' and keepalives 'k'). Tables in `anew` were
     read again as of the LSN `read_anew`.
 
-    `marks`: our own writes carry a transactional logical message of one of these prefixes, before their rows."""
+    `marks`: our own writes carry a transactional logical message that these judge to be ours, before their rows."""
 
     def __init__(
         self,
@@ -59,7 +61,7 @@ class Transactions:
         start: Position,
         spool: Spool,
         *,
-        marks: Collection[str],
+        marks: Marks,
         max_changes: int,
         max_bytes: int,
         read_anew: int = 0,
@@ -79,7 +81,10 @@ class Transactions:
         self._prefix = ""
         self._at = 0
         self._label = ""
-        self._echo = False
+        self._echo = self._doubtful = False
+        self._xid = 0
+        self.forged = NONE
+        """Transactions that carried a mark which is not ours, since these were last asked for."""
         self._ordinal = 0
         self._skip = 0
         self._max_changes = max_changes
@@ -111,6 +116,11 @@ class Transactions:
         """Hand over what was taken; `position`, read before the next `take`, makes it durable."""
         changes, self._changes, self._bytes = self._changes, [], 0
         return changes
+
+    def found_forged(self) -> Forged:
+        """Hand over what is `forged`."""
+        forged, self.forged = self.forged, NONE
+        return forged
 
     @property
     def position(self) -> Position:
@@ -213,8 +223,8 @@ class Transactions:
                 self._truncate(message)
             case Illegible():
                 self._illegible(message)
-            case LogicalMessage(transactional=True, prefix=prefix) if prefix in self._marks:
-                self._echo = True
+            case LogicalMessage(transactional=True, prefix=prefix) if prefix in self._marks.prefixes:
+                self._mark(message.content)
             case StreamStart(xid, _):
                 self._streaming = xid
             case StreamStop():
@@ -230,6 +240,16 @@ class Transactions:
                     suggestion="let Fieldwarden create its own slot, or create one without two_phase",
                 )
 
+    def _mark(self, content: bytes) -> None:
+        """Believe a mark that is ours. One that is not decides nothing, and its transaction is told of once: not again
+        if the part of it that holds the mark was handed over before."""
+        verdict = self._marks.judge(content, self._xid, self._at, self._final)
+        if verdict == "ours":
+            self._echo = True
+        elif verdict == "forged" and not self._doubtful and self._ordinal >= self._skip:
+            self._doubtful = True
+            self.forged = self.forged.and_one_more(self._prefix, self._label, self._at)
+
     def _announce(self, message: Announcement) -> None:
         """What a table looked like before its rows were read anew does not matter: they are newer."""
         try:
@@ -244,7 +264,8 @@ class Transactions:
             raise DecodeError("a transaction's commit time is beyond all bounds")
         start = self._position
         self._in_transaction = True
-        self._final, self._at, self._ordinal, self._echo = final_lsn, at, 0, False
+        self._final, self._at, self._xid, self._ordinal = final_lsn, at, xid, 0
+        self._echo = self._doubtful = False
         self._prefix = row_prefix(start.epoch, final_lsn)
         self._label = f"{self._system} xid {xid}"
         if final_lsn < start.end:

@@ -12,7 +12,6 @@ row's trouble if any other write of the call gets through; else the target's.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeAlias
 
 import psycopg
 from psycopg import sql
@@ -23,6 +22,7 @@ from connectors.postgres import faults
 from connectors.postgres.groups import Group, alike, copy_pieces, copy_text, rows
 from connectors.postgres.holders import columns_of, still_taken
 from connectors.postgres.loads import Load, Staging, encoded, found, rejection, written
+from connectors.postgres.own import Own
 from connectors.postgres.passing import Contested, Taken, passed
 from connectors.postgres.refusing import Answer, Apart, Rejection
 from connectors.postgres.shapes import ColumnType, Shape, description, touched
@@ -41,12 +41,6 @@ select format_type(o, -1), format_type(o, m) from unnest($1::oid[], $2::int[]) w
 order by n
 """
 _FIRES_FIRST = b"select exists (select from pg_trigger where tgrelid = $1::oid and tgtype & 7 = 7 and not tgisinternal)"
-_BEGIN = "begin; set constraints all immediate; select pg_logical_emit_message(true, '{}', '{}')"
-_OURSELVES = b"select pg_current_xact_id()::xid::text, (extract(epoch from clock_timestamp()) * 1000000)::bigint"
-
-Announce: TypeAlias = Callable[[str, int], Awaitable[None]]
-"""Told, before each commit, the transaction's number as a change stream states it (32 bits), and the server's time in
-µs since 1970 UTC."""
 
 
 class ShapeChanged(Exception):
@@ -54,16 +48,11 @@ class ShapeChanged(Exception):
 
 
 class Writing:
-    """What `PostgresTarget` keeps per connection. psycopg's errors pass through.
+    """What `PostgresTarget` keeps per connection. psycopg's errors pass through. `own` makes its transactions known."""
 
-    `mark` is the prefix of the logical message by which a source recognises our own transactions."""
-
-    def __init__(
-        self, connection: psycopg.AsyncConnection[TupleRow], mark: str, announce: Announce | None = None
-    ) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection[TupleRow], own: Own) -> None:
         self.connection = connection
-        self._mark = mark
-        self._announce = announce
+        self._own = own
         self._cursor = psycopg.AsyncRawCursor(connection)
         self._stagings: dict[tuple[str, Operation, int], Staging] = {}
         self._shapes: dict[str, Shape] = {}
@@ -91,8 +80,7 @@ class Writing:
 
     async def _transaction(self, groups: Sequence[Group], *, careful: bool) -> list[WriteResult]:
         ready = [(group, await self._staging(group)) for group in groups]
-        note = f"{len(groups)} groups, first record {groups[0].writes[0].record}" if groups else ""
-        await self._cursor.execute(_BEGIN.format(self._mark, note.replace("'", "")).encode(), prepare=False)
+        await self._own.begin(self._cursor)
         results: list[WriteResult] = []
         taken: list[Taken] = []
         self._doubts.clear()
@@ -109,10 +97,7 @@ class Writing:
         if self._doubts and not any(result.status == "done" for result in results):
             raise self._doubts[0]
         self.stream = ""
-        if self._announce is not None:
-            await self._cursor.execute(_OURSELVES)
-            ((transaction, at),) = await self._cursor.fetchall()
-            await self._announce(transaction, at)
+        await self._own.before_commit()
         failpoints.hit("delivery.before_target_commit")
         await self._cursor.execute(b"commit", prepare=False)
         failpoints.hit("delivery.after_target_commit")

@@ -119,6 +119,16 @@ class AmbiguousCount:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgedMarks:
+    """Transactions of a system that somebody has marked as our own writes; the last one's name and time (µs)."""
+
+    system: str
+    number: int
+    transaction: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class RecordCount:
     entity: str
     live: int
@@ -244,6 +254,9 @@ class Overview:
             cursor = await connection.execute(QUERIES["dead_letters"], {**wanted, "limit": limit})
             rows = await cursor.fetchall()
         return [_dead_letter(*row) for row in rows]
+
+    async def forged_marks(self) -> list[ForgedMarks]:
+        return [ForgedMarks(*row) for row in await self._rows("forged_marks")]
 
     async def first_letter(self, row: RowRef) -> int | None:
         """The first change of a row that is set aside and that later ones wait for: its id."""

@@ -26,7 +26,30 @@ select slot, publication from followed where source = %s
 
 -- name: follow
 insert into followed (source, slot, publication) values (%s, %s, %s)
-on conflict (source) do update set slot = excluded.slot, publication = excluded.publication
+on conflict (source) do update set slot = excluded.slot, publication = excluded.publication, sealed_from = 0
+
+-- name: mark_key
+select key from mark_key
+
+-- name: seal_from
+update followed set sealed_from = %s where source = %s and sealed_from is null
+
+-- name: sealed_from
+select sealed_from from followed where source = %s
+
+-- name: note_forged
+-- Nothing where all of it has been noted: a source repeats what it was not told to forget.
+insert into forged_mark as f (system, number, position, transaction, at) values (%s, %s, %s, %s, %s)
+on conflict (system) do update set number = f.number + excluded.number, position = excluded.position,
+    transaction = excluded.transaction, at = excluded.at
+where f.position < excluded.position
+returning number, told, told_at
+
+-- name: told_forged
+update forged_mark set told = number, told_at = %s where system = %s
+
+-- name: forged_marks
+select system, number, transaction, at from forged_mark order by system
 
 -- ingest ----------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,9 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from engine.change import RowRef
 from engine.errors import Fenced
 from engine.foothold import Followed
+from engine.forged import Forged, Noted
 from engine.hub.deliveries import Deliveries
+from engine.hub.forging import note_forged
 from engine.hub.ingest import PostgresIngest
 from engine.hub.migrate import SCHEMA
 from engine.hub.queries import QUERIES
@@ -55,6 +57,25 @@ class PostgresHub:
             row = await (await connection.execute(QUERIES["project"])).fetchone()
         assert row is not None, "the migration that makes the table fills it"
         return str(row[0])
+
+    async def mark_key(self) -> bytes:
+        async with self._reading.transaction() as connection:
+            row = await (await connection.execute(QUERIES["mark_key"])).fetchone()
+        assert row is not None, "the migration that makes the table fills it"
+        return bytes(row[0])
+
+    async def sealed_from(self, source: str, end: int) -> int:
+        async with self._reading.transaction() as connection:
+            await connection.execute(QUERIES["seal_from"], [end, source])
+            row = await (await connection.execute(QUERIES["sealed_from"], [source])).fetchone()
+            await connection.commit()
+        return int(row[0]) if row else 0
+
+    async def forged(self, source: str, forged: Forged, now: int) -> Noted:
+        async with self._reading.transaction() as connection:
+            noted = await note_forged(connection, source, forged, now, self.rulebook)
+            await connection.commit()
+        return noted
 
     async def followed(self, source: str) -> Followed | None:
         async with self._reading.transaction() as connection:

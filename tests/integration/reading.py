@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 
+from connectors.postgres.marks import Seal
 from connectors.postgres.source import PostgresSource
 from engine.change import RawChange
 from engine.ports import Batch
@@ -32,6 +33,18 @@ HUB = MemoryFootholds("test")
 
 def source(system: System, dsn: str, hub: MemoryFootholds = HUB, **options: Any) -> PostgresSource:
     return PostgresSource(system, dsn, hub.id, hub, **options)
+
+
+def mark(
+    connection: psycopg.Connection, prefix: str = "fieldwarden:test", key: bytes = b"", system: str = "crm"
+) -> None:
+    """What a target of ours begins its transactions with, sealed with the key of the project that the prefix names."""
+    ((number, at),) = connection.execute(
+        "select pg_current_xact_id()::xid::text::bigint, (extract(epoch from clock_timestamp()) * 1000000)::bigint"
+    ).fetchall()
+    key = key or prefix.rpartition(":")[2].encode().ljust(32, b"k")  # as `MemoryFootholds` has it
+    content = Seal(key).content(system, number, at)
+    connection.execute("select pg_logical_emit_message(true, %s, %s)", [prefix, content])
 
 
 class Outlook:

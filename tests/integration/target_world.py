@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 
 from connectors.postgres.following import mark_of
+from connectors.postgres.marks import Mark, Seal
 from connectors.postgres.target import PostgresTarget
 from engine.change import Value
 from engine.ports import Write, WriteResult
@@ -39,7 +40,7 @@ def stream(name: str = "public.party", fields: Sequence[str] = ("name", "phone",
     return replace(plain, **settings)
 
 
-MARK = mark_of("test")
+MARK = Mark(mark_of("test"), Seal(b"k" * 32))
 
 
 class World:

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from tests.integration.cli_project import Shop, eventually
+from tests.integration.reading import mark
 
 CUSTOMER = "where vat_number = 'FR40303265045'"
 
@@ -56,10 +57,10 @@ def test_a_copy_works_beside_the_project_and_each_hears_the_others_writes(shop: 
 def test_what_one_writes_is_an_edit_like_any_other_to_the_other(shop: Shop, copy: Shop) -> None:
     for project in (shop, copy):
         project.settle()
-    ((theirs,),) = shop.sql("hub", "select id from fieldwarden.project")
+    ((theirs, key),) = shop.sql("hub", "select id, key from fieldwarden.project, fieldwarden.mark_key")
     before = [echoes(project, "erp") for project in (shop, copy)]
     with psycopg.connect(shop.erp) as erp:
-        erp.execute("select pg_logical_emit_message(true, %s, 'as it writes')", [f"fieldwarden:{theirs}"])
+        mark(erp, f"fieldwarden:{theirs}", key, "erp")  # as it writes
         erp.execute("update party set credit_limit = 777 where tax_number = 'ATU12345675'")
     copy.settle()
     assert shop.sql("crm", "select 1 from account where credit_limit = 777") == [(1,)], "delivered as an edit is"
@@ -105,7 +106,7 @@ def test_an_upgraded_hub_streams_on_by_the_slot_of_before(shop: Shop) -> None:
         names = f"slot: fieldwarden_{system}, publication: fieldwarden_{system},"
         shop.edit(f"systems/{system}.yaml", names, "")
     # As the migration leaves a hub of before: what it reads, it reads by names and marks without an id.
-    shop.sql("hub", "update fieldwarden.followed set slot = '', publication = ''")
+    shop.sql("hub", "update fieldwarden.followed set slot = '', publication = '', sealed_from = null")
     with psycopg.connect(shop.erp) as erp:
         erp.execute("select pg_logical_emit_message(true, 'fieldwarden', 'in flight')")
         erp.execute("update party set credit_limit = 777 where tax_number = 'ATU12345675'")

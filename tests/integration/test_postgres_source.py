@@ -19,7 +19,7 @@ from connectors.postgres.position import Position, lsn_text, parse_lsn, row_posi
 from engine.change import UNKNOWN, RawChange
 from engine.errors import EnvironmentUnfit, SchemaDrift, SourceGap, TransientError
 from engine.hub.embedded import EmbeddedServer
-from tests.integration.reading import ask, image, reading, run, stream, system
+from tests.integration.reading import ask, image, mark, reading, run, stream, system
 from tests.integration.reading import source as direct
 
 ACCOUNT = "create table account (id int primary key, name text, city text, code char(5), note text)"
@@ -276,7 +276,7 @@ async def test_our_own_transactions_are_marked(database: str) -> None:
         await reader.baseline()
         run(database, "insert into account values (1)")
         with psycopg.connect(database) as connection:
-            connection.execute("select pg_logical_emit_message(true, 'fieldwarden:test', 'r')")
+            mark(connection)
             connection.execute("insert into account values (2), (3)")
         with psycopg.connect(database) as connection:
             connection.execute("select pg_logical_emit_message(false, 'fieldwarden:test', 'r')")

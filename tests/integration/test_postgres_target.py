@@ -7,6 +7,7 @@ import asyncio
 import psycopg
 import pytest
 
+from connectors.postgres.messages import READERS, Begin, LogicalMessage
 from engine.ports import WriteResult
 from tests.integration.target_world import MARK, WAITING, World, stream
 
@@ -352,7 +353,11 @@ async def test_a_source_recognises_our_transactions(database: str) -> None:
         kinds = [bytes(data)[:1] for (data,) in messages]
         assert kinds[:2] == [b"B", b"M"], "the mark comes before the first row"
         assert b"I" in kinds
-        assert MARK.encode() in bytes(messages[1][0])
+        begin, mark = (READERS[kind](bytes(data), 0, False) for kind, (data,) in zip("BM", messages, strict=False))
+        assert isinstance(begin, Begin)
+        assert isinstance(mark, LogicalMessage)
+        assert (mark.transactional, mark.prefix) == (True, MARK.prefix)
+        assert MARK.seal.system_of(mark.content, begin.xid, begin.at) == "erp"
         world.sql("select pg_drop_replication_slot('peek')")
 
 

@@ -16,7 +16,7 @@ from engine.errors import SlotTaken, SourceGap, TransientError
 from engine.foothold import Followed
 from engine.process import PROCESS, session_mark
 from engine.testing.footholds import MemoryFootholds
-from tests.integration.reading import Outlook, ask, reading, run, source, stream, system
+from tests.integration.reading import Outlook, ask, mark, reading, run, source, stream, system
 
 ACCOUNT = "create table account (id int primary key, name text)"
 CRM = system(stream("public.account", ("id",), ("name",)))
@@ -29,9 +29,9 @@ def hub(id: str = "ours") -> MemoryFootholds:
     return MemoryFootholds(id)
 
 
-def write(dsn: str, id: int, mark: str) -> None:
+def write(dsn: str, id: int, prefix: str) -> None:
     with psycopg.connect(dsn) as connection:
-        connection.execute("select pg_logical_emit_message(true, %s, '')", [mark])
+        mark(connection, prefix)
         connection.execute("insert into account values (%s)", [id])
 
 
@@ -116,6 +116,7 @@ async def test_what_was_followed_before_there_were_ids_is_followed_on(database: 
     await idle(database)
     upgraded = hub()
     await upgraded.follow("crm", Followed())
+    upgraded.unsealed["crm"] = None
     write(database, 1, "fieldwarden")
     write(database, 2, "fieldwarden:ours")
     write(database, 3, "fieldwarden:theirs")

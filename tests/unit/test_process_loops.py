@@ -121,7 +121,7 @@ async def running() -> AsyncIterator[Running]:
     project: Any = SimpleNamespace(rulebook=rulebook, sources=["crm", "erp"], targets=["erp"])
     duties: Any = ScriptedDuties()
     telemetry = Telemetry()
-    process = Process(project, MemoryHub(), telemetry, duties, Health(telemetry), "inmemory")
+    process = Process(project, MemoryHub(), telemetry, duties, Health(telemetry), "inmemory", b"")
     stop = asyncio.Event()
     task = asyncio.create_task(process.run(stop))
     yield (running := Running(process, duties, stop, task))

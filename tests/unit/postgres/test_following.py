@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectors.postgres.following import is_ours, marks_of, names_of, resolved
+from connectors.postgres.following import is_ours, names_of, prefixes_of, resolved
 from engine.foothold import Followed
 from rules.rulebook import System
 
@@ -39,5 +39,5 @@ def test_only_a_slot_of_our_id_or_one_that_we_noted_is_ours() -> None:
 
 
 def test_marks_without_an_id_are_ours_only_by_a_slot_of_before() -> None:
-    assert marks_of("ab12", Followed("s", "p")) == {"fieldwarden:ab12"}
-    assert marks_of("ab12", Followed()) == {"fieldwarden:ab12", "fieldwarden"}
+    assert prefixes_of("ab12", Followed("s", "p")) == {"fieldwarden:ab12"}
+    assert prefixes_of("ab12", Followed()) == {"fieldwarden:ab12", "fieldwarden"}

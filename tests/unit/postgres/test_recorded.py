@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.postgres.marks import Marks, Seal
 from connectors.postgres.pgoutput import Decoder, Payload
 from connectors.postgres.position import Position
 from connectors.postgres.spill import Spool
@@ -20,6 +21,7 @@ GOLDEN = Path(__file__).parents[2] / "golden"
 COLUMNS = ("id", "name", "body", "code", "amount")
 TYPES = {23: "integer", 25: "text", 1042: "text", 1700: "numeric"}
 BODY = "x" * 3000
+UNSEALED = Marks("crm", {"fieldwarden"}, Seal(b""), sealed_from=1 << 63)
 
 
 @pytest.mark.parametrize("version", [16, 18])
@@ -28,9 +30,7 @@ def test_a_recorded_history(version: int) -> None:
     assert recording["version"] // 10000 == version
     start = Position("stream", recording["point"])
     decoder = Decoder({"public.account": Wanted("public.account", ("id",), frozenset(COLUMNS))}, TYPES)
-    made = Transactions(
-        "crm", decoder, start, Spool(10_000), marks={"fieldwarden"}, max_changes=10_000, max_bytes=1 << 24
-    )
+    made = Transactions("crm", decoder, start, Spool(10_000), marks=UNSEALED, max_changes=10_000, max_bytes=1 << 24)
     frames = deque[Payload](bytes.fromhex(frame) for frame in recording["frames"])
     assert {chr(frame[25]) for frame in frames} == set("BCRIUDTMSEAc")
     while frames or made.replaying:

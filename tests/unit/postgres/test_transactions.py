@@ -9,24 +9,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.postgres.marks import Marks, Seal
 from connectors.postgres.pgoutput import Payload
 from connectors.postgres.position import Position, next_epoch, parse_lsn, row_position
 from connectors.postgres.spill import Spool
 from connectors.postgres.transactions import Transactions
 from engine.change import RawChange
 from engine.errors import EnvironmentUnfit, TransientError
+from engine.forged import NONE
 from tests.unit.postgres import wire
 
 START = Position("stream", 0x100, streams=("public.account",), server="1")
 
 
-def transactions(start: Position = START, max_changes: int = 1000, max_bytes: int = 1 << 20) -> Transactions:
+MARK, SEAL, AT = "fieldwarden:test", Seal(b"k" * 32), 1_700_000_000_000_000
+
+
+def mark(xid: int, system: str = "crm", within: int = 0) -> bytes:
+    return wire.message(MARK, SEAL.content(system, xid, AT).encode(), xid=within)
+
+
+def transactions(
+    start: Position = START, max_changes: int = 1000, max_bytes: int = 1 << 20, sealed_from: int = 0
+) -> Transactions:
     return Transactions(
         "crm",
         wire.decoder(),
         start,
         Spool(2000),
-        marks={"fieldwarden:test"},
+        marks=Marks("crm", {MARK}, SEAL, sealed_from),
         max_changes=max_changes,
         max_bytes=max_bytes,
     )
@@ -115,10 +126,10 @@ def test_a_pending_partial_transaction_survives_keepalives_before_it() -> None:
 
 def test_our_own_transactions_are_marked_from_the_message_on() -> None:
     payloads = [
-        *(wire.relation(), wire.begin(0x100), row(1), wire.message("fieldwarden:test", b""), row(2)),
+        *(wire.relation(), wire.begin(0x100), row(1), mark(7), row(2)),
         *(wire.commit(0x100, 0x110), wire.begin(0x110), wire.message("other", b""), row(3), wire.commit(0x110, 0x120)),
         *(
-            wire.message("fieldwarden:test", b"", transactional=False),
+            wire.message(MARK, SEAL.content("crm", 7, AT).encode(), transactional=False),
             wire.begin(0x120),
             row(4),
             wire.commit(0x120, 0x130),
@@ -128,9 +139,71 @@ def test_our_own_transactions_are_marked_from_the_message_on() -> None:
     assert [change.echo for change in changes] == [False, True, False, False]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"1 groups, first record 01900000-0000-7000-8000-000000000001",
+        SEAL.content("crm", 8, AT).encode(),  # copied from another transaction
+        SEAL.content("crm", 7, AT - 2 * 86_400_000_000).encode(),  # from the last one of this number
+        SEAL.content("crm", 7, AT).replace("crm", "erp").encode(),
+        SEAL.content("crm", 7, AT).upper().encode(),
+        Seal(b"another key" * 3).content("crm", 7, AT).encode(),
+        "crm ² x".encode(),
+        b"crm 99999999999999999999999999 x",
+        b"\xff 1 x",
+        b"x " * 10_000_000,
+    ],
+)
+def test_a_mark_that_nobody_with_the_key_has_made_for_this_transaction_marks_nothing(content: bytes) -> None:
+    payloads = [wire.relation(), wire.begin(0x100), *[wire.message(MARK, content)] * 3, row(1), row(2)]
+    made = transactions()
+    changes = take(made, [wire.frame(payload) for payload in [*payloads, wire.commit(0x100, 0x110)]])
+    assert [change.echo for change in changes] == [False, False]
+    forged = made.found_forged()
+    assert (forged.number, forged.transaction, forged.at) == (1, "crm xid 7", AT), "once a transaction"
+    assert made.found_forged() == NONE
+
+
+def test_a_mark_of_another_of_our_systems_is_no_echo_here_and_no_forgery() -> None:
+    payloads = [wire.relation(), wire.begin(0x100), mark(7, "erp"), row(1), wire.commit(0x100, 0x110)]
+    made = transactions()
+    (change,) = take(made, [wire.frame(payload) for payload in payloads])
+    assert (change.echo, made.forged) == (False, NONE)
+
+
+def test_marks_from_before_they_were_sealed_are_believed_up_to_there() -> None:
+    old = wire.message(MARK, b"1 groups, first record r")
+    first = [wire.relation(), wire.begin(0x100), old, row(1), wire.commit(0x100, 0x110)]
+    second = [wire.begin(0x120, 8), old, row(2), wire.commit(0x120, 0x130)]
+    made = transactions(sealed_from=0x120)
+    changes = take(made, [wire.frame(payload) for payload in first + second])
+    assert [change.echo for change in changes] == [True, False]
+    assert made.forged.transaction == "crm xid 8"
+
+
+@pytest.mark.parametrize(("cut", "number"), [(0, 1), (1, 1), (2, 1), (3, 0)])
+def test_a_forged_mark_is_told_once_wherever_its_transaction_was_cut(cut: int, number: int) -> None:
+    """It stands behind two rows: whoever has taken a third has been told of it."""
+    start = START if not cut else Position("stream", 0x100, 0x100, cut, START.streams, "1")
+    payloads = [wire.relation(), wire.begin(0x100), row(1), row(2), wire.message(MARK, b""), row(3), row(4)]
+    made = transactions(start)
+    take(made, [wire.frame(payload) for payload in [*payloads, wire.commit(0x100, 0x110)]])
+    assert made.found_forged().number == number
+
+
+def test_no_part_of_a_key_is_shown_by_who_holds_it() -> None:
+    assert "secret" not in repr(Marks("crm", {MARK}, Seal(b"secret" * 6)))
+
+
 def test_a_mark_in_an_aborted_subtransaction_marks_nothing() -> None:
     payloads = [
-        *(wire.stream_start(50), wire.relation(xid=50), wire.message("fieldwarden:test", b"", xid=51), row(1, 51)),
+        *(
+            wire.stream_start(50),
+            wire.relation(xid=50),
+            wire.message(MARK, SEAL.content("crm", 50, AT).encode(), xid=51),
+            row(1, 51),
+        ),
         *(row(2, 50), b"E", wire.stream_abort(50, 51), wire.stream_commit(50, 0x100, 0x110)),
     ]
     (change,) = take(transactions(), [wire.frame(payload) for payload in payloads])
