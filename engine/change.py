@@ -10,7 +10,7 @@ Positions are opaque text. Inside one source row they compare as text: greater i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -140,6 +140,8 @@ class Change:
     unreadable: dict[str, str] = field(default_factory=dict)
     undated: str = ""
     order: tuple[RawValue, ...] = ()
+    unlike: Sequence[str] = ()
+    """Of an echo: the fields that hold what we are not known to have written (`contribution.unlike_ours`)."""
     merged: RowRef | None = None
     """The row that this one is by now, as its system says; never itself."""
     outside: bool = False

@@ -13,13 +13,13 @@ Where it does not, a field has changed when it differs from what the row held, w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Literal
 
 import msgspec
 
 from engine.change import Change, Value
-from engine.record import Contribution, Stamp
+from engine.record import REMEMBERED, Contribution, Stamp, digest
 from rules.rulebook import Unit
 
 NEVER = Stamp("", None)
@@ -74,6 +74,43 @@ def hear(row: Contribution, change: Change, owned: Set[str], golden: Mapping[str
     return ("echo" if change.echo else "nothing"), []
 
 
+def unlike_ours(
+    row: Contribution, change: Change, names: Set[str], golden: Mapping[str, Value], given: Collection[str]
+) -> list[str]:
+    """Of these fields, those in which a change under our mark, which the row has not heard yet, holds what we are not
+    known to have written there: the target made that of our write, or a trigger of its own wrote it. `given` are the
+    fields that a row of ours is made with, where golden has a value; the others its system fills in.
+
+    A field that goes on changing so is told of a few times for one golden value: each telling has it written anew."""
+    if change.position <= row.said or (row.deleted is not None and change.position <= row.deleted):
+        return []
+    found = [name for name in change.fields if name in names and _is_unlike(row, name, change.fields[name], golden)]
+    if found and not row.names():  # it was made by us, and this is the first that its source tells of it
+        return [name for name in found if name in row.sent or (name in given and golden.get(name) is not None)]
+    return found
+
+
+def _is_unlike(row: Contribution, name: str, value: Value, golden: Mapping[str, Value]) -> bool:
+    if value == row.told(name) or value == golden.get(name):
+        return False
+    if value in (row.sent.get(name, msgspec.UNSET), row.restore.get(name, msgspec.UNSET)):
+        return False
+    known = row.known.get(name, ())
+    if sum(not each.startswith("!") for each in known) >= REMEMBERED:
+        return False  # so much that we wrote is still to come that not all of it is known
+    return digest(value) not in known and known.count(_told(golden.get(name))) < REMEMBERED
+
+
+def tell(row: Contribution, name: str, golden: Value) -> None:
+    """The ledger says that the field held something unlike what we wrote, where that is golden."""
+    told = [each for each in row.known.get(name, ()) if each == _told(golden) or not each.startswith("!")]
+    row.known = {**row.known, name: [*told, _told(golden)]}
+
+
+def _told(golden: Value) -> str:
+    return "!" + digest(golden)
+
+
 def _note_unreadable(row: Contribution, change: Change) -> list[str]:
     """Note what this newest image shows to be unreadable; the fields that can be read again. What the row said there
     before keeps its place meanwhile."""
@@ -95,6 +132,8 @@ def _carry(row: Contribution, name: str, value: Value, somebodys: bool) -> bool:
     if name in row.sent and row.sent[name] == value:
         del row.sent[name]
         somebodys = True
+        if name in row.known:  # the newest is here, and whatever we wrote before it
+            row.known[name] = [each for each in row.known[name] if each.startswith("!")]
     if row.told(name) == value:
         return False
     if row.still.pop(name, msgspec.UNSET) is not msgspec.UNSET and row.word(name) == value:
@@ -134,7 +173,7 @@ def _take(row: Contribution, name: str, value: Value, change: Change) -> bool:
 
 def _own(row: Contribution, name: str, value: Value) -> None:
     row.fields[name] = value
-    for other in (row.carried, row.void, row.still):
+    for other in (row.carried, row.void, row.still, row.known):
         if other:
             other.pop(name, None)
 
@@ -280,7 +319,7 @@ def _revive(row: Contribution, change: Change) -> list[str]:
     row.void = {name: row.void[name] for name in kept if name in row.void}
     row.still = {name: row.still[name] for name in kept if name in row.still}
     row.lag = dict.fromkeys(kept, gone)
-    row.sent, row.restore, row.unreadable = {}, {}, {}
+    row.sent, row.restore, row.unreadable, row.known = {}, {}, {}, {}
     row.deleted, row.removed, row.said = None, False, ""
     row.base = Stamp(change.position, change.at)
     return kept

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from engine import outcomes
 from engine.alike import Alike
 from engine.change import Change, RowRef, Value
-from engine.contribution import begin, bury, disown, hear, leave_blocks
+from engine.contribution import begin, bury, disown, hear, leave_blocks, unlike_ours
 from engine.harvest import Harvest
 from engine.identity import Ambiguous, Found, identify
 from engine.known import Known, Mapped, Tally
@@ -197,9 +198,13 @@ class Course:
             record.rows.append(row)
         was_deleted = row.deleted is not None
         hung = self._hang(row, change) if change.row.stream in self._under else False
-        before = {} if fresh or change.observation else self._before(record, row, change)
+        refusable = self._scope.refusable[record.entity]
+        before = {} if fresh or change.observation else outcomes.words(row, change, refusable)
         own = frozenset(row.fields) if change.echo else frozenset()
         unread = set(row.unreadable) if change.unreadable else ()
+        if change.echo:
+            given = self._scope.streams[change.row.stream].create_fields
+            change.unlike = unlike_ours(row, change, refusable, record.golden, given)
         heard, changed = hear(row, change, self._scope.owned[record.entity], record.golden)
         if row.still and heard == "said" and not change.echo:
             leave_blocks(row, change, changed, entity.unit_of)
@@ -271,21 +276,12 @@ class Course:
         if self._touches_match(entity, names):
             self.alike.found_anew(entity, record, change)
 
-    def _before(self, record: Record, row: Contribution, change: Change) -> dict[str, Value | msgspec.UnsetType]:
-        """What the row stands for where a change of it may be refused."""
-        refusable = self._scope.refusable[record.entity]
-        return {name: row.word(name) for name in change.fields if name in refusable} if refusable else {}
-
     def _carried(self, entity: Entity, record: Record, row: Contribution, change: Change, names: Sequence[str]) -> None:
         """Our own write came back. The word that it replaced is gone and an owner's row says what it holds, so another
         value may stand now: never where the row holds golden all the same."""
-        units = {name: entity.unit_of[name] for name in names if name in entity.unit_of}
-        others = [
-            name
-            for name, unit in units.items()
-            if any(row.holds(each) != record.golden.get(each, msgspec.UNSET) for each in unit.fields)
-        ]
+        others = outcomes.not_golden(entity, record, row, names)
         decisions = moved(decide(entity, record, row, others)) if others else []
+        decisions += outcomes.unlike_ours(entity, record, row, change)
         if decisions:
             self._harvest.entry(record, change, "carried", decisions, "")
             self._harvest.after(record)
@@ -385,7 +381,7 @@ class Course:
             observed = change.observation and not deleted
             decisions = decide(entity, record, row, changed, deleted=deleted, observed=observed)
             if event == "carried":
-                decisions = moved(decisions)
+                decisions = moved(decisions) + outcomes.unlike_ours(entity, record, row, change)
             elif not deleted:
                 refused(record, row, decisions, before or {})
             decisions += unreadable(entity, record, row, spoiled, ours=change.echo, observed=observed)

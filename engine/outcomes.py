@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 import msgspec
 
 from engine.change import Change, Value
-from engine.contribution import refuse
-from engine.ledger import Decision
+from engine.contribution import refuse, tell
+from engine.ledger import Decision, Outcome
 from engine.record import Contribution, Record
+from engine.resolve import choose
 from rules.rulebook import Entity
 
 TOMBSTONES = 16
+BESIDE = "came with our own write, but is not what we are known to have written there"
+"""What such a decision says for a rule in the ledger."""
 
 
 def stale(record: Record, change: Change) -> list[Decision]:
@@ -31,6 +34,36 @@ def moved(decisions: Sequence[Decision]) -> list[Decision]:
         for decision in decisions
         if decision.before != decision.after
     ]
+
+
+def words(row: Contribution, change: Change, refusable: Set[str]) -> dict[str, Value | msgspec.UnsetType]:
+    """What the row stands for where a change of it may be refused."""
+    return {name: row.word(name) for name in change.fields if name in refusable} if refusable else {}
+
+
+def not_golden(entity: Entity, record: Record, row: Contribution, names: Sequence[str]) -> list[str]:
+    """Those of these fields that the row does not hold as golden has them, nor all of their block."""
+    units = {name: entity.unit_of[name] for name in names if name in entity.unit_of}
+    return [
+        name
+        for name, unit in units.items()
+        if any(row.holds(each) != record.golden.get(each, msgspec.UNSET) for each in unit.fields)
+    ]
+
+
+def unlike_ours(entity: Entity, record: Record, row: Contribution, change: Change) -> list[Decision]:
+    """What became of values that came with our own write and that we did not write (`Change.unlike`), where they do not
+    stand: what becomes of any other's. No golden value moves, and the row is corrected."""
+    found = []
+    for name in change.unlike:
+        value, golden, unit = change.fields[name], record.golden.get(name), entity.unit_of[name]
+        if value != golden:
+            winner = choose(unit, record.rows)
+            outcome: Outcome = "held" if unit.policy.approval else "refused"
+            system = "" if winner is None else winner.system
+            found.append(Decision(name, outcome, value, golden, golden, system, BESIDE))
+            tell(row, name, golden)
+    return found
 
 
 def refused(

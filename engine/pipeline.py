@@ -292,7 +292,7 @@ class Pipeline:
         tally = Tally()
         async with self._hub.ingest(lease) as tx:
             mapped = await self._still_to_do(tx, mapped)
-            await recognise(tx, self._system, mapped)
+            await recognise(tx, self._rulebook.systems[self._system], mapped)
             known = await load(tx, self._decider, mapped, also)
             if seen:
                 fresh = await tx.saw([item.row for item in mapped])

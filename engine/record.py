@@ -17,6 +17,7 @@ Images from before our write still come in after it; what they repeat says nothi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from typing import NamedTuple
 
 import msgspec
@@ -25,6 +26,10 @@ from engine.change import RowRef, Value
 
 LARGE = 1 << 18
 """Characters from which on a text is kept from being copied as a part of something else."""
+
+
+REMEMBERED = 8
+"""So many are kept of what `known` holds of a field, of each kind, or a little more."""
 
 
 class Stamp(NamedTuple):
@@ -69,6 +74,11 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
     still: dict[str, Value] = {}
     """Fields in which a person gave its former word back to the row (it is in `fields` or `carried`), and what its
     source told last: the value of ours that the row holds until that word is written there and comes back."""
+
+    known: dict[str, list[str]] = {}
+    """By field, as digests: what we wrote there, and something newer before its source told of it: it may come back
+    yet. And marked by "!", once for each time that the ledger has said that something else stood there: what was golden
+    then."""
 
     @property
     def ref(self) -> RowRef:
@@ -124,6 +134,11 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
     def names(self) -> list[str]:
         """The fields of which the source has told."""
         return [*self.fields, *self.carried, *self.void]
+
+
+def digest(value: Value) -> str:
+    """In place of a value that is only to be known again."""
+    return blake2b(b"\0" if value is None else b"\1" + value.encode(errors="surrogatepass"), digest_size=8).hexdigest()
 
 
 class Record(msgspec.Struct, omit_defaults=True, gc=False):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from engine.change import RowRef, Value
-from engine.record import Contribution, Record, Stamp
+from engine.record import REMEMBERED, Contribution, Record, Stamp, digest
 
 Held = Mapping[RowRef, Mapping[str, Value]]
 """What rows are now known to hold, by field, where that is news."""
@@ -60,7 +60,7 @@ def overlaid(rows: Sequence[Contribution], held: Held, links: Sequence[RowRef]) 
     for ref, news in held.items():
         for index, row in enumerate(merged):
             if row.key == ref.key and row.stream == ref.stream and row.system == ref.system and row.deleted is None:
-                merged[index] = msgspec.structs.replace(row, sent=_overlay(row, news))
+                merged[index] = msgspec.structs.replace(row, sent=_overlay(row, news), known=_superseded(row, news))
     return merged
 
 
@@ -90,6 +90,17 @@ def _overlay(row: Contribution, news: Mapping[str, Value]) -> dict[str, Value]:
     if not (row.fields or row.carried or row.void):
         return overlay
     return {name: value for name, value in overlay.items() if row.told(name) != value or name in row.unreadable}
+
+
+def _superseded(row: Contribution, news: Mapping[str, Value]) -> dict[str, list[str]]:
+    """What we wrote before, and what came back of it is still to come: only the newest is remembered as it is."""
+    if not row.sent:
+        return row.known
+    known = row.known
+    for name, value in row.sent.items():
+        if name in news and news[name] != value:
+            known = {**known, name: [*known.get(name, ())[-2 * REMEMBERED :], digest(value)]}
+    return known
 
 
 def _standing(values: Mapping[str, Value], now: Contribution | None, then: Contribution | None) -> Mapping[str, Value]:

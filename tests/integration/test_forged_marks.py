@@ -157,20 +157,58 @@ def test_what_we_write_is_known_for_ours_still(shop: Shop, clerk: psycopg.Connec
     assert shop.sql("hub", "select echoes > 2 from fieldwarden.source where name = 'crm'") == [(True,)]
 
 
+TRIGGER = """
+create or replace function meddle() returns trigger language plpgsql as $$ begin
+    {} return new;
+end $$;
+create trigger meddle {} on account for each row when ({}) execute function meddle()"""
+EMAIL, LIMIT = "email = 'birch@example.com'", "credit_limit = 6000"
+BESIDE = [
+    (EMAIL, "new.credit_limit := 999999;", "before update", "old.email <> new.email"),
+    (LIMIT, "new.credit_limit := 999999;", "before update", "old.credit_limit = 5000"),
+    (EMAIL, "update account set credit_limit = 9 where id = new.id;", "after update", "old.email <> new.email"),
+]
+"""What we write for the ERP, and what a trigger of the CRM does once, when that is written."""
+
+
+def test_what_triggers_do_beside_our_writes_is_recorded_and_put_back(shop: Shop, clerk: psycopg.Connection) -> None:
+    """In our own transactions, and so under marks that are ours."""
+    before = refused(shop)
+    for number, (news, *trigger) in enumerate(BESIDE):
+        shop.sql("crm", TRIGGER.format(*trigger))
+        shop.sql("erp", f"update party set {news.replace('@', f'{number}@')} where tax_number = 'FR40303265045'")
+        shop.settle()
+        shop.sql("crm", "drop trigger meddle on account")
+        assert (limit(shop), refused(shop)) == ("6000.00" if number else "5000.00", before + number + 1), trigger
+    shop.sql("crm", TRIGGER.format("new.credit_limit := 9;", "before insert", "true"))
+    shop.sql("erp", "insert into party (name, tax_number, credit_limit) values ('Dahl', 'ATU99999999', 8)")
+    shop.settle()
+    assert shop.sql("crm", "select credit_limit::text from account where name = 'Dahl'") == [("8.00",)]
+    assert refused(shop) == before + len(BESIDE) + 1
+    shop.sql("crm", "drop trigger meddle on account")
+    shop.sql("crm", TRIGGER.format("delete from account where name = 'Cedar Labs';", "after update", "true"))
+    shop.sql("erp", "update party set credit_limit = 7000 where tax_number = 'FR40303265045'")
+    shop.settle()
+    golden = "select golden ->> 'name' from fieldwarden.record where retired"
+    assert shop.sql("hub", golden) == [("Cedar Labs",)], "the CRM has the say about that"
+    assert acts(shop) == []
+    shop.is_sound()
+
+
 def test_an_upgraded_hub_takes_the_marks_of_before_for_what_they_are(shop: Shop, clerk: psycopg.Connection) -> None:
-    """On their way when it was stopped: no edit, no alarm. What is marked so later is both."""
+    """On their way when it was stopped: no alarm. What was marked so by somebody else is no echo even then."""
     shop.sql("hub", "update fieldwarden.followed set sealed_from = null")
     before, prefix = refused(shop), mark(shop)
     with psycopg.connect(shop.crm) as ours:
         ours.execute(SEND, [prefix, "1 groups, first record 01900000-0000-7000-8000-000000000001"])
         ours.execute(f"update account set credit_limit = 777 where {BIRCH}")
     shop.settle()
-    assert (refused(shop), acts(shop)) == (before, [])
+    assert (limit(shop), refused(shop), acts(shop)) == ("5000.00", before + 1, [])
     with clerk.transaction():
         clerk.execute(SEND, [prefix, "1 groups, first record 01900000-0000-7000-8000-000000000001"])
         clerk.execute(f"update account set credit_limit = 777 where {BIRCH}")
     shop.settle()
-    assert (limit(shop), refused(shop), len(acts(shop))) == ("5000.00", before + 1, 1)
+    assert (limit(shop), refused(shop), len(acts(shop))) == ("5000.00", before + 2, 1)
 
 
 def test_doctor_advises_to_take_the_right_from_everybody(shop: Shop) -> None:

@@ -20,6 +20,7 @@ from engine.change import Operation, RawChange, Relation, Value
 from engine.delivery import Delivery
 from engine.errors import TransientError
 from engine.ledger import decode
+from engine.outcomes import BESIDE
 from engine.pipeline import Pipeline
 from engine.plan import TargetPlan
 from engine.ports import Write
@@ -315,11 +316,13 @@ def test_the_same_seed_is_the_same_run() -> None:
     assert trace() == trace()
 
 
-def test_a_target_that_rewrites_what_it_is_given_is_parked_not_written_for_ever() -> None:
+@pytest.mark.parametrize("field", ["segment", "terms"])
+def test_a_target_that_rewrites_what_it_is_given_is_parked_not_written_for_ever(field: str) -> None:
+    """Also where its word is refused, and what it makes of ours is recorded: once."""
     world = World(3, faults=0.0)
     written: list[Write] = []
     target = world.systems["billing"].target
-    target.rewrite = lambda _stream, name, value: value.upper() if name == "segment" and value else value
+    target.rewrite = lambda _stream, name, value: f"{value}!" if name == field and value else value
     target.before = written.extend
 
     async def main() -> None:
@@ -329,3 +332,7 @@ def test_a_target_that_rewrites_what_it_is_given_is_parked_not_written_for_ever(
     simulate(main())
     assert all(dirty.status == "parked" for dirty in world.hub.dirty.values())
     assert len(written) < 400
+    entries = [(entry.record, decode(entry.body)) for entry in world.hub.entries]
+    made = [(id, each.field, each.proposed) for id, body in entries for each in body.decisions if each.rule == BESIDE]
+    assert {name for _, name, _ in made} == {field} & set(PROTECTED)
+    assert len(made) == len(set(made))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from engine.change import Change
-from engine.contribution import NEVER, begin, bury, hear, refuse
-from engine.record import Contribution, Stamp
+from engine.contribution import NEVER, begin, bury, hear, refuse, tell, unlike_ours
+from engine.record import REMEMBERED, Contribution, Stamp
+from engine.settle import overlaid
 from tests.builders import ACCOUNT, deleted, said
 
 NOTHING_OWNED: frozenset[str] = frozenset()
@@ -159,6 +162,85 @@ def test_what_was_refused_is_nobodys_word_until_it_is_said_anew() -> None:
     assert hear(row, said(ACCOUNT, 4, phone="3"), NOTHING_OWNED, {}) == ("said", ["phone"])
     refuse(row, "phone", "2")
     assert row.restore == {"phone": "1"}, "what it held before the first refusal"
+
+
+LIMIT = frozenset({"limit"})
+GOLDEN = {"limit": "7", "phone": "1"}
+
+
+def ours(position: int, limit: str) -> Change:
+    return replace(said(ACCOUNT, position, limit=limit, phone="2"), echo=True)
+
+
+def unlike(row: Contribution, change: Change, golden: dict[str, str]) -> list[str]:
+    return unlike_ours(row, change, LIMIT, golden, ["limit"])
+
+
+def account() -> Contribution:
+    """The row holds a limit of 1; we have written 5, and 7 since."""
+    row = heard(said(ACCOUNT, 3, limit="1", phone="1"))
+    for value in ("5", "7"):
+        (row,) = overlaid([row], {ACCOUNT: {"limit": value}}, ())
+    return row
+
+
+@pytest.mark.parametrize(
+    ("limit", "is_unlike", "why"),
+    [
+        ("9", True, "neither we nor anybody before has written that"),
+        ("7", False, "what we wrote last"),
+        ("5", False, "what we wrote before that: it comes back late"),
+        ("1", False, "what it held: nothing was changed"),
+    ],
+)
+def test_under_our_mark_only_what_we_have_written_passes(limit: str, is_unlike: bool, why: str) -> None:
+    assert (unlike(account(), ours(4, limit), {"phone": "1"}) == ["limit"]) is is_unlike, why
+
+
+def test_what_is_golden_passes_whoever_wrote_it_and_so_does_what_is_put_back() -> None:
+    assert unlike(account(), ours(4, "9"), {"limit": "9"}) == []
+    row = account()
+    refuse(row, "limit", "8")
+    assert unlike(row, ours(4, "8"), {}) == []
+
+
+def test_what_the_row_has_heard_before_is_no_news() -> None:
+    assert unlike(account(), ours(3, "9"), GOLDEN) == []
+
+
+def test_a_row_of_ours_is_made_with_what_we_gave_it_and_the_rest_its_system_fills_in() -> None:
+    change = ours(1, "9")
+    assert unlike(begin(change), change, GOLDEN) == ["limit"]
+    assert unlike(begin(change), change, {}) == []
+    assert unlike_ours(begin(change), change, LIMIT, GOLDEN, ["phone"]) == [], "it is not made with that"
+    noted = begin(change)
+    noted.sent["limit"] = "7"
+    assert unlike(noted, change, {}) == ["limit"]
+
+
+def test_a_field_that_changes_with_each_write_is_not_told_for_ever() -> None:
+    row, told = account(), []
+    for position in range(10, 100):
+        golden = {**GOLDEN, "limit": "a" if position < 50 else "b"}
+        for name in unlike(row, ours(position, str(position)), golden):
+            told.append(position)
+            tell(row, name, golden["limit"])
+        hear(row, ours(position, str(position)), NOTHING_OWNED, golden)
+    assert told == [*range(10, 10 + REMEMBERED), *range(50, 50 + REMEMBERED)], "for each golden value anew"
+    assert unlike(row, ours(101, "5"), GOLDEN) == [], "what we wrote is known for ours still"
+    assert len(row.known["limit"]) == 1 + REMEMBERED
+    hear(row, said(ACCOUNT, 102, limit="2"), NOTHING_OWNED, GOLDEN)
+    assert row.known == {}, "somebody's own word ends all that"
+
+
+def test_of_what_we_wrote_little_is_remembered_that_never_comes_back() -> None:
+    row = account()
+    for number in range(1000):
+        (row,) = overlaid([row], {ACCOUNT: {"limit": str(number)}}, ())
+    assert len(row.known["limit"]) <= 2 * REMEMBERED + 1
+    assert unlike(row, ours(4, "500"), GOLDEN) == [], "that may be one of those that are forgotten"
+    hear(row, ours(5, "999"), NOTHING_OWNED, GOLDEN)
+    assert unlike(row, ours(6, "500"), GOLDEN) == ["limit"], "they have all come back"
 
 
 def test_what_was_put_back_after_a_refusal_is_nobodys_word_either() -> None:
