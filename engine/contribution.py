@@ -132,8 +132,9 @@ def _carry(row: Contribution, name: str, value: Value, somebodys: bool) -> bool:
     if name in row.sent and row.sent[name] == value:
         del row.sent[name]
         somebodys = True
-        if name in row.known:  # the newest is here, and whatever we wrote before it
-            row.known[name] = [each for each in row.known[name] if each.startswith("!")]
+        if name in row.known:  # the newest is here, and with it whatever we wrote before
+            told = [each for each in row.known.pop(name) if each.startswith("!")]
+            row.known |= {name: told} if told else {}
     if row.told(name) == value:
         return False
     if row.still.pop(name, msgspec.UNSET) is not msgspec.UNSET and row.word(name) == value:
