@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from commands import project, proving, rules, sources, stewards
+from commands import project, proving, roles, rules, sources, stewards
 from commands.program import cli, main
 
-__all__ = ["cli", "main", "project", "proving", "rules", "sources", "stewards"]
+__all__ = ["cli", "main", "project", "proving", "roles", "rules", "sources", "stewards"]
 
 if __name__ == "__main__":
     main()

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from engine.hub.checkup import check_up
+from engine.hub.checkup import Checkup, check_up
 from engine.hub.footing import HubFooting
 from operations.onboarding import ONBOARDING, waits
 from operations.project import Opened, opened
@@ -145,7 +145,19 @@ async def _hub(project: Opened) -> list[Check]:
     if found.applied < found.known:
         state = "the first run makes its tables" if found.applied == 0 else "the next run brings its tables up to date"
         return [Check("hub", "hub", "note", f"PostgreSQL {found.server}, {where}; {state}")]
-    return [Check("hub", "hub", "ok", f"PostgreSQL {found.server}, {where}, version {found.applied}"), *alike]
+    return [
+        Check("hub", "hub", "ok", f"PostgreSQL {found.server}, {where}, version {found.applied}"),
+        *_hub_role(project, found),
+        *alike,
+    ]
+
+
+def _hub_role(project: Opened, found: Checkup) -> Iterator[Check]:
+    """Of an embedded hub nothing: it is entered as the runtime, and its files are its user's own."""
+    if found.power and project.project.settings.hub.dsn is not None:
+        what = f"the engine enters the hub as {found.role}, {found.power}: it could rewrite the ledger"
+        hint = "fieldwarden hub roles, then hub.dsn as the runtime (docs/security.md)"
+        yield Check("hub", "role", "warning", what, hint)
 
 
 async def _alike(project: Opened) -> list[Check]:
@@ -190,7 +202,9 @@ async def _database(project: Opened, name: str, footing: HubFooting | None) -> l
     system = project.rulebook.systems[name]
     if system.settings.get("database", "postgres") != "postgres":
         return [note("database", f"{name} is {system.settings['database']}, which only Debezium asks")]
-    return await probe(system, project.dsn(name), project.rulebook.entities, footing)
+    ours = name in project.embedded_systems
+    entities, target_dsn = project.rulebook.entities, project.target_dsn(name)
+    return await probe(system, project.dsn(name), entities, footing, target_dsn=target_dsn, ours=ours)
 
 
 async def _kafka(project: Opened, name: str) -> list[Finding]:

@@ -280,7 +280,8 @@ class Loops:
             from connectors.postgres.session import end_sessions
 
             with contextlib.suppress(FieldwardenError):  # then the server's own timeouts have to do
-                await end_sessions(system, self.project.dsn(system), process)
+                reached = self.project.target_dsn if isinstance(loop, Delivery) else self.project.dsn
+                await end_sessions(system, reached(system), process)
         if isinstance(loop, Delivery) and waits_for_logs(self.project.rulebook, system):
             await caught_up(self.project, system, stop)
         await loop.run(stop)

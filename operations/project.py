@@ -143,6 +143,12 @@ class Opened:
         return token
 
     @property
+    def owner_dsn(self) -> str:
+        """The hub as the role that its schema belongs to. Raises ReferenceUnresolved."""
+        given = self.project.settings.hub.owner_dsn
+        return self.hub_dsn if given is None else self._resolve(given, f"{PROJECT_FILE}: hub.owner_dsn")
+
+    @property
     def onboards_itself(self) -> bool:
         """Whether nobody has to look at the first meeting of the systems before anything is delivered."""
         return self.project.settings.onboarding == "automatic"
@@ -172,6 +178,12 @@ class Opened:
     def debezium_systems(self) -> list[str]:
         """The systems that Debezium reads, by rank."""
         return [name for name, system in self.rulebook.systems.items() if system.kind == "debezium"]
+
+    @property
+    def embedded_systems(self) -> set[str]:
+        """The systems whose databases are on this project's own embedded server."""
+        systems = self.rulebook.systems.items()
+        return {name for name, system in systems if _EMBEDDED.search(system.settings["dsn"])}
 
     def check_filters(
         self, entity: str | None = None, system: str | None = None, stream: str | None = None, **_others: object
@@ -237,6 +249,11 @@ class Opened:
         """The same, of a system by whatever rulebook. Raises ReferenceUnresolved."""
         return self._resolve(system.settings["dsn"], self._where(system.name))
 
+    def target_dsn(self, system: str) -> str:
+        """A system's connection string for writing to it. Raises ReferenceUnresolved."""
+        settings = self.rulebook.systems[system].settings
+        return self._resolve(settings.get("target_dsn", settings["dsn"]), self._where(system))
+
     def _where(self, system: str) -> str:
         """Where it is said how to reach a system: in the live rulebook, of one that the files do not have any more."""
         known = system in self.project.files.systems
@@ -275,7 +292,7 @@ class Opened:
         system = self.rulebook.systems[name]
         # What we write comes back through Debezium without the mark that a direct source would see.
         announce = partial(hub.announce, name) if system.kind == "debezium" else None
-        return PostgresTarget(system, self.dsn(name), Mark(mark_of(id), Seal(key)), announce, self.owners())
+        return PostgresTarget(system, self.target_dsn(name), Mark(mark_of(id), Seal(key)), announce, self.owners())
 
     def owners(self) -> Owners:
         """Whose protected fields no target may touch."""
@@ -374,8 +391,8 @@ def _written(stream: Stream) -> bool:
 def embedded_databases(project: Project) -> set[str]:
     """The databases of the embedded server that the files refer to."""
     systems = project.rulebook.systems.values()
-    texts = [system.settings.get(key, "") for system in systems for key in ("dsn", "connect_dsn")]
-    texts.append(project.settings.hub.dsn or "")
+    texts = [system.settings.get(key, "") for system in systems for key in ("dsn", "target_dsn", "connect_dsn")]
+    texts += [project.settings.hub.dsn or "", project.settings.hub.owner_dsn or ""]
     return {name for text in texts for name in _EMBEDDED.findall(text)}
 
 

@@ -38,11 +38,15 @@ Label = Annotated[
 ]
 
 
+_TARGET_DSN = "The same database as the role that writes to it, where that is not the one that reads (default: dsn)."
+
+
 class PostgresConnector(Strict):
     """PostgreSQL, read directly by logical replication."""
 
     kind: Literal["postgres"] = Field(description="PostgreSQL, read directly by logical replication.")
     dsn: Text = Field(description="Connection string; secrets as ${env:NAME} or ${file:path}, never in the open.")
+    target_dsn: Annotated[Text | None, GIVEN] = Field(default=None, description=_TARGET_DSN)
     slot: Annotated[Name | None, GIVEN] = Field(
         default=None, description="Replication slot (default fieldwarden_<project id>_<system>)."
     )
@@ -59,6 +63,7 @@ class DebeziumConnector(Strict):
     dsn: Text = Field(
         description="Connection string of the database itself: registered with Debezium, and where Fieldwarden writes."
     )
+    target_dsn: Annotated[Text | None, GIVEN] = Field(default=None, description=_TARGET_DSN)
     connect_dsn: Annotated[Text | None, GIVEN] = Field(
         default=None, description="The same database as Kafka Connect reaches it, where that differs (default: dsn)."
     )

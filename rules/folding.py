@@ -196,7 +196,7 @@ def physical(system: SystemFile, table: str) -> str:
 def _settings(model: SystemFile) -> dict[str, str]:
     """The connector's keys as flat text; `options` as a JSON object."""
     connector = model.connector
-    given = {"dsn": connector.dsn, "slot": connector.slot, "publication": connector.publication}
+    given = {key: getattr(connector, key) for key in ("dsn", "target_dsn", "slot", "publication")}
     settings = {key: value for key, value in given.items() if value is not None}
     if isinstance(connector, DebeziumConnector):
         # Debezium's are named once, when the connector is registered, by which no hub need be there.

@@ -248,12 +248,14 @@ class _FolderReader(_Reader):
             if script and not (self.folder / script).is_file():
                 place = top.at("embedded", "databases", name)
                 self.problems.append(place.problem(f"there is no file {script}", "a path is relative to this folder"))
-        texts = [(top.at("hub", "dsn"), settings.hub.dsn)] if settings.hub.dsn else []
+        hubs = {"dsn": settings.hub.dsn, "owner_dsn": settings.hub.owner_dsn}
+        texts = [(top.at("hub", key), text) for key, text in hubs.items() if text]
         for file in files.systems.values():
             connector = file.model.connector
-            texts.append((file.document.at("connector", "dsn"), connector.dsn))
-            if isinstance(connector, DebeziumConnector) and connector.connect_dsn is not None:
-                texts.append((file.document.at("connector", "connect_dsn"), connector.connect_dsn))
+            dsns = {"dsn": connector.dsn, "target_dsn": connector.target_dsn}
+            if isinstance(connector, DebeziumConnector):
+                dsns["connect_dsn"] = connector.connect_dsn
+            texts += [(file.document.at("connector", key), text) for key, text in dsns.items() if text is not None]
         if settings.run.token is not None:
             self.problems += [top.at("run", "token").problem(*words) for words in secret_problems(settings.run.token)]
         for place, text in texts:

@@ -45,6 +45,10 @@ class Hub(Strict):
     dsn: Annotated[Text | None, GIVEN] = Field(
         default=None, description="Connection string of the hub's PostgreSQL; leave out for the embedded."
     )
+    owner_dsn: Annotated[Text | None, GIVEN] = Field(
+        default=None,
+        description="The same database as the schema's owner, for `hub migrate` and `hub roles` (default: dsn).",
+    )
     schema_name: Name = Field(default="fieldwarden", alias="schema", description="The schema the hub's tables live in.")
 
 

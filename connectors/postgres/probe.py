@@ -19,6 +19,7 @@ from connectors.postgres.fit import reading_findings, writing_findings
 from connectors.postgres.probe_children import child_findings
 from connectors.postgres.probe_marks import mark_findings
 from connectors.postgres.probe_publication import debezium_findings
+from connectors.postgres.probe_roles import role_findings, unreadable_findings, writer
 from connectors.postgres.probe_slots import Footing, slot_findings
 from connectors.postgres.probe_values import value_findings
 from connectors.postgres.session import connect, rows, translated
@@ -49,10 +50,17 @@ _RIGHTS = """
 
 
 async def probe(
-    system: System, dsn: str, entities: Mapping[str, Entity] | None = None, footing: Footing | None = None
+    system: System,
+    dsn: str,
+    entities: Mapping[str, Entity] | None = None,
+    footing: Footing | None = None,
+    *,
+    target_dsn: str | None = None,
+    ours: bool = False,
 ) -> list[Finding]:
     """Everything about one system, good and bad. With `entities`, whether columns fit their fields' types too; with
-    `footing`, whether the slot is this project's own and holds all that its hub has not read.
+    `footing`, whether the slot is this project's own and holds all that its hub has not read. With
+    `target_dsn`, by which it is written to, what the roles are; `ours`: the server is the project's own embedded one.
 
     Where Debezium reads the system, slot and publication are its business: what it lacks, Kafka Connect tells.
 
@@ -65,12 +73,18 @@ async def probe(
         with translated(system.name):
             await connection.execute("set default_transaction_read_only = on")
             tables = await describe(connection, {table_name(stream.table) for stream in system.streams.values()})
-            return [
+            found = [
                 good("connection", f"{system.name} answers"),
                 *await _server_half(system, dsn, connection, tables, footing),
-                *await mark_findings(system, connection),
-                *await _tables_half(system, connection, tables, entities or {}),
             ]
+            async with writer(system, dsn, target_dsn or dsn, connection) as writing:
+                if target_dsn is not None:
+                    found += await role_findings(system, connection, writing, ours=ours)
+                found += await mark_findings(system, writing)
+                found += await _tables_half(system, connection, writing, tables, entities or {})
+                if writing is not connection:
+                    found += await unreadable_findings(system, writing)
+            return found
     except EngineError as error:
         return [bad("connection", error.message, error.suggestion)]
     finally:
@@ -147,6 +161,7 @@ async def _streams(system: System, dsn: str) -> Finding:
 async def _tables_half(
     system: System,
     connection: psycopg.AsyncConnection[TupleRow],
+    writing: psycopg.AsyncConnection[TupleRow],
     tables: Mapping[str, Table],
     entities: Mapping[str, Entity],
 ) -> list[Finding]:
@@ -160,11 +175,9 @@ async def _tables_half(
             continue
         wrong = list(reading_findings(stream, table, entities.get(stream.entity), version))
         columns = [column for column in table.columns.values() if not column.generated]
-        (rights,) = await rows(
-            connection, _RIGHTS, {"table": table.oid, "columns": [column.name for column in columns]}
-        )
+        (rights,) = await rows(writing, _RIGHTS, {"table": table.oid, "columns": [column.name for column in columns]})
         wrong += writing_findings(stream, table, rights)
-        wrong += await child_findings(stream, table, connection)
+        wrong += await child_findings(stream, table, writing)
         found += wrong or [good("table", f"{name} fits its mapping", name)]
         if all(each.ok for each in wrong):
             found += await value_findings(stream, table, entities.get(stream.entity), connection)

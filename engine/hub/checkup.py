@@ -13,6 +13,11 @@ from engine.hub.migrate import known_migrations
 
 _OLDEST = 15
 
+_ROLE = """
+    select coalesce(has_schema_privilege(n.oid, 'CREATE'), has_database_privilege(current_database(), 'CREATE')),
+           r.rolsuper, coalesce(pg_has_role(n.nspowner, 'USAGE'), false)
+    from pg_roles r left join pg_namespace n on n.nspname = %s where r.rolname = current_user"""
+
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
@@ -22,6 +27,9 @@ class Checkup:
     applied: int
     known: int
     creates: bool
+    role: str = ""
+    power: str = ""
+    """What the role is that the engine should not work as: "a superuser", "the owner of its schema", or nothing."""
 
 
 async def check_up(dsn: str, schema: str) -> Checkup:
@@ -29,6 +37,11 @@ async def check_up(dsn: str, schema: str) -> Checkup:
     try:
         async with await psycopg.AsyncConnection.connect(lasting(dsn, "doctor")) as connection:
             found = await _look(connection, schema)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise EnvironmentUnfit(
+            f"the hub's role has no rights in the schema {schema!r}",
+            suggestion="as the schema's owner: fieldwarden hub roles",
+        ) from error
     except (psycopg.OperationalError, psycopg.ProgrammingError) as error:
         raise EnvironmentUnfit(
             "the hub's database cannot be reached",
@@ -46,8 +59,9 @@ async def check_up(dsn: str, schema: str) -> Checkup:
         )
     if found.applied < found.known and not found.creates:
         raise EnvironmentUnfit(
-            f"the hub's role may not make or change the schema {schema!r}",
-            suggestion=f"grant it CREATE on the database, or make it the owner of the schema {schema}",
+            f"the hub's schema {schema!r} is older than this program or not there, and the hub's role may not make or "
+            "change it",
+            suggestion="as its owner: fieldwarden hub migrate",
         )
     return found
 
@@ -59,10 +73,7 @@ async def _look(connection: psycopg.AsyncConnection, schema: str) -> Checkup:
     if (await cursor.fetchone() or (False,))[0]:
         count = await connection.execute(sql.SQL("select coalesce(max(version), 0) from {}").format(table))
         applied = (await count.fetchone() or (0,))[0]
-    cursor = await connection.execute(
-        "select coalesce((select has_schema_privilege(oid, 'CREATE') from pg_namespace where nspname = %s),"
-        " has_database_privilege(current_database(), 'CREATE'))",
-        [schema],
-    )
-    creates = (await cursor.fetchone() or (False,))[0]
-    return Checkup(connection.info.server_version // 10_000, applied, len(known_migrations()), creates)
+    creates, superuser, owner = await (await connection.execute(_ROLE, [schema])).fetchone() or (False, False, False)
+    power = "a superuser" if superuser else "the owner of its schema" if owner else ""
+    version = connection.info.server_version // 10_000
+    return Checkup(version, applied, len(known_migrations()), creates, connection.info.user, power)

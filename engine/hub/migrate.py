@@ -3,6 +3,8 @@
 Every file is applied in one transaction with its note in `migration`, under an advisory lock, so that two processes
 that start at once take turns and a failed migration leaves nothing behind. An applied file never changes any more:
 its checksum is compared at every start.
+
+Where the schema is up to date nothing but that is asked, so that a role which may only work in it can start.
 """
 
 from __future__ import annotations
@@ -10,16 +12,25 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from engine.errors import EnvironmentUnfit
+from engine.hub import roles
 from engine.hub.conninfo import lasting
 
 SCHEMA = "fieldwarden"
 _OLDEST_SERVER = 150_000
 _FOLDER = Path(__file__).parent / "migrations"
+_EXISTS = """
+    select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = %s and c.relname = 'migration'"""
+_LEDGER = "select 1 where to_regclass('ledger_entry') is not null"
+_MIGRATION = """
+    create table migration (version integer primary key, name text not null, checksum text not null,
+        applied_at timestamptz not null default clock_timestamp())"""
 _LOCK = 0x6669656C64  # any number, as long as it stays
 _TURN_SECONDS = 300
 _HOLDER = """
@@ -51,52 +62,93 @@ def known_migrations(folder: Path = _FOLDER) -> list[Migration]:
 def migrate(dsn: str, schema: str = SCHEMA, folder: Path = _FOLDER) -> list[str]:
     """Create the schema or bring it up to date; the names of what was applied now (none: it was current).
 
-    Raises EnvironmentUnfit if the server is too old or unreachable, the schema is newer than this program, or an
-    applied migration is not the one this program knows.
+    Roles that work in the schema are given what its new tables need. Raises EnvironmentUnfit if the server is too old
+    or unreachable, the schema is newer than this program, an applied migration is not the one this program knows, or
+    something is to be applied and the role may not.
     """
+    with _connected(dsn) as connection:
+        known = known_migrations(folder)
+        if _is_current(connection, schema, known):
+            return []
+        return _apply(connection, schema, known)
+
+
+def make_roles(dsn: str, wanted: roles.HubRoles, schema: str = SCHEMA) -> None:
+    """Migrate, make the roles that are missing, and give them their rights: all of the rights, or nothing is changed.
+
+    Raises EnvironmentUnfit, also where `dsn`'s role may not make roles or hand over the schema."""
+    migrate(dsn, schema)
+    with _connected(dsn) as connection:
+        try:
+            roles.set_up(connection, wanted, schema)
+        except psycopg.Error as error:
+            raise EnvironmentUnfit(
+                f"the hub's roles could not be made, and nothing was changed: {error.diag.message_primary}",
+                suggestion="run it once as a superuser (hub.owner_dsn), or have one run what "
+                "`fieldwarden hub roles --print` prints",
+            ) from error
+
+
+def _connected(dsn: str) -> psycopg.Connection[Any]:
+    """A session in autocommit with a server that is new enough. Raises EnvironmentUnfit."""
     try:
         connection = psycopg.connect(lasting(dsn, "migration"), autocommit=True)
     except psycopg.OperationalError as error:
         raise EnvironmentUnfit(
             "the hub's database cannot be reached", suggestion="check hub.dsn in fieldwarden.yaml"
         ) from error
-    with connection:
-        if connection.info.server_version < _OLDEST_SERVER:
-            raise EnvironmentUnfit(
-                f"the hub's PostgreSQL is {connection.info.server_version // 10_000}, and 15 is the oldest that works",
-                suggestion="set hub.dsn to a newer server, or leave it out to use the embedded one",
-            )
-        return _apply(connection, schema, known_migrations(folder))
+    if connection.info.server_version < _OLDEST_SERVER:
+        connection.close()
+        raise EnvironmentUnfit(
+            f"the hub's PostgreSQL is {connection.info.server_version // 10_000}, and 15 is the oldest that works",
+            suggestion="set hub.dsn to a newer server, or leave it out to use the embedded one",
+        )
+    return connection
 
 
-def _apply(connection: psycopg.Connection, schema: str, known: list[Migration]) -> list[str]:
+def _is_current(connection: psycopg.Connection[Any], schema: str, known: list[Migration]) -> bool:
+    """Whether nothing is to be applied, asked without any right but to read `migration`."""
+    try:
+        name = sql.Identifier(schema, "migration")
+        if connection.execute(_EXISTS, [schema]).fetchone() is None:
+            return False
+        query = sql.SQL("select version, checksum from {} order by version").format(name)
+        applied = connection.execute(query).fetchall()
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise EnvironmentUnfit(
+            f"the hub's role {connection.info.user} has no rights in the schema {schema!r}",
+            suggestion="as the schema's owner: fieldwarden hub roles, which gives them",
+        ) from error
+    _check(schema, dict(applied), known)
+    return len(applied) == len(known)
+
+
+def _apply(connection: psycopg.Connection[Any], schema: str, known: list[Migration]) -> list[str]:
     done: list[str] = []
     _take_turn(connection, schema)
     try:
         connection.execute("select set_config('client_min_messages', 'warning', false)")
-        connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
+        if connection.execute("select from pg_namespace where nspname = %s", [schema]).fetchone() is None:
+            connection.execute(sql.SQL("create schema {}").format(sql.Identifier(schema)))
         connection.execute(sql.SQL("set search_path to {}").format(sql.Identifier(schema)))
-        connection.execute(
-            "create table if not exists migration (version integer primary key, name text not null,"
-            " checksum text not null, applied_at timestamptz not null default clock_timestamp())"
-        )
+        if connection.execute(_EXISTS, [schema]).fetchone() is None:
+            connection.execute(_MIGRATION)
         applied = connection.execute("select version, checksum from migration order by version").fetchall()
         _check(schema, dict(applied), known)
         for each in known[len(applied) :]:
             _apply_one(connection, each)
             done.append(each.name)
+        if done and connection.execute(_LEDGER).fetchone():
+            roles.renew(connection, schema)
     except psycopg.errors.InsufficientPrivilege as error:
-        raise EnvironmentUnfit(
-            f"the hub's role may not create or change the schema {schema!r}: {error.diag.message_primary}",
-            suggestion=f"grant it CREATE on the database, or make it the owner of the schema {schema}",
-        ) from error
+        raise _may_not(connection, schema, error) from error
     finally:
         if not connection.closed:
             connection.execute("select pg_advisory_unlock(%s)", [_LOCK])
     return done
 
 
-def _take_turn(connection: psycopg.Connection, schema: str) -> None:
+def _take_turn(connection: psycopg.Connection[Any], schema: str) -> None:
     """Whoever may connect to the database can hold this lock: it is waited for as long as migrations take, not more."""
     connection.execute("select set_config('lock_timeout', %s, false)", [f"{_TURN_SECONDS}s"])
     try:
@@ -109,6 +161,19 @@ def _take_turn(connection: psycopg.Connection, schema: str) -> None:
             suggestion="it may be migrating; else end it: select pg_terminate_backend(pid)",
         ) from error
     connection.execute("select set_config('lock_timeout', '0', false)")
+
+
+def _may_not(
+    connection: psycopg.Connection[Any], schema: str, error: psycopg.errors.InsufficientPrivilege
+) -> EnvironmentUnfit:
+    there = connection.execute(_EXISTS, [schema]).fetchone()
+    behind = "is older than this program, and" if there else "is not there yet, and"
+    return EnvironmentUnfit(
+        f"the hub's schema {schema!r} {behind} the hub's role {connection.info.user} may not create or change it: "
+        f"{error.diag.message_primary}",
+        suggestion="as its owner: `fieldwarden hub migrate` (by hub.owner_dsn, where that is given); a role that "
+        "is to own a new one needs a grant of CREATE on the database",
+    )
 
 
 def _check(schema: str, applied: dict[int, str], known: list[Migration]) -> None:
@@ -125,7 +190,7 @@ def _check(schema: str, applied: dict[int, str], known: list[Migration]) -> None
             )
 
 
-def _apply_one(connection: psycopg.Connection, each: Migration) -> None:
+def _apply_one(connection: psycopg.Connection[Any], each: Migration) -> None:
     try:
         with connection.transaction():
             connection.execute(each.script)

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from engine.errors import TransientError
+from engine.errors import EnvironmentUnfit, TransientError
 from engine.hub.conninfo import lasting
 from engine.hub.pieces import Line
 from engine.hub.queries import QUERIES
@@ -28,9 +28,15 @@ Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """psycopg's passing errors as TransientError. The message holds no values: primary messages may quote them."""
+    """psycopg's passing errors as TransientError, a missing right as EnvironmentUnfit. The messages hold no values:
+    primary messages may quote them (that of a missing right names a thing of the schema, and nothing else)."""
     try:
         yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise EnvironmentUnfit(
+            f"the hub's role lacks a right: {error.diag.message_primary}",
+            suggestion="as the owner of the hub's schema: fieldwarden hub roles; then hub.dsn as the runtime",
+        ) from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         if (error.sqlstate or "").startswith(_PROGRAM_LIMIT):
             raise

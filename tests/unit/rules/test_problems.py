@@ -46,7 +46,7 @@ SHAPE = [
     (CRM, "{column: mail, read", "{▸colum: mail, read", "unknown key 'colum' (did you mean 'column'?)"),
     (CRM, "kind: postgres", "kind: ▸oracle", "'kind' must be postgres or debezium"),
     (CRM, "connector: {kind: postgres, ", "▸connector: {", "'kind' is missing (add kind:)"),
-    (CRM, 'dsn: "${embedded:crm}"', '▸prefix: crm, dsn: "x"', "unknown key 'prefix' (there is dsn, kind, publication, slot)"),
+    (CRM, 'dsn: "${embedded:crm}"', '▸prefix: crm, dsn: "x"', "unknown key 'prefix' (there is dsn, kind, publication, slot, target_dsn)"),
     (CRM, "kind: postgres, dsn", "kind: debezium, ▸slott: a, dsn", "unknown key 'slott' (did you mean 'slot'?)"),
     (CRM, "kind: postgres, dsn", "kind: debezium, prefix: ▸a b, dsn", "'prefix': a topic prefix is letters, digits, _ . and -"),
     (CRM, "kind: postgres, dsn", "kind: debezium, database: ▸mssql, dsn", "'database' must be postgres or mysql"),

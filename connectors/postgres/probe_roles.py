@@ -1,0 +1,68 @@
+"""What `doctor` says of the roles by which a system is entered: whether they can do more than they have to, and whether
+the one that writes, where it is another than the one that reads, can do what it has to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from connectors.postgres.catalog import Table, describe, table_name
+from connectors.postgres.finding import Finding, bad, note, warning
+from connectors.postgres.session import connect, rows
+from engine.wanted import wanted_columns
+from rules.rulebook import Stream, System
+
+Connection = psycopg.AsyncConnection[TupleRow]
+
+_ROLE = "select rolname as name, rolsuper as superuser from pg_roles where rolname = current_user"
+
+
+@asynccontextmanager
+async def writer(system: System, dsn: str, target_dsn: str, reader: Connection) -> AsyncIterator[Connection]:
+    """A session by which the system is written to: the reader's own, where both are one role.
+
+    Raises EnvironmentUnfit, TransientError."""
+    if target_dsn == dsn:
+        yield reader
+        return
+    async with await connect(system.name, target_dsn) as connection:
+        yield connection
+
+
+async def role_findings(system: System, reader: Connection, writer: Connection, *, ours: bool) -> list[Finding]:
+    """`ours`: the server is the project's own embedded one, where everybody who comes at all is its superuser."""
+    found: dict[str, Finding] = {}
+    for connection in dict.fromkeys((reader, writer)):
+        (role,) = await rows(connection, _ROLE)
+        if role["superuser"]:
+            found[role["name"]] = _superuser(system, role["name"], ours=ours)
+    return list(found.values())
+
+
+def _superuser(system: System, name: str, *, ours: bool) -> Finding:
+    if ours:
+        return note("role", f"{system.name} is entered as {name}, the superuser of this project's own embedded server")
+    return warning(
+        "role",
+        f"{system.name} is entered as {name}, a superuser: nothing there would stop a write outside the rules",
+        f"fieldwarden target roles {system.name} --print, which its owner runs; then dsn and target_dsn by these roles",
+    )
+
+
+async def unreadable_findings(system: System, writer: Connection) -> list[Finding]:
+    """What the writing role may not read of the rows that it writes: it compares before it writes."""
+    writes = [each for each in system.streams.values() if each.creates or each.update_fields]
+    tables = await describe(writer, {table_name(stream.table) for stream in writes})
+    return [finding for stream in writes for finding in _unreadable(stream, tables)]
+
+
+def _unreadable(stream: Stream, tables: Mapping[str, Table]) -> Iterator[Finding]:
+    table = tables.get(table_name(stream.table))
+    for name in sorted(wanted_columns(stream).columns) if table is not None else ():
+        column = table.columns.get(name) if table is not None else None
+        if table is not None and column is not None and not (table.usable and column.readable):
+            what = f"the role that writes may not read {stream.name}.{name}"
+            yield bad("privilege", what, f"GRANT SELECT ({name}) ON {stream.table} to the role", stream.name, name)

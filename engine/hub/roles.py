@@ -1,0 +1,244 @@
+"""Who may do what in the hub's schema: the roles' exact rights, as the SQL that gives them.
+
+The ledger proves what happened only if whoever works with it cannot rewrite it. So the schema belongs to an `owner`,
+who migrates it and does nothing else; the engine works as `runtime`, which may add to the ledger and never change or
+remove what stands there. `auditor` reads everything, `reader` all but the values that records hold and rows' keys.
+
+Rights are stated per table, and none by default: a table that a later migration brings is nobody's but the owner's
+until it stands here. `READABLE` names the columns of a table where others hold values, so that a column which is added
+later is not readable by accident either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+import psycopg
+from psycopg import sql
+
+Kind = Literal["runtime", "reader", "auditor"]
+
+RIGHTS: Mapping[str, str] = {
+    # The ledger, the rulebooks that its entries were decided by, and what was applied to the schema: never changed.
+    "ledger_block": "select, insert",
+    "ledger_entry": "select, insert",
+    "rulebook": "select, insert",
+    "migration": "select",
+    "project": "select",
+    # The engine's memory of rows and records.
+    "record": "select, insert, update",
+    "crosswalk": "select, insert, update, delete",
+    "match_key": "select, insert, delete",
+    "duplicate": "select, insert, update, delete",
+    "joined": "select, insert, update, delete",
+    "kept_apart": "select, insert, delete",
+    "following": "select, insert, delete",
+    "set_aside": "select, insert, update, delete",
+    "seen": "select, insert, delete",
+    "rekeyed": "select, insert, update",
+    # Work that is pending, who does it, and how far it is.
+    "dirty": "select, insert, update, delete",
+    "marked": "select, insert, update, delete",
+    "announced": "select, insert, update, delete",
+    "source": "select, insert, update",
+    "followed": "select, insert, update",
+    "partition": "select, insert, update",
+    "live_rulebook": "select, insert, update",
+    "worker": "select, insert, update, delete",
+    "duty": "select, insert, update",
+}
+"""What the runtime may do with each table."""
+
+VIEWS: Mapping[str, str] = {"pending": "select", "decision": ""}
+"""What the runtime may do with each view."""
+
+SEQUENCES: Mapping[str, str] = {"mark": "usage"}
+FUNCTIONS: Mapping[str, str] = {"shard_of(uuid)": "execute"}
+"""Of these: pending work falls into shards by a generated column, which calls it as whoever writes the row."""
+
+READABLE: Mapping[str, tuple[str, ...]] = {
+    "migration": (),
+    "rulebook": (),
+    "live_rulebook": (),
+    "ledger_block": (),
+    "ledger_entry": ("lane", "height", "ordinal", "record", "version"),
+    "record": ("id", "entity", "version", "revision", "retired"),
+    "crosswalk": ("system", "stream", "record", "linked_at"),
+    "match_key": ("record", "entity", "name"),
+    "duplicate": ("entity", "name", "record", "considered"),
+    "joined": ("id", "entity", "record", "at"),
+    "kept_apart": (),
+    "set_aside": ("id", "system", "stream", "entity", "kind", "position", "candidates", "released", "since", "moves"),
+    "dirty": ("target", "record", "mark", "due", "since", "attempts", "status", "awaits", "shard"),
+    "marked": (),
+    "source": (),
+    "followed": (),
+    "partition": (),
+    "worker": (),
+    "duty": (),
+    "project": ("single", "id", "created_at"),
+}
+"""What the reader may read of each table: these columns, or (where none are named) all of it."""
+
+AUDITED: Mapping[str, tuple[str, ...]] = dict.fromkeys((*RIGHTS, *VIEWS), ()) | {"project": READABLE["project"]}
+"""What the auditor may read, in the same way."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubRoles:
+    """The roles' names. An empty one is a role that is not wanted."""
+
+    owner: str = "fieldwarden_owner"
+    runtime: str = "fieldwarden_runtime"
+    reader: str = "fieldwarden_reader"
+    auditor: str = "fieldwarden_auditor"
+
+    @property
+    def named(self) -> list[str]:
+        return [name for each in fields(self) if (name := getattr(self, each.name))]
+
+
+def creation(roles: HubRoles, schema: str) -> list[sql.Composed]:
+    """The statements that make the roles and the schema where they are missing: for a superuser, or a role that may
+    create roles and schemas. Passwords are set apart, so that none stands in a script."""
+    # Sessions of the hub have temporary tables, in which changes land; whoever only reads some tables needs none.
+    entering = {roles.reader: "connect"}
+    return [
+        *(_made(name) for name in roles.named),
+        *(_enters(name, entering.get(name, "connect, temporary")) for name in roles.named),
+        # Not IF NOT EXISTS: that asks for a right on the database even where the schema is there.
+        sql.SQL(
+            "do $$ begin if not exists (select from pg_namespace where nspname = {}) then create schema {} "
+            "authorization {}; end if; end $$"
+        ).format(sql.Literal(schema), sql.Identifier(schema), _role(roles.owner)),
+    ]
+
+
+def ownership(roles: HubRoles, schema: str) -> list[sql.Composed]:
+    """The statements that hand a migrated schema over to the owner; nothing changes where it is the owner's already."""
+    return [
+        sql.SQL("alter {} {} owner to {}").format(sql.SQL(kind), name, _role(roles.owner))
+        for kind, name in (("schema", sql.Identifier(schema)), *_objects(schema))
+    ]
+
+
+def grants(roles: HubRoles, schema: str) -> list[sql.Composed]:
+    """The statements that give the roles their rights in a migrated schema, and take every other: for its owner."""
+    return [*_taken(schema, [roles.runtime, roles.reader, roles.auditor]), *_given(roles, schema)]
+
+
+def printed(roles: HubRoles, schema: str) -> str:
+    """All of it as one script for psql, with what each part is for."""
+    parts = (
+        ("For a superuser, or a role that may create roles. Passwords: psql's \\password ROLE.", creation),
+        ("The schema belongs to its owner, who alone migrates it (`fieldwarden hub migrate`).", ownership),
+        ("What the others may do, and nothing more.", grants),
+    )
+    text = ["-- The roles of a hub that is there already; for a new one run `fieldwarden hub migrate` first.", "begin;"]
+    for title, part in parts:
+        text += ["", f"-- {title}", *(f"{each.as_string(None)};" for each in part(roles, schema))]
+    return "\n".join([*text, "", "commit;"])
+
+
+def set_up(connection: psycopg.Connection[Any], roles: HubRoles, schema: str) -> None:
+    """Make the roles of a migrated hub and give them their rights, in one transaction. Raises psycopg.Error."""
+    with connection.transaction():
+        for statement in (*creation(roles, schema), *ownership(roles, schema), *grants(roles, schema)):
+            connection.execute(statement)
+
+
+def renew(connection: psycopg.Connection[Any], schema: str) -> None:
+    """After a migration: whoever works in this schema is given what its new tables need. They are known by the rights
+    that they have on the ledger."""
+    ledger = sql.Identifier(schema, "ledger_entry").as_string(connection)
+    found: dict[str, str] = dict(connection.execute(_GRANTEES, {"ledger": ledger}).fetchall())
+    with connection.transaction():
+        for name, kind in found.items():
+            for statement in grants(replace(_NOBODY, **{kind: name}), schema):
+                connection.execute(statement)
+
+
+_NOBODY = HubRoles("", "", "", "")
+
+_GRANTEES = """
+    select r.rolname, case when bool_or(a.privilege_type = 'INSERT') then 'runtime'
+                           when bool_or(a.whole) then 'auditor' else 'reader' end
+    from pg_class c
+    cross join lateral (
+        select grantee, privilege_type, true as whole from aclexplode(c.relacl)
+        union all
+        select e.grantee, e.privilege_type, false from pg_attribute t cross join lateral aclexplode(t.attacl) e
+        where t.attrelid = c.oid and t.attnum > 0
+    ) as a
+    join pg_roles r on r.oid = a.grantee
+    where c.oid = %(ledger)s::regclass and a.grantee <> c.relowner group by r.rolname order by r.rolname"""
+
+
+def _made(name: str) -> sql.Composed:
+    """A role that can log in and has no right of its own over the server."""
+    powerless = "login nosuperuser nocreatedb nocreaterole noreplication nobypassrls"
+    return sql.SQL(
+        "do $$ begin if not exists (select from pg_roles where rolname = {}) then create role {} {}; end if; end $$"
+    ).format(sql.Literal(name), _role(name), sql.SQL(powerless))
+
+
+def _enters(name: str, rights: str) -> sql.Composed:
+    """The database is whichever the script runs in. Where the owner runs it again, PostgreSQL only warns."""
+    return sql.SQL(
+        "do $$ begin execute format('grant {} on database %I to %I', current_database(), {}); end $$"
+    ).format(sql.SQL(rights), sql.Literal(name))
+
+
+def _objects(schema: str) -> Iterator[tuple[str, sql.Composable]]:
+    """The kind and the name of each thing in the schema."""
+    for kind, names in (("table", RIGHTS), ("view", VIEWS), ("sequence", SEQUENCES)):
+        for name in names:
+            yield kind, sql.Identifier(schema, name)
+    for signature in FUNCTIONS:
+        yield "function", _function(schema, signature)
+
+
+def _taken(schema: str, names: list[str]) -> Iterator[sql.Composed]:
+    others = sql.SQL(", ").join([sql.SQL("public"), *(_role(name) for name in names if name)])
+    for kind in ("tables", "sequences", "functions"):
+        yield sql.SQL("revoke all on all {} in schema {} from {}").format(sql.SQL(kind), sql.Identifier(schema), others)
+    yield sql.SQL("revoke all on schema {} from {}").format(sql.Identifier(schema), others)
+
+
+def _given(roles: HubRoles, schema: str) -> Iterator[sql.Composed]:
+    for name in (roles.runtime, roles.reader, roles.auditor):
+        if name:
+            yield sql.SQL("grant usage on schema {} to {}").format(sql.Identifier(schema), _role(name))
+    if roles.runtime:
+        for table, rights in {**RIGHTS, **VIEWS}.items():
+            if rights:
+                yield _grant(rights, sql.Identifier(schema, table), roles.runtime)
+        for sequence, rights in SEQUENCES.items():
+            yield _grant(f"{rights} on sequence", sql.Identifier(schema, sequence), roles.runtime)
+        for signature, rights in FUNCTIONS.items():
+            yield _grant(f"{rights} on function", _function(schema, signature), roles.runtime)
+    for name, readable in ((roles.reader, READABLE), (roles.auditor, AUDITED)):
+        if name:
+            yield from _readable(schema, name, readable)
+
+
+def _readable(schema: str, name: str, tables: Mapping[str, tuple[str, ...]]) -> Iterator[sql.Composed]:
+    for table, columns in tables.items():
+        what = f"select ({', '.join(columns)})" if columns else "select"
+        yield _grant(what, sql.Identifier(schema, table), name)
+
+
+def _grant(rights: str, what: sql.Composable, name: str) -> sql.Composed:
+    on = rights if " on " in rights else f"{rights} on"
+    return sql.SQL("grant {} {} to {}").format(sql.SQL(on), what, _role(name))
+
+
+def _role(name: str) -> sql.Identifier:
+    return sql.Identifier(name)
+
+
+def _function(schema: str, signature: str) -> sql.Composed:
+    name, _, rest = signature.partition("(")
+    return sql.SQL("{}({}").format(sql.Identifier(schema, name), sql.SQL(rest))

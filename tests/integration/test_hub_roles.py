@@ -1,0 +1,324 @@
+"""The hub's roles on a real server: each can do its work, and nothing else; the ledger is what nobody can rewrite."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from engine.errors import EnvironmentUnfit
+from engine.hub import roles as rights
+from engine.hub.migrate import SCHEMA, known_migrations, make_roles, migrate
+from engine.hub.queries import QUERIES
+from engine.hub.roles import HubRoles, printed
+from tests.contract.test_hub_statements import EXAMPLES, SOME, UTILITY, _code, _numbered
+from tests.integration.reading import ask, run
+
+_numbers = itertools.count(1)
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+@pytest.fixture
+def named(database: str) -> Iterator[HubRoles]:
+    """Names that no other test has; the roles of these names go after the test."""
+    number = f"{os.getpid()}_{next(_numbers)}"
+    roles = HubRoles(*(f"{each}_{number}" for each in ("owner", "runtime", "reader", "auditor")))
+    yield roles
+    drop(database, *roles.named)
+
+
+def drop(dsn: str, *names: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for name in names:
+            if connection.execute("select 1 from pg_roles where rolname = %s", [name]).fetchone():
+                connection.execute(f'drop owned by "{name}" cascade'.encode())
+                connection.execute(f'drop role "{name}"'.encode())
+
+
+@pytest.fixture
+def roled(database: str, named: HubRoles) -> str:
+    """A hub with its roles; the DSN is its superuser's."""
+    make_roles(database, named)
+    return database
+
+
+def entered(dsn: str, role: str) -> str:
+    return make_conninfo(dsn, user=role)
+
+
+def refused(dsn: str, statement: str) -> bool:
+    """Whether the server refuses the statement for want of a right (and for nothing else)."""
+    with psycopg.connect(dsn) as connection:
+        try:
+            connection.execute(f"set search_path to {SCHEMA}".encode())
+            connection.execute(statement.encode())
+        except psycopg.errors.InsufficientPrivilege:
+            return True
+        finally:
+            connection.rollback()
+    return False
+
+
+def rights_in(dsn: str) -> list[tuple[Any, ...]]:
+    """Who owns each thing in the hub's schema and may do what with it, columns included."""
+    found: list[tuple[Any, ...]] = ask(
+        dsn,
+        f"""
+        select array_agg(told order by told::text) from (
+            select c.relname, '' as part, c.relowner::regrole::text as owner, c.relacl::text as acl
+            from pg_class c where c.relnamespace = '{SCHEMA}'::regnamespace and c.relkind in ('r', 'v', 'S')
+            union all select c.relname, a.attname, '', a.attacl::text from pg_attribute a
+            join pg_class c on c.oid = a.attrelid where c.relnamespace = '{SCHEMA}'::regnamespace and attacl is not null
+            union all select proname, '', proowner::regrole::text, proacl::text from pg_proc
+            where pronamespace = '{SCHEMA}'::regnamespace
+            union all select nspname, '', nspowner::regrole::text, nspacl::text from pg_namespace
+            where nspname = '{SCHEMA}'
+        ) as told""",
+    )
+    return found
+
+
+# --- what is printed --------------------------------------------------------------------------------------------
+
+
+def test_what_is_printed_makes_the_very_roles_that_are_made_by_itself(
+    roled: str, named: HubRoles, hub_dsn: str
+) -> None:
+    run(hub_dsn, printed(named, SCHEMA))
+    assert rights_in(hub_dsn) == rights_in(roled)
+    run(hub_dsn, printed(named, SCHEMA))
+    assert rights_in(hub_dsn) == rights_in(roled), "a second time changes nothing"
+    with psycopg.connect(hub_dsn, autocommit=True) as connection:
+        for name in named.named:
+            connection.execute(f'drop owned by "{name}" cascade'.encode())
+
+
+def test_the_owner_can_give_the_rights_again_without_being_a_superuser(roled: str, named: HubRoles) -> None:
+    before = rights_in(roled)
+    run(roled, f'revoke select on {SCHEMA}.record from "{named.runtime}"')
+    make_roles(entered(roled, named.owner), named)
+    assert rights_in(roled) == before
+
+
+def test_every_thing_in_the_schema_has_its_rights_stated(hub_dsn: str) -> None:
+    query = f"""
+        select relkind::text, relname from pg_class c where relnamespace = '{SCHEMA}'::regnamespace
+        and relkind in ('r', 'v', 'S') and not exists (
+            select from pg_depend d where d.objid = c.oid and d.deptype in ('i', 'a') and c.relkind = 'S')"""
+    with psycopg.connect(hub_dsn) as connection:
+        there = connection.execute(query.encode()).fetchall()
+        functions = connection.execute(
+            f"select proname || '(' || pg_get_function_identity_arguments(oid) || ')', proargtypes::regtype[]::text[]"
+            f" from pg_proc where pronamespace = '{SCHEMA}'::regnamespace".encode()
+        ).fetchall()
+        columns: dict[str, list[str]] = dict(
+            connection.execute(
+                "select c.relname, array_agg(a.attname::text) from pg_class c"
+                " join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped"
+                f" where c.relnamespace = '{SCHEMA}'::regnamespace group by 1".encode()
+            ).fetchall()
+        )
+    assert {name for kind, name in there if kind == "r"} == set(rights.RIGHTS)
+    assert {name for kind, name in there if kind == "v"} == set(rights.VIEWS)
+    assert {name for kind, name in there if kind == "S"} == set(rights.SEQUENCES)
+    assert {f"{name.partition('(')[0]}({', '.join(types)})" for name, types in functions} == set(rights.FUNCTIONS)
+    for readable in (rights.READABLE, rights.AUDITED):
+        for table, named in readable.items():
+            assert set(named) <= set(columns[table]), table
+
+
+# --- the runtime ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def at_work(roled: str, named: HubRoles) -> Iterator[Connection]:
+    """A superuser's connection that works as the runtime, with the landing tables of a session of the hub."""
+    with psycopg.connect(roled, autocommit=True) as connection:
+        connection.execute(f"set search_path to {SCHEMA}, pg_temp".encode())
+        connection.execute(f'set role "{named.runtime}"'.encode())
+        connection.execute(QUERIES["temporary_tables"])
+        yield connection
+
+
+COPIED = {name: _code(text).split()[1] for name, text in QUERIES.items() if _code(text).startswith("copy ")}
+
+
+def lacks_a_right(connection: Connection, name: str) -> bool:
+    """Run a statement of the hub by its example, and undo it."""
+    with connection.transaction(force_rollback=True):
+        try:
+            if name in COPIED:
+                with connection.cursor().copy(QUERIES[name]):
+                    pass
+                return False
+            text, values = _numbered(name)
+            connection.execute(b"deallocate all")
+            connection.execute(f"prepare stated as {text}".encode())
+            given = ", ".join(psycopg.sql.Literal(each).as_string(connection) for each in values)
+            connection.execute(f"execute stated{f'({given})' if values else ''}".encode())
+        except psycopg.errors.InsufficientPrivilege:
+            return True
+        except (psycopg.IntegrityError, psycopg.DataError):
+            return False  # of an empty hub; rights were asked for before
+    return False
+
+
+def test_the_runtime_may_run_every_statement_of_the_hub(at_work: Connection) -> None:
+    utility = {name for name, text in QUERIES.items() if _code(text).startswith(UTILITY)}
+    asked = set(EXAMPLES) | set(COPIED)
+    assert utility - asked <= {"temporary_tables", "plans"}
+    assert [name for name in sorted(asked) if lacks_a_right(at_work, name)] == []
+    at_work.execute(QUERIES["plans"])
+
+
+def test_no_right_of_the_runtime_can_be_spared(at_work: Connection, named: HubRoles) -> None:
+    """Each is taken away in turn, and some statement of the hub then fails."""
+    code = {name: _code(text) for name, text in QUERIES.items() if name in {*EXAMPLES, *COPIED}}
+    asked_elsewhere = {("migration", "select"), ("rulebook", "select")}
+    spared = []
+    granted = [("", name, right) for name, each in {**rights.RIGHTS, **rights.VIEWS}.items() for right in listed(each)]
+    granted += [("sequence", name, right) for name, each in rights.SEQUENCES.items() for right in listed(each)]
+    for kind, name, right in granted:
+        with at_work.transaction(force_rollback=True):
+            at_work.execute("reset role")
+            at_work.execute(f'revoke {right} on {kind} {name} from "{named.runtime}"'.encode())
+            at_work.execute(f'set local role "{named.runtime}"'.encode())
+            users = [each for each, text in code.items() if name in text]
+            if (name, right) not in asked_elsewhere and not any(lacks_a_right(at_work, each) for each in users):
+                spared.append((name, right))
+    assert spared == []
+
+
+def listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+FORBIDDEN = [
+    *(f"{what} ledger_{part}" for part in ("entry", "block") for what in ("delete from", "truncate", "drop table")),
+    "update ledger_entry set body = ''",
+    "update ledger_block set hash = ''",
+    "select 1 from ledger_block for update",
+    "alter table ledger_entry disable trigger all",
+    "alter table ledger_entry enable row level security",
+    "alter table ledger_block rename to gone",
+    "create trigger mine before update on ledger_entry execute function suppress_redundant_updates_trigger()",
+    "create rule mine as on insert to ledger_entry do instead nothing",
+    "create view ledger as select 1",
+    "create table mine ()",
+    "update rulebook set body = ''",
+    "delete from rulebook",
+    "update migration set checksum = ''",
+    "insert into migration (version, name, checksum) values (999, '', '')",
+    "update project set id = 'x'",
+    "delete from record",
+    "truncate dirty",
+    "alter sequence mark restart",
+    "select setval('mark', 1)",
+    "alter function shard_of(uuid) rename to gone",
+    "set session_replication_role = replica",
+    "create role mine",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("statement", FORBIDDEN)
+def test_the_runtime_may_not(statement: str, roled: str, named: HubRoles) -> None:
+    assert refused(entered(roled, named.runtime), statement)
+    assert refused(entered(roled, named.auditor), statement)
+    assert refused(entered(roled, named.reader), statement)
+
+
+def test_a_refused_entry_cannot_be_taken_out_of_the_ledger(roled: str, named: HubRoles) -> None:
+    """Case 4 of the issue: entry, block and everything after it would have to be rewritten."""
+    runtime = entered(roled, named.runtime)
+    run(
+        runtime,
+        f"insert into {SCHEMA}.ledger_block values ('crm', 1, '', '', '', '', 1, now(), '')",
+        f"""insert into {SCHEMA}.ledger_entry values ('crm', 1, 1, '{SOME[0]}', 1, '{{"outcome":"refused"}}')""",
+    )
+    for role in named.runtime, named.reader, named.auditor:
+        assert refused(entered(roled, role), "delete from ledger_entry where body like '%refused%'")
+        assert refused(entered(roled, role), "update ledger_block set root = ''")
+        assert refused(entered(roled, role), f'set role "{named.owner}"')
+    assert ask(roled, f"select count(*) from {SCHEMA}.ledger_entry") == 1
+    with pytest.raises(psycopg.errors.UniqueViolation):  # nor can another stand in its place
+        run(runtime, f"insert into {SCHEMA}.ledger_entry values ('crm', 1, 1, '{SOME[0]}', 1, '')")
+
+
+# --- migrations -------------------------------------------------------------------------------------------------
+
+
+def test_the_runtime_starts_on_a_hub_that_is_up_to_date(roled: str, named: HubRoles) -> None:
+    assert migrate(entered(roled, named.runtime)) == []
+
+
+def test_the_runtime_is_told_who_has_to_migrate(
+    roled: str, named: HubRoles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in known_migrations():
+        (tmp_path / f"{each.name}.sql").write_bytes(each.script)
+    number = len(known_migrations()) + 1
+    (tmp_path / f"{number:04}_later.sql").write_text("create table later (n int); create table nobodys (n int);")
+    with pytest.raises(EnvironmentUnfit, match=f"older than this program, .* {named.runtime} may not") as caught:
+        migrate(entered(roled, named.runtime), folder=tmp_path)
+    assert "fieldwarden hub migrate" in caught.value.suggestion
+
+    monkeypatch.setattr(rights, "RIGHTS", {**rights.RIGHTS, "later": "select, insert"})
+    monkeypatch.setattr(rights, "READABLE", {**rights.READABLE, "later": ("n",)})
+    assert migrate(entered(roled, named.owner), folder=tmp_path) == [f"{number:04}_later"]
+    assert migrate(entered(roled, named.runtime), folder=tmp_path) == []
+    run(entered(roled, named.runtime), f"insert into {SCHEMA}.later values (1)")
+    assert ask(entered(roled, named.reader), f"select n from {SCHEMA}.later") == 1
+    for role in named.runtime, named.reader, named.auditor:
+        assert refused(entered(roled, role), "select from nobodys")
+    assert refused(entered(roled, named.reader), "select body from ledger_entry")
+
+
+def test_a_role_without_rights_is_told_how_it_gets_them(roled: str, named: HubRoles) -> None:
+    run(roled, f'revoke all on {SCHEMA}.migration from "{named.runtime}"')
+    with pytest.raises(EnvironmentUnfit, match="no rights") as caught:
+        migrate(entered(roled, named.runtime))
+    assert "fieldwarden hub roles" in caught.value.suggestion
+
+
+def test_roles_that_cannot_be_made_leave_everything_as_it_was(roled: str, named: HubRoles) -> None:
+    before = rights_in(roled)
+    other = HubRoles(named.owner, f"{named.runtime}_2", named.reader, named.auditor)
+    with pytest.raises(EnvironmentUnfit, match="nothing was changed") as caught:
+        make_roles(entered(roled, named.owner), other)
+    assert "--print" in caught.value.suggestion
+    assert rights_in(roled) == before
+
+
+# --- readers ----------------------------------------------------------------------------------------------------
+
+VALUES = {
+    "ledger_entry": ["body"],
+    "record": ["golden", "contributions"],
+    "crosswalk": ["key", "sent"],
+    "match_key": ["value"],
+    "duplicate": ["value"],
+    "joined": ["rows"],
+    "set_aside": ["key", "payload", "reason", "await_key"],
+    "dirty": ["result", "reason"],
+    "seen": ["key"],
+    "rekeyed": ["old_key", "key"],
+    "pending": ["reason"],
+    "decision": ["before", "after", "proposed"],
+}
+"""Where rows' values and keys stand."""
+
+
+def test_the_reader_reads_everything_but_values_and_keys(roled: str, named: HubRoles) -> None:
+    reader, auditor = entered(roled, named.reader), entered(roled, named.auditor)
+    for table, columns in VALUES.items():
+        for column in columns:
+            assert refused(reader, f"select {column} from {table}"), (table, column)
+            assert not refused(auditor, f"select {column} from {table}"), (table, column)
+    for table, named_columns in rights.READABLE.items():
+        assert not refused(reader, f"select {', '.join(named_columns) or '*'} from {table}"), table
