@@ -38,7 +38,6 @@ ENTRYPOINT ["fieldwarden"]
 CMD ["run", "--log-format", "json"]
 
 FROM base AS quote-to-cash
-RUN ["fieldwarden", "init", ".", "--example", "quote-to-cash-kafka"]
-COPY --chown=fieldwarden:fieldwarden deploy/fieldwarden/fieldwarden.yaml ./
+RUN ["fieldwarden", "init", ".", "--example", "quote-to-cash-compose"]
 
 FROM base AS fieldwarden

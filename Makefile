@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-kafka test lint bench stack stack-stop lock clean
+.PHONY: demo demo-kafka test lint bench stack stack-stop lock lock-artefacts pin-images audit sbom secrets clean
 
 demo: $(READY)
 	$(BIN)/fieldwarden demo
@@ -42,6 +42,26 @@ $(READY): pyproject.toml requirements.lock
 lock:
 	uv pip compile --quiet pyproject.toml --group dev --generate-hashes --universal --python-version 3.11 \
 	  --no-header --no-annotate --no-emit-index-url --output-file requirements.lock
+
+# Renew what Maven's artefacts have to be, after a change of stack/pom.xml (needs Java, Maven). It names files and hashes.
+lock-artefacts: $(READY)
+	@$(BIN)/python -m stack lock
+
+# Write the digests of all images behind their tags (needs Docker's client and a registry that answers).
+pin-images: $(READY)
+	@$(BIN)/python -m stack pin-images
+
+# Known vulnerabilities of the locked packages. Ends with 1 if there are any, 3 if the registry does not tell of all.
+audit: $(READY)
+	@$(BIN)/python -m stack audit
+
+# dist/sbom.cdx.json: every package and jar with its hashes, as CycloneDX.
+sbom: $(READY)
+	@$(BIN)/python -m stack sbom
+
+# A password of its own for every role of docker-compose.yml, in deploy/secrets; those that are there stay.
+secrets:
+	@$(PYTHON) deploy/make_secrets.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -34,12 +34,19 @@ def hub_migrate(folder: Path | None) -> Report:
 )
 @click.option("--auditor", default="fieldwarden_auditor", show_default=True, metavar="ROLE", help="Reads everything.")
 @click.option("--print", "only_print", is_flag=True, help="Only print the SQL; connect to nothing.")
+@click.option(
+    "--new", is_flag=True, help="With --print: for a hub that is not there yet, only the roles and the schema."
+)
 @in_project
-def hub_roles(folder: Path | None, owner: str, runtime: str, reader: str, auditor: str, only_print: bool) -> Report:
+def hub_roles(
+    folder: Path | None, owner: str, runtime: str, reader: str, auditor: str, only_print: bool, new: bool
+) -> Report:
     """Make the hub's roles and give them their exact rights (by hub.owner_dsn)."""
     from operations.roles import hub_roles
 
-    return hub_roles(folder, owner, runtime, reader, auditor, only_print=only_print)
+    if new and not only_print:
+        raise click.UsageError("--new goes with --print: without it the hub is made first")
+    return hub_roles(folder, owner, runtime, reader, auditor, only_print=only_print, new=new)
 
 
 @cli.group()

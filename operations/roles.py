@@ -23,7 +23,9 @@ def hub_migrate(folder: Path | None) -> Report:
     return Report({"applied": done}, text)
 
 
-def hub_roles(folder: Path | None, owner: str, runtime: str, reader: str, auditor: str, *, only_print: bool) -> Report:
+def hub_roles(
+    folder: Path | None, owner: str, runtime: str, reader: str, auditor: str, *, only_print: bool, new: bool = False
+) -> Report:
     """Make the hub's roles and give them their rights, over hub.owner_dsn; or only print how (connects to nothing).
 
     Raises EnvironmentUnfit."""
@@ -32,7 +34,7 @@ def hub_roles(folder: Path | None, owner: str, runtime: str, reader: str, audito
     roles = HubRoles(owner, runtime, reader, auditor)
     if only_print:
         settings = load(folder).settings
-        text = printed(roles, settings.hub.schema_name)
+        text = printed(roles, settings.hub.schema_name, new=new)
         return Report({"sql": text}, text)
     from engine.hub.migrate import make_roles
 

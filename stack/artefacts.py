@@ -1,4 +1,5 @@
-"""What the stack is made of: fetched once by Maven into `stack/target`, again whenever `pom.xml` changes."""
+"""What the stack is made of: fetched once by Maven into `stack/target`, again whenever `pom.xml` changes, and used only
+if it is what is recorded (`stack.checksums`)."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 from engine.hub import private
+from stack import checksums
 
 POM = Path(__file__).with_name("pom.xml")
 TARGET = POM.with_name("target")
@@ -48,7 +50,7 @@ def fetch(*profiles: str) -> None:
     """Bring what these profiles of the pom name (`kafka`, `avro`, `registry`), unless it is here already.
 
     The first time this downloads about 120 MB for `kafka`, 10 for `avro`, 140 for `registry`. Two processes take turns.
-    Raises StackUnfit with Maven's own words.
+    Raises StackUnfit with Maven's own words, or if what it brought is not what is recorded.
     """
     TARGET.mkdir(exist_ok=True)
     with private.locked(TARGET / "lock", seconds=_TURN_SECONDS):
@@ -57,28 +59,50 @@ def fetch(*profiles: str) -> None:
                 _bring(profile)
 
 
+def lock() -> None:
+    """Fetch everything anew and record what it is. Raises StackUnfit."""
+    TARGET.mkdir(exist_ok=True)
+    with (TARGET / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for profile, folders in _FOLDERS.items():
+            _lay_out(profile)
+            checksums.record(profile, folders, TARGET)
+        checksums.record_coordinates((folder for folders in _FOLDERS.values() for folder in folders), TARGET)
+    fetch(*_FOLDERS)
+
+
 def _stamp(profile: str) -> Path:
     return TARGET / f"fetched-{profile}"
 
 
-def _pom_hash() -> str:
-    return hashlib.sha256(POM.read_bytes()).hexdigest()
+def _wanted(profile: str) -> str:
+    """What a profile is fetched for: the pom, and what its artefacts have to be."""
+    recorded = checksums.LISTS / f"{profile}.sha256"
+    return hashlib.sha256(POM.read_bytes() + (recorded.read_bytes() if recorded.exists() else b"")).hexdigest()
 
 
 def _fetched(profile: str) -> bool:
     stamp = _stamp(profile)
-    return stamp.exists() and stamp.read_text() == _pom_hash()
+    return stamp.exists() and stamp.read_text() == _wanted(profile)
 
 
 def _bring(profile: str) -> None:
+    _lay_out(profile)
+    try:
+        checksums.verify(profile, _FOLDERS[profile], TARGET)
+    except checksums.Mismatch as error:
+        raise StackUnfit(str(error)) from error
+    if profile == "avro":
+        _name_the_converter()
+    _stamp(profile).write_text(_wanted(profile))
+
+
+def _lay_out(profile: str) -> None:
     _stamp(profile).unlink(missing_ok=True)
     # Maven leaves what it unpacked alone while its marker stands, and never removes the jars of an older version.
     for folder in [*_FOLDERS[profile], TARGET / "dependency-maven-plugin-markers"]:
         shutil.rmtree(folder, ignore_errors=True)
     _maven(profile)
-    if profile == "avro":
-        _name_the_converter()
-    _stamp(profile).write_text(_pom_hash())
 
 
 def _maven(profile: str) -> None:

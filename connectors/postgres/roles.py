@@ -125,7 +125,6 @@ def _may_lock(system: System, child: Stream, rights: dict[tuple[str, ...], Right
     right.update.add(ours or key[0])
 
 
-
 def _made(name: str, attribute: str) -> sql.Composed:
     powerless = f"login nosuperuser nocreatedb nocreaterole nobypassrls {attribute or 'noreplication'}"
     return sql.SQL(

@@ -129,15 +129,17 @@ def grants(roles: HubRoles, schema: str) -> list[sql.Composed]:
     return [*_taken(schema, [roles.runtime, roles.reader, roles.auditor]), *_given(roles, schema)]
 
 
-def printed(roles: HubRoles, schema: str) -> str:
-    """All of it as one script for psql, with what each part is for."""
-    parts = (
+def printed(roles: HubRoles, schema: str, *, new: bool = False) -> str:
+    """All of it as one script for psql, with what each part is for. `new`: for a hub that is not there yet,
+    whose tables can be given to nobody: only the roles and the empty schema. Its owner then runs `hub roles`."""
+    parts = [
         ("For a superuser, or a role that may create roles. Passwords: psql's \\password ROLE.", creation),
         ("The schema belongs to its owner, who alone migrates it (`fieldwarden hub migrate`).", ownership),
         ("What the others may do, and nothing more.", grants),
-    )
-    text = ["-- The roles of a hub that is there already; for a new one run `fieldwarden hub migrate` first.", "begin;"]
-    for title, part in parts:
+    ]
+    first = "a new hub; then, by hub.owner_dsn: fieldwarden hub roles" if new else "a hub that is there already"
+    text = [f"-- The roles of {first}.", "begin;"]
+    for title, part in parts[:1] if new else parts:
         text += ["", f"-- {title}", *(f"{each.as_string(None)};" for each in part(roles, schema))]
     return "\n".join([*text, "", "commit;"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,20 @@ def test_every_thing_in_the_schema_has_its_rights_stated(hub_dsn: str) -> None:
     for readable in (rights.READABLE, rights.AUDITED):
         for table, named in readable.items():
             assert set(named) <= set(columns[table]), table
+
+
+def test_a_new_hub_is_begun_by_a_superuser_and_made_by_its_owner(
+    database: str, named: HubRoles, make_database: Callable[..., str]
+) -> None:
+    """As the composition does: the first script, then `hub roles` by a role that may make neither roles nor schemas."""
+    run(database, printed(named, SCHEMA, new=True))
+    make_roles(entered(database, named.owner), named)
+    other = make_database()
+    make_roles(other, named)
+    assert rights_in(database) == rights_in(other)
+    with psycopg.connect(other, autocommit=True) as connection:
+        for name in named.named:
+            connection.execute(f'drop owned by "{name}" cascade'.encode())
 
 
 # --- the runtime ------------------------------------------------------------------------------------------------

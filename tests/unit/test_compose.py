@@ -6,29 +6,37 @@ The composition must be whole (files exist, the start order holds, images are pi
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from cli import cli
+from connectors.postgres.probe import probe
 from engine.hub.embedded import EmbeddedServer
+from engine.hub.migrate import make_roles, migrate
+from engine.hub.roles import HubRoles
 from engine.telemetry import Telemetry
 from operations import examples
+from operations.project import Opened
 from operations.validate import validate
-from rules.loading import Project, load_project
+from rules.loading import Project, ReferenceUnresolved, load_project
 from stack.parts import Broker, Connect
+from tests.integration.cli_project import execute
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
-PASSWORDS = {"POSTGRES_PASSWORD", "GRAFANA_PASSWORD"}
-TOKEN = "RUN_TOKEN"
 PINNED = re.compile(r"v?\d+\.\d+(\.\d+)?([.-]\S+)?|\d+\.\d+\.\d+_\d+-\S+")
 
 
@@ -38,15 +46,25 @@ def read(path: Path) -> Any:
 
 COMPOSE: dict[str, Any] = read(ROOT / "docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+ROLES = DEPLOY / "postgres" / "roles"
+SOURCES = {"crm": "crm_source", "billing": "billing_source", "erp": "erp_source"}
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project in the image, as the Dockerfile lays it out."""
     folder = tmp_path_factory.mktemp("image") / "project"
-    examples.lay_out("quote-to-cash-kafka", folder)
-    shutil.copy(DEPLOY / "fieldwarden" / "fieldwarden.yaml", folder)
+    examples.lay_out("quote-to-cash-compose", folder)
     return load_project(folder)
+
+
+@pytest.fixture(scope="module")
+def passwords(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make secrets` makes."""
+    folder = tmp_path_factory.mktemp("secrets") / "secrets"
+    done = subprocess.run([sys.executable, DEPLOY / "make_secrets.py", folder], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
 
 
 # --- the composition is whole ---------------------------------------------------------------------------------
@@ -60,7 +78,7 @@ def test_docker_itself_would_take_it() -> None:
     done = subprocess.run(
         ["docker", "compose", "config", "--quiet"],
         cwd=ROOT,
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin", **dict.fromkeys({*PASSWORDS, TOKEN}, "x")},
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin"},
         capture_output=True,
         text=True,
         check=False,
@@ -74,7 +92,7 @@ def test_the_parts_that_were_asked_for_are_there() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_image_is_pinned(name: str) -> None:
-    image, _, tag = SERVICES[name]["image"].rpartition(":")
+    image, _, tag = SERVICES[name]["image"].partition("@")[0].rpartition(":")
     assert image, name
     assert "." not in image.split("/")[0], f"{name}: {image} names a registry's host"
     assert PINNED.fullmatch(tag), f"{name}: {tag} is no version"
@@ -124,15 +142,80 @@ def test_nothing_listens_beyond_this_machine(name: str) -> None:
         assert port.startswith("127.0.0.1:"), f"{name}: {port}"
 
 
-def test_no_password_stands_in_a_file_and_none_may_be_empty() -> None:
+def test_every_password_is_a_file_of_its_own_that_is_in_no_tree_and_no_image(passwords: Path) -> None:
     text = (ROOT / "docker-compose.yml").read_text("utf-8")
-    assert set(re.findall(r"\$\{([A-Z_]+)", text)) - {"POSTGRES_PASSWORD", "GRAFANA_PASSWORD", "env"} == set()
-    for name, rest in re.findall(r"\$\{([A-Z_]*PASSWORD)([^}]*)\}", text):
-        assert rest == f":?set {name}"
+    assert "${" not in text, "nothing is taken from the environment of whoever starts it"
+    assert COMPOSE["secrets"] == {path.name: {"file": f"./deploy/secrets/{path.name}"} for path in passwords.iterdir()}
+    assert "/deploy/secrets/" in (ROOT / ".gitignore").read_text("utf-8").splitlines()
+    sent = [line[1:] for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line.startswith("!")]
+    assert not any("deploy/secrets".startswith(top) or top.startswith("deploy/secrets") for top in sent)
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
-            assert "PASSWORD" not in name or "${" in value, name
+            assert "PASSWORD" not in name or name.endswith("_FILE"), name
             assert not re.search(r"://[^/$]*:[^$/@]+@", value), f"{name} holds a password"
+
+
+def test_passwords_are_made_once_and_are_nobody_elses(passwords: Path) -> None:
+    assert passwords.stat().st_mode & 0o777 == 0o700
+    made = {path: path.read_text("ascii") for path in passwords.iterdir()}
+    assert len(set(made.values())) == len(made)
+    for path, text in made.items():
+        assert re.fullmatch(r"[A-Za-z0-9_-]{32}", text), path.name
+        assert path.stat().st_mode & 0o777 == 0o444, "each container reads its own as a user of its own"
+    subprocess.run([sys.executable, DEPLOY / "make_secrets.py", passwords], capture_output=True, check=True)
+    assert {path: path.read_text("ascii") for path in passwords.iterdir()} == made
+
+
+def test_no_service_is_given_a_password_that_it_does_not_need(
+    project: Project, passwords: Path, tmp_path: Path
+) -> None:
+    """Each works with the files that it has; with one less it does not."""
+
+    def reached(name: str) -> Callable[[Opened], object]:
+        return {
+            "hub": lambda opened: opened.owner_dsn,
+            "register": lambda opened: [opened.connect_dsn(system) for system in opened.debezium_systems],
+            "fieldwarden": lambda opened: (
+                [opened.hub_dsn, opened.run_token, *map(opened.target_dsn, opened.targets)]
+                + [opened.dsn(name) for name in opened.sources]
+            ),
+        }[name]
+
+    for name in ("hub", "register", "fieldwarden"):
+        given = SERVICES[name]["secrets"]
+        for missing in (None, *given):
+            folder = tmp_path / f"{name}-{missing}"
+            shutil.copytree(project.folder, folder / "project")
+            (folder / "secrets").mkdir()
+            for each in given:
+                if each != missing:
+                    shutil.copy(passwords / each, folder / "secrets")
+            for file in (folder / "project").rglob("*.yaml"):
+                file.write_text(file.read_text("utf-8").replace("/run/secrets", str(folder / "secrets")), "utf-8")
+            opened = Opened(load_project(folder / "project"), None)
+            if missing is None:
+                reached(name)(opened)
+            else:
+                with pytest.raises(ReferenceUnresolved):
+                    reached(name)(opened)
+    assert SERVICES["grafana"]["secrets"] == ["grafana"]
+    assert SERVICES["prometheus"]["secrets"] == ["run_token"]
+    assert all("secrets" not in SERVICES[name] for name in ("kafka", "connect"))
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_can_become_more_than_it_is(name: str) -> None:
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert name == "postgres" or "cap_add" not in service
+    assert not service.get("privileged")
+    assert str(service.get("user", "1")).split(":")[0] not in ("0", "root")
+
+
+def test_the_hub_is_made_by_its_owner_before_anything_works_in_it() -> None:
+    assert SERVICES["hub"]["command"] == ["hub", "roles"]
+    assert SERVICES["fieldwarden"]["depends_on"]["hub"] == {"condition": "service_completed_successfully"}
 
 
 def test_a_change_of_the_number_of_workers_needs_no_port() -> None:
@@ -193,7 +276,7 @@ def test_it_has_the_versions_of_the_tested_ones() -> None:
 def test_its_connectors_are_those_of_the_example(project: Project) -> None:
     """What `connector register` sends follows from the files alone (connectors/debezium/registration.py)."""
     assert SERVICES["register"]["command"][:2] == ["connector", "register"]
-    assert SERVICES["register"]["build"] == SERVICES["fieldwarden"]["build"]
+    assert SERVICES["register"]["build"] == SERVICES["fieldwarden"]["build"] == SERVICES["hub"]["build"]
     folder = project.folder
     for system in ("crm", "billing", "erp"):
         file = read(folder / "systems" / f"{system}.yaml")
@@ -207,7 +290,7 @@ def test_the_project_in_the_image_differs_from_the_example_only_in_where_things_
 ) -> None:
     examples.lay_out("quote-to-cash-kafka", tmp_path)
     ours, plain = read(project.folder / "fieldwarden.yaml"), read(tmp_path / "fieldwarden.yaml")
-    assert ours.pop("hub") == {"dsn": "${env:HUB_DSN}"}
+    assert set(ours.pop("hub")) == {"dsn", "owner_dsn"}
     assert ours.pop("run") == {
         **plain.pop("run"),
         "host": "0.0.0.0",
@@ -221,33 +304,116 @@ def test_the_project_in_the_image_is_valid_and_is_given_all_it_refers_to(project
     files = [project.folder / "fieldwarden.yaml", *(project.folder / "systems").glob("*.yaml")]
     lines = (line.split("#")[0] for file in files for line in file.read_text("utf-8").splitlines())
     wanted = {name for line in lines for name in re.findall(r"\$\{env:(\w+)\}", line)}
-    for service in ("register", "fieldwarden"):
+    for service in ("hub", "register", "fieldwarden"):
         assert wanted == set(SERVICES[service]["environment"])
     assert SERVICES["fieldwarden"]["environment"]["KAFKA_BOOTSTRAP"] in SERVICES["kafka"]["environment"][
         "KAFKA_ADVERTISED_LISTENERS"
     ].replace("INSIDE://", "").split(",")
 
 
-def test_the_sample_systems_are_made_by_the_mounted_scripts(postgres: EmbeddedServer, tmp_path: Path) -> None:
-    """Laid out as in the container, and run by the real psql."""
-    mounts = {inside: outside for outside, inside, *_ in (v.split(":") for v in SERVICES["postgres"]["volumes"])}
-    for inside, outside in mounts.items():
-        if inside.startswith("/docker-entrypoint-initdb.d/"):
-            place = tmp_path / Path(inside).name
-            shutil.copytree(ROOT / outside, place) if (ROOT / outside).is_dir() else shutil.copy(ROOT / outside, place)
-    script = (tmp_path / "systems.sql").read_text("utf-8")
-    made = re.findall(r"create database (\w+);", script)
-    assert made == ["crm", "billing", "erp"]
-    for name in made:
-        script = re.sub(rf"(create database|\\connect) {name}\b", rf"\1 compose_{name}", script)
-    (tmp_path / "systems.sql").write_text(script, "utf-8")
-    psql = [*postgres.psql_command("postgres"), "-X", "-q", "-v", "ON_ERROR_STOP=1"]
-    try:
-        done = subprocess.run([*psql, "-f", tmp_path / "systems.sql"], capture_output=True, text=True, check=False)
+def printed(project: Project, *words: str) -> str:
+    result = CliRunner().invoke(cli, [*words, "--print", "--json", "--project", str(project.folder)])
+    return str(json.loads(result.stdout.splitlines()[-1])["result"]["sql"]) + "\n"
+
+
+def test_the_roles_are_those_that_the_program_prints(project: Project) -> None:
+    """To renew one: `fieldwarden target roles crm --source crm_source --target crm_target --print` in that project."""
+    assert (ROLES / "hub.sql").read_text("utf-8") == printed(project, "hub", "roles", "--new")
+    for system, source in SOURCES.items():
+        words = ("target", "roles", system, "--source", source, "--target", f"{system}_target")
+        assert (ROLES / f"{system}.sql").read_text("utf-8") == printed(project, *words), system
+
+
+class Made:
+    """The server of the composition, made by the mounted scripts on the tests' own, in databases of other names."""
+
+    def __init__(self, postgres: EmbeddedServer, place: Path, passwords: Path) -> None:
+        self.postgres, self.place, self.passwords = postgres, place, passwords
+        self.psql = [*postgres.psql_command("postgres"), "-X", "-q", "-v", "ON_ERROR_STOP=1"]
+
+    def make(self) -> None:
+        for outside, inside, *_ in (volume.split(":") for volume in SERVICES["postgres"]["volumes"]):
+            if inside.startswith("/docker-entrypoint-initdb.d/"):
+                place, source = self.place / Path(inside).name, ROOT / outside
+                shutil.copytree(source, place) if source.is_dir() else shutil.copy(source, place)
+        script = (self.place / "systems.sql").read_text("utf-8")
+        assert re.findall(r"create database (\w+);", script) == list(SOURCES)
+        script = re.sub(r"(create database|\\connect) (\w+)\b", r"\1 compose_\2", script)
+        (self.place / "systems.sql").write_text(f"create database compose_fieldwarden;\n{script}", "utf-8")
+        path = self.place / "roles" / "passwords.sql"
+        path.write_text(path.read_text("utf-8").replace("/run/secrets", str(self.passwords)), "utf-8")
+        done = self.run("-f", str(self.place / "systems.sql"))
         assert done.returncode == 0, done.stderr
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*self.psql, *words], capture_output=True, text=True, check=False)
+
+    def dsn(self, role: str, secret: str, database: str) -> str:
+        """Over TCP, by the role's own password."""
+        password = (self.passwords / secret).read_text("ascii")
+        return f"postgresql://{role}:{password}@127.0.0.1:{self.postgres.port}/compose_{database}"
+
+    def gone(self) -> None:
+        databases = ("fieldwarden", *SOURCES)
+        drops = [f"drop database if exists compose_{name} with (force)" for name in databases]
+        roles = [f"fieldwarden_{each}" for each in ("owner", "runtime", "reader", "auditor")]
+        roles += [*SOURCES.values(), *(f"{system}_target" for system in SOURCES)]
+        drops += [f"drop role if exists {role}" for role in roles]
+        done = self.run(*(word for drop in drops for word in ("-c", drop)))
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def made(postgres: EmbeddedServer, passwords: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
+    server = Made(postgres, tmp_path_factory.mktemp("made") / "initdb", passwords)
+    server.place.mkdir()
+    try:
+        server.make()
+        yield server
     finally:
-        drops = [word for name in made for word in ("-c", f"drop database if exists compose_{name}")]
-        subprocess.run([*psql, *drops], check=True, capture_output=True)
+        server.gone()
+
+
+def test_the_systems_and_roles_are_made_by_the_mounted_scripts(made: Made) -> None:
+    for system in SOURCES:
+        for role in (f"{system}_source", f"{system}_target"):
+            assert execute(made.dsn(role, role, system), "select current_user") == [(role,)]
+            for other in {"fieldwarden", *SOURCES} - {system}:
+                with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+                    execute(made.dsn(role, role, other), "select 1")
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        execute(made.dsn("crm_source", "crm_target", "crm"), "select 1")
+
+
+def test_a_role_without_a_password_cannot_log_in_yet(made: Made) -> None:
+    for role in ("fieldwarden_reader", "fieldwarden_auditor"):
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            execute(made.dsn(role, "hub_runtime", "fieldwarden"), "select 1")
+
+
+def test_the_service_hub_makes_the_hub_and_the_engine_works_there_as_the_runtime(made: Made) -> None:
+    owner = made.dsn("fieldwarden_owner", "hub_owner", "fieldwarden")
+    runtime = made.dsn("fieldwarden_runtime", "hub_runtime", "fieldwarden")
+    for _ in range(2):  # as at every `up`
+        make_roles(owner, HubRoles())
+    assert migrate(runtime) == []
+    for statement in ("delete from fieldwarden.ledger_entry", "create table fieldwarden.mine ()"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            execute(runtime, statement)
+
+
+@pytest.mark.parametrize("system", SOURCES)
+def test_doctor_finds_nothing_missing_in_any_system(made: Made, project: Project, system: str) -> None:
+    rules = project.rulebook.systems[system]
+    dsn, target = (made.dsn(f"{system}_{half}", f"{system}_{half}", system) for half in ("source", "target"))
+    if rules.kind == "debezium":
+        dsn = target  # Debezium has the other
+    found = asyncio.run(probe(rules, dsn, project.rulebook.entities, target_dsn=target))
+    assert [each for each in found if each.level in ("error", "warning") and each.subject in PRIVILEGES] == []
+    assert {each.subject for each in found} & {"connection", "server"}, found
+
+
+PRIVILEGES = {"privilege", "role", "publication", "connection", "replication"}
 
 
 # --- the images -----------------------------------------------------------------------------------------------
@@ -266,7 +432,7 @@ class TestImages:
         names = {name for _, name, _ in self.stages(path)}
         for image, _, _ in self.stages(path):
             if image not in names:
-                repository, _, tag = image.partition(":")
+                repository, _, tag = image.partition("@")[0].partition(":")
                 assert "." not in repository.split("/")[0], "names a registry's host"
                 assert PINNED.fullmatch(tag), image
 
@@ -321,12 +487,10 @@ def test_the_health_checks_ask_the_port_that_is_served(project: Project) -> None
     assert f"EXPOSE {port}" in (ROOT / "Dockerfile").read_text("utf-8")
     assert f":{port}/readyz" in " ".join(SERVICES["fieldwarden"]["healthcheck"]["test"])
     (scrape,) = read(DEPLOY / "prometheus" / "prometheus.yml")["scrape_configs"]
-    secret = f"/run/secrets/{next(iter(COMPOSE['secrets']))}"
-    assert COMPOSE["secrets"] == {"run_token": {"environment": TOKEN}}
+    secret = "/run/secrets/run_token"
     assert scrape["authorization"] == {"credentials_file": secret}
     assert project.settings.run.token == f"${{file:{secret}}}"
     assert secret in " ".join(SERVICES["fieldwarden"]["healthcheck"]["test"])
-    assert SERVICES["fieldwarden"]["secrets"] == SERVICES["prometheus"]["secrets"] == ["run_token"]
     assert scrape["dns_sd_configs"] == [
         {"names": ["fieldwarden"], "type": "A", "port": port, "refresh_interval": "10s"}
     ]
