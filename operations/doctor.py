@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from engine.hub.checkup import Checkup, check_up
 from engine.hub.footing import HubFooting
 from operations.onboarding import ONBOARDING, waits
-from operations.project import Opened, opened
+from operations.project import Opened, embedded_in, opened
 from operations.protected import reached
 from operations.report import Failure, Report, count
 from operations.rules import live_of
@@ -137,11 +137,13 @@ async def _rules(project: Opened) -> list[Check]:
 
 async def _hub(project: Opened) -> list[Check]:
     try:
-        found = await check_up(project.hub_dsn, project.hub_schema)
+        # An embedded one is migrated by its superuser, whatever the runtime may.
+        embedded = project.project.settings.hub.dsn is None
+        found = await check_up(project.owner_dsn if embedded else project.hub_dsn, project.hub_schema)
         alike = await _alike(project) if found.applied == found.known else []
     except FieldwardenError as error:
         return [Check("hub", "hub", "error", error.message, error.suggestion, error.path, environment=True)]
-    where = "embedded" if project.project.settings.hub.dsn is None else f"schema {project.hub_schema}"
+    where = "embedded" if embedded else f"schema {project.hub_schema}"
     if found.applied < found.known:
         state = "the first run makes its tables" if found.applied == 0 else "the next run brings its tables up to date"
         return [Check("hub", "hub", "note", f"PostgreSQL {found.server}, {where}; {state}")]
@@ -202,7 +204,7 @@ async def _database(project: Opened, name: str, footing: HubFooting | None) -> l
     system = project.rulebook.systems[name]
     if system.settings.get("database", "postgres") != "postgres":
         return [note("database", f"{name} is {system.settings['database']}, which only Debezium asks")]
-    ours = name in project.embedded_systems
+    ours = bool(embedded_in(system.settings["dsn"]))
     entities, target_dsn = project.rulebook.entities, project.target_dsn(name)
     return await probe(system, project.dsn(name), entities, footing, target_dsn=target_dsn, ours=ours)
 

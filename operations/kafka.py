@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
+from pydantic import BaseModel
 
+from connectors.debezium.access import Endpoint, KafkaAccess
 from connectors.debezium.baselines import new_baseline
+from connectors.debezium.brokers import Brokers
 from connectors.debezium.connect import Connect
 from connectors.debezium.consumer import Timeouts
 from connectors.debezium.lookout import KafkaLookout
@@ -21,9 +25,10 @@ from connectors.debezium.snapshots import Asked, Progress, read_again
 from connectors.debezium.source import IDLE_SECONDS, KafkaSource, Look
 from connectors.debezium.topics import Topics
 from engine.errors import EnvironmentUnfit
+from rules.connections import Kafka
+from rules.loading import PROJECT_FILE
 
 if TYPE_CHECKING:
-    from connectors.debezium.access import Endpoint, KafkaAccess
     from engine.ports import Hub
     from operations.project import Opened
     from rules.rulebook import System
@@ -32,6 +37,25 @@ log = structlog.get_logger("fieldwarden.rebaseline")
 EAGER_SECONDS = 0.5
 _SHORTEST_SESSION = 6.0
 """What brokers allow unless told otherwise (group.min.session.timeout.ms)."""
+
+
+def access(given: Kafka, project: str, folder: Path, follow: Callable[[str, str], str]) -> KafkaAccess:
+    """How Kafka is reached, as the files of a project (by its slug) say. `follow` resolves the references in a text, of
+    which it is told where it stands. Raises ReferenceUnresolved."""
+
+    def resolved(model: BaseModel, prefix: str) -> dict[str, str]:
+        """The texts of one model, followed and, where they name files, relative to the project's folder."""
+        texts = {name: value for name, value in model if isinstance(value, str)}
+        found = {name: follow(text, f"{PROJECT_FILE}: {prefix}{name}") for name, text in texts.items()}
+        return {name: str(folder / text) if name.endswith("_file") else text for name, text in found.items()}
+
+    connect, registry = (
+        Endpoint(**resolved(endpoint, f"kafka.{name}.")) if endpoint is not None else None
+        for name, endpoint in (("connect", given.connect), ("registry", given.registry))
+    )
+    words = resolved(given, "kafka.")
+    group = words.pop("group", f"fieldwarden.{project}")
+    return KafkaAccess(Brokers(**words), group, connect, registry)
 
 
 def kafka_source(project: Opened, name: str, hub: Hub, *, rebaseline: bool, eager: bool) -> KafkaSource:

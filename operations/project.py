@@ -23,8 +23,6 @@ from rules.protecting import owns_protected
 from rules.rulebook import Rulebook, Stream, System
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from connectors.debezium.access import KafkaAccess
     from connectors.debezium.lookout import KafkaLookout
     from connectors.postgres.looking import Looking
@@ -38,6 +36,8 @@ if TYPE_CHECKING:
 
 STATE = ".fieldwarden"
 _HUB_DATABASE = "fieldwarden"
+_RUNTIME = "fieldwarden_runtime"
+"""What the engine works as in an embedded hub, where a person who reaches the server is its superuser as he likes."""
 _EAGER_SECONDS = 0.2
 _EMBEDDED = re.compile(r"\$\{embedded:([^{}]*)\}")
 
@@ -131,7 +131,9 @@ class Opened:
     def hub_dsn(self) -> str:
         """Raises ReferenceUnresolved."""
         given = self.project.settings.hub.dsn
-        return self._embedded(_HUB_DATABASE) if given is None else self._resolve(given, f"{PROJECT_FILE}: hub.dsn")
+        if given is None:
+            return self._embedded(_HUB_DATABASE, role=_RUNTIME)
+        return self._resolve(given, f"{PROJECT_FILE}: hub.dsn")
 
     @property
     def run_token(self) -> str | None:
@@ -145,8 +147,10 @@ class Opened:
     @property
     def owner_dsn(self) -> str:
         """The hub as the role that its schema belongs to. Raises ReferenceUnresolved."""
-        given = self.project.settings.hub.owner_dsn
-        return self.hub_dsn if given is None else self._resolve(given, f"{PROJECT_FILE}: hub.owner_dsn")
+        hub = self.project.settings.hub
+        if hub.dsn is None:
+            return self._embedded(_HUB_DATABASE)
+        return self.hub_dsn if hub.owner_dsn is None else self._resolve(hub.owner_dsn, f"{PROJECT_FILE}: hub.owner_dsn")
 
     @property
     def onboards_itself(self) -> bool:
@@ -179,12 +183,6 @@ class Opened:
         """The systems that Debezium reads, by rank."""
         return [name for name, system in self.rulebook.systems.items() if system.kind == "debezium"]
 
-    @property
-    def embedded_systems(self) -> set[str]:
-        """The systems whose databases are on this project's own embedded server."""
-        systems = self.rulebook.systems.items()
-        return {name for name, system in systems if _EMBEDDED.search(system.settings["dsn"])}
-
     def check_filters(
         self, entity: str | None = None, system: str | None = None, stream: str | None = None, **_others: object
     ) -> None:
@@ -211,8 +209,7 @@ class Opened:
 
     def kafka(self) -> KafkaAccess:
         """How Kafka is reached, secrets included. Raises ReferenceUnresolved, NoKafka."""
-        from connectors.debezium.access import Endpoint, KafkaAccess
-        from connectors.debezium.brokers import Brokers
+        from operations.kafka import access
 
         given = self.project.settings.kafka
         if given is None:
@@ -220,22 +217,7 @@ class Opened:
                 f"{PROJECT_FILE} says nothing of Kafka", suggestion="add kafka: {servers: ...}", path=PROJECT_FILE
             )
 
-        def resolved(model: BaseModel, prefix: str) -> dict[str, str]:
-            """The texts of one model, followed and, where they name files, relative to the project's folder."""
-            texts = {name: value for name, value in model if isinstance(value, str)}
-            found = {name: self._resolve(text, f"{PROJECT_FILE}: {prefix}{name}") for name, text in texts.items()}
-            return {
-                name: str(self.project.folder / text) if name.endswith("_file") else text
-                for name, text in found.items()
-            }
-
-        connect, registry = (
-            Endpoint(**resolved(endpoint, f"kafka.{name}.")) if endpoint is not None else None
-            for name, endpoint in (("connect", given.connect), ("registry", given.registry))
-        )
-        words = resolved(given, "kafka.")
-        group = words.pop("group", f"fieldwarden.{slug(self.project.settings.project)}")
-        return KafkaAccess(Brokers(**words), group, connect, registry)
+        return access(given, slug(self.project.settings.project), self.project.folder, self._resolve)
 
     def connect_dsn(self, system: str) -> str:
         """A debezium system's connection string as Kafka Connect uses it. Raises ReferenceUnresolved."""
@@ -328,9 +310,11 @@ class Opened:
 
     def migrate(self) -> list[str]:
         """Bring the hub's schema up to date. Raises EnvironmentUnfit."""
-        from engine.hub.migrate import migrate
+        from engine.hub.migrate import migrate, migrate_for
 
-        return migrate(self.hub_dsn, self.hub_schema)
+        embedded = self.project.settings.hub.dsn is None
+        schema = self.hub_schema
+        return migrate_for(self.owner_dsn, schema, _RUNTIME) if embedded else migrate(self.hub_dsn, schema)
 
     def no_hub(self, error: FieldwardenError) -> FieldwardenError:
         """The hub failed a command that only asks: there is nothing to try again by itself."""
@@ -379,13 +363,18 @@ class Opened:
             error.path = error.path or where
             raise
 
-    def _embedded(self, name: str) -> str:
+    def _embedded(self, name: str, role: str = "postgres") -> str:
         assert self.server is not None, "opened() starts the server whenever the files refer to it"
-        return self.server.dsn(name)
+        return self.server.dsn(name, role=role)
 
 
 def _written(stream: Stream) -> bool:
     return bool(stream.creates or stream.update_fields or stream.on_retire == "delete")
+
+
+def embedded_in(text: str) -> list[str]:
+    """The databases of the embedded server that a text refers to."""
+    return _EMBEDDED.findall(text)
 
 
 def embedded_databases(project: Project) -> set[str]:
@@ -393,7 +382,7 @@ def embedded_databases(project: Project) -> set[str]:
     systems = project.rulebook.systems.values()
     texts = [system.settings.get(key, "") for system in systems for key in ("dsn", "target_dsn", "connect_dsn")]
     texts += [project.settings.hub.dsn or "", project.settings.hub.owner_dsn or ""]
-    return {name for text in texts for name in _EMBEDDED.findall(text)}
+    return {name for text in texts for name in embedded_in(text)}
 
 
 def state_folder(project: Path) -> Path:
@@ -416,9 +405,12 @@ def opened(folder: Path | None) -> Iterator[Opened]:
         yield Opened(project, None)
         return
     from engine.hub.embedded import EmbeddedServer
+    from engine.hub.migrate import admit
 
     with EmbeddedServer(state_folder(project.folder) / "postgres").use() as server:
         server.ensure_database(_HUB_DATABASE)
+        if project.settings.hub.dsn is None:
+            admit(server.dsn(_HUB_DATABASE), project.settings.hub.schema_name, _RUNTIME)
         for name in sorted(names):
             script = project.settings.embedded.databases[name]
             server.ensure_database(name, project.folder / script if script else None)

@@ -146,13 +146,13 @@ class EmbeddedServer:
 
     # --- ways in ---------------------------------------------------------------------------------------------
 
-    def dsn(self, database: str = "postgres", *, tcp: bool = False) -> str:
-        """A connection URI; with `tcp` (a server that was given a port) for 127.0.0.1, with its password."""
+    def dsn(self, database: str = "postgres", *, tcp: bool = False, role: str = _SUPERUSER) -> str:
+        """A connection URI; with `tcp` (a server that was given a port) for 127.0.0.1, as the superuser by password."""
         if tcp:
             password = (self.folder / "password").read_text().strip()
             return f"postgresql://{_SUPERUSER}:{quote(password)}@127.0.0.1:{self.port}/{quote(database)}"
         host = quote(str(self._socket_folder()), safe="")
-        return f"postgresql://{_SUPERUSER}@/{quote(database)}?host={host}&port={self.port or SOCKET_PORT}"
+        return f"postgresql://{quote(role)}@/{quote(database)}?host={host}&port={self.port or SOCKET_PORT}"
 
     def psql_command(self, database: str) -> list[str]:
         return [str(self.bin("psql")), self.dsn(database)]

@@ -89,6 +89,26 @@ def make_roles(dsn: str, wanted: roles.HubRoles, schema: str = SCHEMA) -> None:
             ) from error
 
 
+def admit(dsn: str, schema: str, runtime: str) -> None:
+    """Let a role into a hub of our own server, as whose superuser `dsn` comes: it is there afterwards, and may look at
+    whatever schema there is. What it needs to work `migrate_for` gives it. Raises EnvironmentUnfit."""
+    with _connected(dsn) as connection, connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+        for statement in roles.admission(connection, runtime, schema):
+            connection.execute(statement)
+
+
+def migrate_for(dsn: str, schema: str, runtime: str) -> list[str]:
+    """As `migrate`, by a superuser, for a role that was admitted: it has the runtime's rights afterwards."""
+    done = migrate(dsn, schema)
+    with _connected(dsn) as connection:
+        if done or not roles.works(connection, runtime, schema):
+            with connection.transaction():
+                for statement in roles.grants(roles.HubRoles("", runtime, "", ""), schema):
+                    connection.execute(statement)
+    return done
+
+
 def _connected(dsn: str) -> psycopg.Connection[Any]:
     """A session in autocommit with a server that is new enough. Raises EnvironmentUnfit."""
     try:

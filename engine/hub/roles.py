@@ -51,8 +51,8 @@ RIGHTS: Mapping[str, str] = {
 }
 """What the runtime may do with each table."""
 
-VIEWS: Mapping[str, str] = {"pending": "select", "decision": ""}
-"""What the runtime may do with each view."""
+VIEWS: Mapping[str, str] = {"pending": "select", "decision": "select"}
+"""What the runtime may do with each view; `decision` is the ledger, as people and the demo look at it."""
 
 SEQUENCES: Mapping[str, str] = {"mark": "usage"}
 FUNCTIONS: Mapping[str, str] = {"shard_of(uuid)": "execute"}
@@ -149,6 +149,30 @@ def set_up(connection: psycopg.Connection[Any], roles: HubRoles, schema: str) ->
     with connection.transaction():
         for statement in (*creation(roles, schema), *ownership(roles, schema), *grants(roles, schema)):
             connection.execute(statement)
+
+
+def admission(connection: psycopg.Connection[Any], runtime: str, schema: str) -> list[sql.Composed]:
+    """What is missing for a role to enter this database and to read in the schema, if there is one."""
+    there, usable = connection.execute(_ADMITTED, {"role": runtime, "schema": schema}).fetchone() or (False, False)
+    found = [] if there else [_made(runtime)]
+    if not usable:
+        name, role = sql.Identifier(schema), _role(runtime)
+        found.append(sql.SQL("grant usage on schema {} to {}").format(name, role))
+        found.append(sql.SQL("grant select on all tables in schema {} to {}").format(name, role))
+    return found
+
+
+_ADMITTED = """
+    select r.oid is not null, n.oid is null or coalesce(has_schema_privilege(r.oid, n.oid, 'USAGE'), false)
+    from (select) as one left join pg_roles r on r.rolname = %(role)s
+    left join pg_namespace n on n.nspname = %(schema)s"""
+
+
+def works(connection: psycopg.Connection[Any], runtime: str, schema: str) -> bool:
+    """Whether a role may add to the ledger, and so has the runtime's rights."""
+    ledger = sql.Identifier(schema, "ledger_entry").as_string(connection)
+    row = connection.execute("select has_table_privilege(%s, %s, 'INSERT')", [runtime, ledger]).fetchone()
+    return bool(row and row[0])
 
 
 def renew(connection: psycopg.Connection[Any], schema: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ from engine.hub import roles as rights
 from engine.hub.migrate import SCHEMA, known_migrations, make_roles, migrate
 from engine.hub.queries import QUERIES
 from engine.hub.roles import HubRoles, printed
+from operations.init import lay_out
+from operations.project import opened
 from tests.contract.test_hub_statements import EXAMPLES, SOME, UTILITY, _code, _numbered
+from tests.integration.cli_project import Project
 from tests.integration.reading import ask, run
 
 _numbers = itertools.count(1)
@@ -194,7 +198,7 @@ def test_the_runtime_may_run_every_statement_of_the_hub(at_work: Connection) -> 
 def test_no_right_of_the_runtime_can_be_spared(at_work: Connection, named: HubRoles) -> None:
     """Each is taken away in turn, and some statement of the hub then fails."""
     code = {name: _code(text) for name, text in QUERIES.items() if name in {*EXAMPLES, *COPIED}}
-    asked_elsewhere = {("migration", "select"), ("rulebook", "select")}
+    asked_elsewhere = {("migration", "select"), ("rulebook", "select"), ("decision", "select")}
     spared = []
     granted = [("", name, right) for name, each in {**rights.RIGHTS, **rights.VIEWS}.items() for right in listed(each)]
     granted += [("sequence", name, right) for name, each in rights.SEQUENCES.items() for right in listed(each)]
@@ -336,3 +340,34 @@ def test_the_reader_reads_everything_but_values_and_keys(roled: str, named: HubR
             assert not refused(auditor, f"select {column} from {table}"), (table, column)
     for table, named_columns in rights.READABLE.items():
         assert not refused(reader, f"select {', '.join(named_columns) or '*'} from {table}"), table
+
+
+# --- the embedded hub -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def embedding() -> Iterator[Project]:
+    """The starter project on its own server; not below pytest's folder, which nobody else may pass."""
+    with tempfile.TemporaryDirectory(prefix="fieldwarden-roles-") as place:
+        lay_out(Path(place) / "shop")
+        yield Project(Path(place) / "shop")
+
+
+def test_the_engine_enters_an_embedded_hub_as_the_runtime(embedding: Project) -> None:
+    """Also one that was made before there were roles, whose superuser the engine was."""
+    project = embedding
+    with opened(project.folder):  # one server for all of it
+        for command in ("doctor", "status", "doctor"):
+            code, body = project.call_here(command)
+            assert code == 0, body
+        roles = {c["about"]: c["level"] for c in body["result"]["checks"] if c["subject"] == "role"}
+        assert roles == {"crm": "note", "erp": "note"}, "of the hub there is nothing to say, of sample systems calmly"
+        with opened(project.folder) as inside:
+            runtime, owner, schema = inside.hub_dsn, inside.owner_dsn, inside.hub_schema
+        assert ask(runtime, "select current_user::text") == "fieldwarden_runtime"
+        assert refused(runtime, "delete from ledger_entry")
+        run(owner, "drop owned by fieldwarden_runtime", "drop role fieldwarden_runtime")
+        for command in ("doctor", "status"):
+            code, body = project.call_here(command)
+            assert code == 0, body
+        assert not refused(runtime, f"select 1 from {schema}.record for update")
