@@ -254,6 +254,21 @@ def test_the_roles_of_what_only_debezium_asks_are_not_ours(shop: Shop) -> None:
     assert (code, body["ok"]) == (2, False)
 
 
+def test_what_the_runtime_adds_to_a_block_that_is_there_is_found(shop: Shop, roled: Roles) -> None:
+    shop.settle()
+    runtime = shop.environment["HUB_DSN"]
+    ((lane, height, ordinal),) = execute(
+        runtime, "select lane, height, ordinal from fieldwarden.ledger_entry order by 1, 2, 3 desc limit 1"
+    )
+    execute(
+        runtime,
+        f"insert into fieldwarden.ledger_entry select lane, height, {ordinal + 1}, record, version, body"
+        f" from fieldwarden.ledger_entry where (lane, height, ordinal) = ('{lane}', {height}, {ordinal})",
+    )
+    code, body = shop.call_here("audit", "verify")
+    assert code == 1, body
+
+
 def test_an_auditor_is_shown_everything_and_changes_nothing(shop: Shop, roled: Roles) -> None:
     shop.settle()
     shop.environment["HUB_DSN"] = make_conninfo(shop.hub, user=f"auditor_{roled.number}")

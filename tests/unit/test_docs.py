@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from cli import cli
+from engine.hub.roles import RIGHTS
 from rules.documents import read_yaml
 from rules.models import EntityFile, ProjectFile, SystemFile
 from rules.wording import validate
@@ -90,3 +91,9 @@ def test_the_changelog_knows_this_version() -> None:
     version = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     assert version is not None
     assert f"## [{version[1]}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+def test_the_security_page_states_the_very_rights_of_the_hubs_runtime() -> None:
+    text = (ROOT / "docs" / "security.md").read_text("utf-8")
+    stated = dict(re.findall(r"^\| (\w+) \| ((?:select|insert|update|delete)[a-z, ]*) \|$", text, re.MULTILINE))
+    assert stated == dict(RIGHTS)
