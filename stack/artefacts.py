@@ -62,8 +62,7 @@ def fetch(*profiles: str) -> None:
 def lock() -> None:
     """Fetch everything anew and record what it is. Raises StackUnfit."""
     TARGET.mkdir(exist_ok=True)
-    with (TARGET / "lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with private.locked(TARGET / "lock", seconds=_TURN_SECONDS):
         for profile, folders in _FOLDERS.items():
             _lay_out(profile)
             checksums.record(profile, folders, TARGET)
