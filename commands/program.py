@@ -46,11 +46,13 @@ class Program(click.Group):
         except FieldwardenError as error:
             code = _emit(Report(failure=Failure.of(error), exit_code=error.exit_code), "--json" in options)
         except Exception as error:
-            if "--debug" in options:
-                raise
-            from operations.bugs import own_up
+            from operations.bugs import own_up, traceback_of
 
-            code = _emit(own_up(error), "--json" in options)
+            if "--debug" in options:
+                click.echo(traceback_of(error), err=True, nl=False)
+                code = 1
+            else:
+                code = _emit(own_up(error), "--json" in options)
         finally:
             signal.signal(signal.SIGTERM, before)
         sys.exit(code if isinstance(code, int) else 0)

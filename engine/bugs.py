@@ -2,18 +2,20 @@
 
 A bug that one record meets is that record's: it is set aside or parked, and all else goes on. What it is called, its
 fingerprint, is made of the exception's type and of the places in our code that it passed, never of its message, which
-may quote a row.
+may quote a row. So does its traceback, as it is filed and shown, leave out all words that may quote one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.errors import FieldwardenError, ValueRefused
 from engine.guard import GuardViolation
+from rules.scrubbing import scrub
 
 _ROOT = Path(__file__).resolve().parent.parent
 _OF_A_VALUE = ("22", "23", "54")
@@ -61,3 +63,55 @@ def reason(error: Exception, met: str) -> str:
     if isinstance(error, ValueRefused):
         return error.message
     return f"a bug in Fieldwarden met {met} (fingerprint {bug_of(error).fingerprint})"
+
+
+class BugElsewhere(RuntimeError):
+    """A bug that another process of ours met; the message is `described` of it."""
+
+
+_WITHOUT_VALUES = (
+    FieldwardenError,
+    BugElsewhere,
+    AttributeError,
+    ImportError,
+    NameError,
+    NotImplementedError,
+    RecursionError,
+    TypeError,
+    ZeroDivisionError,
+)
+"""Whose words are shown: ours hold no value by contract, the others speak of the program's own names and types."""
+
+
+def described(error: BaseException) -> str:
+    """A traceback that may be shown and sent: where it happened, in what order, and no word that may quote a row."""
+    return scrub("".join(_described(error, set())))
+
+
+def _described(error: BaseException, seen: set[int]) -> Iterator[str]:
+    seen.add(id(error))
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None and id(before) not in seen:
+        yield from _described(before, seen)
+        met = "was the cause of" if error.__cause__ else "was being handled at the time of"
+        yield f"\nThe exception above {met} the following:\n\n"
+    yield "Traceback (most recent call last):\n"
+    yield from traceback.format_tb(error.__traceback__)
+    yield f"{type(error).__module__}.{type(error).__qualname__}: {_words(error)}\n"
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield "\n--- one of the group:\n"
+            yield from _described(each, seen)
+
+
+def _words(error: BaseException) -> str:
+    """What an exception says of the program. Of a database's error: its state, and what it names."""
+    if isinstance(error, _WITHOUT_VALUES):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    state, diag = getattr(error, "sqlstate", None), getattr(error, "diag", None)
+    if state is None:
+        return "(its words are not shown: they may quote data)"
+    named = [getattr(diag, f"{each}_name", None) for each in ("schema", "table", "column", "datatype", "constraint")]
+    return f"SQLSTATE {state} {' '.join(filter(None, named))}".rstrip()

@@ -18,6 +18,7 @@ from engine.hub.export import export as decisions
 from engine.hub.reading import snapshot
 from operations.report import count
 from rules.rulebook import Rulebook
+from rules.secret import Secretive
 
 Format = Literal["jsonl", "csv"]
 
@@ -25,14 +26,14 @@ _NEEDS_QUOTES = re.compile(r'[",\r\n]|^$')
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?$")
 
 
-async def verify(hub_dsn: str, schema: str, *, named: int = NAMED) -> VerifyReport:
+async def verify(hub_dsn: Secretive, schema: str, *, named: int = NAMED) -> VerifyReport:
     """Check chain and replay. Reads one moment; replication may go on meanwhile. Raises EnvironmentUnfit."""
     async with snapshot(hub_dsn, schema) as connection:
         return await verify_ledger(connection, named=named)
 
 
 async def export(
-    hub_dsn: str,
+    hub_dsn: Secretive,
     schema: str,
     rulebook: Rulebook,
     filters: Filters,

@@ -1,7 +1,7 @@
 """An exception nobody foresaw is ours, not the user's: say so in one paragraph and file the traceback.
 
 The paragraph names the exception's type and the line of our code, never its message: a driver's message may quote
-a row. The whole traceback goes to a file that only its owner can read.
+a row. The traceback, without such messages either, goes to a file that only its owner can read.
 """
 
 from __future__ import annotations
@@ -12,9 +12,15 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
+from engine.bugs import described
 from operations.report import Failure, Report
 
 _ROOT = Path(__file__).resolve().parent.parent
+
+
+def traceback_of(error: BaseException) -> str:
+    """The traceback as a person is shown it with --debug."""
+    return described(error)
 
 
 def own_up(error: BaseException) -> Report:
@@ -22,7 +28,7 @@ def own_up(error: BaseException) -> Report:
     kind, where = type(error).__name__, _where(error)
     try:
         path = str(_file(error))
-        suggestion = f"report it with the traceback in {path} (look it over first: it may quote data)"
+        suggestion = f"report it with the traceback in {path}"
     except OSError:
         path, suggestion = where, "run the command again with --debug to see the traceback"
     message = (
@@ -56,5 +62,5 @@ def _file(error: BaseException) -> Path:
             break
     handle, name = tempfile.mkstemp(prefix=f"fieldwarden-bug-{stamp}-", suffix=".txt", dir=folder)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write("".join(traceback.format_exception(error)))
+        file.write(traceback_of(error))
     return Path(name)

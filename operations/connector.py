@@ -19,6 +19,7 @@ from operations.connector_state import ailment, alive, chosen, connected, lines,
 from operations.project import Opened, opened
 from operations.report import Failure, Report, count, table
 from rules.errors import FieldwardenError
+from rules.secret import Secretive
 
 T = TypeVar("T")
 _START_SECONDS = 30.0
@@ -165,12 +166,12 @@ def _tell(
     return Report({"connector": name, "system": system, done: True}, f"{name}: {what}")
 
 
-def _configuration(project: Opened, system: str) -> dict[str, str]:
+def _configuration(project: Opened, system: str) -> dict[str, Secretive]:
     return configuration(project.rulebook.systems[system], project.connect_dsn(system), project.kafka())
 
 
 async def _register(
-    project: Opened, connect: Connect, wanted: dict[str, dict[str, str]], wait: bool, say: Callable[[str], None]
+    project: Opened, connect: Connect, wanted: dict[str, dict[str, Secretive]], wait: bool, say: Callable[[str], None]
 ) -> Report:
     wrong: dict[str, Sequence[KeyProblem]] = {
         system: found

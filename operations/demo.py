@@ -31,6 +31,7 @@ from operations.report import Failure, Report, count, table
 from operations.run import replicate
 from operations.watch import Watch
 from rules.rulebook import Rulebook
+from rules.secret import Secretive, revealed
 
 Say = Callable[[str], None]
 
@@ -57,8 +58,8 @@ class Tally:
     refusals: list[dict[str, Any]]
 
     @classmethod
-    def read(cls, dsn: str, schema: str, rulebook: Rulebook) -> Tally:
-        with psycopg.connect(dsn) as connection:
+    def read(cls, dsn: Secretive, schema: str, rulebook: Rulebook) -> Tally:
+        with psycopg.connect(revealed(dsn)) as connection:
             connection.execute("select set_config('search_path', %s, false)", [schema])
             sums = "select coalesce(sum(changes), 0)::bigint, coalesce(sum(echoes), 0)::bigint from source"
             changes, echoes = connection.execute(sums).fetchone() or (0, 0)
@@ -185,7 +186,7 @@ def demo(folder: Path, *, fresh: bool = False, keep_running: bool = False, say: 
 
 
 def server_version(project: Opened) -> str:
-    with psycopg.connect(project.hub_dsn) as connection:
+    with psycopg.connect(project.hub_dsn.reveal()) as connection:
         return str(connection.info.server_version // 10_000)
 
 

@@ -91,7 +91,7 @@ def _health(project: Opened) -> list[Check]:
         token = project.run_token
     except FieldwardenError as error:
         return [Check("files", "run", "error", error.message, error.suggestion, error.path, environment=True)]
-    if token is not None and len(token) < _SHORTEST_TOKEN:
+    if token is not None and len(token.reveal()) < _SHORTEST_TOKEN:
         return [Check("files", "run", "warning", "the token of `run` can be guessed: it is short", _CHOOSE, where)]
     return []
 

@@ -14,6 +14,7 @@ from engine.hub.story import explain_field
 from operations.report import table
 from operations.trail import hidden
 from rules.rulebook import Rulebook
+from rules.secret import Secretive
 
 _WIDTH = 100
 
@@ -27,7 +28,7 @@ def split(name: str) -> tuple[str, str]:
 
 
 async def explain(
-    hub_dsn: str,
+    hub_dsn: Secretive,
     schema: str,
     rulebook: Rulebook,
     entity: str,

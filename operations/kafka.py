@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from pydantic import BaseModel
@@ -27,6 +27,7 @@ from connectors.debezium.topics import Topics
 from engine.errors import EnvironmentUnfit
 from rules.connections import Kafka
 from rules.loading import PROJECT_FILE
+from rules.secret import Secret
 
 if TYPE_CHECKING:
     from engine.ports import Hub
@@ -39,15 +40,18 @@ _SHORTEST_SESSION = 6.0
 """What brokers allow unless told otherwise (group.min.session.timeout.ms)."""
 
 
-def access(given: Kafka, project: str, folder: Path, follow: Callable[[str, str], str]) -> KafkaAccess:
+def access(given: Kafka, project: str, folder: Path, follow: Callable[[str, str], Secret]) -> KafkaAccess:
     """How Kafka is reached, as the files of a project (by its slug) say. `follow` resolves the references in a text, of
     which it is told where it stands. Raises ReferenceUnresolved."""
 
-    def resolved(model: BaseModel, prefix: str) -> dict[str, str]:
-        """The texts of one model, followed and, where they name files, relative to the project's folder."""
+    def resolved(model: BaseModel, prefix: str) -> dict[str, Any]:
+        """The texts of one model, followed and, where they name files, relative to the project's folder. All but the
+        password are shown in messages: addresses, a user, files."""
         texts = {name: value for name, value in model if isinstance(value, str)}
         found = {name: follow(text, f"{PROJECT_FILE}: {prefix}{name}") for name, text in texts.items()}
-        return {name: str(folder / text) if name.endswith("_file") else text for name, text in found.items()}
+        shown = {name: text.reveal() for name, text in found.items() if name != "password"}
+        shown = {name: str(folder / text) if name.endswith("_file") else text for name, text in shown.items()}
+        return {**found, **shown}
 
     connect, registry = (
         Endpoint(**resolved(endpoint, f"kafka.{name}.")) if endpoint is not None else None

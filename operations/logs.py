@@ -1,7 +1,7 @@
 """What `run` writes while it works: one event per line, JSON for machines, plain for a terminal, on stderr.
 
 A log must not become a second copy of the data. So the keys of an event are an allow-list: whatever else a caller
-passes is dropped (and its key, not its value, is named), and connection strings lose their passwords.
+passes is dropped (and its key, not its value, is named), and secrets that a text quotes are blotted out.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import sys
 import threading
 from collections.abc import Iterator, MutableMapping
@@ -18,6 +17,7 @@ from typing import Any, Literal, TextIO
 import structlog
 
 from engine.bugs import bug_of
+from rules.scrubbing import scrub
 
 _KEYS = """
     event level timestamp logger message error code suggestion path reason
@@ -27,7 +27,6 @@ _KEYS = """
     partition offset claim fingerprint kind places not_shown
 """
 ALLOWED = frozenset(_KEYS.split())
-_PASSWORD = re.compile(r"(?i)(://[^:/@\s]*:)[^@\s]*(@)|(password\s*=\s*)('[^']*'|\S+)")
 _SECONDS_BETWEEN_REPEATS = 10.0
 _WORDINGS = 1000
 Event = MutableMapping[str, Any]
@@ -46,7 +45,7 @@ def configure(style: Literal["auto", "human", "json"], level: str, stream: TextI
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             only_allowed,
-            without_passwords,
+            without_secrets,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -88,16 +87,13 @@ def only_allowed(_logger: Any, _method: str, event: Event) -> Event:
     return event
 
 
-def without_passwords(_logger: Any, _method: str, event: Event) -> Event:
+def without_secrets(_logger: Any, _method: str, event: Event) -> Event:
     for key, value in event.items():
         if isinstance(value, str):
             event[key] = scrub(value)
+        elif isinstance(value, (list, tuple)):
+            event[key] = [scrub(each) if isinstance(each, str) else each for each in value]
     return event
-
-
-def scrub(text: str) -> str:
-    """The text with the passwords of connection strings blotted out."""
-    return _PASSWORD.sub(lambda m: f"{m[1] or m[3]}***{m[2] or ''}", text)
 
 
 class _Forward(logging.Handler):

@@ -26,6 +26,7 @@ from prometheus_client.exposition import choose_encoder
 from operations import http
 from operations.http import Answer, Request
 from operations.unread import held_up
+from rules.secret import Secret, Secretive
 
 if TYPE_CHECKING:
     from engine.telemetry import Connector, Partition, Telemetry, Unread
@@ -131,9 +132,9 @@ class Asked:
     """The answers, by path. `/metrics` is made anew after `_FRESH_SECONDS` and not more often: making it takes a moment
     of the process, whoever asks."""
 
-    def __init__(self, health: Health, token: str | None = None) -> None:
+    def __init__(self, health: Health, token: Secretive | None = None) -> None:
         self._health = health
-        self._token = token.encode() if token is not None else None
+        self._token = None if token is None else Secret.of(token)
         self._made: dict[str, tuple[float, bytes]] = {}
 
     def __call__(self, request: Request) -> Answer:
@@ -151,7 +152,9 @@ class Asked:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if self._token is None:
             return True
-        return scheme.lower() == "bearer" and compare_digest(given.strip().encode("latin-1"), self._token)
+        return scheme.lower() == "bearer" and compare_digest(
+            given.strip().encode("latin-1"), self._token.reveal().encode()
+        )
 
     def _live(self, _request: Request) -> Answer:
         ok, body = self._health.live()
@@ -176,7 +179,7 @@ def _json(status: int, body: dict[str, Any], *headers: tuple[str, str]) -> Answe
 
 
 @contextlib.contextmanager
-def serving(health: Health, host: str, port: int, token: str | None = None) -> Iterator[str]:
+def serving(health: Health, host: str, port: int, token: Secretive | None = None) -> Iterator[str]:
     """Answer while the context lasts; yields the base URL. `token`: what `/readyz` and `/metrics` ask for.
 
     Raises EnvironmentUnfit where the port cannot be had."""

@@ -21,6 +21,7 @@ from rules.errors import FieldwardenError
 from rules.loading import PROJECT_FILE, Project, ReferenceUnresolved, load_project
 from rules.protecting import owns_protected
 from rules.rulebook import Rulebook, Stream, System
+from rules.secret import Secret
 
 if TYPE_CHECKING:
     from connectors.debezium.access import KafkaAccess
@@ -128,7 +129,7 @@ class Opened:
         return self.project.settings.hub.schema_name
 
     @property
-    def hub_dsn(self) -> str:
+    def hub_dsn(self) -> Secret:
         """Raises ReferenceUnresolved."""
         given = self.project.settings.hub.dsn
         if given is None:
@@ -136,16 +137,16 @@ class Opened:
         return self._resolve(given, f"{PROJECT_FILE}: hub.dsn")
 
     @property
-    def run_token(self) -> str | None:
+    def run_token(self) -> Secret | None:
         """What has to be shown to be told of this process's health. Raises ReferenceUnresolved."""
         given, where = self.project.settings.run.token, f"{PROJECT_FILE}: run.token"
         token = None if given is None else self._resolve(given, where)
-        if token is not None and not token.strip():
+        if token is not None and not token.reveal().strip():
             raise ReferenceUnresolved("the token is empty", suggestion="give it a long random value", path=where)
         return token
 
     @property
-    def owner_dsn(self) -> str:
+    def owner_dsn(self) -> Secret:
         """The hub as the role that its schema belongs to. Raises ReferenceUnresolved."""
         hub = self.project.settings.hub
         if hub.dsn is None:
@@ -219,19 +220,19 @@ class Opened:
 
         return access(given, slug(self.project.settings.project), self.project.folder, self._resolve)
 
-    def connect_dsn(self, system: str) -> str:
+    def connect_dsn(self, system: str) -> Secret:
         """A debezium system's connection string as Kafka Connect uses it. Raises ReferenceUnresolved."""
         return self._resolve(self.rulebook.systems[system].settings["connect_dsn"], self._where(system))
 
-    def dsn(self, system: str) -> str:
+    def dsn(self, system: str) -> Secret:
         """A system's connection string. Raises ReferenceUnresolved."""
         return self.dsn_of(self.rulebook.systems[system])
 
-    def dsn_of(self, system: System) -> str:
+    def dsn_of(self, system: System) -> Secret:
         """The same, of a system by whatever rulebook. Raises ReferenceUnresolved."""
         return self._resolve(system.settings["dsn"], self._where(system.name))
 
-    def target_dsn(self, system: str) -> str:
+    def target_dsn(self, system: str) -> Secret:
         """A system's connection string for writing to it. Raises ReferenceUnresolved."""
         settings = self.rulebook.systems[system].settings
         return self._resolve(settings.get("target_dsn", settings["dsn"]), self._where(system))
@@ -356,16 +357,16 @@ class Opened:
         finally:
             await hub.close()
 
-    def _resolve(self, text: str, where: str) -> str:
+    def _resolve(self, text: str, where: str) -> Secret:
         try:
             return self.project.resolve(text, self._embedded)
         except ReferenceUnresolved as error:
             error.path = error.path or where
             raise
 
-    def _embedded(self, name: str, role: str = "postgres") -> str:
+    def _embedded(self, name: str, role: str = "postgres") -> Secret:
         assert self.server is not None, "opened() starts the server whenever the files refer to it"
-        return self.server.dsn(name, role=role)
+        return Secret(self.server.dsn(name, role=role))
 
 
 def _written(stream: Stream) -> bool:

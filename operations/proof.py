@@ -16,6 +16,8 @@ from typing import NamedTuple, TypeAlias
 
 import psycopg
 
+from rules.secret import Secretive, revealed
+
 Value: TypeAlias = str | None
 
 
@@ -55,7 +57,7 @@ Shared: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
 Held: TypeAlias = Mapping[Cell, list[Value]]
 
 
-def prove(folder: Path, dsns: Mapping[str, str]) -> Proof:
+def prove(folder: Path, dsns: Mapping[str, Secretive]) -> Proof:
     """Compare the systems, row by row and field by field. `dsns`: system -> connection string."""
     shared = read_shared(folder / "shared.csv")
     return compare(shared, {system: read_system(dsn, folder / f"{system}.sql") for system, dsn in dsns.items()})
@@ -70,10 +72,10 @@ def read_shared(path: Path) -> dict[tuple[str, str], tuple[str, ...]]:
         }
 
 
-def read_system(dsn: str, query: Path) -> dict[Cell, list[Value]]:
+def read_system(dsn: Secretive, query: Path) -> dict[Cell, list[Value]]:
     """Every cell of one system; more than one value means that it holds the thing more than once."""
     held: dict[Cell, list[Value]] = {}
-    with psycopg.connect(dsn) as connection:
+    with psycopg.connect(revealed(dsn)) as connection:
         connection.read_only = True
         for entity, key, name, value in connection.execute(query.read_bytes()):
             held.setdefault(Cell(entity, key if key is not None else "(without a key)", name), []).append(value)

@@ -35,6 +35,7 @@ from operations.project import Opened, is_partitioned, opened
 from operations.report import Failure, Report, count
 from operations.watch import Watch
 from rules.errors import FieldwardenError
+from rules.secret import Secretive
 
 if TYPE_CHECKING:
     from engine.hub.store import PostgresHub
@@ -131,7 +132,7 @@ def replicate(
     rebaseline: Sequence[str] = (),
     host: str = "127.0.0.1",
     port: int = 0,
-    token: str | None = None,
+    token: Secretive | None = None,
     stall_after: float = 30.0,
     forced: Callable[[int], object] = os._exit,
 ) -> Report:
@@ -171,7 +172,7 @@ class _Running:
     """What is set aside or parked meanwhile makes the exit code 1."""
     holding: bool = False
 
-    async def main(self, host: str, port: int, token: str | None, stall_after: float) -> Report:
+    async def main(self, host: str, port: int, token: Secretive | None, stall_after: float) -> Report:
         self.ending.listen()
         project, health = self.project, Health(self.telemetry, patience=stall_after)
         async with contextlib.AsyncExitStack() as stack:

@@ -13,11 +13,14 @@ from engine.hub.story import tell
 from engine.telling import Event, Reference, Trail
 from operations.report import count, table
 from rules.rulebook import Rulebook
+from rules.secret import Secretive
 
 _WIDTH = 100
 
 
-async def trail(hub_dsn: str, schema: str, rulebook: Rulebook, entity: str, key: str, unmask: bool = False) -> Trail:
+async def trail(
+    hub_dsn: Secretive, schema: str, rulebook: Rulebook, entity: str, key: str, unmask: bool = False
+) -> Trail:
     """Raises UnknownName (exit 2), NotFound and Ambiguous (exit 1), EnvironmentUnfit."""
     async with snapshot(hub_dsn, schema) as connection:
         return await tell(connection, rulebook, entity, key, Mask(rulebook, unmask=unmask))

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from rules.secret import Secret, Secretive
+
 OURS: Mapping[str, str] = {
     "connector.class": "it follows from `database:`",
     "name": "say it as `name:`",
@@ -119,9 +121,17 @@ def is_secret(option: str) -> bool:
     return bool(_SECRET.search(option))
 
 
-def in_force(configuration: Mapping[str, str]) -> dict[str, str]:
+def disguised(configuration: Mapping[str, Secretive]) -> dict[str, Secretive]:
+    """A connector's configuration with its secrets as such; what only refers to one (`${file:...}`) stays as it is."""
+    return {
+        name: Secret.of(value) if value and is_secret(name) and not str(value).startswith("${") else value
+        for name, value in configuration.items()
+    }
+
+
+def in_force(configuration: Mapping[str, Secretive]) -> dict[str, str]:
     """A live connector's configuration with what its silence means, as far as that is judged here."""
-    known = {**DEFAULTS, **configuration}
+    known = dict(DEFAULTS) | {name: str(value) for name, value in configuration.items()}
     for half in ("key", "value"):
         if known.get(f"{half}.converter") == _JSON_CONVERTER:
             known.setdefault(f"{half}.converter.schemas.enable", "true")

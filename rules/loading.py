@@ -21,6 +21,7 @@ from rules.models import EntityFile, ProjectFile, SystemFile
 from rules.normalising import BEFORE
 from rules.references import ReferenceUnresolved, reference_problems, resolve_reference, secret_problems
 from rules.rulebook import Rulebook
+from rules.secret import Secret, Secretive
 from rules.wording import Model, closest, validate
 
 __all__ = [
@@ -56,7 +57,7 @@ class Project:
         stream, `part` is a key of the connector, or one of its options."""
         return place(self.files, system, stream, field, part)
 
-    def resolve(self, text: str, embedded: Callable[[str], str] | None = None) -> str:
+    def resolve(self, text: str, embedded: Callable[[str], Secretive] | None = None) -> Secret:
         """`resolve_reference` in this project: its environment, and files relative to its folder."""
         return resolve_reference(text, self.environment, embedded, folder=self.folder)
 

@@ -7,12 +7,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rules.errors import FieldwardenError
+from rules.secret import Secret, Secretive, revealed
 from rules.wording import closest
 
 _REFERENCE = re.compile(r"\$\{(?:(?P<kind>[a-z]+):)?(?P<name>[^{}]*)\}")
-_PASSWORD = re.compile(r"(?:^|[\s?&])password\s*=\s*[^\s&]|://[^/@\s:]*:[^/@\s]+@", re.IGNORECASE)
+_PASSWORD = re.compile(
+    r"(?:^|[\s?&])(?:password|sslpassword|oauth_client_secret|scram_(?:client|server)_key)\s*=\s*(?!'')[^\s&]"
+    r"|://[^/@\s:]*:(?!\d*[/?])[^@]+@",
+    re.IGNORECASE,
+)
 """A password in a connection string from which the references were taken out."""
-_LOGIN = re.compile(r"//[^/?#\\]*@")
 
 
 class ReferenceUnresolved(FieldwardenError):
@@ -25,13 +29,13 @@ class ReferenceUnresolved(FieldwardenError):
 def resolve_reference(
     text: str,
     environment: Mapping[str, str],
-    embedded: Callable[[str], str] | None,
+    embedded: Callable[[str], Secretive] | None,
     *,
     folder: Path | None = None,
-) -> str:
+) -> Secret:
     """`text` with `${env:NAME}`, `${file:path}` (relative to `folder`) and `${embedded:NAME}` replaced.
 
-    To be called when a connection is opened, and the result kept nowhere. Raises ReferenceUnresolved."""
+    Whatever a reference points at may be a secret, so all of it is one. Raises ReferenceUnresolved."""
 
     def value(match: re.Match[str]) -> str:
         kind, name = match["kind"], match["name"]
@@ -44,10 +48,10 @@ def resolve_reference(
         if kind == "embedded":
             if embedded is None:
                 raise ReferenceUnresolved(f"embedded database {name} cannot be reached from here")
-            return embedded(name)
+            return revealed(embedded(name))
         raise ReferenceUnresolved("a reference is ${env:NAME}, ${file:path} or ${embedded:NAME}")
 
-    return _REFERENCE.sub(value, text)
+    return Secret(_REFERENCE.sub(value, text))
 
 
 def _secret_file(path: Path) -> str:
@@ -64,8 +68,10 @@ def without_references(text: str) -> str:
 
 
 def holds_login(url: str) -> bool:
-    """Whether an address names a user in front of its host, with or without a password, spelled out or referred to."""
-    return _LOGIN.search(without_references(url)) is not None
+    """Whether an address names a user in front of its host, with or without a password, spelled out or referred to.
+
+    Any `@` counts: a password may hold what would end it."""
+    return "@" in without_references(url)
 
 
 def secret_problems(text: str) -> list[tuple[str, str]]:

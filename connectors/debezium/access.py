@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from connectors.debezium.brokers import Brokers
 from connectors.debezium.registry import Registry
 from engine.errors import EnvironmentUnfit
 from rules.references import holds_login
+from rules.secret import Secret, Secretive
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +20,17 @@ class Endpoint:
 
     url: str
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: Secretive | None = None
     ca_file: str | None = None
     servers: str | None = None
 
     def __post_init__(self) -> None:
+        if self.password is not None:
+            object.__setattr__(self, "password", Secret.of(self.password))
         if holds_login(self.url):
             raise EnvironmentUnfit(
                 "an address under kafka: (connect: or registry:) holds a user name or a password",
-                suggestion="take them out of what url: refers to, and give them as username: and password: beside it",
+                suggestion="take them out of what url: refers to, and give them beside it, as username and password",
             )
 
     def trust(self) -> ssl.SSLContext | bool:

@@ -19,6 +19,8 @@ from aiokafka.cluster import ClusterMetadata
 from aiokafka.conn import collect_hosts, create_conn
 
 from engine.errors import EngineError, EnvironmentUnfit, TransientError
+from rules.references import holds_login
+from rules.secret import Secret, Secretive, revealed
 
 # Whatever it has to say reaches the log of `run` alone, which takes all loggers' words; but not, at every connection,
 # that PLAIN without TLS sends the password in the clear: that is for `doctor` to say.
@@ -46,16 +48,25 @@ _FORBIDDEN = (
 
 @dataclass(frozen=True, slots=True)
 class Brokers:
-    """`servers` as host:port[,host:port]; the files are PEM. Secrets are plain here: never log this."""
+    """`servers` as host:port[,host:port]; the files are PEM. Raises EnvironmentUnfit where `servers` hold a login."""
 
     servers: str
     security: str = "plaintext"
     mechanism: str | None = None
     username: str | None = field(default=None, repr=False)
-    password: str | None = field(default=None, repr=False)
+    password: Secretive | None = None
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.password is not None:
+            object.__setattr__(self, "password", Secret.of(self.password))
+        if holds_login(self.servers):
+            raise EnvironmentUnfit(
+                "kafka: servers names a user or a password",
+                suggestion="write host:port[,host:port] there, and username and password beside it",
+            )
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments of every aiokafka client. Raises EnvironmentUnfit for certificates that cannot be read."""
@@ -68,7 +79,7 @@ class Brokers:
             options |= {
                 "sasl_mechanism": self.mechanism or "PLAIN",
                 "sasl_plain_username": self.username or "",
-                "sasl_plain_password": self.password or "",
+                "sasl_plain_password": revealed(self.password or ""),
             }
         return options
 

@@ -17,8 +17,10 @@ from urllib.parse import quote
 import httpx
 
 from connectors.debezium.access import Endpoint
-from connectors.debezium.connect_states import KeyProblem, State, read_problems, read_state, read_texts, scrubbed
+from connectors.debezium.connect_states import KeyProblem, State, read_problems, read_state, read_texts
 from engine.errors import EngineError, EnvironmentUnfit, TransientError
+from rules.scrubbing import scrub
+from rules.secret import Secretive, revealed
 
 _TIMEOUT = httpx.Timeout(100.0, connect=5.0)
 """Seconds: Connect itself gives up forwarding a request after 90."""
@@ -57,7 +59,8 @@ class Connect:
     @asynccontextmanager
     async def open(endpoint: Endpoint, *, patience: float = _PATIENCE) -> AsyncIterator[Connect]:
         """Connects when first asked. Raises EnvironmentUnfit for a `ca_file` that is none."""
-        login = (endpoint.username, endpoint.password or "") if endpoint.username is not None else None
+        password = revealed(endpoint.password or "")
+        login = (endpoint.username, password) if endpoint.username is not None else None
         async with httpx.AsyncClient(
             base_url=endpoint.url.rstrip("/"), auth=login, verify=endpoint.trust(), trust_env=False
         ) as client:
@@ -83,15 +86,15 @@ class Connect:
         """Raises UnknownConnector."""
         return await self._read(f"/connectors/{_quoted(name)}/status", read_state, name)
 
-    async def configuration(self, name: str) -> dict[str, str]:
+    async def configuration(self, name: str) -> dict[str, Secretive]:
         """As it was registered, passwords and all. Raises UnknownConnector."""
         return await self._read(f"/connectors/{_quoted(name)}/config", read_texts, name)
 
-    async def problems(self, name: str, configuration: Mapping[str, str]) -> list[KeyProblem]:
+    async def problems(self, name: str, configuration: Mapping[str, Secretive]) -> list[KeyProblem]:
         """What Connect finds wrong with a configuration, key by key; it also asks the database.
 
         Raises EnvironmentUnfit if the connector's plugin is not installed."""
-        kind = configuration["connector.class"]
+        kind = revealed(configuration["connector.class"])
         if kind not in await self.plugins():
             raise EnvironmentUnfit(
                 f"Kafka Connect at {self.endpoint.url} has no plugin {kind}",
@@ -99,13 +102,13 @@ class Connect:
             )
         path = f"/connector-plugins/{_quoted(kind)}/config/validate"
         answer = self._understood(
-            await self._until(lambda: self._ask("PUT", path, json={**configuration, "name": name}))
+            await self._until(lambda: self._ask("PUT", path, json={**_plain(configuration), "name": name}))
         )
         return self._body(answer, read_problems)
 
     # --- changing --------------------------------------------------------------------------------------------
 
-    async def register(self, name: str, configuration: Mapping[str, str]) -> bool:
+    async def register(self, name: str, configuration: Mapping[str, Secretive]) -> bool:
         """Create the connector or replace its configuration; True if it is new. Raises ConnectRefused."""
         wanted = {**configuration, "name": name}
         was_there = await self._known(name) is not None
@@ -113,7 +116,7 @@ class Connect:
         async def made() -> bool:
             return await self._known(name) == wanted
 
-        answer = await self._change("PUT", f"/connectors/{_quoted(name)}/config", made, json=dict(configuration))
+        answer = await self._change("PUT", f"/connectors/{_quoted(name)}/config", made, json=_plain(configuration))
         return answer.status_code == 201 or (answer.status_code == 204 and not was_there)
 
     async def started(self, name: str, patience: float) -> State | None:
@@ -168,7 +171,7 @@ class Connect:
 
         return reached
 
-    async def _known(self, name: str) -> dict[str, str] | None:
+    async def _known(self, name: str) -> dict[str, Secretive] | None:
         try:
             return await self.configuration(name)
         except UnknownConnector:
@@ -270,11 +273,16 @@ def _message(answer: httpx.Response) -> str:
         text = str(answer.json()["message"])
     except (ValueError, KeyError, TypeError):
         text = answer.text[:200]
-    return scrubbed(" ".join(text.split())) or answer.reason_phrase
+    return scrub(" ".join(text.split())) or answer.reason_phrase
 
 
 def _reason(error: httpx.HTTPError | httpx.InvalidURL) -> str:
-    return scrubbed(str(error)) or type(error).__name__
+    return scrub(str(error)) or type(error).__name__
+
+
+def _plain(configuration: Mapping[str, Secretive]) -> dict[str, str]:
+    """As it goes to Connect."""
+    return {name: revealed(value) for name, value in configuration.items()}
 
 
 def _quoted(name: str) -> str:

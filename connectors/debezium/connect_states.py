@@ -11,27 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_SECRETS = re.compile(
-    r"""(?ix)
-    ( (?:password|passphrase|secret|token|credentials?|api[._-]?key|access[._-]?key|user\.info|jaas[.\w]*) ["']?
-        \s* [=:] \s* ) (?: "[^"]*" | '[^']*' | \S+ )
-    | ( authorization \s* [=:] \s* ) (?: \w+ \s+ )? \S+
-    | ( :// [^:/@\s]* : ) \S* (?=@)                              # to the last @: a password may hold one
-    """
-)
+from rules.debezium_options import disguised
+from rules.scrubbing import scrub, without_values
+from rules.secret import Secretive
 
-_VALUE = re.compile(
-    r"""(?ix)
-    (?P<name> \b (?:column|connector|constraint|database|field|host|plugin|publication|relation|role|schema|server|slot|
-        table|topic|user) \s+ (["'`]) [\w.$/:-]{1,100} \2 )          # what a thing is called may be said
-    | (?P<before> \b (?:value|string|text|input|literal|number|date)s? \b [\w\s]{0,40} : )         # Bad value: 1
-    | (?P<bare> \b value ) \s+ (?! (?:at|cannot|does|for|from|has|in|is|must|of|on|out|to|too|violates|was|with) \b )
-    | [\w.+-]+ @ [\w-]+ \. \w                                                        # of somebody
-    | (?<! [\w./:-] ) (?: \+? \d (?: [ ().-]? \d ){8,} | [A-Z]{2} \d{2} [A-Z0-9]{8,} ) # a telephone, an account
-    | ["`\u2018\u201c\xab{\[] | (?<!\w)' | (?<![<>!])=                           # "1", [1], Struct{id=1}, Key (id)=(1)
-    """
-)
-"""Where a value of a row may begin; `name` where none does."""
 _TORN = re.compile(
     r"(?:Caused by: )?java\.(?:lang\.NullPointer|util\.ConcurrentModification|util\.NoSuchElement"
     r"|lang\.(?:Array)?IndexOutOfBounds|lang\.ClassCast)Exception\b"
@@ -92,11 +75,6 @@ class State:
         return [error for error in (self.error, *(task.error for task in self.tasks)) if error]
 
 
-def scrubbed(text: str) -> str:
-    """Text of another program's without what looks like a password."""
-    return _SECRETS.sub(lambda match: f"{match[1] or match[2] or match[3]}***", text)
-
-
 def cause(trace: str) -> str:
     """A Java stack trace in one line: what failed, and what it failed of.
 
@@ -104,8 +82,11 @@ def cause(trace: str) -> str:
     lines = [line.strip() for line in trace.splitlines()]
     first = lines[0] if lines else ""
     roots = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-    said = [_without_class(_without_values(line)) for line in (first, roots[-1] if roots else first)]
-    return scrubbed(said[0] if said[0] == said[1] else f"{said[0]} <- {said[1]}")
+    said = [
+        _without_class(line if line.startswith(_CONFIGURATION) else without_values(line))
+        for line in (first, roots[-1] if roots else first)
+    ]
+    return scrub(said[0] if said[0] == said[1] else f"{said[0]} <- {said[1]}")
 
 
 def stumbled(trace: str) -> bool:
@@ -119,29 +100,20 @@ def stumbled(trace: str) -> bool:
     return bool(_INCREMENTAL.match(next((line for line in root if line.startswith("at io.debezium.")), "")))
 
 
-def _without_values(line: str) -> str:
-    if line.startswith(_CONFIGURATION):
-        return line
-    found = next((match for match in _VALUE.finditer(line) if not match["name"]), None)
-    if found is None:
-        return line
-    return f"{line[: found.start()]}{found['before'] or found['bare'] or ''}".rstrip() + " ..."
-
-
 def _without_class(line: str) -> str:
     """`org.x.ConnectException: it broke` as `ConnectException: it broke`."""
     return re.sub(r"^(?:[\w$]+\.)+(?=[A-Z])", "", line)
 
 
-def read_texts(configuration: Mapping[str, Any]) -> dict[str, str]:
+def read_texts(configuration: Mapping[str, Any]) -> dict[str, Secretive]:
     """A configuration as Connect gives it back."""
-    return {name: "" if value is None else str(value) for name, value in configuration.items()}
+    return disguised({name: "" if value is None else str(value) for name, value in configuration.items()})
 
 
 def read_problems(found: Mapping[str, Any]) -> list[KeyProblem]:
     """Of the answer to `PUT /connector-plugins/{class}/config/validate`."""
     values = [entry["value"] for entry in found["configs"]]
-    return [KeyProblem(value["name"], scrubbed(error)) for value in values for error in value["errors"]]
+    return [KeyProblem(value["name"], scrub(error)) for value in values for error in value["errors"]]
 
 
 def read_state(status: Mapping[str, Any]) -> State:

@@ -15,6 +15,7 @@ from aiokafka import TopicPartition
 from connectors.debezium.brokers import Brokers, looking, metadata
 from connectors.debezium.topics import Topics
 from rules.rulebook import System
+from rules.secret import Secretive
 
 _LEAST = 30.0
 _MISSED = 6
@@ -25,10 +26,10 @@ SILENT = "is its database up? Debezium goes on trying, and the log of Kafka Conn
 """What to do about silence."""
 
 
-async def silent_for(system: System, brokers: Brokers, configuration: Mapping[str, str]) -> float | None:
+async def silent_for(system: System, brokers: Brokers, configuration: Mapping[str, Secretive]) -> float | None:
     """Seconds since the last heartbeat, if that is too long for a connector so configured; else None, and where it
     cannot be told: heartbeats are off, or there has been none yet. Raises EnvironmentUnfit, TransientError."""
-    interval = configuration.get("heartbeat.interval.ms", "0")
+    interval = str(configuration.get("heartbeat.interval.ms", "0"))
     if not interval.isdecimal() or interval == "0":
         return None
     last = await _last_beat(system, brokers)

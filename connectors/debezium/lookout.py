@@ -26,6 +26,7 @@ from connectors.postgres.session import connect, translated
 from connectors.postgres.slots import SlotHealth, slot_health
 from engine.errors import FieldwardenError, TransientError
 from rules.rulebook import System
+from rules.secret import Secretive
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
@@ -38,7 +39,7 @@ _POLL = 0.1
 class KafkaLookout:
     """Connections are made when needed and given up after any failure. `dsn` is the database's, if it is PostgreSQL."""
 
-    def __init__(self, system: System, brokers: Brokers, dsn: str | None = None) -> None:
+    def __init__(self, system: System, brokers: Brokers, dsn: Secretive | None = None) -> None:
         self._system = system
         self._dsn = dsn
         self._topics = Topics(system).streams.keys()
@@ -95,7 +96,7 @@ class KafkaLookout:
         await self._ends.close()
         await self._give_up()
 
-    async def _confirmed(self, dsn: str) -> None:
+    async def _confirmed(self, dsn: Secretive) -> None:
         """Debezium has confirmed a mark that is written now."""
         slot = self._system.settings["slot"]
         async with self._open(dsn) as connection:
@@ -122,7 +123,7 @@ class KafkaLookout:
                 await asyncio.sleep(_POLL)
 
     @contextlib.asynccontextmanager
-    async def _open(self, dsn: str) -> AsyncIterator[Connection]:
+    async def _open(self, dsn: Secretive) -> AsyncIterator[Connection]:
         async with self._asking:
             if self._connection is None or self._connection.closed:
                 self._connection = await connect(self._system.name, dsn)

@@ -21,6 +21,7 @@ from connectors.postgres.finding import Finding, bad, good, note, warning
 from engine.errors import EngineError
 from rules.debezium_options import contradictions, in_force
 from rules.rulebook import Entity, System
+from rules.secret import Secretive
 
 _PATIENCE = 5.0
 
@@ -58,7 +59,7 @@ async def _connector(system: System, entities: Mapping[str, Entity], kafka: Kafk
     return [_state(system, state), *configured]
 
 
-async def _silence(system: System, brokers: Brokers, live: Mapping[str, str]) -> Finding | None:
+async def _silence(system: System, brokers: Brokers, live: Mapping[str, Secretive]) -> Finding | None:
     try:
         seconds = await silent_for(system, brokers, live)
     except EngineError:
@@ -92,7 +93,7 @@ def _state(system: System, state: State) -> Finding:
 
 
 def _configuration(
-    system: System, entities: Mapping[str, Entity], live: Mapping[str, str], register: str
+    system: System, entities: Mapping[str, Entity], live: Mapping[str, Secretive], register: str
 ) -> Iterator[Finding]:
     topics = Topics(system)
     if live.get("topic.prefix") != topics.prefix:
@@ -126,11 +127,11 @@ def _money(system: System, entities: Mapping[str, Entity]) -> str:
     return ""
 
 
-def captured(live: Mapping[str, str], table: str) -> bool:
+def captured(live: Mapping[str, Secretive], table: str) -> bool:
     """Whether the include and exclude lists let a table through: whole names, case left aside, commas between."""
     schema = table.partition(".")[0]
     for option, name in (("schema", schema), ("database", schema), ("table", table)):
-        included, excluded = live.get(f"{option}.include.list", ""), live.get(f"{option}.exclude.list", "")
+        included, excluded = (str(live.get(f"{option}.{list}.list", "")) for list in ("include", "exclude"))
         if (included and not _matches(included, name)) or (excluded and _matches(excluded, name)):
             return False
     return True

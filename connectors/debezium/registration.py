@@ -11,17 +11,19 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from connectors.debezium.access import KafkaAccess
 from connectors.debezium.brokers import Brokers
 from connectors.debezium.topics import Topics
+from engine.dsn import read, unclear
 from engine.errors import EnvironmentUnfit
-from rules.debezium_options import is_secret
+from rules.debezium_options import disguised
 from rules.rulebook import System
+from rules.scrubbing import scrub
+from rules.secret import Secretive, revealed
 
 POSTGRES = "io.debezium.connector.postgresql.PostgresConnector"
 MYSQL = "io.debezium.connector.mysql.MySqlConnector"
@@ -89,8 +91,8 @@ def signals_topic(prefix: str) -> str:
     return f"{prefix}.fieldwarden-signals"
 
 
-def configuration(system: System, dsn: str, kafka: KafkaAccess) -> dict[str, str]:
-    """All that Kafka Connect is told of a system's connector, secrets included; the files' options come last.
+def configuration(system: System, dsn: Secretive, kafka: KafkaAccess) -> dict[str, Secretive]:
+    """All that Kafka Connect is told of a system's connector, its secrets as such; the files' options come last.
 
     `dsn` is the database as Connect reaches it. Raises EnvironmentUnfit if Debezium cannot use it."""
     options: dict[str, str] = json.loads(system.settings.get("options", "{}"))
@@ -110,15 +112,12 @@ def configuration(system: System, dsn: str, kafka: KafkaAccess) -> dict[str, str
     }
     for half, converter in _CONVERTERS.items():
         found |= converter if options.get(f"{half}.converter", _JSON) == _JSON else {}
-    return {**found, **options}
+    return disguised({**found, **options})
 
 
-def masked(configuration: Mapping[str, str]) -> dict[str, str]:
-    """For people: secrets blotted out, but not what only refers to one (`${file:...}`)."""
-    return {
-        name: "***" if is_secret(name) and value and not value.startswith("${") else value
-        for name, value in sorted(configuration.items())
-    }
+def masked(configuration: Mapping[str, Secretive]) -> dict[str, str]:
+    """For people: secrets blotted out, also those in an address, but not what only refers to one (`${file:...}`)."""
+    return {name: scrub(str(value)) for name, value in sorted(disguised(configuration).items())}
 
 
 def _pattern(name: str) -> str:
@@ -134,7 +133,7 @@ def _servers(kafka: KafkaAccess) -> str:
 # --- the database --------------------------------------------------------------------------------------------
 
 
-def _postgres(system: System, dsn: str) -> dict[str, str]:
+def _postgres(system: System, dsn: Secretive) -> dict[str, str]:
     return {
         "connector.class": POSTGRES,
         **dict(_postgres_address(system.name, dsn)),
@@ -145,15 +144,8 @@ def _postgres(system: System, dsn: str) -> dict[str, str]:
     }
 
 
-def _postgres_address(system: str, dsn: str) -> Iterator[tuple[str, str]]:
-    try:
-        given = {name: str(value) for name, value in conninfo_to_dict(dsn).items() if value is not None}
-    except psycopg.ProgrammingError:
-        raise EnvironmentUnfit(
-            f"the connection string of {system} is not one that libpq understands",
-            suggestion="write postgresql://user@host/database or host=... dbname=...",
-            path=system,
-        ) from None
+def _postgres_address(system: str, dsn: Secretive) -> Iterator[tuple[str, str]]:
+    given = read(dsn, conninfo_to_dict, f" of {system}")
     host = given.get("host") or given.get("hostaddr") or ""
     if not host or "," in host or host.startswith("/"):
         raise _not_for_debezium(system, "one host name, which Kafka Connect reaches over TCP")
@@ -177,14 +169,9 @@ def _not_for_debezium(system: str, what: str) -> EnvironmentUnfit:
     )
 
 
-def _mysql(dsn: str, prefix: str, kafka: KafkaAccess) -> dict[str, str]:
+def _mysql(dsn: Secretive, prefix: str, kafka: KafkaAccess) -> dict[str, str]:
     """`mysql://user:password@host:3306/database?ssl-mode=...`; the schema history is kept in a topic of its own."""
-    parts = urlsplit(dsn)
-    if parts.scheme != "mysql" or not parts.hostname or not parts.username:
-        raise EnvironmentUnfit(
-            "the connection string of a MySQL system is not one",
-            suggestion="write mysql://user:${env:PASSWORD}@host:3306/database",
-        )
+    parts, port = _mysql_address(dsn)
     history = {
         "kafka.topic": f"{prefix}.fieldwarden-schema-history",
         "kafka.bootstrap.servers": _servers(kafka),
@@ -193,9 +180,9 @@ def _mysql(dsn: str, prefix: str, kafka: KafkaAccess) -> dict[str, str]:
         history |= {f"{client}.{name}": value for name, value in _security(kafka.brokers).items()}
     found = {
         "connector.class": MYSQL,
-        "database.hostname": parts.hostname,
-        "database.port": str(parts.port or 3306),
-        "database.user": unquote(parts.username),
+        "database.hostname": parts.hostname or "",
+        "database.port": str(port),
+        "database.user": unquote(parts.username or ""),
         # A replica's number must be its own; the prefix is, so a number made of it very nearly is.
         "database.server.id": str(zlib.crc32(prefix.encode()) % 2**31 + 1),
         "bigint.unsigned.handling.mode": "precise",
@@ -211,6 +198,23 @@ def _mysql(dsn: str, prefix: str, kafka: KafkaAccess) -> dict[str, str]:
     return found
 
 
+def _mysql_address(dsn: Secretive) -> tuple[SplitResult, int]:
+    """Raises EnvironmentUnfit, which quotes nothing of it."""
+    text = revealed(dsn)
+    try:
+        parts = urlsplit(text)
+        port = parts.port or 3306
+        known = parts.scheme == "mysql" and bool(parts.hostname and parts.username) and not unclear(text)
+    except ValueError:  # its words quote what is no port
+        known = False
+    if not known:
+        raise EnvironmentUnfit(
+            "the connection string of a MySQL system is not one",
+            suggestion="write mysql://user:${env:PASSWORD}@host:3306/database, odd characters percent-encoded",
+        ) from None
+    return parts, port
+
+
 # --- Kafka, for the clients inside the connector ---------------------------------------------------------------
 
 
@@ -222,7 +226,9 @@ def _security(brokers: Brokers) -> dict[str, str]:
     if brokers.security.startswith("sasl_"):
         kind = "plain.Plain" if brokers.mechanism == "PLAIN" else "scram.Scram"
         found["sasl.mechanism"] = brokers.mechanism or "PLAIN"
-        found["sasl.jaas.config"] = _LOGIN.format(kind, *map(json.dumps, (brokers.username, brokers.password)))
+        found["sasl.jaas.config"] = _LOGIN.format(
+            kind, *map(json.dumps, (brokers.username, revealed(brokers.password or "")))
+        )
     if brokers.ca_file is not None:
         found["ssl.truststore.type"] = "PEM"
         found["ssl.truststore.certificates"] = _pem(brokers.ca_file)

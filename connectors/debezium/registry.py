@@ -12,6 +12,7 @@ import ssl
 import httpx
 
 from engine.errors import EnvironmentUnfit, TransientError
+from rules.secret import Secretive, revealed
 
 _SECONDS = 10.0
 _LONGEST = 1 << 23
@@ -29,11 +30,11 @@ class Registry:
         url: str,
         *,
         username: str | None = None,
-        password: str | None = None,
+        password: Secretive | None = None,
         tls: ssl.SSLContext | bool = True,
     ) -> None:
         self._url = url.rstrip("/")
-        self._auth = httpx.BasicAuth(username, password or "") if username else None
+        self._auth = httpx.BasicAuth(username, revealed(password or "")) if username else None
         self._tls = tls
         self._schemas: dict[int, str] = {}
 

@@ -16,6 +16,7 @@ from connectors.postgres.catalog import describe
 from connectors.postgres.session import connect, translated
 from engine.errors import EngineError
 from rules.expressions import Expression
+from rules.secret import Secretive
 
 
 class ConditionRefused(EngineError):
@@ -25,7 +26,7 @@ class ConditionRefused(EngineError):
     exit_code = 2
 
 
-async def check_condition(system: str, dsn: str, table: str, where: Expression) -> None:
+async def check_condition(system: str, dsn: Secretive, table: str, where: Expression) -> None:
     """Have the server plan a query by `where` over "schema.table", without running it.
 
     Raises ConditionRefused (it names a column that the table does not have, or the server's words), EnvironmentUnfit,

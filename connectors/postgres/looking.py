@@ -24,6 +24,7 @@ from engine.errors import EnvironmentUnfit, SchemaDrift
 from engine.foothold import Followed
 from engine.wanted import wanted_columns
 from rules.rulebook import Stream, System
+from rules.secret import Secretive
 
 PAGE = 1000
 _BYTES = 8 << 20
@@ -49,7 +50,7 @@ class Looking:
 
     @classmethod
     @asynccontextmanager
-    async def at(cls, system: System, dsn: str) -> AsyncIterator[Looking]:
+    async def at(cls, system: System, dsn: Secretive) -> AsyncIterator[Looking]:
         async with await connect(system.name, dsn) as connection:
             yield cls(system, connection)
 

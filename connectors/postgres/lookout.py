@@ -16,6 +16,7 @@ from connectors.postgres.session import connect
 from connectors.postgres.slots import SlotHealth, slot_health
 from engine.errors import FieldwardenError
 from rules.rulebook import System
+from rules.secret import Secretive
 
 
 class Lookout:
@@ -23,7 +24,7 @@ class Lookout:
 
     `footing` tells which slot the source follows at the moment."""
 
-    def __init__(self, system: System, dsn: str, footing: Footing) -> None:
+    def __init__(self, system: System, dsn: Secretive, footing: Footing) -> None:
         self._system = system
         self._footing = footing
         self._dsn = dsn

@@ -26,6 +26,7 @@ from connectors.postgres.session import connect, rows, translated
 from connectors.postgres.slots import SlotHealth, slot_health
 from engine.errors import EngineError
 from rules.rulebook import Entity, Stream, System
+from rules.secret import Secretive
 
 __all__ = ["Finding", "probe"]
 
@@ -51,11 +52,11 @@ _RIGHTS = """
 
 async def probe(
     system: System,
-    dsn: str,
+    dsn: Secretive,
     entities: Mapping[str, Entity] | None = None,
     footing: Footing | None = None,
     *,
-    target_dsn: str | None = None,
+    target_dsn: Secretive | None = None,
     ours: bool = False,
 ) -> list[Finding]:
     """Everything about one system, good and bad. With `entities`, whether columns fit their fields' types too; with
@@ -93,7 +94,7 @@ async def probe(
 
 async def _server_half(
     system: System,
-    dsn: str,
+    dsn: Secretive,
     connection: psycopg.AsyncConnection[TupleRow],
     tables: Mapping[str, Table],
     footing: Footing | None,
@@ -149,7 +150,7 @@ def _settings(facts: Mapping[str, Any], health: SlotHealth) -> Iterator[Finding]
         yield bad("senders", "no WAL sender is free", "raise max_wal_senders")
 
 
-async def _streams(system: System, dsn: str) -> Finding:
+async def _streams(system: System, dsn: Secretive) -> Finding:
     try:
         connection = await connect(system.name, dsn, replication="database")
     except EngineError as error:

@@ -14,6 +14,7 @@ from connectors.postgres.finding import Finding, bad, note, warning
 from connectors.postgres.session import connect, rows
 from engine.wanted import wanted_columns
 from rules.rulebook import Stream, System
+from rules.secret import Secretive, revealed
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
@@ -21,11 +22,13 @@ _ROLE = "select rolname as name, rolsuper as superuser from pg_roles where rolna
 
 
 @asynccontextmanager
-async def writer(system: System, dsn: str, target_dsn: str, reader: Connection) -> AsyncIterator[Connection]:
+async def writer(
+    system: System, dsn: Secretive, target_dsn: Secretive, reader: Connection
+) -> AsyncIterator[Connection]:
     """A session by which the system is written to: the reader's own, where both are one role.
 
     Raises EnvironmentUnfit, TransientError."""
-    if target_dsn == dsn:
+    if revealed(target_dsn) == revealed(dsn):
         yield reader
         return
     async with await connect(system.name, target_dsn) as connection:

@@ -20,6 +20,7 @@ from connectors.postgres.session import connect, rows, translated
 from engine.errors import EngineError, EnvironmentUnfit
 from rules.protecting import Conflict, conflicts, database, protected_reads, writes_of
 from rules.rulebook import Rulebook, System
+from rules.secret import Secretive
 
 _THERE = """
     select count(*) as number from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -37,7 +38,7 @@ class Owners:
     """Whose protected fields a target must not touch: the rules, and how each system that owns some is reached."""
 
     rulebook: Rulebook
-    dsns: Mapping[str, str]
+    dsns: Mapping[str, Secretive]
 
 
 async def check_target(connection: psycopg.AsyncConnection[TupleRow], system: System, owners: Owners) -> None:
@@ -76,7 +77,7 @@ async def found_here(
     )
 
 
-async def live_conflicts(rulebook: Rulebook, dsns: Mapping[str, str]) -> list[Conflict]:
+async def live_conflicts(rulebook: Rulebook, dsns: Mapping[str, Secretive]) -> list[Conflict]:
     """The conflicts among all systems that can be reached, each asked in its own database; the others are left out.
 
     Raises nothing: what cannot be asked, `doctor` says elsewhere."""
@@ -96,7 +97,7 @@ async def live_conflicts(rulebook: Rulebook, dsns: Mapping[str, str]) -> list[Co
     return found
 
 
-async def _place(name: str, dsn: str) -> Database | None:
+async def _place(name: str, dsn: Secretive) -> Database | None:
     try:
         async with await connect(name, dsn) as connection:
             with translated(name):

@@ -25,6 +25,7 @@ from connectors.postgres.position import lsn_text, parse_lsn
 from connectors.postgres.session import connect, translated
 from connectors.postgres.words import words
 from engine.errors import DecodeError, EngineError, TransientError
+from rules.secret import Secretive
 
 _STATUS_SECONDS = 1.0
 """Longest silence of ours; a third of `wal_sender_timeout` if that is less. Each status asks for an answer, which says
@@ -78,7 +79,7 @@ class ReplicationConnection:
 
     @classmethod
     async def connect(
-        cls, system: str, dsn: str, *, high_water: int, room: asyncio.Event | None = None
+        cls, system: str, dsn: Secretive, *, high_water: int, room: asyncio.Event | None = None
     ) -> ReplicationConnection:
         """`high_water` in bytes: reading pauses while more than that waits, and for a moment while there is no `room`.
         Raises as `session.connect`."""

@@ -14,8 +14,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
 from connectors.postgres.words import words
+from engine.dsn import read
 from engine.errors import EngineError, EnvironmentUnfit, TransientError
 from engine.process import NEVER_CUT_OFF, NOTICED, session_mark, session_name
+from rules.secret import Secretive, revealed
 
 _PORTABLE_TEXT = {
     "datestyle": "ISO",
@@ -31,31 +33,25 @@ _UNFIT = ("password", "authentication", "does not exist", "pg_hba", "permission 
 _NOT_YET = ("starting up", "shutting down", "in recovery mode", "too many", "remaining connection slots")
 
 
-def conninfo(dsn: str, **more: str) -> str:
+def conninfo(dsn: Secretive, **more: str) -> str:
     """`dsn` with text in portable form, nothing timing out on us, and a dead peer noticed in half a minute.
 
-    Raises EnvironmentUnfit if it is not a connection string."""
-    try:
-        given = conninfo_to_dict(dsn)
-        settings = {**_PORTABLE_TEXT, **NEVER_CUT_OFF}
-        options = " ".join([str(given.get("options") or ""), *(f"-c {k}={v}" for k, v in settings.items())])
-        defaults = {**NOTICED, "application_name": session_name()}
-        missing = {name: value for name, value in defaults.items() if name not in given}
-        return make_conninfo(dsn, **missing, options=options.strip(), client_encoding="UTF8", **more)
-    except psycopg.ProgrammingError:
-        raise EnvironmentUnfit(
-            "the connection string is not one that libpq understands",
-            suggestion="write postgresql://user@host/database or host=... dbname=...",
-        ) from None
+    To be called for a connection that is made at once. Raises EnvironmentUnfit if it is not a connection string."""
+    given = read(dsn, conninfo_to_dict)
+    settings = {**_PORTABLE_TEXT, **NEVER_CUT_OFF}
+    options = " ".join([given.get("options", ""), *(f"-c {k}={v}" for k, v in settings.items())])
+    defaults = {**NOTICED, "application_name": session_name()}
+    missing = {name: value for name, value in defaults.items() if name not in given}
+    return make_conninfo(revealed(dsn), **missing, options=options.strip(), client_encoding="UTF8", **more)
 
 
-async def connect(system: str, dsn: str, **more: str) -> psycopg.AsyncConnection[TupleRow]:
+async def connect(system: str, dsn: Secretive, **more: str) -> psycopg.AsyncConnection[TupleRow]:
     """A session in autocommit. Raises EnvironmentUnfit if trying again is pointless, else TransientError."""
     with translated(system):
         return await psycopg.AsyncConnection.connect(conninfo(dsn, **more), autocommit=True)
 
 
-async def end_sessions(system: str, dsn: str, process: str) -> None:
+async def end_sessions(system: str, dsn: Secretive, process: str) -> None:
     """End whatever another process of ours has open here: it hangs, or is gone without a word, and its slot, or rows
     that it has locked, would be kept until the server noticed. Raises TransientError, EnvironmentUnfit."""
     async with await connect(system, dsn) as connection:

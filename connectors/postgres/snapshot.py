@@ -24,6 +24,7 @@ from engine.change import UNKNOWN, RawChange, Relation, Undecoded
 from engine.record import LARGE
 from engine.wanted import wanted_columns
 from rules.rulebook import Stream, System
+from rules.secret import Secretive
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -68,7 +69,7 @@ class Snapshot:
 
     @classmethod
     async def adopt(
-        cls, system: System, dsn: str, tables: Mapping[str, Table], point: int, exported: str, epoch: int
+        cls, system: System, dsn: Secretive, tables: Mapping[str, Table], point: int, exported: str, epoch: int
     ) -> Snapshot:
         """Take the exported snapshot up, while the connection that made the slot has done nothing else."""
         connection = await connect(system.name, dsn)

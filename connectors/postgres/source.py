@@ -40,6 +40,7 @@ from engine.ports import Batch
 from engine.process import PROCESS
 from engine.wanted import wanted_tables
 from rules.rulebook import System
+from rules.secret import Secretive
 
 LOOK_SECONDS = 5.0
 """How often it is looked whether the tables can still be followed, and their applications still write to them."""
@@ -57,7 +58,7 @@ class PostgresSource:
     def __init__(
         self,
         system: System,
-        dsn: str,
+        dsn: Secretive,
         project: str,
         memory: Memory,
         *,

@@ -13,6 +13,7 @@ from connectors.postgres.session import connect, translated
 from engine.change import key_parts
 from engine.errors import EnvironmentUnfit
 from rules.rulebook import Stream
+from rules.secret import Secretive
 
 _TYPES = """
     select attname, format_type(atttypid, atttypmod) from pg_attribute
@@ -22,7 +23,7 @@ _QUERY = (
 )
 
 
-async def standing(system: str, dsn: str, stream: Stream, keys: Sequence[str]) -> set[str]:
+async def standing(system: str, dsn: Secretive, stream: Stream, keys: Sequence[str]) -> set[str]:
     """Those of `keys` (as `engine.change` writes them) under which the stream's table holds a row.
 
     Raises EnvironmentUnfit if the table's key cannot be read, TransientError."""

@@ -16,6 +16,7 @@ from psycopg.rows import TupleRow
 from connectors.postgres.catalog import Table, describe, table_name
 from connectors.postgres.session import connect, rows, translated
 from engine.errors import EnvironmentUnfit
+from rules.secret import Secretive
 
 _TABLES = """
     select n.nspname || '.' || c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -71,7 +72,7 @@ class Survey:
     labels: Mapping[tuple[str, str], tuple[str, ...]]
 
 
-async def survey(dsn: str, names: Sequence[str]) -> Survey:
+async def survey(dsn: Secretive, names: Sequence[str]) -> Survey:
     """`names` as "schema.table", or a table of the schema public; none: all tables.
 
     Raises TransientError, and EnvironmentUnfit where there is no such table, or none at all."""

@@ -23,6 +23,7 @@ from connectors.postgres.writing import ShapeChanged, Writing
 from engine.errors import TransientError
 from engine.ports import Write, WriteResult
 from rules.rulebook import System
+from rules.secret import Secretive
 
 _DEADLINE = 300.0
 """Seconds a whole call may take before its session is given up; the server's own timeouts come much earlier."""
@@ -37,7 +38,7 @@ class PostgresTarget:
     written which one of their protected fields is read from."""
 
     def __init__(
-        self, system: System, dsn: str, mark: Mark, announce: Announce | None = None, owners: Owners | None = None
+        self, system: System, dsn: Secretive, mark: Mark, announce: Announce | None = None, owners: Owners | None = None
     ) -> None:
         self.system = system.name
         self._own = Own(system.name, mark, announce)

@@ -14,6 +14,8 @@ import re
 
 import psycopg
 
+from rules.scrubbing import scrub
+
 _LONGEST = 2_000
 _NAMES_ONLY = ("08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58")
 _RAISING = frozenset(
@@ -55,8 +57,9 @@ def function(error: psycopg.Error) -> str:
 def words(error: psycopg.Error) -> str:
     """What happened, in one line that holds no value of a row."""
     state = error.sqlstate
-    if state is None:  # libpq's own: of connections
-        return " ".join(str(error).split())
+    if state is None:  # libpq's own: of connections; what psycopg itself says of a value quotes it
+        lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        return scrub(" ".join(str(error).split())) if lost else type(error).__name__
     if of_code(error):
         name = function(error)
         what = f"the database's own function {name}" if name else "the database's own code"

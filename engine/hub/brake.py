@@ -18,6 +18,7 @@ from engine.hub.migrate import SCHEMA
 from engine.hub.queries import QUERIES
 from engine.hub.session import Connection, Session
 from engine.ledger import Act
+from rules.secret import Secretive
 
 _ALL = 1_000_000_000
 _NAMED = 100
@@ -44,7 +45,7 @@ class HeldDeletion:
 class HeldDeletions:
     """On a connection of its own. Every method raises TransientError."""
 
-    def __init__(self, dsn: str, schema: str = SCHEMA) -> None:
+    def __init__(self, dsn: Secretive, schema: str = SCHEMA) -> None:
         self._session = Session(dsn, schema, "deletes")
 
     async def counts(self) -> list[HeldCount]:

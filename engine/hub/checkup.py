@@ -10,6 +10,7 @@ from psycopg import sql
 from engine.errors import EnvironmentUnfit
 from engine.hub.conninfo import lasting
 from engine.hub.migrate import known_migrations
+from rules.secret import Secretive
 
 _OLDEST = 15
 
@@ -32,7 +33,7 @@ class Checkup:
     """What the role is that the engine should not work as: "a superuser", "the owner of its schema", or nothing."""
 
 
-async def check_up(dsn: str, schema: str) -> Checkup:
+async def check_up(dsn: Secretive, schema: str) -> Checkup:
     """Raises EnvironmentUnfit if the server cannot be reached, is too old, or holds a newer schema."""
     try:
         async with await psycopg.AsyncConnection.connect(lasting(dsn, "doctor")) as connection:

@@ -5,25 +5,26 @@ from __future__ import annotations
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from engine.dsn import read
 from engine.process import NEVER_CUT_OFF, NOTICED, session_name
+from rules.secret import Secretive, revealed
 
 
-def lasting(dsn: str, purpose: str = "", process: str | None = None) -> str:
+def lasting(dsn: Secretive, purpose: str = "", process: str | None = None) -> str:
     """`dsn` with these settings, where it does not say otherwise itself, under this process's name (or another's).
 
-    Raises psycopg.ProgrammingError if it is not a connection string."""
-    given = conninfo_to_dict(dsn)
+    To be called for a connection that is made at once. Raises EnvironmentUnfit if it is not a connection string."""
+    given = read(dsn, conninfo_to_dict, " of the hub")
     named = session_name(purpose, process) if process else session_name(purpose)
-    options = [str(given.get("options") or ""), *(f"-c {name}={value}" for name, value in NEVER_CUT_OFF.items())]
+    options = [given.get("options", ""), *(f"-c {name}={value}" for name, value in NEVER_CUT_OFF.items())]
     missing = {name: value for name, value in NOTICED.items() if name not in given}
-    return make_conninfo(dsn, **missing, options=" ".join(options).strip(), application_name=named)
+    return make_conninfo(revealed(dsn), **missing, options=" ".join(options).strip(), application_name=named)
 
 
-def without_password(dsn: str) -> tuple[str, str]:
-    """A connection string less its password, and the password ("": it has none).
+def without_password(dsn: Secretive) -> tuple[str, str]:
+    """A connection string less its password, and the password ("": it has none), for a process that is begun at once.
 
-    Raises psycopg.ProgrammingError if it is not a connection string."""
-    given = conninfo_to_dict(dsn)
-    password = str(given.pop("password", None) or "")
-    others = {name: str(value) for name, value in given.items() if value is not None}
-    return (make_conninfo("", **others), password) if password else (dsn, "")
+    Raises EnvironmentUnfit if it is not a connection string."""
+    given = read(dsn, conninfo_to_dict)
+    password = given.pop("password", "")
+    return (make_conninfo("", **given), password) if password else (revealed(dsn), "")

@@ -30,6 +30,7 @@ from engine.hub.queries import QUERIES
 from engine.hub.session import translated
 from engine.process import PROCESS, session_mark
 from engine.sharing import share
+from rules.secret import Secretive
 
 LEASE = 15.0
 """Seconds after which a worker that says nothing is taken to hang."""
@@ -50,7 +51,7 @@ class Duties:
 
     def __init__(
         self,
-        dsn: str,
+        dsn: Secretive,
         schema: str,
         names: Sequence[str],
         *,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
+from engine.bugs import BugElsewhere, described
 from engine.errors import EngineError, EnvironmentUnfit
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ def elsewhere(work: Callable[..., T], *given: Any) -> Iterator[Callable[[], T]]:
     pickled, and what it returns.
 
     Gives a function that waits for the answer. It raises the EngineError that `work` raised, EnvironmentUnfit if the
-    process was ended from outside, and RuntimeError, with the traceback, for anything else: a bug."""
+    process was ended from outside, and BugElsewhere, with its traceback, for anything else."""
     context = multiprocessing.get_context("spawn")  # a fork would share our connections
     ours, its = context.Pipe(duplex=False)
     process = context.Process(target=_work, args=(its, work, given), daemon=True)
@@ -50,8 +50,8 @@ def _work(pipe: Connection, work: Callable[..., object], given: tuple[Any, ...])
         pipe.send((True, work(*given)))
     except EngineError as error:
         pipe.send((False, (type(error), error.message, error.suggestion)))
-    except Exception:
-        pipe.send((False, (RuntimeError, traceback.format_exc(), "")))
+    except Exception as error:
+        pipe.send((False, (BugElsewhere, described(error), "")))
 
 
 def _answer(pipe: Connection) -> Any:

@@ -11,12 +11,13 @@ from engine.hub.migrate import SCHEMA
 from engine.hub.queries import QUERIES
 from engine.hub.session import Session
 from engine.process import session_mark
+from rules.secret import Secretive
 
 
 class HubFooting:
     """Reads only, on a connection of its own. Every method raises TransientError."""
 
-    def __init__(self, dsn: str, schema: str = SCHEMA) -> None:
+    def __init__(self, dsn: Secretive, schema: str = SCHEMA) -> None:
         self._session = Session(dsn, schema, "footing")
         self._schema = schema
 

@@ -20,6 +20,7 @@ from psycopg import sql
 from engine.errors import EnvironmentUnfit
 from engine.hub import roles
 from engine.hub.conninfo import lasting
+from rules.secret import Secretive
 
 SCHEMA = "fieldwarden"
 _OLDEST_SERVER = 150_000
@@ -59,7 +60,7 @@ def known_migrations(folder: Path = _FOLDER) -> list[Migration]:
     return found
 
 
-def migrate(dsn: str, schema: str = SCHEMA, folder: Path = _FOLDER) -> list[str]:
+def migrate(dsn: Secretive, schema: str = SCHEMA, folder: Path = _FOLDER) -> list[str]:
     """Create the schema or bring it up to date; the names of what was applied now (none: it was current).
 
     Roles that work in the schema are given what its new tables need. Raises EnvironmentUnfit if the server is too old
@@ -73,7 +74,7 @@ def migrate(dsn: str, schema: str = SCHEMA, folder: Path = _FOLDER) -> list[str]
         return _apply(connection, schema, known)
 
 
-def make_roles(dsn: str, wanted: roles.HubRoles, schema: str = SCHEMA) -> None:
+def make_roles(dsn: Secretive, wanted: roles.HubRoles, schema: str = SCHEMA) -> None:
     """Migrate, make the roles that are missing, and give them their rights: all of the rights, or nothing is changed.
 
     Raises EnvironmentUnfit, also where `dsn`'s role may not make roles or hand over the schema."""
@@ -89,7 +90,7 @@ def make_roles(dsn: str, wanted: roles.HubRoles, schema: str = SCHEMA) -> None:
             ) from error
 
 
-def admit(dsn: str, schema: str, runtime: str) -> None:
+def admit(dsn: Secretive, schema: str, runtime: str) -> None:
     """Let a role into a hub of our own server, as whose superuser `dsn` comes: it is there afterwards, and may look at
     whatever schema there is. What it needs to work `migrate_for` gives it. Raises EnvironmentUnfit."""
     with _connected(dsn) as connection, connection.transaction():
@@ -98,7 +99,7 @@ def admit(dsn: str, schema: str, runtime: str) -> None:
             connection.execute(statement)
 
 
-def migrate_for(dsn: str, schema: str, runtime: str) -> list[str]:
+def migrate_for(dsn: Secretive, schema: str, runtime: str) -> list[str]:
     """As `migrate`, by a superuser, for a role that was admitted: it has the runtime's rights afterwards."""
     done = migrate(dsn, schema)
     with _connected(dsn) as connection:
@@ -109,7 +110,7 @@ def migrate_for(dsn: str, schema: str, runtime: str) -> list[str]:
     return done
 
 
-def _connected(dsn: str) -> psycopg.Connection[Any]:
+def _connected(dsn: Secretive) -> psycopg.Connection[Any]:
     """A session in autocommit with a server that is new enough. Raises EnvironmentUnfit."""
     try:
         connection = psycopg.connect(lasting(dsn, "migration"), autocommit=True)
@@ -222,6 +223,6 @@ def _apply_one(connection: psycopg.Connection[Any], each: Migration) -> None:
         raise
     except psycopg.Error as error:
         raise EnvironmentUnfit(
-            f"migration {each.name} failed and was undone: {error.diag.message_primary or error}",
+            f"migration {each.name} failed and was undone: SQLSTATE {error.sqlstate} ({type(error).__name__})",
             suggestion="report this with the server's version; the hub is as it was before",
         ) from error

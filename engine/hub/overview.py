@@ -24,6 +24,7 @@ from engine.ledger import Act
 from engine.process import PROCESS
 from engine.refusals import said
 from engine.setaside import unpack
+from rules.secret import Secretive
 
 _ALL = 1_000_000_000
 _DELIVERY = re.compile(r"(.+):([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
@@ -159,7 +160,7 @@ class DeadLetter:
 class Overview:
     """Reads and a person's few writes, on a connection of its own. Every method raises TransientError."""
 
-    def __init__(self, dsn: str, schema: str = SCHEMA) -> None:
+    def __init__(self, dsn: Secretive, schema: str = SCHEMA) -> None:
         self._session = Session(dsn, schema, "overview")
         self._schema = schema
 

@@ -22,6 +22,7 @@ from engine.hub.rows import notes_of, record_of
 from engine.hub.session import translated
 from engine.record import Record
 from engine.settle import Note
+from rules.secret import Secretive
 
 _WORTH_A_PROCESS = 20_000
 """Records: about what one process gets through while another starts."""
@@ -55,7 +56,7 @@ P = TypeVar("P", bound=Pass)
 class Share(NamedTuple):
     """What one of several processes reads, and where."""
 
-    dsn: str
+    dsn: Secretive
     schema: str
     snapshot: str
     entities: frozenset[str]
@@ -63,7 +64,7 @@ class Share(NamedTuple):
     number: int
 
 
-async def preview(dsn: str, schema: str, entities: frozenset[str], into: P, processes: int) -> int:
+async def preview(dsn: Secretive, schema: str, entities: frozenset[str], into: P, processes: int) -> int:
     """Hand all records of these entities to `into`; by how many processes, `processes` at most.
 
     Raises EnvironmentUnfit, TransientError."""

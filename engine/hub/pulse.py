@@ -8,6 +8,7 @@ from engine.hub.queries import QUERIES
 from engine.hub.session import Session
 from engine.hub.waiting import releasable
 from engine.ports import PAGE
+from rules.secret import Secretive
 
 _DUE = """
 select (exists (select from dirty where status = 'due') or exists (select from marked))
@@ -18,7 +19,7 @@ select (exists (select from dirty where status = 'due') or exists (select from m
 class Pulse:
     """Asks on a connection of its own. Every method raises TransientError."""
 
-    def __init__(self, dsn: str, schema: str) -> None:
+    def __init__(self, dsn: Secretive, schema: str) -> None:
         self._session = Session(dsn, schema, "pulse")
 
     async def positions(self) -> dict[str, str | None]:

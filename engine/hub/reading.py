@@ -16,12 +16,13 @@ from psycopg import sql
 from engine.errors import EnvironmentUnfit
 from engine.hub.conninfo import lasting
 from engine.hub.migrate import SCHEMA
+from rules.secret import Secretive
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
 @asynccontextmanager
-async def snapshot(dsn: str, schema: str = SCHEMA, exported: str = "") -> AsyncIterator[Connection]:
+async def snapshot(dsn: Secretive, schema: str = SCHEMA, exported: str = "") -> AsyncIterator[Connection]:
     """A connection inside such a transaction, at the moment that another's exported. Raises EnvironmentUnfit if there
     is no hub to read."""
     try:

@@ -29,6 +29,7 @@ from engine.ports import Lease
 from engine.reresolve import Reresolver
 from engine.scope import plans_of, scope_of
 from rules.rulebook import Rulebook
+from rules.secret import Secretive
 
 BATCH = 1000
 """Records resolved in one transaction: their locks are held for a fraction of a second."""
@@ -72,7 +73,7 @@ class Step:
 class LiveRules:
     """On connections of its own. Every method raises TransientError."""
 
-    def __init__(self, dsn: str, schema: str, clock: Callable[[], int]) -> None:
+    def __init__(self, dsn: Secretive, schema: str, clock: Callable[[], int]) -> None:
         self._session = Session(dsn, schema, "rules", hot=True)
         self._holding = Session(dsn, schema, "applying")
         self._clock = clock

@@ -20,6 +20,7 @@ from engine.errors import EnvironmentUnfit, TransientError
 from engine.hub.conninfo import lasting
 from engine.hub.pieces import Line
 from engine.hub.queries import QUERIES
+from rules.secret import Secretive
 
 _PROGRAM_LIMIT = "54"
 
@@ -52,7 +53,7 @@ class Session:
 
     `hot` prepares it for the set-based statements of `queries.sql`: landing tables, and plans by key only."""
 
-    def __init__(self, dsn: str, schema: str, purpose: str, *, hot: bool = False) -> None:
+    def __init__(self, dsn: Secretive, schema: str, purpose: str, *, hot: bool = False) -> None:
         self._dsn = dsn
         self._hot = hot
         self._schema = schema

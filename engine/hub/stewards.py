@@ -27,6 +27,7 @@ from engine.ports import Lease
 from engine.record import Record
 from engine.scope import Scope, plans_of, scope_of
 from rules.rulebook import Rulebook
+from rules.secret import Secretive
 
 _AT_ONCE = 500
 """Records that are read together."""
@@ -74,7 +75,7 @@ class _Deciding:
 class Stewards:
     """On a connection of its own. Every method raises TransientError, RulesChanged, CannotDecide."""
 
-    def __init__(self, dsn: str, schema: str, rulebook: Rulebook, clock: Callable[[], int]) -> None:
+    def __init__(self, dsn: Secretive, schema: str, rulebook: Rulebook, clock: Callable[[], int]) -> None:
         self._session = Session(dsn, schema, "stewards", hot=True)
         self._rulebook = rulebook
         self._clock = clock

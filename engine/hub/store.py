@@ -28,6 +28,7 @@ from engine.ports import ANNOUNCED_FOR, AT_ONCE, MANY_ALIKE, AlikePair, Lease, P
 from engine.process import PROCESS
 from engine.record import Record
 from engine.sharing import SHARDS
+from rules.secret import Secretive
 
 
 def now_us() -> int:
@@ -42,7 +43,7 @@ class PostgresHub:
     tells.
     """
 
-    def __init__(self, dsn: str, schema: str = SCHEMA, clock: Callable[[], int] = now_us) -> None:
+    def __init__(self, dsn: Secretive, schema: str = SCHEMA, clock: Callable[[], int] = now_us) -> None:
         self._dsn = dsn
         self._schema = schema
         self._clock = clock

@@ -192,8 +192,10 @@ def test_every_command_has_json_and_help() -> None:
 
 
 def test_a_bug_is_owned_up_to_in_one_paragraph(shop: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    card = "4111 1111 1111 1111"
+
     def broken(_folder: object) -> None:
-        raise ZeroDivisionError("4111 1111 1111 1111")
+        raise LookupError(card)
 
     monkeypatch.setattr(operations.validate, "validate", broken)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -205,10 +207,14 @@ def test_a_bug_is_owned_up_to_in_one_paragraph(shop: Path, monkeypatch: pytest.M
     assert body["error"]["code"] == "bug"
     assert "4111" not in text.stderr + json.dumps(body)
     filed = Path(body["error"]["path"])
-    assert "ZeroDivisionError" in filed.read_text()
+    assert "LookupError" in filed.read_text()
     assert filed.stat().st_mode & 0o077 == 0
-    with pytest.raises(ZeroDivisionError):
-        CliRunner().invoke(cli, ["validate", "--debug"], catch_exceptions=False)
+    shown = invoke("validate", "--debug")
+    assert shown.exit_code == 1
+    assert "Traceback" in shown.stderr
+    assert "LookupError" in shown.stderr
+    assert "in broken" in shown.stderr
+    assert "4111" not in shown.stderr + filed.read_text()
 
 
 # --- as a real process ---------------------------------------------------------------------------------------

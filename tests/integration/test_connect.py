@@ -12,8 +12,9 @@ import pytest
 
 from connectors.debezium.access import Endpoint
 from connectors.debezium.connect import Connect, ConnectRefused, UnknownConnector
-from connectors.debezium.connect_states import KeyProblem, cause, scrubbed
+from connectors.debezium.connect_states import KeyProblem, cause
 from engine.errors import EnvironmentUnfit, TransientError
+from rules.scrubbing import scrub
 from tests.integration.connect_server import REBALANCE, TIMED_OUT, Answer, ConnectServer, connect_server
 
 CONFIG = {"connector.class": "x.Y", "topic.prefix": "crm"}
@@ -245,7 +246,7 @@ async def test_names_are_quoted(server: ConnectServer, connect: Connect) -> None
     ],
 )
 def test_passwords_in_other_programs_words_are_blotted_out(text: str, shown: str) -> None:
-    assert scrubbed(text) == shown
+    assert scrub(text) == shown
 
 
 @pytest.mark.parametrize(

@@ -363,7 +363,7 @@ def test_the_engine_enters_an_embedded_hub_as_the_runtime(embedding: Project) ->
         roles = {c["about"]: c["level"] for c in body["result"]["checks"] if c["subject"] == "role"}
         assert roles == {"crm": "note", "erp": "note"}, "of the hub there is nothing to say, of sample systems calmly"
         with opened(project.folder) as inside:
-            runtime, owner, schema = inside.hub_dsn, inside.owner_dsn, inside.hub_schema
+            runtime, owner, schema = inside.hub_dsn.reveal(), inside.owner_dsn.reveal(), inside.hub_schema
         assert ask(runtime, "select current_user::text") == "fieldwarden_runtime"
         assert refused(runtime, "delete from ledger_entry")
         run(owner, "drop owned by fieldwarden_runtime", "drop role fieldwarden_runtime")

@@ -29,7 +29,7 @@ def test_references_are_followed_and_never_shown(tmp_path: Path) -> None:
         registry=Endpoint("http://registry"),
     )
     assert "hunter2" not in repr(kafka)
-    assert project.connect_dsn("crm") == "postgresql://app:hunter3@db/crm"
+    assert project.connect_dsn("crm").reveal() == "postgresql://app:hunter3@db/crm"
 
 
 @pytest.mark.parametrize("login", ["me:hunter2@", "hunter2@"])
@@ -37,7 +37,7 @@ def test_a_login_inside_an_address_that_is_referred_to_is_refused_and_not_shown(
     project = opened(tmp_path, {"KAFKA": "a:1", "KAFKA_PASSWORD": "x", "REGISTRY": f"http://{login}registry"})
     with pytest.raises(EnvironmentUnfit) as error:
         project.kafka()
-    assert "username: and password:" in error.value.suggestion
+    assert "as username and password" in error.value.suggestion
     assert "hunter2" not in f"{error.value!r} {error.value} {error.value.suggestion}"
 
 

@@ -13,7 +13,8 @@ import pytest
 import structlog
 
 from engine.telemetry import Telemetry
-from operations.logs import configure, nothing_untold, scrub
+from operations.logs import configure, nothing_untold
+from rules.scrubbing import scrub
 
 
 @pytest.fixture

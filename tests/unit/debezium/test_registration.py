@@ -18,6 +18,7 @@ from engine.errors import EnvironmentUnfit
 from rules.debezium_options import contradictions, in_force, is_secret
 from rules.loading import rulebook_from_documents
 from rules.rulebook import System
+from rules.secret import Secret, revealed
 from tests.builders import CUSTOMER
 
 KAFKA = KafkaAccess(Brokers("a:9092,b:9092"), "fieldwarden.shop", Endpoint("http://connect:8083"))
@@ -53,7 +54,7 @@ def test_a_connection_string_becomes_debeziums_properties() -> None:
         "database.hostname": "db.example",
         "database.port": "5433",
         "database.user": "app",
-        "database.password": "p@ss",
+        "database.password": Secret("p@ss"),
         "database.dbname": "crm",
         "database.sslmode": "require",
     }
@@ -104,7 +105,7 @@ def test_the_signal_consumer_logs_in_as_we_do(mechanism: str, module: str) -> No
     made = configuration(system(), DSN, KafkaAccess(brokers, "g"))
     assert made["signal.consumer.security.protocol"] == "SASL_PLAINTEXT"
     assert made["signal.consumer.sasl.mechanism"] == mechanism
-    assert made["signal.consumer.sasl.jaas.config"] == (
+    assert revealed(made["signal.consumer.sasl.jaas.config"]) == (
         f'org.apache.kafka.common.security.{module}LoginModule required username="me" password="hunter\\"2";'
     )
     assert "hunter" not in str(masked(made))
@@ -118,7 +119,7 @@ def test_certificates_go_along_as_text(tmp_path: Path) -> None:
     assert made["signal.consumer.ssl.truststore.certificates"] == "PEM of ca"
     assert made["signal.consumer.ssl.keystore.certificate.chain"] == "PEM of cert"
     assert masked(made)["signal.consumer.ssl.keystore.key"] == "***"
-    in_no_log = re.compile(made["custom.sanitize.pattern"], re.IGNORECASE)
+    in_no_log = re.compile(revealed(made["custom.sanitize.pattern"]), re.IGNORECASE)
     assert all(in_no_log.fullmatch(option) for option in made if is_secret(option))
     assert "custom.sanitize.pattern" not in configuration(system(), DSN, KAFKA), "Debezium knows passwords"
     (tmp_path / "key").unlink()
@@ -153,7 +154,7 @@ def test_mysql() -> None:
         "database.hostname": "db",
         "database.port": "3306",
         "database.user": "app",
-        "database.password": "p@ss",
+        "database.password": Secret("p@ss"),
         "database.include.list": "shop",
         "database.ssl.mode": "required",
         "table.include.list": r"shop\.customer",

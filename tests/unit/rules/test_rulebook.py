@@ -124,7 +124,8 @@ def test_connector_settings_keep_their_references_and_have_their_defaults(tmp_pa
     assert project.rulebook.systems["erp"].settings["slot"] == "custom_slot"
     assert project.settings.limits.future_tolerance == timedelta(minutes=5)
     assert "hunter2" not in repr(project)
-    assert project.resolve("x:${env:PW}") == "x:hunter2"
+    resolved = project.resolve("x:${env:PW}")
+    assert (str(resolved), resolved.reveal()) == ("***", "x:hunter2")
 
 
 def test_the_bounds_of_the_brake_have_defaults_and_a_share_is_exact(tmp_path: Path) -> None:
@@ -273,9 +274,9 @@ def test_a_code_list_without_a_column_for_a_system_is_spelled_canonically() -> N
 def test_references_are_followed_when_asked(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s3cret\n")
     environment = {"HOST": "db"}
-    assert resolve_reference("host=${env:HOST}", environment, None) == "host=db"
-    assert resolve_reference("${file:secret}", environment, None, folder=tmp_path) == "s3cret"
-    assert resolve_reference("${embedded:crm}", environment, lambda name: f"dsn of {name}") == "dsn of crm"
+    assert resolve_reference("host=${env:HOST}", environment, None).reveal() == "host=db"
+    assert resolve_reference("${file:secret}", environment, None, folder=tmp_path).reveal() == "s3cret"
+    assert resolve_reference("${embedded:crm}", environment, lambda name: f"dsn of {name}").reveal() == "dsn of crm"
 
 
 @pytest.mark.parametrize(

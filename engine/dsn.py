@@ -1,0 +1,76 @@
+"""Connection strings are read in one way, and one that says something else than it was meant to is refused.
+
+libpq takes a raw `@`, `/` or `?` in a URI's password for the end of it, and prints the rest as a host's name or a port
+when it cannot connect; and what it cannot parse it quotes. So a string whose password may be cut in two is refused
+here, in words of ours, before anybody connects by it. Facts: PostgreSQL's documentation, "Connection Strings";
+fe-connect.c, `conninfo_uri_parse_options`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from engine.errors import EnvironmentUnfit
+from rules.scrubbing import learn
+from rules.secret import Secretive, revealed
+
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_SECRETS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
+_NUMBERS = re.compile(r"port|connect_timeout|tcp_user_timeout|keepalives\w*")
+_HOST = re.compile(r"[/@].*|[\w.:%~-]*")
+
+SECRET_SETTINGS = _SECRETS
+
+
+def read(dsn: Secretive, parse: Callable[[str], Mapping[str, Any]], whose: str = "") -> dict[str, str]:
+    """The settings of a connection string, by `parse` (psycopg's `conninfo_to_dict`); its passwords are learned.
+
+    Raises EnvironmentUnfit, which quotes nothing of it, if it is none or may be meant otherwise."""
+    text = revealed(dsn)
+    if unclear(text):
+        raise _misread(whose)
+    try:
+        found = {name: str(value) for name, value in parse(text).items() if value is not None}
+    except Exception:
+        # Whatever the parser raises: its words quote what it cannot parse, and the cause must not be shown either.
+        raise EnvironmentUnfit(
+            f"the connection string{whose} is not one that libpq understands",
+            suggestion="write postgresql://user@host/database or host=... dbname=...; "
+            "in the first form percent-encode what is odd in a password, in the second quote it: password='...'",
+        ) from None
+    for name in _SECRETS & found.keys():
+        learn(found[name], [value for other, value in found.items() if other not in _SECRETS])
+    if not all(_sound(name, value) for name, value in found.items()):
+        raise _misread(whose)
+    return found
+
+
+def unclear(text: str) -> bool:
+    """Whether a URI's password may go on behind what is read as its end. False for other connection strings."""
+    scheme = _URI.match(text)
+    if scheme is None:
+        return False
+    rest = text[scheme.end() :]
+    login, at, behind = rest.partition("@")
+    if not at or "/" in login:  # libpq sees no login: then there is none in front of the query either
+        return "@" in rest.partition("?")[0]
+    return "?" in login or "#" in login or "@" in behind.partition("?")[0]
+
+
+def _sound(name: str, value: str) -> bool:
+    """Whether it can be what it is read as. Several hosts, and their ports, are divided by commas."""
+    if name in ("host", "hostaddr"):
+        return all(_HOST.fullmatch(each) for each in value.split(","))
+    if name == "port":
+        return all(not each or (each.isdecimal() and int(each) < 65_536) for each in value.split(","))
+    return not _NUMBERS.fullmatch(name) or value.lstrip("-").isdecimal()
+
+
+def _misread(whose: str) -> EnvironmentUnfit:
+    return EnvironmentUnfit(
+        f"the connection string{whose} may be meant otherwise than it is read",
+        suggestion="percent-encode @ (%40), / (%2F), ? (%3F), # (%23) and : (%3A) in its user and password; "
+        "its port is a number",
+    )

@@ -1,0 +1,109 @@
+"""What another program says, without the secrets that it may quote: the second line behind `rules.secret`.
+
+Two ways. Each secret that this process has had in hand is known by itself, however it is spelled. And what looks like
+one is blotted out: a connection string's password in a URI or behind its key, a token, a login in a header, a private
+key. In doubt too much goes rather than too little.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+
+BLOT = "***"
+_SHORTEST = 6
+"""A shorter secret is not looked for by itself: it would blot out half of all words."""
+_MOST = 1000
+_PLAIN_WORDS = frozenset({"postgres", "postgresql", "fieldwarden"})
+
+_KEY = (
+    r"(?:pass(?:word|wd|phrase)|secret|token|credentials?|user\.info|(?:api|access)[_.-]?key|keystore\.key"
+    r"|(?:client|server)_key)"
+)
+_UNQUOTED = r"(?:\\.|[^\s\\])*"
+_QUOTED = r"'(?:''|\\.|[^'\\])*(?:'|$)|\"(?:\"\"|\\.|[^\"\\])*(?:\"|$)"
+_PATTERNS = tuple(
+    re.compile(pattern, re.IGNORECASE | re.DOTALL)
+    for pattern in (
+        # -----BEGIN PRIVATE KEY----- ...
+        r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----).*?(-----END [A-Z ]{0,30}PRIVATE KEY-----|$)",
+        # sasl.jaas.config=org.apache....PlainLoginModule required username="u" password="p";
+        r"(jaas\.config[\"']?\s*[=:]\s*)[^\n;]+()",
+        # Authorization: Basic dTpw
+        r"(authorization[\"']?\s*[=:]\s*)(?:[\"']?(?:basic|bearer|digest)\s+)?[^\s,;]+()",
+        r"(\b(?:basic|bearer)\s+)[a-z0-9+/_.~=-]{8,}()",
+        # postgresql://user:pass@host/db, whatever stands in the password; https://token@host
+        r"(://[^\s:/?#@]*:)[^\s]{0,4000}(@)",
+        r"(https?://)[^\s]{1,4000}(@)",
+        # jdbc:oracle:thin:user/pass@host
+        r"(\bjdbc:oracle:\w+:[^\s/@]+/)[^\s@]+(@)",
+        # password=..., "database.password": "...", &sslpassword=...
+        rf"({_KEY}[\w.]{{0,40}}[\"']?\s*[=:]\s*)(?:{_QUOTED}|(?![`'\"]){_UNQUOTED})()",
+    )
+)
+_VALUE = re.compile(
+    r"""(?ix)
+    (?P<name> \b (?:column|connector|constraint|database|field|host|plugin|publication|relation|role|schema|server|slot|
+        table|topic|user) \s+ (["'`]) [\w.$/:-]{1,100} \2 )          # what a thing is called may be said
+    | (?P<before> \b (?:value|string|text|input|literal|number|date)s? \b [\w\s]{0,40} : )         # Bad value: 1
+    | (?P<bare> \b value ) \s+ (?! (?:at|cannot|does|for|from|has|in|is|must|of|on|out|to|too|violates|was|with) \b )
+    | [\w.+-]+ @ [\w-]+ \. \w                                                        # of somebody
+    | (?<! [\w./:-] ) (?: \+? \d (?: [ ().-]? \d ){8,} | [A-Z]{2} \d{2} [A-Z0-9]{8,} ) # a telephone, an account
+    | ["`\u2018\u201c\xab{\[] | (?<!\w)' | (?<![<>!])=                           # "1", [1], Struct{id=1}, Key (id)=(1)
+    """
+)
+"""Where a value of a row may begin; `name` where none does."""
+_known: dict[str, None] = {}
+
+
+def learn(secret: str, besides: Iterable[str] = ()) -> None:
+    """From now on `scrub` knows this text as a secret: as it is, percent-encoded, escaped, in base64.
+
+    Not where it is as short or as plain as everyday words, nor where it is one of `besides`, which are shown."""
+    if len(secret) < _SHORTEST or secret.lower() in _PLAIN_WORDS or secret in besides:
+        return
+    for form in _forms(secret):
+        _known.pop(form, None)
+        _known[form] = None
+    while len(_known) > _MOST:
+        del _known[next(iter(_known))]
+
+
+def scrub(text: str) -> str:
+    """The text with every secret that is known or looks like one replaced by ***."""
+    for known in sorted((known for known in tuple(_known) if known in text), key=len, reverse=True):
+        text = text.replace(known, BLOT)
+    for pattern in _PATTERNS:
+        text = pattern.sub(_blotted, text)
+    return text
+
+
+def without_values(text: str) -> str:
+    """Another program's words up to where a value of a row may begin."""
+    found = next((match for match in _VALUE.finditer(text) if not match["name"]), None)
+    if found is None:
+        return text
+    return f"{text[: found.start()]}{found['before'] or found['bare'] or ''}".rstrip() + " ..."
+
+
+def _blotted(found: re.Match[str]) -> str:
+    return f"{found[1]}{BLOT}{found[2]}"
+
+
+def _forms(secret: str) -> Iterator[str]:
+    yield secret
+    for unreserved in ("-._~", "-._~/", "-._~/:@!$&'()*+,;="):
+        yield "".join(_percent(each, unreserved) for each in secret)
+    yield repr(secret)[1:-1]
+    yield json.dumps(secret)[1:-1]
+    yield secret.replace("\\", r"\\").replace("'", r"\'")
+    yield secret.replace("'", "''")
+    yield base64.b64encode(secret.encode("utf-8", "surrogatepass")).decode().rstrip("=")
+
+
+def _percent(character: str, unreserved: str) -> str:
+    if character in unreserved or (character.isascii() and character.isalnum()):
+        return character
+    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
