@@ -125,6 +125,7 @@ def reason_for(said: str | None) -> str:
 @command(deadletter, "list")
 @which
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--unmask", is_flag=True, help="Show personal keys too.")
 @in_project
 def deadletter_list(folder: Path | None, **filters: Any) -> Report:
     """List what is set aside, oldest first; values are not shown."""
@@ -191,6 +192,7 @@ def _held(function: Operation) -> Operation:
 @command(deletes, "list")
 @_held
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--unmask", is_flag=True, help="Show personal keys too.")
 @in_project
 def deletes_list(folder: Path | None, **filters: Any) -> Report:
     """List the rows whose deletion is held, oldest first."""

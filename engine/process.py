@@ -4,6 +4,7 @@ when it hangs, and that a peer which is gone without a word is noticed."""
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Final
 
 PROCESS: Final = secrets.token_hex(4)
@@ -31,3 +32,15 @@ def session_name(purpose: str = "", process: str = PROCESS) -> str:
 def session_mark(process: str) -> str:
     """What the names of a process's sessions end with."""
     return f" [{process}]"
+
+
+_INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "JAVA_HOME")
+_INHERITED_KINDS = ("LC_", "LD_", "DYLD_")
+
+
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of our environment a server that we start is given: nothing that may be a secret. The environment of a
+    process can be read, by whoever may end it, as long as it lives, and a server outlives us."""
+    return {
+        name: value for name, value in environment.items() if name in _INHERITED or name.startswith(_INHERITED_KINDS)
+    }

@@ -10,11 +10,11 @@ from typing import Literal, TextIO
 import msgspec
 from rich.console import Console
 
-from engine.hub.asking import Mask
 from engine.hub.audit import NAMED, VerifyReport
 from engine.hub.audit import verify as verify_ledger
 from engine.hub.export import COLUMNS, Filters, Row, check
 from engine.hub.export import export as decisions
+from engine.hub.names import mask_of
 from engine.hub.reading import snapshot
 from operations.report import count
 from rules.rulebook import Rulebook
@@ -50,7 +50,8 @@ async def export(
         await check(connection, rulebook, filters)
         if format == "csv":
             out.write(",".join(COLUMNS) + "\n")
-        async with aclosing(decisions(connection, rulebook, filters, Mask(rulebook, unmask=unmask))) as rows:
+        mask = await mask_of(connection, rulebook, unmask=unmask)
+        async with aclosing(decisions(connection, rulebook, filters, mask)) as rows:
             async for row in rows:
                 out.write(line(row))
                 written += 1

@@ -17,6 +17,7 @@ from engine.agreement import REASONS, Finding, Why, missing
 from engine.hub.asking import MASK, Mask
 from engine.hub.finding import label
 from engine.hub.linked import Linked
+from engine.hub.names import mask_of
 from engine.hub.reading import Connection, snapshot
 from engine.plan import TargetPlan
 from engine.record import Record
@@ -107,7 +108,8 @@ async def checked(
     """Compare all systems (or one), in all entities (or one); list `limit` differences. Raises EnvironmentUnfit
     without a hub, TransientError if it fails."""
     async with snapshot(project.hub_dsn, project.hub_schema) as connection:
-        checking = _Checking(project, connection, limit, Mask(project.rulebook, unmask=unmask))
+        mask = await mask_of(connection, project.rulebook, unmask=unmask)
+        checking = _Checking(project, connection, limit, mask)
         checking.found.waits = waits(await live_of(project))
         names = [system] if system else list(project.rulebook.systems)
         looked_at = [name for name in names if await checking.system(name, entity)]

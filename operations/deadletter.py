@@ -1,8 +1,9 @@
 """`fieldwarden deadletter`: what was set aside and why, and a person's word about it, singly or by filter.
 
-Lists and `show` hold no values of rows, nor a target's own words, which may quote them, unless `--values` asks;
-keys are shown, since without them nobody could find the row. What is retried is taken up by the running process, or
-by the next one.
+Lists and `show` hold no values of rows, nor a target's own words, which may quote them, unless `--values` asks.
+Keys are shown, since without them nobody could find the row; in the place of a personal one stands what the row is
+called instead (`engine.hub.names`), which every command that takes a key takes as well. What is retried is taken up by
+the running process, or by the next one.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.change import RawChange, RowRef
+from engine.hub.asking import Mask
 from engine.hub.overview import DeadLetter, Overview
 from engine.ledger import Act
 from operations.asking import answered
 from operations.person import act
+from operations.project import Opened
 from operations.report import Report, count, table
 from rules.errors import FieldwardenError
 
@@ -39,12 +43,13 @@ class NothingChosen(FieldwardenError):
     exit_code = 2
 
 
-def list_them(folder: Path | None, *, limit: int, **filters: str | None) -> Report:
+def list_them(folder: Path | None, *, limit: int, unmask: bool = False, **filters: str | None) -> Report:
     """Oldest first. `kind` "waiting" shows deliveries that wait for another record, "excluded" rows whose parent is
     left out: neither needs anybody."""
 
-    async def ask(overview: Overview) -> list[DeadLetter]:
-        return await overview.dead_letters(limit=limit + 1, **filters)
+    async def ask(overview: Overview, project: Opened) -> list[DeadLetter]:
+        mask = project.mask(unmask=unmask)
+        return [_masked(each, mask) for each in await overview.dead_letters(limit=limit + 1, **filters)]
 
     found = _ask(folder, ask, **filters)
     more = len(found) > limit
@@ -61,24 +66,16 @@ def show(folder: Path | None, id: str, *, values: bool) -> Report:
     """One of them. Raises NoSuchLetter."""
     (id,) = _checked([id])
 
-    async def ask(overview: Overview) -> tuple[list[DeadLetter], RawChange | None, str]:
-        found = await overview.dead_letters(ids=[id])
-        return (found, await overview.values_of(id), await overview.said_of(id)) if values else (found, None, "")
-
-    found, change, said = _ask(folder, ask)
-    if not found:
-        found = _ask(folder, lambda overview: overview.dead_letters(kind="waiting", ids=[id]))
-    if not found:
-        found = _ask(folder, lambda overview: overview.dead_letters(kind="excluded", ids=[id]))
-    if not found:
-        raise _no_such([id])
-    [letter] = found
-    result = _plain(letter)
-    if letter.kind == "behind":
+    async def ask(overview: Overview, project: Opened) -> tuple[DeadLetter, int | None, RawChange | None, str]:
+        letter = await _one(overview, id)
         row = RowRef(letter.system, letter.stream, letter.key)
-        result["waits_for"] = _ends(letter, _ask(folder, lambda overview: overview.first_letter(row)))
-    else:
-        result["waits_for"] = _ends(letter)
+        first = await overview.first_letter(row) if letter.kind == "behind" else None
+        change, said = (await overview.values_of(id), await overview.said_of(id)) if values else (None, "")
+        return _masked(letter, project.mask(unmask=values)), first, change, said
+
+    letter, first, change, said = _ask(folder, ask)
+    result = _plain(letter)
+    result["waits_for"] = _ends(letter, first)
     if said:
         result["said"] = said
     if change is not None:
@@ -112,6 +109,19 @@ def discard(folder: Path | None, ids: Sequence[str], *, everything: bool, reason
 # --- parts ---------------------------------------------------------------------------------------------------
 
 
+async def _one(overview: Overview, id: str) -> DeadLetter:
+    """Raises NoSuchLetter."""
+    for kind in (None, "waiting", "excluded"):
+        if found := await overview.dead_letters(kind=kind, ids=[id]):
+            return found[0]
+    raise _no_such([id])
+
+
+def _masked(letter: DeadLetter, mask: Mask) -> DeadLetter:
+    awaits = letter.awaits and letter.awaits._replace(key=mask.key(*letter.awaits))
+    return replace(letter, key=mask.key(letter.system, letter.stream, letter.key), awaits=awaits)
+
+
 def _tell(
     folder: Path | None,
     ids: Sequence[str],
@@ -131,27 +141,23 @@ def _tell(
         raise NothingChosen("a filter goes with --all, not with ids", suggestion="leave one of them out")
     named = _checked(ids)
 
-    async def say(overview: Overview, rulebook: str) -> int:
+    async def say(overview: Overview, project: Opened) -> int:
         found = await overview.dead_letters(ids=named or None, **filters)  # type: ignore[arg-type]
         if missing := [id for id in named if id not in {each.id for each in found}]:
             raise _no_such(missing)
         chosen = [each.id for each in found if each.kind not in spared]
         act.details = {"number": str(len(chosen)), "letters": ", ".join(chosen[:_NAMED])}
-        return await word(overview, chosen, act, rulebook)
+        return await word(overview, chosen, act, project.rulebook.hash)
 
-    return _with_rules(folder, say, **filters)
-
-
-def _ask(folder: Path | None, question: Callable[[Overview], Awaitable[T]], **filters: str | None) -> T:
-    return _with_rules(folder, lambda overview, _: question(overview), **filters)
+    return _ask(folder, say, **filters)
 
 
-def _with_rules(folder: Path | None, question: Callable[[Overview, str], Awaitable[T]], **filters: str | None) -> T:
-    """Ask the hub something; the question is told the hash of the rules."""
+def _ask(folder: Path | None, question: Callable[[Overview, Opened], Awaitable[T]], **filters: str | None) -> T:
+    """Ask the hub something, in a project whose live rules are known."""
     return answered(
         folder,
         lambda project: Overview(project.hub_dsn, project.hub_schema),
-        lambda project, overview: question(overview, project.rulebook.hash),
+        lambda project, overview: question(overview, project),
         lambda project: project.check_filters(**filters),
     )
 

@@ -1,11 +1,13 @@
 """`fieldwarden deletes`: deletions that the brake holds, and a person's answer whether they are meant.
 
-Keys of rows are shown, since without them nobody could look for the row; values are not.
+Keys of rows are shown, since without them nobody could look for the row, but for personal ones, in whose place stands
+what the row is called instead; values are not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +15,7 @@ from engine.hub.brake import HeldCount, HeldDeletion, HeldDeletions
 from operations.asking import answered
 from operations.deadletter import NothingChosen
 from operations.person import act
+from operations.project import Opened
 from operations.report import Report, count, table
 from rules.errors import FieldwardenError
 
@@ -35,11 +38,15 @@ def question(held: HeldCount) -> str:
     )
 
 
-def list_them(folder: Path | None, *, system: str | None, stream: str | None, limit: int) -> Report:
+def list_them(
+    folder: Path | None, *, system: str | None, stream: str | None, limit: int, unmask: bool = False
+) -> Report:
     """Oldest first, with how many there are of each stream. Raises UnknownName."""
 
-    async def ask(held: HeldDeletions, _: str) -> tuple[list[HeldCount], list[HeldDeletion]]:
-        return await held.counts(), await held.of(system, stream, None, limit)
+    async def ask(held: HeldDeletions, project: Opened) -> tuple[list[HeldCount], list[HeldDeletion]]:
+        mask = project.mask(unmask=unmask)
+        rows = await held.of(system, stream, None, limit)
+        return await held.counts(), [replace(each, row=each.row._replace(key=mask.key(*each.row))) for each in rows]
 
     counts, rows = _with_hub(folder, ask, system, stream)
     counts = [each for each in counts if system in (None, each.system) and stream in (None, each.stream)]
@@ -97,26 +104,28 @@ def _answer(
     told = act("deletes approved" if approving else "deletes discarded", reason)
     named = list(dict.fromkeys(ids)) or None
 
-    async def say(held: HeldDeletions, rulebook: str) -> int:
+    async def say(held: HeldDeletions, project: Opened) -> int:
         if named and (missing := set(named) - {each.id for each in await held.of(None, None, named)}):
             raise NoSuchDeletion(
                 f"no deletion is held under {', '.join(map(str, sorted(missing)))}",
                 suggestion="see `fieldwarden deletes list`; its row may be there again",
             )
-        return await held.answer(told, rulebook, approve=approving, system=system, stream=stream, ids=named)
+        return await held.answer(
+            told, project.rulebook.hash, approve=approving, system=system, stream=stream, ids=named
+        )
 
     return _with_hub(folder, say, system, stream)
 
 
 def _with_hub(
     folder: Path | None,
-    question: Callable[[HeldDeletions, str], Awaitable[T]],
+    question: Callable[[HeldDeletions, Opened], Awaitable[T]],
     system: str | None,
     stream: str | None,
 ) -> T:
     return answered(
         folder,
         lambda project: HeldDeletions(project.hub_dsn, project.hub_schema),
-        lambda project, held: question(held, project.rulebook.hash),
+        lambda project, held: question(held, project),
         lambda project: project.check_filters(system=system, stream=stream),
     )

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from engine.explaining import Claim, Explanation
-from engine.hub.asking import MASK, Mask, UnknownName
+from engine.hub.asking import MASK, UnknownName
+from engine.hub.names import mask_of
 from engine.hub.reading import snapshot
 from engine.hub.story import explain_field
 from operations.report import table
@@ -41,7 +42,8 @@ async def explain(
 
     Raises UnknownName (exit 2), NotFound and Ambiguous (exit 1), EnvironmentUnfit."""
     async with snapshot(hub_dsn, schema) as connection:
-        return await explain_field(connection, rulebook, entity, field, key, Mask(rulebook, unmask=unmask), files)
+        mask = await mask_of(connection, rulebook, unmask=unmask)
+        return await explain_field(connection, rulebook, entity, field, key, mask, files)
 
 
 def text(explanation: Explanation) -> str:

@@ -202,7 +202,7 @@ async def _seen(project: Opened, stuck: list[str], unmask: bool) -> dict[str, An
             entities = frozenset(project.rulebook.entities)
             await preview(project.hub_dsn, project.hub_schema, entities, meeting, processors())
             found = await planned(project)
-            mask = Mask(project.rulebook, unmask=unmask)
+            mask = project.mask(unmask=unmask)
             return {
                 "onboarded": None,
                 "rulebook": project.rulebook.hash,

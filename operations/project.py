@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from connectors.postgres.lookout import Lookout
     from connectors.postgres.protecting import Owners
     from connectors.postgres.target import PostgresTarget
+    from engine.hub.asking import Mask
     from engine.hub.embedded import EmbeddedServer
     from engine.hub.footing import HubFooting
+    from engine.hub.names import RowNames
     from engine.hub.store import PostgresHub
     from engine.ports import Hub, Source
 
@@ -100,6 +102,8 @@ class Opened:
     server: EmbeddedServer | None
     live: Rulebook | None = None
     """The live rules, once the hub was asked for them; systems are reached as the files say."""
+    names: RowNames | None = None
+    """By which the hub's rows are called whose keys are personal, once it was asked."""
 
     @property
     def rulebook(self) -> Rulebook:
@@ -123,6 +127,12 @@ class Opened:
         from operations.rules import live_rules
 
         self.live = await live_rules(self, begin=begin)
+
+    def mask(self, *, unmask: bool = False) -> Mask:
+        """What a reader of the hub may see, by the rules in force."""
+        from engine.hub.asking import Mask
+
+        return Mask(self.rulebook, unmask=unmask, **({"naming": self.names.of} if self.names else {}))
 
     @property
     def hub_schema(self) -> str:
@@ -336,10 +346,11 @@ class Opened:
 
     async def _check_hub(self) -> None:
         from engine.errors import TransientError
+        from engine.hub.names import row_names
         from engine.hub.reading import snapshot
 
-        async with snapshot(self.hub_dsn, self.hub_schema):
-            pass
+        async with snapshot(self.hub_dsn, self.hub_schema) as connection:
+            self.names = await row_names(connection)
         try:
             await self.take_live()
         except TransientError as error:

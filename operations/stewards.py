@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from engine.change import RowRef
-from engine.hub.asking import Mask
 from engine.hub.finding import label
 from engine.hub.overview import Overview
 from engine.hub.stewards import Side, Stewards
@@ -45,7 +44,7 @@ def show(folder: Path | None, one: str, other: str, *, unmask: bool) -> Report:
 
     async def ask(project: Opened, stewards: Stewards) -> dict[str, Any]:
         side = await stewards.sides(ids)
-        mask = Mask(project.rulebook, unmask=unmask)
+        mask = project.mask(unmask=unmask)
         entity = project.rulebook.entities[side.records[0].entity]
         by_id = {record.id: record for record in side.records}
         return {
@@ -124,7 +123,7 @@ def parting(folder: Path | None, record: str, other: str | None, *, unmask: bool
 
     async def ask(project: Opened, stewards: Stewards) -> dict[str, Any]:
         found = await stewards.parting(id, came)
-        mask = Mask(project.rulebook, unmask=unmask)
+        mask = project.mask(unmask=unmask)
         fields = [
             {
                 "record": each.record,
@@ -223,4 +222,4 @@ def _checked(project: Opened, row: RowRef) -> RowRef:
 
 def _label(project: Opened, entity: str, id: str, side: Side) -> str:
     golden = next(record.golden for record in side.records if record.id == id)
-    return label(project.rulebook, entity, id, golden, Mask(project.rulebook, unmask=False))
+    return label(project.rulebook, entity, id, golden, project.mask())

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 
-from engine.hub.asking import MASK, Mask
+from engine.hub.asking import MASK
+from engine.hub.names import mask_of
 from engine.hub.reading import snapshot
 from engine.hub.story import tell
 from engine.telling import Event, Reference, Trail
@@ -23,7 +24,7 @@ async def trail(
 ) -> Trail:
     """Raises UnknownName (exit 2), NotFound and Ambiguous (exit 1), EnvironmentUnfit."""
     async with snapshot(hub_dsn, schema) as connection:
-        return await tell(connection, rulebook, entity, key, Mask(rulebook, unmask=unmask))
+        return await tell(connection, rulebook, entity, key, await mask_of(connection, rulebook, unmask=unmask))
 
 
 def text(story: Trail) -> str:

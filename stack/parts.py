@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -90,9 +91,12 @@ class Broker(JavaProcess):
     def add_scram_user(self, name: str, password: str) -> None:
         """Let somebody in by SCRAM-SHA-256. Takes the start of a Java program. Raises StackUnfit."""
         words = ["--bootstrap-server", self.address, "--alter", "--entity-type", "users", "--entity-name", name]
-        words += ["--add-config", f"SCRAM-SHA-256=[iterations=4096,password={password}]"]
         command = [java(), "-XX:TieredStopAtLevel=1", "-cp", f"{KAFKA}/*", "kafka.admin.ConfigCommand", *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        with tempfile.NamedTemporaryFile("w", dir=self.folder) as config:  # arguments stand in the list of processes
+            config.write(f"SCRAM-SHA-256=iterations=4096,password={password}\n")
+            config.flush()
+            more = ["--add-config-file", config.name]
+            done = subprocess.run([*command, *more], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise StackUnfit(f"Kafka took no user {name}: {done.stdout}{done.stderr}")
 

@@ -10,6 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from engine.process import inherited
 from stack.artefacts import StackUnfit, java
 
 _START_SECONDS = 120
@@ -89,6 +90,7 @@ class JavaProcess:
             check=True,
             start_new_session=True,
             cwd=self.folder,
+            env=inherited(os.environ),
         )
         self._pid.write_text(started.stdout)
 

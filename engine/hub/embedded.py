@@ -54,6 +54,7 @@ from engine.hub.surroundings import (
     system_account,
     works_in,
 )
+from engine.process import inherited
 
 _SUPERUSER = "postgres"
 _START_SECONDS = 3600  # crash recovery takes as long as it takes; a server that dies ends the wait at once
@@ -284,8 +285,7 @@ class EmbeddedServer:
             os.chown(path, account.pw_uid, account.pw_gid)
 
     def _run(self, name: str, options: list[str], account: pwd.struct_passwd | None, output: IO[bytes]) -> int:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
-        environment["LC_ALL"] = "C"
+        environment = {**inherited(os.environ), "LC_ALL": "C"}
         return subprocess.run(
             [self.bin(name), *options],
             stdin=subprocess.DEVNULL,

@@ -12,8 +12,9 @@ from uuid import UUID
 
 import msgspec
 
-from engine.change import Value, key_text
+from engine.change import RowRef, Value, key_text
 from engine.hub.asking import Ambiguous, Mask, NotFound, closest
+from engine.hub.names import name_in, rows_named
 from engine.hub.reading import Connection
 from engine.identity import MatchPair, match_pairs
 from rules.rulebook import Entity, Rulebook
@@ -36,7 +37,7 @@ async def find(connection: Connection, rulebook: Rulebook, entity: Entity, key: 
     """Every record of the entity that `key` may mean; child rows and retired records only if nothing else has it."""
     found = await _by_id(connection, entity, key)
     found += await _by_match_key(connection, entity, key)
-    rows = await _by_row(connection, rulebook, entity, key)
+    rows = await _by_row(connection, rulebook, entity, key, await _named(connection, rulebook, entity, key))
     found += [candidate for root, candidate in rows if root]
     if not found:
         found = [candidate for _, candidate in rows]
@@ -97,9 +98,21 @@ def _meant(entity: Entity, key: str) -> list[MatchPair]:
     return match_pairs(replace(entity, match=tuple(alone)), {match.fields[0]: key for match in alone})
 
 
-async def _by_row(connection: Connection, rulebook: Rulebook, entity: Entity, key: str) -> list[tuple[bool, Candidate]]:
-    """Rows of any system with this key; True for those whose stream stands for the entity itself."""
-    places: list[tuple[str, str, str]] = []
+async def _named(connection: Connection, rulebook: Rulebook, entity: Entity, key: str) -> list[RowRef]:
+    """Rows of any system that are called so, since their key is personal."""
+    digest = name_in(key)
+    if digest is None:
+        return []
+    streams = [stream for system in rulebook.systems.values() for stream in system.streams.values()]
+    places = [(each.system, each.name) for each in streams if each.entity == entity.name]
+    return await rows_named(connection, digest, places)
+
+
+async def _by_row(
+    connection: Connection, rulebook: Rulebook, entity: Entity, key: str, named: list[RowRef]
+) -> list[tuple[bool, Candidate]]:
+    """Rows of any system with this key, and those `named`; True for those whose stream stands for the entity itself."""
+    places: list[tuple[str, str, str]] = [(*row,) for row in named]
     roots = set()
     for system in rulebook.systems.values():
         for stream in system.streams.values():

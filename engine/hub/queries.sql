@@ -838,6 +838,18 @@ where case when %(kind)s::text is null then kind not in ('waiting', 'excluded') 
   and (%(place)s::text is null or starts_with(place, %(place)s))
 order by since, id limit %(limit)s
 
+-- name: row_name_key
+select key from row_name_key
+
+-- name: rows_named
+-- Rows whose key has this digest: HMAC-SHA256, of which `inner` and `outer` are what goes before.
+select key from (
+    select key from crosswalk where system = %(system)s and stream = %(stream)s
+    union
+    select key from set_aside where system = %(system)s and stream = %(stream)s
+) as known
+where starts_with(encode(sha256(%(outer)s || sha256(%(inner)s || convert_to(key, 'UTF8'))), 'hex'), %(digest)s)
+
 -- name: payload
 select payload::text from set_aside where id = %s
 

@@ -15,7 +15,9 @@ from engine.change import RowRef
 from engine.errors import RulesChanged
 from engine.harvest import Harvest
 from engine.hub import acts
+from engine.hub.asking import Mask
 from engine.hub.ingest import PostgresIngest
+from engine.hub.names import mask_of, meant
 from engine.hub.parting import CannotDecide, Giving, Parting, came_with, naming, not_joined
 from engine.hub.queries import QUERIES
 from engine.hub.session import Connection, Session
@@ -44,12 +46,17 @@ class Side:
 class _Deciding:
     """One transaction: records at hand, and what is decided about them."""
 
-    def __init__(self, connection: Connection, rulebook: Rulebook, clock: Callable[[], int]) -> None:
+    def __init__(self, connection: Connection, rulebook: Rulebook, clock: Callable[[], int], mask: Mask) -> None:
         plans = plans_of(rulebook)
+        self.mask = mask
         self.connection = connection
         self.scope: Scope = scope_of(rulebook, next(iter(rulebook.systems)), plans, ordered=True)
         self.harvest = Harvest(self.scope, Known(), Tally())
         self.ingest = PostgresIngest(connection, Lease(STEWARDS, 0, None), clock, lambda *_: None)
+
+    def called(self, row: RowRef) -> str:
+        """A row in words, its key hidden where it is personal."""
+        return f"{row.system} {row.stream} {self.mask.key(*row)}"
 
     async def records(self, ids: Sequence[str]) -> list[Record]:
         """All of them, of one entity of the rules. Raises CannotDecide."""
@@ -95,7 +102,7 @@ class Stewards:
             entity = deciding.scope.entities[survivor.entity]
             roots = deciding.scope.roots[entity.name]
             if twice := held_twice([survivor, absorbed], roots):
-                rows = ", ".join(f"{row.stream} {row.key}" for row in twice)
+                rows = ", ".join(f"{row.stream} {deciding.mask.key(*row.ref)}" for row in twice)
                 raise CannotDecide(
                     f"{twice[0].system} has a row of its own in each: {rows}",
                     suggestion=f"delete one of them in {twice[0].system}, or merge them there",
@@ -116,10 +123,11 @@ class Stewards:
     async def link(self, row: RowRef, id: str, act: Act) -> None:
         """A row that waits for a steward stands for this record."""
         async with self._deciding() as deciding:
+            row = await meant(deciding.connection, row)
             (record,) = await deciding.records([id])
             if (linked := await deciding.ingest.links([row])) and linked[row] != id:
                 raise CannotDecide(
-                    f"{row.system} {row.stream} {row.key} stands for record {linked[row]}",
+                    f"{deciding.called(row)} stands for record {linked[row]}",
                     suggestion="`fieldwarden record unlink` it first",
                 )
             stream = self._rulebook.systems[row.system].streams[row.stream]
@@ -135,7 +143,7 @@ class Stewards:
             cursor = await deciding.connection.execute(QUERIES["waiting_rows"], list(row))
             if not cursor.rowcount:
                 raise CannotDecide(
-                    f"no change of {row.system} {row.stream} {row.key} waits for a steward",
+                    f"no change of {deciding.called(row)} waits for a steward",
                     suggestion="`fieldwarden deadletter list --kind ambiguous`",
                 )
             deciding.harvest.link(row, id)
@@ -145,9 +153,10 @@ class Stewards:
         """A row does not stand for its record: it begins one of its own (`new_id`), with the child rows of its system,
         and the two are kept apart. The record it leaves, and the new one."""
         async with self._deciding() as deciding:
+            row = await meant(deciding.connection, row)
             linked = (await deciding.ingest.links([row])).get(row)
             if linked is None:
-                raise CannotDecide(f"{row.system} {row.stream} {row.key} stands for no record")
+                raise CannotDecide(f"{deciding.called(row)} stands for no record")
             (record,) = await deciding.records([linked])
             roots = deciding.scope.roots[record.entity]
             if (row.system, row.stream) not in roots:
@@ -236,7 +245,8 @@ class Stewards:
         for row in record.rows:
             if row.husk and row.ref in rows and row.ref._replace(key=row.merged) not in rows:
                 raise CannotDecide(
-                    f"{row.system} itself merged {row.stream} {row.key} into {row.merged}",
+                    f"{row.system} itself merged {deciding.called(row.ref)} into "
+                    f"{deciding.mask.key(row.system, row.stream, row.merged)}",
                     suggestion=f"take that back in {row.system}: then it has a record of its own again",
                 )
         leaving = [row for row in record.rows if row.ref in rows]
@@ -275,7 +285,7 @@ class Stewards:
                     "records are being brought under other rules",
                     suggestion="try again when `fieldwarden apply` has ended",
                 )
-            yield _Deciding(connection, self._rulebook, self._clock)
+            yield _Deciding(connection, self._rulebook, self._clock, await mask_of(connection, self._rulebook))
 
     async def close(self) -> None:
         await self._session.close()

@@ -174,6 +174,8 @@ EXAMPLES: dict[str, Sequence[Any] | Mapping[str, Any]] = {
     "ambiguous_counts": [20],
     "record_counts": [],
     "dead_letters": {"kind": None, "system": None, "entity": None, "ids": None, "place": None, "limit": 10},
+    "row_name_key": [],
+    "rows_named": {"system": "crm", "stream": "public.account", "inner": b"i", "outer": b"o", "digest": "0a1b2c3d4e"},
     "payload": [7],
     "delivery_result": ["erp", SOME[0]],
     "release_changes": ["{7,8}"],
@@ -207,6 +209,7 @@ EXAMPLES: dict[str, Sequence[Any] | Mapping[str, Any]] = {
     "discard_deletions": ["{7,8}"],
 }  # fmt: skip
 WHOLE = {
+    "rows_named": "finds by its digest the row of a stream that a person named so, once in a command",
     "switch_rules": "counts the records, once in an apply",
     "targets": "counts what is pending, of every target",
     "due": "counts what is due in some shards of a target",
