@@ -12,16 +12,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rules.errors import FieldwardenError
+from rules.scrubbing import scrub
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why it is not ok: the four keys of every error that `--json` shows."""
+    """Why it is not ok: the four keys of every error that `--json` shows. Its words come without secrets, whoever's
+    they are."""
 
     code: str
     message: str
     suggestion: str = ""
     path: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("message", "suggestion", "path"):
+            object.__setattr__(self, name, scrub(getattr(self, name)))
 
     @classmethod
     def of(cls, error: FieldwardenError) -> Failure:
