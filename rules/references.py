@@ -11,6 +11,7 @@ from rules.secret import Secret, Secretive, revealed
 from rules.wording import closest
 
 _REFERENCE = re.compile(r"\$\{(?:(?P<kind>[a-z]+):)?(?P<name>[^{}]*)\}")
+_SHOWN = re.compile(r"\$\{[a-z]+:[\w./-]*\}")
 _PASSWORD = re.compile(
     r"(?:^|[\s?&])(?:password|sslpassword|oauth_client_secret|scram_(?:client|server)_key)\s*=\s*(?!'')[^\s&]"
     r"|://[^/@\s:]*:(?!\d*[/?])[^@]+@",
@@ -91,7 +92,8 @@ def reference_problems(text: str, databases: Mapping[str, object]) -> list[tuple
         kind, name = match["kind"], match["name"]
         if kind not in ("env", "file", "embedded") or not name:
             suggestion = "a reference is ${env:NAME}, ${file:path} or ${embedded:NAME}"
-            found.append((f"{match[0]!r} is not a reference", suggestion))
+            shown = f"{match[0]!r}" if _SHOWN.fullmatch(match[0]) else "what stands here in ${...}"  # a password may
+            found.append((f"{shown} is not a reference", suggestion))
         elif kind == "embedded" and name not in databases:
             suggestion = closest(name, databases, "list it under embedded: databases: in fieldwarden.yaml")
             found.append((f"{name!r} is not an embedded database of this project", suggestion))
