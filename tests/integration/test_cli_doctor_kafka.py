@@ -52,7 +52,7 @@ def test_before_and_after_registering(shop: KafkaShop) -> None:
     await_account(shop)
     code, checks = doctor(shop)
     assert code == 0, of(checks, "error")
-    assert [check["message"] for check in of(checks, "warning")] == [
+    assert [check["message"] for check in of(checks, "warning") if check["subject"] != "role"] == [
         f"there is no topic {shop.prefix}.public.contact: no row of the table has been told yet"
     ]
     assert {check["subject"] for check in of(checks, "ok")} >= {"kafka", "connector", "topic", "table", "wal_level"}
