@@ -85,6 +85,7 @@ def test_a_forged_mark_hides_no_edit_and_is_reported(shop: Shop, clerk: psycopg.
             clerk.execute("update account set name = 'Birch & Co' where vat_number = 'FR40303265045'")
         eventually(lambda: 'forged_marks_total{system="crm"} 1.0' in run.get("/metrics")[1], "the mark is counted")
         run.end()
+    shop.settle()
     ((last,),) = shop.sql("hub", "select transaction from fieldwarden.forged_mark")
     (act,) = acts(shop)
     assert act["system"] == "crm"
