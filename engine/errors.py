@@ -12,7 +12,7 @@
         │   └── SlotTaken                 the slot that we would read by is another's: halt, and take nothing over
         ├── SourceGap                     changes between our position and the source's are gone: re-baseline
         ├── SchemaDrift                   a mapped column vanished or changed: that stream stops
-        ├── DecodeError                   what came is not what the protocol says: that source stops
+        ├── DecodeError                   what came is not the protocol's, and cannot be passed over: it halts
         ├── Fenced                        another worker took over this lane: stop at once, acknowledge nothing
         │   └── RulesChanged              other rules are live by now: decide anew, by them
         └── LedgerBroken                  the ledger does not verify

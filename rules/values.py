@@ -44,6 +44,9 @@ RawValue: TypeAlias = str | Literal[Unknown.UNKNOWN] | None
 
 Kind = Literal["text", "integer", "decimal", "boolean", "date", "timestamp", "uuid", "code", "ref"]
 
+MAX_PRECISION = 1_000
+"""PostgreSQL's numeric(p,s) has no more."""
+
 _TYPE = re.compile(r"(?P<kind>[a-z]+)\s*(?:\(\s*(?P<arguments>[^()]*?)\s*\))?$")
 _INTEGER = re.compile(r"[+-]?\d+$")
 _PLAIN_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}").fullmatch
@@ -103,6 +106,8 @@ def _decimal_type(arguments: str | None) -> FieldType:
     parts = [part.strip() for part in arguments.split(",")]
     if len(parts) != 2 or not all(part.isdecimal() for part in parts) or int(parts[0]) < max(1, int(parts[1])):
         raise ValueError("a decimal is decimal(PRECISION,SCALE) , precision >= scale, as decimal(14,2)")
+    if int(parts[0]) > MAX_PRECISION:
+        raise ValueError(f"no decimal has more than {MAX_PRECISION:,} digits")
     return FieldType("decimal", int(parts[0]), int(parts[1]))
 
 
@@ -111,7 +116,10 @@ def _integer(text: str) -> str:
         return text
     if not _INTEGER.match(text.strip()):
         raise ValueRefused("not an integer")
-    return str(int(text))
+    try:
+        return str(int(text))
+    except ValueError:  # Python reads no more than 4,300 digits, since that takes the square of their number
+        raise ValueRefused("an integer of too many digits") from None
 
 
 def _decimal(precision: int | None, scale: int | None) -> Callable[[str], str]:

@@ -54,7 +54,7 @@ def check(schema: Any) -> None:
 class _Bounds:
     """Each named type is looked at once, however often it is used; one that holds itself is refused.
 
-    Names count without their namespaces, and of several the worst: which of them the library takes need not be known."""
+    Names count without their namespaces, and of several the worst: which the library takes need not be known."""
 
     def __init__(self) -> None:
         self._named: dict[str, _Worst] = {}

@@ -71,9 +71,9 @@ class Registry:
         return self._schemas[number]
 
     async def _get(self, url: str) -> httpx.Response:
-        async with httpx.AsyncClient(auth=self._auth, verify=self._tls, timeout=_SECONDS, trust_env=False) as client:
-            async with client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as answer:
-                return httpx.Response(answer.status_code, content=await _content(answer), request=answer.request)
+        client = httpx.AsyncClient(auth=self._auth, verify=self._tls, timeout=_SECONDS, trust_env=False)
+        async with client, client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as answer:
+            return httpx.Response(answer.status_code, content=await _content(answer), request=answer.request)
 
     def _schema(self, answer: httpx.Response) -> str:
         if len(answer.content) > _LONGEST:

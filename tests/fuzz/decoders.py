@@ -1,0 +1,320 @@
+"""The decoders that read what others wrote, each with a maker of hostile inputs and what it may answer."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tempfile
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from connectors.debezium.decoding import Decoder, SchemaNeeded
+from connectors.debezium.signals import read_notification
+from connectors.postgres.copying import row_values
+from connectors.postgres.pgoutput import Decoder as PgoutputDecoder
+from connectors.postgres.pgoutput import Payload
+from connectors.postgres.position import Position
+from connectors.postgres.spill import Spool
+from connectors.postgres.transactions import Transactions
+from engine.change import RawChange
+from engine.errors import EngineError, SchemaDrift
+from engine.wanted import Wanted
+from rules import expressions
+from rules.codes import read_codes
+from rules.documents import read_yaml
+from rules.errors import ConfigurationError, ValueRefused
+from rules.loading import load_project
+from rules.rulebook import System
+from rules.values import TYPE_NAMES, parse_type
+from tests.fuzz.measuring import Input
+from tests.fuzz.mutating import LONG, restructured, spoiled
+from tests.unit.debezium.records import record, stream
+from tests.unit.debezium.test_recorded import golden, octets
+from tests.unit.postgres import wire
+from tests.unit.rules import projects
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+@dataclass(frozen=True)
+class Target:
+    """`make` gives an input, `run` raises for what must not happen. `share`: how often its turn comes."""
+
+    name: str
+    make: Callable[[Random], Input]
+    run: Callable[[Input], None]
+    share: int = 1
+
+
+# --- pgoutput ---------------------------------------------------------------------------------------------------
+
+_XLOG = b"w" + bytes(24)
+
+
+@cache
+def _histories() -> list[list[bytes]]:
+    """What real servers sent, and what our own tests write by hand."""
+    recorded = [json.loads(gzip.decompress(path.read_bytes())) for path in sorted(GOLDEN.glob("pgoutput_*.gz"))]
+    found = [[bytes.fromhex(frame) for frame in each["frames"]][:60] for each in recorded]
+    rows = [wire.insert(1, "s", "Ann", "ab "), wire.update(1, None, wire.UNCHANGED, "x", old=(2, None, None, None))]
+    rows += [wire.delete(1, None, None, None), wire.truncate(wire.ACCOUNT), wire.message("fieldwarden", b"x")]
+    plain = [wire.begin(100), wire.relation(), *rows, wire.commit(100, 110)]
+    streamed = [wire.stream_start(9), wire.relation(xid=9), wire.insert(1, "s", "a", "b", xid=9), b"E"]
+    ended = [b"c" + (9).to_bytes(4, "big") + bytes(25), b"A" + bytes(4) + (9).to_bytes(4, "big")]
+    return [*found, [_XLOG + each for each in plain], [_XLOG + each for each in (*streamed, *ended, *plain)]]
+
+
+def make_pgoutput(random: Random) -> Input:
+    frames = list(random.choice(_histories()))
+    for _ in range(random.randint(1, 3)):
+        at = random.randrange(len(frames))
+        match random.randrange(5):
+            case 0:
+                frames.insert(at, frames[random.randrange(len(frames))])
+            case 1 if len(frames) > 1:
+                del frames[at]
+            case 2:
+                frames[at] = frames[at][:25] + spoiled(random, frames[at][25:], random.choice(frames))
+            case _:
+                frames[at] = spoiled(random, frames[at], random.choice(frames))
+    return tuple(frames)
+
+
+def run_pgoutput(data: Input) -> None:
+    wanted = {"public.account": Wanted("public.account", ("id",), frozenset({"id", "name", "code", "body"}))}
+    decoder, spool = PgoutputDecoder(wanted, wire.TYPES), Spool(1 << 20)
+    made = Transactions(
+        "crm", decoder, Position("stream", 0), spool, marks={"fieldwarden"}, max_changes=500, max_bytes=1 << 24
+    )
+    frames = deque[Payload](data)
+    try:
+        while frames or made.replaying:
+            made.take(frames)
+            _check([*made.cut()])
+            made.position.encode()
+    except EngineError as error:
+        _check_error(error)
+    finally:
+        spool.close()
+
+
+def _check_error(error: EngineError) -> None:
+    assert error.message
+    assert error.suggestion, error.message
+
+
+def _check(changes: list[RawChange]) -> None:
+    for change in changes:
+        assert all(value is None or isinstance(value, str) or repr(value) == "UNKNOWN" for value in change.values)
+        assert change.at is None or -(1 << 63) <= change.at < 1 << 63
+        assert change.undecoded is None or change.undecoded.reason
+
+
+# --- Debezium ---------------------------------------------------------------------------------------------------
+
+_COLUMNS = ("id", "i8", "n", "n2", "t", "blob", "d", "ts", "tstz", "tm", "j", "ta", "da", "f4", "p", "required")
+_JSON, _AVRO = ("safe", "precise", "schemaless", "isostring", "nanoseconds"), ("avro_precise", "avro")
+
+
+@cache
+def _records(variant: str) -> list[dict[str, Any]]:
+    return [each for each in golden()["records"][variant] if each["topic"].endswith(".types")]
+
+
+def make_json(random: Random) -> Input:
+    variant = random.choice(_JSON)
+    drawn = random.choice(_records(variant))
+    halves = [octets(drawn["key"]) or b"{}", octets(drawn["value"]) or b"{}"]
+    at = 0 if random.random() < 0.15 else 1
+    if random.random() < 0.6:
+        halves[at] = restructured(random, json.loads(halves[at]))
+    else:
+        halves[at] = spoiled(random, halves[at], halves[1 - at])
+    return variant.encode(), drawn["topic"].encode(), *halves
+
+
+def make_avro(random: Random) -> Input:
+    variant = random.choice(_AVRO)
+    drawn = random.choice(_records(variant))
+    halves = [octets(drawn["key"]) or b"", octets(drawn["value"]) or b""]
+    at = 0 if random.random() < 0.15 else 1
+    number = str(int.from_bytes(halves[at][1:5], "big"))
+    text = golden()["avro"][number].encode()
+    if random.random() < 0.5:
+        text = restructured(random, json.loads(text)) if random.random() < 0.8 else spoiled(random, text)
+    else:
+        halves[at] = halves[at][:5] + spoiled(random, halves[at][5:], halves[1 - at])
+    return variant.encode(), drawn["topic"].encode(), *halves, number.encode(), text
+
+
+def run_debezium(data: Input) -> None:
+    variant, topic, key, value, *schema = data
+    texts: Mapping[str, str | bytes] = golden()["avro"]
+    if schema:
+        texts = {**texts, schema[0].decode(): schema[1]}
+    mapped = {"public.types": stream(*_COLUMNS, name="public.types")}
+    system = System("crm", 0, "debezium", {"prefix": golden()["prefixes"][variant.decode()]}, mapped)
+    types = {"public.types": {"n": "numeric", "d": "date", "ts": "timestamp", "f4": "float"}}
+    decoder = Decoder(system, schema_of=lambda number: texts.get(str(number)), types=types)
+    for _ in range(2):  # its schema is new, and then known
+        with suppress(SchemaDrift, SchemaNeeded):
+            said = decoder.decode(record(key, value, topic=topic.decode()), "p")
+            assert said is None or isinstance(said, RawChange)
+            _check([] if said is None else [said])
+            assert said is None or said.undecoded is None or "failed" not in said.undecoded.reason, said
+    for topic_ in ("__debezium-heartbeat.crm", f"{golden()['prefixes'][variant.decode()]}.transaction"):
+        with suppress(SchemaNeeded):
+            decoder.decode(record(key, value, topic=topic_), "")
+    if (note := read_notification(value)) is not None:
+        assert note.rows is None or note.rows >= 0
+
+
+# --- files ------------------------------------------------------------------------------------------------------
+
+_YAML = "-  | ? | : |[|{|&a |*a |!!x |<<: |#|%|'|\"|\t|>\n |\n  - "
+
+
+def make_yaml(random: Random) -> Input:
+    texts = [text.encode() for name, text in projects.FILES.items() if name.endswith(".yaml")]
+    text = spoiled(random, random.choice(texts), random.choice(texts))
+    if random.random() < 0.5:
+        at, piece = random.randint(0, len(text)), random.choice(_YAML.split("|")).encode() * random.choice((1, 1, 2))
+        often = random.choice((1, 20, 500)) if random.random() < 0.95 else LONG // len(piece)
+        text = text[:at] + piece * often + text[at:]
+    return (text,)
+
+
+def run_yaml(data: Input) -> None:
+    document, problems = read_yaml("systems/crm.yaml", data[0])
+    assert document is not None or problems
+    for problem in problems:
+        assert problem.line >= 1
+        assert problem.column >= 1
+        assert problem.message
+
+
+@cache
+def _folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="fieldwarden-fuzz-"))
+    projects.write(folder)
+    return folder
+
+
+def make_project(random: Random) -> Input:
+    name = random.choice([*projects.FILES])
+    texts = [text.encode() for text in projects.FILES.values()]
+    return name.encode(), spoiled(random, projects.FILES[name].encode(), random.choice(texts))
+
+
+def run_project(data: Input) -> None:
+    """All that `validate` says of a project, one file of which is spoiled."""
+    file = _folder() / data[0].decode()
+    file.write_bytes(data[1])
+    try:
+        with suppress(ConfigurationError):
+            load_project(_folder(), {})
+    finally:
+        file.write_text(projects.FILES[data[0].decode()], "utf-8")
+
+
+_TERMS = b'canonical,crm,erp,billing\nNET30,N30|NET30,30,30\n"NET,60",N60,,60\nCOD,COD,0,COD\n'
+
+
+def make_codes(random: Random) -> Input:
+    if random.random() < 0.1:
+        cells = random.choice((5, 50, 3_000, 20_000))
+        names = [random.choice(("crm", "erp", "s", f"s{cell}", '"a,b"')) for cell in range(cells)]
+        return (spoiled(random, ("canonical," + ",".join(names) + "\n" + "a," * cells + "\n").encode()),)
+    return (spoiled(random, _TERMS, _TERMS),)
+
+
+def run_codes(data: Input) -> None:
+    table, problems = read_codes("terms", "codes/terms.csv", data[0].decode("utf-8", "replace"), {"crm", "erp"})
+    table.for_system("crm")
+    for problem in problems:
+        assert problem.line >= 1
+        assert problem.column >= 1
+
+
+_ROW = b"1\tAnn\\tSmith\t\\N\t2024-02-29 10:00:00+00\t\\\\x00ff\t{1,2}\t" + "Zoë".encode() + b"\n"
+
+
+def make_copy(random: Random) -> Input:
+    row = spoiled(random, _ROW, _ROW)
+    return (row * (1 << 15) if random.random() < 0.002 else row + b"\n",)
+
+
+def run_copy(data: Input) -> None:
+    with suppress(UnicodeDecodeError):  # the snapshot makes a letter of it
+        row_values(data[0])
+
+
+# --- expressions and values -------------------------------------------------------------------------------------
+
+_TOKENS = """( ) ( ) a b 1 'x' , + - * / || = < > and or not is null in between case when then else end cast as text
+    numeric(10,2) coalesce ( lower ( substring ( from for trim ( both position ( like ilike at time zone 'UTC' :: map (
+    interval date extract ( ~ any ( all ( exists ( select distinct filter ( over ( within group . % @ -> ->> $1 ? ; --
+    /* */ \" ' e'\\ array [ ] { } row ( values ( with union all lateral lambda struct < round ( a , 2 )"""
+_HELD = ("1", "", "x" * 300, "9" * 5_000, "-0", "1e999", "2024-02-29", "infinity", "\0", "t", "12:00", "0.1", "\u0660")
+
+
+def make_expression(random: Random) -> Input:
+    if random.random() < 0.4:
+        text = " ".join(random.choices(_TOKENS.split(), k=random.randint(1, 60)))
+    else:
+        before, after = (
+            random.choices(_TOKENS.split(), k=random.randint(1, 4)),
+            random.choices(_TOKENS.split(), k=random.randint(0, 3)),
+        )
+        often = random.choice((1, 2, 5, 39, 400))
+        text = " ".join([*before * often, "a", *after * often])
+    kind = random.choice(("text", "numeric", "date", "timestamptz", "boolean", "integer"))
+    return text.encode(), random.choice(_HELD).encode(), random.choice(_HELD).encode(), kind.encode()
+
+
+def run_expression(data: Input) -> None:
+    text, a, b, kind = (part.decode() for part in data)
+    try:
+        made = expressions.parse(text)
+        made.sql("t")
+        computed = made.bind(("a", "b"), (kind, "text"))
+    except ValueError:
+        return
+    with suppress(ValueRefused):
+        computed((a, b))
+
+
+def make_value(random: Random) -> Input:
+    precision, scale = random.choice((1, 38, 10**12)), random.choice((0, 5))
+    kind = random.choice((*TYPE_NAMES, "decimal(14,2)", f"decimal({precision},{scale})"))
+    held = random.choice(_HELD).encode() * random.choice((1, 1, 1, 300))
+    return kind.encode(), spoiled(random, held, b"2024-02-29 10:34:56.789+05:30")
+
+
+def run_value(data: Input) -> None:
+    try:
+        canonical = parse_type(data[0].decode()).canonical()
+    except ValueError:
+        return
+    with suppress(ValueRefused):
+        if canonical is not None:
+            canonical(data[1].decode("utf-8", "replace"))
+
+
+TARGETS = (
+    Target("pgoutput", make_pgoutput, run_pgoutput, 40),
+    Target("debezium json", make_json, run_debezium, 20),
+    Target("debezium avro", make_avro, run_debezium, 20),
+    Target("yaml", make_yaml, run_yaml, 40),
+    Target("project", make_project, run_project, 1),
+    Target("code list", make_codes, run_codes, 30),
+    Target("copy text", make_copy, run_copy, 30),
+    Target("expression", make_expression, run_expression, 40),
+    Target("value", make_value, run_value, 30),
+)
