@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo demo-kafka test lint bench stack stack-stop lock lock-artefacts pin-images audit sbom secrets clean
+.PHONY: demo demo-kafka test fuzz lint bench stack stack-stop lock lock-artefacts pin-images audit sbom secrets clean
 
 demo: $(READY)
 	$(BIN)/fieldwarden demo
@@ -16,6 +16,10 @@ demo-kafka: $(READY)
 test: $(READY)
 	@$(BIN)/python -m stack fetch
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+# Hostile inputs for every decoder, for FUZZ_SECONDS (60); what is found is kept in fuzz-found/.
+fuzz: $(READY)
+	@$(BIN)/python -m tests.fuzz
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import tempfile
 from collections import deque
@@ -14,6 +15,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import fastavro
+
 from connectors.debezium.decoding import Decoder, SchemaNeeded
 from connectors.debezium.signals import read_notification
 from connectors.postgres.copying import row_values
@@ -24,6 +27,7 @@ from connectors.postgres.spill import Spool
 from connectors.postgres.transactions import Transactions
 from engine.change import RawChange
 from engine.errors import EngineError, SchemaDrift
+from engine.record import LARGE
 from engine.wanted import Wanted
 from rules import expressions
 from rules.codes import read_codes
@@ -34,7 +38,7 @@ from rules.rulebook import System
 from rules.values import TYPE_NAMES, parse_type
 from tests.fuzz.measuring import Input
 from tests.fuzz.mutating import LONG, restructured, spoiled
-from tests.unit.debezium.records import record, stream
+from tests.unit.debezium import records as by_hand
 from tests.unit.debezium.test_recorded import golden, octets
 from tests.unit.postgres import wire
 from tests.unit.rules import projects
@@ -120,6 +124,35 @@ def _check(changes: list[RawChange]) -> None:
 
 _COLUMNS = ("id", "i8", "n", "n2", "t", "blob", "d", "ts", "tstz", "tm", "j", "ta", "da", "f4", "p", "required")
 _JSON, _AVRO = ("safe", "precise", "schemaless", "isostring", "nanoseconds"), ("avro_precise", "avro")
+_RECORDED = 0.1
+"""Of the inputs so many begin with what the real connector sent: a wide table, which takes its time."""
+
+_CONNECT, _DATA = "org.apache.kafka.connect.data.", "io.debezium.data."
+_SCALED = {"type": "struct", "name": f"{_DATA}VariableScaleDecimal"}
+_SCALED["fields"] = [{"type": "int32", "field": "scale"}, {"type": "bytes", "field": "value"}]  # type: ignore[assignment]
+_SMALL: dict[str, tuple[dict[str, Any], Any]] = {
+    "amount": ({"type": "bytes", "name": f"{_CONNECT}Decimal", "parameters": {"scale": "2"}}, "A+g="),
+    "bits": ({"type": "bytes", "name": f"{_DATA}Bits", "parameters": {"length": "12"}}, "/w8="),
+    "scaled": (_SCALED, {"scale": 3, "value": "A+g="}),
+    "days": ({"type": "array", "items": {"type": "int32", "name": "io.debezium.time.Date"}}, [1, None, 20_000]),
+    "at": ({"type": "int64", "name": "io.debezium.time.MicroTimestamp"}, 1_700_000_000_123_456),
+    "said": ({"type": "string", "name": "io.debezium.time.ZonedTimestamp"}, "2024-02-29T10:34:56.789Z"),
+    "name": ({"type": "string"}, "Zo\u00eb"),
+    "tags": ({"type": "map", "keys": {"type": "string"}, "values": {"type": "string"}}, {"a": "b", "c": None}),
+    "ratio": ({"type": "double"}, 1.5e-7),
+}
+_AVRO_TYPES: dict[str, tuple[Any, Any]] = {
+    "amount": (
+        {"type": "bytes", "connect.name": f"{_CONNECT}Decimal", "connect.parameters": {"scale": "2"}},
+        b"\x03\xe8",
+    ),
+    "days": ({"type": "array", "items": ["null", {"type": "int", "connect.name": "io.debezium.time.Date"}]}, [1, None]),
+    "at": ({"type": "long", "connect.name": "io.debezium.time.MicroTimestamp"}, 1_700_000_000_123_456),
+    "name": ("string", "Zo\u00eb"),
+    "kind": ({"type": "enum", "name": "Kind", "symbols": ["a", "b"]}, "b"),
+    "hash": ({"type": "fixed", "name": "Hash", "size": 4}, b"abcd"),
+    "tags": ({"type": "map", "values": ["null", "string"]}, {"a": "b", "c": None}),
+}
 
 
 @cache
@@ -127,30 +160,71 @@ def _records(variant: str) -> list[dict[str, Any]]:
     return [each for each in golden()["records"][variant] if each["topic"].endswith(".types")]
 
 
+def _small_json(random: Random) -> tuple[bytes, bytes]:
+    names = random.sample(list(_SMALL), k=random.randint(1, 4))
+    row = {"id": 1, **{name: _SMALL[name][1] for name in names}}
+    schemas = {**by_hand.ID, **{name: _SMALL[name][0] for name in names}}
+    op = random.choice("curd")
+    return by_hand.key(id=1), by_hand.value(op, schemas, row if op in "ud" else None, None if op == "d" else row)
+
+
 def make_json(random: Random) -> Input:
-    variant = random.choice(_JSON)
-    drawn = random.choice(_records(variant))
-    halves = [octets(drawn["key"]) or b"{}", octets(drawn["value"]) or b"{}"]
+    variant, topic = "small", by_hand.TOPIC
+    halves = list(_small_json(random))
+    if random.random() < _RECORDED:
+        variant = random.choice(_JSON)
+        drawn = random.choice(_records(variant))
+        topic, halves = drawn["topic"], [octets(drawn["key"]) or b"{}", octets(drawn["value"]) or b"{}"]
     at = 0 if random.random() < 0.15 else 1
     if random.random() < 0.6:
         halves[at] = restructured(random, json.loads(halves[at]))
     else:
         halves[at] = spoiled(random, halves[at], halves[1 - at])
-    return variant.encode(), drawn["topic"].encode(), *halves
+    return variant.encode(), topic.encode(), *halves
+
+
+def _small_avro(random: Random) -> tuple[str, bytes]:
+    """A schema of an envelope, and one in it."""
+    names = random.sample(list(_AVRO_TYPES), k=random.randint(1, 4))
+    fields = [{"name": "id", "type": "int"}, *({"name": name, "type": _AVRO_TYPES[name][0]} for name in names)]
+    row = {"type": "record", "name": "Value", "namespace": "crm.public.account", "fields": fields}
+    source = {"type": "record", "name": "Source", "fields": [{"name": "ts_ms", "type": "long"}]}
+    kinds = {"before": ["null", row], "after": ["null", "Value"], "source": source, "op": "string"}
+    schema = {"type": "record", "name": "Envelope", "namespace": "crm.public.account"}
+    schema["fields"] = [{"name": name, "type": kind} for name, kind in kinds.items()]  # type: ignore[assignment]
+    held = {"id": 1, **{name: _AVRO_TYPES[name][1] for name in names}}
+    written = io.BytesIO()
+    envelope = {"before": None, "after": held, "source": {"ts_ms": 1_700_000_000_123}, "op": "c"}
+    fastavro.schemaless_writer(written, fastavro.parse_schema(json.loads(json.dumps(schema))), envelope)
+    return json.dumps(schema), b"\0\0\0\0\7" + written.getvalue()
 
 
 def make_avro(random: Random) -> Input:
-    variant = random.choice(_AVRO)
-    drawn = random.choice(_records(variant))
-    halves = [octets(drawn["key"]) or b"", octets(drawn["value"]) or b""]
-    at = 0 if random.random() < 0.15 else 1
-    number = str(int.from_bytes(halves[at][1:5], "big"))
-    text = golden()["avro"][number].encode()
+    if random.random() < _RECORDED:
+        variant = random.choice(_AVRO)
+        drawn = random.choice(_records(variant))
+        topic, halves = drawn["topic"], [octets(drawn["key"]) or b"", octets(drawn["value"]) or b""]
+        at = 0 if random.random() < 0.15 else 1
+        number = int.from_bytes(halves[at][1:5], "big")
+        schema = golden()["avro"][str(number)]
+    else:
+        variant, topic, at, number = "small", by_hand.TOPIC, 1, 7
+        schema, value = _small_avro(random)
+        halves = [by_hand.key(id=1), value]
+    text = schema.encode()
     if random.random() < 0.5:
         text = restructured(random, json.loads(text)) if random.random() < 0.8 else spoiled(random, text)
-    else:
+    if random.random() < 0.5:
         halves[at] = halves[at][:5] + spoiled(random, halves[at][5:], halves[1 - at])
-    return variant.encode(), drawn["topic"].encode(), *halves, number.encode(), text
+    return variant.encode(), topic.encode(), *halves, str(number).encode(), text
+
+
+def _system(variant: str) -> System:
+    if variant == "small":
+        columns = dict.fromkeys(("id", *_SMALL, *_AVRO_TYPES))
+        return System("crm", 0, "debezium", {"prefix": "crm"}, {"public.account": by_hand.stream(*columns)})
+    mapped = {"public.types": by_hand.stream(*_COLUMNS, name="public.types")}
+    return System("crm", 0, "debezium", {"prefix": golden()["prefixes"][variant]}, mapped)
 
 
 def run_debezium(data: Input) -> None:
@@ -158,19 +232,20 @@ def run_debezium(data: Input) -> None:
     texts: Mapping[str, str | bytes] = golden()["avro"]
     if schema:
         texts = {**texts, schema[0].decode(): schema[1]}
-    mapped = {"public.types": stream(*_COLUMNS, name="public.types")}
-    system = System("crm", 0, "debezium", {"prefix": golden()["prefixes"][variant.decode()]}, mapped)
+    system = _system(variant.decode())
     types = {"public.types": {"n": "numeric", "d": "date", "ts": "timestamp", "f4": "float"}}
     decoder = Decoder(system, schema_of=lambda number: texts.get(str(number)), types=types)
+    if variant == b"small":  # the columns that this record has not are from before it
+        decoder.tell_columns(topic.decode(), dict.fromkeys((*_SMALL, *_AVRO_TYPES), "text"))
     for _ in range(2):  # its schema is new, and then known
         with suppress(SchemaDrift, SchemaNeeded):
-            said = decoder.decode(record(key, value, topic=topic.decode()), "p")
+            said = decoder.decode(by_hand.record(key, value, topic=topic.decode()), "p")
             assert said is None or isinstance(said, RawChange)
             _check([] if said is None else [said])
             assert said is None or said.undecoded is None or "failed" not in said.undecoded.reason, said
-    for topic_ in ("__debezium-heartbeat.crm", f"{golden()['prefixes'][variant.decode()]}.transaction"):
+    for noted in (f"__debezium-heartbeat.{system.settings['prefix']}", f"{system.settings['prefix']}.transaction"):
         with suppress(SchemaNeeded):
-            decoder.decode(record(key, value, topic=topic_), "")
+            decoder.decode(by_hand.record(key, value, topic=noted), "")
     if (note := read_notification(value)) is not None:
         assert note.rows is None or note.rows >= 0
 
@@ -247,7 +322,8 @@ _ROW = b"1\tAnn\\tSmith\t\\N\t2024-02-29 10:00:00+00\t\\\\x00ff\t{1,2}\t" + "ZoÃ
 
 def make_copy(random: Random) -> Input:
     row = spoiled(random, _ROW, _ROW)
-    return (row * (1 << 15) if random.random() < 0.002 else row + b"\n",)
+    often = LARGE // max(1, len(row)) + 2 if random.random() < 0.002 else 1
+    return (row * often + b"\n",)
 
 
 def run_copy(data: Input) -> None:
@@ -309,8 +385,8 @@ def run_value(data: Input) -> None:
 
 TARGETS = (
     Target("pgoutput", make_pgoutput, run_pgoutput, 40),
-    Target("debezium json", make_json, run_debezium, 20),
-    Target("debezium avro", make_avro, run_debezium, 20),
+    Target("debezium json", make_json, run_debezium, 50),
+    Target("debezium avro", make_avro, run_debezium, 50),
     Target("yaml", make_yaml, run_yaml, 40),
     Target("project", make_project, run_project, 1),
     Target("code list", make_codes, run_codes, 30),

@@ -30,7 +30,7 @@ def _place(random: Random, data: bytes) -> int:
     return random.randint(0, len(data))
 
 
-def _flipped(random: Random, data: bytes, _: bytes) -> bytes:
+def _flipped(random: Random, data: bytes, other: bytes) -> bytes:
     spoilt = bytearray(data)
     for _ in range(min(len(data), random.randint(1, 6))):
         spoilt[random.randrange(len(data))] = random.randrange(256)
