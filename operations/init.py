@@ -15,7 +15,7 @@ from engine.errors import EnvironmentUnfit, TransientError
 from operations import examples
 from operations.report import Report
 from rules.errors import FieldwardenError
-from rules.references import resolve_reference
+from rules.references import holds_password, resolve_reference
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -71,9 +71,14 @@ def draft(folder: Path, source: str, tables: Sequence[str], system: str | None) 
     except OSError as error:
         raise _unwritable(folder, error) from error
     load(folder)
-    return _laid_out(
+    report = _laid_out(
         folder, name, f"look for DECIDE in these files; export {variable}=..., cd {folder} && fieldwarden doctor"
     )
+    if holds_password(source):
+        report.notes.append(
+            "the password stood among the arguments, which others can list: better --from '${env:NAME}'"
+        )
+    return report
 
 
 def _free(folder: Path) -> str:

@@ -83,10 +83,15 @@ def secret_problems(text: str) -> list[tuple[str, str]]:
     return found
 
 
+def holds_password(text: str) -> bool:
+    """Whether a connection string has its password in the open."""
+    return _PASSWORD.search(without_references(text)) is not None
+
+
 def reference_problems(text: str, databases: Mapping[str, object]) -> list[tuple[str, str]]:
     """(message, suggestion) of everything wrong with the references of one text, and of a password in the open."""
     found: list[tuple[str, str]] = []
-    if _PASSWORD.search(_REFERENCE.sub("", text)):
+    if holds_password(text):
         found.append(("a password stands here in the open", "write ${env:NAME} or ${file:path} instead"))
     for match in _REFERENCE.finditer(text):
         kind, name = match["kind"], match["name"]
