@@ -23,6 +23,7 @@ from engine.hub.footing import HubFooting
 from engine.hub.overview import Overview, PartitionState, SourceState
 from engine.wake import pause
 from operations.project import Opened, is_partitioned
+from operations.systems import lookout
 from rules.errors import FieldwardenError
 
 log = structlog.get_logger(__name__)
@@ -80,7 +81,7 @@ async def caught_up(
     then a person is needed, and has been told."""
     footing = HubFooting(project.hub_dsn, project.hub_schema)
     logs = {
-        each: _Log(each, project.lookout(each, footing), is_partitioned(project, each), clock())
+        each: _Log(each, lookout(project, each, footing), is_partitioned(project, each), clock())
         for each in project.sources
     }
     overview = Overview(project.hub_dsn, project.hub_schema)

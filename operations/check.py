@@ -26,6 +26,7 @@ from operations.onboarding import waits
 from operations.project import Opened, opened
 from operations.report import Failure, Report, count, table
 from operations.rules import live_of
+from operations.systems import looking as looking_of
 from operations.trail import hidden
 from operations.unheard import unheard
 from rules.errors import FieldwardenError
@@ -137,7 +138,7 @@ class _Checking:
                 self._skip(name, stream.name, "its mapping only writes it, and reads no rows of it")
         if not read:
             return False
-        looks = [self._project.looking(name) for _ in range(2)]
+        looks = [looking_of(self._project, name) for _ in range(2)]
         if looks[0] is None or looks[1] is None:
             database = self._project.rulebook.systems[name].settings["database"]
             self._skip(name, "", f"it is {database}, which only Debezium asks")

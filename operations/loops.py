@@ -29,6 +29,8 @@ from engine.wake import Wake, either
 from operations.catching_up import caught_up
 from operations.onboarding import ONBOARDING
 from operations.project import is_partitioned
+from operations.systems import source as source_of
+from operations.systems import target as target_of
 
 if TYPE_CHECKING:
     from engine.hub.duties import Duties
@@ -291,7 +293,7 @@ class Loops:
         source = self._sources.get(name)
         if source is None:  # kept: it knows whether it has begun to read anew
             anew, room = name in self.rebaseline, self._wake.room
-            source = project.source(name, self.hub, self.id, rebaseline=anew, eager=self.eager, room=room)
+            source = source_of(project, name, self.hub, self.id, rebaseline=anew, eager=self.eager, room=room)
             self._sources[name] = source
         return Pipeline(
             project.rulebook,
@@ -305,7 +307,7 @@ class Loops:
         )
 
     def _delivery(self, name: str, duties: frozenset[str]) -> Delivery:
-        target = _WhileHeld(self.project.target(name, self.hub, self.id, self.key), self.duties, duties)
+        target = _WhileHeld(target_of(self.project, name, self.hub, self.id, self.key), self.duties, duties)
         return Delivery(
             self.project.rulebook,
             name,

@@ -10,38 +10,27 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.brake import Bounds
 from rules.errors import FieldwardenError
 from rules.loading import PROJECT_FILE, Project, ReferenceUnresolved, load_project
-from rules.protecting import owns_protected
 from rules.rulebook import Rulebook, Stream, System
 from rules.secret import Secret
 
 if TYPE_CHECKING:
     from connectors.debezium.access import KafkaAccess
-    from connectors.debezium.lookout import KafkaLookout
-    from connectors.postgres.looking import Looking
-    from connectors.postgres.lookout import Lookout
-    from connectors.postgres.protecting import Owners
-    from connectors.postgres.target import PostgresTarget
     from engine.hub.asking import Mask
     from engine.hub.embedded import EmbeddedServer
-    from engine.hub.footing import HubFooting
     from engine.hub.names import RowNames
     from engine.hub.store import PostgresHub
-    from engine.ports import Hub, Source
 
 STATE = ".fieldwarden"
 _HUB_DATABASE = "fieldwarden"
 _RUNTIME = "fieldwarden_runtime"
 """What the engine works as in an embedded hub, where a person who reaches the server is its superuser as he likes."""
-_EAGER_SECONDS = 0.2
 _EMBEDDED = re.compile(r"\$\{embedded:([^{}]*)\}")
 
 
@@ -251,73 +240,6 @@ class Opened:
         """Where it is said how to reach a system: in the live rulebook, of one that the files do not have any more."""
         known = system in self.project.files.systems
         return str(self.project.locate(system)) if known else f"the live rulebook: {system}"
-
-    def source(
-        self,
-        name: str,
-        hub: Hub,
-        id: str,
-        *,
-        rebaseline: bool = False,
-        eager: bool = False,
-        room: asyncio.Event | None = None,
-    ) -> Source:
-        """The source of a system; not connected yet. `id` is the project's, as the hub has it. `eager`: move an idle
-        position on within a moment, not seconds. `room`: as `Wake` has it."""
-        system = self.rulebook.systems[name]
-        if system.kind == "debezium":
-            from operations.kafka import kafka_source
-
-            return kafka_source(self, name, hub, rebaseline=rebaseline, eager=eager)
-        from connectors.postgres.pace import IDLE_SECONDS
-        from connectors.postgres.source import PostgresSource
-
-        idle = _EAGER_SECONDS if eager else IDLE_SECONDS
-        return PostgresSource(system, self.dsn(name), id, hub, rebaseline=rebaseline, idle_seconds=idle, room=room)
-
-    def target(self, name: str, hub: Hub, id: str, key: bytes) -> PostgresTarget:
-        """The target of a system; not connected yet. `id` is the project's and `key` that of its marks, as the hub has
-        them."""
-        from connectors.postgres.following import mark_of
-        from connectors.postgres.marks import Mark, Seal
-        from connectors.postgres.target import PostgresTarget
-
-        system = self.rulebook.systems[name]
-        # What we write comes back through Debezium without the mark that a direct source would see.
-        announce = partial(hub.announce, name) if system.kind == "debezium" else None
-        return PostgresTarget(system, self.target_dsn(name), Mark(mark_of(id), Seal(key)), announce, self.owners())
-
-    def owners(self) -> Owners:
-        """Whose protected fields no target may touch."""
-        from connectors.postgres.protecting import Owners
-
-        systems = self.rulebook.systems.values()
-        names = [
-            system.name
-            for system in systems
-            if system.settings.get("database", "postgres") == "postgres" and owns_protected(self.rulebook, system)
-        ]
-        return Owners(self.rulebook, {name: self.dsn(name) for name in names})
-
-    def lookout(self, name: str, footing: HubFooting) -> Lookout | KafkaLookout:
-        """A look at a source from outside its stream; not connected yet."""
-        system = self.rulebook.systems[name]
-        if system.kind == "debezium":
-            from operations.kafka import kafka_lookout
-
-            return kafka_lookout(self, name)
-        from connectors.postgres.lookout import Lookout
-
-        return Lookout(system, self.dsn(name), footing)
-
-    def looking(self, name: str) -> AbstractAsyncContextManager[Looking] | None:
-        """A look at a system's rows as they are now; None where nobody but Debezium can ask it."""
-        system = self.rulebook.systems[name]
-        if system.settings.get("database", "postgres") != "postgres":
-            return None
-        from connectors.postgres.looking import Looking
-
-        return Looking.at(system, self.dsn(name))
 
     def migrate(self) -> list[str]:
         """Bring the hub's schema up to date. Raises EnvironmentUnfit."""

@@ -24,6 +24,7 @@ from operations.onboarding import waits
 from operations.project import Opened, is_partitioned, opened
 from operations.report import Report, age, count, table
 from operations.rules import live_of
+from operations.systems import lookout as lookout_of
 from operations.unread import held_up, unread
 
 _HOURS = 24
@@ -178,7 +179,7 @@ class _Look:
 
 
 async def _look(project: Opened, name: str, parts: Sequence[PartitionState], footing: HubFooting) -> _Look:
-    lookout: Any = project.lookout(name, footing)
+    lookout: Any = lookout_of(project, name, footing)
     try:
         async with asyncio.timeout(_PATIENCE):
             if is_partitioned(project, name):

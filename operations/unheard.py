@@ -10,6 +10,7 @@ from engine.hub.footing import HubFooting
 from engine.hub.overview import Overview, SourceState
 from engine.hub.pulse import Pulse
 from operations.project import Opened, is_partitioned
+from operations.systems import lookout as lookout_of
 from operations.unread import unread
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ async def unheard(project: Opened, system: str, looking: Looking) -> str:
     overview = Overview(project.hub_dsn, project.hub_schema)
     pulse = Pulse(project.hub_dsn, project.hub_schema)
     footing = HubFooting(project.hub_dsn, project.hub_schema)
-    lookout = project.lookout(system, footing)
+    lookout = lookout_of(project, system, footing)
     try:
         states = await overview.sources()
         if why := (await unread(project, overview, states)).get(system):

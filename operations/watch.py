@@ -22,6 +22,7 @@ from engine.hub.pulse import Pulse
 from engine.telemetry import Connector, Half, Telemetry
 from operations.deletes import question
 from operations.project import Opened, is_partitioned
+from operations.systems import lookout as lookout_of
 from operations.unread import held_up, unread
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Watch:
         self._lookouts: dict[str, Lookout] = {}
         self._parted: dict[str, PartitionsLookout] = {}
         for name in project.sources:
-            lookout: Any = project.lookout(name, self._footing)
+            lookout: Any = lookout_of(project, name, self._footing)
             self._lookouts[name] = lookout
             if is_partitioned(project, name):
                 self._parted[name] = lookout

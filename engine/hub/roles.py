@@ -27,6 +27,9 @@ RIGHTS: Mapping[str, str] = {
     "rulebook": "select, insert",
     "migration": "select",
     "project": "select",
+    # Keys: of the marks on our writes, and of what rows with personal keys are called.
+    "mark_key": "select",
+    "row_name_key": "select",
     # The engine's memory of rows and records.
     "record": "select, insert, update",
     "crosswalk": "select, insert, update, delete",
@@ -44,6 +47,7 @@ RIGHTS: Mapping[str, str] = {
     "announced": "select, insert, update, delete",
     "source": "select, insert, update",
     "followed": "select, insert, update",
+    "forged_mark": "select, insert, update",
     "partition": "select, insert, update",
     "live_rulebook": "select, insert, update",
     "worker": "select, insert, update, delete",
@@ -75,6 +79,7 @@ READABLE: Mapping[str, tuple[str, ...]] = {
     "marked": (),
     "source": (),
     "followed": (),
+    "forged_mark": (),
     "partition": (),
     "worker": (),
     "duty": (),
@@ -82,8 +87,11 @@ READABLE: Mapping[str, tuple[str, ...]] = {
 }
 """What the reader may read of each table: these columns, or (where none are named) all of it."""
 
-AUDITED: Mapping[str, tuple[str, ...]] = dict.fromkeys((*RIGHTS, *VIEWS), ()) | {"project": READABLE["project"]}
-"""What the auditor may read, in the same way."""
+AUDITED: Mapping[str, tuple[str, ...]] = {
+    name: READABLE[name] if name == "project" else () for name in (*RIGHTS, *VIEWS) if name != "mark_key"
+}
+"""What the auditor may read, in the same way: not what our marks are sealed with, by which edits could be passed off as
+ours."""
 
 
 @dataclass(frozen=True, slots=True)

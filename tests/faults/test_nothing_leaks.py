@@ -359,11 +359,12 @@ def hub_tables(planted: Planted) -> dict[str, str]:
 
 
 def hub_words(planted: Planted) -> dict[str, str]:
-    """What the hub holds that is no row's value: reasons, messages, rules, duties."""
+    """What the hub holds that is no row's value: reasons, messages, rules, duties. A delivery's result does: a target's
+    own words are kept with the letter, for `deadletter show --values`."""
     columns = planted.sql(
         "hub",
         "select table_name, column_name from information_schema.columns where table_schema = 'fieldwarden'"
-        " and (column_name in ('reason', 'message', 'result', 'place')"
+        " and (column_name in ('reason', 'message', 'place')"
         " or table_name in ('worker', 'duty', 'rulebook', 'source', 'partition', 'followed', 'live_rules'))",
     )
     assert ("set_aside", "reason") in columns

@@ -20,6 +20,7 @@ import fastavro
 from connectors.debezium.decoding import Decoder, SchemaNeeded
 from connectors.debezium.signals import read_notification
 from connectors.postgres.copying import row_values
+from connectors.postgres.marks import Marks, Seal
 from connectors.postgres.pgoutput import Decoder as PgoutputDecoder
 from connectors.postgres.pgoutput import Payload
 from connectors.postgres.position import Position
@@ -94,7 +95,13 @@ def run_pgoutput(data: Input) -> None:
     wanted = {"public.account": Wanted("public.account", ("id",), frozenset({"id", "name", "code", "body"}))}
     decoder, spool = PgoutputDecoder(wanted, wire.TYPES), Spool(1 << 20)
     made = Transactions(
-        "crm", decoder, Position("stream", 0), spool, marks={"fieldwarden"}, max_changes=500, max_bytes=1 << 24
+        "crm",
+        decoder,
+        Position("stream", 0),
+        spool,
+        marks=Marks("crm", {"fieldwarden"}, Seal(bytes(32))),
+        max_changes=500,
+        max_bytes=1 << 24,
     )
     frames = deque[Payload](data)
     try:

@@ -1,0 +1,94 @@
+"""The systems of a project, to be connected to: which code reads and writes each, by its kind of connector."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rules.protecting import owns_protected
+
+if TYPE_CHECKING:
+    from connectors.debezium.lookout import KafkaLookout
+    from connectors.postgres.looking import Looking
+    from connectors.postgres.lookout import Lookout
+    from connectors.postgres.protecting import Owners
+    from connectors.postgres.target import PostgresTarget
+    from engine.hub.footing import HubFooting
+    from engine.ports import Hub, Source
+    from operations.project import Opened
+
+_EAGER_SECONDS = 0.2
+
+
+def source(
+    project: Opened,
+    name: str,
+    hub: Hub,
+    id: str,
+    *,
+    rebaseline: bool = False,
+    eager: bool = False,
+    room: asyncio.Event | None = None,
+) -> Source:
+    """The source of a system; not connected yet. `id` is the project's, as the hub has it. `eager`: move an idle
+    position on within a moment, not seconds. `room`: as `Wake` has it."""
+    system = project.rulebook.systems[name]
+    if system.kind == "debezium":
+        from operations.kafka import kafka_source
+
+        return kafka_source(project, name, hub, rebaseline=rebaseline, eager=eager)
+    from connectors.postgres.pace import IDLE_SECONDS
+    from connectors.postgres.source import PostgresSource
+
+    idle = _EAGER_SECONDS if eager else IDLE_SECONDS
+    return PostgresSource(system, project.dsn(name), id, hub, rebaseline=rebaseline, idle_seconds=idle, room=room)
+
+
+def target(project: Opened, name: str, hub: Hub, id: str, key: bytes) -> PostgresTarget:
+    """The target of a system; not connected yet. `id` is the project's and `key` that of its marks, as the hub has
+    them."""
+    from connectors.postgres.following import mark_of
+    from connectors.postgres.marks import Mark, Seal
+    from connectors.postgres.target import PostgresTarget
+
+    system = project.rulebook.systems[name]
+    # What we write comes back through Debezium without the mark that a direct source would see.
+    announce = partial(hub.announce, name) if system.kind == "debezium" else None
+    return PostgresTarget(system, project.target_dsn(name), Mark(mark_of(id), Seal(key)), announce, owners(project))
+
+
+def owners(project: Opened) -> Owners:
+    """Whose protected fields no target may touch."""
+    from connectors.postgres.protecting import Owners
+
+    systems = project.rulebook.systems.values()
+    names = [
+        system.name
+        for system in systems
+        if system.settings.get("database", "postgres") == "postgres" and owns_protected(project.rulebook, system)
+    ]
+    return Owners(project.rulebook, {name: project.dsn(name) for name in names})
+
+
+def lookout(project: Opened, name: str, footing: HubFooting) -> Lookout | KafkaLookout:
+    """A look at a source from outside its stream; not connected yet."""
+    system = project.rulebook.systems[name]
+    if system.kind == "debezium":
+        from operations.kafka import kafka_lookout
+
+        return kafka_lookout(project, name)
+    from connectors.postgres.lookout import Lookout
+
+    return Lookout(system, project.dsn(name), footing)
+
+
+def looking(project: Opened, name: str) -> AbstractAsyncContextManager[Looking] | None:
+    """A look at a system's rows as they are now; None where nobody but Debezium can ask it."""
+    system = project.rulebook.systems[name]
+    if system.settings.get("database", "postgres") != "postgres":
+        return None
+    from connectors.postgres.looking import Looking
+
+    return Looking.at(system, project.dsn(name))
