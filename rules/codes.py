@@ -16,6 +16,7 @@ from rules.errors import Problem
 
 MAX_BYTES = 5_000_000
 MAX_COLUMNS = 500
+MAX_PROBLEMS = 500
 _MOST_SHOWN = 80
 """Characters of a cell that a message repeats."""
 
@@ -74,12 +75,16 @@ class _CodeReader:
             self.problem(text.count("\n", 0, text.index("\0")) + 1, 1, "the line holds a NUL character")
             text = text.replace("\0", "")
         lines = text.splitlines()
-        rows = list(self.rows(text))
-        if not rows and not self.problems:
+        rows = self.rows(text)
+        first = next(rows, None)
+        if first is None and not self.problems:
             self.problem(1, 1, "the code list is empty", "its first line is: canonical,SYSTEM,...")
-        if rows:
-            header = self.header(rows[0][1], lines[0] if lines else "")
-            for line, cells in rows[1:]:
+        if first is not None:
+            header = self.header(first[1], lines[0] if lines else "")
+            for line, cells in rows:
+                if len(self.problems) >= MAX_PROBLEMS:
+                    self.problem(line, 1, "from here on nothing was looked at", "mend what is wrong before it first")
+                    break
                 self.row(line, cells, header, lines[line - 1] if line <= len(lines) else "")
         spellings = {system: tuple(entries) for system, entries in self.spellings.items()}
         return CodeTable(self.name, frozenset(self.canonical), spellings), self.problems

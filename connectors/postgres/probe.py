@@ -142,7 +142,7 @@ def _settings(facts: Mapping[str, Any], health: SlotHealth) -> Iterator[Finding]
         yield warning(
             "server",
             "the database's encoding is SQL_ASCII, so text may be no valid UTF-8",
-            "a text that is not stops the source; move the data to a UTF8 database",
+            "a row with such a text is set aside until it is mended; move the data to a UTF8 database",
         )
     if health.wal_status == "missing" and facts["free_slots"] < 1:
         yield bad("slots", "no replication slot is free", "raise max_replication_slots, or drop one not in use")

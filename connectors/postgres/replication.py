@@ -22,7 +22,7 @@ from psycopg.rows import TupleRow
 from connectors.postgres.messages import EPOCH_MICROS
 from connectors.postgres.pgoutput import Payload
 from connectors.postgres.position import lsn_text, parse_lsn
-from connectors.postgres.session import connect, translated
+from connectors.postgres.session import connect, take_bytes_as_they_are, translated
 from connectors.postgres.words import words
 from engine.errors import DecodeError, EngineError, TransientError
 from rules.secret import Secretive
@@ -109,6 +109,7 @@ class ReplicationConnection:
     async def start(self, slot: str, publication: str, lsn: int) -> None:
         """Begin streaming at `lsn`; what lies before it is taken as flushed (and was acknowledged before)."""
         interval = await self._status_interval()
+        await take_bytes_as_they_are(self._system, self._connection)
         version = self._connection.info.server_version
         protocol = 4 if version >= 160000 else 3 if version >= 150000 else 2
         names = _identifier(publication).replace("'", "''")

@@ -51,6 +51,14 @@ async def connect(system: str, dsn: Secretive, **more: str) -> psycopg.AsyncConn
         return await psycopg.AsyncConnection.connect(conninfo(dsn, **more), autocommit=True)
 
 
+async def take_bytes_as_they_are(system: str, connection: psycopg.AsyncConnection[TupleRow]) -> None:
+    """Of a database in SQL_ASCII, which knows no encoding: else the server itself refuses to send a row with a text
+    that is not UTF-8, and every row behind it. Raises TransientError, EnvironmentUnfit."""
+    if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+        with translated(system):
+            await connection.execute("set client_encoding to 'SQL_ASCII'")
+
+
 async def end_sessions(system: str, dsn: Secretive, process: str) -> None:
     """End whatever another process of ours has open here: it hangs, or is gone without a word, and its slot, or rows
     that it has locked, would be kept until the server noticed. Raises TransientError, EnvironmentUnfit."""

@@ -19,7 +19,7 @@ from connectors.postgres.catalog import Table, table_name
 from connectors.postgres.copying import row_values
 from connectors.postgres.pgoutput import BPCHAR
 from connectors.postgres.position import row_position
-from connectors.postgres.session import connect, translated
+from connectors.postgres.session import connect, take_bytes_as_they_are, translated
 from engine.change import UNKNOWN, RawChange, Relation, Undecoded
 from engine.record import LARGE
 from engine.wanted import wanted_columns
@@ -77,6 +77,7 @@ class Snapshot:
             with translated(system.name):
                 await connection.execute("begin isolation level repeatable read read only")
                 await connection.execute(sql.SQL("set transaction snapshot {}").format(sql.Literal(exported)))
+            await take_bytes_as_they_are(system.name, connection)
         except BaseException:
             await connection.close()
             raise
@@ -119,7 +120,7 @@ class Snapshot:
             sql.Identifier(table.schema, table.name),
         )
         with translated(self._system.name):
-            async with self._connection.cursor() as cursor, cursor.copy(query) as copy:
+            async with self._connection.cursor() as cursor, cursor.copy(query.as_bytes()) as copy:
                 while data := await copy.read():
                     try:
                         change, width = _observed(data, relation, padded, position)

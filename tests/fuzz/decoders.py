@@ -250,6 +250,13 @@ def run_debezium(data: Input) -> None:
             assert said is None or isinstance(said, RawChange)
             _check([] if said is None else [said])
             assert said is None or said.undecoded is None or "failed" not in said.undecoded.reason, said
+
+
+def run_notes(data: Input) -> None:
+    """The same bytes on the topics that tell of no rows."""
+    variant, _, key, value = data
+    system = _system(variant.decode())
+    decoder = Decoder(system, schema_of=lambda _: None)
     for noted in (f"__debezium-heartbeat.{system.settings['prefix']}", f"{system.settings['prefix']}.transaction"):
         with suppress(SchemaNeeded):
             decoder.decode(by_hand.record(key, value, topic=noted), "")
@@ -394,6 +401,7 @@ TARGETS = (
     Target("pgoutput", make_pgoutput, run_pgoutput, 40),
     Target("debezium json", make_json, run_debezium, 50),
     Target("debezium avro", make_avro, run_debezium, 50),
+    Target("debezium notes", make_json, run_notes, 10),
     Target("yaml", make_yaml, run_yaml, 40),
     Target("project", make_project, run_project, 1),
     Target("code list", make_codes, run_codes, 30),

@@ -11,7 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from connectors.debezium.avro_format import Avro
 from connectors.debezium.registry import Registry
+from connectors.debezium.schemas import Unreadable
 from engine.errors import EnvironmentUnfit, TransientError
 
 SCHEMA = '{"type":"string"}'
@@ -117,3 +119,19 @@ async def test_a_registry_that_is_not_there(server: Answering) -> None:
     server.server_close()
     with pytest.raises(TransientError, match="does not answer"):
         await Registry(url).fetch(7)
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_an_id_that_cannot_be_one_is_the_trouble_of_the_record_that_names_it(
+    server: Answering, status: int
+) -> None:
+    server.status = status
+    assert await Registry(server.url).fetch(4_294_967_295) is None
+
+
+async def test_a_schema_too_long_for_any_table_is_not_kept(server: Answering) -> None:
+    server.body = json.dumps({"schema": " " * (9 << 20)}).encode()
+    registry = Registry(server.url)
+    assert await registry.fetch(7) == ""
+    with pytest.raises(Unreadable):
+        Avro(registry.known(7) or "")

@@ -12,7 +12,7 @@ import pytest
 from engine.change import UNKNOWN, RawChange, Relation, RowRef, Undecoded, Value
 from engine.conclusion import ATTEMPTS
 from engine.delivery import Delivery
-from engine.errors import IdentityMoved, SourceGap, TargetBusy, TransientError
+from engine.errors import DecodeError, IdentityMoved, SourceGap, TargetBusy, TransientError
 from engine.gone import unseen
 from engine.known import Mapped
 from engine.pipeline import Pipeline
@@ -418,7 +418,8 @@ def test_of_a_system_that_nobody_hears_the_block_is_put_right_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "verdict"), [(TransientError("x"), "retry"), (SourceGap("x"), "halt"), (KeyError(), "bug")]
+    ("error", "verdict"),
+    [(TransientError("x"), "retry"), (SourceGap("x"), "halt"), (DecodeError("x"), "halt"), (KeyError(), "bug")],
 )
 def test_what_is_tried_again_stands_in_one_table(error: Exception, verdict: str) -> None:
     assert judge(error) == verdict

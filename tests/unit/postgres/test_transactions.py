@@ -14,8 +14,8 @@ from connectors.postgres.pgoutput import Payload
 from connectors.postgres.position import Position, next_epoch, parse_lsn, row_position
 from connectors.postgres.spill import Spool
 from connectors.postgres.transactions import Transactions
-from engine.change import RawChange
-from engine.errors import EnvironmentUnfit, TransientError
+from engine.change import UNKNOWN, RawChange
+from engine.errors import DecodeError, EnvironmentUnfit, TransientError
 from engine.forged import NONE
 from tests.unit.postgres import wire
 
@@ -295,3 +295,54 @@ def test_a_full_disk_is_transient_and_says_where(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("connectors.postgres.spill.tempfile.TemporaryFile", full)
     with pytest.raises(TransientError, match="No space left on device"):
         Spool(10).append(50, row(1, 50))
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [b""],
+        [b"w"],
+        [b"w" + bytes(24)],
+        [b"k"],
+        [wire.frame(b"z")],
+        [wire.frame(wire.begin(0x100)), wire.frame(wire.insert(1, oid=9))],
+        [wire.frame(wire.relation()), wire.frame(row(1)[:-3])],
+        [wire.frame(wire.relation()), wire.frame(row(1) + b"x")],
+        [wire.frame(wire.begin(0x100, at=1 << 63))],
+        [wire.frame(wire.stream_start(9)), b"w"],
+        [wire.frame(wire.stream_start(9)), wire.frame(b"I"), wire.frame(b"E"), wire.frame(wire.stream_commit(9, 1, 2))],
+    ],
+    ids=repr,
+)
+def test_what_is_not_the_protocol_halts_its_source_and_says_what_to_do(frames: list[bytes]) -> None:
+    with pytest.raises(DecodeError, match=r"^crm: .* of its log$") as halted:
+        take(transactions(), frames)
+    assert "fieldwarden run --rebaseline crm" in halted.value.suggestion
+
+
+def test_memory_that_is_short_halts_a_source_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    made = transactions()
+    monkeypatch.setattr(made._decoder, "decode", short)
+    with pytest.raises(DecodeError, match="MemoryError"):
+        made.take(deque[Payload]([wire.frame(wire.begin(0x100))]))
+
+
+def test_a_row_with_a_text_that_is_not_utf_8_is_set_aside_by_its_key_and_counts() -> None:
+    broken = row(2).replace(b"a", b"\xeb")
+    update = wire.update(3, None, "a", "b", old=(2, None, None, None)).replace(b"a", b"\xeb")
+    keyless = b"I" + row(4)[1:].replace(b"4", b"\xff")
+    payloads = [wire.relation(), wire.begin(0x100), row(1), broken, update, keyless, row(5), wire.commit(0x100, 0x130)]
+    changes = take(transactions(), [wire.frame(payload) for payload in payloads])
+    assert [change.values[0] for change in changes] == ["1", "2", "3", UNKNOWN, "5"]
+    assert [change.undecoded is None for change in changes] == [True, False, False, False, True]
+    assert [change.position[-1] for change in changes] == [*"12345"]
+    kept = changes[1].undecoded
+    assert kept is not None
+    assert kept.value == broken
+    assert "not valid UTF-8" in kept.reason
+    streamed = [wire.stream_start(50), wire.relation(xid=50), row(2, 50).replace(b"a", b"\xeb"), b"E"]
+    frames = [wire.frame(payload) for payload in (*streamed, wire.stream_commit(50, 0x160, 0x190))]
+    assert [change.values for change in take(transactions(), frames)] == [("2",)]
