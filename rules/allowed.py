@@ -76,6 +76,13 @@ ARGUMENTS: Mapping[type[exp.Expr], frozenset[str]] = {
     }.items()
 }
 """What an expression is made of: the kind of a node, and what may hang at it."""
+_PARTS: dict[type[exp.Expr], type[exp.Expr]] = {
+    exp.DataType: exp.Cast,
+    exp.DataTypeParam: exp.DataType,
+    exp.If: exp.Case,
+    exp.Identifier: exp.Column,
+}
+"""What is a part of something else, and no value by itself."""
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 
 
@@ -83,7 +90,9 @@ def check_node(node: exp.Expr) -> None:
     arguments = ARGUMENTS.get(type(node))
     if isinstance(node, exp.Column) and node.table:
         raise ValueError(f"column {node.name!r} is qualified; an expression sees the columns of its own row only")
-    if arguments is None or any(value and name not in arguments for name, value in node.args.items()):
+    whole = _PARTS.get(type(node))
+    misplaced = whole is not None and not isinstance(node.parent, whole)
+    if arguments is None or misplaced or any(value and name not in arguments for name, value in node.args.items()):
         raise ValueError(
             f"{_spoken(node)} is not allowed in an expression; allowed are the functions {FUNCTIONS}, "
             f"the operators {OPERATORS}, and casts to {CAST_NAMES}"

@@ -244,7 +244,7 @@ def run_debezium(data: Input) -> None:
     decoder = Decoder(system, schema_of=lambda number: texts.get(str(number)), types=types)
     if variant == b"small":  # the columns that this record has not are from before it
         decoder.tell_columns(topic.decode(), dict.fromkeys((*_SMALL, *_AVRO_TYPES), "text"))
-    for _ in range(2):  # its schema is new, and then known
+    for _ in range(2 if len(value) < 10_000 else 1):  # its schema is new, and then known
         with suppress(SchemaDrift, SchemaNeeded):
             said = decoder.decode(by_hand.record(key, value, topic=topic.decode()), "p")
             assert said is None or isinstance(said, RawChange)

@@ -91,6 +91,12 @@ def test_an_expression_that_can_be_read_in_very_many_ways(text: str) -> None:
         expressions.parse(text)
 
 
+@pytest.mark.parametrize("text", ["text array +", "if(a, 1, 2)", "numeric(10,2)"])
+def test_a_part_of_an_expression_that_is_no_value_by_itself_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not allowed|not a PostgreSQL scalar expression"):
+        expressions.parse(text).bind(("a",), ("text",))
+
+
 def test_an_expression_as_deep_as_people_write_is_read() -> None:
     text = "name"
     for character in "()-/. +#":
