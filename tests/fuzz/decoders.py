@@ -60,6 +60,8 @@ class Target:
 # --- pgoutput ---------------------------------------------------------------------------------------------------
 
 _XLOG = b"w" + bytes(24)
+_SEAL = Seal(bytes(32))
+_MARK = _SEAL.content("crm", 7, 1_700_000_000_000_000).encode()
 
 
 @cache
@@ -68,7 +70,7 @@ def _histories() -> list[list[bytes]]:
     recorded = [json.loads(gzip.decompress(path.read_bytes())) for path in sorted(GOLDEN.glob("pgoutput_*.gz"))]
     found = [[bytes.fromhex(frame) for frame in each["frames"]][:60] for each in recorded]
     rows = [wire.insert(1, "s", "Ann", "ab "), wire.update(1, None, wire.UNCHANGED, "x", old=(2, None, None, None))]
-    rows += [wire.delete(1, None, None, None), wire.truncate(wire.ACCOUNT), wire.message("fieldwarden", b"x")]
+    rows += [wire.delete(1, None, None, None), wire.truncate(wire.ACCOUNT), wire.message("fieldwarden", _MARK)]
     plain = [wire.begin(100), wire.relation(), *rows, wire.commit(100, 110)]
     streamed = [wire.stream_start(9), wire.relation(xid=9), wire.insert(1, "s", "a", "b", xid=9), b"E"]
     ended = [b"c" + (9).to_bytes(4, "big") + bytes(25), b"A" + bytes(4) + (9).to_bytes(4, "big")]
@@ -94,15 +96,8 @@ def make_pgoutput(random: Random) -> Input:
 def run_pgoutput(data: Input) -> None:
     wanted = {"public.account": Wanted("public.account", ("id",), frozenset({"id", "name", "code", "body"}))}
     decoder, spool = PgoutputDecoder(wanted, wire.TYPES), Spool(1 << 20)
-    made = Transactions(
-        "crm",
-        decoder,
-        Position("stream", 0),
-        spool,
-        marks=Marks("crm", {"fieldwarden"}, Seal(bytes(32))),
-        max_changes=500,
-        max_bytes=1 << 24,
-    )
+    marks = Marks("crm", {"fieldwarden"}, _SEAL)
+    made = Transactions("crm", decoder, Position("stream", 0), spool, marks=marks, max_changes=500, max_bytes=1 << 24)
     frames = deque[Payload](data)
     try:
         while frames or made.replaying:
