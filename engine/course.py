@@ -310,6 +310,8 @@ class Course:
             if not self._scope.ordered:
                 self._harvest.store(record)
             return
+        if change.row[:2] in self._scope.roots[record.entity]:
+            self._harvest.vacated(record)
         if change.echo:
             # We removed it, and nothing else is said by that, however late it comes: the record may be alive again.
             row.removed = True

@@ -68,7 +68,8 @@ class IngestOutcome:
     holds only while that is so. `rekeyed` are rows that went on under another key; `arrived` are new keys of such rows
     that have been heard of since, so that nothing waits for them any more. `released` are ids of set-aside changes that
     this outcome has dealt with; a `set_aside` with an id was tried again in vain and keeps its place. `retried` are ids
-    of those that wait for a person and may be tried again without one. `joined` are
+    of those that wait for a person and may be tried again without one; so are those that wait for a steward to be told
+    from a record in `vacated`, a row of which is gone. `joined` are
     records that were made one, in order; `considered` are pairs of the queue of duplicates that were looked into, and
     `followed` records that were to follow a join and do so now.
     """
@@ -87,6 +88,7 @@ class IngestOutcome:
     set_aside: list[SetAside] = field(default_factory=list)
     released: list[int] = field(default_factory=list)
     retried: list[int] = field(default_factory=list)
+    vacated: list[str] = field(default_factory=list)
     joined: list[Join] = field(default_factory=list)
     considered: list[AlikePair] = field(default_factory=list)
     followed: list[str] = field(default_factory=list)

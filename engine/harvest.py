@@ -81,6 +81,10 @@ class Harvest:
     def retry(self, id: int) -> None:
         self._outcome.retried.append(id)
 
+    def vacated(self, *records: Record) -> None:
+        """A row is gone that may have stood in another's way to these records."""
+        self._outcome.vacated += [record.id for record in records]
+
     def withdraw(self, rows: Collection[RowRef], letter: Letter) -> None:
         """A letter that is pointless now, whether the hub has it or this batch was about to add it."""
         outcome = self._outcome

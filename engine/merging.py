@@ -81,6 +81,8 @@ class Merging:
             home.rows.append(row)
             self._harvest.link(change.row, home.id)
         become(row, change, named.key, self._scope.owned[record.entity], record.golden)
+        if news:
+            self._harvest.vacated(home, record)
         if home is not record:
             former = [each.ref for each in home.rows], self._harvest.pairs(home)
             self._harvest.joined(record, home, former, join(entity, roots, record, home), change)

@@ -40,18 +40,26 @@ _SHORTEST_SESSION = 6.0
 """What brokers allow unless told otherwise (group.min.session.timeout.ms)."""
 
 
-def access(given: Kafka, project: str, folder: Path, follow: Callable[[str, str], Secret]) -> KafkaAccess:
-    """How Kafka is reached, as the files of a project (by its slug) say. `follow` resolves the references in a text, of
-    which it is told where it stands. Raises ReferenceUnresolved."""
+def access(
+    given: Kafka,
+    project: str,
+    folder: Path,
+    secret: Callable[[str, str], Secret],
+    shown: Callable[[str, str], str],
+) -> KafkaAccess:
+    """How Kafka is reached, as the files of a project (by its slug) say. `secret` and `shown` resolve the references in
+    a text, of which they are told where it stands. Raises ReferenceUnresolved."""
 
     def resolved(model: BaseModel, prefix: str) -> dict[str, Any]:
         """The texts of one model, followed and, where they name files, relative to the project's folder. All but the
         password are shown in messages: addresses, a user, files."""
         texts = {name: value for name, value in model if isinstance(value, str)}
-        found = {name: follow(text, f"{PROJECT_FILE}: {prefix}{name}") for name, text in texts.items()}
-        shown = {name: text.reveal() for name, text in found.items() if name != "password"}
-        shown = {name: str(folder / text) if name.endswith("_file") else text for name, text in shown.items()}
-        return {**found, **shown}
+        found: dict[str, Any] = {}
+        for name, text in texts.items():
+            where = f"{PROJECT_FILE}: {prefix}{name}"
+            value = secret(text, where) if name == "password" else shown(text, where)
+            found[name] = str(folder / value) if isinstance(value, str) and name.endswith("_file") else value
+        return found
 
     connect, registry = (
         Endpoint(**resolved(endpoint, f"kafka.{name}.")) if endpoint is not None else None

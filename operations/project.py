@@ -217,7 +217,7 @@ class Opened:
                 f"{PROJECT_FILE} says nothing of Kafka", suggestion="add kafka: {servers: ...}", path=PROJECT_FILE
             )
 
-        return access(given, slug(self.project.settings.project), self.project.folder, self._resolve)
+        return access(given, slug(self.project.settings.project), self.project.folder, self._resolve, self._shown)
 
     def connect_dsn(self, system: str) -> Secret:
         """A debezium system's connection string as Kafka Connect uses it. Raises ReferenceUnresolved."""
@@ -291,15 +291,25 @@ class Opened:
             await hub.close()
 
     def _resolve(self, text: str, where: str) -> Secret:
-        try:
+        with _told_where(where):
             return self.project.resolve(text, self._embedded)
-        except ReferenceUnresolved as error:
-            error.path = error.path or where
-            raise
+
+    def _shown(self, text: str, where: str) -> str:
+        with _told_where(where):
+            return self.project.resolve_shown(text)
 
     def _embedded(self, name: str, role: str = "postgres") -> Secret:
         assert self.server is not None, "opened() starts the server whenever the files refer to it"
         return Secret(self.server.dsn(name, role=role))
+
+
+@contextlib.contextmanager
+def _told_where(where: str) -> Iterator[None]:
+    try:
+        yield
+    except ReferenceUnresolved as error:
+        error.path = error.path or where
+        raise
 
 
 def _written(stream: Stream) -> bool:

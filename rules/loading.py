@@ -19,7 +19,13 @@ from rules.files import File, Files, place
 from rules.folding import fold
 from rules.models import EntityFile, ProjectFile, SystemFile
 from rules.normalising import BEFORE
-from rules.references import ReferenceUnresolved, reference_problems, resolve_reference, secret_problems
+from rules.references import (
+    ReferenceUnresolved,
+    reference_problems,
+    resolve_reference,
+    resolved_text,
+    secret_problems,
+)
 from rules.rulebook import Rulebook
 from rules.secret import Secret, Secretive
 from rules.wording import Model, closest, validate
@@ -60,6 +66,10 @@ class Project:
     def resolve(self, text: str, embedded: Callable[[str], Secretive] | None = None) -> Secret:
         """`resolve_reference` in this project: its environment, and files relative to its folder."""
         return resolve_reference(text, self.environment, embedded, folder=self.folder)
+
+    def resolve_shown(self, text: str) -> str:
+        """The same of a text that is no secret, since messages show it."""
+        return resolved_text(text, self.environment, folder=self.folder)
 
 
 def load_project(folder: Path, environment: Mapping[str, str] = os.environ) -> Project:

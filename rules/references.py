@@ -37,6 +37,17 @@ def resolve_reference(
     """`text` with `${env:NAME}`, `${file:path}` (relative to `folder`) and `${embedded:NAME}` replaced.
 
     Whatever a reference points at may be a secret, so all of it is one. Raises ReferenceUnresolved."""
+    return Secret(resolved_text(text, environment, embedded, folder=folder))
+
+
+def resolved_text(
+    text: str,
+    environment: Mapping[str, str],
+    embedded: Callable[[str], Secretive] | None = None,
+    *,
+    folder: Path | None = None,
+) -> str:
+    """The same of what is shown in messages (an address, a user, a file's name), and so must be no secret."""
 
     def value(match: re.Match[str]) -> str:
         kind, name = match["kind"], match["name"]
@@ -52,7 +63,7 @@ def resolve_reference(
             return revealed(embedded(name))
         raise ReferenceUnresolved("a reference is ${env:NAME}, ${file:path} or ${embedded:NAME}")
 
-    return Secret(_REFERENCE.sub(value, text))
+    return _REFERENCE.sub(value, text)
 
 
 def _secret_file(path: Path) -> str:

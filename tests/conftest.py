@@ -27,6 +27,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import structlog
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -83,6 +84,13 @@ def postgres() -> Iterator[EmbeddedServer]:
     yield from _server("shared")
 
 
+@pytest.fixture(autouse=True)
+def logs_as_at_the_start() -> Iterator[None]:
+    """A command that ran in this process set them up for itself."""
+    yield
+    structlog.reset_defaults()
+
+
 @pytest.fixture
 def crashable_postgres() -> Iterator[EmbeddedServer]:
     yield from _server("crashable")
@@ -94,7 +102,9 @@ def _run(server: EmbeddedServer, statement: str, *names: str) -> None:
 
 
 def drop_database(server: EmbeddedServer, name: str) -> None:
-    """Drop a database with everybody in it; its replication slots go with it once nobody streams from them."""
+    """Drop a database with everybody in it; its replication slots go with it once nobody streams from them. Nobody new
+    is let in meanwhile: Debezium, for one, comes again by itself."""
+    _run(server, "alter database {} with allow_connections false", name)
     with psycopg.connect(server.dsn(), autocommit=True) as admin:
         deadline = time.monotonic() + 30
         while admin.execute(

@@ -343,6 +343,8 @@ class PostgresIngest:
                 await self._run("keep_aside", kept.kind, kept.reason, *_awaits(kept), kept.id)
         if outcome.retried:
             await self._run("release_changes", sorted(set(outcome.retried)))
+        if outcome.vacated:
+            await self._run("vacated", plain_array(sorted(set(outcome.vacated))))
 
     # --- statements ------------------------------------------------------------------------------------------
 

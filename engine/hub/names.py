@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from engine.change import RowRef
 from engine.hub.asking import MASK, Mask
 from engine.hub.queries import QUERIES
-from engine.hub.session import Connection
+from engine.hub.session import Connection, translated
 from rules.rulebook import Rulebook
 
 _DIGITS = 10
@@ -50,7 +50,8 @@ async def row_names(connection: Connection) -> RowNames | None:
     cursor = await connection.execute("select to_regclass('row_name_key') is not null")
     if not (await cursor.fetchone() or (False,))[0]:
         return None
-    row = await (await connection.execute(QUERIES["row_name_key"])).fetchone()
+    with translated():
+        row = await (await connection.execute(QUERIES["row_name_key"])).fetchone()
     return RowNames(bytes(row[0])) if row else None
 
 

@@ -605,6 +605,11 @@ on conflict (source, name) do update set epoch = p.epoch + 1, position = exclude
 -- What was seen is forgotten with it: whoever is still looking must find nothing missing.
 update source set swept = true, leased_at = '-infinity' where name = %s and floor = %s and not swept returning name
 
+-- name: vacated
+-- Rows that wait for a steward because another row stood for the record that they may be: it is gone.
+update set_aside set released = true
+where kind in ('ambiguous', 'suspicious') and candidates && %s::uuid[] and not released
+
 -- name: reconsider
 update set_aside set released = true where system = %s and kind in ('ambiguous', 'suspicious') and not released
 

@@ -245,7 +245,7 @@ class Stewards:
         for row in record.rows:
             if row.husk and row.ref in rows and row.ref._replace(key=row.merged) not in rows:
                 raise CannotDecide(
-                    f"{row.system} itself merged {deciding.called(row.ref)} into "
+                    f"{row.system} itself merged {row.stream} {deciding.mask.key(*row.ref)} into "
                     f"{deciding.mask.key(row.system, row.stream, row.merged)}",
                     suggestion=f"take that back in {row.system}: then it has a record of its own again",
                 )

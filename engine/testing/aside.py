@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 
-from engine.aside import FOR_A_PERSON
+from engine.aside import FOR_A_PERSON, FOR_A_STEWARD
 from engine.change import RowRef
 from engine.ports import IngestOutcome, SetAside
 from engine.record import Record
@@ -31,6 +31,9 @@ class MemoryAside:
             self.set_aside[number] = replace(kept, id=number, payload=old.payload if old else kept.payload)
             self.released.discard(number)
         self.released.update(self.set_aside.keys() & set(outcome.retried))
+        gone = set(outcome.vacated)
+        waiting = (id for id, kept in self.set_aside.items() if kept.kind in FOR_A_STEWARD)
+        self.released.update(id for id in waiting if gone.intersection(self.set_aside[id].candidates))
 
     async def standing_for(self, rows: Sequence[RowRef]) -> dict[RowRef, tuple[Record, int]]:
         linked = {row: self.records[self.crosswalk[row]] for row in rows if row in self.crosswalk}

@@ -113,6 +113,27 @@ def test_a_row_entered_anew_in_place_of_one_that_is_gone_is_believed(shop: Shop,
     shop.is_sound()
 
 
+@pytest.mark.parametrize("order", ["a copy, then the old one deleted", "the old one deleted later"])
+def test_a_row_that_takes_the_place_of_another_is_believed_once_that_is_gone(
+    shop: Shop, clerk: Say, order: str
+) -> None:
+    """As an application that gives a row a new key by a copy, in one transaction or in two."""
+    record, copied = record_of(shop), COPY.format("fieldwarden_id")
+    gone = "delete from account where id = 2"
+    if order.endswith("later"):
+        shop.sql("crm", copied)
+        shop.settle()
+        assert len(suspicious(shop)) == 1
+        shop.sql("crm", gone)
+    else:
+        shop.sql("crm", f"begin; {copied}; {gone}; commit")
+    shop.settle()
+    assert suspicious(shop) == []
+    ((key,),) = shop.sql("crm", "select id from account where name = 'Mallory'")
+    assert record_of(shop, key) == record
+    shop.is_sound()
+
+
 def test_a_match_key_that_only_another_system_may_give_is_suspicious(shop: Shop, clerk: Say) -> None:
     shop.edit("entities/customer.yaml", "{type: text}\n  email", "{type: text, owner: erp, protected: true}\n  email")
     assert shop.call_here("apply", "--reason", "the ERP gives tax ids")[0] == 0

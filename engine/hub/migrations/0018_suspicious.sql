@@ -4,3 +4,6 @@
 drop index set_aside_open;
 create index set_aside_open on set_aside (system, id)
     where released or kind not in ('data', 'ambiguous', 'suspicious', 'unreadable', 'brake');
+
+-- They are tried again once the row is gone that stood in their way.
+create index set_aside_candidates on set_aside using gin (candidates) where kind in ('ambiguous', 'suspicious');
