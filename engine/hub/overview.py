@@ -257,7 +257,13 @@ class Overview:
         return [_dead_letter(*row) for row in rows]
 
     async def forged_marks(self) -> list[ForgedMarks]:
-        return [ForgedMarks(*row) for row in await self._rows("forged_marks")]
+        """None where the schema is older than sealed marks are."""
+        async with self._session.transaction() as connection:
+            cursor = await connection.execute("select to_regclass('forged_mark') is not null")
+            if not (await cursor.fetchone() or (False,))[0]:
+                return []
+            rows = await (await connection.execute(QUERIES["forged_marks"])).fetchall()
+        return [ForgedMarks(*row) for row in rows]
 
     async def first_letter(self, row: RowRef) -> int | None:
         """The first change of a row that is set aside and that later ones wait for: its id."""

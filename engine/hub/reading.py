@@ -16,6 +16,7 @@ from psycopg import sql
 from engine.errors import EnvironmentUnfit
 from engine.hub.conninfo import lasting
 from engine.hub.migrate import SCHEMA
+from engine.hub.session import translated
 from rules.secret import Secretive
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -24,20 +25,21 @@ Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 @asynccontextmanager
 async def snapshot(dsn: Secretive, schema: str = SCHEMA, exported: str = "") -> AsyncIterator[Connection]:
     """A connection inside such a transaction, at the moment that another's exported. Raises EnvironmentUnfit if there
-    is no hub to read."""
+    is no hub to read, or it is older than what is asked, and TransientError."""
     try:
         connection = await psycopg.AsyncConnection.connect(lasting(dsn, "reading"))
     except psycopg.OperationalError as error:
         raise EnvironmentUnfit(
             "the hub's database cannot be reached", suggestion="check hub.dsn in fieldwarden.yaml"
         ) from error
-    async with connection:
-        await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
-        await connection.set_read_only(True)
-        if exported:
-            await connection.execute(sql.SQL("set transaction snapshot {}").format(exported))
-        await begin(connection, schema)
-        yield connection
+    with translated():
+        async with connection:
+            await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+            await connection.set_read_only(True)
+            if exported:
+                await connection.execute(sql.SQL("set transaction snapshot {}").format(exported))
+            await begin(connection, schema)
+            yield connection
 
 
 async def begin(connection: Connection, schema: str) -> None:

@@ -29,14 +29,21 @@ Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """psycopg's passing errors as TransientError, a missing right as EnvironmentUnfit. The messages hold no values:
-    primary messages may quote them (that of a missing right names a thing of the schema, and nothing else)."""
+    """psycopg's passing errors as TransientError, a missing right or a schema that is not this program's as
+    EnvironmentUnfit. The messages hold no values: primary messages may quote them (those of a missing right or thing
+    name a thing of the schema, and nothing else)."""
     try:
         yield
     except psycopg.errors.InsufficientPrivilege as error:
         raise EnvironmentUnfit(
             f"the hub's role lacks a right: {error.diag.message_primary}",
             suggestion="as the owner of the hub's schema: fieldwarden hub roles; then hub.dsn as the runtime",
+        ) from error
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction) as error:
+        # Commands that only ask do not migrate a server of the user's: they may meet a schema of before.
+        raise EnvironmentUnfit(
+            f"the hub's schema lacks what this program asks for: {error.diag.message_primary}",
+            suggestion="as its owner: fieldwarden hub migrate; if that says it is up to date, report this",
         ) from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         if (error.sqlstate or "").startswith(_PROGRAM_LIMIT):
