@@ -28,7 +28,6 @@ _FOLDER = Path(__file__).parent / "migrations"
 _EXISTS = """
     select 1 from pg_class c join pg_namespace n on n.oid = c.relnamespace
     where n.nspname = %s and c.relname = 'migration'"""
-_LEDGER = "select 1 where to_regclass('ledger_entry') is not null"
 _MIGRATION = """
     create table migration (version integer primary key, name text not null, checksum text not null,
         applied_at timestamptz not null default clock_timestamp())"""
@@ -63,7 +62,8 @@ def known_migrations(folder: Path = _FOLDER) -> list[Migration]:
 def migrate(dsn: Secretive, schema: str = SCHEMA, folder: Path = _FOLDER) -> list[str]:
     """Create the schema or bring it up to date; the names of what was applied now (none: it was current).
 
-    Roles that work in the schema are given what its new tables need. Raises EnvironmentUnfit if the server is too old
+    Roles that `hub roles` made are given what its new tables need, together with the last migration or not at all; what
+    others may do stays as it is. Raises EnvironmentUnfit if the server is too old
     or unreachable, the schema is newer than this program, an applied migration is not the one this program knows, or
     something is to be applied and the role may not.
     """
@@ -157,10 +157,8 @@ def _apply(connection: psycopg.Connection[Any], schema: str, known: list[Migrati
         applied = connection.execute("select version, checksum from migration order by version").fetchall()
         _check(schema, dict(applied), known)
         for each in known[len(applied) :]:
-            _apply_one(connection, each)
+            _apply_one(connection, each, schema, last=each is known[-1])
             done.append(each.name)
-        if done and connection.execute(_LEDGER).fetchone():
-            roles.renew(connection, schema)
     except psycopg.errors.InsufficientPrivilege as error:
         raise _may_not(connection, schema, error) from error
     finally:
@@ -211,7 +209,7 @@ def _check(schema: str, applied: dict[int, str], known: list[Migration]) -> None
             )
 
 
-def _apply_one(connection: psycopg.Connection[Any], each: Migration) -> None:
+def _apply_one(connection: psycopg.Connection[Any], each: Migration, schema: str, *, last: bool) -> None:
     try:
         with connection.transaction():
             connection.execute(each.script)
@@ -219,6 +217,8 @@ def _apply_one(connection: psycopg.Connection[Any], each: Migration) -> None:
                 "insert into migration (version, name, checksum) values (%s, %s, %s)",
                 [each.version, each.name, each.checksum],
             )
+            if last:  # a schema that is up to date never lacks what its roles need, whenever we are interrupted
+                roles.renew(connection, schema)
     except psycopg.errors.InsufficientPrivilege:
         raise
     except psycopg.Error as error:

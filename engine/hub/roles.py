@@ -11,6 +11,7 @@ later is not readable by accident either.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
@@ -134,7 +135,8 @@ def ownership(roles: HubRoles, schema: str) -> list[sql.Composed]:
 
 def grants(roles: HubRoles, schema: str) -> list[sql.Composed]:
     """The statements that give the roles their rights in a migrated schema, and take every other: for its owner."""
-    return [*_taken(schema, [roles.runtime, roles.reader, roles.auditor]), *_given(roles, schema)]
+    names = [name for name in (roles.runtime, roles.reader, roles.auditor) if name]
+    return [*_taken(schema, names, public=True), *_given(roles, schema), *_recorded(roles, schema)]
 
 
 def printed(roles: HubRoles, schema: str, *, new: bool = False) -> str:
@@ -184,30 +186,44 @@ def works(connection: psycopg.Connection[Any], runtime: str, schema: str) -> boo
 
 
 def renew(connection: psycopg.Connection[Any], schema: str) -> None:
-    """After a migration: whoever works in this schema is given what its new tables need. They are known by the rights
-    that they have on the ledger."""
-    ledger = sql.Identifier(schema, "ledger_entry").as_string(connection)
-    found: dict[str, str] = dict(connection.execute(_GRANTEES, {"ledger": ledger}).fetchall())
-    with connection.transaction():
-        for name, kind in found.items():
-            for statement in grants(replace(_NOBODY, **{kind: name}), schema):
-                connection.execute(statement)
+    """Inside the transaction of a migration: the roles that `hub roles` made have exactly their rights afterwards on
+    every thing of ours, new ones included. Nobody else's rights change, nor those on other things in the schema."""
+    found: dict[str, list[Kind]] = dict(connection.execute(_RECORDED, {"schema": schema}).fetchall())
+    statements = [*_taken(schema, list(found), public=False)] if found else []
+    for name, kinds in found.items():
+        statements += _given(replace(_NOBODY, **dict.fromkeys(kinds, name)), schema)
+    for statement in statements:
+        connection.execute(statement)
 
 
 _NOBODY = HubRoles("", "", "", "")
 
-_GRANTEES = """
-    select r.rolname, case when bool_or(a.privilege_type = 'INSERT') then 'runtime'
-                           when bool_or(a.whole) then 'auditor' else 'reader' end
-    from pg_class c
-    cross join lateral (
-        select grantee, privilege_type, true as whole from aclexplode(c.relacl)
-        union all
-        select e.grantee, e.privilege_type, false from pg_attribute t cross join lateral aclexplode(t.attacl) e
-        where t.attrelid = c.oid and t.attnum > 0
-    ) as a
-    join pg_roles r on r.oid = a.grantee
-    where c.oid = %(ledger)s::regclass and a.grantee <> c.relowner group by r.rolname order by r.rolname"""
+_RECORDED = """
+    select r.rolname, array(select jsonb_array_elements_text(known.kinds))
+    from pg_namespace n
+    join pg_class c on c.relnamespace = n.oid and c.relname = 'migration'
+    cross join lateral obj_description(c.oid, 'pg_class') as told
+    cross join lateral jsonb_each(case when told like '{%%' then told::jsonb end) as known(name, kinds)
+    join pg_roles r on r.rolname = known.name
+    where n.nspname = %(schema)s and exists (select from aclexplode(n.nspacl) a where a.grantee = r.oid)
+    order by r.rolname"""
+"""Of the roles that were recorded: those that are there and were not shut out of the schema since (a role that was
+dropped, and made again by somebody else, is)."""
+
+
+def _recorded(roles: HubRoles, schema: str) -> Iterator[sql.Composed]:
+    """Note which roles are ours, beside those that were noted before: as the comment on `migration`, which the owner
+    may write, a dump carries, and nobody else can change. By their rights they could not be told from others'."""
+    kinds: dict[str, list[str]] = {}
+    for kind in ("runtime", "reader", "auditor"):
+        if name := getattr(roles, kind):
+            kinds.setdefault(name, []).append(kind)
+    if kinds:
+        yield sql.SQL(
+            "do $$ declare told text := obj_description(format('%I.migration', {schema})::regclass, 'pg_class'); begin "
+            "execute format('comment on table %I.migration is %L', {schema}, "
+            "case when told like '{{%' then told::jsonb else '{{}}' end || {kinds}::jsonb); end $$"
+        ).format(schema=sql.Literal(schema), kinds=sql.Literal(json.dumps(kinds)))
 
 
 def _made(name: str) -> sql.Composed:
@@ -234,10 +250,16 @@ def _objects(schema: str) -> Iterator[tuple[str, sql.Composable]]:
         yield "function", _function(schema, signature)
 
 
-def _taken(schema: str, names: list[str]) -> Iterator[sql.Composed]:
-    others = sql.SQL(", ").join([sql.SQL("public"), *(_role(name) for name in names if name)])
-    for kind in ("tables", "sequences", "functions"):
-        yield sql.SQL("revoke all on all {} in schema {} from {}").format(sql.SQL(kind), sql.Identifier(schema), others)
+def _taken(schema: str, names: list[str], *, public: bool) -> Iterator[sql.Composed]:
+    """Of our own things: others in the schema are other people's, and may not even be ours to take from."""
+    roles = [_role(name) for name in names]
+    everybody = [sql.SQL("public"), *roles]
+    others = sql.SQL(", ").join(everybody if public else roles)
+    for kind, name in _objects(schema):
+        # A function that a migration brings is everybody's at first, as PostgreSQL has it.
+        whose = sql.SQL(", ").join(everybody) if kind == "function" else others
+        on = sql.SQL("table" if kind == "view" else kind)
+        yield sql.SQL("revoke all on {} {} from {}").format(on, name, whose)
     yield sql.SQL("revoke all on schema {} from {}").format(sql.Identifier(schema), others)
 
 

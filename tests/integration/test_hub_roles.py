@@ -297,6 +297,88 @@ def test_the_runtime_is_told_who_has_to_migrate(
     assert refused(entered(roled, named.reader), "select body from ledger_entry")
 
 
+@pytest.fixture
+def later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Migrations of the version to come: it has a table more, which the runtime fills."""
+    for each in known_migrations():
+        (tmp_path / f"{each.name}.sql").write_bytes(each.script)
+    (tmp_path / f"{len(known_migrations()) + 1:04}_later.sql").write_text("create table later (n int)")
+    monkeypatch.setattr(rights, "RIGHTS", {**rights.RIGHTS, "later": "select, insert"})
+    monkeypatch.setattr(rights, "AUDITED", {**rights.AUDITED, "later": ()})
+    return tmp_path
+
+
+def test_a_migration_changes_nothing_for_roles_that_hub_roles_did_not_make(
+    roled: str, named: HubRoles, later: Path, make_role: Callable[..., str]
+) -> None:
+    """Whole tables, some columns, even the right to add to the ledger: what others were given stays, and no more."""
+    run(roled, f"create view {SCHEMA}.theirs as select 1 as n")
+    usage = f"grant usage on schema {SCHEMA} to {{}}"
+    theirs = f"grant select on {SCHEMA}.theirs to {{}}"
+    given = ("select", "select (lane)", "insert")
+    others = [make_role(roled, usage, theirs, f"grant {each} on {SCHEMA}.ledger_entry to {{}}") for each in given]
+    run(roled, f"grant select on {SCHEMA}.record to public")
+    assert len(migrate(entered(roled, named.owner), folder=later)) == 1
+    for role in others:
+        assert not refused(role, "select n from theirs")
+        assert not refused(role, "select id from record"), "what everybody has stays, too"
+        for table in ("set_aside", "match_key", "later", "row_name_key"):
+            assert refused(role, f"select from {table}")
+    assert not refused(others[0], "select * from ledger_entry")
+    assert [refused(role, "select body from ledger_entry") for role in others] == [False, True, True]
+    assert not refused(entered(roled, named.auditor), "select n from later")
+    run(entered(roled, named.runtime), f"insert into {SCHEMA}.later values (1)")
+
+
+def test_a_role_that_was_shut_out_is_not_let_in_again_by_a_migration(roled: str, named: HubRoles, later: Path) -> None:
+    run(roled, f'revoke all on schema {SCHEMA} from "{named.auditor}"')
+    migrate(entered(roled, named.owner), folder=later)
+    assert refused(entered(roled, named.auditor), f"select from {SCHEMA}.ledger_entry")
+    assert ask(roled, f"select has_table_privilege('{named.auditor}', '{SCHEMA}.later', 'select')") is False
+
+
+def test_roles_that_were_made_in_turn_are_all_given_what_new_tables_need(
+    roled: str, named: HubRoles, make_role: Callable[..., str], request: pytest.FixtureRequest
+) -> None:
+    second = make_role(roled)
+    name = str(ask(second, "select current_user::text"))
+    make_roles(roled, HubRoles(named.owner, name, "", name))
+    migrate(entered(roled, named.owner), folder=request.getfixturevalue("later"))
+    for role in second, entered(roled, named.runtime):
+        run(role, f"insert into {SCHEMA}.later values (1)")
+    assert not refused(second, "select * from migration"), "it is the auditor as well"
+
+
+def test_somebody_elses_table_in_the_schema_does_not_stop_a_migration(
+    roled: str, named: HubRoles, later: Path, make_role: Callable[..., str]
+) -> None:
+    other = ask(make_role(roled), "select current_user::text")
+    run(roled, f"create table {SCHEMA}.foreign_one ()", f'alter table {SCHEMA}.foreign_one owner to "{other}"')
+    assert len(migrate(entered(roled, named.owner), folder=later)) == 1
+    run(entered(roled, named.runtime), f"insert into {SCHEMA}.later values (1)")
+
+
+def test_a_migration_whose_rights_cannot_be_given_is_made_again(
+    roled: str, named: HubRoles, later: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rights come with the last migration or not at all: a hub that is up to date lacks none."""
+
+    def interrupted(connection: Connection, schema: str) -> None:
+        raise KeyboardInterrupt
+
+    owner = entered(roled, named.owner)
+    with monkeypatch.context() as patched:
+        patched.setattr(rights, "renew", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            migrate(owner, folder=later)
+    run(roled, f"alter table {SCHEMA}.dirty owner to current_user")
+    with pytest.raises(EnvironmentUnfit, match=r"older than this program, .* permission denied for table dirty"):
+        migrate(owner, folder=later)
+    run(roled, f'alter table {SCHEMA}.dirty owner to "{named.owner}"')
+    assert len(migrate(owner, folder=later)) == 1
+    run(entered(roled, named.runtime), f"insert into {SCHEMA}.later values (1)")
+
+
 def test_a_role_without_rights_is_told_how_it_gets_them(roled: str, named: HubRoles) -> None:
     run(roled, f'revoke all on {SCHEMA}.migration from "{named.runtime}"')
     with pytest.raises(EnvironmentUnfit, match="no rights") as caught:
