@@ -1,8 +1,9 @@
 """Connection strings are read in one way, and one that says something else than it was meant to is refused.
 
-libpq takes a raw `@`, `/` or `?` in a URI's password for the end of it, and prints the rest as a host's name or a port
-when it cannot connect; and what it cannot parse it quotes. So a string whose password may be cut in two is refused
-here, in words of ours, before anybody connects by it. Facts: PostgreSQL's documentation, "Connection Strings";
+libpq takes the first raw `@` of a URI for the end of its password, and with a raw `/` in front of that it sees no login
+at all; it prints what it takes for a host's name, a port or a database when it cannot connect, and what it cannot parse
+it quotes. So a string whose password may be cut in two is refused here, in words of ours, before anybody connects by
+it. A `?` or `#` in a password is read as it is meant. Facts: PostgreSQL's documentation, "Connection Strings";
 fe-connect.c, `conninfo_uri_parse_options`.
 """
 
@@ -20,6 +21,8 @@ _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SECRETS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
 _NUMBERS = re.compile(r"port|connect_timeout|tcp_user_timeout|keepalives\w*")
 _HOST = re.compile(r"[/@].*|[\w.:%~-]*")
+_ASKED = re.compile(rf"[?&](?:{'|'.join(sorted(_SECRETS))})=", re.IGNORECASE)
+_PORT = re.compile(r":[^\]]*$")
 
 SECRET_SETTINGS = _SECRETS
 
@@ -54,9 +57,12 @@ def unclear(text: str) -> bool:
         return False
     rest = text[scheme.end() :]
     login, at, behind = rest.partition("@")
-    if not at or "/" in login:  # libpq sees no login: then there is none in front of the query either
-        return "@" in rest.partition("?")[0]
-    return "?" in login or "#" in login or "@" in behind.partition("?")[0]
+    if not at or "/" in login:  # libpq sees no login: then what looks like a port may be where a password begins
+        host, _, path = rest.partition("?")[0].partition("/")
+        return "@" in path and (_PORT.search(host) is not None or "/" in path)
+    host, _, path = behind.partition("?")[0].partition("/")
+    # A database may be called db@x; but with a / behind it, it is host and database, and the password was cut before.
+    return "@" in host or "/" in path.partition("@")[2] or _ASKED.search(login) is not None
 
 
 def _sound(name: str, value: str) -> bool:
@@ -71,6 +77,6 @@ def _sound(name: str, value: str) -> bool:
 def _misread(whose: str) -> EnvironmentUnfit:
     return EnvironmentUnfit(
         f"the connection string{whose} may be meant otherwise than it is read",
-        suggestion="percent-encode @ (%40), / (%2F), ? (%3F), # (%23) and : (%3A) in its user and password; "
+        suggestion="percent-encode @ (%40) and / (%2F) in its user, password and database, and : (%3A) in its user; "
         "its port is a number",
     )
