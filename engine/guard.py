@@ -184,7 +184,8 @@ def _foreign(node: exp.Expr) -> str | None:
     more = sorted(name for name, value in node.args.items() if value and name not in parts)
     if more:
         return f"{type(node).__name__} with {more[0].rstrip('_')}"
-    if isinstance(node, exp.Var) and not isinstance(node.parent, exp.OnConflict):
+    # A word is what happens on a conflict, or limits a type: geometry(Point, 4326).
+    if isinstance(node, exp.Var) and not isinstance(node.parent, exp.OnConflict | exp.DataTypeParam):
         return f"the word {node.name}"
     if isinstance(node, exp.Dot) and not isinstance(node.parent, exp.DataType | exp.Dot):  # a type's schema, no field's
         return f"the part {node.name}"

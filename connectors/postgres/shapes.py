@@ -7,6 +7,7 @@ the column would keep (`narrow`) before it writes them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +27,15 @@ TEXTS = frozenset({"text", "character varying", "bpchar"})
 NATIVE = frozenset(
     {*_INTEGERS, "real", "double precision", "numeric", "boolean", "date", "uuid", "jsonb"}
     | {f"{kind} {zone} time zone" for kind in ("timestamp", "time") for zone in ("with", "without")}
+)
+_SPANS = {"year": 1 << 2, "month": 1 << 1, "day": 1 << 3, "hour": 1 << 10, "minute": 1 << 11, "second": 1 << 12}
+_ANY_SPAN = 0x7FFF
+"""What an interval may be limited to, as its type modifier counts it, the largest first (utils/timestamp.h)."""
+_INTERVAL = re.compile(
+    r"interval(?: (?P<first>[a-z]+)(?: to (?P<last>[a-z]+))?)?(?:\((?P<digits>\d)\))?(?P<array>\[\])?"
+)
+_OBJECTS = re.compile(
+    r"(?:oid|reg(?:class|collation|config|dictionary|namespace|oper|operator|proc|procedure|role|type))(\[\])?"
 )
 ROW = "t"
 INPUT = "i"
@@ -106,15 +116,40 @@ def type_text(kind: str) -> str:
 
 @cache
 def _type(kind: str) -> exp.DataType:
-    node = exp.DataType.build(kind, dialect="postgres", udt=True)
+    """A type as it is read again, so that it is spelled in the same way then."""
     try:
-        sqlglot.parse_one(f"CAST(x AS {node.sql(dialect='postgres')})", dialect="postgres")
+        first = exp.DataType.build(_spelled(kind), dialect="postgres", udt=True)
+        node, again = _read_again(first), _read_again(_read_again(first))
     except SqlglotError:
+        node = again = None
+    if node is None or again is None or node.sql(dialect="postgres") != again.sql(dialect="postgres"):
         raise EnvironmentUnfit(
             f"a column of type {kind} cannot be written to",
             suggestion="mark its field `write: false`, or give the column a more usual type",
-        ) from None
+        )
     return node
+
+
+def _read_again(node: exp.DataType) -> exp.DataType:
+    cast = sqlglot.parse_one(f"CAST(x AS {node.sql(dialect='postgres')})", dialect="postgres")
+    kind: exp.DataType = cast.args["to"]
+    return kind
+
+
+def _spelled(kind: str) -> str:
+    """The same type in words that the parser keeps: it forgets the length of `bit varying(5)`, which is then bit(1),
+    an interval's digits and arrays of object identifiers."""
+    if kind.startswith("bit varying"):
+        return kind.replace("bit varying", "varbit", 1)
+    if _OBJECTS.fullmatch(kind):
+        return f"pg_catalog.{kind}"
+    interval = _INTERVAL.fullmatch(kind)
+    if interval is None or kind in ("interval", "interval[]"):
+        return kind
+    names, first = list(_SPANS), interval["first"]
+    spans = names[names.index(first) : names.index(interval["last"] or first) + 1] if first else ()
+    modifier = [str(sum(_SPANS[name] for name in spans) or _ANY_SPAN), *filter(None, [interval["digits"]])]
+    return f"pg_catalog.interval({', '.join(modifier)}){interval['array'] or ''}"
 
 
 def held(mapping: FieldMap) -> exp.Expr:

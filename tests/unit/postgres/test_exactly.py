@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from re import split
 from typing import Any
 
 import psycopg
@@ -15,7 +16,7 @@ from sqlglot import exp
 
 from connectors.postgres import fields as slots
 from connectors.postgres.exactly import Asked
-from connectors.postgres.shapes import ColumnType, Shape, description
+from connectors.postgres.shapes import ColumnType, Shape, description, type_text
 from connectors.postgres.statements import Statement, check_made, statement
 from engine.guard import GuardViolation
 from rules.expressions import Expression, now, parse
@@ -34,7 +35,19 @@ KINDS = [
     ColumnType("jsonb", "jsonb"),
     ColumnType("xml", "xml"),
     ColumnType("app.mood", "app.mood"),
+    ColumnType("geometry", "geometry(Point,4326)"),
+    ColumnType("interval", "interval day to second(3)"),
+    ColumnType("bit varying", "bit varying(5)"),
 ]
+SERVERS_OWN = """interval; interval[]; interval(3); interval(3)[]; interval year; interval year to month; numeric(10,2)
+interval day to second(3); interval hour to minute; interval second(2)[]; bit(3); bit varying; bit varying(5); json
+bit varying(5)[]; time(3) with time zone; timestamp(0) without time zone[]; timestamp(3) with time zone; "char"; point
+"char"[]; name; oid; oid[]; regclass; regclass[]; money; inet; cidr; macaddr8; polygon; tsvector; tsquery; jsonpath
+pg_lsn; xid8; int4range; int4multirange; tstzrange[]; bytea; double precision; character(3); numeric(10,2)[]; uuid
+character varying(7)[]; app.amount; app.mood; app.mood[]; "App"."My Mood"; "App"."My Mood"[]; app."Mo""od"; "Mood"
+"my.schema"."my.type"; "select\""""
+EXTENSIONS = """citext; hstore; ltree; vector(3); ext.vector(3); halfvec(3)[]; geometry(Point,4326); public.citext
+raster; gis.geometry(PointZM,4326)[]; geography(Point,4326); geometry(MultiPolygon); isbn13"""
 TEXT = KINDS[0]
 WHERE = ["kind = 'x'", "not gone", "kind in ('a', 'it''s') and gone is null", "coalesce(kind, '') <> 'x' or gone"]
 SET = [now(), parse("7"), parse("upper(kind) || 'x'"), parse("coalesce(kind, 'x')"), parse("case when gone then 1 end")]
@@ -158,6 +171,37 @@ def test_what_we_make_is_what_is_asked_for(asked: Asked) -> None:
     """The two descriptions of a statement agree: `statement` compares them itself."""
     assert made(asked).look
     description(asked.stream)
+
+
+def of_type(kind: str) -> Asked:
+    shape = replace(SHAPE, columns={**SHAPE.columns, "amount": ColumnType(kind.partition("(")[0], kind)})
+    return Asked(STREAM, "update", shape, "fw_1", ("amount",))
+
+
+def test_a_column_of_any_type_of_the_server_is_cast_to_that_very_type(database: str) -> None:
+    """No length, precision, field or array is lost on the way: the server says which type it is that we name."""
+    with psycopg.connect(database, autocommit=True) as person:
+        person.execute(
+            """create schema app; create schema "App"; create schema "my.schema"; create domain app.amount as numeric;
+            create type app.mood as enum ('a'); create type "App"."My Mood" as enum ('a');
+            create type app."Mo""od" as enum ('a'); create type "my.schema"."my.type" as enum ('a');
+            create type "Mood" as enum ('a'); create type "select" as enum ('a')"""
+        )
+        for kind in split("; |\n", SERVERS_OWN):
+            assert made(of_type(kind)).write
+            person.execute(f"create temp table c (c {type_text(kind)})".encode())
+            (found,) = person.execute(
+                "select format_type(atttypid, atttypmod) from pg_attribute where attrelid = 'c'::regclass"
+                " and attnum = 1"
+            ).fetchone() or ("",)
+            person.execute("drop table c")
+            assert found == kind
+
+
+@pytest.mark.parametrize("kind", split("; |\n", EXTENSIONS))
+def test_a_column_of_an_extensions_type_can_be_written(kind: str) -> None:
+    assert made(of_type(kind)).write
+    assert type_text(kind).lower().replace(" ", "") == kind.lower()
 
 
 @settings(FEW, max_examples=30)
