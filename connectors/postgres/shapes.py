@@ -118,16 +118,15 @@ def type_text(kind: str) -> str:
 def _type(kind: str) -> exp.DataType:
     """A type as it is read again, so that it is spelled in the same way then."""
     try:
-        first = exp.DataType.build(_spelled(kind), dialect="postgres", udt=True)
-        node, again = _read_again(first), _read_again(_read_again(first))
+        node = _read_again(exp.DataType.build(_spelled(kind), dialect="postgres", udt=True))
+        if _read_again(node).sql(dialect="postgres") == node.sql(dialect="postgres"):
+            return node
     except SqlglotError:
-        node = again = None
-    if node is None or again is None or node.sql(dialect="postgres") != again.sql(dialect="postgres"):
-        raise EnvironmentUnfit(
-            f"a column of type {kind} cannot be written to",
-            suggestion="mark its field `write: false`, or give the column a more usual type",
-        )
-    return node
+        pass
+    raise EnvironmentUnfit(
+        f"a column of type {kind} cannot be written to",
+        suggestion="mark its field `write: false`, or give the column a more usual type",
+    )
 
 
 def _read_again(node: exp.DataType) -> exp.DataType:
