@@ -8,23 +8,23 @@ the catalogue tells whether the tables from which their protected fields are rea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import psycopg
 from psycopg.rows import TupleRow
 
-from connectors.postgres.catalog import table_name
-from connectors.postgres.reach import Database, here, reach
+from connectors.postgres.reach import Database, Name, Reach, here, reach
 from connectors.postgres.session import connect, rows, translated
 from engine.errors import EngineError, EnvironmentUnfit
-from rules.protecting import Conflict, conflicts, database, protected_reads, writes_of
+from rules.names import qualified
+from rules.protecting import Conflict, Use, conflicts, database, protected_reads, writes_of
 from rules.rulebook import Rulebook, System
 from rules.secret import Secretive
 
 _THERE = """
     select count(*) as number from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname || '.' || c.relname = any(%s)"""
+    where (n.nspname, c.relname) in (select * from unnest(%s::text[], %s::text[]))"""
 
 
 class ProtectedColumn(EnvironmentUnfit):
@@ -42,9 +42,21 @@ class Owners:
 
 
 async def check_target(connection: psycopg.AsyncConnection[TupleRow], system: System, owners: Owners) -> None:
-    """Raises ProtectedColumn, which names both streams; psycopg.Error of this target's server."""
+    """Raises ProtectedColumn, which names both streams; EnvironmentUnfit if a table that is written is not there, since
+    nobody knows what it will be; psycopg.Error of this target's server."""
     near = [name for name in owners.dsns if name == system.name or await _same(connection, system, owners, name)]
-    found = await found_here(connection, owners.rulebook, [system.name, *near])
+    known = await _known(connection, owners.rulebook, [system.name, *near])
+    if known is None:
+        return
+    for use in known.missing:
+        if use.system == system.name:
+            table = ".".join(qualified(system.streams[use.stream].table))
+            raise EnvironmentUnfit(
+                f"nothing is written to {system.name}: {use.stream} writes table {table}, which is not there",
+                suggestion="create it, or correct the stream's `table`; fieldwarden doctor names what is there",
+                path=f"{system.name}.{use.stream}",
+            )
+    found = _conflicts(owners.rulebook, known)
     wrong = [each for each in found if each.write.system == system.name and each.protected]
     if wrong:
         raise ProtectedColumn(
@@ -58,23 +70,31 @@ async def found_here(
     connection: psycopg.AsyncConnection[TupleRow], rulebook: Rulebook, names: Sequence[str]
 ) -> list[Conflict]:
     """The conflicts among systems that are all in the database that is connected. Raises psycopg.Error."""
+    known = await _known(connection, rulebook, names)
+    return [] if known is None else _conflicts(rulebook, known)
+
+
+async def _known(
+    connection: psycopg.AsyncConnection[TupleRow], rulebook: Rulebook, names: Sequence[str]
+) -> Reach | None:
+    """None where no field is protected."""
     systems = {name: rulebook.systems[name] for name in dict.fromkeys(names)}
     streams = [stream for system in systems.values() for stream in system.streams.values()]
     reads = [use for stream in streams for use in protected_reads(rulebook, stream)]
     if not reads:
-        return []
-    writes = [use for stream in streams for use in writes_of(stream)]
-    known = await reach(connection, systems, writes, reads)
+        return None
+    return await reach(connection, systems, [use for stream in streams for use in writes_of(stream)], reads)
+
+
+def _conflicts(rulebook: Rulebook, known: Reach) -> list[Conflict]:
     everything = frozenset(column for columns in known.read.values() for column in columns)
-    hidden = {use for use in writes if _table(systems, use.system, use.stream) in known.opaque}
-    return list(
-        conflicts(
-            rulebook,
-            # Where a view's own trigger writes, nobody can tell: it may be anywhere.
-            lambda use: known.written.get(use, frozenset()) | (everything if use in hidden else frozenset()),
-            lambda use: known.read.get(use, frozenset()),
-        )
-    )
+
+    def written(use: Use) -> frozenset[Hashable]:
+        # Where a view's own trigger writes, nobody can tell: it may be anywhere.
+        hidden = use in known.written and _table(rulebook.systems, use.system, use.stream) in known.opaque
+        return known.written.get(use, frozenset()) | (everything if hidden else frozenset())
+
+    return list(conflicts(rulebook, written, lambda use: known.read.get(use, frozenset())))
 
 
 async def live_conflicts(rulebook: Rulebook, dsns: Mapping[str, Secretive]) -> list[Conflict]:
@@ -110,16 +130,16 @@ async def _same(connection: psycopg.AsyncConnection[TupleRow], system: System, o
     """Whether another system is this database. It is asked only where its tables are here by name; if it does not
     answer, what the connection strings say counts."""
     other = owners.rulebook.systems[name]
-    tables = {table_name(stream.table) for stream in other.streams.values()}
-    ((there),) = await rows(connection, _THERE, [list(tables)])
+    tables = {qualified(stream.table) for stream in other.streams.values()}
+    ((there),) = await rows(connection, _THERE, [list(part) for part in zip(*tables, strict=True)] or [[], []])
     if not there["number"]:
         return False
     place = await _place(name, owners.dsns[name])
     return database(other) == database(system) if place is None else place == await here(connection)
 
 
-def _table(systems: Mapping[str, System], system: str, stream: str) -> str:
-    return table_name(systems[system].streams[stream].table)
+def _table(systems: Mapping[str, System], system: str, stream: str) -> Name:
+    return qualified(systems[system].streams[stream].table)
 
 
 __all__ = ["Owners", "ProtectedColumn", "check_target", "found_here", "live_conflicts"]

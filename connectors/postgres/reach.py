@@ -8,18 +8,17 @@ and asking for it can be forbidden.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import psycopg
-from psycopg.generators import execute
-from psycopg.pq.abc import PGresult
 from psycopg.rows import TupleRow
 
-from connectors.postgres.catalog import table_name
 from connectors.postgres.session import rows
+from rules.names import qualified
 from rules.protecting import Use
 from rules.rulebook import System
 
@@ -28,10 +27,11 @@ _HERE = """
     from pg_database d where d.datname = current_database()"""
 
 _NAMED = """
-    select n.nspname || '.' || c.relname as name, c.oid, a.attname, a.attnum
+    select n.nspname, c.relname, c.oid, a.attname, a.attnum
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
     join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-    where n.nspname || '.' || c.relname = any(%s) and c.relkind in ('r', 'p', 'v', 'm', 'f')"""
+    where (n.nspname, c.relname) in (select * from unnest(%s::text[], %s::text[]))
+        and c.relkind in ('r', 'p', 'v', 'm', 'f')"""
 
 _STEPS = """
     with given as (select * from unnest(%(tables)s::oid[], %(columns)s::int2[]) as g (rel, att))
@@ -54,7 +54,8 @@ _STEPS = """
         and d.refclassid = 'pg_class'::regclass and d.refobjid <> g.rel and d.refobjsubid > 0"""
 
 _VIEWS = """
-    select c.oid, pg_get_viewdef(c.oid) as query,
+    select c.oid,
+           (select r.ev_action::text from pg_rewrite r where r.ev_class = c.oid and r.ev_type = '1') as query,
            exists (select from pg_trigger t where t.tgrelid = c.oid and t.tgtype & 64 <> 0) as instead,
            array(select a.attnum::int from pg_attribute a where a.attrelid = c.oid and a.attnum > 0
                  and not a.attisdropped order by a.attnum) as numbers
@@ -66,8 +67,15 @@ _MENTIONED = """
         and d.refclassid = 'pg_class'::regclass and d.refobjid <> r.ev_class and d.refobjsubid > 0
     where r.ev_class = any(%s) and r.ev_type = '1'"""
 
+_TREE = re.compile(r"\\.|[{}]|(?<= ):(res\w+) ((?:\\.|[^\\\s{}()])+)", re.DOTALL)
+"""Of a query's tree as pg_rewrite shows it: braces, and what is said of a column. In names, these are escaped."""
+_COLUMN = 2
+"""How deep in braces the columns of the query itself stand: ({QUERY ... :targetList ({TARGETENTRY ...} ...)})."""
+
 Place: TypeAlias = tuple[int, int]
 """(relation, attribute number)"""
+Name: TypeAlias = tuple[str, ...]
+"""The exact (schema, table)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +114,10 @@ class Reach:
     database: Database
     written: Mapping[Use, frozenset[Hashable]]
     read: Mapping[Use, frozenset[Hashable]]
-    opaque: frozenset[str]
-    """Tables ("schema.table") that are views with INSTEAD OF triggers."""
+    opaque: frozenset[Name]
+    """Tables that are views with INSTEAD OF triggers."""
+    missing: tuple[Use, ...]
+    """Writes to tables that are not there: what their columns are, nobody can tell."""
 
 
 async def here(connection: psycopg.AsyncConnection[TupleRow]) -> Database:
@@ -125,8 +135,9 @@ async def reach(
 
     Its role needs no rights on the tables: only the catalogue is read. Raises psycopg.Error."""
     database = await here(connection)
-    uses = {use: table_name(systems[use.system].streams[use.stream].table) for use in (*writes, *reads)}
+    uses = {use: qualified(systems[use.system].streams[use.stream].table) for use in (*writes, *reads)}
     places = await _named(connection, set(uses.values()))
+    there = {table for table, _ in places}
     wanted = {use: places[table, use.column] for use, table in uses.items() if (table, use.column) in places}
     graph = await _followed(connection, set(wanted.values()))
 
@@ -140,14 +151,16 @@ async def reach(
         known(writes, "part", "view", "rule"),
         known(reads, "part", "view", "generated", "computed"),
         frozenset(opaque),
+        tuple(use for use in writes if uses[use] not in there),
     )
 
 
 async def _named(
-    connection: psycopg.AsyncConnection[TupleRow], tables: Collection[str]
-) -> dict[tuple[str, str], Place]:
-    found = await rows(connection, _NAMED, [list(tables)])
-    return {(row["name"], row["attname"]): (row["oid"], row["attnum"]) for row in found}
+    connection: psycopg.AsyncConnection[TupleRow], tables: Collection[Name]
+) -> dict[tuple[Name, str], Place]:
+    schemas, names = [list(part) for part in zip(*tables, strict=True)] or ([], [])
+    found = await rows(connection, _NAMED, [schemas, names])
+    return {((row["nspname"], row["relname"]), row["attname"]): (row["oid"], row["attnum"]) for row in found}
 
 
 async def _followed(connection: psycopg.AsyncConnection[TupleRow], start: Collection[Place]) -> _Graph:
@@ -179,8 +192,7 @@ async def _through_views(
     for view in views:
         if view["instead"]:
             graph.opaque.add(view["oid"])
-        origins = await _origins(connection, view["query"])
-        for number, origin in zip(view["numbers"], origins, strict=True):
+        for number, origin in zip(view["numbers"], origins(view["query"]), strict=True):
             if origin[0]:
                 found.append(("view", (view["oid"], number), origin))
             else:
@@ -188,20 +200,20 @@ async def _through_views(
     return found
 
 
-async def _origins(connection: psycopg.AsyncConnection[TupleRow], query: str) -> Sequence[Place]:
-    """The column that each column of a query is, (0, 0) of one that is computed: as the server describes the query,
-    which is prepared and not run."""
-    server = connection.pgconn
-    async with connection.lock:
-        server.send_prepare(b"", query.encode())
-        await _answer(connection)
-        server.send_describe_prepared(b"")
-        result = await _answer(connection)
-    return [(result.ftable(number), result.ftablecol(number)) for number in range(result.nfields)]
+def origins(tree: str) -> Sequence[Place]:
+    """The column that each column of a view is, (0, 0) of one that is computed, out of the view's stored query.
 
-
-async def _answer(connection: psycopg.AsyncConnection[TupleRow]) -> PGresult:
-    result: PGresult = (await connection.wait(execute(connection.pgconn)))[-1]
-    if result.error_message:
-        raise psycopg.errors.error_from_result(result)
-    return result
+    It is what the server would say of the query's result (resorigtbl and resorigcol, primnodes.h), but to ask that
+    takes USAGE of every schema below the view, and a role that may use the view has no need of it."""
+    found: list[Place] = []
+    depth, said = 0, dict[str, str]()
+    for part in _TREE.finditer(tree):
+        if part[0] == "{":
+            depth += 1
+        elif part[0] == "}":
+            if depth == _COLUMN and "resorigtbl" in said and said["resjunk"] == "false":
+                found.append((int(said["resorigtbl"]), int(said["resorigcol"])))
+            depth, said = depth - 1, said if depth > _COLUMN else {}
+        elif part[1] and depth == _COLUMN:
+            said[part[1]] = part[2]
+    return found

@@ -8,10 +8,10 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from connectors.postgres.catalog import table_name
 from connectors.postgres.session import connect, translated
 from engine.change import key_parts
 from engine.errors import EnvironmentUnfit
+from rules.names import qualified
 from rules.rulebook import Stream
 from rules.secret import Secretive
 
@@ -87,4 +87,4 @@ async def _found(
 
 
 def _table(stream: Stream) -> sql.Identifier:
-    return sql.Identifier(*table_name(stream.table).split(".", 1))
+    return sql.Identifier(*qualified(stream.table))

@@ -11,7 +11,9 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from connectors.postgres.protecting import Owners, ProtectedColumn, live_conflicts
+from connectors.postgres.reach import origins
 from connectors.postgres.target import PostgresTarget
+from engine.errors import EnvironmentUnfit
 from engine.ports import Write
 from rules.loading import rulebook_from_documents
 from rules.rulebook import Rulebook
@@ -40,7 +42,17 @@ create trigger hidden instead of update on hidden for each row execute function 
 create table ledger (id int, credit_limit text, note text, kind text) partition by list (kind);
 create table ledger_a partition of ledger for values in ('a');
 create table ledger_b partition of ledger for values in ('b');
-create table elsewhere (id int primary key, credit_limit text, phone text)
+create table elsewhere (id int primary key, credit_limit text, phone text);
+create schema priv; create schema api;
+create table priv.customer (id int primary key, credit_limit text, phone text, "} :resorigtbl 1 " text);
+insert into priv.customer values (1, '100', '1');
+create function priv.spoken(text) returns text immutable language sql as 'select $1';
+create view priv.between as select id, credit_limit as lim, phone from priv.customer;
+create view api.customer as
+    select id, lim, phone as tel, priv.spoken(lim) as said, (select max(phone) from priv.customer) as top
+    from priv.between order by phone || lim;
+create table public."x.y" (id int primary key, credit_limit text, phone text); create schema "public.x";
+create table "public.x".y (id int primary key, credit_limit text, phone text)
 """
 
 
@@ -183,7 +195,73 @@ async def test_a_role_that_sees_nothing_but_the_view_is_told_all_the_same(writer
     assert limits(shared) == [(1, "100"), (2, "200")]
 
 
-def second(table: str, column: str) -> Rulebook:
+@pytest.fixture
+def outsider(shared: str) -> Iterator[str]:
+    """A role that may use a view, and not even the schema of what is below it."""
+    with psycopg.connect(shared, autocommit=True) as owner:
+        role = sql.Identifier(f"outsider_{owner.info.dbname}")
+        owner.execute(sql.SQL("create role {} login").format(role))
+        owner.execute(sql.SQL("grant usage on schema api to {}").format(role))
+        owner.execute(sql.SQL("grant select on api.customer to {}").format(role))
+        owner.execute(sql.SQL("grant update (lim, tel) on api.customer to {}").format(role))
+        yield make_conninfo(shared, user=f"outsider_{owner.info.dbname}")
+        owner.execute(sql.SQL("drop owned by {0}; drop role {0}").format(role))
+
+
+async def test_a_view_over_a_schema_that_its_writer_may_not_use_is_written_and_seen_through(
+    outsider: str, shared: str
+) -> None:
+    with psycopg.connect(outsider) as person, pytest.raises(psycopg.errors.InsufficientPrivilege, match="schema priv"):
+        person.execute("select from priv.customer")
+    for rulebook in (rules("api.customer", "tel", owner="priv.customer"), rules("api.customer", "tel", owner="party")):
+        (result,) = await tried(outsider, rulebook)
+        assert result.status == "done", result
+    rulebook = rules("api.customer", "tel", owner="api.customer", owned="lim")
+    (result,) = await tried(outsider, rulebook)
+    assert result.status == "done", result
+    with pytest.raises(ProtectedColumn):
+        await tried(outsider, rules("api.customer", "lim", owner="priv.customer"))
+    for owned in ("said", "top"):  # computed: of whatever the view speaks of
+        with pytest.raises(ProtectedColumn):
+            await tried(outsider, rules("api.customer", "tel", owner="api.customer", owned=owned))
+    with psycopg.connect(shared) as person:
+        assert person.execute("select credit_limit from priv.customer").fetchall() == [("100",)]
+
+
+VIEWS = """
+create view odd as select id as "resorigtbl", phone as ":resorigtbl", 'a{b}' as "} :resjunk", credit_limit from party;
+create view several as select id, phone from party union all select id, note from inbox;
+create view inner_query as with w as (select id as k, phone || 'x' as x, kind from party)
+    select x, kind, k, (select max(id) from inbox) from w where k in (select id from inbox) order by x || kind;
+create view outer_join as select p.*, i.lim as "it""s" from party p left join inbox i using (id);
+create view grouped as select kind, count(*) as n from party group by kind having max(phone) > '' order by max(phone);
+create materialized view kept as select id, phone from party
+"""
+
+
+def test_the_stored_query_of_a_view_says_what_the_server_says_of_its_columns(shared: str) -> None:
+    """The oracle is the server, which describes the query's result to whoever may ask."""
+    with psycopg.connect(shared, autocommit=True) as owner:
+        owner.execute(VIEWS)
+        views = owner.execute(
+            "select pg_get_viewdef(c.oid), r.ev_action::text from pg_class c join pg_rewrite r on r.ev_class = c.oid"
+            " where r.ev_type = '1' and c.oid >= 16384 or c.relname in ('pg_stats', 'pg_locks', 'columns')"
+            " and r.ev_type = '1' and c.relkind = 'v'"
+        ).fetchall()
+        assert len(views) > 15
+        for query, tree in views:
+            owner.pgconn.prepare(b"", query.encode())
+            said = owner.pgconn.describe_prepared(b"")
+            assert origins(tree) == [(said.ftable(each), said.ftablecol(each)) for each in range(said.nfields)], query
+
+
+async def test_a_table_that_is_not_there_is_no_table_without_protection(shared: str) -> None:
+    with pytest.raises(EnvironmentUnfit, match=r"vendors writes table public\.nowhere, which is not there") as raised:
+        await tried(shared, rules("nowhere", "credit_limit"))
+    assert raised.value.path == "erp.vendors"
+
+
+def second(table: str, column: str, owner: str = "party") -> Rulebook:
     """The same database by a second name: system erp2, whose own field it writes."""
     customer = {"entity": "customer", "fields": {"credit_limit": {"type": "text", "owner": "erp", "protected": True}}}
     stream = {"entity": "customer", "key": "id"}
@@ -192,13 +270,15 @@ def second(table: str, column: str) -> Rulebook:
     return rulebook_from_documents(
         [customer],
         [
-            {**erp, "streams": {"party": {**stream, "fields": {"credit_limit": "credit_limit"}}}},
+            {**erp, "streams": {owner: {**stream, "fields": {"credit_limit": "credit_limit"}}}},
             {**erp2, "streams": {table: {**stream, "fields": {"credit_limit": column}}}},
         ],
     )
 
 
-@pytest.mark.parametrize(("table", "column"), [("party", "credit_limit"), ("renamed", "lim")])
+@pytest.mark.parametrize(
+    ("table", "column"), [("party", "credit_limit"), ("renamed", "lim"), ('"public"."party"', "credit_limit")]
+)
 async def test_a_second_system_with_the_same_database_is_found_out(
     table: str, column: str, shared: str, over_tcp: Callable[[str], str]
 ) -> None:
@@ -209,6 +289,15 @@ async def test_a_second_system_with_the_same_database_is_found_out(
         await tried(erp2, rulebook, "erp2", write, erp=erp)
     assert [each.write.system for each in await live_conflicts(rulebook, {"erp": erp, "erp2": erp2})] == ["erp2"]
     assert limits(shared) == [(1, "100"), (2, "200")]
+
+
+async def test_names_with_dots_are_not_mixed_up(shared: str) -> None:
+    """`"x.y"` in public is not y in the schema "public.x"."""
+    rulebook = second('"public.x".y', "credit_limit", '"x.y"')
+    (result,) = await tried(shared, rulebook, "erp2", update('"public.x".y', "credit_limit"), erp=shared)
+    assert result.status == "missing"
+    assert await live_conflicts(rulebook, {"erp": shared, "erp2": shared}) == []
+    assert await live_conflicts(second('"public"."x.y"', "credit_limit", '"x.y"'), {"erp": shared, "erp2": shared})
 
 
 async def test_a_database_with_the_same_tables_is_another(shared: str, make_database: Callable[..., str]) -> None:
