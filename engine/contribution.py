@@ -19,6 +19,7 @@ from typing import Literal
 import msgspec
 
 from engine.change import Change, Value
+from engine.echoes import came_back
 from engine.record import REMEMBERED, Contribution, Stamp, digest
 from rules.rulebook import Unit
 
@@ -62,7 +63,7 @@ def hear(row: Contribution, change: Change, owned: Set[str], golden: Mapping[str
         if by_comparing and own.get(name, msgspec.UNSET) == value:
             continue  # most fields of most changes: a shorter way to what `_take` finds
         if change.echo:
-            if _carry(row, name, value, name in owned or _given(name, value, golden)):
+            if _echo(row, name, value, owned, golden):
                 echoed.append(name)
         elif _take(row, name, value, change):
             changed.append(name)
@@ -96,8 +97,6 @@ def _is_unlike(row: Contribution, name: str, value: Value, golden: Mapping[str, 
     if value in (row.sent.get(name, msgspec.UNSET), row.restore.get(name, msgspec.UNSET)):
         return False
     known = row.known.get(name, ())
-    if sum(not each.startswith("!") for each in known) >= REMEMBERED:
-        return False  # so much that we wrote is still to come that not all of it is known
     return digest(value) not in known and known.count(_told(golden.get(name))) < REMEMBERED
 
 
@@ -125,16 +124,20 @@ def _given(name: str, value: Value, golden: Mapping[str, Value]) -> bool:
     return name in golden and (golden[name] is not None or value is None)
 
 
-def _carry(row: Contribution, name: str, value: Value, somebodys: bool) -> bool:
+def _echo(row: Contribution, name: str, value: Value, owned: Set[str], golden: Mapping[str, Value]) -> bool:
+    newest = golden.get(name, msgspec.UNSET) == value
+    return _carry(row, name, value, name in owned or _given(name, value, golden), newest=newest)
+
+
+def _carry(row: Contribution, name: str, value: Value, somebodys: bool, *, newest: bool = False) -> bool:
     """Our own write came back: the row holds this now, and what it said before is gone. True if that is news.
 
     A newer write of ours that is under way stays noted."""
+    if name in row.known:
+        came_back(row, name, value, newest=newest)
     if name in row.sent and row.sent[name] == value:
         del row.sent[name]
         somebodys = True
-        if name in row.known:  # the newest is here, and with it whatever we wrote before
-            told = [each for each in row.known.pop(name) if each.startswith("!")]
-            row.known |= {name: told} if told else {}
     if row.told(name) == value:
         return False
     if row.still.pop(name, msgspec.UNSET) is not msgspec.UNSET and row.word(name) == value:
@@ -155,9 +158,11 @@ def _take(row: Contribution, name: str, value: Value, change: Change) -> bool:
     """Hear one field's newest value; True if it, or the time it was changed, is news."""
     known = row.told(name)
     edited = change.changed is None or name in change.changed
-    if name in row.sent and known != value and row.sent.pop(name) == value:
-        _carry(row, name, value, True)  # our own write, seen without its mark
-        return False
+    if name in row.sent and known != value:
+        if row.sent[name] == value:
+            _carry(row, name, value, True)  # our own write, seen without its mark
+            return False
+        del row.sent[name]
     if known is not msgspec.UNSET and known == value:
         if change.changed is None or not edited or change.observation:
             return False
@@ -286,7 +291,7 @@ def _hear_late(
             if row.unreadable.pop(name, None) is not None and not change.echo:
                 mended.append(name)
             if change.echo:
-                if _carry(row, name, value, name in owned or _given(name, value, golden)):
+                if _echo(row, name, value, owned, golden):
                     echoed.append(name)
             elif _take(row, name, value, change):
                 changed.append(name)
@@ -320,7 +325,9 @@ def _revive(row: Contribution, change: Change) -> list[str]:
     row.void = {name: row.void[name] for name in kept if name in row.void}
     row.still = {name: row.still[name] for name in kept if name in row.still}
     row.lag = dict.fromkeys(kept, gone)
-    row.sent, row.restore, row.unreadable, row.known = {}, {}, {}, {}
+    row.sent, row.restore, row.unreadable = {}, {}, {}
+    if not change.echo:
+        row.known = {}
     row.deleted, row.removed, row.said = None, False, ""
     row.base = Stamp(change.position, change.at)
     return kept

@@ -10,6 +10,7 @@ from engine import outcomes
 from engine.alike import Alike
 from engine.change import Change, RowRef, Value
 from engine.contribution import begin, bury, disown, hear, leave_blocks, unlike_ours
+from engine.echoes import made
 from engine.harvest import Harvest
 from engine.identity import Ambiguous, Found, identify
 from engine.known import Known, Mapped, Tally
@@ -203,6 +204,8 @@ class Course:
         own = frozenset(row.fields) if change.echo else frozenset()
         unread = set(row.unreadable) if change.unreadable else ()
         if change.echo:
+            if was_deleted or not row.said:
+                made(row, record.rows, refusable.intersection(change.fields))
             given = self._scope.streams[change.row.stream].create_fields
             change.unlike = unlike_ours(row, change, refusable, record.golden, given)
         heard, changed = hear(row, change, self._scope.owned[record.entity], record.golden)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from engine.change import Change, RowRef, Value
 from engine.contribution import overtaken
+from engine.echoes import moved
 from engine.identity import Claim, MatchPair, record_pairs
 from engine.joining import Joined
 from engine.known import Known, Mapped, Tally
@@ -32,6 +33,7 @@ class Harvest:
         self._dirty: dict[tuple[str, str], None] = {}
         self._suspect: dict[tuple[str, str], None] = {}
         self._agreed: dict[tuple[str, str], None] = {}
+        self._moved: set[tuple[str, str]] = set()
 
     def finish(self) -> IngestOutcome:
         outcome = self._outcome
@@ -183,6 +185,7 @@ class Harvest:
             if absorbed.id in (ids := matches.get(pair, [])):
                 ids.remove(absorbed.id)
         self._rematch[absorbed.id] = []
+        self._took_over(survivor, joined.given_up)
         self.mark(absorbed)
         self.after(survivor)
         self.rematch(self._scope.entities[survivor.entity], survivor)
@@ -196,6 +199,7 @@ class Harvest:
             for row in each.rows:
                 self.link(row.ref, each.id)
             self._told(each, "split", decisions, whose.id, flipped, None)
+            self._took_over(whose, decisions)
             self.after(each)
             self.rematch(self._scope.entities[each.entity], each)
 
@@ -265,6 +269,9 @@ class Harvest:
                 record.entity, change.row, event, change.position, change.at, accepted, before, change.transaction, how
             )
             self._outcome.entries.append(Entry(record.id, record.version, body))
+        if not self._scope.moving[record.entity].isdisjoint(accepted):
+            for name in accepted:
+                self._moves(record, name, before.get(name))
         key = (record.entity, "accepted")
         self._tally.decisions[key] = self._tally.decisions.get(key, 0) + len(accepted)
 
@@ -293,6 +300,24 @@ class Harvest:
         large = record.large or self._known.large
         encoded = encode_large(body) if large else encode(body)
         self._outcome.entries.append(Entry(record.id, record.version, encoded))
+        for decision in body.decisions:
+            if decision.before != decision.after:
+                self._moves(record, decision.field, decision.before)
+
+    def _took_over(self, record: Record, decisions: Sequence[Decision]) -> None:
+        """It has rows of another record now, to which the golden values of that one may be on their way."""
+        for each in decisions:
+            if each.before != each.after and each.field in self._scope.moving[record.entity]:
+                moved(record, each.field, each.before, self._scope.guarded[record.entity])
+
+    def _moves(self, record: Record, name: str, before: Value) -> None:
+        """A golden value moves. What it was before this batch a delivery may have claimed, and nothing that it was
+        within this batch."""
+        if record.version == 1 or name not in self._scope.moving.get(record.entity, ()):
+            return
+        if (record.id, name) not in self._moved:
+            self._moved.add((record.id, name))
+            moved(record, name, before, self._scope.guarded[record.entity])
 
     def _count(self, entity: Entity, decisions: Sequence[Decision]) -> None:
         tally = self._tally.decisions

@@ -29,7 +29,10 @@ LARGE = 1 << 18
 
 
 REMEMBERED = 8
-"""So many are kept of what `known` holds of a field, of each kind, or a little more."""
+"""So many times the ledger says that a field holds something unlike what we wrote, for one golden value."""
+
+UNDERWAY = 32
+"""Of so many values, that we may have written to a field and that have not come back yet, the digests are kept."""
 
 
 class Stamp(NamedTuple):
@@ -76,9 +79,13 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
     source told last: the value of ours that the row holds until that word is written there and comes back."""
 
     known: dict[str, list[str]] = {}
-    """By field, as digests: what we wrote there, and something newer before its source told of it: it may come back
-    yet. And marked by "!", once for each time that the ledger has said that something else stood there: what was golden
-    then."""
+    """By field, as digests: what we may have written there, and meant something newer before its source told of it: it
+    may come back yet (`engine.echoes`). And marked by "!", once for each time that the ledger has said that something
+    else stood there: what was golden then."""
+
+    former: dict[str, list[str]] = {}
+    """By field, as digests: what was golden before, while a row of some system may be on its way to being made with it.
+    It concerns the record, and stands in one of its rows that tell of the field."""
 
     @property
     def ref(self) -> RowRef:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.echoes import Places
 from engine.joining import referring
 from engine.plan import TargetPlan
 from engine.resolve import Unrivalled, roots
@@ -40,6 +41,10 @@ class Scope:
     """By entity: the fields that are part of a match key."""
     merging: frozenset[str]
     """The streams whose rows may be merged into others."""
+    guarded: Mapping[str, Places]
+    """By entity: where fields are written on which the row's own word may be refused."""
+    moving: Mapping[str, frozenset[str]]
+    """By entity: those fields."""
 
     def orphans(self, stream: Stream) -> tuple[Literal["parent", "excluded"], str]:
         """As what rows of a child stream wait whose parent row is not known, and why: a `where` above may leave it out,
@@ -62,12 +67,8 @@ def scope_of(rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *
         entity.name: frozenset(name for name, unit in entity.unit_of.items() if unit.policy.owner == system)
         for entity in rulebook.entities.values()
     }
-    refusable = {
-        entity.name: frozenset(
-            name for name, unit in entity.unit_of.items() if unit.policy.protected and unit.policy.owner != system
-        )
-        for entity in rulebook.entities.values()
-    }
+    refusable = {entity.name: _refusable(entity, system) for entity in rulebook.entities.values()}
+    guarded = {entity.name: _guarded(rulebook, entity) for entity in rulebook.entities.values()}
     receiving = {
         entity: [(name, plan) for name, plan in plans.items() if entity in plan.entities]
         for entity in rulebook.entities
@@ -91,7 +92,25 @@ def scope_of(rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *
         rulebook.systems[system].above_merged(),
         {entity.name: _matched(entity) for entity in rulebook.entities.values()},
         frozenset(stream.name for stream in streams.values() if stream.merged_into),
+        guarded,
+        {name: frozenset().union(*(fields for fields, _ in places.values())) for name, places in guarded.items()},
     )
+
+
+def _refusable(entity: Entity, system: str) -> frozenset[str]:
+    return frozenset(
+        name for name, unit in entity.unit_of.items() if unit.policy.protected and unit.policy.owner != system
+    )
+
+
+def _guarded(rulebook: Rulebook, entity: Entity) -> Places:
+    return {
+        (system.name, stream.name): (written, stream.creates)
+        for system in rulebook.systems.values()
+        for stream in system.streams.values()
+        if stream.entity == entity.name
+        and (written := _refusable(entity, system.name).intersection((*stream.update_fields, *stream.create_fields)))
+    }
 
 
 def _below(rulebook: Rulebook, system: str) -> dict[str, frozenset[str]]:

@@ -299,7 +299,9 @@ def test_the_ledger_folds_to_the_golden_records_whatever_failed(seed: int) -> No
     simulate(world.live(steps=40))
     folds: dict[str, Fold] = {}
     for entry in sorted(world.hub.entries, key=lambda entry: (entry.record, entry.version)):
-        assert not list(folds.setdefault(entry.record, Fold()).apply(entry.version, decode(entry.body)))
+        body = decode(entry.body)
+        assert not list(folds.setdefault(entry.record, Fold()).apply(entry.version, body))
+        assert all(decision.rule != BESIDE for decision in body.decisions), "here nobody writes beside us"
     plans = {name: TargetPlan(RULES, name) for name in RULES.systems}
     for id, (record, _) in world.hub.records.items():
         folded = {name: value for name, value in folds[id].golden.items() if value is not None}

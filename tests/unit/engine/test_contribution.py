@@ -8,7 +8,7 @@ import pytest
 
 from engine.change import Change
 from engine.contribution import NEVER, begin, bury, hear, refuse, tell, unlike_ours
-from engine.record import REMEMBERED, Contribution, Stamp
+from engine.record import REMEMBERED, UNDERWAY, Contribution, Stamp
 from engine.settle import overlaid
 from tests.builders import ACCOUNT, deleted, said
 
@@ -237,8 +237,9 @@ def test_of_what_we_wrote_little_is_remembered_that_never_comes_back() -> None:
     row = account()
     for number in range(1000):
         (row,) = overlaid([row], {ACCOUNT: {"limit": str(number)}}, ())
-    assert len(row.known["limit"]) <= 2 * REMEMBERED + 1
-    assert unlike(row, ours(4, "500"), GOLDEN) == [], "that may be one of those that are forgotten"
+    assert len(row.known["limit"]) == UNDERWAY
+    assert unlike(row, ours(4, "990"), GOLDEN) == []
+    assert unlike(row, ours(4, "666"), GOLDEN) == ["limit"], "of too many the oldest is forgotten, not the check"
     hear(row, ours(5, "999"), NOTHING_OWNED, GOLDEN)
     assert unlike(row, ours(6, "500"), GOLDEN) == ["limit"], "they have all come back"
 
