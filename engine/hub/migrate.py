@@ -9,7 +9,9 @@ Where the schema is up to date nothing but that is asked, so that a role which m
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,8 @@ def migrate(dsn: Secretive, schema: str = SCHEMA, folder: Path = _FOLDER) -> lis
         known = known_migrations(folder)
         if _is_current(connection, schema, known):
             return []
-        return _apply(connection, schema, known)
+        with _turn(connection, schema):
+            return _apply(connection, schema, known)
 
 
 def make_roles(dsn: Secretive, wanted: roles.HubRoles, schema: str = SCHEMA) -> None:
@@ -79,7 +82,7 @@ def make_roles(dsn: Secretive, wanted: roles.HubRoles, schema: str = SCHEMA) -> 
 
     Raises EnvironmentUnfit, also where `dsn`'s role may not make roles or hand over the schema."""
     migrate(dsn, schema)
-    with _connected(dsn) as connection:
+    with _connected(dsn) as connection, _turn(connection, schema):
         try:
             roles.set_up(connection, wanted, schema)
         except psycopg.Error as error:
@@ -93,20 +96,22 @@ def make_roles(dsn: Secretive, wanted: roles.HubRoles, schema: str = SCHEMA) -> 
 def admit(dsn: Secretive, schema: str, runtime: str) -> None:
     """Let a role into a hub of our own server, as whose superuser `dsn` comes: it is there afterwards, and may look at
     whatever schema there is. What it needs to work `migrate_for` gives it. Raises EnvironmentUnfit."""
-    with _connected(dsn) as connection, connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
-        for statement in roles.admission(connection, runtime, schema):
-            connection.execute(statement)
+    with _connected(dsn) as connection:
+        if not roles.admission(connection, runtime, schema):
+            return  # without a turn: nobody waits for a migration who needs nothing of it
+        with _turn(connection, schema), connection.transaction():
+            for statement in roles.admission(connection, runtime, schema):
+                connection.execute(statement)
 
 
 def migrate_for(dsn: Secretive, schema: str, runtime: str) -> list[str]:
     """As `migrate`, by a superuser, for a role that was admitted: it has the runtime's rights afterwards."""
     done = migrate(dsn, schema)
-    with _connected(dsn) as connection:
+    # In turn, although it is current: whoever applied the last migration may not have given its rights yet.
+    with _connected(dsn) as connection, _turn(connection, schema), connection.transaction():
         if done or not roles.works(connection, runtime, schema):
-            with connection.transaction():
-                for statement in roles.grants(roles.HubRoles("", runtime, "", ""), schema):
-                    connection.execute(statement)
+            for statement in roles.grants(roles.HubRoles("", runtime, "", ""), schema):
+                connection.execute(statement)
     return done
 
 
@@ -146,7 +151,6 @@ def _is_current(connection: psycopg.Connection[Any], schema: str, known: list[Mi
 
 def _apply(connection: psycopg.Connection[Any], schema: str, known: list[Migration]) -> list[str]:
     done: list[str] = []
-    _take_turn(connection, schema)
     try:
         connection.execute("select set_config('client_min_messages', 'warning', false)")
         if connection.execute("select from pg_namespace where nspname = %s", [schema]).fetchone() is None:
@@ -161,10 +165,18 @@ def _apply(connection: psycopg.Connection[Any], schema: str, known: list[Migrati
             done.append(each.name)
     except psycopg.errors.InsufficientPrivilege as error:
         raise _may_not(connection, schema, error) from error
+    return done
+
+
+@contextlib.contextmanager
+def _turn(connection: psycopg.Connection[Any], schema: str) -> Iterator[None]:
+    """Alone among all that migrate the schema or give rights in it. Raises EnvironmentUnfit as `_take_turn` does."""
+    _take_turn(connection, schema)
+    try:
+        yield
     finally:
         if not connection.closed:
             connection.execute("select pg_advisory_unlock(%s)", [_LOCK])
-    return done
 
 
 def _take_turn(connection: psycopg.Connection[Any], schema: str) -> None:

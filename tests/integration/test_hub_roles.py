@@ -6,6 +6,7 @@ import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from engine.errors import EnvironmentUnfit
+from engine.hub import migrate as migrating
 from engine.hub import roles as rights
-from engine.hub.migrate import SCHEMA, known_migrations, make_roles, migrate
+from engine.hub.migrate import SCHEMA, admit, known_migrations, make_roles, migrate, migrate_for
 from engine.hub.queries import QUERIES
 from engine.hub.roles import HubRoles, printed
 from operations.init import lay_out
@@ -453,3 +455,38 @@ def test_the_engine_enters_an_embedded_hub_as_the_runtime(embedding: Project) ->
             code, body = project.call_here(command)
             assert code == 0, body
         assert not refused(runtime, f"select 1 from {schema}.record for update")
+
+
+# --- together ---------------------------------------------------------------------------------------------------
+
+
+def test_processes_that_begin_together_on_a_new_hub_all_enter_it(database: str, named: HubRoles) -> None:
+    def begin(_: int) -> bool:
+        admit(database, SCHEMA, named.runtime)
+        migrate_for(database, SCHEMA, named.runtime)
+        return refused(entered(database, named.runtime), "insert into ledger_entry select * from ledger_entry")
+
+    with ThreadPoolExecutor(8) as together:
+        assert list(together.map(begin, range(8))) == [False] * 8
+
+
+def test_rights_are_given_in_turn_and_the_turn_is_not_waited_for_without_end(
+    database: str, named: HubRoles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(database)
+    monkeypatch.setattr(migrating, "_TURN_SECONDS", 1)
+    acts: list[Callable[[], object]] = [
+        lambda: admit(database, SCHEMA, named.runtime),
+        lambda: migrate_for(database, SCHEMA, named.runtime),
+        lambda: make_roles(database, named),
+    ]
+    with psycopg.connect(database, autocommit=True, application_name="a clerk") as clerk:
+        clerk.execute("select pg_advisory_lock(%s)", [migrating._LOCK])
+        for act in acts:
+            with pytest.raises(EnvironmentUnfit, match=rf"session {clerk.info.backend_pid} of postgres \(a clerk\)"):
+                act()
+        clerk.execute("select pg_advisory_unlock(%s)", [migrating._LOCK])
+        for act in acts:
+            act()
+        clerk.execute("select pg_advisory_lock(%s)", [migrating._LOCK])
+        admit(database, SCHEMA, named.runtime)  # who lacks nothing does not wait
