@@ -211,12 +211,12 @@ class EmbeddedServer:
 
     def _ensure_running(self) -> None:
         if self._is_or_becomes_ready():
+            self._let_it_pass(self._account())
             return
         if not (self.data / "PG_VERSION").exists():
             self._make_cluster()
         account = self._account()
-        if account is not None:
-            make_reachable(account, self.data, binaries())
+        self._let_it_pass(account)
         self._write_settings(account)
         self._forget_killed_server()
         deadline = time.monotonic() + _ORPHAN_SECONDS
@@ -225,6 +225,12 @@ class EmbeddedServer:
             if "is still in use" not in self._log_tail() or time.monotonic() > deadline:
                 raise self._unfit("the embedded PostgreSQL did not start")
             time.sleep(0.2)
+
+    def _let_it_pass(self, account: pwd.struct_passwd | None) -> None:
+        """Also a server that runs: whoever closed a folder above it since then would have it neither read its
+        settings again nor be stopped."""
+        if account is not None:
+            make_reachable(account, self.data, binaries())
 
     def _launch(self, account: pwd.struct_passwd | None) -> bool:
         if self.log.exists() and self.log.stat().st_size > _KEPT_LOG_BYTES:
@@ -237,6 +243,7 @@ class EmbeddedServer:
         if not self._alive():
             return
         account = self._account()
+        self._let_it_pass(account)
         with private.opened(self.log) as log:
             for how in (mode, "immediate"):
                 command = ["stop", "--wait", "--silent", f"--timeout={_STOP_SECONDS}", f"--mode={how}"]

@@ -28,13 +28,15 @@ log = logging.getLogger("fieldwarden.files")  # the standard library's: on stder
 PATIENCE: Final = 300.0
 """Seconds for which a lock is waited for: enough for a server's start with its crash recovery."""
 _SILENT_SECONDS = 2.0
+_LOCKS = Path("/proc/locks")
 _FLAGS = {"a": os.O_WRONLY | os.O_APPEND, "w": os.O_WRONLY | os.O_TRUNC}
 
 
 def folder(path: Path, passing: int | None = None) -> None:
     """Make a folder that only its owner may enter, with its parents; narrow it, and say so, where it lets others in.
 
-    `passing`: a group (of the embedded server's own account) whose members may pass through, but not list it.
+    `passing`: a group (of the embedded server's own account) whose members may pass through, but not list it. A folder
+    that is narrowed becomes that group's, since a server that runs already needs to go on passing.
     Raises EnvironmentUnfit where it is somebody else's, or a link that somebody else made."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,7 +52,7 @@ def folder(path: Path, passing: int | None = None) -> None:
         raise _foreign(path, link.st_uid if link.st_uid not in ours else found.st_uid)
     allowed = 0o710 if found.st_gid == passing else 0o700
     if stat.S_IMODE(found.st_mode) & ~allowed & 0o777:
-        _narrow(path, stat.S_IMODE(found.st_mode), allowed)
+        _narrow(path, stat.S_IMODE(found.st_mode), passing)
 
 
 def opened(path: Path, mode: Literal["a", "w"] = "a") -> IO[bytes]:
@@ -104,7 +106,8 @@ def _wait(file: IO[bytes], path: Path, how: int, seconds: float) -> None:
     begun, told = time.monotonic(), False
     while not try_lock(file, how):
         holder, waited = _holder(file), time.monotonic() - begun
-        if holder is not None and holder.user not in _owners(path.parent):
+        # Root is waited for by everybody: it may work in anybody's project, and needs no lock to do harm.
+        if holder is not None and holder.user not in _owners(path.parent) | {0}:
             raise EnvironmentUnfit(
                 f"the lock {path} is held by {holder}, who is another user",
                 suggestion="have that process ended; the folder is closed to others from now on",
@@ -134,14 +137,29 @@ class _Holder:
 
 def _holder(file: IO[bytes]) -> _Holder | None:
     """Who holds the lock of a file, as the kernel lists it (Linux: proc_locks(5)); None where that is not told."""
-    inode = f":{os.fstat(file.fileno()).st_ino}"
     with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/locks").read_text().splitlines():
+        held = f"{_device(file)}:{os.fstat(file.fileno()).st_ino}"
+        for line in _LOCKS.read_text().splitlines():
             words = line.split()
-            if words[1] == "FLOCK" and words[5].endswith(inode) and int(words[4]) > 0:
+            if words[1] == "FLOCK" and words[5] == held and int(words[4]) > 0:
                 place = Path("/proc") / words[4]
                 return _Holder(int(words[4]), place.stat().st_uid, (place / "comm").read_text().strip())
     return None
+
+
+def _device(file: IO[bytes]) -> str:
+    """The file system of a file as /proc/locks writes it, since another one has files of the same number.
+
+    Not by st_dev, which is another number on file systems with several trees (btrfs, overlay): the mount tells the
+    kernel's own (proc_pid_mountinfo(5)). Raises ValueError where it is not told, OSError without /proc."""
+    told = Path(f"/proc/self/fdinfo/{file.fileno()}").read_text().split()
+    mount = told[told.index("mnt_id:") + 1]
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        words = line.split()
+        if words[0] == mount:
+            major, minor = map(int, words[2].split(":"))
+            return f"{major:02x}:{minor:02x}"
+    raise ValueError(f"no mount {mount}")
 
 
 def _owners(folder: Path) -> set[int]:
@@ -158,12 +176,15 @@ def _check(path: Path, found: os.stat_result, handle: int, owner: int) -> None:
         os.fchown(handle, owner, -1)
 
 
-def _narrow(path: Path, mode: int, allowed: int) -> None:
+def _narrow(path: Path, mode: int, passing: int | None) -> None:
+    kept = mode & 0o700 if passing is None else mode & 0o700 | 0o010
     try:
-        path.chmod(mode & allowed)
+        if passing is not None:  # before the mode: at no moment is the server shut out
+            os.chown(path, -1, passing)
+        path.chmod(kept)
     except OSError as error:
         raise _unusable(path, error) from error
-    log.warning("%s let others in (mode %04o): it is closed to them now (%04o)", path, mode, mode & allowed)
+    log.warning("%s let others in (mode %04o): it is closed to them now (%04o)", path, mode, kept)
 
 
 def _foreign(path: Path, user: int) -> EnvironmentUnfit:

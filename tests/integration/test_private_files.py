@@ -107,8 +107,8 @@ def test_nobody_else_walks_into_the_server(server: EmbeddedServer) -> None:
 
 
 def test_a_folder_that_let_others_in_is_closed_and_that_is_said_once(
-    project: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+    server: EmbeddedServer, project: Path, caplog: pytest.LogCaptureFixture
+) -> None:  # on a machine that has the server's account, if it needs one
     (project / STATE).mkdir()
     (project / STATE).chmod(0o755)
     (project / STATE / "gate").touch(0o644)
@@ -118,7 +118,9 @@ def test_a_folder_that_let_others_in_is_closed_and_that_is_said_once(
         private.opened(project / STATE / "gate").close()
     assert len(caplog.messages) == 1
     assert "let others in (mode 0755)" in caplog.messages[0]
-    assert stat.S_IMODE((project / STATE).stat().st_mode) == 0o700
+    assert stat.S_IMODE((project / STATE).stat().st_mode) == (0o710 if ROOT else 0o700)
+    if ROOT:
+        assert (project / STATE).stat().st_gid == pwd.getpwnam("pgserver").pw_gid
     assert modes(project / STATE) == {0o600}
 
 
@@ -130,6 +132,29 @@ def test_a_new_folder_is_closed_from_its_creation_whatever_the_umask(project: Pa
         os.umask(before)
     assert stat.S_IMODE((project / STATE).stat().st_mode) == 0o700
     assert modes(project / STATE) == {0o600}
+
+
+@pytest.mark.skipif(not ROOT, reason="only for root the server runs as another user")
+@pytest.mark.parametrize("left", [(0o755, 0o755), (0o755, 0o700), (0o700, 0o700)])
+def test_closing_the_folders_of_a_server_that_runs_does_not_shut_it_out(project: Path, left: tuple[int, int]) -> None:
+    # As a version left it that let others in, and as one did that closed them to the server too.
+    server = EmbeddedServer(project / STATE / "postgres", settings=THROW_AWAY)
+    server.start()
+    try:
+        for path, mode in zip((server.folder.parent, server.folder), left, strict=True):
+            os.chown(path, -1, 0)
+            path.chmod(mode)
+        state_folder(project)
+        with server.use(), psycopg.connect(server.dsn(), autocommit=True) as connection:
+            connection.execute("alter system set log_min_messages = 'fatal'")
+            connection.execute("select pg_reload_conf()")
+            settings = connection.execute("select name, error from pg_file_settings").fetchall()
+            assert ("log_min_messages", None) in settings
+        assert not server.running(), "the last one out could stop it"
+        for path in (server.folder.parent, server.folder):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o710
+    finally:
+        server.stop("immediate")
 
 
 # --- what another put there before --------------------------------------------------------------------------------
@@ -244,6 +269,42 @@ def test_a_lock_of_ours_is_waited_for_not_for_ever_and_it_is_said_for_whom(
     ):
         pytest.fail("it was taken")
     assert [f"process {child} " in line for line in caplog.messages] == [True]
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can become another user")
+def test_a_lock_of_root_is_waited_for_in_a_users_project(project: Path, hold: Callable[[Path, str], int]) -> None:
+    nobody = pwd.getpwnam("nobody")
+    state = state_folder(project)
+    for path in (project, state):
+        os.chown(path, nobody.pw_uid, nobody.pw_gid)
+    private.opened(state / "gate").close()
+    hold(state / "gate", "root")
+
+    def wait() -> None:
+        with pytest.raises(EnvironmentUnfit, match="has been held for 0 s by process"):
+            private.locked(state / "gate", seconds=0.1).__enter__()
+
+    assert as_nobody(wait) == "done"
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can become another user")
+def test_a_file_of_the_same_number_on_another_file_system_is_not_ours(
+    project: Path, hold: Callable[[Path, str], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, other = state_folder(project) / "gate", project / "other"
+    private.opened(gate).close()
+    other.touch(0o644)
+    ours, theirs = hold(gate, "root"), hold(other, "nobody")
+    kernel = Path("/proc/locks").read_text().splitlines()
+    line = next(line for line in kernel if f" {theirs} " in line)
+    device, number = line.split()[5].rsplit(":", 1)
+    assert number == str(other.stat().st_ino)
+    # There is no choosing a file's number, so the kernel's own line of their lock is moved to another device.
+    moved = line.replace(f"{device}:{number}", f"ff:ff:{gate.stat().st_ino}")
+    monkeypatch.setattr(private, "_LOCKS", project / "locks")
+    private._LOCKS.write_text("\n".join([moved, *kernel]))
+    with pytest.raises(EnvironmentUnfit, match=f"has been held for 0 s by process {ours} "):
+        private.locked(gate, seconds=0.1).__enter__()
 
 
 def test_a_migration_waits_for_its_turn_not_for_ever(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
