@@ -140,6 +140,8 @@ def _spelled(kind: str) -> str:
     an interval's digits and arrays of object identifiers."""
     if kind.startswith("bit varying"):
         return kind.replace("bit varying", "varbit", 1)
+    if kind.startswith('"bit"'):  # of any length; the parser forgets the quotes, and BIT is bit(1)
+        return kind.replace('"bit"', "pg_catalog.bit", 1)
     if _OBJECTS.fullmatch(kind):
         return f"pg_catalog.{kind}"
     interval = _INTERVAL.fullmatch(kind)
