@@ -21,6 +21,7 @@ Places = Mapping[tuple[str, str], tuple[frozenset[str], bool]]
 rows there."""
 
 _SAID = "!"
+_NOWHERE: tuple[frozenset[str], bool] = (frozenset(), False)
 Known = Mapping[str, Sequence[str]]
 
 
@@ -80,9 +81,6 @@ def made(row: Contribution, rows: Collection[Contribution], names: Collection[st
     for other in rows:
         for name in other.former.keys() & names if other.former else ():
             row.known = _with(row.known, name, [*underway(other.former, name), *underway(row.known, name)])
-
-
-_NOWHERE: tuple[frozenset[str], bool] = (frozenset(), False)
 
 
 def _may_come(row: Contribution, name: str, before: Value) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import msgspec
 
 from engine.change import RowRef, Value
-from engine.echoes import added, underway
+from engine.echoes import added
 from engine.record import Contribution, Record, Stamp
 
 Held = Mapping[RowRef, Mapping[str, Value]]
@@ -94,20 +94,14 @@ def _overlay(row: Contribution, news: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _superseded(row: Contribution, news: Mapping[str, Value]) -> dict[str, list[str]]:
-    """What may come back before the newest write does: only that is remembered as it is, in `sent`.
-
-    Where the row holds the newest already by what its source told last, it is not in `sent`, and comes back all the
-    same once the others have."""
-    if not (row.sent or row.known):
+    """What we wrote before, and what came back of it is still to come: only the newest is remembered as it is."""
+    if not row.sent:
         return row.known
-    known: Mapping[str, list[str]] = row.known
+    known = row.known
     for name, value in row.sent.items():
         if name in news and news[name] != value:
             known = added(known, name, value)
-    for name in known:
-        if name in news and row.told(name) == news[name] and underway(known, name):
-            known = added(known, name, news[name])
-    return dict(known)
+    return known
 
 
 def _standing(values: Mapping[str, Value], now: Contribution | None, then: Contribution | None) -> Mapping[str, Value]:
