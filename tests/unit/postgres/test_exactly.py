@@ -39,7 +39,8 @@ KINDS = [
     ColumnType("interval", "interval day to second(3)"),
     ColumnType("bit varying", "bit varying(5)"),
 ]
-SERVERS_OWN = """"bit"; "bit"[]; interval; interval[]; interval(3); interval(3)[]; interval year; interval year to month; numeric(10,2)
+SERVERS_OWN = """"bit"; "bit"[]
+interval; interval[]; interval(3); interval(3)[]; interval year; interval year to month; numeric(10,2)
 interval day to second(3); interval hour to minute; interval second(2)[]; bit(3); bit varying; bit varying(5); json
 bit varying(5)[]; time(3) with time zone; timestamp(0) without time zone[]; timestamp(3) with time zone; "char"; point
 "char"[]; name; oid; oid[]; regclass; regclass[]; money; inet; cidr; macaddr8; polygon; tsvector; tsquery; jsonpath
