@@ -124,7 +124,7 @@ class Loops:
                 surplus = await self._beat(stop)
                 if self.duties.live not in ("", self.project.rulebook.hash):
                     self.superseded = True
-                    log.info("rules.superseded", old=self.project.rulebook.hash[:12], new=self.duties.live[:12])
+                    log.info("rules.superseded", rulebook=self.duties.live[:12], former=self.project.rulebook.hash[:12])
                     break
                 await self._reconcile(surplus)
                 self._tell()
