@@ -102,10 +102,12 @@ def _run(server: EmbeddedServer, statement: str, *names: str) -> None:
 
 
 def drop_database(server: EmbeddedServer, name: str) -> None:
-    """Drop a database with everybody in it; its replication slots go with it once nobody streams from them. Nobody new
-    is let in meanwhile: Debezium, for one, comes again by itself."""
-    _run(server, "alter database {} with allow_connections false", name)
+    """Drop a database, if it is there, with everybody in it; its replication slots go with it once nobody streams from
+    them. Nobody new is let in meanwhile: Debezium, for one, comes again by itself."""
     with psycopg.connect(server.dsn(), autocommit=True) as admin:
+        if admin.execute("select from pg_database where datname = %s", [name]).fetchone() is None:
+            return
+        _run(server, "alter database {} with allow_connections false", name)
         deadline = time.monotonic() + 30
         while admin.execute(
             "select pg_terminate_backend(active_pid) from pg_replication_slots where database = %s and active",
@@ -113,7 +115,7 @@ def drop_database(server: EmbeddedServer, name: str) -> None:
         ).fetchall():
             assert time.monotonic() < deadline, f"a replication slot of {name} stays in use"
             time.sleep(0.01)
-    _run(server, "drop database if exists {} with (force)", name)
+    _run(server, "drop database {} with (force)", name)
 
 
 @pytest.fixture
