@@ -161,7 +161,7 @@ class Overview:
     """Reads and a person's few writes, on a connection of its own. Every method raises TransientError."""
 
     def __init__(self, dsn: Secretive, schema: str = SCHEMA) -> None:
-        self._session = Session(dsn, schema, "overview")
+        self._session = Session(dsn, schema, "overview", asking=True)
         self._schema = schema
 
     async def sources(self) -> list[SourceState]:

@@ -16,7 +16,7 @@ from psycopg import sql
 from engine.errors import EnvironmentUnfit
 from engine.hub.conninfo import lasting
 from engine.hub.migrate import SCHEMA
-from engine.hub.session import translated
+from engine.hub.session import of_before, translated
 from rules.secret import Secretive
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -32,7 +32,7 @@ async def snapshot(dsn: Secretive, schema: str = SCHEMA, exported: str = "") -> 
         raise EnvironmentUnfit(
             "the hub's database cannot be reached", suggestion="check hub.dsn in fieldwarden.yaml"
         ) from error
-    with translated():
+    with translated(), of_before():
         async with connection:
             await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
             await connection.set_read_only(True)

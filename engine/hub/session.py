@@ -29,21 +29,14 @@ Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """psycopg's passing errors as TransientError, a missing right or a schema that is not this program's as
-    EnvironmentUnfit. The messages hold no values: primary messages may quote them (those of a missing right or thing
-    name a thing of the schema, and nothing else)."""
+    """psycopg's passing errors as TransientError, a missing right as EnvironmentUnfit. The messages hold no values:
+    primary messages may quote them (that of a missing right names a thing of the schema, and nothing else)."""
     try:
         yield
     except psycopg.errors.InsufficientPrivilege as error:
         raise EnvironmentUnfit(
             f"the hub's role lacks a right: {error.diag.message_primary}",
             suggestion="as the owner of the hub's schema: fieldwarden hub roles; then hub.dsn as the runtime",
-        ) from error
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction) as error:
-        # Commands that only ask do not migrate a server of the user's: they may meet a schema of before.
-        raise EnvironmentUnfit(
-            f"the hub's schema lacks what this program asks for: {error.diag.message_primary}",
-            suggestion="as its owner: fieldwarden hub migrate; if that says it is up to date, report this",
         ) from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         if (error.sqlstate or "").startswith(_PROGRAM_LIMIT):
@@ -55,14 +48,29 @@ def translated() -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def of_before() -> Iterator[None]:
+    """What a schema lacks as EnvironmentUnfit. For commands that only ask: they do not migrate a server of the user's,
+    and may meet a schema of before. To whoever works in the hub it is a bug."""
+    try:
+        yield
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction) as error:
+        raise EnvironmentUnfit(
+            f"the hub's schema lacks what this program asks for: {error.diag.message_primary}",
+            suggestion="as its owner: fieldwarden hub migrate; if that says it is up to date, report this",
+        ) from error
+
+
 class Session:
     """A connection for one purpose. `transaction` hands it out to one task at a time.
 
-    `hot` prepares it for the set-based statements of `queries.sql`: landing tables, and plans by key only."""
+    `hot` prepares it for the set-based statements of `queries.sql`: landing tables, and plans by key only. `asking`: it
+    may meet a schema of before."""
 
-    def __init__(self, dsn: Secretive, schema: str, purpose: str, *, hot: bool = False) -> None:
+    def __init__(self, dsn: Secretive, schema: str, purpose: str, *, hot: bool = False, asking: bool = False) -> None:
         self._dsn = dsn
         self._hot = hot
+        self._asking = asking
         self._schema = schema
         self._purpose = purpose
         self._lock = asyncio.Lock()
@@ -77,7 +85,7 @@ class Session:
         """A connection with no transaction begun; the first statement begins one. Whoever leaves without having
         committed has rolled back. Raises TransientError."""
         async with self._lock:
-            with translated():
+            with translated(), of_before() if self._asking else contextlib.nullcontext():
                 connection = await self._connected()
                 try:
                     yield connection
