@@ -20,7 +20,7 @@ import msgspec
 
 from engine.change import Change, Value
 from engine.echoes import came_back
-from engine.record import REMEMBERED, Contribution, Stamp, digest
+from engine.record import REMEMBERED, Contribution, Stamp, Told, digest
 from rules.rulebook import Unit
 
 NEVER = Stamp("", None)
@@ -96,18 +96,18 @@ def _is_unlike(row: Contribution, name: str, value: Value, golden: Mapping[str, 
         return False
     if value in (row.sent.get(name, msgspec.UNSET), row.restore.get(name, msgspec.UNSET)):
         return False
-    known = row.known.get(name, ())
-    return digest(value) not in known and known.count(_told(golden.get(name))) < REMEMBERED
+    return digest(value) not in row.known.get(name, ()) and _told(row, name, golden.get(name)).times < REMEMBERED
 
 
 def tell(row: Contribution, name: str, golden: Value) -> None:
     """The ledger says that the field held something unlike what we wrote, where that is golden."""
-    told = [each for each in row.known.get(name, ()) if each == _told(golden) or not each.startswith("!")]
-    row.known = {**row.known, name: [*told, _told(golden)]}
+    told = _told(row, name, golden)
+    row.unlike = {**row.unlike, name: told._replace(times=told.times + 1)}
 
 
-def _told(golden: Value) -> str:
-    return "!" + digest(golden)
+def _told(row: Contribution, name: str, golden: Value) -> Told:
+    told, now = row.unlike.get(name), digest(golden)
+    return told if told is not None and told.golden == now else Told(now, 0)
 
 
 def _note_unreadable(row: Contribution, change: Change) -> list[str]:
@@ -179,7 +179,7 @@ def _take(row: Contribution, name: str, value: Value, change: Change) -> bool:
 
 def _own(row: Contribution, name: str, value: Value) -> None:
     row.fields[name] = value
-    for other in (row.carried, row.void, row.still, row.known):
+    for other in (row.carried, row.void, row.still, row.known, row.unlike):
         if other:
             other.pop(name, None)
 
@@ -327,7 +327,7 @@ def _revive(row: Contribution, change: Change) -> list[str]:
     row.lag = dict.fromkeys(kept, gone)
     row.sent, row.restore, row.unreadable = {}, {}, {}
     if not change.echo:
-        row.known = {}
+        row.known, row.unlike = {}, {}
     row.deleted, row.removed, row.said = None, False, ""
     row.base = Stamp(change.position, change.at)
     return kept

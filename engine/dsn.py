@@ -18,13 +18,11 @@ from rules.scrubbing import learn
 from rules.secret import Secretive, revealed
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_SECRETS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
+SECRET_SETTINGS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})
 _NUMBERS = re.compile(r"port|connect_timeout|tcp_user_timeout|keepalives\w*")
 _HOST = re.compile(r"[/@].*|[\w.:%~-]*")
-_ASKED = re.compile(rf"[?&](?:{'|'.join(sorted(_SECRETS))})=", re.IGNORECASE)
+_ASKED = re.compile(rf"[?&](?:{'|'.join(sorted(SECRET_SETTINGS))})=", re.IGNORECASE)
 _PORT = re.compile(r":[^\]]*$")
-
-SECRET_SETTINGS = _SECRETS
 
 
 def read(dsn: Secretive, parse: Callable[[str], Mapping[str, Any]], whose: str = "") -> dict[str, str]:
@@ -43,8 +41,8 @@ def read(dsn: Secretive, parse: Callable[[str], Mapping[str, Any]], whose: str =
             suggestion="write postgresql://user@host/database or host=... dbname=...; "
             "in the first form percent-encode what is odd in a password, in the second quote it: password='...'",
         ) from None
-    for name in _SECRETS & found.keys():
-        learn(found[name], [value for other, value in found.items() if other not in _SECRETS])
+    for name in SECRET_SETTINGS & found.keys():
+        learn(found[name], [value for other, value in found.items() if other not in SECRET_SETTINGS])
     if not all(_sound(name, value) for name, value in found.items()):
         raise _misread(whose)
     return found

@@ -9,7 +9,7 @@ What was noted and never written stays until a later echo ends it. It was golden
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -20,31 +20,25 @@ Places = Mapping[tuple[str, str], tuple[frozenset[str], bool]]
 """By system and stream of an entity: the protected fields of other owners that we write there, and whether we create
 rows there."""
 
-_SAID = "!"
 _NOWHERE: tuple[frozenset[str], bool] = (frozenset(), False)
-Known = Mapping[str, Sequence[str]]
-
-
-def underway(known: Known, name: str) -> list[str]:
-    """The digests of what may still come back there, the oldest first."""
-    return [each for each in known.get(name, ()) if not each.startswith(_SAID)]
+Known = Mapping[str, list[str]]
+"""By field: the digests of what may still come back there, the oldest first."""
 
 
 def added(known: Known, name: str, value: Value) -> dict[str, list[str]]:
     """With a value that may still come back, after those that are noted already; of too many the oldest is dropped."""
-    pending, news = underway(known, name), digest(value)
+    pending, news = known.get(name, []), digest(value)
     if not pending or pending[-1] != news:
-        pending.append(news)
-    return _with(known, name, pending[-UNDERWAY:])
+        pending = [*pending, news]
+    return _with(known, name, pending)
 
 
 def came_back(row: Contribution, name: str, value: Value, *, newest: bool) -> None:
-    """An echo holds this value, which `row` has not taken in yet. `newest`: nothing newer than it was ever meant.
+    """An echo of a field of which something is noted holds this value, which `row` has not taken in yet. `newest`:
+    nothing newer than it was ever meant.
 
     Where it is what the row held anyway it ends nothing: it may be the echo of a write of other fields."""
-    pending, news = underway(row.known, name), digest(value)
-    if not pending:
-        return
+    pending, news = row.known[name], digest(value)
     sent = name in row.sent and row.sent[name] == value
     if row.told(name) != value:
         if news in pending:
@@ -52,8 +46,8 @@ def came_back(row: Contribution, name: str, value: Value, *, newest: bool) -> No
         elif sent or newest:
             pending, sent = [], False
     if sent and pending:
-        pending.append(news)  # it may have been a former write of the same value: the newest may come yet
-    row.known = _with(row.known, name, pending[-UNDERWAY:])
+        pending = [*pending, news]  # it may have been a former write of the same value: the newest may come yet
+    row.known = _with(row.known, name, pending)
 
 
 def moved(record: Record, name: str, before: Value, places: Places) -> None:
@@ -80,7 +74,7 @@ def made(row: Contribution, rows: Collection[Contribution], names: Collection[st
     `names` are the fields that it tells of, and may be told of by nobody but their owner."""
     for other in rows:
         for name in other.former.keys() & names if other.former else ():
-            row.known = _with(row.known, name, [*underway(other.former, name), *underway(row.known, name)])
+            row.known = _with(row.known, name, [*other.former[name], *row.known.get(name, ())])
 
 
 def _may_come(row: Contribution, name: str, before: Value) -> bool:
@@ -88,10 +82,10 @@ def _may_come(row: Contribution, name: str, before: Value) -> bool:
     told = row.told(name)
     if before is None and told is msgspec.UNSET and name not in row.sent:
         return False
-    return told != before or name in row.sent or bool(underway(row.known, name))
+    return told != before or name in row.sent or name in row.known
 
 
-def _with(known: Known, name: str, pending: Sequence[str]) -> dict[str, list[str]]:
-    said = [each for each in known.get(name, ()) if each.startswith(_SAID)]
-    others = {other: list(kept) for other, kept in known.items() if other != name}
-    return {**others, name: [*pending, *said]} if pending or said else others
+def _with(known: Known, name: str, pending: list[str]) -> dict[str, list[str]]:
+    """Another mapping: a record that was claimed keeps the one that it has."""
+    others = {other: kept for other, kept in known.items() if other != name}
+    return {**others, name: pending[-UNDERWAY:]} if pending else others

@@ -113,7 +113,8 @@ class Letters:
         """A steward has to say which record the row stands for. What is suspicious is told once in the ledger of each
         record that it claims, and counted."""
         kind: SetAsideKind = "suspicious" if found.suspicious else "ambiguous"
-        news = not mapped.release and all(letter.kind != kind for letter in self._stored(mapped.row))
+        told = (*self._stored(mapped.row), *self._new.get(mapped.row, ()))
+        news = not mapped.release and all(letter.kind != kind for letter in told)
         self.add(mapped, kind, found.reason, candidates=found.candidates)
         if found.suspicious and news:
             for id in found.candidates:

@@ -42,6 +42,14 @@ class Stamp(NamedTuple):
     at: int | None
 
 
+class Told(NamedTuple):
+    """That the ledger has said of a field so many times that it held something unlike what we wrote, since this (its
+    digest) is golden."""
+
+    golden: str
+    times: int
+
+
 class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
     """What one source row currently says about a record.
 
@@ -80,8 +88,10 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
 
     known: dict[str, list[str]] = {}
     """By field, as digests: what we may have written there, and meant something newer before its source told of it: it
-    may come back yet (`engine.echoes`). And marked by "!", once for each time that the ledger has said that something
-    else stood there: what was golden then."""
+    may come back yet (`engine.echoes`)."""
+
+    unlike: dict[str, Told] = {}
+    """By field: how often the ledger has told of what came with our own write and was not ours."""
 
     former: dict[str, list[str]] = {}
     """By field, as digests: what was golden before, while a row of some system may be on its way to being made with it.

@@ -119,9 +119,9 @@ class Opened:
 
     def mask(self, *, unmask: bool = False) -> Mask:
         """What a reader of the hub may see, by the rules in force."""
-        from engine.hub.asking import Mask
+        from engine.hub.names import mask_by
 
-        return Mask(self.rulebook, unmask=unmask, **({"naming": self.names.of} if self.names else {}))
+        return mask_by(self.names, self.rulebook, unmask=unmask)
 
     @property
     def hub_schema(self) -> str:

@@ -140,8 +140,7 @@ def replicate(
 
     `holding`: nothing is delivered from here, and an onboarding that the files would end goes on. `port` 0 serves the
     health checks on any free one, `token` is what they ask for; `stall_after` is the readiness patience in seconds;
-    `forced` is what a second signal
-    does (`sys.exit` where something else has to be stopped yet)."""
+    `forced` is what a second signal does (`sys.exit` where something else has to be stopped yet)."""
     running = _Running(project, guide, tuple(rebaseline), Ending(forced), strict=strict, holding=holding)
     before = signal.getsignal(signal.SIGTERM)
     try:

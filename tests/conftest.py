@@ -28,6 +28,7 @@ from typing import Any
 import psycopg
 import pytest
 import structlog
+from hypothesis import settings
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
@@ -60,6 +61,9 @@ LONGEST = (
 """Files that take the better part of a minute or more."""
 
 _numbers = itertools.count(1)
+
+settings.register_profile("fieldwarden", deadline=None)  # a busy machine is no fault of an example
+settings.load_profile("fieldwarden")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,7 +9,7 @@ from engine.foothold import Followed
 from engine.hub.duties import lock_class
 from engine.hub.migrate import SCHEMA
 from engine.hub.queries import QUERIES
-from engine.hub.session import Session
+from engine.hub.session import Session, has_table
 from engine.process import session_mark
 from rules.secret import Secretive
 
@@ -27,7 +27,9 @@ class HubFooting:
         return str(found[0][0]) if found else None
 
     async def followed(self, source: str) -> Followed | None:
-        if await self._has("followed"):
+        async with self._session.transaction() as connection:
+            noted = await has_table(connection, "followed")
+        if noted:
             found = await self._ask("followed", QUERIES["followed"], source)
             return Followed(*found[0]) if found else None
         # A hub of before there were ids: what it reads, it reads by the names of then.
@@ -46,12 +48,7 @@ class HubFooting:
         await self._session.close()
 
     async def _ask(self, table: str, query: bytes, *values: object) -> list[tuple[Any, ...]]:
-        if not await self._has(table):
-            return []
         async with self._session.transaction() as connection:
+            if not await has_table(connection, table):
+                return []
             return await (await connection.execute(query, values)).fetchall()
-
-    async def _has(self, table: str) -> bool:
-        async with self._session.transaction() as connection:
-            row = await (await connection.execute("select to_regclass(%s) is not null", [table])).fetchone()
-        return bool(row and row[0])

@@ -11,6 +11,8 @@ from engine.hub.queries import QUERIES
 from engine.hub.session import Connection
 from engine.ledger import Act
 
+_WHY = "carried a mark that says Fieldwarden wrote it, and that Fieldwarden did not make: decided like any other edit"
+
 
 async def note_forged(connection: Connection, source: str, forged: Forged, now: int, rulebook: str) -> Noted:
     """See `Hub.forged`; durable with the caller's commit. `rulebook`: the hash of the rules in force."""
@@ -25,6 +27,3 @@ async def note_forged(connection: Connection, source: str, forged: Forged, now: 
     await append(connection, Act(ACT, f"unknown, in {source}", _WHY, now, details), rulebook)
     await connection.execute(QUERIES["told_forged"], [now, source])
     return Noted(forged.number, number - told)
-
-
-_WHY = "carried a mark that says Fieldwarden wrote it, and that Fieldwarden did not make: decided like any other edit"

@@ -344,7 +344,8 @@ class PostgresIngest:
         if outcome.retried:
             await self._run("release_changes", sorted(set(outcome.retried)))
         if outcome.vacated:
-            await self._run("vacated", plain_array(sorted(set(outcome.vacated))))
+            ids = plain_array(sorted(set(outcome.vacated)))
+            await self._connection.execute(QUERIES["vacated"], {"ids": ids}, prepare=True)
 
     # --- statements ------------------------------------------------------------------------------------------
 

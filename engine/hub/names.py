@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from engine.change import RowRef
 from engine.hub.asking import MASK, Mask
 from engine.hub.queries import QUERIES
-from engine.hub.session import Connection, translated
+from engine.hub.session import Connection, has_table, translated
 from rules.rulebook import Rulebook
 
 _DIGITS = 10
@@ -47,18 +47,21 @@ def name_in(text: str) -> str | None:
 
 async def row_names(connection: Connection) -> RowNames | None:
     """Of the hub in the search path. None: its schema is older than names are."""
-    cursor = await connection.execute("select to_regclass('row_name_key') is not null")
-    if not (await cursor.fetchone() or (False,))[0]:
+    if not await has_table(connection, "row_name_key"):
         return None
     with translated():
         row = await (await connection.execute(QUERIES["row_name_key"])).fetchone()
     return RowNames(bytes(row[0])) if row else None
 
 
+def mask_by(names: RowNames | None, rulebook: Rulebook, *, unmask: bool = False) -> Mask:
+    """What a reader may see of a hub where rows are called so."""
+    return Mask(rulebook, unmask=unmask) if names is None else Mask(rulebook, unmask=unmask, naming=names.of)
+
+
 async def mask_of(connection: Connection, rulebook: Rulebook, *, unmask: bool = False) -> Mask:
     """What a reader of this hub may see."""
-    names = await row_names(connection)
-    return Mask(rulebook, unmask=unmask) if names is None else Mask(rulebook, unmask=unmask, naming=names.of)
+    return mask_by(await row_names(connection), rulebook, unmask=unmask)
 
 
 async def rows_named(connection: Connection, digest: str, places: Iterable[tuple[str, str]]) -> list[RowRef]:

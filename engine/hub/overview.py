@@ -18,7 +18,7 @@ from engine.hub.acts import append
 from engine.hub.duties import lock_class
 from engine.hub.migrate import SCHEMA
 from engine.hub.queries import QUERIES
-from engine.hub.session import Connection, Session
+from engine.hub.session import Connection, Session, has_table
 from engine.identity import Duplicate
 from engine.ledger import Act
 from engine.process import PROCESS
@@ -259,8 +259,7 @@ class Overview:
     async def forged_marks(self) -> list[ForgedMarks]:
         """None where the schema is older than sealed marks are."""
         async with self._session.transaction() as connection:
-            cursor = await connection.execute("select to_regclass('forged_mark') is not null")
-            if not (await cursor.fetchone() or (False,))[0]:
+            if not await has_table(connection, "forged_mark"):
                 return []
             rows = await (await connection.execute(QUERIES["forged_marks"])).fetchall()
         return [ForgedMarks(*row) for row in rows]

@@ -606,9 +606,11 @@ on conflict (source, name) do update set epoch = p.epoch + 1, position = exclude
 update source set swept = true, leased_at = '-infinity' where name = %s and floor = %s and not swept returning name
 
 -- name: vacated
--- Rows that wait for a steward because another row stood for the record that they may be: it is gone.
+-- Rows that wait for a steward because another row stood for the record that they may be: it is gone. They may name the
+-- record as it was called before it was joined to another.
 update set_aside set released = true
-where kind in ('ambiguous', 'suspicious') and candidates && %s::uuid[] and not released
+where kind in ('ambiguous', 'suspicious') and not released
+  and candidates && (%(ids)s::uuid[] || array(select id from joined where record = any(%(ids)s::uuid[])))
 
 -- name: reconsider
 update set_aside set released = true where system = %s and kind in ('ambiguous', 'suspicious') and not released

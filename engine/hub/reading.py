@@ -16,7 +16,7 @@ from psycopg import sql
 from engine.errors import EnvironmentUnfit
 from engine.hub.conninfo import lasting
 from engine.hub.migrate import SCHEMA
-from engine.hub.session import of_before, translated
+from engine.hub.session import has_table, of_before, translated
 from rules.secret import Secretive
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
@@ -47,9 +47,7 @@ async def begin(connection: Connection, schema: str) -> None:
     await connection.execute(sql.SQL("set local search_path to {}").format(sql.Identifier(schema)))
     # A cursor is planned for its first rows by default; here all of them are wanted.
     await connection.execute("set local cursor_tuple_fraction to 1")
-    cursor = await connection.execute("select to_regclass('ledger_block') is not null")
-    row = await cursor.fetchone()
-    if row is None or not row[0]:
+    if not await has_table(connection, "ledger_block"):
         raise EnvironmentUnfit(
             f"the hub's database has no schema {schema!r} with a ledger in it",
             suggestion="run `fieldwarden run` once to create it, or check hub.schema in fieldwarden.yaml",

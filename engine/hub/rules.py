@@ -22,7 +22,7 @@ from engine.harvest import Harvest
 from engine.hub import acts
 from engine.hub.ingest import PostgresIngest
 from engine.hub.queries import QUERIES
-from engine.hub.session import Connection, Session
+from engine.hub.session import Connection, Session, has_table
 from engine.known import Known, Tally
 from engine.ledger import RULES, Act
 from engine.ports import Lease
@@ -81,7 +81,7 @@ class LiveRules:
     async def live(self) -> Live | None:
         """None in a hub that no rulebook was ever applied in, or that was made before there was a live one."""
         async with self._session.transaction() as connection:
-            if not (await _one(connection, "select to_regclass('live_rulebook') is not null"))[0]:
+            if not await has_table(connection, "live_rulebook"):
                 return None
             row = await (await connection.execute(QUERIES["live_rules"])).fetchone()
         return Live(*row) if row is not None else None

@@ -61,6 +61,12 @@ def of_before() -> Iterator[None]:
         ) from error
 
 
+async def has_table(connection: Connection, name: str) -> bool:
+    """Whether the hub's schema, in which names resolve, has this table: one of before may not."""
+    row = await (await connection.execute("select to_regclass(%s) is not null", [name])).fetchone()
+    return row is not None and bool(row[0])
+
+
 class Session:
     """A connection for one purpose. `transaction` hands it out to one task at a time.
 

@@ -19,6 +19,7 @@ class MemoryAside:
     released: set[int]
     crosswalk: dict[RowRef, str]
     records: dict[str, tuple[Record, int]]
+    joined: dict[str, str]
     _numbers: Iterator[int]
 
     def _keep_aside(self, outcome: IngestOutcome) -> None:
@@ -31,7 +32,7 @@ class MemoryAside:
             self.set_aside[number] = replace(kept, id=number, payload=old.payload if old else kept.payload)
             self.released.discard(number)
         self.released.update(self.set_aside.keys() & set(outcome.retried))
-        gone = set(outcome.vacated)
+        gone = set(outcome.vacated) | {id for id, record in self.joined.items() if record in outcome.vacated}
         waiting = (id for id, kept in self.set_aside.items() if kept.kind in FOR_A_STEWARD)
         self.released.update(id for id in waiting if gone.intersection(self.set_aside[id].candidates))
 

@@ -64,7 +64,7 @@ EXAMPLES: dict[str, Sequence[Any] | Mapping[str, Any]] = {
     "drop_duplicates": [IDS],
     "note_duplicates": ["{customer,customer}", "{tax_id,tax_id}", "{shared,K00009}", "{" + ",".join(SOME[:2]) + "}"],
     "duplicates": [10],
-    "vacated": [IDS],
+    "vacated": {"ids": IDS},
     "reconsider_alike": [IDS],
     "alike": {"limit": 10, "many": 20},
     "considered": ["{customer}", "{tax_id}", "{K00009}", "{K00009}"],

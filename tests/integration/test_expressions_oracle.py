@@ -295,7 +295,7 @@ def test_local_time_is_read_as_postgresql_reads_it_where_clocks_change(
             assert computed(text, row) == asked(oracle, text, row), (text, row)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=250, suppress_health_check=list(HealthCheck))
 @given(expressions, rows)
 def test_closure_original_and_rendered_sql_agree(oracle: psycopg.Connection, text: str, row: Row) -> None:
     expected = asked(oracle, text, row)
@@ -385,7 +385,7 @@ def test_edges(oracle: psycopg.Connection, column: str) -> None:
             assert (text, value, computed(text, row)) == (text, value, expected)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(expressions, rows, rows, st.sets(st.integers(0, len(COLUMNS) - 1), min_size=1, max_size=4))
 def test_an_answer_given_without_a_column_does_not_depend_on_it(
     text: str, row: Row, other: Row, absent: set[int]

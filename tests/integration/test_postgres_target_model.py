@@ -104,7 +104,7 @@ def world(postgres: EmbeddedServer, runner: asyncio.Runner) -> Iterator[World]:
     world.person.close()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories)
 def test_a_history_ends_as_the_model_says(
     world: World, runner: asyncio.Runner, history: list[tuple[list[Edit], list[Call]]]

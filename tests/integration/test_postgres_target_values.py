@@ -70,7 +70,7 @@ async def test_text_arrives_as_it_is(database: str, value: str) -> None:
         assert world.row() == ("other", value)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(*[st.none() | st.text(st.characters(exclude_characters="\x00", codec="utf-8"))] * 2)))
 def test_copy_text_is_what_postgres_reads_back(
     scratch: psycopg.Connection, rows: list[tuple[str | None, str | None]]

@@ -116,7 +116,7 @@ def _without_marks(history: History) -> History:
     return plain
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=st.integers(0, 2**32))
 def test_any_interleaving_with_rewinds_ends_as_the_oracle_says(seed: int) -> None:
     rng = random.Random(seed)
@@ -129,7 +129,7 @@ def test_any_interleaving_with_rewinds_ends_as_the_oracle_says(seed: int) -> Non
         assert world.golden() == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=st.integers(0, 2**32))
 def test_any_order_ends_the_same_where_the_source_names_what_it_changed(seed: int) -> None:
     rng = random.Random(seed)
@@ -142,7 +142,7 @@ def test_any_order_ends_the_same_where_the_source_names_what_it_changed(seed: in
         assert world.golden() == expected
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32))
 def test_telling_everything_again_adds_no_decision(seed: int) -> None:
     rng = random.Random(seed)
@@ -158,7 +158,7 @@ def test_telling_everything_again_adds_no_decision(seed: int) -> None:
     assert world.golden() == golden
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32))
 def test_folding_the_ledger_gives_the_same_golden_records(seed: int) -> None:
     rng = random.Random(seed)
@@ -173,7 +173,7 @@ def test_folding_the_ledger_gives_the_same_golden_records(seed: int) -> None:
         assert _known(folds[id].golden) == _known(record.golden)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seed=st.integers(0, 2**32))
 def test_no_plan_ever_writes_a_protected_field_to_its_owner(seed: int) -> None:
     rng = random.Random(seed)

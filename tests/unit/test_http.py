@@ -228,7 +228,7 @@ PIECES = st.sampled_from(
 def test_whatever_is_sent_is_answered_or_closed_and_nothing_else_of_the_server_is_seen() -> None:
     with capture_logs() as lines, answering() as url:
 
-        @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=150, suppress_health_check=list(HealthCheck))
         @given(st.lists(PIECES | st.binary(max_size=40), max_size=12).map(b"".join))
         def fuzz(sent: bytes) -> None:
             with connect(url) as connection:

@@ -48,7 +48,7 @@ def spoiled(draw: st.DrawFn, data: bytes) -> bytes:
     return bytes(spoilt)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data())
 def test_a_spoiled_record_is_a_change_that_was_read_or_says_why_not(data: st.DataObject) -> None:
     variant = data.draw(st.sampled_from(VARIANTS))
@@ -74,7 +74,7 @@ def test_a_spoiled_record_is_a_change_that_was_read_or_says_why_not(data: st.Dat
         assert said.undecoded.reason
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 from aiokafka import TopicPartition
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.debezium.assignment import Assignment, Reading
@@ -74,7 +74,6 @@ def decisions(events: list[Event]) -> list[Event]:
     return found
 
 
-@settings(deadline=None)
 @given(st.data(), logs())
 def test_whatever_is_told_again_the_decisions_are_those_of_one_telling(data: st.DataObject, log: list[Event]) -> None:
     told: list[Event] = []
@@ -88,13 +87,11 @@ def test_whatever_is_told_again_the_decisions_are_those_of_one_telling(data: st.
     assert decisions(news(told, handovers)) == decisions(log)
 
 
-@settings(deadline=None)
 @given(logs())
 def test_nothing_that_is_told_once_is_a_repeat(log: list[Event]) -> None:
     assert news(log, set()) == log
 
 
-@settings(deadline=None)
 @given(logs(), logs())
 def test_a_server_that_was_restored_counts_from_lower_lsns_and_is_heard(
     before: list[Event], after: list[Event]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import ledger
@@ -174,7 +173,6 @@ leaf_lists = st.lists(st.binary(min_size=32, max_size=32), max_size=40)
 
 
 @given(leaf_lists)
-@settings(deadline=timedelta(seconds=2))
 def test_merkle_root_is_that_of_rfc_6962(leaves: list[bytes]) -> None:
     before = list(leaves)
     assert ledger.merkle_root(leaves) == recursive_root(leaves)

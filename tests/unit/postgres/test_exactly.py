@@ -23,7 +23,7 @@ from rules.expressions import Expression, now, parse
 from rules.rulebook import FieldMap, Stream
 from rules.zones import zone
 
-FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 NAMES = ("phone", "Name", 'qu"ote', "select", "credit", "at", "größe")
 KINDS = [
     ColumnType("text", "text"),
