@@ -55,7 +55,7 @@ lock-artefacts: $(READY)
 pin-images: $(READY)
 	@$(BIN)/python -m stack pin-images
 
-# Known vulnerabilities of the locked packages. Ends with 1 if there are any, 3 if the registry does not tell of all.
+# Known vulnerabilities of the locked packages. Fails if there are any, or if the registry does not tell of all.
 audit: $(READY)
 	@$(BIN)/python -m stack audit
 

@@ -39,6 +39,8 @@ OPEN: Final = (
 )
 _GUARDED = ("/readyz", "/metrics")
 _FRESH_SECONDS = 0.2
+_OPENMETRICS = "application/openmetrics-text"
+_PLAIN, _OPEN = choose_encoder(""), choose_encoder(f"{_OPENMETRICS}; version=1.0.0")
 _NOT_ASKED = "whether anything may be delivered is not known yet: the hub has not answered"
 ABLE = {"source": frozenset({"snapshot", "streaming"}), "target": frozenset({"delivering"})}
 
@@ -165,7 +167,8 @@ class Asked:
         return _json(200 if ok else 503, body)
 
     def _metrics(self, request: Request) -> Answer:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        # One of two, and nothing of the asker's own words: what is kept would grow with them.
+        encode, content_type = _OPEN if _OPENMETRICS in request.headers.get("accept", "") else _PLAIN
         made, body = self._made.get(content_type, (0.0, b""))
         now = time.monotonic()
         if not body or now - made > _FRESH_SECONDS:

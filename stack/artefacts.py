@@ -67,7 +67,8 @@ def lock() -> None:
             _lay_out(profile)
             checksums.record(profile, folders, TARGET)
         checksums.record_coordinates((folder for folders in _FOLDERS.values() for folder in folders), TARGET)
-    fetch(*_FOLDERS)
+        for profile in _FOLDERS:
+            _accept(profile)
 
 
 def _stamp(profile: str) -> Path:
@@ -91,6 +92,11 @@ def _bring(profile: str) -> None:
         checksums.verify(profile, _FOLDERS[profile], TARGET)
     except checksums.Mismatch as error:
         raise StackUnfit(str(error)) from error
+    _accept(profile)
+
+
+def _accept(profile: str) -> None:
+    """What was laid out may be used from now on."""
     if profile == "avro":
         _name_the_converter()
     _stamp(profile).write_text(_wanted(profile))
