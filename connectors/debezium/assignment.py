@@ -38,11 +38,13 @@ class Reading:
     def position(self) -> str:
         return Position(self.generation, self.next, self.partitions, self.heard).encode()
 
-    def hear(self, mark: Mark) -> bool:
-        """Whether a change that stands there is news."""
+    def hear(self, mark: Mark, *, readable: bool = True) -> bool:
+        """Whether a change that stands there is news. What cannot be read makes no repeat of others: it may be
+        anybody's."""
         if is_repeat(mark, self.heard):
             return False
-        self.heard = newer(self.heard, mark)
+        if readable:
+            self.heard = newer(self.heard, mark)
         return True
 
     def hold(self, reason: str) -> None:

@@ -188,9 +188,7 @@ class Decoder:
             large=len(value) > LARGE,
         )
         if kind != "observe":
-            self.mark = mark_of(
-                source.sequence, source.at, record.timestamp
-            )  # also of what turns out to be unreadable from here on
+            self.mark = mark_of(source.sequence, source.at)  # also of what turns out to be unreadable from here on
         if kind != "truncate":
             self._fill(table, event, change, record)
         if spells_nul(value):

@@ -21,25 +21,30 @@ from connectors.debezium.parts import NOWHERE, Mark
 
 _BEYOND = 1 << 64
 _AHEAD = 60_000_000
-"""Microseconds by which a database's clock may be ahead of Kafka's."""
+"""Microseconds by which a database's clock may be ahead of Kafka's and of ours."""
 
 _pair = msgspec.json.Decoder(tuple[str, str])
 
 
-def mark_of(sequence: str | None, at: int | None, written: int) -> Mark:
-    """Of one event: `source.sequence` (JSON, two numbers as text), its commit time in µs, and when Kafka's record was
-    written (ms; negative: that is not told).
+def mark_of(sequence: str | None, at: int | None) -> Mark:
+    """Of one event: `source.sequence` (JSON, two numbers as text) and its commit time in µs.
 
     Before the first commit that a connector sees, the first number is null. It is not zero: the change may be news,
-    wherever others stand. So it stands nowhere. Nor does what says to be of the future, or beyond all logs: taken at
-    its word, one such record would make a repeat of every change that comes after it."""
-    if not sequence or at is None or at < 0 or (written >= 0 and at > 1_000 * written + _AHEAD):
+    wherever others stand. So it stands nowhere, as does what says to be beyond all logs."""
+    if not sequence or at is None or at < 0:
         return NOWHERE
     try:
         commit, lsn = map(int, _pair.decode(sequence))
     except (ValueError, msgspec.MsgspecError):
         return NOWHERE
     return Mark(commit, lsn, at) if 0 <= commit < _BEYOND and 0 <= lsn < _BEYOND else NOWHERE
+
+
+def is_ahead(mark: Mark, now: int, written: int) -> bool:
+    """Whether a change says that it is of the future: by our clock (`now`, µs), and by when Kafka's record was written
+    (ms; negative: that is not told). Taken at its word, one such record would make a repeat of all that come after it,
+    for ever."""
+    return mark.at > (min(now, 1_000 * written) if written >= 0 else now) + _AHEAD
 
 
 def is_repeat(mark: Mark, heard: Mark) -> bool:

@@ -12,6 +12,7 @@ A stream that no longer fits its mapping stands still before the first such reco
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from itertools import groupby
 from typing import TypeAlias
@@ -27,11 +28,12 @@ from connectors.debezium.consumer import Member, Timeouts
 from connectors.debezium.gaps import check_streams
 from connectors.debezium.intake import Intake
 from connectors.debezium.lookout import KafkaLookout
-from connectors.debezium.parts import Position, partition_name, split_name
+from connectors.debezium.parts import NOWHERE, Position, partition_name, split_name
 from connectors.debezium.reading import SETTLE_SECONDS, FirstRows
 from connectors.debezium.record import Record, place
 from connectors.debezium.records import Records, SchemaNeeded
 from connectors.debezium.registry import Registry
+from connectors.debezium.repeats import is_ahead
 from connectors.debezium.topics import Topics
 from engine.change import RawChange, RowRef
 from engine.errors import SchemaDrift, TransientError
@@ -53,7 +55,7 @@ class KafkaSource:
     `registry` is for Avro. `group` is the consumer group's whole name. `max_changes` and `max_bytes` bound a batch, and
     twice the bytes what is fetched ahead of it. `tell_again` has the connector tell all rows once more, and returns
     when it has: for the worker that began a new baseline. `look` asks the system itself. The source closes `lookout`'s
-    connections with its own; they come back when needed.
+    connections with its own; they come back when needed. `clock`: µs since 1970 UTC.
     """
 
     def __init__(
@@ -73,9 +75,11 @@ class KafkaSource:
         idle_seconds: float = IDLE_SECONDS,
         settle_seconds: float = SETTLE_SECONDS,
         timeouts: Timeouts | None = None,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self.system = system.name
         self._system = system
+        self._clock = clock
         self._entities = entities
         self._brokers = brokers
         self._registry = registry
@@ -226,7 +230,7 @@ class KafkaSource:
     async def _cut(self, member: Member) -> Batch | None:
         """What has been fetched, as a batch; None if there is nothing to tell yet, or it is no longer ours to tell."""
         batch = Batch([], "")
-        room, repeats = self._max_bytes, 0
+        room, repeats, ahead, now = self._max_bytes, 0, 0, self._clock()
         while self._intake.buffers and room > 0 and len(batch.changes) < self._max_changes:
             partition, record = self._intake.buffers.peek()
             part = self._assignment.parts[partition]
@@ -245,13 +249,19 @@ class KafkaSource:
                     return None
                 continue
             if change is not None:
-                if part.hear(self._records.mark):
+                mark = self._records.mark
+                if is_ahead(mark, now, record.timestamp):
+                    mark, ahead = NOWHERE, ahead + 1
+                if part.hear(mark, readable=change.undecoded is None):
                     batch.changes.append(change)
                 else:
                     repeats += 1
                     log.debug("source.repeat", system=self.system, position=change.place)
             room -= self._intake.buffers.pop()
             part.next = record.offset + 1
+        if ahead:
+            message = "they say to be of the future: until that has come, repeats of them cannot be told from news"
+            log.warning("source.ahead", system=self.system, count=ahead, message=message)
         if repeats:
             log.info("source.repeats", system=self.system, count=repeats)
         if self._records.streaming:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -96,6 +98,29 @@ async def test_parents_tend_to_come_before_children_and_a_partition_keeps_its_or
     async with worker(topics, hub) as reader:
         await reader.count(5)
     assert reader.keys() == ["1", "10", "11", "2", "20"]
+
+
+def standing(number: int, sequence: str, at: int) -> bytes:
+    """An account as Debezium tells of it, with its place in the database's log and its commit time (ms)."""
+    told = json.loads(event(ACCOUNT, "c", {"id": number, "name": "Ada", "credit": "1.00"}))
+    source = next(each for each in told["schema"]["fields"] if each["field"] == "source")
+    source["fields"].append({"field": "sequence", "type": "string", "optional": True})
+    told["payload"]["source"] |= {"sequence": sequence, "ts_ms": at}
+    return json.dumps(told).encode()
+
+
+async def test_a_forged_record_of_the_future_makes_no_repeat_of_what_comes_after_it(topics: Topics, hub: Hub) -> None:
+    await topics.make(account=1)
+    now = time.time_ns() // 1_000_000
+    later = now + 50 * 60_000  # brokers refuse what is dated more than an hour ahead
+    await topics.put(ACCOUNT, key(1), standing(1, '["1","2"]', now - 20_000))
+    await topics.put(ACCOUNT, key(2), standing(2, f'["{(1 << 63) - 1}","{(1 << 63) - 1}"]', later), at=later)
+    await topics.put(ACCOUNT, key(3), standing(3, '["2","3"]', now - 10_000))
+    await topics.put(ACCOUNT, key(1), standing(1, '["1","2"]', now - 20_000))  # told again
+    await topics.put(ACCOUNT, key(4), standing(4, '["3","4"]', now))
+    async with worker(topics, hub) as reader:
+        await reader.count(4)
+    assert reader.keys() == ["1", "2", "3", "4"]
 
 
 async def test_a_topic_that_appears_later_is_read_too(topics: Topics, hub: Hub) -> None:

@@ -15,8 +15,6 @@ import pytest
 from connectors.debezium import decoding
 from connectors.debezium.avro_format import Avro
 from connectors.debezium.decoding import Decoder
-from connectors.debezium.parts import NOWHERE
-from connectors.debezium.repeats import is_repeat, mark_of
 from connectors.debezium.schemas import Unreadable
 from engine.change import RawChange
 from rules.rulebook import System
@@ -131,14 +129,6 @@ def test_whatever_a_decoder_raises_is_the_letter_of_its_record(
     assert "4711" not in said.undecoded.reason, "an error's own words may quote a value"
     monkeypatch.undo()
     assert change(made, data).undecoded is None, "and everything else goes on"
-
-
-def test_a_record_that_says_to_be_of_the_future_makes_no_repeat_of_what_comes_after_it() -> None:
-    forged = mark_of('["9000000000000000000","9000000000000000000"]', 1 << 61, 1_700_000_000_000)
-    assert forged == NOWHERE
-    assert mark_of('["34","99999999999999999999999"]', 5, 0) == NOWHERE
-    true = mark_of('["34","40"]', 1_700_000_000_000_000, 1_700_000_000_100)
-    assert not is_repeat(true, forged)
 
 
 # --- Avro -------------------------------------------------------------------------------------------------------

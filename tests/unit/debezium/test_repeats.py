@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from connectors.debezium.assignment import Assignment, Reading
 from connectors.debezium.parts import NOWHERE, Mark, Position
-from connectors.debezium.repeats import is_repeat, mark_of
+from connectors.debezium.repeats import is_ahead, is_repeat, mark_of
 from engine.parts import Part
 
 
@@ -103,7 +103,7 @@ def test_a_server_that_was_restored_counts_from_lower_lsns_and_is_heard(
 
 
 def test_a_change_before_any_commit_that_the_connector_saw_is_heard() -> None:
-    assert not is_repeat(mark_of('[null,"40"]', 5, 0), Mark(34, 40, 7))
+    assert not is_repeat(mark_of('[null,"40"]', 5), Mark(34, 40, 7))
 
 
 def test_what_says_nowhere_where_it_stands_is_heard() -> None:
@@ -125,8 +125,38 @@ def test_what_says_nowhere_where_it_stands_is_heard() -> None:
     ],
 )
 def test_where_an_event_stands_is_read_from_its_sequence(sequence: str | None, mark: Mark) -> None:
-    assert mark_of(sequence, 7, 0) == mark
+    assert mark_of(sequence, 7) == mark
 
 
 def test_without_a_commit_time_it_stands_nowhere() -> None:
-    assert mark_of('["34","40"]', None, 0) == NOWHERE
+    assert mark_of('["34","40"]', None) == NOWHERE
+
+
+def test_beyond_all_logs_it_stands_nowhere() -> None:
+    assert mark_of('["34","99999999999999999999999"]', 5) == NOWHERE
+
+
+NOW = 1_700_000_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("at", "written", "ahead"),
+    [
+        (NOW, NOW // 1000, False),
+        (NOW + 30_000_000, NOW // 1000, False),
+        (NOW + 61_000_000, NOW // 1000, True),
+        (NOW + 61_000_000, -1, True),
+        (1 << 61, (1 << 61) // 1000, True),
+        (NOW - 1_000_000_000, NOW // 1000 - 2_000_000, True),
+    ],
+    ids=["now", "a clock that is fast", "too fast", "unwritten", "by both clocks its own", "read late"],
+)
+def test_what_says_to_be_of_the_future_is_told_by_our_clock_and_by_kafkas(at: int, written: int, ahead: bool) -> None:
+    """Whoever writes a record may state both of its times: ours is his no more."""
+    assert is_ahead(Mark(1, 2, at), NOW, written) is ahead
+
+
+def test_what_cannot_be_read_makes_no_repeat_of_others() -> None:
+    part = Reading(TopicPartition("t", 0), "t/0", 1, 0, 0, 1)
+    assert part.hear(Mark(9, 9, 9), readable=False)
+    assert part.hear(Mark(5, 5, 5))
