@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal, LiteralString
 
 from psycopg import sql
 
 from connectors.postgres.shapes import arbiter
 from engine.guard import columns
+from engine.login import ENTERS, MADE
 from engine.wanted import wanted_columns
 from rules.names import qualified
 from rules.rulebook import Stream, System
@@ -55,7 +57,7 @@ def target_role(system: System, name: str) -> list[sql.Composable]:
     rights = target_rights(system)
     if not rights:
         return []
-    entered = [_made(name, ""), _enters(name, "connect, temporary")]
+    entered = [_made(name, "noreplication"), _enters(name, "connect, temporary")]
     writes = any(each.insert or each.update or each.delete for each in rights.values())
     return [*entered, *_granted(name, rights), *(_sequences(name, rights)), *([_marks(name)] if writes else [])]
 
@@ -125,17 +127,12 @@ def _may_lock(system: System, child: Stream, rights: dict[tuple[str, ...], Right
     right.update.add(ours or key[0])
 
 
-def _made(name: str, attribute: str) -> sql.Composed:
-    powerless = f"login nosuperuser nocreatedb nocreaterole nobypassrls {attribute or 'noreplication'}"
-    return sql.SQL(
-        "do $$ begin if not exists (select from pg_roles where rolname = {}) then create role {} {}; end if; end $$"
-    ).format(sql.Literal(name), sql.Identifier(name), sql.SQL(powerless))
+def _made(name: str, replication: Literal["replication", "noreplication"]) -> sql.Composed:
+    return sql.SQL(MADE).format(literal=sql.Literal(name), name=sql.Identifier(name), replication=sql.SQL(replication))
 
 
-def _enters(name: str, rights: str) -> sql.Composed:
-    return sql.SQL(
-        "do $$ begin execute format('grant {} on database %I to %I', current_database(), {}); end $$"
-    ).format(sql.SQL(rights), sql.Literal(name))
+def _enters(name: str, rights: LiteralString) -> sql.Composed:
+    return sql.SQL(ENTERS).format(rights=sql.SQL(rights), literal=sql.Literal(name))
 
 
 def _granted(name: str, rights: Mapping[tuple[str, ...], Rights]) -> Iterator[sql.Composed]:

@@ -14,10 +14,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, LiteralString
 
 import psycopg
 from psycopg import sql
+
+from engine.login import ENTERS, MADE
 
 Kind = Literal["runtime", "reader", "auditor"]
 
@@ -113,7 +115,7 @@ def creation(roles: HubRoles, schema: str) -> list[sql.Composed]:
     """The statements that make the roles and the schema where they are missing: for a superuser, or a role that may
     create roles and schemas. Passwords are set apart, so that none stands in a script."""
     # Sessions of the hub have temporary tables, in which changes land; whoever only reads some tables needs none.
-    entering = {roles.reader: "connect"}
+    entering: dict[str, LiteralString] = {roles.reader: "connect"}
     return [
         *(_made(name) for name in roles.named),
         *(_enters(name, entering.get(name, "connect, temporary")) for name in roles.named),
@@ -227,18 +229,11 @@ def _recorded(roles: HubRoles, schema: str) -> Iterator[sql.Composed]:
 
 
 def _made(name: str) -> sql.Composed:
-    """A role that can log in and has no right of its own over the server."""
-    powerless = "login nosuperuser nocreatedb nocreaterole noreplication nobypassrls"
-    return sql.SQL(
-        "do $$ begin if not exists (select from pg_roles where rolname = {}) then create role {} {}; end if; end $$"
-    ).format(sql.Literal(name), _role(name), sql.SQL(powerless))
+    return sql.SQL(MADE).format(literal=sql.Literal(name), name=_role(name), replication=sql.SQL("noreplication"))
 
 
-def _enters(name: str, rights: str) -> sql.Composed:
-    """The database is whichever the script runs in. Where the owner runs it again, PostgreSQL only warns."""
-    return sql.SQL(
-        "do $$ begin execute format('grant {} on database %I to %I', current_database(), {}); end $$"
-    ).format(sql.SQL(rights), sql.Literal(name))
+def _enters(name: str, rights: LiteralString) -> sql.Composed:
+    return sql.SQL(ENTERS).format(rights=sql.SQL(rights), literal=sql.Literal(name))
 
 
 def _objects(schema: str) -> Iterator[tuple[str, sql.Composable]]:
