@@ -155,11 +155,15 @@ async def _hub(project: Opened) -> list[Check]:
 
 
 def _hub_role(project: Opened, found: Checkup) -> Iterator[Check]:
-    """Of an embedded hub nothing: it is entered as the runtime, and its files are its user's own."""
+    """Of an embedded hub nothing: it is entered as the runtime, whose rights each start renews, and its files are its
+    user's own."""
     if found.power and project.project.settings.hub.dsn is not None:
         what = f"the engine enters the hub as {found.role}, {found.power}: it could rewrite the ledger"
         hint = "fieldwarden hub roles, then hub.dsn as the runtime (docs/security.md)"
         yield Check("hub", "role", "warning", what, hint)
+    if found.outdated and project.project.settings.hub.dsn is not None:
+        what = f"{', '.join(found.outdated)}: the rights in the hub are those that another version of this program gave"
+        yield Check("hub", "rights", "warning", what, "as the schema's owner: fieldwarden hub migrate")
 
 
 async def _alike(project: Opened) -> list[Check]:

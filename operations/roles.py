@@ -14,13 +14,16 @@ from operations.report import Report
 
 
 def hub_migrate(folder: Path | None) -> Report:
-    """Bring the hub's schema up to date, as its owner. Raises EnvironmentUnfit."""
-    from engine.hub.migrate import migrate
+    """Bring the hub's schema and its roles' rights up to date, as its owner. Raises EnvironmentUnfit."""
+    from engine.hub.migrate import migrate, renew_rights
 
     with opened(folder) as project:
         done = migrate(project.owner_dsn, project.hub_schema)
+        renewed = renew_rights(project.owner_dsn, project.hub_schema)
     text = f"applied {', '.join(done)}" if done else "the hub's schema is up to date"
-    return Report({"applied": done}, text)
+    if renewed:
+        text += f"\nthese roles have the rights of this version now: {', '.join(renewed)}"
+    return Report({"applied": done, "renewed": renewed}, text)
 
 
 def hub_roles(

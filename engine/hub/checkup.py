@@ -8,6 +8,7 @@ import psycopg
 from psycopg import sql
 
 from engine.errors import EnvironmentUnfit
+from engine.hub import roles
 from engine.hub.conninfo import lasting
 from engine.hub.migrate import known_migrations
 from rules.secret import Secretive
@@ -31,6 +32,8 @@ class Checkup:
     role: str = ""
     power: str = ""
     """What the role is that the engine should not work as: "a superuser", "the owner of its schema", or nothing."""
+    outdated: tuple[str, ...] = ()
+    """The roles that `hub roles` made and another version of this program gave other rights."""
 
 
 async def check_up(dsn: Secretive, schema: str) -> Checkup:
@@ -76,5 +79,15 @@ async def _look(connection: psycopg.AsyncConnection, schema: str) -> Checkup:
         applied = (await count.fetchone() or (0,))[0]
     creates, superuser, owner = await (await connection.execute(_ROLE, [schema])).fetchone() or (False, False, False)
     power = "a superuser" if superuser else "the owner of its schema" if owner else ""
-    version = connection.info.server_version // 10_000
-    return Checkup(version, applied, len(known_migrations()), creates, connection.info.user, power)
+    version, known = connection.info.server_version // 10_000, len(known_migrations())
+    outdated = await _outdated(connection, schema) if applied == known else ()
+    return Checkup(version, applied, known, creates, connection.info.user, power, outdated)
+
+
+async def _outdated(connection: psycopg.AsyncConnection, schema: str) -> tuple[str, ...]:
+    may = await (await connection.execute(roles.NOTES_READ, {"table": roles.notes_name(schema)})).fetchone()
+    if not may or not may[0]:
+        return ()
+    return tuple(
+        [name async for name, _, current in await connection.execute(*roles.noted_roles(schema)) if not current]
+    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ from engine.hub import roles
 from engine.hub.conninfo import lasting
 from rules.secret import Secretive
 
+log = logging.getLogger("fieldwarden.hub")  # the standard library's: on stderr too where no log was set up
+
 SCHEMA = "fieldwarden"
 _OLDEST_SERVER = 150_000
 _FOLDER = Path(__file__).parent / "migrations"
@@ -35,11 +38,20 @@ _MIGRATION = """
         applied_at timestamptz not null default clock_timestamp())"""
 _LOCK = 0x6669656C64  # any number, as long as it stays
 _TURN_SECONDS = 300
+_SILENT_SECONDS = 2
 _HOLDER = """
     select pid, usename, application_name from pg_locks join pg_stat_activity using (pid)
     where locktype = 'advisory' and granted and objsubid = 1 and classid::bigint << 32 | objid::bigint = %s
     and database = (select oid from pg_database where datname = current_database())
 """
+_AT_WORK = """
+    select a.pid, a.usename, a.application_name from pg_locks l join pg_stat_activity a using (pid)
+    join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname = %s and l.granted and l.pid <> pg_backend_pid()
+    and l.database = (select oid from pg_database where datname = current_database())
+    order by a.xact_start limit 1
+"""
+"""Who has worked in the schema longest, without an end of his transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +89,58 @@ def migrate(dsn: Secretive, schema: str = SCHEMA, folder: Path = _FOLDER) -> lis
             return _apply(connection, schema, known)
 
 
+def renew_rights(dsn: Secretive, schema: str = SCHEMA) -> list[str]:
+    """As the owner of a schema that is up to date: the roles that `hub roles` made have the rights that this version
+    gives them; the names of those that had another's. Raises EnvironmentUnfit."""
+    with _connected(dsn) as connection:
+        if not roles.outdated(connection, schema):
+            return []
+        with _turn(connection, schema):
+            found = roles.outdated(connection, schema)
+            try:
+                with connection.transaction():
+                    roles.renew(connection, schema)
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise EnvironmentUnfit(
+                    f"the rights of {', '.join(found)} in the hub's schema {schema!r} are those of another version, "
+                    f"and the hub's role {connection.info.user} may not renew them: {error.diag.message_primary}",
+                    suggestion="as the schema's owner: `fieldwarden hub migrate` (by hub.owner_dsn)",
+                ) from error
+            return found
+
+
 def make_roles(dsn: Secretive, wanted: roles.HubRoles, schema: str = SCHEMA) -> None:
     """Migrate, make the roles that are missing, and give them their rights: all of the rights, or nothing is changed.
 
-    Raises EnvironmentUnfit, also where `dsn`'s role may not make roles or hand over the schema."""
+    Whoever works in the hub is not held up. Raises EnvironmentUnfit, also where `dsn`'s role may not make roles or hand
+    over the schema, or the schema is to be handed over while somebody works in it."""
     migrate(dsn, schema)
     with _connected(dsn) as connection, _turn(connection, schema):
         try:
             roles.set_up(connection, wanted, schema)
         except psycopg.Error as error:
-            raise EnvironmentUnfit(
-                f"the hub's roles could not be made, and nothing was changed: {error.diag.message_primary}",
-                suggestion="run it once as a superuser (hub.owner_dsn), or have one run what "
-                "`fieldwarden hub roles --print` prints",
-            ) from error
+            raise _not_made(connection, schema, error) from error
+
+
+def _not_made(connection: psycopg.Connection[Any], schema: str, error: psycopg.Error) -> EnvironmentUnfit:
+    what = "the hub's roles could not be made, and nothing was changed"
+    if isinstance(error, psycopg.errors.LockNotAvailable | psycopg.errors.DeadlockDetected):
+        worker = _session(connection.execute(_AT_WORK, [schema]).fetchone())
+        return EnvironmentUnfit(
+            f"{what}: the schema {schema!r} is to be handed over to its owner, and {worker} works in it",
+            suggestion="stop the processes that work in the hub for the moment that this takes, and run it again",
+        )
+    why = error.diag.message_primary or type(error).__name__
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return EnvironmentUnfit(
+            f"{what}: {why}",
+            suggestion="run it once as a superuser (hub.owner_dsn), or have one run what "
+            "`fieldwarden hub roles --print` prints",
+        )
+    return EnvironmentUnfit(
+        f"{what}: {why} (SQLSTATE {error.sqlstate or 'unknown'})",
+        suggestion="mend what the server names, and run it again; its log may say more",
+    )
 
 
 def admit(dsn: Secretive, schema: str, runtime: str) -> None:
@@ -112,6 +162,8 @@ def migrate_for(dsn: Secretive, schema: str, runtime: str) -> list[str]:
         if done or not roles.works(connection, runtime, schema):
             for statement in roles.grants(roles.HubRoles("", runtime, "", ""), schema):
                 connection.execute(statement)
+        if roles.outdated(connection, schema):
+            roles.renew(connection, schema)
     return done
 
 
@@ -180,18 +232,34 @@ def _turn(connection: psycopg.Connection[Any], schema: str) -> Iterator[None]:
 
 
 def _take_turn(connection: psycopg.Connection[Any], schema: str) -> None:
-    """Whoever may connect to the database can hold this lock: it is waited for as long as migrations take, not more."""
-    connection.execute("select set_config('lock_timeout', %s, false)", [f"{_TURN_SECONDS}s"])
+    """Whoever may connect to the database can hold this lock: it is waited for as long as migrations take, not more,
+    and after two seconds it is said once for whom."""
     try:
-        connection.execute("select pg_advisory_lock(%s)", [_LOCK])
+        _lock_within(connection, min(_SILENT_SECONDS, _TURN_SECONDS))
+        return
+    except psycopg.errors.LockNotAvailable:
+        log.warning("waiting for %s, who holds the hub's schema %r", _holder(connection), schema)
+    try:
+        _lock_within(connection, _TURN_SECONDS)
     except psycopg.errors.LockNotAvailable as error:
-        holder = connection.execute(_HOLDER, [_LOCK]).fetchone()
         raise EnvironmentUnfit(
-            f"the hub's schema {schema!r} has been locked for {_TURN_SECONDS} s by "
-            + (f"the session {holder[0]} of {holder[1]} ({holder[2] or 'without a name'})" if holder else "a session"),
+            f"the hub's schema {schema!r} has been locked for {_TURN_SECONDS} s by {_holder(connection)}",
             suggestion="it may be migrating; else end it: select pg_terminate_backend(pid)",
         ) from error
+
+
+def _lock_within(connection: psycopg.Connection[Any], seconds: float) -> None:
+    connection.execute("select set_config('lock_timeout', %s, false)", [f"{int(seconds * 1000)}ms"])
+    connection.execute("select pg_advisory_lock(%s)", [_LOCK])
     connection.execute("select set_config('lock_timeout', '0', false)")
+
+
+def _holder(connection: psycopg.Connection[Any]) -> str:
+    return _session(connection.execute(_HOLDER, [_LOCK]).fetchone())
+
+
+def _session(found: tuple[Any, ...] | None) -> str:
+    return f"the session {found[0]} of {found[1]} ({found[2] or 'without a name'})" if found else "a session"
 
 
 def _may_not(

@@ -11,7 +11,7 @@ later is not readable by accident either.
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, LiteralString
@@ -29,6 +29,7 @@ RIGHTS: Mapping[str, str] = {
     "ledger_entry": "select, insert",
     "rulebook": "select, insert",
     "migration": "select",
+    "made_role": "select",
     "project": "select",
     # Keys: of the marks on our writes, and of what rows with personal keys are called.
     "mark_key": "select",
@@ -128,17 +129,40 @@ def creation(roles: HubRoles, schema: str) -> list[sql.Composed]:
 
 
 def ownership(roles: HubRoles, schema: str) -> list[sql.Composed]:
-    """The statements that hand a migrated schema over to the owner; nothing changes where it is the owner's already."""
+    """The statements that hand a migrated schema over to the owner, in a transaction. What is the owner's already is
+    not even locked, and what somebody works with is not waited for: the first statement sees to that."""
+    called = [_function(schema, each).as_string(None) for each in FUNCTIONS]
     return [
-        sql.SQL("alter {} {} owner to {}").format(sql.SQL(kind), name, _role(roles.owner))
-        for kind, name in (("schema", sql.Identifier(schema)), *_objects(schema))
+        # Below PostgreSQL's own deadlock_timeout (1 s): who works in the hub is not the one who is thrown out.
+        sql.SQL("set local lock_timeout = {}").format(sql.Literal(_OWNERSHIP_WAITS)),
+        sql.SQL(_OWNED).format(
+            schema=sql.Literal(schema),
+            owner=sql.Literal(roles.owner),
+            relations=sql.Literal([*RIGHTS, *VIEWS, *SEQUENCES]),
+            functions=sql.Literal(called),
+        ),
     ]
+
+
+_OWNERSHIP_WAITS = "500ms"
+
+_OWNED = """do $$ declare each text; begin
+  for each in
+    with hub as (select oid, nspname, nspowner from pg_namespace where nspname = {schema})
+    select format('schema %I', nspname) from hub where pg_get_userbyid(nspowner) <> {owner}
+    union all select format('table %I.%I', nspname, relname) from hub join pg_class c on relnamespace = hub.oid
+      where relname = any ({relations}::text[]) and pg_get_userbyid(relowner) <> {owner}
+    union all select format('function %s', p.oid::regprocedure) from pg_proc p
+      where p.oid in (select to_regprocedure(named) from unnest({functions}::text[]) named)
+      and pg_get_userbyid(proowner) <> {owner}
+  loop execute format('alter %s owner to %I', each, {owner}); end loop; end $$"""
+"""ALTER TABLE is for views and sequences, too."""
 
 
 def grants(roles: HubRoles, schema: str) -> list[sql.Composed]:
     """The statements that give the roles their rights in a migrated schema, and take every other: for its owner."""
     names = [name for name in (roles.runtime, roles.reader, roles.auditor) if name]
-    return [*_taken(schema, names, public=True), *_given(roles, schema), *_recorded(roles, schema)]
+    return [*_taken(schema, names, public=True), *_given(roles, schema), *_noted(roles, schema)]
 
 
 def printed(roles: HubRoles, schema: str, *, new: bool = False) -> str:
@@ -157,7 +181,8 @@ def printed(roles: HubRoles, schema: str, *, new: bool = False) -> str:
 
 
 def set_up(connection: psycopg.Connection[Any], roles: HubRoles, schema: str) -> None:
-    """Make the roles of a migrated hub and give them their rights, in one transaction. Raises psycopg.Error."""
+    """Make the roles of a migrated hub and give them their rights, in one transaction. Raises psycopg.Error:
+    LockNotAvailable where something would be handed over that somebody works with."""
     with connection.transaction():
         for statement in (*creation(roles, schema), *ownership(roles, schema), *grants(roles, schema)):
             connection.execute(statement)
@@ -181,51 +206,87 @@ _ADMITTED = """
 
 
 def works(connection: psycopg.Connection[Any], runtime: str, schema: str) -> bool:
-    """Whether a role may add to the ledger, and so has the runtime's rights."""
+    """Whether a role has the runtime's rights as this version gives them. The note alone does not tell: a role may have
+    been dropped, and made again."""
     ledger = sql.Identifier(schema, "ledger_entry").as_string(connection)
-    row = connection.execute("select has_table_privilege(%s, %s, 'INSERT')", [runtime, ledger]).fetchone()
+    noted = sql.SQL(_WORKS).format(sql.Identifier(schema, "made_role"))
+    row = connection.execute(noted, {"ledger": ledger, "name": runtime, "digest": digest()}).fetchone()
     return bool(row and row[0])
 
 
+_WORKS = """
+    select has_table_privilege(%(name)s, %(ledger)s, 'INSERT')
+    and exists (select from {} where name = %(name)s and kind = 'runtime' and rights = %(digest)s)"""
+
+
 def renew(connection: psycopg.Connection[Any], schema: str) -> None:
-    """Inside the transaction of a migration: the roles that `hub roles` made have exactly their rights afterwards on
-    every thing of ours, new ones included. Nobody else's rights change, nor those on other things in the schema."""
-    found: dict[str, list[Kind]] = dict(connection.execute(_RECORDED, {"schema": schema}).fetchall())
+    """Inside a transaction: the roles that `hub roles` made have exactly their rights afterwards on every thing of
+    ours, new ones included. Nobody else's rights change, nor those on other things in the schema."""
+    noted = connection.execute(*noted_roles(schema)).fetchall() if notes_read(connection, schema) else []
+    found: dict[str, list[Kind]] = {name: kinds for name, kinds, _ in noted}
     statements = [*_taken(schema, list(found), public=False)] if found else []
     for name, kinds in found.items():
-        statements += _given(replace(_NOBODY, **dict.fromkeys(kinds, name)), schema)
+        as_each = replace(_NOBODY, **dict.fromkeys(kinds, name))
+        statements += [*_given(as_each, schema), *_noted(as_each, schema)]
     for statement in statements:
         connection.execute(statement)
 
 
 _NOBODY = HubRoles("", "", "", "")
 
-_RECORDED = """
-    select r.rolname, array(select jsonb_array_elements_text(known.kinds))
-    from pg_namespace n
-    join pg_class c on c.relnamespace = n.oid and c.relname = 'migration'
-    cross join lateral obj_description(c.oid, 'pg_class') as told
-    cross join lateral jsonb_each(case when told like '{%%' then told::jsonb end) as known(name, kinds)
-    join pg_roles r on r.rolname = known.name
-    where n.nspname = %(schema)s and exists (select from aclexplode(n.nspacl) a where a.grantee = r.oid)
-    order by r.rolname"""
-"""Of the roles that were recorded: those that are there and were not shut out of the schema since (a role that was
-dropped, and made again by somebody else, is)."""
+
+def outdated(connection: psycopg.Connection[Any], schema: str) -> list[str]:
+    """The roles that `hub roles` made and another version gave other rights; none to whoever may not ask."""
+    if not notes_read(connection, schema):
+        return []
+    return [name for name, _, current in connection.execute(*noted_roles(schema)) if not current]
 
 
-def _recorded(roles: HubRoles, schema: str) -> Iterator[sql.Composed]:
-    """Note which roles are ours, beside those that were noted before: as the comment on `migration`, which the owner
-    may write, a dump carries, and nobody else can change. By their rights they could not be told from others'."""
-    kinds: dict[str, list[str]] = {}
-    for kind in ("runtime", "reader", "auditor"):
-        if name := getattr(roles, kind):
-            kinds.setdefault(name, []).append(kind)
+def notes_read(connection: psycopg.Connection[Any], schema: str) -> bool:
+    """Whether the schema has notes of which roles were made, and the connection's role may read them."""
+    row = connection.execute(NOTES_READ, {"table": notes_name(schema)}).fetchone()
+    return bool(row and row[0])
+
+
+NOTES_READ = "select coalesce(has_table_privilege(to_regclass(%(table)s), 'SELECT'), false)"
+
+
+def notes_name(schema: str) -> str:
+    return sql.Identifier(schema, "made_role").as_string(None)
+
+
+def noted_roles(schema: str) -> tuple[sql.Composed, dict[str, str]]:
+    """The query for the roles that were noted, with its values: name, kinds, and whether this version gave its rights.
+
+    Of those that are there and were not shut out of the schema since (a role that was dropped, and made again by
+    somebody else, is)."""
+    return sql.SQL(_NOTES).format(sql.Identifier(schema, "made_role")), {"schema": schema, "digest": digest()}
+
+
+_NOTES = """
+    select r.rolname, array_agg(made.kind), bool_and(made.rights = %(digest)s)
+    from {} made join pg_roles r on r.rolname = made.name join pg_namespace n on n.nspname = %(schema)s
+    where exists (select from aclexplode(n.nspacl) a where a.grantee = r.oid)
+    group by r.rolname order by r.rolname"""
+
+
+def digest() -> str:
+    """Of all that this version gives to roles and takes from them: another version that does otherwise has another."""
+    roles = HubRoles("", "runtime", "reader", "auditor")
+    said = (*_taken("hub", ["role"], public=True), *_given(roles, "hub"))
+    return hashlib.sha256("\n".join(each.as_string(None) for each in said).encode()).hexdigest()
+
+
+def _noted(roles: HubRoles, schema: str) -> Iterator[sql.Composed]:
+    """Note which roles are ours, beside those that were noted before. Only the owner may, so that nobody else gives
+    rights, even where what comes before was nothing but a warning to him."""
+    kinds = [(getattr(roles, kind), kind) for kind in ("runtime", "reader", "auditor") if getattr(roles, kind)]
+    table = sql.Identifier(schema, "made_role")
+    names = sql.SQL(", ").join(sql.Literal(name) for name in dict.fromkeys(name for name, _ in kinds))
+    rows = sql.SQL(", ").join(sql.SQL("({}, {}, {})").format(*map(sql.Literal, (*each, digest()))) for each in kinds)
     if kinds:
-        yield sql.SQL(
-            "do $$ declare told text := obj_description(format('%I.migration', {schema})::regclass, 'pg_class'); begin "
-            "execute format('comment on table %I.migration is %L', {schema}, "
-            "case when told like '{{%' then told::jsonb else '{{}}' end || {kinds}::jsonb); end $$"
-        ).format(schema=sql.Literal(schema), kinds=sql.Literal(json.dumps(kinds)))
+        yield sql.SQL("delete from {} where name in ({})").format(table, names)
+        yield sql.SQL("insert into {} (name, kind, rights) values {}").format(table, rows)
 
 
 def _made(name: str) -> sql.Composed:

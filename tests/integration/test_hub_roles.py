@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,13 +18,14 @@ from psycopg.conninfo import make_conninfo
 from engine.errors import EnvironmentUnfit
 from engine.hub import migrate as migrating
 from engine.hub import roles as rights
-from engine.hub.migrate import SCHEMA, admit, known_migrations, make_roles, migrate, migrate_for
+from engine.hub.checkup import check_up
+from engine.hub.migrate import SCHEMA, admit, known_migrations, make_roles, migrate, migrate_for, renew_rights
 from engine.hub.queries import QUERIES
 from engine.hub.roles import HubRoles, printed
 from operations.init import lay_out
 from operations.project import opened
 from tests.contract.test_hub_statements import EXAMPLES, SOME, UTILITY, _code, _numbered
-from tests.integration.cli_project import Project
+from tests.integration.cli_project import Project, Shop
 from tests.integration.reading import ask, run
 
 _numbers = itertools.count(1)
@@ -201,6 +203,7 @@ def test_no_right_of_the_runtime_can_be_spared(at_work: Connection, named: HubRo
     """Each is taken away in turn, and some statement of the hub then fails."""
     code = {name: _code(text) for name, text in QUERIES.items() if name in {*EXAMPLES, *COPIED}}
     asked_elsewhere = {("migration", "select"), ("rulebook", "select"), ("decision", "select")}
+    asked_elsewhere |= {("made_role", "select")}  # by doctor
     spared = []
     granted = [("", name, right) for name, each in {**rights.RIGHTS, **rights.VIEWS}.items() for right in listed(each)]
     granted += [("sequence", name, right) for name, each in rights.SEQUENCES.items() for right in listed(each)]
@@ -397,6 +400,142 @@ def test_roles_that_cannot_be_made_leave_everything_as_it_was(roled: str, named:
     assert rights_in(roled) == before
 
 
+# --- roles that are there already -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["the program", "its print"])
+def test_rights_are_given_again_while_the_hub_is_at_work(roled: str, named: HubRoles, by: str) -> None:
+    """Somebody reads in one transaction, somebody writes in another: what is the owner's already is not locked."""
+    before = rights_in(roled)
+    run(roled, f'revoke select on {SCHEMA}.record from "{named.runtime}"')
+    with psycopg.connect(roled) as reading, psycopg.connect(entered(roled, named.runtime)) as writing:
+        reading.execute(f"select count(*) from {SCHEMA}.record".encode())
+        writing.execute(f"insert into {SCHEMA}.rulebook select * from {SCHEMA}.rulebook".encode())
+        writing.execute(f"select nextval('{SCHEMA}.mark')".encode())
+        make_roles(roled, named) if by == "the program" else run(roled, printed(named, SCHEMA))
+    assert rights_in(roled) == before
+
+
+def test_a_hub_is_not_handed_over_while_somebody_works_in_it(database: str, named: HubRoles) -> None:
+    """Nor is anybody else held up by it: it is refused at once, and whose transaction has to end is said."""
+    migrate(database)
+    before = rights_in(database)
+    with psycopg.connect(database, application_name="a clerk") as clerk:
+        clerk.execute(f"select count(*) from {SCHEMA}.record".encode())
+        with pytest.raises(EnvironmentUnfit, match=r"nothing was changed: .* to its owner") as caught:
+            make_roles(database, named)
+        assert f"session {clerk.info.backend_pid} of postgres (a clerk)" in caught.value.message
+    assert "superuser" not in caught.value.suggestion
+    assert rights_in(database) == before
+    make_roles(database, named)
+    assert ask(database, f"select count(*) from pg_class where relowner = '{named.owner}'::regrole") > 0
+
+
+def test_a_comment_of_somebody_elses_on_our_table_means_nothing_to_us(
+    roled: str, named: HubRoles, request: pytest.FixtureRequest
+) -> None:
+    run(roled, f"comment on table {SCHEMA}.migration is '{{ours}} do not touch'")
+    make_roles(roled, named)
+    assert len(migrate(entered(roled, named.owner), folder=request.getfixturevalue("later"))) == 1
+    run(entered(roled, named.runtime), f"insert into {SCHEMA}.later values (1)")
+
+
+def test_who_is_no_owner_gives_no_rights(roled: str, named: HubRoles, make_role: Callable[..., str]) -> None:
+    """PostgreSQL only warns of many a grant that it does not make; nobody is to take that for a success."""
+    stranger = make_role(
+        roled, f"grant usage on schema {SCHEMA} to {{}}", f"grant select on {SCHEMA}.migration to {{}}"
+    )
+    before = rights_in(roled)
+    for dsn in (stranger, *(entered(roled, each) for each in (named.runtime, named.reader, named.auditor))):
+        with pytest.raises(EnvironmentUnfit, match="nothing was changed: permission denied") as caught:
+            make_roles(dsn, named)
+        assert "superuser" in caught.value.suggestion
+        for change in ("delete from made_role", "update made_role set kind = 'runtime'"):
+            assert refused(dsn, change)
+    assert rights_in(roled) == before
+
+
+def test_what_no_superuser_could_do_either_is_not_laid_on_rights(roled: str, named: HubRoles) -> None:
+    with pytest.raises(EnvironmentUnfit, match=r"nothing was changed: role name .* is reserved") as caught:
+        make_roles(roled, HubRoles(named.owner, "pg_runtime", "", ""))
+    assert "superuser" not in caught.value.suggestion
+
+
+# --- rights that another version gives -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def otherwise(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From then on the program gives the runtime a right more, and the auditor one less; no table is new."""
+
+    def changed() -> None:
+        monkeypatch.setattr(rights, "RIGHTS", {**rights.RIGHTS, "mark_key": "select, insert"})
+        monkeypatch.setattr(rights, "AUDITED", {k: v for k, v in rights.AUDITED.items() if k != "seen"})
+
+    return changed
+
+
+async def test_rights_that_differ_from_another_versions_are_seen_and_renewed(
+    roled: str, named: HubRoles, otherwise: Callable[[], None], make_role: Callable[..., str]
+) -> None:
+    grant = f"grant usage on schema {SCHEMA} to {{}}"
+    theirs = make_role(roled, grant, f"grant select on {SCHEMA}.seen to {{}}")
+    run(roled, f'revoke all on schema {SCHEMA} from "{named.reader}"')
+    owner, runtime, auditor = (entered(roled, each) for each in (named.owner, named.runtime, named.auditor))
+    assert (await check_up(runtime, SCHEMA)).outdated == ()
+    assert renew_rights(runtime) == []
+    otherwise()
+    assert (await check_up(runtime, SCHEMA)).outdated == (named.auditor, named.runtime), "who was shut out stays so"
+    assert refused(runtime, "insert into mark_key select * from mark_key")
+    with pytest.raises(EnvironmentUnfit, match=f"{named.runtime} may not renew them") as caught:
+        renew_rights(runtime)
+    assert "fieldwarden hub migrate" in caught.value.suggestion
+    assert renew_rights(owner) == [named.auditor, named.runtime]
+    assert not refused(runtime, "insert into mark_key select * from mark_key where false")
+    assert refused(auditor, "select from seen")
+    assert not refused(theirs, "select from seen")
+    assert (await check_up(runtime, SCHEMA)).outdated == ()
+    assert renew_rights(owner) == []
+
+
+def test_an_embedded_hub_gives_the_rights_of_this_version_at_its_start(
+    database: str, named: HubRoles, otherwise: Callable[[], None]
+) -> None:
+    def begin() -> None:
+        admit(database, SCHEMA, named.runtime)
+        migrate_for(database, SCHEMA, named.runtime)
+
+    begin()
+    make_roles(database, HubRoles(named.owner, "", "", named.auditor))
+    before = rights_in(database)
+    begin()
+    assert rights_in(database) == before
+    otherwise()
+    begin()
+    assert not refused(entered(database, named.runtime), "insert into mark_key select * from mark_key where false")
+    assert refused(entered(database, named.auditor), "select from seen")
+
+
+def test_doctor_and_hub_migrate_speak_of_rights_that_another_version_gave(
+    roled: str, named: HubRoles, otherwise: Callable[[], None], shop: Shop
+) -> None:
+    def told() -> list[dict[str, str]]:
+        checks = shop.call_here("doctor")[1]["result"]["checks"]
+        return [each for each in checks if each["subject"] == "rights"]
+
+    by_roles = f'dsn: "{entered(roled, named.runtime)}", owner_dsn: "{entered(roled, named.owner)}"'
+    shop.edit("fieldwarden.yaml", 'dsn: "${env:HUB_DSN}"', by_roles)
+    assert told() == []
+    otherwise()
+    (said,) = told()
+    assert (said["about"], said["level"]) == ("hub", "warning")
+    assert named.runtime in said["message"]
+    assert "hub migrate" in said["suggestion"]
+    for renewed in sorted([named.runtime, named.reader, named.auditor]), []:
+        assert shop.call_here("hub", "migrate")[1]["result"] == {"applied": [], "renewed": renewed}
+    assert told() == []
+
+
 # --- readers ----------------------------------------------------------------------------------------------------
 
 VALUES = {
@@ -474,6 +613,7 @@ def test_rights_are_given_in_turn_and_the_turn_is_not_waited_for_without_end(
     database: str, named: HubRoles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     migrate(database)
+    monkeypatch.setattr(migrating, "_SILENT_SECONDS", 0.1)
     monkeypatch.setattr(migrating, "_TURN_SECONDS", 1)
     acts: list[Callable[[], object]] = [
         lambda: admit(database, SCHEMA, named.runtime),
@@ -490,3 +630,23 @@ def test_rights_are_given_in_turn_and_the_turn_is_not_waited_for_without_end(
             act()
         clerk.execute("select pg_advisory_lock(%s)", [migrating._LOCK])
         admit(database, SCHEMA, named.runtime)  # who lacks nothing does not wait
+
+
+def test_who_holds_the_turn_is_said_while_it_is_waited_for(
+    database: str, named: HubRoles, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    migrate(database)
+    monkeypatch.setattr(migrating, "_SILENT_SECONDS", 0.05)
+    with (
+        psycopg.connect(database, autocommit=True, application_name="a clerk") as clerk,
+        ThreadPoolExecutor(1) as aside,
+    ):
+        clerk.execute("select pg_advisory_lock(%s)", [migrating._LOCK])
+        waiting = aside.submit(admit, database, SCHEMA, named.runtime)
+        deadline = time.monotonic() + 60
+        while not caplog.messages and time.monotonic() < deadline:
+            time.sleep(0.01)
+        clerk.execute("select pg_advisory_unlock(%s)", [migrating._LOCK])
+        waiting.result()
+        holder = f"the session {clerk.info.backend_pid} of postgres (a clerk)"
+    assert caplog.messages == [f"waiting for {holder}, who holds the hub's schema 'fieldwarden'"]
