@@ -20,12 +20,7 @@ from tests.integration.test_hub_roles import drop, refused
 
 _numbers = itertools.count(1)
 
-NOTHING_FOR_PUBLIC = """
-    do $$ declare each text; begin
-      execute format('revoke all on database %I from public', current_database());
-      for each in select oid::regprocedure::text from pg_proc where proname = 'pg_logical_emit_message'
-      loop execute format('revoke execute on function %s from public', each); end loop; end $$;
-    revoke all on schema public from public"""
+NOTHING_FOR_PUBLIC = (Path(__file__).resolve().parents[2] / "deploy/postgres/roles/closed.sql").read_text("utf-8")
 
 
 class Roles:
@@ -198,9 +193,11 @@ def test_rows_are_deleted_only_where_the_mapping_deletes(shop: Shop, roled: Role
     execute(shop.erp, roled.printed("erp"))
     assert not refused(roled.target("erp"), "delete from public.party where id = 1")
     shop.settle()
+    rows = "select count(*) from party where tax_number = 'DE811907980'"
+    assert shop.sql("erp", rows) == [(1,)], "it is there to be deleted"
     shop.sql("crm", "delete from account where vat_number = 'DE811907980'")
     shop.settle()
-    assert shop.sql("erp", "select from party where tax_number = 'DE 811907980'") == []
+    assert shop.sql("erp", rows) == [(0,)]
 
 
 def test_a_publication_of_ours_becomes_one_that_is_only_checked(shop: Shop) -> None:
@@ -250,8 +247,19 @@ def test_the_large_example_runs_wholly_with_what_is_printed(tmp_path: Path, make
 
 def test_the_roles_of_what_only_debezium_asks_are_not_ours(shop: Shop) -> None:
     shop.edit("systems/crm.yaml", "kind: postgres", "kind: debezium, database: mysql")
+    shop.edit("systems/crm.yaml", "system: crm", "system: crm\nmode: source")
+    shop.edit("systems/crm.yaml", "create: true", "create: false")
+    shop.edit("fieldwarden.yaml", "hub:", "kafka: {servers: kafka.example:9092}\nhub:")
+    code, body = shop.call_here("target", "roles", "crm", "--print")
+    assert (code, body["error"]["code"]) == (3, "environment"), body
+    assert body["error"]["message"] == "crm is mysql, which only Debezium reads"
+
+
+def test_the_roles_of_a_system_that_is_not_there_are_not_printed(shop: Shop) -> None:
     code, body = shop.call_here("target", "roles", "nobody", "--print")
-    assert (code, body["ok"]) == (2, False)
+    assert code == 2, body
+    assert "there is no system 'nobody'" in body["error"]["message"]
+    assert "crm" in body["error"]["suggestion"]
 
 
 def test_what_the_runtime_adds_to_a_block_that_is_there_is_found(shop: Shop, roled: Roles) -> None:
