@@ -7,13 +7,12 @@ what one target refuses in test_postgres_target_*; here a person makes the mista
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 from engine.hub.embedded import EmbeddedServer
 from tests.conftest import THROW_AWAY
@@ -103,25 +102,20 @@ def test_wal_level_is_not_logical(tmp_path: Path, make_database: Callable[..., s
         assert run.end()[0] == 143
 
 
-def test_privileges_are_missing(shop: Shop) -> None:
+def test_privileges_are_missing(shop: Shop, make_role: Callable[..., str]) -> None:
     shop.settle()
-    role = f"poor_{time.monotonic_ns()}"
-    shop.sql("crm", f"create role {role} login")
-    shop.environment["CRM_DSN"] = make_conninfo(shop.crm, user=role)
-    try:
-        with shop.running() as run:
-            said_of(shop, run, "crm", "no privilege to read public.account")
-            shop.sql("crm", f"grant select on account to {role}")
-            said_of(shop, run, "crm", "the role may not stream changes")
-            shop.sql("erp", f"update party set credit_limit = 123 where {DOGWOOD}")
-            shop.sql("crm", f"alter role {role} replication")
-            eventually(lambda: "permission denied for table account" in run.log.read_text(), "the target's complaint")
-            shop.sql("crm", f"grant insert, update on account to {role}")
-            eventually(lambda: agreed(shop), "agreement after the grants")
-            assert run.end()[0] == 143
-    finally:
-        shop.sql("crm", f"drop owned by {role}")
-        shop.sql("crm", f"drop role {role}")
+    dsn = shop.environment["CRM_DSN"] = make_role(shop.crm)
+    role = conninfo_to_dict(dsn)["user"]
+    with shop.running() as run:
+        said_of(shop, run, "crm", "no privilege to read public.account")
+        shop.sql("crm", f"grant select on account to {role}")
+        said_of(shop, run, "crm", "the role may not stream changes")
+        shop.sql("erp", f"update party set credit_limit = 123 where {DOGWOOD}")
+        shop.sql("crm", f"alter role {role} replication")
+        eventually(lambda: "permission denied for table account" in run.log.read_text(), "the target's complaint")
+        shop.sql("crm", f"grant insert, update on account to {role}")
+        eventually(lambda: agreed(shop), "agreement after the grants")
+        assert run.end()[0] == 143
     assert dead_letters(shop) == {}
 
 

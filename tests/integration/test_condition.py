@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import psycopg
 import pytest
-from psycopg import sql
 
 from connectors.postgres.condition import ConditionRefused, check_condition
 from connectors.postgres.probe import probe
@@ -19,9 +20,10 @@ MYSQL = System("shop", 0, "debezium", {"database": "mysql"}, {})
 
 
 @pytest.fixture
-def clerk(database: str) -> str:
-    """The connection string of a role that may do what ours may: read a table, and make others."""
-    with psycopg.connect(database, autocommit=True) as owner:
+def clerk(database: str, make_role: Callable[..., str]) -> str:
+    """The connection string of a role that may do more than ours: its schema is its own, with all that is in it."""
+    dsn = make_role(database, "alter schema public owner to {}")
+    with psycopg.connect(dsn, autocommit=True) as owner:
         owner.execute(
             "create type mood as enum ('sad', 'glad');"
             "create table account (id int primary key, name text, active bool, updated_at timestamptz, boss int,"
@@ -33,9 +35,7 @@ def clerk(database: str) -> str:
             "create operator = (leftarg = mood, rightarg = mood, function = same);"
             "insert into account values (1, 'a', true, now(), 1, 'sad')"
         )
-        role = f"clerk_{owner.info.backend_pid}"
-        owner.execute(sql.SQL("create role {} login superuser").format(sql.Identifier(role)))
-    return psycopg.conninfo.make_conninfo(database, user=role)
+    return dsn
 
 
 def made(dsn: str) -> tuple[int, ...]:

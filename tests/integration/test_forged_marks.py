@@ -4,7 +4,7 @@ Whatever they send, an edit of what finance owns is refused, recorded and put ba
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
@@ -12,7 +12,6 @@ import pytest
 from connectors.postgres.messages import READERS, LogicalMessage
 from tests.integration.cli_project import Shop, eventually
 
-CLERK = "clerk_of_the_crm"
 BIRCH = "vat_number = 'FR40303265045'"
 SEND = "select pg_logical_emit_message(true, %s, %s)"
 LOG = (
@@ -21,17 +20,14 @@ LOG = (
 
 
 @pytest.fixture
-def clerk(shop: Shop) -> Iterator[psycopg.Connection]:
+def clerk(shop: Shop, make_role: Callable[..., str]) -> Iterator[psycopg.Connection]:
     """May connect, read, insert and change accounts, and what everybody may: no more."""
-    with psycopg.connect(shop.crm, autocommit=True) as owner:
-        if not owner.execute("select from pg_roles where rolname = %s", [CLERK]).fetchall():
-            owner.execute(f"create role {CLERK} login password 'x'")
-        owner.execute(f"grant select, insert, update on account to {CLERK}")
+    dsn = make_role(shop.crm, "grant select, insert, update on account to {}")
     shop.settle()
     shop.sql("erp", "update party set credit_limit = 5000 where tax_number = 'FR40303265045'")
     shop.settle()
     assert limit(shop) == "5000.00"
-    with psycopg.connect(shop.crm, user=CLERK, password="x", autocommit=True) as connection:
+    with psycopg.connect(dsn, autocommit=True) as connection:
         yield connection
 
 

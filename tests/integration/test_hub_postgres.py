@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import string
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -525,16 +525,9 @@ def test_a_failed_migration_leaves_nothing_behind(database: str, tmp_path: Path)
     assert migrate(database, folder=tmp_path) == ["0001_first"]
 
 
-@pytest.fixture
-def powerless(postgres: EmbeddedServer, database: str) -> Iterator[str]:
-    ask(database, "create role powerless login")
-    yield psycopg.conninfo.make_conninfo(database, user="powerless")
-    ask(database, "drop role powerless")
-
-
-def test_a_role_that_may_not_create_is_told_so(powerless: str) -> None:
+def test_a_role_that_may_not_create_is_told_so(database: str, make_role: Callable[..., str]) -> None:
     with pytest.raises(EnvironmentUnfit, match="may not create") as caught:
-        migrate(powerless)
+        migrate(make_role(database))
     assert "grant" in caught.value.suggestion
 
 

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from connectors.postgres.position import Position, lsn_text, parse_lsn, row_position
 from engine.change import UNKNOWN, RawChange
@@ -543,22 +545,19 @@ async def test_what_a_table_lacks_is_said_before_anything_is_made(database: str)
     assert ask(database, "select count(*) from pg_replication_slots where database = current_database()") == 0
 
 
-async def test_missing_privileges_are_named(database: str) -> None:
-    role = f"reader_{database.rpartition('test_')[2].split()[0].split('?')[0].strip(chr(39))}"
-    run(database, ACCOUNT, f"create role {role} login")
-    dsn = psycopg.conninfo.make_conninfo(database, user=role)
-    try:
-        with pytest.raises(EnvironmentUnfit, match=r"no privilege to read public\.account"):
-            await direct(CRM, dsn).open(None)
-        run(database, f"grant select on account to {role}")
-        with pytest.raises(EnvironmentUnfit, match="no privilege to create the publication"):
-            await direct(CRM, dsn).open(None)
-        run(database, f"grant create on database {ask(database, 'select current_database()')} to {role}")
-        run(database, f"alter table account owner to {role}")
-        with pytest.raises(EnvironmentUnfit, match="the role may not stream changes"):
-            await direct(CRM, dsn).open(None)
-    finally:
-        run(database, f"drop owned by {role} cascade", f"drop role {role}")
+async def test_missing_privileges_are_named(database: str, make_role: Callable[..., str]) -> None:
+    run(database, ACCOUNT)
+    dsn = make_role(database)
+    role = conninfo_to_dict(dsn)["user"]
+    with pytest.raises(EnvironmentUnfit, match=r"no privilege to read public\.account"):
+        await direct(CRM, dsn).open(None)
+    run(database, f"grant select on account to {role}")
+    with pytest.raises(EnvironmentUnfit, match="no privilege to create the publication"):
+        await direct(CRM, dsn).open(None)
+    run(database, f"grant create on database {ask(database, 'select current_database()')} to {role}")
+    run(database, f"alter table account owner to {role}")
+    with pytest.raises(EnvironmentUnfit, match="the role may not stream changes"):
+        await direct(CRM, dsn).open(None)
 
 
 async def test_a_consumer_that_is_slow_holds_the_server_back_and_is_not_cut_off(database: str) -> None:

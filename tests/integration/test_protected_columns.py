@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from connectors.postgres.protecting import Owners, ProtectedColumn, live_conflicts
@@ -177,14 +176,9 @@ def _with_view(dsn: str) -> str:
 
 
 @pytest.fixture
-def writer(shared: str) -> Iterator[str]:
+def writer(shared: str, make_role: Callable[..., str]) -> str:
     """A role that may write a view, and knows nothing of the table below it."""
-    with psycopg.connect(shared, autocommit=True) as owner:
-        role = sql.Identifier(f"writer_{owner.info.dbname}")
-        owner.execute(sql.SQL("create role {} login").format(role))
-        owner.execute(sql.SQL("grant select, update on renamed, twice to {}").format(role))
-        yield make_conninfo(shared, user=f"writer_{owner.info.dbname}")
-        owner.execute(sql.SQL("drop owned by {0}; drop role {0}").format(role))
+    return make_role(shared, "grant select, update on renamed, twice to {}")
 
 
 async def test_a_role_that_sees_nothing_but_the_view_is_told_all_the_same(writer: str, shared: str) -> None:
@@ -196,16 +190,9 @@ async def test_a_role_that_sees_nothing_but_the_view_is_told_all_the_same(writer
 
 
 @pytest.fixture
-def outsider(shared: str) -> Iterator[str]:
+def outsider(shared: str, make_role: Callable[..., str]) -> str:
     """A role that may use a view, and not even the schema of what is below it."""
-    with psycopg.connect(shared, autocommit=True) as owner:
-        role = sql.Identifier(f"outsider_{owner.info.dbname}")
-        owner.execute(sql.SQL("create role {} login").format(role))
-        owner.execute(sql.SQL("grant usage on schema api to {}").format(role))
-        owner.execute(sql.SQL("grant select on api.customer to {}").format(role))
-        owner.execute(sql.SQL("grant update (lim, tel) on api.customer to {}").format(role))
-        yield make_conninfo(shared, user=f"outsider_{owner.info.dbname}")
-        owner.execute(sql.SQL("drop owned by {0}; drop role {0}").format(role))
+    return make_role(shared, "grant usage on schema api to {}", "grant select, update (lim, tel) on api.customer to {}")
 
 
 async def test_a_view_over_a_schema_that_its_writer_may_not_use_is_written_and_seen_through(
