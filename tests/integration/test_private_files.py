@@ -36,15 +36,17 @@ def as_nobody(act: Callable[[], object]) -> str:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        become = "becoming nobody: "  # whoever cannot even do that was not refused what he came for
         try:
             nobody = pwd.getpwnam("nobody")
             os.setgroups([])
             os.setgid(nobody.pw_gid)
             os.setuid(nobody.pw_uid)
+            become = ""
             act()
             os.write(writing, b"done")
         except BaseException as error:
-            os.write(writing, type(error).__name__.encode())
+            os.write(writing, f"{become}{type(error).__name__}".encode())
         finally:
             os._exit(0)
     os.close(writing)
@@ -55,7 +57,25 @@ def as_nobody(act: Callable[[], object]) -> str:
 
 
 def refused(act: Callable[[], object]) -> bool:
-    return as_nobody(act) in ("PermissionError", "OperationalError")
+    return as_nobody(act) == "PermissionError"
+
+
+def enter(dsn: str) -> None:
+    """Raises PermissionError where the server's socket cannot be reached."""
+    try:
+        psycopg.connect(dsn).close()
+    except psycopg.OperationalError as error:
+        if "Permission denied" in str(error):
+            raise PermissionError from error
+        raise
+
+
+def group() -> int:
+    """The one group that may enter a folder of ours: the server's own, which runs as another user only for root."""
+    return pwd.getpwnam("pgserver").pw_gid if ROOT else os.getegid()
+
+
+another_user = pytest.mark.skipif(not ROOT, reason="only root can become another user")
 
 
 @pytest.fixture
@@ -79,18 +99,36 @@ def modes(folder: Path) -> set[int]:
 # --- the folder ---------------------------------------------------------------------------------------------------
 
 
-def test_nobody_else_reads_locks_or_lists_what_a_server_keeps(server: EmbeddedServer) -> None:
+@another_user
+def test_the_other_user_of_these_tests_may_do_what_everybody_may(project: Path) -> None:
+    (project / "note").touch(0o644)
+    assert as_nobody((project / "note").open) == "done"
+    (project / "note").chmod(0o600)
+    assert refused((project / "note").open)
+
+
+def test_what_a_server_keeps_is_ours_alone(server: EmbeddedServer) -> None:
     assert modes(server.folder) == {0o600}
     assert stat.S_IMODE(server.folder.stat().st_mode) == (0o710 if ROOT else 0o700)
+    assert server.folder.stat().st_gid == group()
     assert stat.S_IMODE(server.data.stat().st_mode) == 0o700
-    if ROOT:
-        assert server.folder.stat().st_gid == pwd.getpwnam("pgserver").pw_gid
-        for name in ("server.log", "gate", "password", "data/postgresql.conf"):
-            assert refused((server.folder / name).open), name
-        assert refused(lambda: list(server.folder.iterdir()))
 
 
-def test_nobody_else_walks_into_the_server(server: EmbeddedServer) -> None:
+@another_user
+def test_nobody_else_reads_locks_or_lists_what_a_server_keeps(server: EmbeddedServer) -> None:
+    for name in ("server.log", "gate", "password", "data/postgresql.conf"):
+        assert (server.folder / name).exists()
+        assert refused((server.folder / name).open), name
+    assert refused(lambda: list(server.folder.iterdir()))
+
+
+@another_user
+def test_nobody_else_reaches_the_servers_socket(server: EmbeddedServer) -> None:
+    enter(server.dsn())
+    assert refused(lambda: enter(server.dsn()))
+
+
+def test_nobody_is_let_into_the_server_without_its_password_or_its_socket(server: EmbeddedServer) -> None:
     # Over its socket everybody is let in who can reach it; over TCP, everybody who has the password.
     tcp = f"host=127.0.0.1 port={server.port} dbname=postgres user=postgres connect_timeout=10"
     for secret in ("", "password=postgres"):
@@ -102,8 +140,6 @@ def test_nobody_else_walks_into_the_server(server: EmbeddedServer) -> None:
     with psycopg.connect(server.dsn()) as connection:
         rules = connection.execute("select type, address, auth_method from pg_hba_file_rules").fetchall()
     assert {method for kind, _, method in rules if kind != "local"} == {"scram-sha-256"}
-    if ROOT:
-        assert refused(lambda: psycopg.connect(server.dsn()))
 
 
 def test_a_folder_that_let_others_in_is_closed_and_that_is_said_once(
@@ -119,8 +155,7 @@ def test_a_folder_that_let_others_in_is_closed_and_that_is_said_once(
     assert len(caplog.messages) == 1
     assert "let others in (mode 0755)" in caplog.messages[0]
     assert stat.S_IMODE((project / STATE).stat().st_mode) == (0o710 if ROOT else 0o700)
-    if ROOT:
-        assert (project / STATE).stat().st_gid == pwd.getpwnam("pgserver").pw_gid
+    assert (project / STATE).stat().st_gid == group()
     assert modes(project / STATE) == {0o600}
 
 
@@ -239,7 +274,7 @@ def hold() -> Iterator[Callable[[Path, str], int]]:
         os.waitpid(child, 0)
 
 
-@pytest.mark.skipif(not ROOT, reason="only root can become another user")
+@another_user
 @pytest.mark.parametrize("name", ["gate", "users"])
 def test_a_lock_that_another_user_took_is_refused_at_once(
     project: Path, name: str, hold: Callable[[Path, str], int]
@@ -271,7 +306,7 @@ def test_a_lock_of_ours_is_waited_for_not_for_ever_and_it_is_said_for_whom(
     assert [f"process {child} " in line for line in caplog.messages] == [True]
 
 
-@pytest.mark.skipif(not ROOT, reason="only root can become another user")
+@another_user
 def test_a_lock_of_root_is_waited_for_in_a_users_project(project: Path, hold: Callable[[Path, str], int]) -> None:
     nobody = pwd.getpwnam("nobody")
     state = state_folder(project)
@@ -287,7 +322,7 @@ def test_a_lock_of_root_is_waited_for_in_a_users_project(project: Path, hold: Ca
     assert as_nobody(wait) == "done"
 
 
-@pytest.mark.skipif(not ROOT, reason="only root can become another user")
+@another_user
 def test_a_file_of_the_same_number_on_another_file_system_is_not_ours(
     project: Path, hold: Callable[[Path, str], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,8 +119,43 @@ def test_every_image_that_is_not_built_here_is_found() -> None:
 
 
 def test_once_images_are_pinned_none_goes_without_its_digest() -> None:
-    """As long as no registry could be asked there is no list, and nothing to hold the files against."""
+    """As long as no registry could be asked there is no list, and no digest that could not be held against it."""
     assert images.loose() == []
+    if images.pinned() is None:
+        assert {digest for digests in images.images().values() for digest in digests} == {""}
+
+
+BESIDE = f"sha256:{'f' * 64}"
+WRITTEN = {
+    "docker-compose.yml": f"""\
+services:
+  db: {{}}
+  queue:
+    image: apache/kafka:4.3.1@{DIGEST}
+  other:
+    image: apache/kafka:4.3.1
+  shop:
+    image: fieldwarden-shop:0.1.0
+""",
+    "Dockerfile": f"ARG PYTHON=python:3.11.14-slim@{BESIDE}\nFROM ${{PYTHON}} AS base\nFROM base\n",
+    "deploy/connect/Dockerfile": "FROM maven:3.9\n",
+}
+
+
+def test_files_and_a_list_that_somebody_wrote_by_hand_are_held_against_each_other(tmp_path: Path) -> None:
+    for file, text in WRITTEN.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text, "utf-8")
+    assert images.loose(tmp_path) == [], "nothing is pinned yet"
+    listed = {"apache/kafka:4.3.1": DIGEST, "python:3.11.14-slim": DIGEST, "postgres:18": DIGEST}
+    text = "".join(f"{name} {digest}\n" for name, digest in listed.items())
+    (tmp_path / images.LIST).write_text(text, "utf-8")
+    assert images.loose(tmp_path) == [
+        f"apache/kafka:4.3.1 is named by its tag alone and {DIGEST}, listed as {DIGEST}: make pin-images",
+        f"python:3.11.14-slim is named by {BESIDE}, listed as {DIGEST}: make pin-images",
+        "maven:3.9 is named by its tag alone, listed as nothing: make pin-images",
+        "postgres:18 is listed and not used: make pin-images",
+    ]
 
 
 def test_digests_are_written_behind_the_tags(tree: Path) -> None:
