@@ -5,8 +5,8 @@ savepoints: rows that COPY cannot parse are found by its own word for the line, 
 refuses by ever smaller pieces, and then the fields of such a row (`refusing`). Either way everything that can be
 written is written, in one transaction.
 
-Where a trigger of the target lacks something (a privilege, a table), it may lack it for one row or for all. It is the
-row's trouble if any other write of the call gets through; else the target's.
+Where a trigger of the target lacks something (a privilege, a table), it may lack it for one row or for all: `doubts`
+tells which.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from psycopg.rows import TupleRow
 from psycopg.types.numeric import Int4
 
 from connectors.postgres import faults
+from connectors.postgres.doubts import Doubts
 from connectors.postgres.groups import Group, alike, copy_pieces, copy_text, rows
 from connectors.postgres.holders import columns_of, still_taken
 from connectors.postgres.loads import Load, Staging, encoded, found, rejection, written
@@ -56,8 +57,8 @@ class Writing:
         self._cursor = psycopg.AsyncRawCursor(connection)
         self._stagings: dict[tuple[str, Operation, int], Staging] = {}
         self._shapes: dict[str, Shape] = {}
-        self._doubts: list[psycopg.Error] = []
-        """What rows met in this transaction that may be everybody's trouble."""
+        self._doubts = Doubts()
+        """Those of this transaction."""
         self.stream = ""
         """The stream last worked on, to say where an error happened."""
 
@@ -94,8 +95,9 @@ class Writing:
                 results += await self._apart(load, [each for each in rejections if each.constraint is None])
         if taken:
             results += await self._passed(taken)
-        if self._doubts and not any(result.status == "done" for result in results):
-            raise self._doubts[0]
+        if (doubt := self._doubts.of_all()) is not None:
+            self.stream, error = doubt
+            raise error
         self.stream = ""
         await self._own.before_commit()
         failpoints.hit("delivery.before_target_commit")
@@ -148,6 +150,7 @@ class Writing:
             except psycopg.Error as error:
                 if faults.verdict(error) == "unfit":
                     continue
+                self.stream = name
                 raise
             if current != self._shapes[name]:
                 raise ShapeChanged(name)
@@ -188,6 +191,8 @@ class Writing:
             await self._rows(load.statement.before, start, end)
         answers = await self._rows(load.statement.write, start, end) if load.statement.write else []
         results: list[Answer] = [*written(load, answers)]
+        if results:
+            self._doubts.got_through(load.group)
         if len(results) < end - start:
             left = set(range(start, end)).difference([ordinal for ordinal, key, _ in answers if key is not None])
             for ordinal, key, differing, misfit in await self._rows(load.statement.look, min(left), max(left) + 1):
@@ -215,6 +220,7 @@ class Writing:
         return results + await still_taken(self._cursor, left, self._shapes)
 
     async def once(self, stream: Stream, write: Write) -> Answer:
+        self.stream = stream.name
         (group,) = alike(stream, [write])
         (answer,) = await self._carefully(self._load(group, self._stagings[stream.name, write.operation, group.part]))
         return answer
@@ -250,7 +256,7 @@ class Writing:
             for ordinal, error in await self._isolate(fine, step):
                 rejected[ordinal] = rejection(load, ordinal, error)
                 if faults.in_doubt(error):
-                    self._doubts.append(error)
+                    self._doubts.met(load.group, error)
         await self._cursor.execute(b"release fw", prepare=False)
         return [*results, *rejected.values()]
 

@@ -4,7 +4,8 @@ reading: it parks its row while all others go on, and its words are kept for who
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
@@ -15,10 +16,11 @@ from connectors.postgres.session import translated
 from connectors.postgres.target import PostgresTarget
 from engine.errors import EngineError, EnvironmentUnfit, TransientError
 from engine.ports import WriteResult
-from rules.rulebook import System
+from rules.rulebook import Stream, System
 from tests.integration.cli_project import Shop, eventually
-from tests.integration.target_world import MARK, World
+from tests.integration.target_world import MARK, PARTY, World, stream
 
+MakeRole = Callable[..., str]
 EMAIL = "ada.planted@example.org"
 RAISES = """
 create function forbid() returns trigger language plpgsql as $$ begin
@@ -81,14 +83,26 @@ create trigger note before insert or update on party for each row execute functi
 """
 
 
-async def test_what_a_trigger_lacks_for_one_row_is_that_rows_and_for_all_of_them_the_targets(
-    database: str, make_role: Callable[..., str]
-) -> None:
-    async with World(database) as world:
+@asynccontextmanager
+async def lacking(
+    database: str, make_role: MakeRole, *streams: Stream, ddl: str = PARTY
+) -> AsyncIterator[tuple[World, str]]:
+    """A target whose role has all but what the trigger of `party` needs for a row named poison; and the role."""
+    async with World(database, *streams, ddl=ddl) as world:
         world.sql(LACKS)
         dsn = make_role(database, "grant select, insert, update, delete on party to {}")
         system = System("erp", 0, "postgres", {}, world.streams)
         world.target = PostgresTarget(system, dsn, MARK)
+        try:
+            yield world, str(conninfo_to_dict(dsn)["user"])
+        finally:
+            await world.target.close()
+
+
+async def test_what_a_trigger_lacks_for_one_row_is_that_rows_and_for_all_of_them_the_targets(
+    database: str, make_role: MakeRole
+) -> None:
+    async with lacking(database, make_role) as (world, role):
         good, bad = await world.write(world.create("r-1", name="fine"), world.create("r-2", name=f"poison {EMAIL}"))
         assert (good.status, bad.status, bad.later) == ("done", "rejected", True)
         assert "function note" in bad.reason
@@ -97,9 +111,45 @@ async def test_what_a_trigger_lacks_for_one_row_is_that_rows_and_for_all_of_them
         with pytest.raises(EnvironmentUnfit, match=r"function note met an error \(SQLSTATE 42501\)") as raised:
             await world.write(*(world.create(f"r-{n}", name=f"poison {EMAIL}") for n in range(3, 6)))
         assert EMAIL not in str(raised.value)
-        world.sql(f"grant insert on audit to {conninfo_to_dict(dsn)['user']}")
+        world.sql(f"grant insert on audit to {role}")
         assert (await world.one(world.create("r-3", name="poison"))).status == "done"
-        await world.target.close()
+
+
+ADDRESS = "; create table addr (id bigint generated always as identity primary key, ext text unique, phone text)"
+
+
+@pytest.mark.parametrize("beside", ["a create", "an update", "a delete"])
+async def test_what_gets_through_elsewhere_tells_nothing_of_what_a_trigger_lacks(
+    database: str, make_role: MakeRole, beside: str
+) -> None:
+    async with lacking(
+        database, make_role, stream(), stream("public.addr", fields=("phone",)), ddl=PARTY + ADDRESS
+    ) as given:
+        world, role = given
+        world.sql(f"grant select, insert, update, delete on addr to {role}")
+        world.sql("insert into addr (phone) values ('4')")
+        world.sql("insert into party (name) values ('fine'), ('fine')")
+        other = {
+            "a create": world.create("r-9", on="public.addr", phone="5"),  # the last group, by its stream
+            "an update": world.update("1", {"name": "fine"}, name="better"),
+            "a delete": world.delete("1"),
+        }[beside]
+        with pytest.raises(EnvironmentUnfit, match=r"erp public\.party: cannot write: .*function note") as raised:
+            await world.write(*(world.create(f"r-{n}", name="poison") for n in range(3)), other)
+        assert raised.value.path == "erp.public.party"
+        assert world.row("array_agg(name)") == (["fine", "fine"],), "nothing was half done"
+        assert world.row("array_agg(phone)", table="addr") == (["4"],)
+
+
+async def test_a_write_that_calls_no_trigger_tells_nothing_of_what_it_lacks(database: str, make_role: MakeRole) -> None:
+    async with lacking(database, make_role) as (world, _):
+        world.sql("insert into party (name) values ('fine'), ('fine'), ('fine')")
+        poison = world.update("1", {"name": "fine"}, name="poison")
+        held, gone = world.update("2", {"name": "other"}, name="fine"), world.update("77", name="x")
+        with pytest.raises(EnvironmentUnfit, match="function note"):
+            await world.write(poison, held, gone)
+        bad, good, _, _ = await world.write(poison, world.update("3", {"name": "fine"}, name="better"), held, gone)
+        assert (bad.status, bad.later, good.status) == ("rejected", True, "done")
 
 
 async def test_a_lost_connection_is_everybodys_trouble_whatever_a_trigger_might_raise(database: str) -> None:
