@@ -7,6 +7,7 @@ target's half together.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
 from difflib import get_close_matches
 from typing import Any
 
@@ -65,31 +66,30 @@ async def probe(
 
     Where Debezium reads the system, slot and publication are its business: what it lacks, Kafka Connect tells.
 
-    A server that cannot be reached is one finding with the subject "connection", not an error."""
+    A server that cannot be reached is a finding with the subject "connection" ("target connection": by `target_dsn`),
+    not an error, and stands behind what was found until then."""
+    found: list[Finding] = []
     try:
-        connection = await connect(system.name, dsn)
-    except EngineError as error:
-        return [bad("connection", error.message, error.suggestion)]
-    try:
-        with translated(system.name):
-            await connection.execute("set default_transaction_read_only = on")
-            tables = await describe(connection, {table_name(stream.table) for stream in system.streams.values()})
-            found = [
-                good("connection", f"{system.name} answers"),
-                *await _server_half(system, dsn, connection, tables, footing),
-            ]
-            async with writer(system, dsn, target_dsn or dsn, connection) as writing:
+        async with AsyncExitStack() as sessions:
+            connection = await sessions.enter_async_context(await connect(system.name, dsn))
+            found.append(good("connection", f"{system.name} answers"))
+            with translated(system.name):
+                await connection.execute("set default_transaction_read_only = on")
+                tables = await describe(connection, {table_name(stream.table) for stream in system.streams.values()})
+                found += await _server_half(system, dsn, connection, tables, footing)
+                try:
+                    writing = await sessions.enter_async_context(writer(system, dsn, target_dsn or dsn, connection))
+                except EngineError as error:
+                    return [*found, bad("target connection", error.message, f"check target_dsn of {system.name}")]
                 if target_dsn is not None:
                     found += await role_findings(system, connection, writing, ours=ours)
                 found += await mark_findings(system, writing)
                 found += await _tables_half(system, connection, writing, tables, entities or {})
                 if writing is not connection:
                     found += await unreadable_findings(system, writing)
-            return found
     except EngineError as error:
-        return [bad("connection", error.message, error.suggestion)]
-    finally:
-        await connection.close()
+        found.append(bad("connection", error.message, error.suggestion))
+    return found
 
 
 async def _server_half(

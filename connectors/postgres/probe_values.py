@@ -42,6 +42,8 @@ async def value_findings(
                 found.append(await _collisions(stream, table, key, connection))
     except psycopg.errors.QueryCanceled:
         found.append(note("rows", f"{stream.name} has too many rows to look at in {_SECONDS} s", stream=stream.name))
+    except psycopg.errors.CharacterNotInRepertoire:  # in a database in SQL_ASCII: that row's trouble, when it is read
+        found.append(note("rows", f"a text in {stream.name} is not valid UTF-8", stream=stream.name))
     return found
 
 
