@@ -131,7 +131,7 @@ def captured(live: Mapping[str, Secretive], table: str) -> bool:
     """Whether the include and exclude lists let a table through: whole names, case left aside, commas between."""
     schema = table.partition(".")[0]
     for option, name in (("schema", schema), ("database", schema), ("table", table)):
-        included, excluded = (str(live.get(f"{option}.{list}.list", "")) for list in ("include", "exclude"))
+        included, excluded = (str(live.get(f"{option}.{which}.list", "")) for which in ("include", "exclude"))
         if (included and not _matches(included, name)) or (excluded and _matches(excluded, name)):
             return False
     return True
