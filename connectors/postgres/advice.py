@@ -1,9 +1,10 @@
-"""Statements that `doctor` proposes: such as the table at hand can take."""
+"""What is proposed about a table's columns; statements are such as the table at hand can take."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
 
 from connectors.postgres.catalog import Table
 
@@ -35,3 +36,9 @@ def make_unique(table: Table, columns: Sequence[str], *, key: bool = False) -> s
         f"{name} is partitioned by {there}: PostgreSQL cannot keep {listed(columns)} alone unique there; name "
         f"`unique: [{', '.join([*columns, *lacking])}]` with a constraint on these, or leave `create` out"
     )
+
+
+def instead(name: str, columns: Collection[str]) -> str:
+    """What may have been meant by the name of a column that is not among these."""
+    near = get_close_matches(name, columns, 1)
+    return f"did you mean {near[0]}?" if near else f"its columns are {', '.join(columns)}"

@@ -7,11 +7,10 @@ run: the server takes no second statement there, and nothing that planning calls
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 import psycopg
 from psycopg import sql
 
+from connectors.postgres.advice import instead
 from connectors.postgres.catalog import describe
 from connectors.postgres.session import connect, translated
 from engine.errors import EngineError
@@ -57,6 +56,4 @@ async def check_condition(system: str, dsn: Secretive, table: str, where: Expres
 
 def _known(table: str, where: Expression, columns: tuple[str, ...]) -> None:
     for name in sorted(where.columns - {*columns}):
-        near = get_close_matches(name, columns, 1)
-        suggestion = f"did you mean {near[0]}?" if near else f"its columns are {', '.join(columns)}"
-        raise ConditionRefused(f"{table} has no column {name!r}", suggestion=suggestion)
+        raise ConditionRefused(f"{table} has no column {name!r}", suggestion=instead(name, columns))

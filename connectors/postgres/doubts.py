@@ -1,4 +1,4 @@
-"""What the target's own code lacked while it was called for a row (a privilege, a table): that row's trouble, or everybody's?
+"""What the target's own code lacked when it was called for a row (a privilege, a table): that row's trouble, or all's?
 
 It is the row's, where the same statement wrote another row of its stream in the same transaction: a trigger is called
 for a table and an operation, so that its code had what it needs there. Else it is the target's, whatever got through

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
-from connectors.postgres.advice import listed, make_unique
+from connectors.postgres.advice import instead, listed, make_unique, quoted
 from connectors.postgres.catalog import Column, Table
 from connectors.postgres.finding import Finding, bad, note, warning
 from connectors.postgres.harm import harms, untold
@@ -50,7 +49,8 @@ def reading_findings(stream: Stream, table: Table, entity: Entity | None, versio
         if column is None:
             yield _no_column(stream, table, name)
         elif name in wanted.columns:
-            yield from _readable(stream, table, column, version)
+            yield from readable(stream, table, column)
+            yield from _published(stream, column, version)
     yield from _told_apart(stream, table, version)
     yield from _expressions_fit(stream, table)
     if entity is not None:
@@ -93,20 +93,24 @@ def _expressions_fit(stream: Stream, table: Table) -> Iterator[Finding]:
 
 
 def _no_column(stream: Stream, table: Table, name: str) -> Finding:
-    near = get_close_matches(name, table.columns, 1)
-    suggestion = f"did you mean {near[0]}?" if near else f"its columns are {', '.join(table.columns)}"
-    return bad("column", f"{stream.name} has no column {name}", suggestion, stream.name, name)
+    what = f"{stream.name} has no column {name}"
+    return bad("column", what, instead(name, table.columns), stream.name, name)
 
 
-def _readable(stream: Stream, table: Table, column: Column, version: int) -> Iterator[Finding]:
+def readable(stream: Stream, table: Table, column: Column, role: str = "the role") -> Iterator[Finding]:
+    """Whether the role by which the table was described may read a column of it."""
     if not table.usable or not column.readable:
+        schema = "" if table.usable else f"GRANT USAGE ON SCHEMA {table.schema} to the role; "
         yield bad(
             "privilege",
-            f"the role may not read {stream.name}.{column.name}",
-            f"GRANT USAGE ON SCHEMA {table.schema}; GRANT SELECT ON {stream.table} to the role",
+            f"{role} may not read {stream.name}.{column.name}",
+            f"{schema}GRANT SELECT ({quoted(column.name)}) ON {stream.table} to the role",
             stream.name,
             column.name,
         )
+
+
+def _published(stream: Stream, column: Column, version: int) -> Iterator[Finding]:
     if stream.reads and column.generated and (version < 180000 or not column.stored):
         yield bad(
             "column",
@@ -293,11 +297,11 @@ def _denied(stream: Stream, right: str, columns: set[str]) -> Iterator[Finding]:
 
 def _grant(stream: Stream, right: str, column: str) -> Finding:
     what = f"{stream.name}.{column}" if column else stream.name
-    listed = f"{right} ({column})" if column else right
+    granted = f"{right} ({quoted(column)})" if column else right
     return bad(
         "privilege",
         f"the role has no {right} privilege on {what}",
-        f"GRANT {listed} ON {stream.table} to the role",
+        f"GRANT {granted} ON {stream.table} to the role",
         stream.name,
         column,
     )

@@ -10,7 +10,8 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from connectors.postgres.catalog import Table, describe, table_name
-from connectors.postgres.finding import Finding, bad, note, warning
+from connectors.postgres.finding import Finding, note, warning
+from connectors.postgres.fit import readable
 from connectors.postgres.session import connect, rows
 from engine.wanted import wanted_columns
 from rules.rulebook import Stream, System
@@ -64,8 +65,7 @@ async def unreadable_findings(system: System, writer: Connection) -> list[Findin
 
 def _unreadable(stream: Stream, tables: Mapping[str, Table]) -> Iterator[Finding]:
     table = tables.get(table_name(stream.table))
-    for name in sorted(wanted_columns(stream).columns) if table is not None else ():
-        column = table.columns.get(name) if table is not None else None
-        if table is not None and column is not None and not (table.usable and column.readable):
-            what = f"the role that writes may not read {stream.name}.{name}"
-            yield bad("privilege", what, f"GRANT SELECT ({name}) ON {stream.table} to the role", stream.name, name)
+    if table is None:
+        return
+    for name in sorted(wanted_columns(stream).columns & table.columns.keys()):
+        yield from readable(stream, table, table.columns[name], "the role that writes")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import psycopg
+import pytest
 from psycopg.conninfo import make_conninfo
 
 from connectors.postgres.probe import Finding, probe
@@ -127,6 +128,59 @@ async def test_a_server_out_of_reach_is_one_finding(database: str) -> None:
     assert [(finding.ok, finding.subject) for finding in found] == [(False, "connection")]
     assert "no_such_database" in found[0].message
     assert "hush" not in found[0].message
+
+
+async def test_a_target_out_of_reach_takes_nothing_from_what_the_source_says(database: str) -> None:
+    run(database, "create table account (id int primary key)")
+    crm = system(stream("public.account", ("id",), ()))
+    target = make_conninfo(database, dbname="no_such_database", password="hush")
+    alone = await probe(crm, database)
+    found = await probe(crm, database, target_dsn=target)
+    *others, last = found
+    assert (last.ok, last.subject, last.suggestion) == (False, "target connection", "check target_dsn of crm")
+    assert "no_such_database" in last.message
+    assert "hush" not in last.message
+    assert {"server", "wal_level", "publication", "slot", "replication"} <= {each.subject for each in others}
+    assert others == alone[: len(others)]
+
+
+async def test_what_was_found_stays_said_where_the_server_goes_away_meanwhile(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(database, "create table account (id int primary key)")
+
+    async def gone(*_: object) -> list[Finding]:
+        raise psycopg.OperationalError("the connection is lost")
+
+    monkeypatch.setattr("connectors.postgres.probe.mark_findings", gone)
+    first, *_, last = await probe(system(stream("public.account", ("id",), ())), database)
+    assert (first.ok, first.message) == (True, "crm answers")
+    assert (last.ok, last.subject) == (False, "connection")
+    assert "is lost" in last.message
+
+
+async def test_a_column_that_may_not_be_read_is_named_with_what_is_to_be_granted(database: str) -> None:
+    run(database, "create schema closed", "create table closed.account (id int primary key, name text)")
+    role = f"blind_{ask(database, 'select current_database()')}"
+    run(database, f"create role {role} login", f"grant select (id) on closed.account to {role}")
+    crm = system(stream("closed.account", ("id",), ("name",), update_fields=("name",)))
+    blind = make_conninfo(database, user=role)
+    try:
+        outside = [each for each in await probe(crm, database, target_dsn=blind) if "may not read" in each.message]
+        run(database, f"grant usage on schema closed to {role}")
+        reading_it = [each for each in await probe(crm, blind) if "may not read" in each.message]
+        writing_it = [each for each in await probe(crm, database, target_dsn=blind) if "may not read" in each.message]
+    finally:
+        run(database, f"drop owned by {role} cascade", f"drop role {role}")
+    grant = "GRANT SELECT (name) ON closed.account to the role"
+    assert {each.column for each in outside} == {"id", "name"}
+    assert {each.suggestion.partition("; ")[0] for each in outside} == {"GRANT USAGE ON SCHEMA closed to the role"}
+    assert [(each.message, each.suggestion) for each in reading_it] == [
+        ("the role may not read closed.account.name", grant)
+    ]
+    assert [(each.message, each.suggestion) for each in writing_it] == [
+        ("the role that writes may not read closed.account.name", grant)
+    ]
 
 
 async def test_probing_changes_nothing(database: str) -> None:
