@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from engine.change import RawChange, Relation, RowRef, Value, key_text
+from engine.change import UNKNOWN, RawChange, Relation, RowRef, Value, key_text
 from engine.errors import ValueRefused
-from engine.mapping import StreamMapper
+from engine.mapping import StreamMapper, undecoded_row
 from rules.rulebook import Entity, Stream
 
 
@@ -23,6 +23,8 @@ class Seen:
     fields: dict[str, Value] = field(default_factory=dict)
     references: dict[str, RowRef] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
+    nameless: bool = False
+    """Its key cannot be read either: `key` is a name for it, which stands nowhere among keys."""
     merged: bool = False
     """Its system merged it into another row."""
     outside: bool = False
@@ -46,6 +48,9 @@ class Seeing:
 
     def __call__(self, raw: RawChange) -> Seen | None:
         """None for a row that the stream does not speak of."""
+        if raw.undecoded is not None:
+            row = undecoded_row(self._stream, raw)
+            return Seen(row.key, unreadable={"": raw.undecoded.reason}, nameless=UNKNOWN in raw.values)
         seen = Seen(key_text(tuple(str(raw.values[place]) for place in self._key)))
         try:
             change = self._whole(raw)

@@ -96,7 +96,7 @@ class Comparing:
 
     async def run(self) -> None:
         """Raises FieldwardenError; what was counted until then stays counted."""
-        relation = await self._looking.relation(self._stream)
+        relation = self._looking.relation(self._stream)
         self._relation, self._seeing = relation, Seeing(self._stream, self._entity, relation)
         suspects: list[_Judged] = []
         page: list[_Pair] = []
@@ -123,7 +123,7 @@ class Comparing:
             rows = self._seen(pages)
             row, link = await anext(rows, None), await anext(links, None)
             while row is not None or link is not None:
-                if link is None or (row is not None and row.key < link[0]):
+                if link is None or (row is not None and (row.nameless or row.key < link[0])):
                     assert row is not None
                     yield _Pair(row.key, row, None)
                     row = await anext(rows, None)

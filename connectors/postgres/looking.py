@@ -8,7 +8,7 @@ Values come by COPY, in the very text in which the stream brings them. Nothing i
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import psycopg
 from psycopg import sql
@@ -16,9 +16,9 @@ from psycopg.rows import TupleRow
 
 from connectors.postgres.catalog import Table, describe, table_name
 from connectors.postgres.following import resolved
-from connectors.postgres.pgoutput import BPCHAR
+from connectors.postgres.observing import Observing
 from connectors.postgres.position import Position, lsn_text
-from connectors.postgres.session import connect, translated
+from connectors.postgres.session import connect, take_bytes_as_they_are, translated
 from engine.change import RawChange, Relation, key_parts
 from engine.errors import EnvironmentUnfit, SchemaDrift
 from engine.foothold import Followed
@@ -43,21 +43,26 @@ _PEEK = """
 class Looking:
     """One session with the system. Everything raises TransientError, EnvironmentUnfit or SchemaDrift."""
 
-    def __init__(self, system: System, connection: psycopg.AsyncConnection[TupleRow]) -> None:
+    def __init__(
+        self, system: System, connection: psycopg.AsyncConnection[TupleRow], tables: Mapping[str, Table]
+    ) -> None:
         self._system = system
         self._connection = connection
-        self._tables: dict[str, Table] = {}
+        self._tables = tables
 
     @classmethod
     @asynccontextmanager
     async def at(cls, system: System, dsn: Secretive) -> AsyncIterator[Looking]:
         async with await connect(system.name, dsn) as connection:
-            yield cls(system, connection)
+            with translated(system.name):
+                tables = await describe(connection, {table_name(each.table) for each in system.read_streams.values()})
+            await take_bytes_as_they_are(system.name, connection)  # only now: it would leave no names as texts
+            yield cls(system, connection, tables)
 
-    async def relation(self, stream: Stream) -> Relation:
+    def relation(self, stream: Stream) -> Relation:
         """The shape in which the stream's rows come."""
         names = wanted_columns(stream).columns
-        table = await self._table(stream)
+        table = self._table(stream)
         for name in sorted(names):
             self._check(stream, table, name)
         columns = [column for column in table.columns.values() if column.name in names]
@@ -69,15 +74,16 @@ class Looking:
             await self._connection.execute("begin isolation level repeatable read read only")
         try:
             order = sql.SQL(" order by {}").format(self._ordered(stream))
-            async for page in self._copied(stream, relation, order):
-                yield page
+            async with aclosing(self._copied(stream, relation, order)) as pages:
+                async for page in pages:
+                    yield page
         finally:
             if not self._connection.broken:
                 await self._connection.rollback()
 
     async def again(self, stream: Stream, relation: Relation, keys: Sequence[str]) -> list[RawChange]:
         """Those of these rows that are there now, in any order."""
-        table = await self._table(stream)
+        table = self._table(stream)
         parts = list(zip(*(key_parts(key, len(stream.key)) for key in keys), strict=True))
         names = [sql.Identifier(f"k{number}") for number in range(len(stream.key))]
         asked = sql.SQL(" join unnest({}) as k ({}) on {}").format(
@@ -120,49 +126,35 @@ class Looking:
         return (row[0], row[1]) if row else (0, False)
 
     async def _copied(self, stream: Stream, relation: Relation, rest: sql.Composed) -> AsyncGenerator[list[RawChange]]:
-        table = await self._table(stream)
-        padded = [place for place, name in enumerate(relation.columns) if table.columns[name].oid == BPCHAR]
-        query = sql.SQL("copy (select {} from {}{} t{}) to stdout").format(
-            sql.SQL(", ").join(sql.Identifier("t", name) for name in relation.columns),
-            sql.SQL("only " if table.kind == "r" else ""),
-            sql.Identifier(table.schema, table.name),
-            rest,
-        )
         page: list[RawChange] = []
         size = 0
-        with translated(self._system.name):
-            async with self._connection.cursor() as cursor, cursor.copy(query) as copy:
-                async for row in copy.rows():
-                    values = list(row)
-                    for place in padded:
-                        if values[place] is not None:
-                            values[place] = values[place].rstrip(" ")
-                    page.append(RawChange(relation, "observe", tuple(values), "", None))
-                    size += sum(map(len, filter(None, values)))
-                    if len(page) == PAGE or size >= _BYTES:
-                        yield page
-                        page, size = [], 0
+        observing = Observing(stream, self._table(stream), relation)
+        async with aclosing(observing.rows(self._connection, rest)) as rows:
+            async for raw, width in rows:
+                page.append(raw)
+                size += width
+                if len(page) == PAGE or size >= _BYTES:
+                    yield page
+                    page, size = [], 0
         if page:
             yield page
 
     def _ordered(self, stream: Stream) -> sql.Composed:
-        """The key as one text, by its bytes: the server's own collation and encoding must not matter."""
+        """The key as one text, by its bytes: the server's own collation and encoding must not matter. (SQL_ASCII is
+        none, and its texts are what they are: to ask for UTF-8 there would be refused for a key that is not.)"""
         parts = [sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in stream.key]
         text = parts[0] if len(parts) == 1 else sql.SQL("json_build_array({})::text").format(sql.SQL(", ").join(parts))
-        return sql.SQL("convert_to({}, 'UTF8')").format(text)
+        ascii = self._connection.info.parameter_status("server_encoding") == "SQL_ASCII"
+        return sql.SQL("convert_to({}, {})").format(text, sql.Literal("SQL_ASCII" if ascii else "UTF8"))
 
-    async def _table(self, stream: Stream) -> Table:
+    def _table(self, stream: Stream) -> Table:
         name = table_name(stream.table)
         if name not in self._tables:
-            with translated(self._system.name):
-                found: Mapping[str, Table] = await describe(self._connection, [name])
-            if name not in found:
-                raise EnvironmentUnfit(
-                    f"{self._system.name}: there is no table {name}",
-                    suggestion=f"mend the system file of {self._system.name}, or create the table",
-                    path=name,
-                )
-            self._tables[name] = found[name]
+            raise EnvironmentUnfit(
+                f"{self._system.name}: there is no table {name}",
+                suggestion=f"mend the system file of {self._system.name}, or create the table",
+                path=name,
+            )
         return self._tables[name]
 
     def _check(self, stream: Stream, table: Table, name: str) -> None:

@@ -13,7 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from connectors.postgres.words import words
+from connectors.postgres.words import of_code, words
 from engine.dsn import read
 from engine.errors import EngineError, EnvironmentUnfit, TransientError
 from engine.process import NEVER_CUT_OFF, NOTICED, session_mark, session_name
@@ -80,11 +80,6 @@ def translated(system: str) -> Iterator[None]:
         yield
     except psycopg.Error as error:
         raise _meaning(system, error) from error
-    except UnicodeDecodeError:  # its own words quote what it cannot read
-        raise EnvironmentUnfit(
-            f"{system}: a text in the database is not valid UTF-8, which an encoding of SQL_ASCII lets pass",
-            suggestion="mend the text, or move the data to a UTF8 database",
-        ) from None
 
 
 def _meaning(system: str, error: psycopg.Error) -> EngineError:
@@ -93,6 +88,11 @@ def _meaning(system: str, error: psycopg.Error) -> EngineError:
         return EnvironmentUnfit(
             f"{system}: a privilege is missing: {text}",
             suggestion=f"grant it, then run `fieldwarden doctor` to see whether anything else is missing in {system}",
+        )
+    if isinstance(error, psycopg.errors.CharacterNotInRepertoire) and not of_code(error):
+        return EnvironmentUnfit(
+            f"{system}: a text in the database is not valid UTF-8, which an encoding of SQL_ASCII lets pass",
+            suggestion="mend the text, or move the data to a UTF8 database",
         )
     if isinstance(error, psycopg.errors.ObjectInUse):
         return TransientError(f"{system}: {text}", suggestion="it is tried again until the other session ends")

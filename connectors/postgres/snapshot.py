@@ -7,26 +7,21 @@ A baseline that is interrupted starts again with a new slot, since its snapshot 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing
-from typing import TypeAlias
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
 from connectors.postgres.catalog import Table, table_name
-from connectors.postgres.copying import row_values
-from connectors.postgres.pgoutput import BPCHAR
+from connectors.postgres.observing import Observing
 from connectors.postgres.position import row_position
 from connectors.postgres.session import connect, take_bytes_as_they_are, translated
-from engine.change import UNKNOWN, RawChange, Relation, Undecoded
-from engine.record import LARGE
+from engine.change import RawChange, Relation
 from engine.wanted import wanted_columns
 from rules.rulebook import Stream, System
 from rules.secret import Secretive
-
-Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
 def copy_order(system: System) -> list[Stream]:
@@ -105,53 +100,13 @@ class Snapshot:
                         chunk, size = [], 0
         yield chunk
 
-    async def _rows(self, stream: Stream) -> AsyncGenerator[tuple[RawChange, int], None]:
+    def _rows(self, stream: Stream) -> AsyncGenerator[tuple[RawChange, int], None]:
         table = self._tables[table_name(stream.table)]
         wanted = wanted_columns(stream).columns
         columns = [column for column in table.columns.values() if column.name in wanted]
-        padded = [place for place, column in enumerate(columns) if column.oid == BPCHAR]
         relation = Relation(
             stream.name, tuple(column.name for column in columns), tuple(column.type for column in columns)
         )
         position = row_position(self._epoch, self.point, 0)
-        query = sql.SQL("copy (select {} from {}{}) to stdout").format(
-            sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
-            sql.SQL("only " if table.kind == "r" else ""),
-            sql.Identifier(table.schema, table.name),
-        )
-        with translated(self._system.name):
-            async with self._connection.cursor() as cursor, cursor.copy(query.as_bytes()) as copy:
-                while data := await copy.read():
-                    try:
-                        change, width = _observed(data, relation, padded, position)
-                    except UnicodeDecodeError:
-                        change, width = _illegible(data, relation, stream, position), len(data)
-                    del data  # it may be large, and long until the next one comes
-                    yield change, width
-                    del change
-
-
-def _observed(data: Buffer, relation: Relation, padded: Sequence[int], position: str) -> tuple[RawChange, int]:
-    """One row, and how much text it has. Raises UnicodeDecodeError."""
-    values = row_values(data)
-    for place in padded:
-        value = values[place]
-        if value is not None:
-            values[place] = value.rstrip(" ")
-    width = sum(map(len, filter(None, values)))
-    return RawChange(relation, "observe", tuple(values), position, None, large=width > LARGE), width
-
-
-def _illegible(data: Buffer, relation: Relation, stream: Stream, position: str) -> RawChange:
-    """A row of which some text is not UTF-8, as a database in SQL_ASCII may hold it: by its key, where that can be
-    read."""
-    row = bytes(data)
-    values = row_values(row.decode("utf-8", "replace").encode())
-    texts = [values[relation.columns.index(name)] for name in stream.key]
-    key = tuple(UNKNOWN if text is None or "\ufffd" in text else text for text in texts)
-    kind = ("text",) * len(key)
-    place = f"the first reading of {stream.name}"
-    reason = f"{place}: a text in it is not valid UTF-8 (the database's encoding does not ask for it)"
-    kept = Undecoded(reason, row if UNKNOWN in key else None, row)
-    known = Relation(stream.name, stream.key, kind)
-    return RawChange(known, "update", key, position, None, place=place, undecoded=kept)
+        observing = Observing(stream, table, relation, position, f"the first reading of {stream.name}")
+        return observing.rows(self._connection)

@@ -305,7 +305,7 @@ def test_rows_come_in_the_order_of_their_keys_bytes(database: str) -> None:
         from engine.change import key_text
 
         async with Looking.at(system, database) as looking:
-            relation = await looking.relation(stream)
+            relation = looking.relation(stream)
             rows = [raw async for page in looking.rows(stream, relation) for raw in page]
             found = [key_text((str(raw.values[0]), str(raw.values[1]))) for raw in rows]
             again = await looking.again(stream, relation, [*found[:5], key_text(("nobody", "1"))])
