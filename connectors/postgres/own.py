@@ -1,7 +1,8 @@
 """How a transaction of ours begins, and how its source will know it for ours: by a mark in the log that nobody else can
 make, or by an announcement in the hub where the change stream does not carry marks.
 
-Either costs one round trip a transaction, whatever it writes.
+Neither costs a round trip of its own to the target: the transaction's number is asked for as it begins, and the mark,
+which is sealed over that number, goes out together with the first statement that may write.
 """
 
 from __future__ import annotations
@@ -35,17 +36,29 @@ class Own:
         self._mark = mark
         self._announce = announce
         self._begun = ("", 0)
+        self._due = False
+
+    @property
+    def due(self) -> bool:
+        """Whether the mark is still to be written, which has to come before all rows: what stands before it is not
+        ours. (What is copied into temporary tables stands in no log.)"""
+        return self._due
 
     async def begin(self, cursor: Cursor) -> None:
-        """Begin a transaction. The mark comes before all that it writes: what stands before one is not ours."""
+        """Begin a transaction. After this the mark is due, where there is one."""
         await cursor.execute(_BEGIN, prepare=False)
         while cursor.nextset():
             pass
         ((number, at),) = await cursor.fetchall()
         self._begun = number, at
-        if self._announce is None:
-            content = self._mark.seal.content(self._system, int(number), at)
-            await cursor.execute(_MARK, [self._mark.prefix, content])
+        self._due = self._announce is None
+
+    async def mark(self, cursor: Cursor) -> None:
+        """Write the mark that is due. Not within a savepoint: what rolls back to it would take the mark along."""
+        number, at = self._begun
+        content = self._mark.seal.content(self._system, int(number), at)
+        await cursor.execute(_MARK, [self._mark.prefix, content])
+        self._due = False
 
     async def before_commit(self) -> None:
         """Nothing may be committed unless this returns. Raises what `announce` raises."""

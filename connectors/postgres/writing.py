@@ -82,6 +82,8 @@ class Writing:
     async def _transaction(self, groups: Sequence[Group], *, careful: bool) -> list[WriteResult]:
         ready = [(group, await self._staging(group)) for group in groups]
         await self._own.begin(self._cursor)
+        if careful and self._own.due:
+            await self._own.mark(self._cursor)  # before the savepoints
         results: list[WriteResult] = []
         taken: list[Taken] = []
         self._doubts.clear()
@@ -201,7 +203,12 @@ class Writing:
         return results
 
     async def _rows(self, query: str, start: int, end: int) -> list[TupleRow]:
-        await self._cursor.execute(query.encode(), [Int4(start), Int4(end)])
+        if self._own.due:
+            async with self.connection.pipeline():
+                await self._own.mark(psycopg.AsyncRawCursor(self.connection))
+                await self._cursor.execute(query.encode(), [Int4(start), Int4(end)])
+        else:
+            await self._cursor.execute(query.encode(), [Int4(start), Int4(end)])
         return await self._cursor.fetchall()
 
     async def _apart(self, load: Load, rejections: Sequence[Rejection]) -> list[WriteResult]:

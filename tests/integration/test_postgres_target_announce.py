@@ -1,6 +1,9 @@
-"""What a target tells before it commits: the transaction by which a change stream will name it."""
+"""How a target's transactions are known again: by a mark before their rows, or by what is told before the commit."""
 
 from __future__ import annotations
+
+import re
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -8,7 +11,7 @@ import pytest
 from connectors.postgres.target import PostgresTarget
 from engine.errors import TransientError
 from rules.rulebook import System
-from tests.integration.target_world import MARK, World
+from tests.integration.target_world import MARK, PARTY, World
 
 
 def announcing(world: World, announce: object) -> None:
@@ -42,3 +45,48 @@ async def test_what_could_not_be_announced_is_not_written(database: str) -> None
         with psycopg.connect(database) as other:
             assert other.execute("select count(*) from party").fetchone() == (0,)
         assert world.sql("select 1 from party") == []
+
+
+async def round_trips(world: World, trace: Path) -> int:
+    """Of one transaction, once all is prepared: how often the server was asked, and waited for to be ready again."""
+    for number in range(8):
+        await world.made(f"warm-{number}", name="Acme")
+    writing = world.target._writing
+    assert writing is not None
+    pgconn = writing.connection.pgconn
+    with trace.open("w") as lines:
+        pgconn.trace(lines.fileno())
+        await world.made("r-1", name="Acme")
+        pgconn.untrace()
+    return len(re.findall(r"\tReadyForQuery", trace.read_text()))
+
+
+async def test_a_mark_costs_no_round_trip(database: str, tmp_path: Path) -> None:
+    async def announce(_transaction: str, _at: int) -> None: ...
+
+    async with World(database) as world:
+        marked = await round_trips(world, tmp_path / "marked")
+    async with World(database, ddl="truncate party") as world:
+        announcing(world, announce)
+        announced = await round_trips(world, tmp_path / "announced")
+    assert marked == announced == 4, "begin, copy, write, commit"
+
+
+@pytest.mark.parametrize("poison", [False, True])
+async def test_the_mark_stands_before_all_rows_in_the_log_whatever_is_refused(database: str, poison: bool) -> None:
+    async with World(database, ddl=f"{PARTY}; create publication p for table party") as world:
+        world.sql("alter table party add check (name <> 'poison')")
+        slot = f"s_{world.person.info.dbname}"
+        world.sql(f"select pg_create_logical_replication_slot('{slot}', 'pgoutput')")
+        try:
+            names = ["a", *["poison"] * poison, "b"]
+            results = await world.write(*(world.create(f"r-{n}", name=name) for n, name in enumerate(names)))
+            told = world.sql(
+                "select chr(get_byte(data, 0)) from pg_logical_slot_get_binary_changes(%s, null, null,"
+                " 'proto_version', '1', 'publication_names', 'p', 'messages', 'true')",
+                slot,
+            )
+        finally:
+            world.sql(f"select pg_drop_replication_slot('{slot}')")
+    assert [result.status for result in results] == ["done", *["rejected"] * poison, "done"]
+    assert "".join(kind for (kind,) in told) == "BMRIIC"
