@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from connectors.postgres.probe import Finding, probe
 from rules.expressions import parse
@@ -159,19 +159,19 @@ async def test_what_was_found_stays_said_where_the_server_goes_away_meanwhile(
     assert "is lost" in last.message
 
 
-async def test_a_column_that_may_not_be_read_is_named_with_what_is_to_be_granted(database: str) -> None:
+async def test_a_column_that_may_not_be_read_is_named_with_what_is_to_be_granted(
+    database: str, make_role: Callable[..., str]
+) -> None:
     run(database, "create schema closed", "create table closed.account (id int primary key, name text)")
-    role = f"blind_{ask(database, 'select current_database()')}"
-    run(database, f"create role {role} login", f"grant select (id) on closed.account to {role}")
+    blind = make_role(database, "grant select (id) on closed.account to {}")
     crm = system(stream("closed.account", ("id",), ("name",), update_fields=("name",)))
-    blind = make_conninfo(database, user=role)
-    try:
-        outside = [each for each in await probe(crm, database, target_dsn=blind) if "may not read" in each.message]
-        run(database, f"grant usage on schema closed to {role}")
-        reading_it = [each for each in await probe(crm, blind) if "may not read" in each.message]
-        writing_it = [each for each in await probe(crm, database, target_dsn=blind) if "may not read" in each.message]
-    finally:
-        run(database, f"drop owned by {role} cascade", f"drop role {role}")
+
+    async def unread(dsn: str, target_dsn: str | None = None) -> list[Finding]:
+        return [each for each in await probe(crm, dsn, target_dsn=target_dsn) if "may not read" in each.message]
+
+    outside = await unread(database, blind)
+    run(database, f"grant usage on schema closed to {conninfo_to_dict(blind)['user']}")
+    reading_it, writing_it = await unread(blind), await unread(database, blind)
     grant = "GRANT SELECT (name) ON closed.account to the role"
     assert {each.column for each in outside} == {"id", "name"}
     assert {each.suggestion.partition("; ")[0] for each in outside} == {"GRANT USAGE ON SCHEMA closed to the role"}
