@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from connectors.postgres.target import PostgresTarget
-from engine.errors import TransientError
+from engine.errors import EnvironmentUnfit, TransientError
 from rules.rulebook import System
 from tests.integration.target_world import MARK, PARTY, World
 
@@ -90,3 +90,22 @@ async def test_the_mark_stands_before_all_rows_in_the_log_whatever_is_refused(da
             world.sql(f"select pg_drop_replication_slot('{slot}')")
     assert [result.status for result in results] == ["done", *["rejected"] * poison, "done"]
     assert "".join(kind for (kind,) in told) == "BMRIIC"
+
+
+async def test_where_no_mark_may_be_made_nothing_is_written_and_that_is_said(database: str) -> None:
+    role = "no_marks"
+    async with World(database) as world:
+        world.sql(f"create role {role} login; grant select, insert, update on party to {role}")
+        kinds = world.sql("select oid::regprocedure::text from pg_proc where proname = 'pg_logical_emit_message'")
+        world.sql("; ".join(f"revoke execute on function {kind} from public" for (kind,) in kinds))
+        dsn = psycopg.conninfo.make_conninfo(database, user=role)
+        world.target = PostgresTarget(System("erp", 0, "postgres", {}, world.streams), dsn, MARK)
+        try:
+            with pytest.raises(EnvironmentUnfit, match="permission denied for function pg_logical_emit_message"):
+                await world.made(name="Acme")
+            assert world.sql("select 1 from party") == []
+            world.sql("; ".join(f"grant execute on function {kind} to {role}" for (kind,) in kinds))
+            await world.made(name="Acme")
+        finally:
+            await world.target.close()
+            world.sql(f"drop owned by {role}; drop role {role}")
