@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.rows import TupleRow
 
-from connectors.postgres.reach import Database, Name, Reach, here, reach
+from connectors.postgres.reach import Database, Reach, here, reach
 from connectors.postgres.session import connect, rows, translated
 from engine.errors import EngineError, EnvironmentUnfit
 from rules.names import qualified
-from rules.protecting import Conflict, Use, conflicts, database, protected_reads, writes_of
+from rules.protecting import Conflict, conflicts, database, protected_reads, writes_of
 from rules.rulebook import Rulebook, System
 from rules.secret import Secretive
 
@@ -87,14 +87,10 @@ async def _known(
 
 
 def _conflicts(rulebook: Rulebook, known: Reach) -> list[Conflict]:
-    everything = frozenset(column for columns in known.read.values() for column in columns)
-
-    def written(use: Use) -> frozenset[Hashable]:
-        # Where a view's own trigger writes, nobody can tell: it may be anywhere.
-        hidden = use in known.written and _table(rulebook.systems, use.system, use.stream) in known.opaque
-        return known.written.get(use, frozenset()) | (everything if hidden else frozenset())
-
-    return list(conflicts(rulebook, written, lambda use: known.read.get(use, frozenset())))
+    nobody = frozenset[Hashable]()
+    return list(
+        conflicts(rulebook, lambda use: known.written.get(use, nobody), lambda use: known.read.get(use, nobody))
+    )
 
 
 async def live_conflicts(rulebook: Rulebook, dsns: Mapping[str, Secretive]) -> list[Conflict]:
@@ -136,10 +132,6 @@ async def _same(connection: psycopg.AsyncConnection[TupleRow], system: System, o
         return False
     place = await _place(name, owners.dsns[name])
     return database(other) == database(system) if place is None else place == await here(connection)
-
-
-def _table(systems: Mapping[str, System], system: str, stream: str) -> Name:
-    return qualified(systems[system].streams[stream].table)
 
 
 __all__ = ["Owners", "ProtectedColumn", "check_target", "found_here", "live_conflicts"]

@@ -74,7 +74,7 @@ _COLUMN = 2
 
 Place: TypeAlias = tuple[int, int]
 """(relation, attribute number)"""
-Name: TypeAlias = tuple[str, ...]
+_Name: TypeAlias = tuple[str, ...]
 """The exact (schema, table)"""
 
 
@@ -113,9 +113,8 @@ class Reach:
 
     database: Database
     written: Mapping[Use, frozenset[Hashable]]
+    """Of a write that ends, through however many views, in one with an INSTEAD OF trigger: whatever is read here."""
     read: Mapping[Use, frozenset[Hashable]]
-    opaque: frozenset[Name]
-    """Tables that are views with INSTEAD OF triggers."""
     missing: tuple[Use, ...]
     """Writes to tables that are not there: what their columns are, nobody can tell."""
 
@@ -141,23 +140,25 @@ async def reach(
     wanted = {use: places[table, use.column] for use, table in uses.items() if (table, use.column) in places}
     graph = await _followed(connection, set(wanted.values()))
 
-    def known(of: Iterable[Use], *kinds: str) -> dict[Use, frozenset[Hashable]]:
-        found = ((use, graph.reached(wanted[use], kinds)) for use in of if use in wanted)
-        return {use: frozenset((database, *place) for place in places) for use, places in found}
+    def known(of: Iterable[Use], *kinds: str) -> dict[Use, frozenset[Place]]:
+        return {use: graph.reached(wanted[use], kinds) for use in of if use in wanted}
 
-    opaque = {uses[use] for use, (table, _) in wanted.items() if table in graph.opaque}
-    return Reach(
-        database,
-        known(writes, "part", "view", "rule"),
-        known(reads, "part", "view", "generated", "computed"),
-        frozenset(opaque),
-        tuple(use for use in writes if uses[use] not in there),
-    )
+    def identified(columns: Mapping[Use, frozenset[Place]]) -> dict[Use, frozenset[Hashable]]:
+        return {use: frozenset((database, *place) for place in places) for use, places in columns.items()}
+
+    read = known(reads, "part", "view", "generated", "computed")
+    everything = frozenset(place for places in read.values() for place in places)
+    written = {
+        use: places | everything if any(table in graph.opaque for table, _ in places) else places
+        for use, places in known(writes, "part", "view", "rule").items()
+    }
+    missing = tuple(use for use in writes if uses[use] not in there)
+    return Reach(database, identified(written), identified(read), missing)
 
 
 async def _named(
-    connection: psycopg.AsyncConnection[TupleRow], tables: Collection[Name]
-) -> dict[tuple[Name, str], Place]:
+    connection: psycopg.AsyncConnection[TupleRow], tables: Collection[_Name]
+) -> dict[tuple[_Name, str], Place]:
     schemas, names = [list(part) for part in zip(*tables, strict=True)] or ([], [])
     found = await rows(connection, _NAMED, [schemas, names])
     return {((row["nspname"], row["relname"]), row["attname"]): (row["oid"], row["attnum"]) for row in found}

@@ -38,6 +38,9 @@ create view hidden as select id, phone as tel from party;
 create function anything() returns trigger language plpgsql as
     'begin update party set credit_limit = new.tel where id = new.id; return new; end';
 create trigger hidden instead of update on hidden for each row execute function anything();
+create view over_hidden as select id, tel from hidden;
+create table outbox (id int primary key, tel text);
+create rule passed_on as on update to outbox do also update over_hidden set tel = new.tel where id = new.id;
 create table ledger (id int, credit_limit text, note text, kind text) partition by list (kind);
 create table ledger_a partition of ledger for values in ('a');
 create table ledger_b partition of ledger for values in ('b');
@@ -106,6 +109,8 @@ REACHING = [
     ("heir", "credit_limit"),
     ("inbox", "note"),
     ("hidden", "tel"),
+    ("over_hidden", "tel"),
+    ("outbox", "tel"),
 ]
 
 
