@@ -16,7 +16,7 @@ from engine.hub.checkup import Checkup, check_up
 from engine.hub.footing import HubFooting
 from operations.onboarding import ONBOARDING, waits
 from operations.project import Opened, embedded_in, opened
-from operations.protected import reached
+from operations.protected import protection
 from operations.report import Failure, Report, count
 from operations.rules import live_of
 from rules.errors import FieldwardenError
@@ -110,12 +110,13 @@ async def _live(project: Opened) -> list[Check]:
 
 
 async def _protected(project: Opened) -> list[Check]:
-    """Columns that are one by the catalogue, though the files call them differently."""
+    """Columns that are one by the catalogue, though the files call them differently. That a system does not answer, its
+    own checks say."""
     return [
         Check(
             each.system, "protected", "error" if each.protected else "warning", each.message, each.suggestion, each.path
         )
-        for each in await reached(project)
+        for each in (await protection(project)).found
     ]
 
 

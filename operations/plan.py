@@ -18,7 +18,7 @@ from engine.hub.rules import Live
 from engine.preview import Preview
 from operations.counted import change, rows_table, rows_told
 from operations.project import Opened, opened
-from operations.protected import reached
+from operations.protected import protection
 from operations.report import Report, count, table
 from operations.rules import live_of, loaded_from
 from rules.changes import Changes, Reading, compare
@@ -71,7 +71,9 @@ async def _plan(project: Opened, unmask: bool) -> dict[str, Any]:
     found = await planned(project)
     files = project.project.rulebook.hash
     warnings = [str(warning) for warning in project.project.warnings]
-    warnings += [f"{each.path}: {each.message} (try: {each.suggestion})" for each in await reached(project)]
+    protected = await protection(project)
+    warnings += [f"{each.path}: {each.message} (try: {each.suggestion})" for each in protected.found]
+    warnings += protected.unchecked
     if found is None:
         return {"live": None, "files": files, "plan": None, "differences": False, "warnings": warnings}
     result = {

@@ -233,8 +233,12 @@ class Opened:
 
     def target_dsn(self, system: str) -> Secret:
         """A system's connection string for writing to it. Raises ReferenceUnresolved."""
-        settings = self.rulebook.systems[system].settings
-        return self._resolve(settings.get("target_dsn", settings["dsn"]), self._where(system))
+        return self.target_dsn_of(self.rulebook.systems[system])
+
+    def target_dsn_of(self, system: System) -> Secret:
+        """The same, of a system by whatever rulebook. Raises ReferenceUnresolved."""
+        settings = system.settings
+        return self._resolve(settings.get("target_dsn", settings["dsn"]), self._where(system.name))
 
     def _where(self, system: str) -> str:
         """Where it is said how to reach a system: in the live rulebook, of one that the files do not have any more."""

@@ -69,7 +69,12 @@ def owners(project: Opened) -> Owners:
         for system in systems
         if system.settings.get("database", "postgres") == "postgres" and owns_protected(project.rulebook, system)
     ]
-    return Owners(project.rulebook, {name: project.dsn(name) for name in names})
+    others = [name for name in names if "target_dsn" in project.rulebook.systems[name].settings]
+    return Owners(
+        project.rulebook,
+        {name: project.dsn(name) for name in names},
+        {name: project.target_dsn(name) for name in others},
+    )
 
 
 def lookout(project: Opened, name: str, footing: HubFooting) -> Lookout | KafkaLookout:

@@ -70,19 +70,33 @@ Identity: TypeAlias = Callable[[Use], frozenset[Hashable]]
 
 
 def conflicts(rulebook: Rulebook, written: Identity, read: Identity) -> Iterator[Conflict]:
-    """Every write of a column that a protected field's owner reads, but by what the owner's rules allow; after these,
-    every column that two systems write."""
-    streams = [stream for system in rulebook.systems.values() for stream in system.streams.values()]
-    writes = [(use, stream, written(use)) for stream in streams for use in writes_of(stream)]
+    """Every write of a protected column; after these, every column that two systems write."""
+    yield from protected_columns(rulebook, written, read)
+    yield from shared_columns(rulebook, written)
+
+
+def protected_columns(rulebook: Rulebook, written: Identity, read: Identity) -> Iterator[Conflict]:
+    """Every write of a column that a protected field's owner reads, but by what the owner's rules allow."""
+    streams = _streams(rulebook)
+    writes = [(use, stream, base) for stream in streams for use in writes_of(stream) if (base := written(use))]
     reads = [(use, stream, read(use)) for stream in streams for use in protected_reads(rulebook, stream)]
     for (write, writer, reached), (owned, owner, base) in product(writes, reads):
         if reached & base and not _allowed(rulebook, write, writer, owned, owner):
             yield Conflict(write, owned)
+
+
+def shared_columns(rulebook: Rulebook, written: Identity) -> Iterator[Conflict]:
+    """Every column that two systems write for rows that both may have."""
+    writes = [(use, stream, written(use)) for stream in _streams(rulebook) for use in writes_of(stream)]
     seen = [(use, stream, base) for use, stream, base in writes if not use.part and base]
     for number, (one, first, base) in enumerate(seen):
         for other, second, others in seen[number + 1 :]:
             if one.system != other.system and base & others and _share_rows(first, second):
                 yield Conflict(other, one, protected=False)
+
+
+def _streams(rulebook: Rulebook) -> list[Stream]:
+    return [stream for system in rulebook.systems.values() for stream in system.streams.values()]
 
 
 def writes_of(stream: Stream) -> Iterator[Use]:

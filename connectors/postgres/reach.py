@@ -1,9 +1,8 @@
 """Which columns a stream's columns really are: by the catalogue's identity, whatever they are called there.
 
 A view's column is the column of the table below it, a partitioned or inherited table's is that of all its parts, a
-generated column is what it is generated from; a rule writes where its action does. A column is (server, database,
-relation, number). The server is known by the moment it was started: its system identifier is that of its clones too,
-and asking for it can be forbidden.
+generated column is what it is generated from; a rule writes where its action does. A column is (database, relation,
+number).
 """
 
 from __future__ import annotations
@@ -12,19 +11,20 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import psycopg
 from psycopg.rows import TupleRow
 
+from connectors.postgres.places import Database
 from connectors.postgres.session import rows
 from rules.names import qualified
 from rules.protecting import Use
 from rules.rulebook import System
 
-_HERE = """
-    select (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint as started, d.oid as database
-    from pg_database d where d.datname = current_database()"""
+_PRESENT = """
+    select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where (n.nspname, c.relname) in (select * from unnest(%s::text[], %s::text[]))"""
 
 _NAMED = """
     select n.nspname, c.relname, c.oid, a.attname, a.attnum
@@ -67,6 +67,30 @@ _MENTIONED = """
         and d.refclassid = 'pg_class'::regclass and d.refobjid <> r.ev_class and d.refobjsubid > 0
     where r.ev_class = any(%s) and r.ev_type = '1'"""
 
+_FINGERPRINT = """
+    with named as (
+        select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where (n.nspname, c.relname) in (select * from unnest(%(schemas)s::text[], %(names)s::text[]))),
+    relations as (select unnest(%(relations)s::oid[]) as rel union select oid from named),
+    versions as (
+        select 'named' as what, c.oid as rel, n.nspname || '.' || c.relname as part, c.xmin as version
+        from relations join pg_class c on c.oid = rel join pg_namespace n on n.oid = c.relnamespace
+        union all
+        select 'column', a.attrelid, a.attnum::text, a.xmin
+        from named join pg_attribute a on a.attrelid = named.oid and a.attname = any(%(columns)s::text[])
+        union all
+        select 'default', f.adrelid, f.adnum::text, f.xmin from relations join pg_attrdef f on f.adrelid = rel
+        union all
+        select 'rule', r.ev_class, r.oid::text, r.xmin from relations join pg_rewrite r on r.ev_class = rel
+        union all
+        select 'trigger', t.tgrelid, t.oid::text, t.xmin
+        from relations join pg_trigger t on t.tgrelid = rel and t.tgtype & 64 <> 0
+        union all
+        select 'part', i.inhparent, i.inhrelid::text, i.xmin from relations join pg_inherits i on i.inhparent = rel)
+    select sum(hashtextextended(concat_ws(' ', what, rel, version, part), 0))::text as fingerprint from versions"""
+"""The version (xmin) of each row of the catalogue that _NAMED, _STEPS and _VIEWS answer by. Further columns than the
+wanted ones are known by their numbers, whatever they are called; or are their parents', who call them alike."""
+
 _TREE = re.compile(r"\\.|[{}]|(?<= ):(res\w+) ((?:\\.|[^\\\s{}()])+)", re.DOTALL)
 """Of a query's tree as pg_rewrite shows it: braces, and what is said of a column. In names, these are escaped."""
 _COLUMN = 2
@@ -78,18 +102,12 @@ _Name: TypeAlias = tuple[str, ...]
 """The exact (schema, table)"""
 
 
-@dataclass(frozen=True, slots=True)
-class Database:
-    """Which database of which running server."""
-
-    started: int
-    oid: int
-
-
 @dataclass(slots=True)
 class _Graph:
     """What columns lead to, as far as it was asked."""
 
+    places: set[Place]
+    """Every column that is known of."""
     steps: dict[str, dict[Place, set[Place]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(set[Place]))
     )
@@ -108,32 +126,37 @@ class _Graph:
 
 
 @dataclass(frozen=True, slots=True)
+class Watched:
+    """What an answer depends on: if the catalogue says the same of it, the answer is the same."""
+
+    tables: frozenset[_Name]
+    columns: frozenset[str]
+    relations: frozenset[int]
+    """Whatever the tables lead to, themselves included."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reach:
     """The columns of some systems' streams, as far as they are in one database."""
 
-    database: Database
     written: Mapping[Use, frozenset[Hashable]]
     """Of a write that ends, through however many views, in one with an INSTEAD OF trigger: whatever is read here."""
     read: Mapping[Use, frozenset[Hashable]]
     missing: tuple[Use, ...]
     """Writes to tables that are not there: what their columns are, nobody can tell."""
-
-
-async def here(connection: psycopg.AsyncConnection[TupleRow]) -> Database:
-    ((row),) = await rows(connection, _HERE)
-    return Database(row["started"], row["database"])
+    watched: Watched
 
 
 async def reach(
     connection: psycopg.AsyncConnection[TupleRow],
+    database: Database,
     systems: Mapping[str, System],
     writes: Collection[Use],
     reads: Collection[Use],
 ) -> Reach:
-    """What these columns are in the database that is connected. A column that is not there is none.
+    """What these columns are in `database`, the one that is connected. A column that is not there is none.
 
     Its role needs no rights on the tables: only the catalogue is read. Raises psycopg.Error."""
-    database = await here(connection)
     uses = {use: qualified(systems[use.system].streams[use.stream].table) for use in (*writes, *reads)}
     places = await _named(connection, set(uses.values()))
     there = {table for table, _ in places}
@@ -153,30 +176,52 @@ async def reach(
         for use, places in known(writes, "part", "view", "rule").items()
     }
     missing = tuple(use for use in writes if uses[use] not in there)
-    return Reach(database, identified(written), identified(read), missing)
+    relations = frozenset(table for table, _ in graph.places)
+    watched = Watched(frozenset(uses.values()), frozenset(use.column for use in uses), relations)
+    return Reach(identified(written), identified(read), missing, watched)
+
+
+async def fingerprint(connection: psycopg.AsyncConnection[TupleRow], watched: Watched) -> str:
+    """A text that is another if the catalogue says anything else of what is watched. One query; no rights on the
+    tables are needed. Raises psycopg.Error."""
+    schemas, names = _columns(watched.tables)
+    given = {"schemas": schemas, "names": names}
+    given |= {"columns": list(watched.columns), "relations": list(watched.relations)}
+    ((row),) = await rows(connection, _FINGERPRINT, given)
+    return str(row["fingerprint"])
+
+
+async def present(connection: psycopg.AsyncConnection[TupleRow], tables: Collection[_Name]) -> frozenset[_Name]:
+    """Those of the tables that are there. Raises psycopg.Error."""
+    found = await rows(connection, _PRESENT, _columns(tables))
+    return frozenset((row["nspname"], row["relname"]) for row in found)
+
+
+def _columns(pairs: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    """Pairs as two lists, as `unnest` takes them."""
+    return [list(column) for column in zip(*pairs, strict=True)] or [[], []]
 
 
 async def _named(
     connection: psycopg.AsyncConnection[TupleRow], tables: Collection[_Name]
 ) -> dict[tuple[_Name, str], Place]:
-    schemas, names = [list(part) for part in zip(*tables, strict=True)] or ([], [])
-    found = await rows(connection, _NAMED, [schemas, names])
+    found = await rows(connection, _NAMED, _columns(tables))
     return {((row["nspname"], row["relname"]), row["attname"]): (row["oid"], row["attnum"]) for row in found}
 
 
 async def _followed(connection: psycopg.AsyncConnection[TupleRow], start: Collection[Place]) -> _Graph:
     """Everything that columns lead to, step by step: a view over a view over a partitioned table takes three."""
-    graph, known, left = _Graph(), set(start), list(start)
+    graph, left = _Graph(set(start)), list(start)
     while left:
         found: list[tuple[str, Place, Place]] = []
-        given = {"tables": [table for table, _ in left], "columns": [column for _, column in left]}
+        given = dict(zip(("tables", "columns"), _columns(left), strict=True))
         for row in await rows(connection, _STEPS, given):
             found.append((row["how"], (row["rel"], row["att"]), (row["to_rel"], row["to_att"])))
         found += await _through_views(connection, {table for table, _ in left}, graph)
         for kind, place, to in found:
             graph.steps[kind][place].add(to)
-        left = list({to for _, _, to in found} - known)
-        known |= {*left}
+        left = list({to for _, _, to in found} - graph.places)
+        graph.places.update(left)
     return graph
 
 

@@ -17,7 +17,7 @@ from connectors.postgres import faults, session
 from connectors.postgres.groups import Group, arrange, depths
 from connectors.postgres.marks import Mark
 from connectors.postgres.own import Announce, Own
-from connectors.postgres.protecting import Owners, check_target
+from connectors.postgres.protecting import LOOK_SECONDS, ColumnCheck, Owners
 from connectors.postgres.wide import Parted, wide_streams
 from connectors.postgres.writing import ShapeChanged, Writing
 from engine.errors import TransientError
@@ -34,15 +34,21 @@ class PostgresTarget:
 
     `dsn` is a libpq connection string. Connects on first use, and again by itself after a failure. `mark` stands
     before our rows in the log. `announce` is told of each transaction before it is committed, and no mark is put there:
-    for systems whose change stream does not carry it. `owners`: each session begins with the check that no column is
-    written which one of their protected fields is read from."""
+    for systems whose change stream does not carry it. `owners`: nothing is written without the check that no column is
+    which one of their protected fields is read from; every `look_seconds` it is seen whether that still holds."""
 
     def __init__(
-        self, system: System, dsn: Secretive, mark: Mark, announce: Announce | None = None, owners: Owners | None = None
+        self,
+        system: System,
+        dsn: Secretive,
+        mark: Mark,
+        announce: Announce | None = None,
+        owners: Owners | None = None,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self.system = system.name
         self._own = Own(system.name, mark, announce)
-        self._owners = owners
+        self._check = None if owners is None else ColumnCheck(system, owners, look_seconds)
         self._rules = system
         self._dsn = dsn
         self._depths = depths(system)
@@ -99,8 +105,10 @@ class PostgresTarget:
             connection = await session.connect(self.system, self._dsn)
             self._writing = Writing(connection, self._own)
             await self._writing.start()
-            if self._owners is not None:
-                await check_target(connection, self._rules, self._owners)
+            if self._check is not None:
+                await self._check.begin(connection)
+        elif self._check is not None:
+            await self._check.again(self._writing.connection)
         return self._writing
 
     async def _drop(self) -> None:

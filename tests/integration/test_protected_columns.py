@@ -9,96 +9,18 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from connectors.postgres.protecting import Owners, ProtectedColumn, live_conflicts
+from connectors.postgres.protecting import Owners, ProtectedColumn
 from connectors.postgres.reach import origins
 from connectors.postgres.target import PostgresTarget
 from engine.errors import EnvironmentUnfit
-from engine.ports import Write
-from rules.loading import rulebook_from_documents
-from rules.rulebook import Rulebook
 from tests.integration.cli_project import Shop
+from tests.integration.protected_world import conflicts_of, laid_out, limits, rules, second, tried, update
 from tests.integration.target_world import MARK
-
-DDL = """
-create table party (
-    id int primary key, credit_limit text, phone text, kind text, base int,
-    net int generated always as (base * 2) stored
-);
-insert into party (id, credit_limit, phone, kind, base) values (1, '100', '1', 'customer', 1);
-create table heir () inherits (party);
-insert into heir (id, credit_limit, phone) values (2, '200', '2');
-create view renamed as select id, credit_limit as lim, phone as tel from party;
-create view twice as select id as key, lim as deep, tel from renamed;
-create view joined as select p.id, p.credit_limit as lim from party p join party q on p.id = q.id;
-create view computed as select id, coalesce(credit_limit, '') as lim, phone from party;
-create schema app; create view app.party as select * from public.party;
-create table inbox (id int primary key, lim text, note text);
-create rule passed_on as on update to inbox do also update party set credit_limit = new.lim where id = new.id;
-create view hidden as select id, phone as tel from party;
-create function anything() returns trigger language plpgsql as
-    'begin update party set credit_limit = new.tel where id = new.id; return new; end';
-create trigger hidden instead of update on hidden for each row execute function anything();
-create view over_hidden as select id, tel from hidden;
-create table outbox (id int primary key, tel text);
-create rule passed_on as on update to outbox do also update over_hidden set tel = new.tel where id = new.id;
-create table ledger (id int, credit_limit text, note text, kind text) partition by list (kind);
-create table ledger_a partition of ledger for values in ('a');
-create table ledger_b partition of ledger for values in ('b');
-create table elsewhere (id int primary key, credit_limit text, phone text);
-create schema priv; create schema api;
-create table priv.customer (id int primary key, credit_limit text, phone text, "} :resorigtbl 1 " text);
-insert into priv.customer values (1, '100', '1');
-create function priv.spoken(text) returns text immutable language sql as 'select $1';
-create view priv.between as select id, credit_limit as lim, phone from priv.customer;
-create view api.customer as
-    select id, lim, phone as tel, priv.spoken(lim) as said, (select max(phone) from priv.customer) as top
-    from priv.between order by phone || lim;
-create table public."x.y" (id int primary key, credit_limit text, phone text); create schema "public.x";
-create table "public.x".y (id int primary key, credit_limit text, phone text)
-"""
-
-
-def rules(
-    table: str, column: str, *, owner: str = "party", owned: str = "credit_limit", apart: bool = False, **more: Any
-) -> Rulebook:
-    """The erp owns a customer's credit limit; a second stream of it writes `column` of `table` for a vendor's rating.
-    `apart`: no row is both."""
-    customer = {"entity": "customer", "fields": {"credit_limit": {"type": "text", "owner": "erp", "protected": True}}}
-    vendor = {"entity": "vendor", "fields": {"rating": {"type": "text", "order": ["crm", "erp"]}}}
-    vendors = {"table": table, "entity": "vendor", "key": "id", "mode": "target", "fields": {"rating": column}} | more
-    customers = {"table": owner, "entity": "customer", "key": "id", "fields": {"credit_limit": owned}}
-    if apart:
-        customers, vendors = customers | {"where": "kind = 'customer'"}, vendors | {"where": "kind = 'vendor'"}
-    supplier = {"entity": "vendor", "key": "id", "fields": {"rating": "rating"}}
-    erp = {"system": "erp", "connector": {"kind": "postgres", "dsn": "service=erp"}}
-    crm = {"system": "crm", "connector": {"kind": "postgres", "dsn": "service=crm"}, "streams": {"rated": supplier}}
-    streams = {"customers": customers, "vendors": vendors}
-    return rulebook_from_documents([customer, vendor], [{**erp, "streams": streams}, crm])
-
-
-def update(stream: str = "vendors", field: str = "rating") -> Write:
-    return Write(1, "r", stream, "update", "1", {field: "999999"}, {field: None}, unguarded=frozenset({field}))
 
 
 @pytest.fixture
 def shared(database: str) -> str:
-    with psycopg.connect(database, autocommit=True) as owner:
-        owner.execute(DDL)
-    return database
-
-
-def limits(dsn: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(dsn) as person:
-        return person.execute("select id, credit_limit from party order by id").fetchall()
-
-
-async def tried(dsn: str, rulebook: Rulebook, system: str = "erp", write: Write | None = None, **dsns: str) -> Any:
-    """One write by the target, as `run` makes it: its answer."""
-    target = PostgresTarget(rulebook.systems[system], dsn, MARK, None, Owners(rulebook, {"erp": dsn} | dsns))
-    try:
-        return await target.write([write or update()])
-    finally:
-        await target.close()
+    return laid_out(database)
 
 
 REACHING = [
@@ -124,7 +46,7 @@ async def test_no_other_name_leads_to_it(table: str, column: str, shared: str) -
     assert "erp customers reads the protected field 'credit_limit' from" in raised.value.message
     assert raised.value.path == "erp.vendors"
     assert limits(shared) == [(1, "100"), (2, "200")]
-    assert [each.write.column for each in await live_conflicts(rulebook, {"erp": shared})] == [column]
+    assert [each.write.column for each in await conflicts_of(rulebook, {"erp": shared})] == [column]
 
 
 async def test_without_the_check_a_view_would_have_led_there(shared: str) -> None:
@@ -153,7 +75,7 @@ async def test_what_reaches_another_column_or_other_rows_goes_on(
     (result,) = await tried(shared, rulebook)
     assert result.status in ("done", "missing"), result
     assert limits(shared) == [(1, "100"), (2, "200")]
-    assert await live_conflicts(rulebook, {"erp": shared}) == []
+    assert await conflicts_of(rulebook, {"erp": shared}) == []
 
 
 @pytest.mark.parametrize(
@@ -162,16 +84,16 @@ async def test_what_reaches_another_column_or_other_rows_goes_on(
 )
 async def test_a_part_is_its_whole_and_no_other_part(owner: str, table: str, reaches: bool, shared: str) -> None:
     rulebook = rules(table, "credit_limit", owner=owner)
-    assert bool(await live_conflicts(rulebook, {"erp": shared})) is reaches
+    assert bool(await conflicts_of(rulebook, {"erp": shared})) is reaches
     if reaches:
         with pytest.raises(ProtectedColumn):
             await tried(shared, rulebook)
 
 
 async def test_what_a_protected_column_is_generated_from_is_it(shared: str) -> None:
-    [conflict] = await live_conflicts(rules("renamed2", "b", owned="net"), {"erp": _with_view(shared)})
+    [conflict] = await conflicts_of(rules("renamed2", "b", owned="net"), {"erp": _with_view(shared)})
     assert (conflict.write.column, conflict.read.column) == ("b", "net")
-    assert await live_conflicts(rules("renamed", "tel", owned="net"), {"erp": shared}) == []
+    assert await conflicts_of(rules("renamed", "tel", owned="net"), {"erp": shared}) == []
 
 
 def _with_view(dsn: str) -> str:
@@ -253,21 +175,6 @@ async def test_a_table_that_is_not_there_is_no_table_without_protection(shared: 
     assert raised.value.path == "erp.vendors"
 
 
-def second(table: str, column: str, owner: str = "party") -> Rulebook:
-    """The same database by a second name: system erp2, whose own field it writes."""
-    customer = {"entity": "customer", "fields": {"credit_limit": {"type": "text", "owner": "erp", "protected": True}}}
-    stream = {"entity": "customer", "key": "id"}
-    erp = {"system": "erp", "connector": {"kind": "postgres", "dsn": "service=erp"}}
-    erp2 = {"system": "erp2", "mode": "target", "connector": {"kind": "postgres", "dsn": "service=other"}}
-    return rulebook_from_documents(
-        [customer],
-        [
-            {**erp, "streams": {owner: {**stream, "fields": {"credit_limit": "credit_limit"}}}},
-            {**erp2, "streams": {table: {**stream, "fields": {"credit_limit": column}}}},
-        ],
-    )
-
-
 @pytest.mark.parametrize(
     ("table", "column"), [("party", "credit_limit"), ("renamed", "lim"), ('"public"."party"', "credit_limit")]
 )
@@ -279,7 +186,7 @@ async def test_a_second_system_with_the_same_database_is_found_out(
     rulebook, write = second(table, column), update(table, "credit_limit")
     with pytest.raises(ProtectedColumn, match="erp party reads the protected field"):
         await tried(erp2, rulebook, "erp2", write, erp=erp)
-    assert [each.write.system for each in await live_conflicts(rulebook, {"erp": erp, "erp2": erp2})] == ["erp2"]
+    assert [each.write.system for each in await conflicts_of(rulebook, {"erp": erp, "erp2": erp2})] == ["erp2"]
     assert limits(shared) == [(1, "100"), (2, "200")]
 
 
@@ -288,21 +195,17 @@ async def test_names_with_dots_are_not_mixed_up(shared: str) -> None:
     rulebook = second('"public.x".y', "credit_limit", '"x.y"')
     (result,) = await tried(shared, rulebook, "erp2", update('"public.x".y', "credit_limit"), erp=shared)
     assert result.status == "missing"
-    assert await live_conflicts(rulebook, {"erp": shared, "erp2": shared}) == []
-    assert await live_conflicts(second('"public"."x.y"', "credit_limit", '"x.y"'), {"erp": shared, "erp2": shared})
+    assert await conflicts_of(rulebook, {"erp": shared, "erp2": shared}) == []
+    assert await conflicts_of(second('"public"."x.y"', "credit_limit", '"x.y"'), {"erp": shared, "erp2": shared})
 
 
 async def test_a_database_with_the_same_tables_is_another(shared: str, make_database: Callable[..., str]) -> None:
-    """As every copy of an application has them; and one that is down holds up nobody else."""
-    copy = make_database()
-    with psycopg.connect(copy, autocommit=True) as owner:
-        owner.execute(DDL)
+    """As every copy of an application has them."""
+    copy = laid_out(make_database())
     rulebook, write = second("party", "credit_limit"), update("party", "credit_limit")
     (result,) = await tried(copy, rulebook, "erp2", write, erp=shared)
     assert result.status == "done"
-    assert await live_conflicts(rulebook, {"erp": shared, "erp2": copy}) == []
-    (result,) = await tried(copy, rulebook, "erp2", write, erp=make_conninfo(copy, port="1"))
-    assert result.status == "done"
+    assert await conflicts_of(rulebook, {"erp": shared, "erp2": copy}) == []
     assert limits(shared) == [(1, "100"), (2, "200")]
 
 
