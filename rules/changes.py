@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 
+from rules.names import qualified
 from rules.rulebook import Entity, Field, FieldMap, Rulebook, Stream, System, Unit
 from rules.validating import Check
 from rules.values import FieldType
@@ -234,19 +235,21 @@ def _obstacles(old: Rulebook, new: Rulebook) -> Iterator[Obstacle]:
         before_ = known.get(place)
         if before_ is None:
             continue
-        parts = {part: (getattr(before_, part), getattr(stream, part)) for part in ("key", "parent")}
-        for part, (was, now_) in {"table": (_table(before_), _table(stream)), **parts}.items():
-            if was != now_:
+        moved = {"table": _table(before_) != _table(stream)}
+        moved |= {part: getattr(before_, part) != getattr(stream, part) for part in ("key", "parent")}
+        for part, differs in moved.items():
+            if differs:
+                was, now_ = _told(getattr(before_, part)), _told(getattr(stream, part))
                 yield Obstacle(
-                    f"{' '.join(place)} changes its {part} from {_told(was)} to {_told(now_)}",
+                    f"{' '.join(place)} changes its {part} from {was} to {now_}",
                     "records know their rows by it: take the stream out, `fieldwarden apply`, put it back, "
                     "`fieldwarden apply`; its rows are read anew and find their records by external id or match key",
                 )
 
 
-def _table(stream: Stream) -> str:
+def _table(stream: Stream) -> tuple[str, ...]:
     """A table's name, so that two names of one table are equal."""
-    return stream.table if "." in stream.table else f"public.{stream.table}"
+    return qualified(stream.table)
 
 
 def _holds(now: FieldType, before: FieldType) -> bool:

@@ -72,9 +72,8 @@ def _keys(files: Files, name: str, connector: DebeziumConnector, page: Page) -> 
         pattern, _, listed = entry.strip().rpartition(":")
         columns = {column.strip() for column in listed.split(",")}
         for stream, model in files.systems[name].model.streams.items():
-            if _names(pattern, physical(files.systems[name].model, model.table or stream)) and columns != set(
-                model.key
-            ):
+            table = ".".join(physical(files.systems[name].model, model.table or stream))  # as Debezium joins them
+            if _names(pattern, table) and columns != set(model.key):
                 message = f"{option} gives the rows of {stream} the key {listed.strip()}, not {', '.join(model.key)}"
                 page.error((*_OPTIONS, option), message, f"the key of {stream} and its topic must be one")
 

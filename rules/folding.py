@@ -187,10 +187,10 @@ def written_columns(stream: Stream) -> frozenset[str]:
     return frozenset(column for column in (*columns, stream.external_id) if column is not None)
 
 
-def physical(system: SystemFile, table: str) -> str:
-    """A table's name, so that two names of one table are equal."""
+def physical(system: SystemFile, table: str) -> tuple[str, ...]:
+    """A table's name in its parts, so that two names of one table are equal, and those of two tables are not."""
     mysql = isinstance(system.connector, DebeziumConnector) and system.connector.database == "mysql"
-    return ".".join(table_parts(table) if mysql else qualified(table))
+    return table_parts(table) if mysql else qualified(table)
 
 
 def _settings(model: SystemFile) -> dict[str, str]:

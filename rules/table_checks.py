@@ -36,7 +36,7 @@ def check_tables(model: SystemFile, page: Page, written: Mapping[str, Mapping[st
 
 
 def _pairs(model: SystemFile) -> Iterator[tuple[str, str]]:
-    tables: dict[str, list[str]] = {}
+    tables: dict[tuple[str, ...], list[str]] = {}
     for name, stream in model.streams.items():
         tables.setdefault(physical(model, stream.table or name), []).append(name)
     for names in tables.values():

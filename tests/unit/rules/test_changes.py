@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import pytest
+
 from rules.changes import compare
 from tests.builders import BILLING, CRM, CUSTOMER, ERP, rulebook
 
@@ -145,6 +147,16 @@ def test_parts_of_a_rule_are_called_as_the_files_call_them() -> None:
 def test_a_stream_does_not_pass_to_another_table() -> None:
     (obstacle,) = compare(rulebook(erp=named()), rulebook(erp=named(table="public.place"))).obstacles
     assert "erp home changes its table from public.address to public.place" in obstacle.words
+
+
+@pytest.mark.parametrize("table", ["address", '"public"."address"', 'public."address"'])
+def test_another_spelling_of_a_table_is_no_other_table(table: str) -> None:
+    found = compare(rulebook(erp=named()), rulebook(erp=named(table=table)))
+    assert (found.obstacles, found.reading) == ((), ())
+
+
+def test_a_dot_within_a_name_is_no_schema() -> None:
+    assert compare(rulebook(erp=named(table='"x.y"')), rulebook(erp=named(table='"public.x".y'))).obstacles
 
 
 def test_what_a_row_may_not_be_besides_is_part_of_how_it_is_read() -> None:

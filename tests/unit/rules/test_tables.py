@@ -70,6 +70,13 @@ def test_streams_that_share_every_row_are_refused(tmp_path: Path) -> None:
     assert problem.message == "public.party_address and fax read one table, and a row can be in both by their `where`"
 
 
+def test_a_dot_within_a_name_tells_two_tables_apart(tmp_path: Path) -> None:
+    files = with_fax("kind = 'invoice' and active")
+    erp = files["systems/erp.yaml"].replace("table: party_address", "table: '\"public.party\".address'")
+    erp = erp.replace("  public.party_address:\n", "  public.party_address:\n    table: '\"party.address\"'\n")
+    assert projects.said(tmp_path, {**files, "systems/erp.yaml": erp}) == []
+
+
 def test_two_streams_of_an_entity_do_not_carry_the_records_id_in_one_column(tmp_path: Path) -> None:
     files = with_fax("kind = 'fax'\n    external_id: ext")
     files["systems/erp.yaml"] = files["systems/erp.yaml"].replace(
