@@ -20,29 +20,39 @@ _PLAIN_WORDS = frozenset({"postgres", "postgresql", "fieldwarden"})
 
 _KEY = (
     r"(?:pass(?:word|wd|phrase)|secret|token|credentials?|user\.info|(?:api|access)[_.-]?key|keystore\.key"
-    r"|(?:client|server)_key)"
+    r"|(?:client|server)_key)[\w.]{0,40}[\"']?\s*[=:]"
 )
-_UNQUOTED = r"(?:\\.|[^\s\\])*"
-_QUOTED = r"'(?:''|\\.|[^'\\])*(?:'|$)|\"(?:\"\"|\\.|[^\"\\])*(?:\"|$)"
+_UNQUOTED = r"(?!['\"]|`[.,;:)?!]*(?:\s|$))(?:\\.|[^\s\\])+"  # not the backtick behind a name: set `password:`
+_LOGIN = r"authorization[\"']?\s*[=:]\s*"
 _PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE | re.DOTALL)
     for pattern in (
         # -----BEGIN PRIVATE KEY----- ...
-        r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----).*?(-----END [A-Z ]{0,30}PRIVATE KEY-----|$)",
+        r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(.+?)(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|$)",
         # sasl.jaas.config=org.apache....PlainLoginModule required username="u" password="p";
-        r"(jaas\.config[\"']?\s*[=:]\s*)[^\n;]+()",
+        r"jaas\.config[\"']?\s*[=:]\s*([^\n;]+)",
         # Authorization: Basic dTpw
-        r"(authorization[\"']?\s*[=:]\s*)(?:[\"']?(?:basic|bearer|digest)\s+)?[^\s,;]+()",
-        r"(\b(?:basic|bearer)\s+)[a-z0-9+/_.~=-]{8,}()",
+        rf"{_LOGIN}([^\s,;]+)",
+        rf"{_LOGIN}[\"']?(?:basic|bearer|digest)\s+(?=([^\s,;]+))",
+        r"\b(?:basic|bearer)\s+(?=([a-z0-9+/_.~=-]{8,}))",
         # postgresql://user:pass@host/db, whatever stands in the password; https://token@host
-        r"(://[^\s:/?#@]*:)[^\s]{0,4000}(@)",
-        r"(https?://)[^\s]{1,4000}(@)",
+        r"(?<!\S)(?>\S*?://[^\s:/?#@]*:)(\S+)@",
+        r"(?<!\S)(?>\S*?https?://)(\S+)@",
         # jdbc:oracle:thin:user/pass@host
-        r"(\bjdbc:oracle:\w+:[^\s/@]+/)[^\s@]+(@)",
+        r"(?<!\S)(?>\S*?\bjdbc:oracle:\w+:[^\s/@]{1,300}/)(\S+)@",
         # password=..., "database.password": "...", &sslpassword=...
-        rf"({_KEY}[\w.]{{0,40}}[\"']?\s*[=:]\s*)(?:{_QUOTED}|(?![`'\"]){_UNQUOTED})()",
+        rf"{_KEY}({_UNQUOTED})",
+        rf"{_KEY}\s+(?=({_UNQUOTED}))",
+        rf"{_KEY}\s*'(?=((?:''|\\.|[^'\\])+))",
+        rf"{_KEY}\s*\"(?=((?:\"\"|\\.|[^\"\\])+))",
     )
 )
+"""Each is looked for by itself in the whole text, so that none hides what another would have found, and takes time in
+proportion to it: of all places in one word where a URI may begin the first is taken ((?>...)), since it ends at the
+same @ as the others; and what is only looked at ((?=...)) holds no other key's own value, or ends where that does."""
+_ROUNDS = 4
+"""What is blotted out may take a quote with it that ended something else: that is looked at again, so that who scrubs
+a second time changes nothing more. All that looked like a secret at first is gone after the first round."""
 _VALUE = re.compile(
     r"""(?ix)
     (?P<name> \b (?:column|connector|constraint|database|field|host|plugin|publication|relation|role|schema|server|slot|
@@ -75,8 +85,11 @@ def scrub(text: str) -> str:
     """The text with every secret that is known or looks like one replaced by ***."""
     for known in sorted((known for known in tuple(_known) if known in text), key=len, reverse=True):
         text = text.replace(known, BLOT)
-    for pattern in _PATTERNS:
-        text = pattern.sub(_blotted, text)
+    for _ in range(_ROUNDS):
+        blotted = _blotted(text)
+        if blotted == text:
+            break
+        text = blotted
     return text
 
 
@@ -88,8 +101,24 @@ def without_values(text: str) -> str:
     return f"{text[: found.start()]}{found['before'] or found['bare'] or ''}".rstrip() + " ..."
 
 
-def _blotted(found: re.Match[str]) -> str:
-    return f"{found[1]}{BLOT}{found[2]}"
+def _blotted(text: str) -> str:
+    parts, end = list[str](), 0
+    for first, last in _found(text):
+        parts += (text[end:first], BLOT)
+        end = last
+    return "".join(parts) + text[end:]
+
+
+def _found(text: str) -> Iterator[tuple[int, int]]:
+    """From where to where something secret stands, in order; what meets or overlaps is one."""
+    spans = sorted(found.span(1) for pattern in _PATTERNS for found in pattern.finditer(text))
+    at = 0
+    while at < len(spans):
+        first, last = spans[at]
+        while at < len(spans) and spans[at][0] <= last:
+            last = max(last, spans[at][1])
+            at += 1
+        yield first, last
 
 
 def _forms(secret: str) -> Iterator[str]:
