@@ -46,28 +46,39 @@ def told(schema: Any, held: Any) -> RawChange:
     return said
 
 
+NO_NUMBER = "its schema has a {} whose {} is no number"
+BEYOND = "column v does not hold what its type says"
+
+
 @pytest.mark.parametrize(
-    ("schema", "held"),
+    ("schema", "held", "said"),
     [
-        (named(BITS, length=str(10**15)), base64(b"\1")),
-        (named(BITS, length="80000000"), base64(b"\1")),
-        (named(BITS, length="-1"), base64(b"\1")),
-        (named(BITS, length="9" * 5_000), base64(b"\1")),
-        (named(DECIMAL, scale="two"), base64(b"\1")),
-        (named(DECIMAL, scale="1e3"), base64(b"\1")),
-        (named(DECIMAL, scale="1000000000"), base64(b"\1")),
-        (named(DECIMAL, scale="-1000000000"), base64(b"\1")),
-        (named(DECIMAL, scale="2"), base64(b"\x7f" * 700_000)),
-        ({"type": "array", "items": named(DECIMAL, scale="16383")}, [base64(b"\1")] * 10_000),
-        ({"type": "array", "items": named(BITS, length="60000")}, [""] * 10_000),
+        (named(BITS, length=str(10**15)), base64(b"\1"), NO_NUMBER.format("Bits", "length")),
+        (named(BITS, length="9" * 5_000), base64(b"\1"), NO_NUMBER.format("Bits", "length")),
+        (named(BITS, length="83886081"), base64(b"\1"), "its schema has more bits than any PostgreSQL knows"),
+        (named(BITS, length="-1"), base64(b"\1"), "its schema has more bits than any PostgreSQL knows"),
+        (named(BITS, length="80000000"), base64(b"\1"), BEYOND),
+        (named(DECIMAL, scale="two"), base64(b"\1"), NO_NUMBER.format("Decimal", "scale")),
+        (named(DECIMAL, scale="1e3"), base64(b"\1"), NO_NUMBER.format("Decimal", "scale")),
+        (named(DECIMAL, scale="1000000000"), base64(b"\1"), NO_NUMBER.format("Decimal", "scale")),
+        (named(DECIMAL, scale="-1000000000"), base64(b"\1"), NO_NUMBER.format("Decimal", "scale")),
+        (named(DECIMAL, scale="999999999"), base64(b"\1"), "a scale beyond any that PostgreSQL knows"),
+        (named(DECIMAL, scale="-16384"), base64(b"\1"), "a scale beyond any that PostgreSQL knows"),
+        (named(DECIMAL, scale="2"), base64(b"\x7f" * 700_000), BEYOND),
+        ({"type": "array", "items": named(DECIMAL, scale="16383")}, [base64(b"\1")] * 10_000, BEYOND),
+        ({"type": "array", "items": named(BITS, length="60000")}, [""] * 10_000, BEYOND),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:100],
 )
-def test_what_no_table_can_hold_is_the_letter_of_its_record_and_costs_nothing(schema: Any, held: Any) -> None:
-    said = told(schema, held)
-    assert said.undecoded is not None
-    assert said.values == ("1",), "the row that waits is known by its key"
-    assert said.undecoded.value is not None, "its bytes are kept, to be tried again"
+def test_what_no_table_can_hold_is_the_letter_of_its_record_and_costs_nothing(
+    schema: Any, held: Any, said: str
+) -> None:
+    change = told(schema, held)
+    assert change.undecoded is not None
+    assert change.undecoded.reason.endswith(said)
+    assert "failed" not in change.undecoded.reason, "it was foreseen, and not only caught"
+    assert change.values == ("1",), "the row that waits is known by its key"
+    assert change.undecoded.value is not None, "its bytes are kept, to be tried again"
 
 
 def test_exponents_of_a_few_bytes_do_not_become_megabytes_of_zeros() -> None:
