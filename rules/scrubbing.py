@@ -33,7 +33,7 @@ _PATTERNS = tuple(
         r"jaas\.config[\"']?\s*[=:]\s*([^\n;]+)",
         # Authorization: Basic dTpw
         rf"{_LOGIN}([^\s,;]+)",
-        rf"{_LOGIN}[\"']?(?:basic|bearer|digest)\s+(?=([^\s,;]+))",
+        rf"{_LOGIN}(?=([\"']?(?:basic|bearer|digest)\s+[^\s,;]+))",
         r"\b(?:basic|bearer)\s+(?=([a-z0-9+/_.~=-]{8,}))",
         # postgresql://user:pass@host/db, whatever stands in the password; https://token@host
         r"(?<!\S)(?>\S*?://[^\s:/?#@]*:)(\S+)@",

@@ -239,7 +239,7 @@ async def test_names_are_quoted(server: ConnectServer, connect: Connect) -> None
         ("password=hunter2 host=x", "password=*** host=x"),
         ("postgresql://me:hunter2@db/crm", "postgresql://me:***@db/crm"),
         ("postgresql://me:hun@ter2@db/crm", "postgresql://me:***@db/crm"),
-        ('"sasl.password": "hun ter2", x', '"sasl.password": ***, x'),
+        ('"sasl.password": "hun ter2", x', '"sasl.password": "***", x'),
         ("Authorization: Basic aHVudGVyMg== x", "Authorization: *** x"),
         ("api_key=hunter2", "api_key=***"),
         ("plain words", "plain words"),
