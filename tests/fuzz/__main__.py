@@ -1,4 +1,4 @@
-"""`make fuzz`: hostile inputs for every decoder for FUZZ_SECONDS (60), or FUZZ_INPUTS of them.
+"""`make fuzz`: hostile inputs for every decoder and the HTTP server for FUZZ_SECONDS (60), or FUZZ_INPUTS of them.
 
 Prints per decoder how many there were and what the dearest cost. Exits with 1 when something is wrong, and then the
 input is in a file, which `python -m tests.fuzz FILE` tries again. FUZZ_SEED repeats a run.
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from tests.fuzz.decoders import TARGETS, Target
+from tests.fuzz.decoders import TARGETS, Target, kept
 from tests.fuzz.measuring import Cost, Input, cost, shares
 
 _FOUND = Path("fuzz-found")
@@ -48,7 +48,7 @@ def fuzz(seed: int, seconds: float, inputs: int) -> dict[str, Tally]:
         target, random = order[number % len(order)], Random(seed * 1_000_003 + number)
         number += 1
         data = target.make(random)
-        found = cost(target.run, data, traced=number % _TRACED == 0)
+        found = cost(target.run, data, traced=number % _TRACED == 0, clock=target.clock)
         tallies[target.name].add(found, shares(data))
         if found.wrong:
             _keep(target, data, found, tallies[target.name])
@@ -72,7 +72,7 @@ def again(file: Path) -> int:
     """One input that was found before."""
     name, data = ast.literal_eval(file.read_text("utf-8"))
     (target,) = (each for each in TARGETS if each.name == name)
-    found = cost(target.run, data, traced=True)
+    found = cost(target.run, data, traced=True, clock=target.clock)
     print(f"{name}: {found.seconds * 1_000:.1f} ms, {found.bytes / 1e6:.1f} MB; {found.wrong or 'nothing is wrong'}")
     return 1 if found.wrong else 0
 
@@ -96,4 +96,5 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with kept():
+        sys.exit(main(sys.argv[1:]))

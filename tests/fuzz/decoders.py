@@ -1,4 +1,4 @@
-"""The decoders that read what others wrote, each with a maker of hostile inputs and what it may answer."""
+"""What reads that which others wrote, the HTTP server too, each with a maker of hostile inputs and what it may answer."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import gzip
 import io
 import json
 import tempfile
+import time
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -37,6 +38,7 @@ from rules.errors import ConfigurationError, ValueRefused
 from rules.loading import load_project
 from rules.rulebook import System
 from rules.values import TYPE_NAMES, parse_type
+from tests.fuzz import asking
 from tests.fuzz.measuring import Input
 from tests.fuzz.mutating import LONG, restructured, spoiled
 from tests.unit.debezium import records as by_hand
@@ -49,12 +51,28 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 @dataclass(frozen=True)
 class Target:
-    """`make` gives an input, `run` raises for what must not happen. `share`: how often its turn comes."""
+    """`make` gives an input, `run` raises for what must not happen. `share`: how often its turn comes. `clock`: whose CPU
+    time it takes, this thread's or those of others of the process too."""
 
     name: str
     make: Callable[[Random], Input]
     run: Callable[[Input], None]
     share: int = 1
+    clock: Callable[[], float] = time.thread_time
+
+
+_KEPT = ExitStack()
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Inside, targets may keep what they need from input to input; it is gone afterwards."""
+    try:
+        yield
+    finally:
+        _KEPT.close()
+        for made in (_folder, _url):
+            made.cache_clear()
 
 
 # --- pgoutput ---------------------------------------------------------------------------------------------------
@@ -285,7 +303,7 @@ def run_yaml(data: Input) -> None:
 
 @cache
 def _folder() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="fieldwarden-fuzz-"))
+    folder = Path(_KEPT.enter_context(tempfile.TemporaryDirectory(prefix="fieldwarden-fuzz-")))
     projects.write(folder)
     return folder
 
@@ -392,6 +410,18 @@ def run_value(data: Input) -> None:
             canonical(data[1].decode("utf-8", "replace"))
 
 
+# --- HTTP -------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _url() -> str:
+    return _KEPT.enter_context(asking.served())
+
+
+def run_http(data: Input) -> None:
+    asking.run_request(_url(), data)
+
+
 TARGETS = (
     Target("pgoutput", make_pgoutput, run_pgoutput, 40),
     Target("debezium json", make_json, run_debezium, 50),
@@ -403,4 +433,5 @@ TARGETS = (
     Target("copy text", make_copy, run_copy, 30),
     Target("expression", make_expression, run_expression, 40),
     Target("value", make_value, run_value, 30),
+    Target("http", asking.make_request, run_http, 10, time.process_time),
 )

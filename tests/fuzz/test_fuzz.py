@@ -1,16 +1,23 @@
-"""A few hundred hostile inputs for each decoder; `make fuzz` tries very many more."""
+"""A few hundred hostile inputs for each decoder and the HTTP server; `make fuzz` tries very many more."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from random import Random
 
 import pytest
 
-from tests.fuzz.decoders import TARGETS, Target
+from tests.fuzz.decoders import TARGETS, Target, kept
 from tests.fuzz.measuring import Input, cost
 
-INPUTS = {"project": 40, "debezium json": 150, "debezium avro": 150}
+INPUTS = {"project": 40, "debezium json": 150, "debezium avro": 150, "http": 200}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _kept() -> Iterator[None]:
+    with kept():
+        yield
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
@@ -19,8 +26,8 @@ def test_no_input_costs_a_decoder_more_than_its_share_or_ends_it_otherwise_than_
 ) -> None:
     for number in range(INPUTS.get(target.name, 300)):
         data = target.make(Random(f"{target.name} {number}"))
-        found = cost(target.run, data, traced=number % 10 == 0)
-        assert not found.wrong, (number, data)
+        found = cost(target.run, data, traced=number % 10 == 0, clock=target.clock)
+        assert not found.wrong, (number, found.wrong, data)
 
 
 def endless(data: Input) -> None:

@@ -13,8 +13,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from prometheus_client import Metric
 from structlog.testing import capture_logs
 
@@ -220,47 +218,6 @@ def test_a_bug_is_one_line_of_the_log_without_the_errors_words(capfd: pytest.Cap
     assert [(line["event"], line["error"]) for line in lines] == [("http.bug", "ValueError")]
     assert "ada@" not in str(lines)
     assert capfd.readouterr().err == ""
-
-
-PIECES = st.sampled_from(
-    [
-        *(
-            b"GET ",
-            b"HEAD ",
-            b"/",
-            b"/bug",
-            b" HTTP/1.1",
-            b" HTTP/1.0",
-            b"\r\n",
-            b"\n",
-            b"\r\n\r\n",
-            b" ",
-            b"\0",
-            b"\xff",
-        ),
-        *(b"Host: h", b"Content-Length: ", b"7", b"Transfer-Encoding: chunked", b"0\r\n\r\n", b"Expect: 100-continue"),
-        *(b"Upgrade: h2c", b"PRI * HTTP/2.0", b"Connection: keep-alive", b"x" * 20_000),
-        b"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
-    ]
-)
-
-
-def test_whatever_is_sent_is_answered_or_closed_and_nothing_else_of_the_server_is_seen() -> None:
-    with capture_logs() as lines, answering() as url:
-
-        @settings(max_examples=150, suppress_health_check=list(HealthCheck))
-        @given(st.lists(PIECES | st.binary(max_size=40), max_size=12).map(b"".join))
-        def fuzz(sent: bytes) -> None:
-            with connect(url) as connection:
-                with contextlib.suppress(OSError):
-                    connection.sendall(sent)
-                    connection.shutdown(socket.SHUT_WR)
-                heard = said(connection)
-            assert not heard or heard.startswith(b"HTTP/1.1 ")
-
-        fuzz()
-        assert ask(url)[0] == 200
-    assert {line["error"] for line in lines} <= {"ValueError"}, "that of the path /bug"
 
 
 # --- who is told what ---------------------------------------------------------------------------------------------
