@@ -1,4 +1,4 @@
-"""What reads that which others wrote, the HTTP server too, each with a maker of hostile inputs and what it may answer."""
+"""What reads what others wrote, the HTTP server too, each with a maker of hostile inputs and what it may answer."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 @dataclass(frozen=True)
 class Target:
-    """`make` gives an input, `run` raises for what must not happen. `share`: how often its turn comes. `clock`: whose CPU
-    time it takes, this thread's or those of others of the process too."""
+    """`make` gives an input, `run` raises for what must not happen. `share`: how often its turn comes. `clock`: whose
+    CPU time it takes, this thread's or those of others of the process too."""
 
     name: str
     make: Callable[[Random], Input]

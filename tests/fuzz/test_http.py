@@ -1,4 +1,4 @@
-"""A request that does not end, at the HTTP server of `fieldwarden run`. Other hostile ones are in `tests.fuzz.asking`."""
+"""A request without end, at the HTTP server of `fieldwarden run`. Other hostile ones are in `tests.fuzz.asking`."""
 
 from __future__ import annotations
 

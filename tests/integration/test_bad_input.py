@@ -7,6 +7,8 @@ what one target refuses in test_postgres_target_*; here a person makes the mista
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,12 +78,15 @@ def state(shop: Shop, system: str) -> str:
 
 
 @pytest.fixture
-def physical(tmp_path: Path) -> Iterator[EmbeddedServer]:
-    """A server as PostgreSQL ships it: it does not log for decoding."""
-    server = EmbeddedServer(tmp_path / "physical", settings={**THROW_AWAY, "wal_level": "replica"})
+def physical() -> Iterator[EmbeddedServer]:
+    """A server as PostgreSQL ships it: it does not log for decoding. Not below pytest's own folder, which another
+    pytest closes to the server's user while it runs."""
+    folder = Path(tempfile.mkdtemp(prefix="fieldwarden-physical-"))
+    server = EmbeddedServer(folder / "physical", settings={**THROW_AWAY, "wal_level": "replica"})
     server.start()
     yield server
     server.stop("immediate")
+    shutil.rmtree(folder)
 
 
 def test_wal_level_is_not_logical(tmp_path: Path, make_database: Callable[..., str], physical: EmbeddedServer) -> None:
