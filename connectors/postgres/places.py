@@ -24,6 +24,8 @@ from rules.secret import Secretive
 _HERE = """
     select (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint as started, d.oid as database
     from pg_database d where d.datname = current_database()"""
+_PATIENCE = 15.0
+"""Seconds for an answer, whatever its connection string allows: somebody waits with a write."""
 _THIS_MACHINE = "this machine"
 
 
@@ -44,10 +46,10 @@ async def here(connection: psycopg.AsyncConnection[TupleRow]) -> Database:
 async def place_of(name: str, dsn: Secretive) -> Database | None:
     """The database that a system's connection string leads to, None if nobody answers there."""
     try:
-        async with await connect(name, dsn) as connection:
+        async with asyncio.timeout(_PATIENCE), await connect(name, dsn) as connection:
             with translated(name):
                 return await here(connection)
-    except EngineError:
+    except (EngineError, TimeoutError):
         return None
 
 

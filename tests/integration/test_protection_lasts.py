@@ -13,6 +13,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
+from connectors.postgres import places
 from connectors.postgres.places import may_be_here
 from connectors.postgres.protecting import ColumnCheck, Owners, ProtectedColumn, live_conflicts
 from connectors.postgres.session import connect
@@ -207,6 +208,26 @@ async def test_an_owner_that_is_clearly_elsewhere_holds_up_nobody_while_it_is_do
     rulebook, write = second("party", "credit_limit"), update("party", "credit_limit")
     erp = elsewhere.replace("OURS", str(conninfo_to_dict(shared)["dbname"]))
     (result,) = await tried(shared, rulebook, "erp2", write, erp=erp)
+    assert result.status == "done"
+
+
+async def test_nor_does_one_that_takes_a_connection_and_says_nothing(
+    shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "_PATIENCE", 0.1)
+    rulebook, write = second("party", "credit_limit"), update("party", "credit_limit")
+    silence = asyncio.Event()
+
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await silence.wait()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        erp = f"host=127.0.0.1 port={port} dbname=another connect_timeout=0"
+        async with asyncio.timeout(60):
+            (result,) = await tried(shared, rulebook, "erp2", write, erp=erp)
+        silence.set()
     assert result.status == "done"
 
 
