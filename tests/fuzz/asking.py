@@ -152,4 +152,4 @@ def run_request(url: str, data: Input) -> None:
     for status in map(int, _STATUS.findall(answer)):
         assert status < 500 or status in (501, 503, 505), answer[:200]
     assert alive.startswith(b"HTTP/1.1 200 "), alive[:200]
-    assert not lines
+    assert not lines, lines

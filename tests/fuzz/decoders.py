@@ -1,4 +1,4 @@
-"""What reads what others wrote, the HTTP server too, each with a maker of hostile inputs and what it may answer."""
+"""The decoders of what others wrote, and the HTTP server, each with a maker of hostile inputs and what it may say."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 
 @dataclass(frozen=True)
 class Target:
-    """`make` gives an input, `run` raises for what must not happen. `share`: how often its turn comes. `clock`: whose
-    CPU time it takes, this thread's or those of others of the process too."""
+    """`make` gives an input, `run` raises for what must not happen. `share`: how often its turn comes. `clock`: of the
+    CPU time that it takes: this thread's, or the process's where others of its threads work for it."""
 
     name: str
     make: Callable[[Random], Input]

@@ -42,7 +42,7 @@ def cost(
     run: Callable[[Input], None], data: Input, *, traced: bool, clock: Callable[[], float] = time.thread_time
 ) -> Cost:
     """`run` raises for what it must not meet. `traced`: its memory is looked at, whatever it took. `clock`: of CPU
-    time, this thread's or, for what others do, the process's."""
+    time, this thread's or the process's."""
     seconds, wrong = _timed(run, data, clock)
     most_seconds, most_bytes = SECONDS * shares(data), BYTES * shares(data)
     for _ in range(3):  # a collection of garbage, or another process's work on the same caches

@@ -1,4 +1,4 @@
-"""A request without end, at the HTTP server of `fieldwarden run`. Other hostile ones are in `tests.fuzz.asking`."""
+"""Requests without end, to the HTTP server of `fieldwarden run`. Other hostile ones are in `tests.fuzz.asking`."""
 
 from __future__ import annotations
 
