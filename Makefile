@@ -17,7 +17,7 @@ test: $(READY)
 	@$(BIN)/python -m stack fetch
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-# Hostile inputs for every decoder, for FUZZ_SECONDS (60); what is found is kept in fuzz-found/.
+# Hostile inputs for every decoder and the HTTP server, for FUZZ_SECONDS (60); what is found is kept in fuzz-found/.
 fuzz: $(READY)
 	@$(BIN)/python -m tests.fuzz
 
