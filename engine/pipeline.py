@@ -43,6 +43,8 @@ log = structlog.get_logger(__name__)
 
 _UNMOVED = ""
 """Commits within a batch, and between batches, leave the source's position as the hub has it."""
+_AS_BEFORE = (None, "")
+"""A commit that says nothing of how the source fares."""
 _FORESTALLED = 10
 """Times in a row that a batch may find its new records created by another lane before the session begins anew."""
 PARKED = "parked, until it is mended"
@@ -217,19 +219,17 @@ class Pipeline:
             await self._sweep(lease, batch.streams or tuple(self._streams))
             mapped, start = [], 0
         seen = self._telling_again or again
-        await self._commit(lease, mapped[start:], batch.position, seen=seen, state=state, parts=batch.parts)
+        parked = parked_words(batch.parked)
+        await self._commit(lease, mapped[start:], batch.position, seen=seen, faring=(state, parked), parts=batch.parts)
         self._moves += 1
         if batch.snapshot == "done":
             self._wake.rouse(self._plans)
         await self._source.acknowledge(batch)
         failpoints.hit("ingest.after_acknowledge")
-        self._progress(batch, state)
-        if batch.parked:
-            await self._hub.note(self._lane or self._system, state, parked_words(batch.parked))
+        self._progress(batch, state, parked)
 
-    def _progress(self, batch: Batch, state: str) -> None:
+    def _progress(self, batch: Batch, state: str, parked: str) -> None:
         telemetry, name = self._telemetry, self._system
-        parked = parked_words(batch.parked)
         telemetry.connector_state("source", name, "snapshot" if state == "snapshot" else "streaming", parked)
         if parked and parked != self._parked:
             log.warning("source.parked", system=name, message=parked)
@@ -247,17 +247,18 @@ class Pipeline:
         position: str,
         *,
         seen: bool = False,
-        state: str | None = None,
+        faring: tuple[str | None, str] = _AS_BEFORE,
         parts: Mapping[str, Part] | None = None,
     ) -> None:
-        """Whatever of it has to be put aside."""
+        """Whatever of it has to be put aside. `faring`: the source's state once all of it is durable, and the words
+        that stand beside it."""
         fence = {name: Part(part.epoch, None) for name, part in (parts or {}).items()}
 
         async def commit(some: Sequence[Mapped], last: bool) -> None:
             where = position if last else _UNMOVED
-            await self._at_last(
-                lease, some, where, seen=seen, state=state if last else None, parts=parts if last else fence
-            )
+            state, message = faring if last else _AS_BEFORE
+            kept = parts if last else fence
+            await self._at_last(lease, some, where, seen=seen, state=state, message=message, parts=kept)
 
         await narrowed(commit, mapped, self._found)
 
@@ -285,6 +286,7 @@ class Pipeline:
         *,
         seen: bool = False,
         state: str | None = None,
+        message: str = "",
         parts: Mapping[str, Part] | None = None,
         also: Collection[str] = (),
         reunion: Reunion = Reunion(),  # noqa: B008 (it is frozen)
@@ -314,6 +316,7 @@ class Pipeline:
                 changes=len(mapped),
                 echoes=tally.echoes,
                 state=state,
+                message=message,
                 parts=parts,
             )
         self._brake.decided()

@@ -225,6 +225,7 @@ class IngestTransaction(Protocol):
         changes: int = 0,
         echoes: int = 0,
         state: str | None = None,
+        message: str = "",
         parts: Mapping[str, Part] | None = None,
     ) -> Sequence[Duplicate]:
         """Write everything, append one ledger block, move the position (or those of `parts`), commit. Gives records
@@ -236,7 +237,7 @@ class IngestTransaction(Protocol):
 
         An empty `position` leaves the stored one as it is. `changes` and `echoes` add to the source's counts;
         `state` is how it fares from now on (None: as before): in `snapshot` the source is `unread`, from `streaming`
-        on it is read.
+        on it is read. `message` goes with it: what people should know of it while it fares so.
         """
 
 

@@ -245,14 +245,14 @@ class PostgresSource:
         waiting: list[RawChange] = []
         async with aclosing(snapshot.chunks(self._max_changes, self._max_bytes, unread)) as chunks:
             async for chunk in chunks:
-                yield Batch(waiting, begun, "running", streams=unread)
+                yield Batch(waiting, begun, "running", streams=unread, parked=self._parked)
                 hit("partial.running")
                 waiting = chunk
         await snapshot.close()
         self._snapshot = None
         self._start = replace(start, streams=tuple(self._system.read_streams), parked=tuple(self._parked))
         self._drifted.difference_update(unread)
-        yield Batch(waiting, self._start.encode(), "done", streams=unread)
+        yield Batch(waiting, self._start.encode(), "done", streams=unread, parked=self._parked)
 
     async def _live(self, start: Position) -> AsyncGenerator[Batch, None]:
         stream = await self._connect(start)

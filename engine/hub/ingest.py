@@ -180,6 +180,7 @@ class PostgresIngest:
         changes: int = 0,
         echoes: int = 0,
         state: str | None = None,
+        message: str = "",
         parts: Mapping[str, Part] | None = None,
     ) -> Sequence[Duplicate]:
         """An empty `position` leaves the stored one as it is."""
@@ -187,7 +188,7 @@ class PostgresIngest:
         if parts:
             await self._move_parts(parts)
         duplicates = await self.write(outcome, rulebook)
-        moved = [position, changes, echoes, state, state, state, self._lane, rulebook, rulebook]
+        moved = [position, changes, echoes, state, state, message, state, self._lane, rulebook, rulebook]
         cursor = await self._connection.execute(QUERIES["move_source"], moved, prepare=True)
         if not cursor.rowcount:
             raise RulesChanged(

@@ -453,7 +453,7 @@ delete from set_aside where id = any(%s::bigint[])
 
 -- name: move_source
 update source set position = coalesce(nullif(%s, ''), position), changes = changes + %s, echoes = echoes + %s,
-    state = coalesce(%s, state), message = case when %s::text is null then message else '' end,
+    state = coalesce(%s, state), message = case when %s::text is null then message else %s end,
     read_at = case %s::text when 'snapshot' then null when 'streaming' then coalesce(read_at, clock_timestamp())
         else read_at end,
     updated_at = clock_timestamp()

@@ -124,6 +124,7 @@ class MemoryIngest:
         changes: int = 0,
         echoes: int = 0,
         state: str | None = None,
+        message: str = "",
         parts: Mapping[str, Part] | None = None,
     ) -> Sequence[Duplicate]:
         hub = self._hub
@@ -148,7 +149,7 @@ class MemoryIngest:
         source.changes += changes
         source.echoes += echoes
         if state is not None:
-            source.state, source.message = state, ""
+            source.state, source.message = state, message
             source.read = state == "streaming" or (source.read and state != "snapshot")
         hub.crash("ingest.after_commit")
         return duplicates

@@ -745,6 +745,25 @@ async def test_notes_and_counts_of_a_source_are_kept(hub_dsn: str) -> None:
     async with hub.ingest(lease) as tx:
         await tx.commit(IngestOutcome(), position="2", rulebook="b", changes=4)
     await hub.close()
-    with psycopg.connect(hub_dsn) as connection:
+    assert _faring(hub_dsn) == ("streaming", "", 7, 1)
+
+
+async def test_words_beside_a_sources_state_come_with_the_commit_that_states_it(hub_dsn: str) -> None:
+    hub = PostgresHub(hub_dsn)
+    lease = await hub.lease("crm")
+    for state, message, stands in (
+        ("streaming", "one is parked", "one is parked"),
+        (None, "", "one is parked"),
+        ("streaming", "", ""),
+    ):
+        async with hub.ingest(lease) as tx:
+            await tx.commit(IngestOutcome(), position="1", rulebook="b", state=state, message=message)
+        assert _faring(hub_dsn)[:2] == ("streaming", stands)
+    await hub.close()
+
+
+def _faring(dsn: str) -> tuple[Any, ...]:
+    with psycopg.connect(dsn) as connection:
         row = connection.execute("select state, message, changes, echoes from fieldwarden.source").fetchone()
-    assert row == ("streaming", "", 7, 1)
+    assert row is not None
+    return row

@@ -108,7 +108,7 @@ EXAMPLES: dict[str, Sequence[Any] | Mapping[str, Any]] = {
     "set_aside": [*CRM, "new", "customer", "data", "why", "p", "{}", False, "{}", None, None, None],
     "keep_aside": ["data", "why", "{}", None, None, None, 7],
     "drop_set_aside": ["{7,8}"],
-    "move_source": ["p", 1, 1, None, None, None, "crm", "book1", "book1"],
+    "move_source": ["p", 1, 1, None, None, "", None, "crm", "book1", "book1"],
     "other_rules": ["book1"],
     "lock_rules": [],
     "hold_applying": [],
