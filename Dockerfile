@@ -9,6 +9,7 @@ COPY requirements.lock ./
 RUN pip download --quiet --disable-pip-version-check --no-cache-dir --require-hashes --only-binary :all: \
     --dest /wheels --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE cli.py ./
+COPY fieldwarden fieldwarden
 COPY commands commands
 COPY rules rules
 COPY engine engine

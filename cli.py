@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from commands import project, proving, roles, rules, sources, stewards
-from commands.program import cli, main
+from fieldwarden.commands import project, proving, roles, rules, sources, stewards
+from fieldwarden.commands.program import cli, main
 
 __all__ = ["cli", "main", "project", "proving", "roles", "rules", "sources", "stewards"]
 

@@ -26,8 +26,8 @@ from bench.kafka_stage import PARTITIONS, PREFIX, KafkaStage
 from bench.ours import ASIDE, BUSY, ENTITY, ROOT, STREAM
 from bench.processes import peak_memory
 from bench.stage import Backlog, Stuck, wait_until
-from engine.hub.migrate import SCHEMA, migrate
-from operations.audit import verify
+from fieldwarden.engine.hub.migrate import SCHEMA, migrate
+from fieldwarden.operations.audit import verify
 
 _PROJECT = """
 project: NAME

@@ -20,7 +20,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from bench.kafka_costs import Meter
 from bench.processes import children_cpu
 from bench.stage import Backlog, Stage, Stuck, staged
-from engine.hub.embedded import EmbeddedServer
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from stack.running import Stack
 from stack.topics import create_topics
 

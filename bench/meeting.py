@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psycopg
 
-from engine.hub.embedded import EmbeddedServer
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 
 ROOT = Path(__file__).resolve().parents[1]
 _PROGRAM = Path(sys.executable).with_name("fieldwarden")

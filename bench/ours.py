@@ -22,8 +22,8 @@ import psycopg
 from bench.figures import Ledger, Run
 from bench.processes import cpu, peak_memory
 from bench.stage import COLUMNS, Backlog, Stage, Stuck, wait_until
-from engine.hub.migrate import SCHEMA, migrate
-from operations.audit import verify
+from fieldwarden.engine.hub.migrate import SCHEMA, migrate
+from fieldwarden.operations.audit import verify
 
 ROOT = Path(__file__).resolve().parents[1]
 

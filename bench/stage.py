@@ -20,7 +20,7 @@ import psycopg
 
 from bench.figures import Checksum
 from bench.processes import children_cpu
-from engine.hub.embedded import EmbeddedServer
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from stack.process import free_port
 
 COLUMNS = {

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from commands.program import cli, command, in_project, say
-from operations.report import Report
+from fieldwarden.commands.program import cli, command, in_project, say
+from fieldwarden.operations.report import Report
 
 _CHECK = (
     "Exit with 1 if a source is halted, a stream of it parked, a partition standing still, deletions are held, or "
@@ -28,7 +28,7 @@ _CHECK = (
 @click.option("--keep-running", is_flag=True, help="Go on replicating, so that you can edit rows and watch.")
 def demo(folder: Path, fresh: bool, keep_running: bool) -> Report:
     """Run three sample systems, edit them from each side, and prove that they agree."""
-    from operations.demo import demo
+    from fieldwarden.operations.demo.demo import demo
 
     return demo(folder, fresh=fresh, keep_running=keep_running, say=say)
 
@@ -45,7 +45,7 @@ def demo(folder: Path, fresh: bool, keep_running: bool) -> Report:
 @click.option("--system", metavar="NAME", help="With --from: what to call it (default: the database's name).")
 def init(name: Path, example: str | None, source: str | None, tables: str | None, system: str | None) -> Report:
     """Lay out a small project in a new folder NAME, ready to run, or a draft of one from a database (--from)."""
-    from operations.init import draft, lay_out
+    from fieldwarden.operations.init import draft, lay_out
 
     if source is None:
         if tables or system:
@@ -60,7 +60,7 @@ def init(name: Path, example: str | None, source: str | None, tables: str | None
 @in_project
 def validate(folder: Path | None) -> Report:
     """Check all files of the project; name every problem at once."""
-    from operations.validate import validate
+    from fieldwarden.operations.validate import validate
 
     return validate(folder)
 
@@ -69,7 +69,7 @@ def validate(folder: Path | None) -> Report:
 @click.argument("kind", type=click.Choice(["entity", "system", "project"]))
 def schema(kind: str) -> Report:
     """Print the JSON Schema of a kind of file, for your editor."""
-    from operations.schema import schema
+    from fieldwarden.operations.schema import schema
 
     return schema(kind)
 
@@ -78,7 +78,7 @@ def schema(kind: str) -> Report:
 @in_project
 def doctor(folder: Path | None) -> Report:
     """Look whether the hub and every system can be reached and fit the files."""
-    from operations.doctor import doctor
+    from fieldwarden.operations.doctor import doctor
 
     return doctor(folder)
 
@@ -105,7 +105,7 @@ def doctor(folder: Path | None) -> Report:
 @in_project
 def run(folder: Path | None, **options: Any) -> Report:
     """Replicate until told to stop (SIGTERM or Ctrl-C)."""
-    from operations.run import run
+    from fieldwarden.operations.run.run import run
 
     return run(folder, **options)
 
@@ -115,6 +115,6 @@ def run(folder: Path | None, **options: Any) -> Report:
 @in_project
 def status(folder: Path | None, check: bool) -> Report:
     """How far every source and target is, and what waits for a person."""
-    from operations.status import status
+    from fieldwarden.operations.status import status
 
     return status(folder, check=check)

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import FieldwardenError, ValueRefused
-from engine.guard import GuardViolation
-from rules.scrubbing import scrub
+from fieldwarden.engine.errors import FieldwardenError, ValueRefused
+from fieldwarden.engine.guard import GuardViolation
+from fieldwarden.rules.scrubbing import scrub
 
 _ROOT = Path(__file__).resolve().parent.parent
 _OF_A_VALUE = ("22", "23", "54")

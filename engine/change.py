@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
-from rules.values import UNKNOWN, RawValue, Value
+from fieldwarden.rules.values import UNKNOWN, RawValue, Value
 
 __all__ = [
     "UNKNOWN",
@@ -53,7 +53,8 @@ class Relation:
     """The shape of a stream's rows at one moment; a source makes a new one when the schema changes.
 
     `types` are portable names (`rules.expressions.COLUMN_TYPES`), aligned with `columns`. `siblings` are the same shape
-    for the other streams of the same table: a change in this shape is told to each of them too (`engine.meaning`).
+    for the other streams of the same table: a change in this shape is told to each of them too
+    (`engine.deciding.meaning`).
     """
 
     stream: str
@@ -115,7 +116,7 @@ class Change:
     `fields` holds canonical values; of a reference field it holds nothing until the engine has translated
     `references[field]` (the row referred to) into a record id. `external_id` is the record id that the row carries.
     `changed` names the fields that the source says were changed; None: find out by comparing.
-    `order`: what a row of a stream with `first_by` is ordered by (`engine.plural`).
+    `order`: what a row of a stream with `first_by` is ordered by (`engine.deciding.plural`).
     `unreadable`: fields that the source did tell of, but whose value cannot be one of theirs, with the reason in words
     and never the value; fields of a group go together. `undated`: why the source's own time could not be read.
     `delete` with an `observation` is a row that a re-read did not find again. `rekey`: the row `old_row` goes on as

@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from engine.errors import EnvironmentUnfit
-from rules.scrubbing import learn
-from rules.secret import Secretive, revealed
+from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.rules.scrubbing import learn
+from fieldwarden.rules.secret import Secretive, revealed
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 SECRET_SETTINGS = frozenset({"password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key"})

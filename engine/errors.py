@@ -17,13 +17,13 @@
         │   └── RulesChanged              other rules are live by now: decide anew, by them
         └── LedgerBroken                  the ledger does not verify
 
-Which of them is retried is decided in one table, `engine.retry`, not here. Anything else that escapes is a bug:
+Which of them is retried is decided in one table, `engine.running.retry`, not here. Anything else that escapes is a bug:
 the process stops and nothing is acknowledged.
 """
 
 from __future__ import annotations
 
-from rules.errors import ConfigurationError, FieldwardenError, Problem, ValueRefused
+from fieldwarden.rules.errors import ConfigurationError, FieldwardenError, Problem, ValueRefused
 
 __all__ = [
     "ConfigurationError",

@@ -4,7 +4,7 @@ The rules are folded into write sets once (`Stream.update_fields`, `Stream.creat
 from those. Nothing here trusts that: every generated statement is parsed again, each of its nodes must be one that
 guarded statements are made of, and its write set is read back out of the text, so that a mistake in a builder is
 refused before it reaches finance's columns. That it is the very statement that its write asks for, condition by
-condition, is for the connector to compare (`connectors.postgres.exactly`).
+condition, is for the connector to compare (`connectors.postgres.writing.exactly`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from engine.errors import EngineError
-from rules.allowed import ARGUMENTS
-from rules.rulebook import Stream
+from fieldwarden.engine.errors import EngineError
+from fieldwarden.rules.allowed import ARGUMENTS
+from fieldwarden.rules.rulebook import Stream
 
 Operation = Literal["create", "update", "delete"]
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from engine.change import Value
-from engine.record import LARGE
+from fieldwarden.engine.change import Value
+from fieldwarden.engine.record import LARGE
 
 PIECE = 1 << 20
 MARK = f"\0{secrets.token_hex(8)}:"

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from engine.change import RowRef, Value
+from fieldwarden.engine.change import RowRef, Value
 
 LARGE = 1 << 18
 """Characters from which on a text is kept from being copied as a part of something else."""
@@ -81,14 +81,14 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
     under: str = ""
     """The key of the row above it, for child rows of streams whose rows may be merged."""
     order: tuple[str | None, ...] = ()
-    """Where it stands among several rows of its stream, for streams with `first_by` (`engine.plural`)."""
+    """Where it stands among several rows of its stream, for streams with `first_by` (`engine.deciding.plural`)."""
     still: dict[str, Value] = {}
     """Fields in which a person gave its former word back to the row (it is in `fields` or `carried`), and what its
     source told last: the value of ours that the row holds until that word is written there and comes back."""
 
     known: dict[str, list[str]] = {}
     """By field, as digests: what we may have written there, and meant something newer before its source told of it: it
-    may come back yet (`engine.echoes`)."""
+    may come back yet (`engine.deciding.echoes`)."""
 
     unlike: dict[str, Told] = {}
     """By field: how often the ledger has told of what came with our own write and was not ours."""

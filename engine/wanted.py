@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from engine.change import Relation
-from rules.rulebook import Stream
+from fieldwarden.engine.change import Relation
+from fieldwarden.rules.rulebook import Stream
 
 
 class Wanted(NamedTuple):

@@ -10,16 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from engine.errors import RulesChanged, TransientError
-from engine.hub.overview import Overview
-from engine.hub.rules import Again, LiveRules
-from operations import person
-from operations.onboarding import not_read
-from operations.plan import Planned, planned
-from operations.project import Opened, opened
-from operations.report import Report, count
-from operations.rules import rules_of
-from rules.errors import FieldwardenError
+from fieldwarden.engine.errors import RulesChanged, TransientError
+from fieldwarden.engine.hub.rules import Again, LiveRules
+from fieldwarden.engine.hub.views.overview import Overview
+from fieldwarden.operations import person
+from fieldwarden.operations.onboarding import not_read
+from fieldwarden.operations.plan import Planned, planned
+from fieldwarden.operations.project import Opened, opened
+from fieldwarden.operations.report import Report, count
+from fieldwarden.operations.rules import rules_of, take_live
+from fieldwarden.rules.errors import FieldwardenError
 
 _ONBOARDED = "the systems have been introduced: `fieldwarden run` delivers from now on"
 
@@ -61,7 +61,7 @@ async def applied(
     try:
         if await rules.begin(project.project.rulebook, onboarded=project.onboards_itself) and project.onboards_itself:
             return _result("", project.project.rulebook.hash)
-        await project.take_live(begin=True)
+        await take_live(project, begin=True)
         live = await rules.live()
         waits = onboarding and live is not None and live.onboarded is None
         if waits:
@@ -69,7 +69,7 @@ async def applied(
         async with rules.alone():
             result = await _applied(project, rules, plan_hash, reason)
             if waits:
-                await project.take_live()
+                await take_live(project)
                 await _check_read(project)  # again: of what these rules map anew nobody has seen a row
                 result["onboarded"] = await rules.end_onboarding(person.act("onboarded", reason))
             return result
@@ -150,7 +150,7 @@ def _again(found: Planned) -> dict[str, Again]:
 
     def moved(system: str, position: str) -> str:
         """Without these streams: the source reads what its position does not name."""
-        from connectors.postgres.position import Position
+        from fieldwarden.connectors.postgres.reading.position import Position
 
         try:
             known = Position.decode(position)

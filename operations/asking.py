@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from engine.errors import TransientError
-from operations.project import Opened, opened
+from fieldwarden.engine.errors import TransientError
+from fieldwarden.operations.project import Opened, opened
+from fieldwarden.operations.rules import prepare_hub
 
 
 class Closable(Protocol):
@@ -30,7 +31,7 @@ def answered(
     Raises what the check and the question raise, and EnvironmentUnfit if there is no hub to ask."""
     with opened(folder) as project:
         check(project)
-        project.prepare_hub()
+        prepare_hub(project)
 
         async def ask() -> T:
             part = asked(project)

@@ -10,15 +10,15 @@ from typing import Literal, TextIO
 import msgspec
 from rich.console import Console
 
-from engine.hub.audit import NAMED, VerifyReport
-from engine.hub.audit import verify as verify_ledger
-from engine.hub.export import COLUMNS, Filters, Row, check
-from engine.hub.export import export as decisions
-from engine.hub.names import mask_of
-from engine.hub.reading import snapshot
-from operations.report import count
-from rules.rulebook import Rulebook
-from rules.secret import Secretive
+from fieldwarden.engine.hub.names import mask_of
+from fieldwarden.engine.hub.reading import snapshot
+from fieldwarden.engine.hub.views.audit import NAMED, VerifyReport
+from fieldwarden.engine.hub.views.audit import verify as verify_ledger
+from fieldwarden.engine.hub.views.export import COLUMNS, Filters, Row, check
+from fieldwarden.engine.hub.views.export import export as decisions
+from fieldwarden.operations.report import count
+from fieldwarden.rules.rulebook import Rulebook
+from fieldwarden.rules.secret import Secretive
 
 Format = Literal["jsonl", "csv"]
 

@@ -16,18 +16,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from connectors.debezium.signals import Notification, Signals, snapshot_of
-from connectors.debezium.snapshots import Asked, Progress, check_runs, read_again
-from connectors.debezium.topics import Topics
-from connectors.postgres.condition import ConditionRefused, check_condition
-from engine.hub.asking import UnknownName, closest
-from operations.connector_state import chosen, connected, named
-from operations.project import Opened, opened
-from operations.report import Failure, Report, count, table
-from rules.allowed import FUNCTIONS, OPERATORS
-from rules.errors import FieldwardenError
-from rules.expressions import Expression, parse
-from rules.rulebook import Stream, System
+from fieldwarden.connectors.debezium.connect.signals import Notification, Signals, snapshot_of
+from fieldwarden.connectors.debezium.connect.snapshots import Asked, Progress, check_runs, read_again
+from fieldwarden.connectors.debezium.kafka.topics import Topics
+from fieldwarden.connectors.postgres.looking.condition import ConditionRefused, check_condition
+from fieldwarden.engine.hub.asking import UnknownName, closest
+from fieldwarden.operations.connector_state import chosen, connected, named
+from fieldwarden.operations.project import Opened, opened
+from fieldwarden.operations.report import Failure, Report, count, table
+from fieldwarden.rules.allowed import FUNCTIONS, OPERATORS
+from fieldwarden.rules.errors import FieldwardenError
+from fieldwarden.rules.expressions import Expression, parse
+from fieldwarden.rules.rulebook import Stream, System
 
 _ID = re.compile(
     r"fieldwarden/(?P<backfill>(?:rebaseline-)?[0-9a-f]{8})/(?:(?P<entity>[a-z0-9_]+)/)?(?P<table>.*?)(?:~\d+)?$"

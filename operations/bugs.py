@@ -12,8 +12,8 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
-from engine.bugs import described
-from operations.report import Failure, Report
+from fieldwarden.engine.bugs import described
+from fieldwarden.operations.report import Failure, Report
 
 _ROOT = Path(__file__).resolve().parent.parent
 

@@ -13,27 +13,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engine.agreement import REASONS, Finding, Why, missing
-from engine.hub.asking import MASK, Mask
-from engine.hub.finding import label
-from engine.hub.linked import Linked
-from engine.hub.names import mask_of
-from engine.hub.reading import Connection, snapshot
-from engine.plan import TargetPlan
-from engine.record import Record
-from operations.comparing import Comparing, Tally
-from operations.onboarding import waits
-from operations.project import Opened, opened
-from operations.report import Failure, Report, count, table
-from operations.rules import live_of
-from operations.systems import looking as looking_of
-from operations.trail import hidden
-from operations.unheard import unheard
-from rules.errors import FieldwardenError
-from rules.rulebook import Stream
+from fieldwarden.engine.checking.agreement import REASONS, Finding, Why, missing
+from fieldwarden.engine.deciding.plan import TargetPlan
+from fieldwarden.engine.hub.asking import MASK, Mask
+from fieldwarden.engine.hub.names import mask_of
+from fieldwarden.engine.hub.reading import Connection, snapshot
+from fieldwarden.engine.hub.views.finding import label
+from fieldwarden.engine.hub.views.linked import Linked
+from fieldwarden.engine.record import Record
+from fieldwarden.operations.comparing import Comparing, Tally
+from fieldwarden.operations.onboarding import waits
+from fieldwarden.operations.project import Opened, opened
+from fieldwarden.operations.report import Failure, Report, count, table
+from fieldwarden.operations.rules import live_of, prepare_hub
+from fieldwarden.operations.systems import looking as looking_of
+from fieldwarden.operations.trail import hidden
+from fieldwarden.operations.unheard import unheard
+from fieldwarden.rules.errors import FieldwardenError
+from fieldwarden.rules.rulebook import Stream
 
 if TYPE_CHECKING:
-    from connectors.postgres.looking import Looking
+    from fieldwarden.connectors.postgres.looking.rows import Looking
 
 _SORTS = 500
 """Kinds of differences that are told apart: reasons may name rows, and memory is bounded."""
@@ -97,7 +97,7 @@ def check(
     3 if something could not be looked at."""
     with opened(folder) as project:
         project.check_filters(entity, system)
-        project.prepare_hub()
+        prepare_hub(project)
         work = checked(project, entity=entity, system=system, limit=limit if listed else 0, unmask=unmask)
         found = asyncio.run(work)
     return report(found, listed=listed)

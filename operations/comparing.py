@@ -12,17 +12,17 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.agreement import Finding, Judge, Mark
-from engine.change import RawChange, RowRef, Value
-from engine.hub.linked import PAGE, Linked
-from engine.joining import follow, named, referring
-from engine.plan import TargetPlan
-from engine.record import Record
-from engine.seen import Seeing, Seen
-from rules.rulebook import Rulebook, Stream
+from fieldwarden.engine.change import RawChange, RowRef, Value
+from fieldwarden.engine.checking.agreement import Finding, Judge, Mark
+from fieldwarden.engine.checking.seen import Seeing, Seen
+from fieldwarden.engine.deciding.joining import follow, named, referring
+from fieldwarden.engine.deciding.plan import TargetPlan
+from fieldwarden.engine.hub.views.linked import PAGE, Linked
+from fieldwarden.engine.record import Record
+from fieldwarden.rules.rulebook import Rulebook, Stream
 
 if TYPE_CHECKING:
-    from connectors.postgres.looking import Looking
+    from fieldwarden.connectors.postgres.looking.rows import Looking
 
 Told = Callable[[Finding, Record | None], None]
 """Takes every finding that is final, with its record."""

@@ -11,15 +11,25 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from connectors.debezium.connect import Connect, UnknownConnector
-from connectors.debezium.connect_states import KeyProblem
-from connectors.debezium.registration import configuration, masked
-from connectors.debezium.signals import Signals
-from operations.connector_state import ailment, alive, chosen, connected, lines, missing, named, plain, tasks
-from operations.project import Opened, opened
-from operations.report import Failure, Report, count, table
-from rules.errors import FieldwardenError
-from rules.secret import Secretive
+from fieldwarden.connectors.debezium.connect.client import Connect, UnknownConnector
+from fieldwarden.connectors.debezium.connect.registration import configuration, masked
+from fieldwarden.connectors.debezium.connect.signals import Signals
+from fieldwarden.connectors.debezium.connect.states import KeyProblem
+from fieldwarden.operations.connector_state import (
+    ailment,
+    alive,
+    chosen,
+    connected,
+    lines,
+    missing,
+    named,
+    plain,
+    tasks,
+)
+from fieldwarden.operations.project import Opened, opened
+from fieldwarden.operations.report import Failure, Report, count, table
+from fieldwarden.rules.errors import FieldwardenError
+from fieldwarden.rules.secret import Secretive
 
 T = TypeVar("T")
 _START_SECONDS = 30.0

@@ -9,13 +9,13 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from connectors.debezium.connect import Connect
-from connectors.debezium.connect_states import State
-from connectors.debezium.heartbeat import SILENT, silent_for
-from connectors.postgres.session import connect as connect_database
-from operations.project import Opened, UnknownSystem
-from operations.report import age
-from rules.errors import FieldwardenError
+from fieldwarden.connectors.debezium.connect.client import Connect
+from fieldwarden.connectors.debezium.connect.heartbeat import SILENT, silent_for
+from fieldwarden.connectors.debezium.connect.states import State
+from fieldwarden.connectors.postgres.session import connect as connect_database
+from fieldwarden.operations.project import Opened, UnknownSystem
+from fieldwarden.operations.report import age
+from fieldwarden.rules.errors import FieldwardenError
 
 
 class NoConnect(FieldwardenError):

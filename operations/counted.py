@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from operations.report import table
+from fieldwarden.operations.report import table
 
 _WHAT = ("create", "update", "delete")
 

@@ -15,15 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from engine.change import RawChange, RowRef
-from engine.hub.asking import Mask
-from engine.hub.overview import DeadLetter, Overview
-from engine.ledger import Act
-from operations.asking import answered
-from operations.person import act
-from operations.project import Opened
-from operations.report import Report, count, table
-from rules.errors import FieldwardenError
+from fieldwarden.engine.change import RawChange, RowRef
+from fieldwarden.engine.hub.asking import Mask
+from fieldwarden.engine.hub.views.overview import DeadLetter, Overview
+from fieldwarden.engine.ledger.entries import Act
+from fieldwarden.operations.asking import answered
+from fieldwarden.operations.person import act
+from fieldwarden.operations.project import Opened
+from fieldwarden.operations.report import Report, count, table
+from fieldwarden.rules.errors import FieldwardenError
 
 T = TypeVar("T")
 _NAMED = 100

@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from engine.hub.brake import HeldCount, HeldDeletion, HeldDeletions
-from operations.asking import answered
-from operations.deadletter import NothingChosen
-from operations.person import act
-from operations.project import Opened
-from operations.report import Report, count, table
-from rules.errors import FieldwardenError
+from fieldwarden.engine.hub.views.held_deletions import HeldCount, HeldDeletion, HeldDeletions
+from fieldwarden.operations.asking import answered
+from fieldwarden.operations.deadletter import NothingChosen
+from fieldwarden.operations.person import act
+from fieldwarden.operations.project import Opened
+from fieldwarden.operations.report import Report, count, table
+from fieldwarden.rules.errors import FieldwardenError
 
 T = TypeVar("T")
 

@@ -12,18 +12,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from engine.hub.checkup import Checkup, check_up
-from engine.hub.footing import HubFooting
-from operations.onboarding import ONBOARDING, waits
-from operations.project import Opened, embedded_in, opened
-from operations.protected import protection
-from operations.report import Failure, Report, count
-from operations.rules import live_of
-from rules.errors import FieldwardenError
-from rules.loading import PROJECT_FILE, Project
+from fieldwarden.engine.hub.views.checkup import Checkup, check_up
+from fieldwarden.engine.hub.views.footing import HubFooting
+from fieldwarden.operations.onboarding import ONBOARDING, waits
+from fieldwarden.operations.project import Opened, embedded_in, opened
+from fieldwarden.operations.protected import protection
+from fieldwarden.operations.report import Failure, Report, count
+from fieldwarden.operations.rules import live_of
+from fieldwarden.rules.errors import FieldwardenError
+from fieldwarden.rules.loading import PROJECT_FILE, Project
 
 if TYPE_CHECKING:
-    from connectors.postgres.finding import Finding
+    from fieldwarden.connectors.postgres.looking.finding import Finding
 
 _CHOOSE = 'openssl rand -hex 32, and run: {token: "${env:RUN_TOKEN}"}'
 _SHORTEST_TOKEN = 16
@@ -81,7 +81,7 @@ def _files(project: Project) -> Check:
 
 def _health(project: Opened) -> list[Check]:
     """Whether strangers are told how a process fares."""
-    from operations.ops import OPEN, is_loopback
+    from fieldwarden.operations.run.health import OPEN, is_loopback
 
     settings, where = project.project.settings.run, f"{PROJECT_FILE}: run"
     if settings.token is None:
@@ -122,7 +122,7 @@ async def _protected(project: Opened) -> list[Check]:
 
 async def _rules(project: Opened) -> list[Check]:
     """Whether the files are what everything is decided by. Systems are checked against the files: those come next."""
-    from operations.rules import live_rules
+    from fieldwarden.operations.rules import live_rules
 
     try:
         live = await live_rules(project, begin=False)
@@ -169,7 +169,7 @@ def _hub_role(project: Opened, found: Checkup) -> Iterator[Check]:
 
 async def _alike(project: Opened) -> list[Check]:
     """Records that may be one and the same, in the hub's tables as this program knows them."""
-    from engine.hub.overview import Overview
+    from fieldwarden.engine.hub.views.overview import Overview
 
     overview = Overview(project.hub_dsn, project.hub_schema)
     try:
@@ -203,8 +203,8 @@ async def _system(project: Opened, name: str, footing: HubFooting | None) -> lis
 
 
 async def _database(project: Opened, name: str, footing: HubFooting | None) -> list[Finding]:
-    from connectors.postgres.finding import note
-    from connectors.postgres.probe import probe
+    from fieldwarden.connectors.postgres.looking.finding import note
+    from fieldwarden.connectors.postgres.looking.probe import probe
 
     system = project.rulebook.systems[name]
     if system.settings.get("database", "postgres") != "postgres":
@@ -215,7 +215,7 @@ async def _database(project: Opened, name: str, footing: HubFooting | None) -> l
 
 
 async def _kafka(project: Opened, name: str) -> list[Finding]:
-    from connectors.debezium.probe import probe
+    from fieldwarden.connectors.debezium.looking.probe import probe
 
     return await probe(project.rulebook.systems[name], project.rulebook.entities, project.kafka())
 

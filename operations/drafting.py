@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
-from connectors.postgres.catalog import Column, Table
-from connectors.postgres.survey import Reference, Survey
+from fieldwarden.connectors.postgres.catalog import Column, Table
+from fieldwarden.connectors.postgres.looking.survey import Reference, Survey
 
 EDITED = (
     "write_date",

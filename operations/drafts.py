@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
-from connectors.postgres.catalog import Column
-from operations.drafting import Draft, Part, edited, order
-from rules.expressions import parse
+from fieldwarden.connectors.postgres.catalog import Column
+from fieldwarden.operations.drafting import Draft, Part, edited, order
+from fieldwarden.rules.expressions import parse
 
 Labels: TypeAlias = Mapping[tuple[str, str], tuple[str, ...]]
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from engine.explaining import Claim, Explanation
-from engine.hub.asking import MASK, UnknownName
-from engine.hub.names import mask_of
-from engine.hub.reading import snapshot
-from engine.hub.story import explain_field
-from operations.report import table
-from operations.trail import hidden
-from rules.rulebook import Rulebook
-from rules.secret import Secretive
+from fieldwarden.engine.hub.asking import MASK, UnknownName
+from fieldwarden.engine.hub.names import mask_of
+from fieldwarden.engine.hub.reading import snapshot
+from fieldwarden.engine.hub.views.story import explain_field
+from fieldwarden.engine.words.explaining import Claim, Explanation
+from fieldwarden.operations.report import table
+from fieldwarden.operations.trail import hidden
+from fieldwarden.rules.rulebook import Rulebook
+from fieldwarden.rules.secret import Secretive
 
 _WIDTH = 100
 

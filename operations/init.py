@@ -11,11 +11,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.errors import EnvironmentUnfit, TransientError
-from operations import examples
-from operations.report import Report
-from rules.errors import FieldwardenError
-from rules.references import holds_password, resolve_reference
+from fieldwarden.engine.errors import EnvironmentUnfit, TransientError
+from fieldwarden.operations import examples
+from fieldwarden.operations.report import Report
+from fieldwarden.rules.errors import FieldwardenError
+from fieldwarden.rules.references import holds_password, resolve_reference
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -49,10 +49,10 @@ def draft(folder: Path, source: str, tables: Sequence[str], system: str | None) 
 
     `source` is a connection string, or `${env:NAME}`; it is not written down. Raises CannotInit, EnvironmentUnfit,
     ReferenceUnresolved."""
-    from connectors.postgres.survey import survey
-    from operations.drafting import drafted, plain
-    from operations.drafts import files
-    from operations.project import load
+    from fieldwarden.connectors.postgres.looking.survey import survey
+    from fieldwarden.operations.drafting import drafted, plain
+    from fieldwarden.operations.drafts import files
+    from fieldwarden.operations.project import load
 
     name = _free(folder)
     try:

@@ -8,66 +8,30 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
-from pydantic import BaseModel
 
-from connectors.debezium.access import Endpoint, KafkaAccess
-from connectors.debezium.baselines import new_baseline
-from connectors.debezium.brokers import Brokers
-from connectors.debezium.connect import Connect
-from connectors.debezium.consumer import Timeouts
-from connectors.debezium.lookout import KafkaLookout
-from connectors.debezium.signals import Signals
-from connectors.debezium.snapshots import Asked, Progress, read_again
-from connectors.debezium.source import IDLE_SECONDS, KafkaSource, Look
-from connectors.debezium.topics import Topics
-from engine.errors import EnvironmentUnfit
-from rules.connections import Kafka
-from rules.loading import PROJECT_FILE
-from rules.secret import Secret
+from fieldwarden.connectors.debezium.connect.client import Connect
+from fieldwarden.connectors.debezium.connect.signals import Signals
+from fieldwarden.connectors.debezium.connect.snapshots import Asked, Progress, read_again
+from fieldwarden.connectors.debezium.kafka.access import Endpoint, KafkaAccess
+from fieldwarden.connectors.debezium.kafka.consumer import Timeouts
+from fieldwarden.connectors.debezium.kafka.topics import Topics
+from fieldwarden.connectors.debezium.reading.baselines import new_baseline
+from fieldwarden.connectors.debezium.reading.lag import KafkaLookout
+from fieldwarden.connectors.debezium.reading.source import IDLE_SECONDS, KafkaSource, Look
+from fieldwarden.engine.errors import EnvironmentUnfit
 
 if TYPE_CHECKING:
-    from engine.ports import Hub
-    from operations.project import Opened
-    from rules.rulebook import System
+    from fieldwarden.engine.ports.hub import Hub
+    from fieldwarden.operations.project import Opened
+    from fieldwarden.rules.rulebook import System
 
 log = structlog.get_logger("fieldwarden.rebaseline")
 EAGER_SECONDS = 0.5
 _SHORTEST_SESSION = 6.0
 """What brokers allow unless told otherwise (group.min.session.timeout.ms)."""
-
-
-def access(
-    given: Kafka,
-    project: str,
-    folder: Path,
-    secret: Callable[[str, str], Secret],
-    shown: Callable[[str, str], str],
-) -> KafkaAccess:
-    """How Kafka is reached, as the files of a project (by its slug) say. `secret` and `shown` resolve the references in
-    a text, of which they are told where it stands. Raises ReferenceUnresolved."""
-
-    def resolved(model: BaseModel, prefix: str) -> dict[str, Any]:
-        """The texts of one model, followed and, where they name files, relative to the project's folder. All but the
-        password are shown in messages: addresses, a user, files."""
-        texts = {name: value for name, value in model if isinstance(value, str)}
-        found: dict[str, Any] = {}
-        for name, text in texts.items():
-            where = f"{PROJECT_FILE}: {prefix}{name}"
-            value = secret(text, where) if name == "password" else shown(text, where)
-            found[name] = str(folder / value) if isinstance(value, str) and name.endswith("_file") else value
-        return found
-
-    connect, registry = (
-        Endpoint(**resolved(endpoint, f"kafka.{name}.")) if endpoint is not None else None
-        for name, endpoint in (("connect", given.connect), ("registry", given.registry))
-    )
-    words = resolved(given, "kafka.")
-    group = words.pop("group", f"fieldwarden.{project}")
-    return KafkaAccess(Brokers(**words), group, connect, registry)
 
 
 def kafka_source(project: Opened, name: str, hub: Hub, *, rebaseline: bool, eager: bool) -> KafkaSource:
@@ -114,7 +78,7 @@ def _look(project: Opened, name: str) -> Look | None:
     """What asks the system itself, where that can be done."""
     if project.rulebook.systems[name].settings["database"] != "postgres":
         return None
-    from connectors.postgres.standing import standing
+    from fieldwarden.connectors.postgres.looking.still_there import standing
 
     dsn = project.dsn(name)
     return lambda stream, keys: standing(name, dsn, stream, keys)

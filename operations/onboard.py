@@ -15,25 +15,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.errors import TransientError
-from engine.hub.asking import Mask
-from engine.hub.overview import AmbiguousCount, Overview, SourceState
-from engine.hub.planning import preview
-from engine.hub.rules import Live
-from engine.meeting import Meeting
-from engine.telemetry import Telemetry
-from operations.apply import applied
-from operations.logs import configure
-from operations.onboarding import not_read
-from operations.onboarding_words import done_since, lines, told
-from operations.plan import planned, processors
-from operations.project import Opened, is_partitioned, opened
-from operations.report import Failure, Report
-from operations.rules import rules_of
-from operations.run import replicate
-from operations.stewards import alike
-from operations.unread import stands, unread
-from operations.watch import PATIENCE, Watch
+from fieldwarden.engine.checking.meeting import Meeting
+from fieldwarden.engine.errors import TransientError
+from fieldwarden.engine.hub.asking import Mask
+from fieldwarden.engine.hub.rules import Live
+from fieldwarden.engine.hub.views.overview import AmbiguousCount, Overview, SourceState
+from fieldwarden.engine.hub.views.planning import preview
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.operations.apply import applied
+from fieldwarden.operations.onboarding import not_read
+from fieldwarden.operations.onboarding_words import done_since, lines, told
+from fieldwarden.operations.plan import planned, processors
+from fieldwarden.operations.project import Opened, is_partitioned, opened
+from fieldwarden.operations.report import Failure, Report
+from fieldwarden.operations.rules import rules_of, take_live
+from fieldwarden.operations.run.logs import configure
+from fieldwarden.operations.run.run import replicate
+from fieldwarden.operations.run.watch import PATIENCE, Watch
+from fieldwarden.operations.stewards import alike
+from fieldwarden.operations.unread import stands, unread
 
 Say = Callable[[str], None]
 SILENCE = 30.0
@@ -77,7 +77,7 @@ async def _prepared(project: Opened) -> Live | None:
     if live is not None and live.onboarded is not None:
         return live
     await applied(project, reason="onboard")
-    await project.take_live(begin=True)
+    await take_live(project, begin=True)
     return None
 
 

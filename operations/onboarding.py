@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from engine.pipeline import PARKED
-from operations import person
-from operations.rules import rules_of
-from operations.unread import stands, unread
+from fieldwarden.engine.running.ingest import PARKED
+from fieldwarden.operations import person
+from fieldwarden.operations.rules import rules_of
+from fieldwarden.operations.unread import stands, unread
 
 if TYPE_CHECKING:
-    from engine.hub.overview import Overview
-    from engine.hub.rules import Live
-    from operations.project import Opened
+    from fieldwarden.engine.hub.rules import Live
+    from fieldwarden.engine.hub.views.overview import Overview
+    from fieldwarden.operations.project import Opened
 
 ONBOARDING = (
     "nothing is delivered yet: look at what would be with `fieldwarden onboard`, then let it with `fieldwarden apply`"

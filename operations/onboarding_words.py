@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from engine.hub.asking import Mask
-from engine.meeting import EntityCount, Meeting
-from operations.counted import change, rows_table, rows_told
-from operations.report import count, table
-from operations.status import NEEDS
-from rules.rulebook import Rulebook
+from fieldwarden.engine.checking.meeting import EntityCount, Meeting
+from fieldwarden.engine.hub.asking import Mask
+from fieldwarden.operations.counted import change, rows_table, rows_told
+from fieldwarden.operations.report import count, table
+from fieldwarden.operations.status_words import NEEDS
+from fieldwarden.rules.rulebook import Rulebook
 
 _SHOWN = 5
 _LINKED = "an id that a row carries, or a steward"

@@ -7,7 +7,7 @@ import os
 import socket
 import time
 
-from engine.ledger import Act
+from fieldwarden.engine.ledger.entries import Act
 
 
 def me() -> str:
@@ -20,5 +20,5 @@ def me() -> str:
 
 
 def act(what: str, why: str = "", **details: str) -> Act:
-    """What the person at the keyboard does now; see `engine.ledger.Act`."""
+    """What the person at the keyboard does now; see `engine.ledger.entries.Act`."""
     return Act(what, me(), why, time.time_ns() // 1000, details)

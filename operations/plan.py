@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.errors import EnvironmentUnfit
-from engine.hub.asking import Mask
-from engine.hub.planning import preview
-from engine.hub.rules import Live
-from engine.preview import Preview
-from operations.counted import change, rows_table, rows_told
-from operations.project import Opened, opened
-from operations.protected import protection
-from operations.report import Report, count, table
-from operations.rules import live_of, loaded_from
-from rules.changes import Changes, Reading, compare
-from rules.rulebook import Rulebook
+from fieldwarden.engine.checking.preview import Preview
+from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.engine.hub.asking import Mask
+from fieldwarden.engine.hub.rules import Live
+from fieldwarden.engine.hub.views.planning import preview
+from fieldwarden.operations.counted import change, rows_table, rows_told
+from fieldwarden.operations.project import Opened, opened
+from fieldwarden.operations.protected import protection
+from fieldwarden.operations.report import Report, count, table
+from fieldwarden.operations.rules import live_of, loaded_from, prepare_hub
+from fieldwarden.rules.changes import Changes, Reading, compare
+from fieldwarden.rules.rulebook import Rulebook
 
 _PROCESSES = 8
 _NOTHING = "no differences: the files are the live rulebook"
@@ -50,7 +50,7 @@ def plan(folder: Path | None, *, detailed_exitcode: bool, unmask: bool) -> Repor
     """Exit code 0, or, with `detailed_exitcode`, 4 where something differs. Raises ConfigurationError and
     EnvironmentUnfit."""
     with opened(folder) as project:
-        project.prepare_hub()
+        prepare_hub(project)
         found = asyncio.run(_plan(project, unmask))
     text = "\n".join(_lines(found)) if found["differences"] else _NOTHING
     notes = [f"warning: {warning}" for warning in found["warnings"]]
@@ -102,7 +102,7 @@ def processors() -> int:
 
 
 async def _check_version(project: Opened) -> None:
-    from engine.hub.checkup import check_up
+    from fieldwarden.engine.hub.views.checkup import check_up
 
     found = await check_up(project.hub_dsn, project.hub_schema)
     if found.applied < found.known:

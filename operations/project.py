@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.brake import Bounds
-from rules.errors import FieldwardenError
-from rules.loading import PROJECT_FILE, Project, ReferenceUnresolved, load_project
-from rules.rulebook import Rulebook, Stream, System
-from rules.secret import Secret
+from fieldwarden.engine.running.brake import Bounds
+from fieldwarden.rules.errors import FieldwardenError
+from fieldwarden.rules.loading import PROJECT_FILE, Project, ReferenceUnresolved, load_project
+from fieldwarden.rules.rulebook import Rulebook, Stream, System
+from fieldwarden.rules.secret import Secret
 
 if TYPE_CHECKING:
-    from connectors.debezium.access import KafkaAccess
-    from engine.hub.asking import Mask
-    from engine.hub.embedded import EmbeddedServer
-    from engine.hub.names import RowNames
-    from engine.hub.store import PostgresHub
+    from fieldwarden.connectors.debezium.kafka.access import KafkaAccess
+    from fieldwarden.engine.hub.asking import Mask
+    from fieldwarden.engine.hub.names import RowNames
+    from fieldwarden.engine.hub.server.embedded import EmbeddedServer
+    from fieldwarden.engine.hub.store import PostgresHub
 
 STATE = ".fieldwarden"
 _HUB_DATABASE = "fieldwarden"
@@ -109,17 +109,9 @@ class Opened:
             "`fieldwarden plan` shows what they would change, `fieldwarden apply` makes them live"
         )
 
-    async def take_live(self, *, begin: bool = False) -> None:
-        """Ask the hub for the live rules. `begin`: where it has none, the files become the first ones.
-
-        Raises TransientError."""
-        from operations.rules import live_rules
-
-        self.live = await live_rules(self, begin=begin)
-
     def mask(self, *, unmask: bool = False) -> Mask:
         """What a reader of the hub may see, by the rules in force."""
-        from engine.hub.names import mask_by
+        from fieldwarden.engine.hub.names import mask_by
 
         return mask_by(self.names, self.rulebook, unmask=unmask)
 
@@ -187,7 +179,7 @@ class Opened:
         self, entity: str | None = None, system: str | None = None, stream: str | None = None, **_others: object
     ) -> None:
         """Raises UnknownName for a filter that can match nothing."""
-        from engine.hub.asking import UnknownName, closest, entity_named
+        from fieldwarden.engine.hub.asking import UnknownName, closest, entity_named
 
         if entity is not None:
             entity_named(self.rulebook, entity)
@@ -209,7 +201,7 @@ class Opened:
 
     def kafka(self) -> KafkaAccess:
         """How Kafka is reached, secrets included. Raises ReferenceUnresolved, NoKafka."""
-        from operations.kafka import access
+        from fieldwarden.operations.kafka_access import access
 
         given = self.project.settings.kafka
         if given is None:
@@ -247,7 +239,7 @@ class Opened:
 
     def migrate(self) -> list[str]:
         """Bring the hub's schema up to date. Raises EnvironmentUnfit."""
-        from engine.hub.migrate import migrate, migrate_for
+        from fieldwarden.engine.hub.migrate import migrate, migrate_for
 
         embedded = self.project.settings.hub.dsn is None
         schema = self.hub_schema
@@ -255,7 +247,7 @@ class Opened:
 
     def no_hub(self, error: FieldwardenError) -> FieldwardenError:
         """The hub failed a command that only asks: there is nothing to try again by itself."""
-        from engine.errors import EnvironmentUnfit
+        from fieldwarden.engine.errors import EnvironmentUnfit
 
         return EnvironmentUnfit(
             f"the hub cannot be asked: {error.message}",
@@ -263,29 +255,10 @@ class Opened:
             path=f"{PROJECT_FILE}: hub",
         )
 
-    def prepare_hub(self) -> None:
-        """For commands that only ask: an embedded hub is made ready, so that a project in which nothing ran yet can be
-        asked; a server of the user's is only read. Raises EnvironmentUnfit if there is no hub on it."""
-        if self.project.settings.hub.dsn is None:
-            self.migrate()
-        asyncio.run(self._check_hub())
-
-    async def _check_hub(self) -> None:
-        from engine.errors import TransientError
-        from engine.hub.names import row_names
-        from engine.hub.reading import snapshot
-
-        async with snapshot(self.hub_dsn, self.hub_schema) as connection:
-            self.names = await row_names(connection)
-        try:
-            await self.take_live()
-        except TransientError as error:
-            raise self.no_hub(error) from error
-
     @contextlib.asynccontextmanager
     async def hub(self) -> AsyncIterator[PostgresHub]:
         """The hub, migrated. Raises EnvironmentUnfit."""
-        from engine.hub.store import PostgresHub
+        from fieldwarden.engine.hub.store import PostgresHub
 
         await asyncio.to_thread(self.migrate)
         hub = PostgresHub(self.hub_dsn, self.hub_schema)
@@ -335,8 +308,8 @@ def embedded_databases(project: Project) -> set[str]:
 
 def state_folder(project: Path) -> Path:
     """The folder of what a project keeps on this machine, closed to others. Raises EnvironmentUnfit."""
-    from engine.hub import private
-    from engine.hub.surroundings import passing_group
+    from fieldwarden.engine.hub.server import private
+    from fieldwarden.engine.hub.server.host import passing_group
 
     private.folder(project / STATE, passing_group())
     return project / STATE
@@ -352,8 +325,8 @@ def opened(folder: Path | None) -> Iterator[Opened]:
     if project.settings.hub.dsn is not None and not names:
         yield Opened(project, None)
         return
-    from engine.hub.embedded import EmbeddedServer
-    from engine.hub.migrate import admit
+    from fieldwarden.engine.hub.migrate import admit
+    from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 
     with EmbeddedServer(state_folder(project.folder) / "postgres").use() as server:
         server.ensure_database(_HUB_DATABASE)

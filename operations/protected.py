@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from operations.project import Opened
-from rules.checks import told, where
-from rules.loading import ReferenceUnresolved
-from rules.protecting import owns_protected
-from rules.rulebook import Rulebook
-from rules.secret import Secret
+from fieldwarden.operations.project import Opened
+from fieldwarden.rules.checks import told, where
+from fieldwarden.rules.loading import ReferenceUnresolved
+from fieldwarden.rules.protecting import owns_protected
+from fieldwarden.rules.rulebook import Rulebook
+from fieldwarden.rules.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Protection:
 
 async def protection(project: Opened) -> Protection:
     """By the project's files, in every PostgreSQL system that can be reached."""
-    from connectors.postgres.protecting import live_conflicts
+    from fieldwarden.connectors.postgres.writing.protecting import live_conflicts
 
     rulebook, files = project.project.rulebook, project.project.files
     dsns: dict[str, Secret] = {}

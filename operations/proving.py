@@ -14,13 +14,14 @@ from typing import TextIO
 
 import msgspec
 
-from engine.hub.export import Filters
-from operations import audit
-from operations import explain as explaining
-from operations import trail as trails
-from operations.project import opened
-from operations.report import Failure, Report, count
-from rules.errors import FieldwardenError
+from fieldwarden.engine.hub.views.export import Filters
+from fieldwarden.operations import audit
+from fieldwarden.operations import explain as explaining
+from fieldwarden.operations import trail as trails
+from fieldwarden.operations.project import opened
+from fieldwarden.operations.report import Failure, Report, count
+from fieldwarden.operations.rules import prepare_hub
+from fieldwarden.rules.errors import FieldwardenError
 
 
 class BadFilter(FieldwardenError):
@@ -35,7 +36,7 @@ class CannotWrite(FieldwardenError):
 def trail(folder: Path | None, entity: str, key: str, unmask: bool) -> Report:
     """`trail`: raises UnknownName, NotFound, Ambiguous."""
     with opened(folder) as project:
-        project.prepare_hub()
+        prepare_hub(project)
         work = trails.trail(project.hub_dsn, project.hub_schema, project.rulebook, entity, key, unmask)
         story = asyncio.run(work)
     return Report(msgspec.to_builtins(story), trails.text(story))
@@ -45,7 +46,7 @@ def explain(folder: Path | None, name: str, key: str, unmask: bool) -> Report:
     """`explain`: raises UnknownName, NotFound, Ambiguous."""
     entity, field = explaining.split(name)
     with opened(folder) as project:
-        project.prepare_hub()
+        prepare_hub(project)
         explanation = asyncio.run(
             explaining.explain(
                 project.hub_dsn,
@@ -64,7 +65,7 @@ def explain(folder: Path | None, name: str, key: str, unmask: bool) -> Report:
 def verify(folder: Path | None) -> Report:
     """`audit verify`: exit code 1 and every break named if the ledger does not prove what it claims."""
     with opened(folder) as project:
-        project.prepare_hub()
+        prepare_hub(project)
         found = asyncio.run(audit.verify(project.hub_dsn, project.hub_schema))
     result = msgspec.to_builtins(found)
     if found.ok:
@@ -92,7 +93,7 @@ def export(
     """`audit export`: the decisions to `output`, or to stdout. `since` and `until` are ISO 8601, UTC if unsaid."""
     chosen = Filters(since=_moment("--since", since), until=_moment("--until", until), **filters)
     with opened(folder) as project, _sink(output) as out:
-        project.prepare_hub()
+        prepare_hub(project)
         work = audit.export(project.hub_dsn, project.hub_schema, project.rulebook, chosen, format, out, unmask)
         number = asyncio.run(work)
     where = str(output) if output else "-"

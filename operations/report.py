@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rules.errors import FieldwardenError
-from rules.scrubbing import scrub
+from fieldwarden.rules.errors import FieldwardenError
+from fieldwarden.rules.scrubbing import scrub
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from engine.errors import EnvironmentUnfit
-from operations.project import Opened, UnknownSystem, load, opened
-from operations.report import Report
+from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.operations.project import Opened, UnknownSystem, load, opened
+from fieldwarden.operations.report import Report
 
 
 def hub_migrate(folder: Path | None) -> Report:
     """Bring the hub's schema and its roles' rights up to date, as its owner. Raises EnvironmentUnfit."""
-    from engine.hub.migrate import migrate, renew_rights
+    from fieldwarden.engine.hub.migrate import migrate, renew_rights
 
     with opened(folder) as project:
         done = migrate(project.owner_dsn, project.hub_schema)
@@ -32,14 +32,14 @@ def hub_roles(
     """Make the hub's roles and give them their rights, over hub.owner_dsn; or only print how (connects to nothing).
 
     Raises EnvironmentUnfit."""
-    from engine.hub.roles import HubRoles, printed
+    from fieldwarden.engine.hub.roles import HubRoles, printed
 
     roles = HubRoles(owner, runtime, reader, auditor)
     if only_print:
         settings = load(folder).settings
         text = printed(roles, settings.hub.schema_name, new=new)
         return Report({"sql": text}, text)
-    from engine.hub.migrate import make_roles
+    from fieldwarden.engine.hub.migrate import make_roles
 
     with opened(folder) as project:
         make_roles(project.owner_dsn, roles, project.hub_schema)
@@ -56,7 +56,7 @@ _NEXT = (
 
 def target_roles(folder: Path | None, name: str, source: str | None, target: str | None) -> Report:
     """Print how the roles are made by which SYSTEM is read and written to. Raises UnknownSystem, EnvironmentUnfit."""
-    from connectors.postgres.roles import printed
+    from fieldwarden.connectors.postgres.writing.roles import printed
 
     project = load(folder)
     system = project.rulebook.systems.get(name)
@@ -76,8 +76,8 @@ def target_roles(folder: Path | None, name: str, source: str | None, target: str
 
 def _publication(folder: Path | None, name: str) -> str:
     """Of a system whose file names none: that which the hub follows, or the first run will make."""
-    from connectors.postgres.following import names_of, resolved
-    from engine.hub.footing import HubFooting
+    from fieldwarden.connectors.postgres.following import names_of, resolved
+    from fieldwarden.engine.hub.views.footing import HubFooting
 
     async def asked(project: Opened) -> str:
         footing = HubFooting(project.hub_dsn, project.hub_schema)

@@ -1,19 +1,20 @@
-"""The live rules of a project: asked of the hub, and reached by the local files."""
+"""The live rules of a project: asked of the hub, and reached by the local files; and a hub made ready to be asked."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
-from engine.errors import TransientError
-from engine.pipeline import microseconds
-from rules.changes import in_force
-from rules.errors import ConfigurationError, FieldwardenError
-from rules.loading import load_rulebook_source
-from rules.rulebook import Rulebook
+from fieldwarden.engine.errors import TransientError
+from fieldwarden.engine.running.ingest import microseconds
+from fieldwarden.rules.changes import in_force
+from fieldwarden.rules.errors import ConfigurationError, FieldwardenError
+from fieldwarden.rules.loading import load_rulebook_source
+from fieldwarden.rules.rulebook import Rulebook
 
 if TYPE_CHECKING:
-    from engine.hub.rules import Live, LiveRules
-    from operations.project import Opened
+    from fieldwarden.engine.hub.rules import Live, LiveRules
+    from fieldwarden.operations.project import Opened
 
 
 class LiveUnreadable(FieldwardenError):
@@ -25,7 +26,7 @@ class LiveUnreadable(FieldwardenError):
 
 def rules_of(project: Opened) -> LiveRules:
     """The hub's side of it; to be closed by the caller."""
-    from engine.hub.rules import LiveRules
+    from fieldwarden.engine.hub.rules import LiveRules
 
     return LiveRules(project.hub_dsn, project.hub_schema, microseconds)
 
@@ -57,6 +58,32 @@ async def live_rules(project: Opened, *, begin: bool) -> Rulebook | None:
     finally:
         await rules.close()
     return in_force(loaded, project.project.rulebook)
+
+
+async def take_live(project: Opened, *, begin: bool = False) -> None:
+    """Ask the hub for the live rules, by which the project then decides. `begin`: where it has none, the files become
+    the first ones. Raises TransientError."""
+    project.live = await live_rules(project, begin=begin)
+
+
+def prepare_hub(project: Opened) -> None:
+    """For commands that only ask: an embedded hub is made ready, so that a project in which nothing ran yet can be
+    asked; a server of the user's is only read. Raises EnvironmentUnfit if there is no hub on it."""
+    if project.project.settings.hub.dsn is None:
+        project.migrate()
+    asyncio.run(_check_hub(project))
+
+
+async def _check_hub(project: Opened) -> None:
+    from fieldwarden.engine.hub.names import row_names
+    from fieldwarden.engine.hub.reading import snapshot
+
+    async with snapshot(project.hub_dsn, project.hub_schema) as connection:
+        project.names = await row_names(connection)
+    try:
+        await take_live(project)
+    except TransientError as error:
+        raise project.no_hub(error) from error
 
 
 def loaded_from(live: Live) -> Rulebook:

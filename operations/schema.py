@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from operations.report import Report
+from fieldwarden.operations.report import Report
 
 
 def schema(kind: str) -> Report:
     """The schema as JSON text, on stdout as it is; with `--json` it is the result."""
-    from rules.schema import json_schema
+    from fieldwarden.rules.schema import json_schema
 
     document = json_schema(kind)
     return Report(document, json.dumps(document, indent=2, ensure_ascii=False))

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
-from engine.change import RowRef
-from engine.hub.finding import label
-from engine.hub.overview import Overview
-from engine.hub.stewards import Side, Stewards
-from engine.identity import uuid7
-from engine.pipeline import microseconds
-from operations.asking import answered
-from operations.person import act
-from operations.project import Opened
-from operations.report import Report, count, table
-from rules.errors import FieldwardenError
+from fieldwarden.engine.change import RowRef
+from fieldwarden.engine.deciding.identity import uuid7
+from fieldwarden.engine.hub.stewards import Side, Stewards
+from fieldwarden.engine.hub.views.finding import label
+from fieldwarden.engine.hub.views.overview import Overview
+from fieldwarden.engine.running.ingest import microseconds
+from fieldwarden.operations.asking import answered
+from fieldwarden.operations.person import act
+from fieldwarden.operations.project import Opened
+from fieldwarden.operations.report import Report, count, table
+from fieldwarden.rules.errors import FieldwardenError
 
 T = TypeVar("T")
 

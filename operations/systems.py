@@ -7,17 +7,18 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rules.protecting import owns_protected
+from fieldwarden.rules.protecting import owns_protected
 
 if TYPE_CHECKING:
-    from connectors.debezium.lookout import KafkaLookout
-    from connectors.postgres.looking import Looking
-    from connectors.postgres.lookout import Lookout
-    from connectors.postgres.protecting import Owners
-    from connectors.postgres.target import PostgresTarget
-    from engine.hub.footing import HubFooting
-    from engine.ports import Hub, Source
-    from operations.project import Opened
+    from fieldwarden.connectors.debezium.reading.lag import KafkaLookout
+    from fieldwarden.connectors.postgres.looking.lag import Lookout
+    from fieldwarden.connectors.postgres.looking.rows import Looking
+    from fieldwarden.connectors.postgres.writing.protecting import Owners
+    from fieldwarden.connectors.postgres.writing.target import PostgresTarget
+    from fieldwarden.engine.hub.views.footing import HubFooting
+    from fieldwarden.engine.ports.hub import Hub
+    from fieldwarden.engine.ports.source import Source
+    from fieldwarden.operations.project import Opened
 
 _EAGER_SECONDS = 0.2
 
@@ -36,11 +37,11 @@ def source(
     position on within a moment, not seconds. `room`: as `Wake` has it."""
     system = project.rulebook.systems[name]
     if system.kind == "debezium":
-        from operations.kafka import kafka_source
+        from fieldwarden.operations.kafka import kafka_source
 
         return kafka_source(project, name, hub, rebaseline=rebaseline, eager=eager)
-    from connectors.postgres.pace import IDLE_SECONDS
-    from connectors.postgres.source import PostgresSource
+    from fieldwarden.connectors.postgres.reading.pace import IDLE_SECONDS
+    from fieldwarden.connectors.postgres.reading.source import PostgresSource
 
     idle = _EAGER_SECONDS if eager else IDLE_SECONDS
     return PostgresSource(system, project.dsn(name), id, hub, rebaseline=rebaseline, idle_seconds=idle, room=room)
@@ -49,9 +50,9 @@ def source(
 def target(project: Opened, name: str, hub: Hub, id: str, key: bytes) -> PostgresTarget:
     """The target of a system; not connected yet. `id` is the project's and `key` that of its marks, as the hub has
     them."""
-    from connectors.postgres.following import mark_of
-    from connectors.postgres.marks import Mark, Seal
-    from connectors.postgres.target import PostgresTarget
+    from fieldwarden.connectors.postgres.following import mark_of
+    from fieldwarden.connectors.postgres.marks import Mark, Seal
+    from fieldwarden.connectors.postgres.writing.target import PostgresTarget
 
     system = project.rulebook.systems[name]
     # What we write comes back through Debezium without the mark that a direct source would see.
@@ -61,7 +62,7 @@ def target(project: Opened, name: str, hub: Hub, id: str, key: bytes) -> Postgre
 
 def owners(project: Opened) -> Owners:
     """Whose protected fields no target may touch."""
-    from connectors.postgres.protecting import Owners
+    from fieldwarden.connectors.postgres.writing.protecting import Owners
 
     systems = project.rulebook.systems.values()
     names = [
@@ -81,10 +82,10 @@ def lookout(project: Opened, name: str, footing: HubFooting) -> Lookout | KafkaL
     """A look at a source from outside its stream; not connected yet."""
     system = project.rulebook.systems[name]
     if system.kind == "debezium":
-        from operations.kafka import kafka_lookout
+        from fieldwarden.operations.kafka import kafka_lookout
 
         return kafka_lookout(project, name)
-    from connectors.postgres.lookout import Lookout
+    from fieldwarden.connectors.postgres.looking.lag import Lookout
 
     return Lookout(system, project.dsn(name), footing)
 
@@ -94,6 +95,6 @@ def looking(project: Opened, name: str) -> AbstractAsyncContextManager[Looking] 
     system = project.rulebook.systems[name]
     if system.settings.get("database", "postgres") != "postgres":
         return None
-    from connectors.postgres.looking import Looking
+    from fieldwarden.connectors.postgres.looking.rows import Looking
 
     return Looking.at(system, project.dsn(name))

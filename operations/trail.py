@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 
-from engine.hub.asking import MASK
-from engine.hub.names import mask_of
-from engine.hub.reading import snapshot
-from engine.hub.story import tell
-from engine.telling import Event, Reference, Trail
-from operations.report import count, table
-from rules.rulebook import Rulebook
-from rules.secret import Secretive
+from fieldwarden.engine.hub.asking import MASK
+from fieldwarden.engine.hub.names import mask_of
+from fieldwarden.engine.hub.reading import snapshot
+from fieldwarden.engine.hub.views.story import tell
+from fieldwarden.engine.words.story import Event, Reference, Trail
+from fieldwarden.operations.report import count, table
+from fieldwarden.rules.rulebook import Rulebook
+from fieldwarden.rules.secret import Secretive
 
 _WIDTH = 100
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from engine.errors import FieldwardenError
-from engine.hub.footing import HubFooting
-from engine.hub.overview import Overview, SourceState
-from engine.hub.pulse import Pulse
-from operations.project import Opened, is_partitioned
-from operations.systems import lookout as lookout_of
-from operations.unread import unread
+from fieldwarden.engine.errors import FieldwardenError
+from fieldwarden.engine.hub.views.footing import HubFooting
+from fieldwarden.engine.hub.views.overview import Overview, SourceState
+from fieldwarden.engine.hub.views.pulse import Pulse
+from fieldwarden.operations.project import Opened, is_partitioned
+from fieldwarden.operations.systems import lookout as lookout_of
+from fieldwarden.operations.unread import unread
 
 if TYPE_CHECKING:
-    from connectors.postgres.looking import Looking
-    from operations.watch import Lookout
+    from fieldwarden.connectors.postgres.looking.rows import Looking
+    from fieldwarden.operations.run.watch import Lookout
 
 _PATIENCE = 12.0
 """Seconds: a `run` that has nothing to read moves its position on every ten."""

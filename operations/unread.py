@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from engine.hub.overview import Overview, PartitionState, SourceState, UnreadSource
-from operations.project import Opened, is_partitioned
+from fieldwarden.engine.hub.views.overview import Overview, PartitionState, SourceState, UnreadSource
+from fieldwarden.operations.project import Opened, is_partitioned
 
 
 async def unread(project: Opened, overview: Overview, states: Iterable[SourceState]) -> dict[str, str]:

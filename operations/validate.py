@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from operations.project import find
-from operations.report import Failure, Report, count
-from rules.errors import ConfigurationError
-from rules.loading import Project, load_project
+from fieldwarden.operations.project import find
+from fieldwarden.operations.report import Failure, Report, count
+from fieldwarden.rules.errors import ConfigurationError
+from fieldwarden.rules.loading import Project, load_project
 
 
 def validate(folder: Path | None) -> Report:

@@ -9,9 +9,9 @@ from typing import Any
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from rules import numerics, scalars, texts
-from rules.errors import ValueRefused
-from rules.zones import zone
+from fieldwarden.rules import numerics, scalars, texts
+from fieldwarden.rules.errors import ValueRefused
+from fieldwarden.rules.zones import zone
 
 FUNCTIONS = (
     "coalesce, nullif, upper, lower, trim, btrim, ltrim, rtrim, concat, substring, left, right, replace, split_part, "

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 
-from rules.names import qualified
-from rules.rulebook import Entity, Field, FieldMap, Rulebook, Stream, System, Unit
-from rules.validating import Check
-from rules.values import FieldType
+from fieldwarden.rules.names import qualified
+from fieldwarden.rules.rulebook import Entity, Field, FieldMap, Rulebook, Stream, System, Unit
+from fieldwarden.rules.validating import Check
+from fieldwarden.rules.values import FieldType
 
 _READING = (
     "entity", "key", "parent", "parent_columns", "first_by", "external_id", "where", "rivals", "changed_at", "reads",

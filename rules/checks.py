@@ -6,14 +6,14 @@ field that it does not have). What only the live system knows, such as whether a
 
 from __future__ import annotations
 
-from rules.debezium_checks import check_debezium
-from rules.documents import Position
-from rules.entity_checks import EntityCheck
-from rules.files import Files, place
-from rules.findings import Findings
-from rules.protecting import Conflict, Named, Use, conflicts
-from rules.rulebook import Rulebook
-from rules.stream_checks import SystemCheck
+from fieldwarden.rules.debezium_checks import check_debezium
+from fieldwarden.rules.documents import Position
+from fieldwarden.rules.entity_checks import EntityCheck
+from fieldwarden.rules.files import Files, place
+from fieldwarden.rules.findings import Findings
+from fieldwarden.rules.protecting import Conflict, Named, Use, conflicts
+from fieldwarden.rules.rulebook import Rulebook
+from fieldwarden.rules.stream_checks import SystemCheck
 
 __all__ = ["Findings", "check", "check_protecting", "told", "where"]
 

@@ -12,7 +12,7 @@ import io
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from rules.errors import Problem
+from fieldwarden.rules.errors import Problem
 
 MAX_BYTES = 5_000_000
 MAX_COLUMNS = 500

@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 
 from sqlglot import exp
 
-from rules import numerics, scalars, texts
-from rules.allowed import cast_target, number_literal, whole_literal
-from rules.terms import (
+from fieldwarden.rules import numerics, scalars, texts
+from fieldwarden.rules.allowed import cast_target, number_literal, whole_literal
+from fieldwarden.rules.terms import (
     INTEGERS,
     NUMBERS,
     ORDERED,
@@ -30,8 +30,8 @@ from rules.terms import (
     spoken,
     strict,
 )
-from rules.values import UNKNOWN, RawValue
-from rules.zones import from_local, to_local, zone
+from fieldwarden.rules.values import UNKNOWN, RawValue
+from fieldwarden.rules.zones import from_local, to_local, zone
 
 Columns: TypeAlias = Mapping[str, tuple[int, str]]
 

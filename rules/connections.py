@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, StrictStr, WithJsonSchema
 
-from rules.shapes import GIVEN, Constant, Duration, Name, Strict, Text
+from fieldwarden.rules.shapes import GIVEN, Constant, Duration, Name, Strict, Text
 
 Database = Literal["postgres", "mysql"]
 Security = Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"]

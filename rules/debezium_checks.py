@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from rules.connections import DebeziumConnector, Endpoint, Kafka, debezium_names
-from rules.debezium_options import OURS, contradictions, is_secret
-from rules.documents import Document
-from rules.errors import Problem
-from rules.files import Files, writes
-from rules.findings import Findings, Page
-from rules.folding import physical
-from rules.references import holds_login, reference_problems, without_references
+from fieldwarden.rules.connections import DebeziumConnector, Endpoint, Kafka, debezium_names
+from fieldwarden.rules.debezium_options import OURS, contradictions, is_secret
+from fieldwarden.rules.documents import Document
+from fieldwarden.rules.errors import Problem
+from fieldwarden.rules.files import Files, writes
+from fieldwarden.rules.findings import Findings, Page
+from fieldwarden.rules.folding import physical
+from fieldwarden.rules.references import holds_login, reference_problems, without_references
 
 _SERVERS = re.compile(r"\s*[^\s,:/]+:\d{1,5}\s*(?:,\s*[^\s,:/]+:\d{1,5}\s*)*$")
 _IPV6 = re.compile(r"\[[0-9A-Fa-f:.]+\]")

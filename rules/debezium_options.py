@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from rules.secret import Secret, Secretive
+from fieldwarden.rules.secret import Secret, Secretive
 
 OURS: Mapping[str, str] = {
     "connector.class": "it follows from `database:`",

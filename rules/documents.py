@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import yaml
 from yaml.error import Mark, MarkedYAMLError, YAMLError
 
-from rules.errors import Problem
+from fieldwarden.rules.errors import Problem
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32

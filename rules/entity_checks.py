@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rules.files import Files, reads, writes
-from rules.findings import Findings, Page
-from rules.models import FieldModel, PolicyKeys
-from rules.normalising import EXACT, normaliser
-from rules.policies import BELONG, ONE_RULE, Block, blocks, combined, policy_of, rule_of, stated
-from rules.shapes import MatchPart
-from rules.wording import closest
+from fieldwarden.rules.files import Files, reads, writes
+from fieldwarden.rules.findings import Findings, Page
+from fieldwarden.rules.models import FieldModel, PolicyKeys
+from fieldwarden.rules.normalising import EXACT, normaliser
+from fieldwarden.rules.policies import BELONG, ONE_RULE, Block, blocks, combined, policy_of, rule_of, stated
+from fieldwarden.rules.shapes import MatchPart
+from fieldwarden.rules.wording import closest
 
 _LISTS = ("seed_from", "order", "among")
 _ONLY_PROTECTED = ("on_reject", "approval")

@@ -17,9 +17,9 @@ from sqlglot.dialects.postgres import Postgres
 from sqlglot.errors import ErrorLevel, ParseError, SqlglotError
 from sqlglot.parsers.postgres import PostgresParser
 
-from rules.allowed import check_node
-from rules.compiling import compile_text
-from rules.values import RawValue
+from fieldwarden.rules.allowed import check_node
+from fieldwarden.rules.compiling import compile_text
+from fieldwarden.rules.values import RawValue
 
 COLUMN_TYPES = (
     "text",

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from rules.codes import CodeTable
-from rules.documents import Document, Position
-from rules.models import EntityFile, StreamModel, SystemFile
-from rules.normalising import EXACT
+from fieldwarden.rules.codes import CodeTable
+from fieldwarden.rules.documents import Document, Position
+from fieldwarden.rules.models import EntityFile, StreamModel, SystemFile
+from fieldwarden.rules.normalising import EXACT
 
 Model = TypeVar("Model")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rules.documents import Document
-from rules.errors import Problem
+from fieldwarden.rules.documents import Document
+from fieldwarden.rules.errors import Problem
 
 
 @dataclass

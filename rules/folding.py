@@ -8,17 +8,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from rules.connections import DebeziumConnector, debezium_names
-from rules.expressions import Expression, column, now, parse
-from rules.files import Files, reads, writes
-from rules.models import EntityFile, FieldMapping, StreamModel, SystemFile
-from rules.names import qualified, table_parts
-from rules.normalising import BEFORE
-from rules.policies import blocks, policy_of
-from rules.rulebook import Entity, Field, FieldMap, MatchKey, Rulebook, Stream, System, Unit
-from rules.shapes import MatchPart
-from rules.tables import overlap
-from rules.zones import zone
+from fieldwarden.rules.connections import DebeziumConnector, debezium_names
+from fieldwarden.rules.expressions import Expression, column, now, parse
+from fieldwarden.rules.files import Files, reads, writes
+from fieldwarden.rules.models import EntityFile, FieldMapping, StreamModel, SystemFile
+from fieldwarden.rules.names import qualified, table_parts
+from fieldwarden.rules.normalising import BEFORE
+from fieldwarden.rules.policies import blocks, policy_of
+from fieldwarden.rules.rulebook import Entity, Field, FieldMap, MatchKey, Rulebook, Stream, System, Unit
+from fieldwarden.rules.shapes import MatchPart
+from fieldwarden.rules.tables import overlap
+from fieldwarden.rules.zones import zone
 
 _PLAIN_COLUMN = re.compile(r"[^\W\d][\w$]*$")
 _PLAIN_WORDS = re.compile(r"[^\W\d][\w$]*( [\w$]+)+$")

@@ -10,7 +10,7 @@ from typing import Literal
 
 from sqlglot import exp
 
-from rules.expressions import Expression
+from fieldwarden.rules.expressions import Expression
 
 Reading = Literal["exact", "normalising", "other"]
 

@@ -9,26 +9,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rules.checks import check, check_protecting
-from rules.codes import CodeTable, read_codes
-from rules.connections import DebeziumConnector
-from rules.debezium_checks import kafka_problems
-from rules.documents import Document, Position, as_text, read_yaml
-from rules.errors import ConfigurationError, Problem
-from rules.files import File, Files, place
-from rules.folding import fold
-from rules.models import EntityFile, ProjectFile, SystemFile
-from rules.normalising import BEFORE
-from rules.references import (
+from fieldwarden.rules.checks import check, check_protecting
+from fieldwarden.rules.codes import CodeTable, read_codes
+from fieldwarden.rules.connections import DebeziumConnector
+from fieldwarden.rules.debezium_checks import kafka_problems
+from fieldwarden.rules.documents import Document, Position, as_text, read_yaml
+from fieldwarden.rules.errors import ConfigurationError, Problem
+from fieldwarden.rules.files import File, Files, place
+from fieldwarden.rules.folding import fold
+from fieldwarden.rules.models import EntityFile, ProjectFile, SystemFile
+from fieldwarden.rules.normalising import BEFORE
+from fieldwarden.rules.references import (
     ReferenceUnresolved,
     reference_problems,
     resolve_reference,
     resolved_text,
     secret_problems,
 )
-from rules.rulebook import Rulebook
-from rules.secret import Secret, Secretive
-from rules.wording import Model, closest, validate
+from fieldwarden.rules.rulebook import Rulebook
+from fieldwarden.rules.secret import Secret, Secretive
+from fieldwarden.rules.wording import Model, closest, validate
 
 __all__ = [
     "PROJECT_FILE",

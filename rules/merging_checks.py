@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rules.findings import Page
-from rules.models import StreamModel
+from fieldwarden.rules.findings import Page
+from fieldwarden.rules.models import StreamModel
 
 
 def check_merging(page: Page, name: str, stream: StreamModel, *, reading: bool) -> None:

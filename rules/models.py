@@ -13,9 +13,9 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, StrictBool, StrictInt, StrictStr, StringConstraints, Tag
 
-from rules.connections import Connector, Kafka
-from rules.rulebook import OnReject, OnRetire, StrategyName
-from rules.shapes import (
+from fieldwarden.rules.connections import Connector, Kafka
+from fieldwarden.rules.rulebook import OnReject, OnRetire, StrategyName
+from fieldwarden.rules.shapes import (
     GIVEN,
     Checks,
     Column,

@@ -20,7 +20,7 @@ from decimal import (
 )
 from typing import Any, Final
 
-from rules.errors import ValueRefused
+from fieldwarden.rules.errors import ValueRefused
 
 MAX_DIGITS = 2_000
 """More digits than this, before and after the point together, are refused: no business number has them, and

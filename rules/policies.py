@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rules.files import Files
-from rules.models import POLICY_KEYS, EntityFile, PolicyKeys
-from rules.rulebook import OnReject, Policy, StrategyName
+from fieldwarden.rules.files import Files
+from fieldwarden.rules.models import POLICY_KEYS, EntityFile, PolicyKeys
+from fieldwarden.rules.rulebook import OnReject, Policy, StrategyName
 
 BELONG: Mapping[str, frozenset[str]] = {
     "owner": frozenset({"owner", "protected", "seed_from", "on_reject", "approval"}),

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple, TypeAlias
 
-from rules.names import qualified, table_parts
-from rules.rulebook import Rulebook, Stream, System
-from rules.tables import overlap
+from fieldwarden.rules.names import qualified, table_parts
+from fieldwarden.rules.rulebook import Rulebook, Stream, System
+from fieldwarden.rules.tables import overlap
 
 _URL = re.compile(r"postgres(?:ql)?://(?:[^@/]*@)?(?P<host>[^/?]*)(?:/(?P<dbname>[^?]*))?")
 _PAIR = re.compile(r"(host|hostaddr|port|dbname)\s*=\s*('(?:[^'\\]|\\.)*'|[^\s']+)")

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from rules.errors import FieldwardenError
-from rules.secret import Secret, Secretive, revealed
-from rules.wording import closest
+from fieldwarden.rules.errors import FieldwardenError
+from fieldwarden.rules.secret import Secret, Secretive, revealed
+from fieldwarden.rules.wording import closest
 
 _REFERENCE = re.compile(r"\$\{(?:(?P<kind>[a-z]+):)?(?P<name>[^{}]*)\}")
 _SHOWN = re.compile(r"\$\{[a-z]+:[\w./-]*\}")

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from rules.codes import CodeList
-from rules.expressions import Expression
-from rules.normalising import EXACT, Normalise, normaliser
-from rules.validating import Check
-from rules.values import FieldType
+from fieldwarden.rules.codes import CodeList
+from fieldwarden.rules.expressions import Expression
+from fieldwarden.rules.normalising import EXACT, Normalise, normaliser
+from fieldwarden.rules.validating import Check
+from fieldwarden.rules.values import FieldType
 
 StrategyName = Literal["owner", "source_priority", "recency", "first_non_null"]
 OnReject = Literal["correct", "leave"]

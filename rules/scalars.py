@@ -15,9 +15,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from rules.errors import ValueRefused
-from rules.numerics import MAX_DIGITS, fitting, rounded
-from rules.numerics import read as read_number
+from fieldwarden.rules.errors import ValueRefused
+from fieldwarden.rules.numerics import MAX_DIGITS, fitting, rounded
+from fieldwarden.rules.numerics import read as read_number
 
 _WHOLE = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?\s*", re.ASCII)

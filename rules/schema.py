@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from rules.models import EntityFile, ProjectFile, SystemFile
-from rules.shapes import Strict
+from fieldwarden.rules.models import EntityFile, ProjectFile, SystemFile
+from fieldwarden.rules.shapes import Strict
 
 Kind = Literal["entity", "system", "project"]
 KINDS: tuple[str, ...] = get_args(Kind)

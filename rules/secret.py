@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from rules.scrubbing import BLOT, learn
+from fieldwarden.rules.scrubbing import BLOT, learn
 
 
 class Secret:

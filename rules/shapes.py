@@ -20,10 +20,10 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from rules.normalising import FORMS
-from rules.validating import Check, checks_of
-from rules.values import FieldType, parse_type
-from rules.zones import zone
+from fieldwarden.rules.normalising import FORMS
+from fieldwarden.rules.validating import Check, checks_of
+from fieldwarden.rules.values import FieldType, parse_type
+from fieldwarden.rules.zones import zone
 
 _DURATION = re.compile(r"(\d{1,6})\s*(ms|s|m|h|d)$")
 _SHARE = re.compile(r"\d(\.\d{1,9})?")

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 
-from rules.expressions import Expression
-from rules.files import Files, reads, writes
-from rules.findings import Findings, Page
-from rules.folding import conflict_columns, expression, field_source, root_stream, setting
-from rules.inverse import reading
-from rules.merging_checks import check_merging
-from rules.models import EntityFile, FieldMapping, StreamModel
-from rules.policies import blocks, rule_of
-from rules.table_checks import check_tables
-from rules.tables import constant, constants
-from rules.wording import closest
+from fieldwarden.rules.expressions import Expression
+from fieldwarden.rules.files import Files, reads, writes
+from fieldwarden.rules.findings import Findings, Page
+from fieldwarden.rules.folding import conflict_columns, expression, field_source, root_stream, setting
+from fieldwarden.rules.inverse import reading
+from fieldwarden.rules.merging_checks import check_merging
+from fieldwarden.rules.models import EntityFile, FieldMapping, StreamModel
+from fieldwarden.rules.policies import blocks, rule_of
+from fieldwarden.rules.table_checks import check_tables
+from fieldwarden.rules.tables import constant, constants
+from fieldwarden.rules.wording import closest
 
 
 class SystemCheck:

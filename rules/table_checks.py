@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
-from rules.expressions import Expression
-from rules.findings import Page
-from rules.folding import expression, physical
-from rules.models import StreamModel, SystemFile
-from rules.tables import overlap
+from fieldwarden.rules.expressions import Expression
+from fieldwarden.rules.findings import Page
+from fieldwarden.rules.folding import expression, physical
+from fieldwarden.rules.models import StreamModel, SystemFile
+from fieldwarden.rules.tables import overlap
 
 
 def check_tables(model: SystemFile, page: Page, written: Mapping[str, Mapping[str, str]]) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from sqlglot import exp
 
-from rules.expressions import Expression
+from fieldwarden.rules.expressions import Expression
 
 Overlap = Literal["never", "always", "perhaps"]
 _NULL = ("null", "")

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from rules import scalars
-from rules.errors import ValueRefused
-from rules.values import UNKNOWN, RawValue
+from fieldwarden.rules import scalars
+from fieldwarden.rules.errors import ValueRefused
+from fieldwarden.rules.values import UNKNOWN, RawValue
 
 Row: TypeAlias = Sequence[RawValue]
 Run: TypeAlias = Callable[[Row], Any]

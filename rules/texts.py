@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from rules.errors import ValueRefused
+from fieldwarden.rules.errors import ValueRefused
 
 MAX_TEXT = 16_000_000
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from rules.normalising import countries_with_tax_ids, tax_module
+from fieldwarden.rules.normalising import countries_with_tax_ids, tax_module
 
 INVALID = "not valid: "
 """With what the reason begins why a value is never accepted (`on_invalid: refuse`)."""

@@ -26,8 +26,8 @@ from typing import Final, Literal, TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from rules.errors import ValueRefused
-from rules.zones import from_local
+from fieldwarden.rules.errors import ValueRefused
+from fieldwarden.rules.zones import from_local
 
 Value: TypeAlias = str | None
 

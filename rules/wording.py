@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from rules.documents import Document, Path
-from rules.errors import Problem
+from fieldwarden.rules.documents import Document, Path
+from fieldwarden.rules.errors import Problem
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from rules.errors import ValueRefused
+from fieldwarden.rules.errors import ValueRefused
 
 
 @cache

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from engine.errors import EnvironmentUnfit
+from fieldwarden.engine.errors import EnvironmentUnfit
 from stack.artefacts import StackUnfit, fetch, lock, why_unfit
 from stack.running import Stack
 

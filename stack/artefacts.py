@@ -11,7 +11,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from engine.hub import private
+from fieldwarden.engine.hub.server import private
 from stack import checksums
 
 POM = Path(__file__).with_name("pom.xml")

@@ -11,10 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from operations.demo_kafka import EXAMPLE, demo_kafka, uninterrupted
-from operations.examples import lay_out
-from operations.report import Failure, Report
-from rules.errors import FieldwardenError
+from fieldwarden.operations.demo.on_kafka import EXAMPLE, demo_kafka, uninterrupted
+from fieldwarden.operations.examples import lay_out
+from fieldwarden.operations.report import Failure, Report
+from fieldwarden.rules.errors import FieldwardenError
 from stack.artefacts import StackUnfit, fetch, why_unfit
 from stack.running import Stack
 

@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from engine.process import inherited
+from fieldwarden.engine.process import inherited
 from stack.artefacts import StackUnfit, java
 
 _START_SECONDS = 120

@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.hub import private
-from engine.hub.embedded import EmbeddedServer
+from fieldwarden.engine.hub.server import private
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from stack.artefacts import fetch
 from stack.parts import Broker, Connect, Registry
 from stack.process import free_port

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.change import Change, RawChange, RawValue, Relation, RowRef, Value
-from rules.loading import rulebook_from_documents
-from rules.rulebook import Rulebook
+from fieldwarden.engine.change import Change, RawChange, RawValue, Relation, RowRef, Value
+from fieldwarden.rules.loading import rulebook_from_documents
+from fieldwarden.rules.rulebook import Rulebook
 
 CUSTOMER: dict[str, Any] = {
     "entity": "customer",

@@ -32,11 +32,11 @@ from hypothesis import settings
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from engine.hub.embedded import EmbeddedServer
-from engine.hub.migrate import migrate
-from engine.hub.store import PostgresHub
-from engine.ports import Hub
-from engine.testing import MemoryHub
+from fieldwarden.engine.hub.migrate import migrate
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
+from fieldwarden.engine.hub.store import PostgresHub
+from fieldwarden.engine.ports.hub import Hub
+from fieldwarden.engine.testing import MemoryHub
 from stack import Stack, connectors, why_unfit
 from stack.process import free_port
 from tests.faults import kafka as landscape_on_kafka

@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
-from connectors.postgres.harm import Part, parts_of
-from connectors.postgres.session import rows
-from rules.names import qualified
-from rules.rulebook import System
+from fieldwarden.connectors.postgres.harm import Part, parts_of
+from fieldwarden.connectors.postgres.session import rows
+from fieldwarden.rules.names import qualified
+from fieldwarden.rules.rulebook import System
 
 _PORTABLE = {
     16: "boolean",

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 from typing import Protocol
 
-from engine.foothold import Followed
-from rules.rulebook import System
+from fieldwarden.engine.ports.foothold import Followed
+from fieldwarden.rules.rulebook import System
 
 FORMER_MARK = "fieldwarden"
 """What our writes were marked with before projects had ids."""
@@ -27,7 +27,7 @@ class Footing(Protocol):
 
 
 class Memory(Protocol):
-    """Where a source notes what it follows, and learns by what our own marks are known (`engine.foothold`)."""
+    """Where a source notes what it follows, and learns by what our own marks are known (`engine.ports.foothold`)."""
 
     async def mark_key(self) -> bytes: ...
     async def sealed_from(self, source: str, end: int) -> int: ...

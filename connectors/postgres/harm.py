@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg.rows import TupleRow
 
-from connectors.postgres.session import rows
+from fieldwarden.connectors.postgres.session import rows
 
 _PARTS = """
     select t.oid as root, p.oid, format('%%s.%%s', n.nspname, p.relname) as name, p.relpersistence = 'u' as unlogged,

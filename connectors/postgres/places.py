@@ -16,10 +16,10 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
-from connectors.postgres.session import connect, rows, translated
-from engine.dsn import read
-from engine.errors import EngineError, EnvironmentUnfit
-from rules.secret import Secretive
+from fieldwarden.connectors.postgres.session import connect, rows, translated
+from fieldwarden.engine.dsn import read
+from fieldwarden.engine.errors import EngineError, EnvironmentUnfit
+from fieldwarden.rules.secret import Secretive
 
 _HERE = """
     select (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint as started, d.oid as database

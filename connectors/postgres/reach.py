@@ -16,11 +16,11 @@ from typing import Any, TypeAlias
 import psycopg
 from psycopg.rows import TupleRow
 
-from connectors.postgres.places import Database
-from connectors.postgres.session import rows
-from rules.names import qualified
-from rules.protecting import Use
-from rules.rulebook import System
+from fieldwarden.connectors.postgres.places import Database
+from fieldwarden.connectors.postgres.session import rows
+from fieldwarden.rules.names import qualified
+from fieldwarden.rules.protecting import Use
+from fieldwarden.rules.rulebook import System
 
 _PRESENT = """
     select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace

@@ -13,11 +13,11 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from connectors.postgres.words import of_code, words
-from engine.dsn import read
-from engine.errors import EngineError, EnvironmentUnfit, TransientError
-from engine.process import NEVER_CUT_OFF, NOTICED, session_mark, session_name
-from rules.secret import Secretive, revealed
+from fieldwarden.connectors.postgres.words import of_code, words
+from fieldwarden.engine.dsn import read
+from fieldwarden.engine.errors import EngineError, EnvironmentUnfit, TransientError
+from fieldwarden.engine.process import NEVER_CUT_OFF, NOTICED, session_mark, session_name
+from fieldwarden.rules.secret import Secretive, revealed
 
 _PORTABLE_TEXT = {
     "datestyle": "ISO",

@@ -14,7 +14,7 @@ import re
 
 import psycopg
 
-from rules.scrubbing import scrub
+from fieldwarden.rules.scrubbing import scrub
 
 _LONGEST = 2_000
 _NAMES_ONLY = ("08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from engine.hub.blocks import append_block, hold_lane
-from engine.hub.queries import QUERIES
-from engine.hub.session import Connection
-from engine.ledger import NO_RECORD, PEOPLE, Act, encode_act
-from engine.ports import Entry
+from fieldwarden.engine.hub.blocks import append_block, hold_lane
+from fieldwarden.engine.hub.queries import QUERIES
+from fieldwarden.engine.hub.session import Connection
+from fieldwarden.engine.ledger.entries import NO_RECORD, PEOPLE, Act, encode_act
+from fieldwarden.engine.ports.durable import Entry
 
 
 async def append(connection: Connection, act: Act, rulebook: str) -> int:

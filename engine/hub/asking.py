@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-from engine.errors import FieldwardenError
-from rules.rulebook import Entity, Field, Rulebook, Stream
+from fieldwarden.engine.errors import FieldwardenError
+from fieldwarden.rules.rulebook import Entity, Field, Rulebook, Stream
 
 MASK = "•••"
 """What stands in the place of a personal value."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.hub.queries import QUERIES
-from engine.hub.rows import entry_row
-from engine.hub.session import Connection, copied
-from engine.ledger import GENESIS, block_hash, leaf, merkle_root
-from engine.ports import Entry
+from fieldwarden.engine.hub.queries import QUERIES
+from fieldwarden.engine.hub.rows import entry_row
+from fieldwarden.engine.hub.session import Connection, copied
+from fieldwarden.engine.ledger.entries import GENESIS, block_hash, leaf, merkle_root
+from fieldwarden.engine.ports.durable import Entry
 
 
 async def hold_lane(connection: Connection, lane: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from engine.dsn import read
-from engine.process import NEVER_CUT_OFF, NOTICED, session_name
-from rules.secret import Secretive, revealed
+from fieldwarden.engine.dsn import read
+from fieldwarden.engine.process import NEVER_CUT_OFF, NOTICED, session_name
+from fieldwarden.rules.secret import Secretive, revealed
 
 
 def lasting(dsn: Secretive, purpose: str = "", process: str | None = None) -> str:

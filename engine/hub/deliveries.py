@@ -2,9 +2,10 @@
 
 A claim locks nothing: it hands out records as they stand and remembers them. What this process has just committed
 itself is not read again, if nobody has touched it since. Settling first takes it that the records still stand so; those
-that moved on meanwhile are then locked, in id order, and merged by `engine.settle`. What was learnt of a row that was
-created goes with its link, as a note, and the record is not rewritten for it. Each part is a transaction of its own,
-since settlements do not depend on each other; one that is repeated finds its marks gone and changes nothing.
+that moved on meanwhile are then locked, in id order, and merged by `engine.delivering.settling`. What was learnt of a
+row that was created goes with its link, as a note, and the record is not rewritten for it. Each part is a transaction
+of its own, since settlements do not depend on each other; one that is repeated finds its marks gone and changes
+nothing.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any
 
-from engine import failpoints
-from engine.change import RowRef, Value
-from engine.hub.large import Reading
-from engine.hub.pieces import Line, Texts, copied_rows
-from engine.hub.queries import QUERIES
-from engine.hub.rows import (
+from fieldwarden.engine import failpoints
+from fieldwarden.engine.change import RowRef, Value
+from fieldwarden.engine.delivering.settling import only_created, settle
+from fieldwarden.engine.hub.large import Reading
+from fieldwarden.engine.hub.pieces import Line, Texts, copied_rows
+from fieldwarden.engine.hub.queries import QUERIES
+from fieldwarden.engine.hub.rows import (
     copied_contributions,
     copied_text,
     json_array,
@@ -29,11 +31,10 @@ from engine.hub.rows import (
     plain_array,
     text_array,
 )
-from engine.hub.session import Connection, Session, copied, copied_links
-from engine.ports import Pending, Settlement
-from engine.record import Contribution, Record
-from engine.settle import only_created, settle
-from engine.sharing import shard_of
+from fieldwarden.engine.hub.session import Connection, Session, copied, copied_links
+from fieldwarden.engine.ports.duties import shard_of
+from fieldwarden.engine.ports.hub import Pending, Settlement
+from fieldwarden.engine.record import Contribution, Record
 
 _REMEMBERED = 20_000
 _FRESH = 6_000

@@ -3,7 +3,7 @@
 Every process of a project is a worker. It holds an advisory lock on its number, which ends with its connection: what a
 dead worker held is free at once. Its duties (`source:erp`, `target:crm`) are leases by the hub's clock, renewed at each
 `beat`: what belongs to a worker that only hangs is free when its lease has run out, and its sessions are ended, lest an
-open transaction of its hold everybody up. Who should hold what, `engine.sharing` says.
+open transaction of its hold everybody up. Who should hold what, `engine.ports.duties` says.
 
 A lease is no fence: a worker that was stopped in the midst of something may do one more thing when it goes on. Sources
 are fenced by their epochs, deliveries by comparing before setting; `holds` is asked before each write besides.
@@ -24,13 +24,13 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from engine.errors import TransientError
-from engine.hub.conninfo import lasting
-from engine.hub.queries import QUERIES
-from engine.hub.session import translated
-from engine.process import PROCESS, session_mark
-from engine.sharing import share
-from rules.secret import Secretive
+from fieldwarden.engine.errors import TransientError
+from fieldwarden.engine.hub.conninfo import lasting
+from fieldwarden.engine.hub.queries import QUERIES
+from fieldwarden.engine.hub.session import translated
+from fieldwarden.engine.ports.duties import share
+from fieldwarden.engine.process import PROCESS, session_mark
+from fieldwarden.rules.secret import Secretive
 
 LEASE = 15.0
 """Seconds after which a worker that says nothing is taken to hang."""

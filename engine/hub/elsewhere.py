@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from engine.bugs import BugElsewhere, described
-from engine.errors import EngineError, EnvironmentUnfit
+from fieldwarden.engine.bugs import BugElsewhere, described
+from fieldwarden.engine.errors import EngineError, EnvironmentUnfit
 
 T = TypeVar("T")
 

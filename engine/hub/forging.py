@@ -5,11 +5,11 @@ Whoever forges one can forge a million, so that neither the table nor the ledger
 
 from __future__ import annotations
 
-from engine.forged import ACT, AGAIN_AFTER, Forged, Noted
-from engine.hub.acts import append
-from engine.hub.queries import QUERIES
-from engine.hub.session import Connection
-from engine.ledger import Act
+from fieldwarden.engine.hub.acts import append
+from fieldwarden.engine.hub.queries import QUERIES
+from fieldwarden.engine.hub.session import Connection
+from fieldwarden.engine.ledger.entries import Act
+from fieldwarden.engine.ports.forged import ACT, AGAIN_AFTER, Forged, Noted
 
 _WHY = "carried a mark that says Fieldwarden wrote it, and that Fieldwarden did not make: decided like any other edit"
 

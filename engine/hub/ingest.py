@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from engine import failpoints
-from engine.change import RowRef
-from engine.errors import IdentityMoved, PartitionLost, RulesChanged
-from engine.hub.blocks import append_block
-from engine.hub.joins import write_joins
-from engine.hub.large import Reading
-from engine.hub.pieces import Line, Texts
-from engine.hub.queries import QUERIES
-from engine.hub.rows import (
+from fieldwarden.engine import failpoints
+from fieldwarden.engine.change import RowRef
+from fieldwarden.engine.errors import IdentityMoved, PartitionLost, RulesChanged
+from fieldwarden.engine.hub.blocks import append_block
+from fieldwarden.engine.hub.joins import write_joins
+from fieldwarden.engine.hub.large import Reading
+from fieldwarden.engine.hub.pieces import Line, Texts
+from fieldwarden.engine.hub.queries import QUERIES
+from fieldwarden.engine.hub.rows import (
     link_row,
     match_key_row,
     new_record_row,
@@ -26,12 +26,13 @@ from engine.hub.rows import (
     plain_array,
     text_array,
 )
-from engine.hub.session import Connection, copied, copied_links
-from engine.identity import Duplicate
-from engine.large import Pieces
-from engine.parts import Part
-from engine.ports import IngestOutcome, Lease, Letter, SetAside
-from engine.record import LARGE, Record
+from fieldwarden.engine.hub.session import Connection, copied, copied_links
+from fieldwarden.engine.large import Pieces
+from fieldwarden.engine.ports.aside import Letter, SetAside
+from fieldwarden.engine.ports.durable import Duplicate, IngestOutcome
+from fieldwarden.engine.ports.hub import Lease
+from fieldwarden.engine.ports.parts import Part
+from fieldwarden.engine.record import LARGE, Record
 
 _NEXT = "\x01"
 """No text stands between one and the same with this behind it: keys compare by their bytes, and none holds a zero."""

@@ -7,10 +7,10 @@ from itertools import groupby
 
 import msgspec
 
-from engine.hub.queries import QUERIES
-from engine.hub.rows import json_array, plain_array, text_array
-from engine.hub.session import Connection
-from engine.ports import Join
+from fieldwarden.engine.hub.queries import QUERIES
+from fieldwarden.engine.hub.rows import json_array, plain_array, text_array
+from fieldwarden.engine.hub.session import Connection
+from fieldwarden.engine.ports.durable import Join
 
 _encode = msgspec.json.Encoder().encode
 

@@ -6,13 +6,13 @@ from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from engine.change import RowRef
-from engine.hub.pieces import Arriving, Texts
-from engine.hub.queries import QUERIES
-from engine.hub.rows import notes_of, plain_array, record_of
-from engine.hub.session import Connection
-from engine.record import Record
-from engine.settle import Note, noted
+from fieldwarden.engine.change import RowRef
+from fieldwarden.engine.delivering.settling import Note, noted
+from fieldwarden.engine.hub.pieces import Arriving, Texts
+from fieldwarden.engine.hub.queries import QUERIES
+from fieldwarden.engine.hub.rows import notes_of, plain_array, record_of
+from fieldwarden.engine.hub.session import Connection
+from fieldwarden.engine.record import Record
 
 
 class Reading:

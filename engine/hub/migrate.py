@@ -20,10 +20,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from engine.errors import EnvironmentUnfit
-from engine.hub import roles
-from engine.hub.conninfo import lasting
-from rules.secret import Secretive
+from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.engine.hub import roles
+from fieldwarden.engine.hub.conninfo import lasting
+from fieldwarden.rules.secret import Secretive
 
 log = logging.getLogger("fieldwarden.hub")  # the standard library's: on stderr too where no log was set up
 

@@ -11,11 +11,11 @@ import hmac
 import re
 from collections.abc import Iterable
 
-from engine.change import RowRef
-from engine.hub.asking import MASK, Mask
-from engine.hub.queries import QUERIES
-from engine.hub.session import Connection, has_table, translated
-from rules.rulebook import Rulebook
+from fieldwarden.engine.change import RowRef
+from fieldwarden.engine.hub.asking import MASK, Mask
+from fieldwarden.engine.hub.queries import QUERIES
+from fieldwarden.engine.hub.session import Connection, has_table, translated
+from fieldwarden.rules.rulebook import Rulebook
 
 _DIGITS = 10
 _BLOCK = 64

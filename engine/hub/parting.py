@@ -9,19 +9,19 @@ from hashlib import sha256
 
 import msgspec
 
-from engine.change import RowRef, Value
-from engine.errors import EngineError, LedgerBroken
-from engine.hub.ingest import PostgresIngest
-from engine.hub.large import one_at_a_time
-from engine.hub.queries import QUERIES
-from engine.hub.rows import text_array
-from engine.hub.session import Connection
-from engine.ledger import EntryBody, Event, decode
-from engine.parted import Referring
-from engine.record import Record
-from engine.restoring import Former, Keys, Returned, give_all_back
-from engine.scope import Scope
-from rules.rulebook import Rulebook
+from fieldwarden.engine.change import RowRef, Value
+from fieldwarden.engine.deciding.parted import Referring
+from fieldwarden.engine.deciding.restoring import Former, Keys, Returned, give_all_back
+from fieldwarden.engine.deciding.scope import Scope
+from fieldwarden.engine.errors import EngineError, LedgerBroken
+from fieldwarden.engine.hub.ingest import PostgresIngest
+from fieldwarden.engine.hub.large import one_at_a_time
+from fieldwarden.engine.hub.queries import QUERIES
+from fieldwarden.engine.hub.rows import text_array
+from fieldwarden.engine.hub.session import Connection
+from fieldwarden.engine.ledger.entries import EntryBody, Event, decode
+from fieldwarden.engine.record import Record
+from fieldwarden.rules.rulebook import Rulebook
 
 _BACK, _JOINED = 0, 1
 """Whose entries come first: those of the record that was joined, until it was."""

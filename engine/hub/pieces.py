@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from engine.change import Value
-from engine.large import MARK, PIECE, Apart
-from engine.record import LARGE, Contribution
+from fieldwarden.engine.change import Value
+from fieldwarden.engine.large import MARK, PIECE, Apart
+from fieldwarden.engine.record import LARGE, Contribution
 
 Line = bytes | Iterator[bytes]
 """A row for COPY; one with a large text in pieces, which are made as they are sent."""

@@ -13,11 +13,11 @@ from typing import Any, TypeAlias
 import psycopg
 from psycopg import sql
 
-from engine.errors import EnvironmentUnfit
-from engine.hub.conninfo import lasting
-from engine.hub.migrate import SCHEMA
-from engine.hub.session import has_table, of_before, translated
-from rules.secret import Secretive
+from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.engine.hub.conninfo import lasting
+from fieldwarden.engine.hub.migrate import SCHEMA
+from fieldwarden.engine.hub.session import has_table, of_before, translated
+from fieldwarden.rules.secret import Secretive
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
 

@@ -19,7 +19,7 @@ from typing import Any, Literal, LiteralString
 import psycopg
 from psycopg import sql
 
-from engine.login import ENTERS, MADE
+from fieldwarden.engine.login import ENTERS, MADE
 
 Kind = Literal["runtime", "reader", "auditor"]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from engine.change import RowRef, Value
-from engine.hub.pieces import Line, copied, copied_bytes, copied_rows, copied_values
-from engine.large import Pieces
-from engine.record import LARGE, Contribution, Record
-from engine.settle import Note, noted
+from fieldwarden.engine.change import RowRef, Value
+from fieldwarden.engine.delivering.settling import Note, noted
+from fieldwarden.engine.hub.pieces import Line, copied, copied_bytes, copied_rows, copied_values
+from fieldwarden.engine.large import Pieces
+from fieldwarden.engine.record import LARGE, Contribution, Record
 
 _encode = msgspec.json.Encoder().encode
 _decode_golden = msgspec.json.Decoder(dict[str, Value]).decode

@@ -16,20 +16,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from engine import failpoints
-from engine.errors import EngineError, RulesChanged
-from engine.harvest import Harvest
-from engine.hub import acts
-from engine.hub.ingest import PostgresIngest
-from engine.hub.queries import QUERIES
-from engine.hub.session import Connection, Session, has_table
-from engine.known import Known, Tally
-from engine.ledger import RULES, Act
-from engine.ports import Lease
-from engine.reresolve import Reresolver
-from engine.scope import plans_of, scope_of
-from rules.rulebook import Rulebook
-from rules.secret import Secretive
+from fieldwarden.engine import failpoints
+from fieldwarden.engine.deciding.known import Known, Tally
+from fieldwarden.engine.deciding.outcome import Harvest
+from fieldwarden.engine.deciding.reresolve import Reresolver
+from fieldwarden.engine.deciding.scope import plans_of, scope_of
+from fieldwarden.engine.errors import EngineError, RulesChanged
+from fieldwarden.engine.hub import acts
+from fieldwarden.engine.hub.ingest import PostgresIngest
+from fieldwarden.engine.hub.queries import QUERIES
+from fieldwarden.engine.hub.session import Connection, Session, has_table
+from fieldwarden.engine.ledger.entries import RULES, Act
+from fieldwarden.engine.ports.hub import Lease
+from fieldwarden.rules.rulebook import Rulebook
+from fieldwarden.rules.secret import Secretive
 
 BATCH = 1000
 """Records resolved in one transaction: their locks are held for a fraction of a second."""

@@ -16,11 +16,11 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from engine.errors import EnvironmentUnfit, TransientError
-from engine.hub.conninfo import lasting
-from engine.hub.pieces import Line
-from engine.hub.queries import QUERIES
-from rules.secret import Secretive
+from fieldwarden.engine.errors import EnvironmentUnfit, TransientError
+from fieldwarden.engine.hub.conninfo import lasting
+from fieldwarden.engine.hub.pieces import Line
+from fieldwarden.engine.hub.queries import QUERIES
+from fieldwarden.rules.secret import Secretive
 
 _PROGRAM_LIMIT = "54"
 

@@ -11,25 +11,25 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from engine.change import RowRef
-from engine.errors import RulesChanged
-from engine.harvest import Harvest
-from engine.hub import acts
-from engine.hub.asking import Mask
-from engine.hub.ingest import PostgresIngest
-from engine.hub.names import mask_of, meant
-from engine.hub.parting import CannotDecide, Giving, Parting, came_with, naming, not_joined
-from engine.hub.queries import QUERIES
-from engine.hub.session import Connection, Session
-from engine.joining import contradiction, held_twice, join, split
-from engine.known import Known, Tally
-from engine.ledger import STEWARDS, Act
-from engine.parted import Referring, refer, refer_to, referring_to
-from engine.ports import Lease
-from engine.record import Record
-from engine.scope import Scope, plans_of, scope_of
-from rules.rulebook import Rulebook
-from rules.secret import Secretive
+from fieldwarden.engine.change import RowRef
+from fieldwarden.engine.deciding.joining import contradiction, held_twice, join, split
+from fieldwarden.engine.deciding.known import Known, Tally
+from fieldwarden.engine.deciding.outcome import Harvest
+from fieldwarden.engine.deciding.parted import Referring, refer, refer_to, referring_to
+from fieldwarden.engine.deciding.scope import Scope, plans_of, scope_of
+from fieldwarden.engine.errors import RulesChanged
+from fieldwarden.engine.hub import acts
+from fieldwarden.engine.hub.asking import Mask
+from fieldwarden.engine.hub.ingest import PostgresIngest
+from fieldwarden.engine.hub.names import mask_of, meant
+from fieldwarden.engine.hub.parting import CannotDecide, Giving, Parting, came_with, naming, not_joined
+from fieldwarden.engine.hub.queries import QUERIES
+from fieldwarden.engine.hub.session import Connection, Session
+from fieldwarden.engine.ledger.entries import STEWARDS, Act
+from fieldwarden.engine.ports.hub import Lease
+from fieldwarden.engine.record import Record
+from fieldwarden.rules.rulebook import Rulebook
+from fieldwarden.rules.secret import Secretive
 
 _AT_ONCE = 500
 """Records that are read together."""

@@ -11,24 +11,26 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
-from engine.change import RowRef
-from engine.errors import Fenced
-from engine.foothold import Followed
-from engine.forged import Forged, Noted
-from engine.hub.deliveries import Deliveries
-from engine.hub.forging import note_forged
-from engine.hub.ingest import PostgresIngest
-from engine.hub.migrate import SCHEMA
-from engine.hub.queries import QUERIES
-from engine.hub.rows import contributions_of, notes_of, plain_array, record_of
-from engine.hub.session import Session
-from engine.hub.waiting import releasable
-from engine.parts import Baseline, Part
-from engine.ports import ANNOUNCED_FOR, AT_ONCE, MANY_ALIKE, AlikePair, Lease, Pending, SetAside, Settlement
-from engine.process import PROCESS
-from engine.record import Record
-from engine.sharing import SHARDS
-from rules.secret import Secretive
+from fieldwarden.engine.change import RowRef
+from fieldwarden.engine.errors import Fenced
+from fieldwarden.engine.hub.deliveries import Deliveries
+from fieldwarden.engine.hub.forging import note_forged
+from fieldwarden.engine.hub.ingest import PostgresIngest
+from fieldwarden.engine.hub.migrate import SCHEMA
+from fieldwarden.engine.hub.queries import QUERIES
+from fieldwarden.engine.hub.rows import contributions_of, notes_of, plain_array, record_of
+from fieldwarden.engine.hub.session import Session
+from fieldwarden.engine.hub.waiting import releasable
+from fieldwarden.engine.ports.aside import SetAside
+from fieldwarden.engine.ports.durable import AlikePair
+from fieldwarden.engine.ports.duties import SHARDS
+from fieldwarden.engine.ports.foothold import Followed
+from fieldwarden.engine.ports.forged import Forged, Noted
+from fieldwarden.engine.ports.hub import ANNOUNCED_FOR, AT_ONCE, MANY_ALIKE, Lease, Pending, Settlement
+from fieldwarden.engine.ports.parts import Baseline, Part
+from fieldwarden.engine.process import PROCESS
+from fieldwarden.engine.record import Record
+from fieldwarden.rules.secret import Secretive
 
 
 def now_us() -> int:

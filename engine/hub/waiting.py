@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from engine.change import RowRef
-from engine.hub.queries import QUERIES
-from engine.hub.session import Connection
-from engine.ports import SetAside
+from fieldwarden.engine.change import RowRef
+from fieldwarden.engine.hub.queries import QUERIES
+from fieldwarden.engine.hub.session import Connection
+from fieldwarden.engine.ports.aside import SetAside
 
 
 async def releasable(

@@ -7,9 +7,9 @@ guarded target would. Each can be told to fail at the moments that matter. Nothi
 random number.
 """
 
-from engine.testing.hub import MemoryHub
-from engine.testing.partitions import PartitionedSource
-from engine.testing.source import ScriptedSource
-from engine.testing.target import MemoryTarget, TargetRow
+from fieldwarden.engine.testing.hub import MemoryHub
+from fieldwarden.engine.testing.partitions import PartitionedSource
+from fieldwarden.engine.testing.source import ScriptedSource
+from fieldwarden.engine.testing.target import MemoryTarget, TargetRow
 
 __all__ = ["MemoryHub", "MemoryTarget", "PartitionedSource", "ScriptedSource", "TargetRow"]

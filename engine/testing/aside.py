@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 
-from engine.aside import FOR_A_PERSON, FOR_A_STEWARD
-from engine.change import RowRef
-from engine.ports import IngestOutcome, SetAside
-from engine.record import Record
+from fieldwarden.engine.change import RowRef
+from fieldwarden.engine.ports.aside import FOR_A_PERSON, FOR_A_STEWARD, SetAside
+from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.record import Record
 
 __all__ = ["FOR_A_PERSON", "MemoryAside"]
 

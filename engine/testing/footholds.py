@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from engine.foothold import Followed
-from engine.forged import AGAIN_AFTER, NONE, Forged, Noted
+from fieldwarden.engine.ports.foothold import Followed
+from fieldwarden.engine.ports.forged import AGAIN_AFTER, NONE, Forged, Noted
 
 
 class MemoryFootholds:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from engine.change import RowRef
-from engine.errors import IdentityMoved, PartitionLost, RulesChanged
-from engine.identity import Duplicate
-from engine.parts import Part
-from engine.ports import IngestOutcome, Lease, Letter
-from engine.record import Record
-from engine.testing.locks import Held
-
-if TYPE_CHECKING:
-    from engine.testing.hub import MemoryHub
+from fieldwarden.engine.change import RowRef
+from fieldwarden.engine.errors import IdentityMoved, PartitionLost, RulesChanged
+from fieldwarden.engine.ports.aside import Letter
+from fieldwarden.engine.ports.durable import Duplicate, IngestOutcome
+from fieldwarden.engine.ports.hub import Lease
+from fieldwarden.engine.ports.parts import Part
+from fieldwarden.engine.record import Record
+from fieldwarden.engine.testing.locks import Held
+from fieldwarden.engine.testing.state import MemoryState
 
 
 class MemoryIngest:
     """Each statement sees the hub as it is by then: others commit between two of them. Nothing is written before
     `commit`, which writes all or nothing; what was locked stays so until the transaction ends."""
 
-    def __init__(self, hub: MemoryHub, lease: Lease, held: Held) -> None:
+    def __init__(self, hub: MemoryState, lease: Lease, held: Held) -> None:
         self._hub = hub
         self._lease = lease
         self._held = held

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from engine.ports import MANY_ALIKE, AlikePair, IngestOutcome
-from engine.testing.tables import Dirty
+from fieldwarden.engine.ports.durable import AlikePair, IngestOutcome
+from fieldwarden.engine.ports.hub import MANY_ALIKE
+from fieldwarden.engine.testing.tables import Dirty
 
 
 class MemoryJoins:

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
-from engine.change import RawChange, RowRef
-from engine.parts import Part
-from engine.ports import Batch
+from fieldwarden.engine.change import RawChange, RowRef
+from fieldwarden.engine.ports.parts import Part
+from fieldwarden.engine.ports.source import Batch
 
 Take = Callable[[Sequence[str]], Awaitable[dict[str, Part]]]
 

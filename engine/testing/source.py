@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from engine.change import RawChange, RowRef
-from engine.ports import Batch
+from fieldwarden.engine.change import RawChange, RowRef
+from fieldwarden.engine.ports.source import Batch
 
 
 def _never(_next: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.ports import Entry
+from fieldwarden.engine.ports.durable import Entry
 
 
 @dataclass(slots=True)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from engine.change import Value
-from engine.ports import Write, WriteResult
+from fieldwarden.engine.change import Value
+from fieldwarden.engine.ports.target import Write, WriteResult
 
 
 def _kept(_stream: str, _name: str, value: Value) -> Value:

@@ -12,12 +12,14 @@ from typing import Any, get_args
 
 import psycopg
 
-from engine.change import RowRef
-from engine.hub.store import PostgresHub
-from engine.ports import Entry, IngestOutcome, Lease, Pending, Rekey, SetAside, SetAsideKind, Settlement
-from engine.record import Contribution, Record, Stamp
-from engine.testing import MemoryHub
-from engine.testing.hub import copied
+from fieldwarden.engine.change import RowRef
+from fieldwarden.engine.hub.store import PostgresHub
+from fieldwarden.engine.ports.aside import SetAside, SetAsideKind
+from fieldwarden.engine.ports.durable import Entry, IngestOutcome, Rekey
+from fieldwarden.engine.ports.hub import Lease, Pending, Settlement
+from fieldwarden.engine.record import Contribution, Record, Stamp
+from fieldwarden.engine.testing import MemoryHub
+from fieldwarden.engine.testing.state import copied
 
 SYSTEMS = ("crm", "erp")
 RECORDS = [f"01900000-0000-7000-8000-{number:012x}" for number in range(1, 8)]

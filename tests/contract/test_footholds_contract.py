@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import psycopg
 
-from engine.foothold import Followed, Footholds
-from engine.forged import AGAIN_AFTER, Forged, Noted
-from engine.hub.store import PostgresHub
-from engine.ports import Hub
-from engine.testing import MemoryHub
+from fieldwarden.engine.hub.store import PostgresHub
+from fieldwarden.engine.ports.foothold import Followed, Footholds
+from fieldwarden.engine.ports.forged import AGAIN_AFTER, Forged, Noted
+from fieldwarden.engine.ports.hub import Hub
+from fieldwarden.engine.testing import MemoryHub
 
 
 async def test_a_project_has_an_id_that_stays(hub: Footholds) -> None:
@@ -77,7 +77,7 @@ async def test_another_process_is_told_the_same(hub_dsn: str) -> None:
 
 
 async def test_every_hub_has_an_id_of_its_own(make_database: Callable[..., str]) -> None:
-    from engine.hub.migrate import migrate
+    from fieldwarden.engine.hub.migrate import migrate
 
     ids, keys = set(), set()
     for _ in range(2):

@@ -9,14 +9,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.change import RowRef, Value
-from engine.errors import Fenced
-from engine.hub.store import PostgresHub
-from engine.identity import Duplicate
-from engine.ports import Entry, Hub, IngestOutcome, Pending, SetAside, Settlement
-from engine.record import Contribution, Record, Stamp
-from engine.sharing import SHARDS, shard_of
-from engine.testing import MemoryHub
+from fieldwarden.engine.change import RowRef, Value
+from fieldwarden.engine.errors import Fenced
+from fieldwarden.engine.hub.store import PostgresHub
+from fieldwarden.engine.ports.aside import SetAside
+from fieldwarden.engine.ports.durable import Duplicate, Entry, IngestOutcome
+from fieldwarden.engine.ports.duties import SHARDS, shard_of
+from fieldwarden.engine.ports.hub import Hub, Pending, Settlement
+from fieldwarden.engine.record import Contribution, Record, Stamp
+from fieldwarden.engine.testing import MemoryHub
 
 AWKWARD = 'tab\t line\n back\\slash "quote" {brace} ünïcødé \u2028'
 

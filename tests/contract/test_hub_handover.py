@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine.change import RowRef
-from engine.ports import Hub
+from fieldwarden.engine.change import RowRef
+from fieldwarden.engine.ports.hub import Hub
 from tests.contract.test_hub_contract import PARTY, A, B, C, commit, due, record, said, settled
 
 

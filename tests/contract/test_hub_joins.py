@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from engine.change import RowRef
-from engine.ports import MANY_ALIKE, AlikePair, Hub, Join
-from engine.record import Record
+from fieldwarden.engine.change import RowRef
+from fieldwarden.engine.ports.durable import AlikePair, Join
+from fieldwarden.engine.ports.hub import MANY_ALIKE, Hub
+from fieldwarden.engine.record import Record
 from tests.contract.test_hub_contract import ACCOUNT, PARTY, A, B, C, commit, ident, load, record, said, settled
 
 TAX = ("tax_id", "1")

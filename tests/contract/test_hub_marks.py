@@ -9,10 +9,11 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from engine.hub.store import PostgresHub
-from engine.ports import Hub, IngestOutcome, Pending, Settlement
-from engine.record import Record
-from engine.testing import MemoryHub
+from fieldwarden.engine.hub.store import PostgresHub
+from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.ports.hub import Hub, Pending, Settlement
+from fieldwarden.engine.record import Record
+from fieldwarden.engine.testing import MemoryHub
 
 
 def ident(number: int) -> str:

@@ -10,8 +10,8 @@ import time
 import psycopg
 import pytest
 
-from engine.hub.store import PostgresHub
-from engine.testing import MemoryHub
+from fieldwarden.engine.hub.store import PostgresHub
+from fieldwarden.engine.testing import MemoryHub
 
 pytest.register_assert_rewrite("tests.contract.hub_model")
 from tests.contract.hub_model import Model  # noqa: E402

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from engine.change import RowRef
-from engine.errors import Fenced, IdentityMoved, PartitionLost
-from engine.hub.store import PostgresHub
-from engine.parts import Baseline, Part
-from engine.ports import AT_ONCE, Entry, Hub, IngestOutcome, Lease, Rekey, SetAside
-from engine.testing import MemoryHub
+from fieldwarden.engine.change import RowRef
+from fieldwarden.engine.errors import Fenced, IdentityMoved, PartitionLost
+from fieldwarden.engine.hub.store import PostgresHub
+from fieldwarden.engine.ports.aside import SetAside
+from fieldwarden.engine.ports.durable import Entry, IngestOutcome, Rekey
+from fieldwarden.engine.ports.hub import AT_ONCE, Hub, Lease
+from fieldwarden.engine.ports.parts import Baseline, Part
+from fieldwarden.engine.testing import MemoryHub
 from tests.contract.test_hub_contract import A, B, may_go_on, record
 
 P0, P1 = "crm.public.account/0", "crm.public.account/1"

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from engine.errors import RulesChanged
-from engine.hub.rules import LiveRules
-from engine.hub.store import PostgresHub
-from engine.ports import Hub, IngestOutcome
-from engine.testing import MemoryHub
+from fieldwarden.engine.errors import RulesChanged
+from fieldwarden.engine.hub.rules import LiveRules
+from fieldwarden.engine.hub.store import PostgresHub
+from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.ports.hub import Hub
+from fieldwarden.engine.testing import MemoryHub
 from tests.builders import CUSTOMER, rulebook
 from tests.contract.test_hub_contract import A, record
 

@@ -14,8 +14,8 @@ import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
 
-from engine.hub.queries import QUERIES
-from engine.record import LARGE
+from fieldwarden.engine.hub.queries import QUERIES
+from fieldwarden.engine.record import LARGE
 
 MANY = 20_000
 BOUND = 2000

@@ -12,10 +12,12 @@ from typing import Protocol
 
 import pytest
 
-from engine.change import RawChange
-from engine.errors import PartitionLost
-from engine.ports import Batch, Hub, IngestOutcome, Source
-from engine.testing import MemoryHub, PartitionedSource
+from fieldwarden.engine.change import RawChange
+from fieldwarden.engine.errors import PartitionLost
+from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.ports.hub import Hub
+from fieldwarden.engine.ports.source import Batch, Source
+from fieldwarden.engine.testing import MemoryHub, PartitionedSource
 from stack import Stack
 from tests.builders import raw
 from tests.integration.kafka_world import ACCOUNT, Topics, Worker

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import pytest
 
-from engine.change import Value
-from engine.ports import Target, Write, WriteResult
-from engine.testing import MemoryTarget, TargetRow
+from fieldwarden.engine.change import Value
+from fieldwarden.engine.ports.target import Target, Write, WriteResult
+from fieldwarden.engine.testing import MemoryTarget, TargetRow
 from tests.integration.target_world import World, stream
 
 FIELDS = ("name", "phone")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.failpoints import NAMES, ROW_BY_ROW
+from fieldwarden.engine.failpoints import NAMES, ROW_BY_ROW
 from tests.faults.landscape import ITEMS
 from tests.faults.world import World, make_world
 from tests.integration.cli_project import eventually

@@ -22,9 +22,9 @@ from click.testing import Result
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-import operations.validate
-from engine.hub.embedded import EmbeddedServer
-from rules import scrubbing
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
+from fieldwarden.operations import validate
+from fieldwarden.rules import scrubbing
 from tests.faults.leaks import leaks, processes
 from tests.integration.cli_project import Run, Shop, eventually, make_shop
 
@@ -308,7 +308,7 @@ def meet_a_bug(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
                 raise LookupError(value) from error
 
     with monkeypatch.context() as patch:
-        patch.setattr(operations.validate, "validate", broken)
+        patch.setattr(validate, "validate", broken)
         body = planted.ask("validate")
         planted.written["the bug's file"] = Path(body["error"]["path"]).read_text()
     assert "SQLSTATE 22P02" in planted.written["the bug's file"]

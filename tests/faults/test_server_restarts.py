@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from engine.hub.embedded import EmbeddedServer
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from tests.faults.world import World, make_world
 from tests.integration.cli_project import Run, eventually
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.conclusion import ATTEMPTS
-from engine.hub.embedded import EmbeddedServer
+from fieldwarden.engine.delivering.conclusion import ATTEMPTS
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from tests.faults.test_server_restarts import databases
 from tests.faults.world import SCHEMA, World, make_world
 from tests.integration.cli_project import eventually

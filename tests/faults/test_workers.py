@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.sharing import SHARDS
+from fieldwarden.engine.ports.duties import SHARDS
 from tests.faults.world import SCHEMA, World, make_world
 from tests.integration.cli_project import Run, eventually
 

@@ -23,8 +23,8 @@ from typing import Any, ClassVar, TypeVar
 
 import psycopg
 
-from engine.ledger import decode
-from operations.audit import text, verify
+from fieldwarden.engine.ledger.entries import decode
+from fieldwarden.operations.audit import text, verify
 from tests.faults import landscape
 from tests.faults.naive import COLUMNS, Cells, Expected, Touch, expected
 from tests.faults.people import PERSON, People

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from structlog.testing import capture_logs
 
-from engine.telemetry import Telemetry
-from operations.ops import Health, serving
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.operations.run.health import Health, serving
 from tests.fuzz.measuring import Input
 from tests.fuzz.mutating import spoiled
 

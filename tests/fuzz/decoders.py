@@ -18,26 +18,26 @@ from typing import Any
 
 import fastavro
 
-from connectors.debezium.decoding import Decoder, SchemaNeeded
-from connectors.debezium.signals import read_notification
-from connectors.postgres.copying import row_values
-from connectors.postgres.marks import Marks, Seal
-from connectors.postgres.pgoutput import Decoder as PgoutputDecoder
-from connectors.postgres.pgoutput import Payload
-from connectors.postgres.position import Position
-from connectors.postgres.spill import Spool
-from connectors.postgres.transactions import Transactions
-from engine.change import RawChange
-from engine.errors import EngineError, SchemaDrift
-from engine.record import LARGE
-from engine.wanted import Wanted
-from rules import expressions
-from rules.codes import read_codes
-from rules.documents import read_yaml
-from rules.errors import ConfigurationError, ValueRefused
-from rules.loading import load_project
-from rules.rulebook import System
-from rules.values import TYPE_NAMES, parse_type
+from fieldwarden.connectors.debezium.connect.signals import read_notification
+from fieldwarden.connectors.debezium.decoding.changes import Decoder, SchemaNeeded
+from fieldwarden.connectors.postgres.marks import Marks, Seal
+from fieldwarden.connectors.postgres.reading.copying import row_values
+from fieldwarden.connectors.postgres.reading.pgoutput import Decoder as PgoutputDecoder
+from fieldwarden.connectors.postgres.reading.pgoutput import Payload
+from fieldwarden.connectors.postgres.reading.position import Position
+from fieldwarden.connectors.postgres.reading.spill import Spool
+from fieldwarden.connectors.postgres.reading.transactions import Transactions
+from fieldwarden.engine.change import RawChange
+from fieldwarden.engine.errors import EngineError, SchemaDrift
+from fieldwarden.engine.record import LARGE
+from fieldwarden.engine.wanted import Wanted
+from fieldwarden.rules import expressions
+from fieldwarden.rules.codes import read_codes
+from fieldwarden.rules.documents import read_yaml
+from fieldwarden.rules.errors import ConfigurationError, ValueRefused
+from fieldwarden.rules.loading import load_project
+from fieldwarden.rules.rulebook import System
+from fieldwarden.rules.values import TYPE_NAMES, parse_type
 from tests.fuzz import asking
 from tests.fuzz.measuring import Input
 from tests.fuzz.mutating import LONG, restructured, spoiled

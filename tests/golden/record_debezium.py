@@ -20,8 +20,8 @@ import httpx
 import psycopg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from connectors.debezium.registration import TOLD_TYPES
-from connectors.postgres.session import conninfo
+from fieldwarden.connectors.debezium.connect.registration import TOLD_TYPES
+from fieldwarden.connectors.postgres.session import conninfo
 from stack import Stack
 from stack.connectors import avro, delete, postgres_source, register
 from stack.topics import create_topics

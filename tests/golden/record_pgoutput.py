@@ -14,7 +14,7 @@ import sys
 
 import psycopg
 
-from connectors.postgres.replication import ReplicationConnection
+from fieldwarden.connectors.postgres.reading.replication import ReplicationConnection
 from tests.integration.reading import run
 
 SETUP = (

@@ -20,10 +20,10 @@ from unittest import mock
 import psycopg
 from click.testing import CliRunner, Result
 
-from cli import cli
-from operations.init import lay_out
-from operations.project import opened
-from operations.run import replicate, to_rest
+from fieldwarden.cli import cli
+from fieldwarden.operations.init import lay_out
+from fieldwarden.operations.project import opened
+from fieldwarden.operations.run.run import replicate, to_rest
 
 COMMAND = Path(sys.executable).with_name("fieldwarden")
 DEADLINE = 180.0

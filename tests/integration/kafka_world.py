@@ -16,16 +16,18 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from connectors.debezium.baselines import new_baseline
-from connectors.debezium.brokers import Brokers
-from connectors.debezium.consumer import Timeouts
-from connectors.debezium.lookout import KafkaLookout
-from connectors.debezium.registry import Registry
-from connectors.debezium.source import KafkaSource
-from engine.change import RawChange
-from engine.ports import Batch, Hub, IngestOutcome
-from rules.rulebook import Entity, Field, FieldMap, Policy, Stream, System, Unit
-from rules.values import parse_type
+from fieldwarden.connectors.debezium.kafka.brokers import Brokers
+from fieldwarden.connectors.debezium.kafka.consumer import Timeouts
+from fieldwarden.connectors.debezium.kafka.registry import Registry
+from fieldwarden.connectors.debezium.reading.baselines import new_baseline
+from fieldwarden.connectors.debezium.reading.lag import KafkaLookout
+from fieldwarden.connectors.debezium.reading.source import KafkaSource
+from fieldwarden.engine.change import RawChange
+from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.ports.hub import Hub
+from fieldwarden.engine.ports.source import Batch
+from fieldwarden.rules.rulebook import Entity, Field, FieldMap, Policy, Stream, System, Unit
+from fieldwarden.rules.values import parse_type
 from stack.topics import create_topics
 
 DEADLINE = 60.0

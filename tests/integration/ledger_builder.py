@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import psycopg
 
-from engine.change import Value
-from engine.ledger import GENESIS, Decision, EntryBody, block_hash, encode, leaf, merkle_root
-from engine.record import Contribution, Stamp
+from fieldwarden.engine.change import Value
+from fieldwarden.engine.ledger.entries import GENESIS, Decision, EntryBody, block_hash, encode, leaf, merkle_root
+from fieldwarden.engine.record import Contribution, Stamp
 
 RULEBOOK = "ab" * 32
 START = 1_767_225_600_000_000  # 2026-01-01, µs

@@ -7,12 +7,12 @@ from typing import Any
 
 import psycopg
 
-from connectors.postgres.protecting import Owners, live_conflicts
-from connectors.postgres.target import PostgresTarget
-from engine.ports import Write
-from rules.loading import rulebook_from_documents
-from rules.protecting import Conflict
-from rules.rulebook import Rulebook
+from fieldwarden.connectors.postgres.writing.protecting import Owners, live_conflicts
+from fieldwarden.connectors.postgres.writing.target import PostgresTarget
+from fieldwarden.engine.ports.target import Write
+from fieldwarden.rules.loading import rulebook_from_documents
+from fieldwarden.rules.protecting import Conflict
+from fieldwarden.rules.rulebook import Rulebook
 from tests.integration.target_world import MARK
 
 DDL = """

@@ -9,12 +9,12 @@ from typing import Any
 
 import psycopg
 
-from connectors.postgres.marks import Seal
-from connectors.postgres.source import PostgresSource
-from engine.change import RawChange
-from engine.ports import Batch
-from engine.testing.footholds import MemoryFootholds
-from rules.rulebook import FieldMap, Stream, System
+from fieldwarden.connectors.postgres.marks import Seal
+from fieldwarden.connectors.postgres.reading.source import PostgresSource
+from fieldwarden.engine.change import RawChange
+from fieldwarden.engine.ports.source import Batch
+from fieldwarden.engine.testing.footholds import MemoryFootholds
+from fieldwarden.rules.rulebook import FieldMap, Stream, System
 
 DEADLINE = 30.0
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import psycopg
 
-from connectors.postgres.following import mark_of
-from connectors.postgres.marks import Mark, Seal
-from connectors.postgres.target import PostgresTarget
-from engine.change import Value
-from engine.ports import Write, WriteResult
-from rules.expressions import parse
-from rules.rulebook import FieldMap, Stream, System
+from fieldwarden.connectors.postgres.following import mark_of
+from fieldwarden.connectors.postgres.marks import Mark, Seal
+from fieldwarden.connectors.postgres.writing.target import PostgresTarget
+from fieldwarden.engine.change import Value
+from fieldwarden.engine.ports.target import Write, WriteResult
+from fieldwarden.rules.expressions import parse
+from fieldwarden.rules.rulebook import FieldMap, Stream, System
 
 PARTY = """
 create table party (

@@ -9,12 +9,12 @@ import msgspec
 import psycopg
 import pytest
 
-from engine.hub.acts import append
-from engine.hub.audit import VerifyReport, verify
-from engine.hub.export import Filters
-from engine.hub.reading import snapshot
-from engine.ledger import PEOPLE, Act, decode_act, encode_act
-from operations.audit import export
+from fieldwarden.engine.hub.acts import append
+from fieldwarden.engine.hub.reading import snapshot
+from fieldwarden.engine.hub.views.audit import VerifyReport, verify
+from fieldwarden.engine.hub.views.export import Filters
+from fieldwarden.engine.ledger.entries import PEOPLE, Act, decode_act, encode_act
+from fieldwarden.operations.audit import export
 from tests.builders import rulebook
 from tests.integration.ledger_builder import RULEBOOK, START, Builder
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from engine.errors import EnvironmentUnfit
-from engine.hub.migrate import known_migrations, migrate
-from engine.hub.overview import Overview
-from engine.hub.reading import snapshot
+from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.engine.hub.migrate import known_migrations, migrate
+from fieldwarden.engine.hub.reading import snapshot
+from fieldwarden.engine.hub.views.overview import Overview
 from tests.integration.cli_project import Shop
 from tests.integration.reading import run
 

@@ -9,11 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.chain import Break
-from engine.errors import EnvironmentUnfit
-from engine.hub.audit import VerifyReport, verify
-from engine.hub.embedded import EmbeddedServer
-from engine.hub.reading import Connection, begin, snapshot
+from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.engine.hub.reading import Connection, begin, snapshot
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
+from fieldwarden.engine.hub.views.audit import VerifyReport, verify
+from fieldwarden.engine.ledger.chain import Break
 from tests.integration.ledger_builder import Builder, record_id
 
 SCHEMA = "fieldwarden"
@@ -242,7 +242,7 @@ async def test_a_rewritten_entry_with_a_rewritten_block_breaks_the_next_block(le
     """Somebody who knows the formulas mends entry, root and hash of a block: the next block gives it away."""
 
     async def rewrite(connection: Connection) -> None:
-        from engine.ledger import block_hash, leaf, merkle_root
+        from fieldwarden.engine.ledger.entries import block_hash, leaf, merkle_root
 
         row = await (
             await connection.execute(

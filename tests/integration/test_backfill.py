@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from connectors.debezium.signals import read_notification
+from fieldwarden.connectors.debezium.connect.signals import read_notification
 from stack.topics import read
 from tests.integration.cli_project import eventually
 from tests.integration.kafka_project import KafkaShop

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from engine.hub.embedded import EmbeddedServer
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from tests.conftest import THROW_AWAY
 from tests.integration.cli_project import Run, Shop, eventually, make_shop
 

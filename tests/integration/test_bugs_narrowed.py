@@ -6,11 +6,11 @@ import asyncio
 import os
 import subprocess
 
-from engine.hub.overview import Overview
-from engine.hub.store import PostgresHub
-from engine.pipeline import Pipeline
-from engine.telemetry import Telemetry
-from engine.testing import ScriptedSource
+from fieldwarden.engine.hub.store import PostgresHub
+from fieldwarden.engine.hub.views.overview import Overview
+from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.engine.testing import ScriptedSource
 from tests.builders import rulebook
 from tests.integration.cli_project import COMMAND, DEADLINE, Shop, execute
 from tests.unit.engine.test_loops import account

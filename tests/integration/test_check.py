@@ -14,10 +14,10 @@ from unittest import mock
 import psycopg
 import pytest
 
-from connectors.postgres.looking import PAGE, Looking
-from operations.check import checked
-from operations.project import opened
-from rules.loading import rulebook_from_documents
+from fieldwarden.connectors.postgres.looking.rows import PAGE, Looking
+from fieldwarden.operations.check import checked
+from fieldwarden.operations.project import opened
+from fieldwarden.rules.loading import rulebook_from_documents
 from tests.integration.cli_project import Shop, eventually, execute
 
 ALDER = "vat_number = 'DE811907980'"
@@ -302,7 +302,7 @@ def test_rows_come_in_the_order_of_their_keys_bytes(database: str) -> None:
     stream = system.streams["public.thing"]
 
     async def keys() -> tuple[list[str], set[str]]:
-        from engine.change import key_text
+        from fieldwarden.engine.change import key_text
 
         async with Looking.at(system, database) as looking:
             relation = looking.relation(stream)

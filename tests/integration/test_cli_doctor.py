@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from operations.onboarding import ONBOARDING
+from fieldwarden.operations.onboarding import ONBOARDING
 from tests.integration.cli_project import Shop
 
 

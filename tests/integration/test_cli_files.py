@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-import operations.validate
-from cli import cli
+from fieldwarden.cli import cli
+from fieldwarden.operations import validate
 
 COMMAND = Path(sys.executable).with_name("fieldwarden")
 
@@ -197,7 +197,7 @@ def test_a_bug_is_owned_up_to_in_one_paragraph(shop: Path, monkeypatch: pytest.M
     def broken(_folder: object) -> None:
         raise LookupError(card)
 
-    monkeypatch.setattr(operations.validate, "validate", broken)
+    monkeypatch.setattr(validate, "validate", broken)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     text = invoke("validate")
     assert text.exit_code == 1

@@ -14,9 +14,9 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine.telemetry import Telemetry
-from operations.project import Opened, opened
-from operations.watch import Watch
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.operations.project import Opened, opened
+from fieldwarden.operations.run.watch import Watch
 from tests.integration.cli_project import DEADLINE, Shop, eventually
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from engine.sharing import SHARDS
-from operations.audit import text, verify
+from fieldwarden.engine.ports.duties import SHARDS
+from fieldwarden.operations.audit import text, verify
 from tests.integration.cli_project import Run, Shop, eventually
 
 SHARDS_OF_CRM = {f"target:crm/{shard}" for shard in SHARDS}

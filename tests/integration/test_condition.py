@@ -7,12 +7,12 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from connectors.postgres.condition import ConditionRefused, check_condition
-from connectors.postgres.probe import probe
-from operations.backfill import condition_of
-from rules.debezium_options import contradictions
-from rules.expressions import Expression, parse
-from rules.rulebook import System
+from fieldwarden.connectors.postgres.looking.condition import ConditionRefused, check_condition
+from fieldwarden.connectors.postgres.looking.probe import probe
+from fieldwarden.operations.backfill import condition_of
+from fieldwarden.rules.debezium_options import contradictions
+from fieldwarden.rules.expressions import Expression, parse
+from fieldwarden.rules.rulebook import System
 from tests.integration.target_world import stream
 
 CRM = System("crm", 0, "debezium", {"database": "postgres"}, {})

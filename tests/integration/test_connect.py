@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from connectors.debezium.access import Endpoint
-from connectors.debezium.connect import Connect, ConnectRefused, UnknownConnector
-from connectors.debezium.connect_states import KeyProblem, cause
-from engine.errors import EnvironmentUnfit, TransientError
-from rules.scrubbing import scrub
+from fieldwarden.connectors.debezium.connect.client import Connect, ConnectRefused, UnknownConnector
+from fieldwarden.connectors.debezium.connect.states import KeyProblem, cause
+from fieldwarden.connectors.debezium.kafka.access import Endpoint
+from fieldwarden.engine.errors import EnvironmentUnfit, TransientError
+from fieldwarden.rules.scrubbing import scrub
 from tests.integration.connect_server import REBALANCE, TIMED_OUT, Answer, ConnectServer, connect_server
 
 CONFIG = {"connector.class": "x.Y", "topic.prefix": "crm"}

@@ -9,8 +9,8 @@ from typing import Any
 
 import structlog
 
-from operations.connector_watch import watch_connectors
-from operations.project import Opened
+from fieldwarden.operations.project import Opened
+from fieldwarden.operations.run.connector_watch import watch_connectors
 from tests.integration.connect_server import connect_server
 from tests.unit.rules import projects, test_debezium
 

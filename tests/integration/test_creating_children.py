@@ -8,9 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.ports import WriteResult
-from rules.expressions import parse
-from rules.rulebook import Stream
+from fieldwarden.engine.ports.target import WriteResult
+from fieldwarden.rules.expressions import parse
+from fieldwarden.rules.rulebook import Stream
 from tests.integration.mechanisms import Parties
 from tests.integration.target_world import WAITING, World, stream
 

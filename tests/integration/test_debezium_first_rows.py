@@ -7,10 +7,10 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from connectors.debezium.brokers import Brokers
-from connectors.debezium.lookout import KafkaLookout
-from engine.errors import SourceGap, TransientError
-from engine.testing import MemoryHub
+from fieldwarden.connectors.debezium.kafka.brokers import Brokers
+from fieldwarden.connectors.debezium.reading.lag import KafkaLookout
+from fieldwarden.engine.errors import SourceGap, TransientError
+from fieldwarden.engine.testing import MemoryHub
 from stack import Stack
 from tests.integration.kafka_world import ACCOUNT, CONTACT, Topics, Worker, event, eventually, key, system
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from connectors.debezium.brokers import Brokers, reach
-from connectors.debezium.consumer import Timeouts
-from engine.errors import EnvironmentUnfit, PartitionLost, TransientError
-from engine.ports import Hub
-from engine.testing import MemoryHub
+from fieldwarden.connectors.debezium.kafka.brokers import Brokers, reach
+from fieldwarden.connectors.debezium.kafka.consumer import Timeouts
+from fieldwarden.engine.errors import EnvironmentUnfit, PartitionLost, TransientError
+from fieldwarden.engine.ports.hub import Hub
+from fieldwarden.engine.testing import MemoryHub
 from stack import Stack
 from stack.process import free_port
 from stack.topics import create_topics

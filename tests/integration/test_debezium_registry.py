@@ -12,9 +12,9 @@ from typing import Any
 import fastavro
 import pytest
 
-from connectors.debezium.registry import Registry
-from engine.errors import EnvironmentUnfit, TransientError
-from engine.testing import MemoryHub
+from fieldwarden.connectors.debezium.kafka.registry import Registry
+from fieldwarden.engine.errors import EnvironmentUnfit, TransientError
+from fieldwarden.engine.testing import MemoryHub
 from stack.process import free_port
 from tests.integration.kafka_world import ACCOUNT, Topics, Worker, eventually, key
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from connectors.debezium.decoding import Decoder
-from connectors.debezium.registration import TOLD_TYPES
-from engine.change import RawChange
-from rules.rulebook import System
+from fieldwarden.connectors.debezium.connect.registration import TOLD_TYPES
+from fieldwarden.connectors.debezium.decoding.changes import Decoder
+from fieldwarden.engine.change import RawChange
+from fieldwarden.rules.rulebook import System
 from stack import Stack
 from stack.topics import read
 from tests.golden.record_debezium import ROWS, SETUP, insertion

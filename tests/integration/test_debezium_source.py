@@ -12,11 +12,12 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
-from connectors.postgres.position import Position
-from engine.change import UNKNOWN
-from engine.errors import EnvironmentUnfit, Fenced, SourceGap
-from engine.ports import Hub, IngestOutcome
-from engine.testing import MemoryHub
+from fieldwarden.connectors.postgres.reading.position import Position
+from fieldwarden.engine.change import UNKNOWN
+from fieldwarden.engine.errors import EnvironmentUnfit, Fenced, SourceGap
+from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.ports.hub import Hub
+from fieldwarden.engine.testing import MemoryHub
 from stack import Stack
 from tests.integration.kafka_world import ACCOUNT, CONTACT, Topics, Worker, event, eventually, key
 

@@ -16,13 +16,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.hub.audit import VerifyReport
-from engine.hub.embedded import EmbeddedServer
-from operations.check import Agreement
-from operations.demo import Finding, Tally
-from operations.demo_project import CannotDemo, prepare, steps
-from operations.proof import Cell, prove
-from rules.loading import load_project
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
+from fieldwarden.engine.hub.views.audit import VerifyReport
+from fieldwarden.operations.check import Agreement
+from fieldwarden.operations.demo.demo import Finding, Tally
+from fieldwarden.operations.demo.project import CannotDemo, prepare, steps
+from fieldwarden.operations.demo.proof import Cell, prove
+from fieldwarden.rules.loading import load_project
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 import psycopg
 import pytest
 
-from engine.errors import TransientError
-from engine.hub.duties import Duties
-from engine.hub.embedded import EmbeddedServer
-from engine.hub.migrate import SCHEMA, migrate
-from engine.hub.overview import Overview
-from engine.hub.store import PostgresHub
-from engine.parts import Part
-from engine.ports import IngestOutcome
-from engine.process import PROCESS, session_name
+from fieldwarden.engine.errors import TransientError
+from fieldwarden.engine.hub.duties import Duties
+from fieldwarden.engine.hub.migrate import SCHEMA, migrate
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
+from fieldwarden.engine.hub.store import PostgresHub
+from fieldwarden.engine.hub.views.overview import Overview
+from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.ports.parts import Part
+from fieldwarden.engine.process import PROCESS, session_name
 
 NAMES = ["source:crm", "source:erp", "target:crm", "target:erp"]
 LEASE = 60.0

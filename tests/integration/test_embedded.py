@@ -16,8 +16,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from engine.errors import ConfigurationError, EnvironmentUnfit
-from engine.hub.embedded import EmbeddedServer
+from fieldwarden.engine.errors import ConfigurationError, EnvironmentUnfit
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from tests.conftest import THROW_AWAY
 
 ROOT = Path(__file__).parents[2]
@@ -246,7 +246,7 @@ def test_databases_are_made_whole_or_not_at_all(server: EmbeddedServer, folder: 
 USER = """
 import signal, sys
 from pathlib import Path
-from engine.hub.embedded import EmbeddedServer
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 with EmbeddedServer(Path(sys.argv[1]), settings={settings!r}).use() as server:
     print(server.running(), flush=True)

@@ -11,12 +11,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.errors import LedgerBroken
-from engine.hub.asking import MASK, UnknownName
-from engine.hub.export import COLUMNS, Filters
-from engine.ledger import leaf
-from operations.audit import Format, export
-from rules.rulebook import Rulebook
+from fieldwarden.engine.errors import LedgerBroken
+from fieldwarden.engine.hub.asking import MASK, UnknownName
+from fieldwarden.engine.hub.views.export import COLUMNS, Filters
+from fieldwarden.engine.ledger.entries import leaf
+from fieldwarden.operations.audit import Format, export
+from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import CUSTOMER, rulebook
 from tests.integration.ledger_builder import RULEBOOK, Builder, record_id
 

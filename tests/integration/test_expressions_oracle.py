@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from engine.hub.embedded import EmbeddedServer
-from rules.errors import ValueRefused
-from rules.expressions import parse
-from rules.values import UNKNOWN, RawValue
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
+from fieldwarden.rules.errors import ValueRefused
+from fieldwarden.rules.expressions import parse
+from fieldwarden.rules.values import UNKNOWN, RawValue
 
 COLUMNS = ("t1", "t2", "i1", "i2", "n1", "n2", "b1", "b2", "d1", "s1", "z1")
 TYPES = (*["text"] * 2, *["integer"] * 2, *["numeric"] * 2, *["boolean"] * 2, "date", "timestamp", "timestamptz")

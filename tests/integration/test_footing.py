@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from connectors.postgres.position import Position
-from engine.foothold import Followed
-from engine.hub.footing import HubFooting
-from engine.hub.migrate import known_migrations, migrate
+from fieldwarden.connectors.postgres.reading.position import Position
+from fieldwarden.engine.hub.migrate import known_migrations, migrate
+from fieldwarden.engine.hub.views.footing import HubFooting
+from fieldwarden.engine.ports.foothold import Followed
 from tests.integration.reading import ask, run
 
 READ = Position("stream", 0x100, streams=("public.account",), server="1").encode()

@@ -11,12 +11,13 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from connectors.postgres import faults, words
-from connectors.postgres.session import translated
-from connectors.postgres.target import PostgresTarget
-from engine.errors import EngineError, EnvironmentUnfit, TransientError
-from engine.ports import WriteResult
-from rules.rulebook import Stream, System
+from fieldwarden.connectors.postgres import words
+from fieldwarden.connectors.postgres.session import translated
+from fieldwarden.connectors.postgres.writing import faults
+from fieldwarden.connectors.postgres.writing.target import PostgresTarget
+from fieldwarden.engine.errors import EngineError, EnvironmentUnfit, TransientError
+from fieldwarden.engine.ports.target import WriteResult
+from fieldwarden.rules.rulebook import Stream, System
 from tests.integration.cli_project import Shop, eventually
 from tests.integration.target_world import MARK, PARTY, World, stream
 

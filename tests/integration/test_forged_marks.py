@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
-from connectors.postgres.messages import READERS, LogicalMessage
+from fieldwarden.connectors.postgres.reading.messages import READERS, LogicalMessage
 from tests.integration.cli_project import Shop, eventually
 
 BIRCH = "vat_number = 'FR40303265045'"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine import delivery
+from fieldwarden.engine.running import delivery
 from tests.integration.cli_project import Shop
 
 

@@ -7,15 +7,15 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.hub.checkup import check_up
-from engine.hub.conninfo import lasting
-from engine.hub.duties import Duties
-from engine.hub.migrate import SCHEMA, migrate
-from engine.hub.overview import Overview
-from engine.hub.pulse import Pulse
-from engine.hub.reading import snapshot
-from engine.hub.store import PostgresHub
-from engine.process import NEVER_CUT_OFF, NOTICED
+from fieldwarden.engine.hub.conninfo import lasting
+from fieldwarden.engine.hub.duties import Duties
+from fieldwarden.engine.hub.migrate import SCHEMA, migrate
+from fieldwarden.engine.hub.reading import snapshot
+from fieldwarden.engine.hub.store import PostgresHub
+from fieldwarden.engine.hub.views.checkup import check_up
+from fieldwarden.engine.hub.views.overview import Overview
+from fieldwarden.engine.hub.views.pulse import Pulse
+from fieldwarden.engine.process import NEVER_CUT_OFF, NOTICED
 
 Opened = list[tuple[dict[str, str], dict[str, str]]]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tracemalloc
 
-from engine.change import RowRef
-from engine.hub.store import PostgresHub
-from engine.record import Contribution, Record, Stamp
+from fieldwarden.engine.change import RowRef
+from fieldwarden.engine.hub.store import PostgresHub
+from fieldwarden.engine.record import Contribution, Record, Stamp
 from tests.contract.test_hub_contract import commit, ident, settled
 
 MIB = 1 << 20

@@ -13,21 +13,23 @@ from typing import Any
 import psycopg
 import pytest
 
-from engine.change import RawChange, Relation, RowRef, Value
-from engine.errors import EnvironmentUnfit, TransientError
-from engine.hub.embedded import EmbeddedServer
-from engine.hub.migrate import known_migrations, migrate
-from engine.hub.overview import Overview, UnreadSource
-from engine.hub.queries import QUERIES
-from engine.hub.store import PostgresHub
-from engine.identity import LONGEST, match_pairs
-from engine.ledger import GENESIS, Act, block_hash, leaf, merkle_root
-from engine.parts import Part
-from engine.ports import Entry, IngestOutcome, Lease, SetAside, Settlement
-from engine.record import Contribution, Record, Stamp
-from engine.setaside import pack
-from engine.sharing import SHARDS, shard_of
-from rules.secret import revealed
+from fieldwarden.engine.change import RawChange, Relation, RowRef, Value
+from fieldwarden.engine.deciding.identity import LONGEST, match_pairs
+from fieldwarden.engine.deciding.kept_changes import pack
+from fieldwarden.engine.errors import EnvironmentUnfit, TransientError
+from fieldwarden.engine.hub.migrate import known_migrations, migrate
+from fieldwarden.engine.hub.queries import QUERIES
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
+from fieldwarden.engine.hub.store import PostgresHub
+from fieldwarden.engine.hub.views.overview import Overview, UnreadSource
+from fieldwarden.engine.ledger.entries import GENESIS, Act, block_hash, leaf, merkle_root
+from fieldwarden.engine.ports.aside import SetAside
+from fieldwarden.engine.ports.durable import Entry, IngestOutcome
+from fieldwarden.engine.ports.duties import SHARDS, shard_of
+from fieldwarden.engine.ports.hub import Lease, Settlement
+from fieldwarden.engine.ports.parts import Part
+from fieldwarden.engine.record import Contribution, Record, Stamp
+from fieldwarden.rules.secret import revealed
 from tests.builders import rulebook
 from tests.contract.test_hub_contract import may_go_on
 

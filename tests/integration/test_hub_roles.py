@@ -16,16 +16,24 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from engine.errors import EnvironmentUnfit
-from engine.hub import migrate as migrating
-from engine.hub import roles as rights
-from engine.hub.checkup import check_up
-from engine.hub.migrate import SCHEMA, admit, known_migrations, make_roles, migrate, migrate_for, renew_rights
-from engine.hub.queries import QUERIES
-from engine.hub.roles import HubRoles, printed
-from operations.demo import Tally
-from operations.init import lay_out
-from operations.project import opened
+from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.engine.hub import migrate as migrating
+from fieldwarden.engine.hub import roles as rights
+from fieldwarden.engine.hub.migrate import (
+    SCHEMA,
+    admit,
+    known_migrations,
+    make_roles,
+    migrate,
+    migrate_for,
+    renew_rights,
+)
+from fieldwarden.engine.hub.queries import QUERIES
+from fieldwarden.engine.hub.roles import HubRoles, printed
+from fieldwarden.engine.hub.views.checkup import check_up
+from fieldwarden.operations.demo.demo import Tally
+from fieldwarden.operations.init import lay_out
+from fieldwarden.operations.project import opened
 from tests.builders import rulebook
 from tests.contract.test_hub_statements import EXAMPLES, SOME, UTILITY, _code, _numbered
 from tests.integration.cli_project import Project, Shop

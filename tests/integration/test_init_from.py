@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
-from cli import cli
-from rules.loading import Project, load_project
+from fieldwarden.cli import cli
+from fieldwarden.rules.loading import Project, load_project
 
 NORMALISED = """
 create type usage as enum ('invoice', 'delivery');

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from connectors.debezium.access import Endpoint, KafkaAccess
-from connectors.debezium.brokers import Brokers
-from engine.errors import EnvironmentUnfit
-from operations.project import NoKafka, Opened
-from rules.loading import ReferenceUnresolved
+from fieldwarden.connectors.debezium.kafka.access import Endpoint, KafkaAccess
+from fieldwarden.connectors.debezium.kafka.brokers import Brokers
+from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.operations.project import NoKafka, Opened
+from fieldwarden.rules.loading import ReferenceUnresolved
 from tests.unit.rules import projects, test_debezium
 
 

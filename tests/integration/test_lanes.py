@@ -16,17 +16,17 @@ from typing import Any
 import psycopg
 import pytest
 
-from connectors.debezium.brokers import Brokers
-from connectors.debezium.lookout import KafkaLookout
-from connectors.debezium.reading import FirstRows
-from engine.change import RawChange, Relation
-from engine.errors import Fenced
-from engine.hub.ingest import PostgresIngest
-from engine.hub.store import PostgresHub
-from engine.pipeline import Pipeline
-from engine.ports import Lease
-from engine.telemetry import Telemetry
-from engine.testing import PartitionedSource
+from fieldwarden.connectors.debezium.kafka.brokers import Brokers
+from fieldwarden.connectors.debezium.reading.first_rows import FirstRows
+from fieldwarden.connectors.debezium.reading.lag import KafkaLookout
+from fieldwarden.engine.change import RawChange, Relation
+from fieldwarden.engine.errors import Fenced
+from fieldwarden.engine.hub.ingest import PostgresIngest
+from fieldwarden.engine.hub.store import PostgresHub
+from fieldwarden.engine.ports.hub import Lease
+from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.engine.testing import PartitionedSource
 from tests.builders import raw, rulebook
 from tests.integration.kafka_world import system
 

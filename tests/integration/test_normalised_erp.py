@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from operations import examples
-from operations.demo_project import steps, system_of
-from operations.proof import prove
+from fieldwarden.operations import examples
+from fieldwarden.operations.demo.project import steps, system_of
+from fieldwarden.operations.demo.proof import prove
 from tests.integration.cli_project import Project, execute
 
 SYSTEMS = ("erp", "billing", "crm")

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from connectors.postgres.source import PostgresSource
-from engine.aside import SetAside
-from engine.change import RawChange, RowRef
-from engine.testing import MemoryHub
-from engine.testing.footholds import MemoryFootholds
-from operations import examples
-from rules.loading import load_project
-from rules.rulebook import Rulebook
+from fieldwarden.connectors.postgres.reading.source import PostgresSource
+from fieldwarden.engine.change import RawChange, RowRef
+from fieldwarden.engine.ports.aside import SetAside
+from fieldwarden.engine.testing import MemoryHub
+from fieldwarden.engine.testing.footholds import MemoryFootholds
+from fieldwarden.operations import examples
+from fieldwarden.rules.loading import load_project
+from fieldwarden.rules.rulebook import Rulebook
 from tests.integration.reading import reading, run
 from tests.simulation.lanes import Lanes, waiting
 from tests.simulation.test_late_identity import assert_the_ledger_tells_it

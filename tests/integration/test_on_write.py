@@ -6,10 +6,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from connectors.postgres.probe import probe
-from engine.guard import check_statement
-from rules.expressions import now, parse
-from rules.rulebook import System
+from fieldwarden.connectors.postgres.looking.probe import probe
+from fieldwarden.engine.guard import check_statement
+from fieldwarden.rules.expressions import now, parse
+from fieldwarden.rules.rulebook import System
 from tests.integration.cli_project import Shop
 from tests.integration.target_world import PARTY, World, stream
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from operations.onboarding import ONBOARDING
+from fieldwarden.operations.onboarding import ONBOARDING
 from tests.integration.cli_project import COMMAND, Shop, eventually
 from tests.integration.test_normalised_erp import CUSTOMERS, OTHERS, SYSTEMS, Example
 
@@ -309,7 +309,7 @@ def test_a_system_that_a_run_cannot_reach_is_said_and_not_waited_for(
     new: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new.call_here("run", "--until-idle", "--port", "0")
-    monkeypatch.setattr("operations.onboard.PATIENCE", 0.0)
+    monkeypatch.setattr("fieldwarden.operations.onboard.PATIENCE", 0.0)
     new.environment["CRM_DSN"] = "postgresql://127.0.0.1:1/crm"
     with new.running() as run:
         run.await_event("onboarding.waits")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.hub import planning
+from fieldwarden.engine.hub.views import planning
 from tests.integration.cli_project import Shop
 
 ENTITY = "entities/customer.yaml"
@@ -31,7 +31,7 @@ def test_several_processes_count_what_one_counts(shop: Shop, monkeypatch: pytest
     shop.settle()
     alone = plan(shop)
     monkeypatch.setattr(planning, "_WORTH_A_PROCESS", 10)
-    monkeypatch.setattr("operations.plan.processors", lambda: 3)
+    monkeypatch.setattr("fieldwarden.operations.plan.processors", lambda: 3)
     shared = plan(shop)
     assert "in 3 processes" in shared.pop("method")
     assert "processes" not in alone.pop("method")

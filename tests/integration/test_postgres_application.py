@@ -5,8 +5,8 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from connectors.postgres.probe import Finding, probe
-from engine.errors import EnvironmentUnfit
+from fieldwarden.connectors.postgres.looking.probe import Finding, probe
+from fieldwarden.engine.errors import EnvironmentUnfit
 from tests.integration.reading import ask, reading, run, stream, system
 from tests.integration.reading import source as direct
 

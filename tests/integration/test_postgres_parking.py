@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.postgres.source import PostgresSource
-from engine.errors import EnvironmentUnfit, SchemaDrift, TransientError
+from fieldwarden.connectors.postgres.reading.source import PostgresSource
+from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift, TransientError
 from tests.integration.cli_project import Shop, eventually
 from tests.integration.reading import Reader, ask, reading, run, stream, system
 from tests.integration.reading import source as direct

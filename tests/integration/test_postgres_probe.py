@@ -8,10 +8,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from connectors.postgres.probe import Finding, probe
-from rules.expressions import parse
-from rules.rulebook import Entity, Field, FieldMap, Stream
-from rules.values import parse_type
+from fieldwarden.connectors.postgres.looking.probe import Finding, probe
+from fieldwarden.rules.expressions import parse
+from fieldwarden.rules.rulebook import Entity, Field, FieldMap, Stream
+from fieldwarden.rules.values import parse_type
 from tests.integration.reading import Outlook, reading, run, stream, system
 from tests.integration.reading import source as direct
 
@@ -152,7 +152,7 @@ async def test_what_was_found_stays_said_where_the_server_goes_away_meanwhile(
     async def gone(*_: object) -> list[Finding]:
         raise psycopg.OperationalError("the connection is lost")
 
-    monkeypatch.setattr("connectors.postgres.probe.mark_findings", gone)
+    monkeypatch.setattr("fieldwarden.connectors.postgres.looking.probe.mark_findings", gone)
     first, *_, last = await probe(system(stream("public.account", ("id",), ())), database)
     assert (first.ok, first.message) == (True, "crm answers")
     assert (last.ok, last.subject) == (False, "connection")

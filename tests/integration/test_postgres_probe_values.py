@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.postgres.finding import Finding
-from connectors.postgres.probe import probe
-from rules.loading import rulebook_from_documents
+from fieldwarden.connectors.postgres.looking.finding import Finding
+from fieldwarden.connectors.postgres.looking.probe import probe
+from fieldwarden.rules.loading import rulebook_from_documents
 from tests.integration.reading import run
 
 

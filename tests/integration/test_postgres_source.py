@@ -17,10 +17,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from connectors.postgres.position import Position, lsn_text, parse_lsn, row_position
-from engine.change import UNKNOWN, RawChange
-from engine.errors import EnvironmentUnfit, SchemaDrift, SourceGap, TransientError
-from engine.hub.embedded import EmbeddedServer
+from fieldwarden.connectors.postgres.reading.position import Position, lsn_text, parse_lsn, row_position
+from fieldwarden.engine.change import UNKNOWN, RawChange
+from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift, SourceGap, TransientError
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from tests.integration.reading import ask, image, mark, reading, run, stream, system
 from tests.integration.reading import source as direct
 

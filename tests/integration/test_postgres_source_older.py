@@ -10,10 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from connectors.postgres.probe import probe
-from engine.change import UNKNOWN
-from engine.hub.embedded import EmbeddedServer
-from engine.hub.surroundings import binaries
+from fieldwarden.connectors.postgres.looking.probe import probe
+from fieldwarden.engine.change import UNKNOWN
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
+from fieldwarden.engine.hub.server.host import binaries
 from tests.conftest import THROW_AWAY
 from tests.integration.reading import ask, reading, run, stream, system
 from tests.integration.reading import source as direct
@@ -26,7 +26,7 @@ def older() -> Iterator[str]:
         pytest.skip("the embedded wheel brings no second PostgreSQL")
     folder = Path(tempfile.mkdtemp(prefix="fieldwarden-older-"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("engine.hub.embedded.binaries", lambda: older_binaries)
+        patch.setattr("fieldwarden.engine.hub.server.embedded.binaries", lambda: older_binaries)
         server = EmbeddedServer(folder, settings=THROW_AWAY | {"logical_decoding_work_mem": "64kB"})
         try:
             server.start()

@@ -9,16 +9,16 @@ from typing import Any
 import psycopg
 import pytest
 
-from connectors.postgres.looking import Looking
-from connectors.postgres.probe import probe
-from connectors.postgres.session import connect, translated
-from engine.change import UNKNOWN, RawChange, key_text
-from engine.errors import EnvironmentUnfit
-from engine.hub.embedded import EmbeddedServer
-from engine.seen import Seeing
-from rules.expressions import parse
-from rules.rulebook import Entity, Field, Stream, System
-from rules.values import parse_type
+from fieldwarden.connectors.postgres.looking.probe import probe
+from fieldwarden.connectors.postgres.looking.rows import Looking
+from fieldwarden.connectors.postgres.session import connect, translated
+from fieldwarden.engine.change import UNKNOWN, RawChange, key_text
+from fieldwarden.engine.checking.seen import Seeing
+from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
+from fieldwarden.rules.expressions import parse
+from fieldwarden.rules.rulebook import Entity, Field, Stream, System
+from fieldwarden.rules.values import parse_type
 from tests.conftest import drop_database
 from tests.integration.reading import reading, run, source, stream, system
 

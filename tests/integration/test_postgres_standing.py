@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.postgres.standing import standing
-from engine.change import key_text
-from engine.errors import EnvironmentUnfit
+from fieldwarden.connectors.postgres.looking.still_there import standing
+from fieldwarden.engine.change import key_text
+from fieldwarden.engine.errors import EnvironmentUnfit
 from tests.integration.reading import run, stream
 
 ACCOUNT = stream("public.account", ("id",), ("name",))

@@ -7,8 +7,8 @@ import asyncio
 import psycopg
 import pytest
 
-from connectors.postgres.messages import READERS, Begin, LogicalMessage
-from engine.ports import WriteResult
+from fieldwarden.connectors.postgres.reading.messages import READERS, Begin, LogicalMessage
+from fieldwarden.engine.ports.target import WriteResult
 from tests.integration.target_world import MARK, WAITING, World, stream
 
 
@@ -272,7 +272,7 @@ async def test_an_expression_may_be_of_another_type_than_its_column(database: st
 
 
 async def test_a_row_outside_the_streams_filter_is_not_ours_to_write(database: str) -> None:
-    from rules.expressions import parse
+    from fieldwarden.rules.expressions import parse
 
     async with World(database, stream(where=parse("kind = 'invoice'"))) as world:
         world.sql("insert into party (id, name, kind) overriding system value values (1, 'a', 'ship')")
@@ -284,7 +284,7 @@ async def test_a_row_outside_the_streams_filter_is_not_ours_to_write(database: s
 
 
 async def test_a_row_that_changes_its_kind_while_we_wait_for_it_is_not_written(database: str) -> None:
-    from rules.expressions import parse
+    from fieldwarden.rules.expressions import parse
 
     async with World(database, stream(where=parse("kind = 'email'"))) as world:
         world.sql("insert into party (id, name, kind) overriding system value values (1, 'a@x', 'email')")
@@ -299,7 +299,7 @@ async def test_a_row_that_changes_its_kind_while_we_wait_for_it_is_not_written(d
 
 
 async def test_a_row_that_is_another_thing_does_not_pass_for_the_one_to_be_created(database: str) -> None:
-    from rules.expressions import parse
+    from fieldwarden.rules.expressions import parse
 
     ddl = (
         "create table note (id int generated always as identity primary key, pa int, kind text, name text, unique (pa))"
@@ -370,7 +370,7 @@ async def test_all_of_a_call_is_one_transaction_with_failpoints_around_its_commi
         def hit(name: str) -> None:
             seen.append((name, len(world.sql("select 1 from party"))))
 
-        monkeypatch.setattr("engine.failpoints.hit", hit)
+        monkeypatch.setattr("fieldwarden.engine.failpoints.hit", hit)
         await world.write(world.create("r-1", name="a"), world.create("r-2", phone="b"))
     assert seen == [("delivery.before_target_commit", 0), ("delivery.after_target_commit", 2)]
 
@@ -391,7 +391,7 @@ async def test_a_session_that_brought_a_large_value_is_replaced(database: str) -
 
 
 async def test_no_writes_need_no_server() -> None:
-    from connectors.postgres.target import PostgresTarget
-    from rules.rulebook import System
+    from fieldwarden.connectors.postgres.writing.target import PostgresTarget
+    from fieldwarden.rules.rulebook import System
 
     assert await PostgresTarget(System("erp", 0, "postgres", {}, {}), "host=/nowhere", MARK).write([]) == []

@@ -8,9 +8,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from connectors.postgres.target import PostgresTarget
-from engine.errors import EnvironmentUnfit, TransientError
-from rules.rulebook import System
+from fieldwarden.connectors.postgres.writing.target import PostgresTarget
+from fieldwarden.engine.errors import EnvironmentUnfit, TransientError
+from fieldwarden.rules.rulebook import System
 from tests.integration.target_world import MARK, PARTY, World
 
 

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from connectors.postgres import writing
-from connectors.postgres.target import PostgresTarget
-from engine.errors import EngineError, EnvironmentUnfit, TransientError
-from engine.guard import GuardViolation
-from engine.ports import Write
-from rules.rulebook import System
+from fieldwarden.connectors.postgres.writing import session as writing
+from fieldwarden.connectors.postgres.writing.target import PostgresTarget
+from fieldwarden.engine.errors import EngineError, EnvironmentUnfit, TransientError
+from fieldwarden.engine.guard import GuardViolation
+from fieldwarden.engine.ports.target import Write
+from fieldwarden.rules.rulebook import System
 from tests.integration.target_world import MARK, WAITING, World, stream
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.change import Value
-from engine.hub.embedded import EmbeddedServer
-from engine.ports import Write, WriteResult
+from fieldwarden.engine.change import Value
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
+from fieldwarden.engine.ports.target import Write, WriteResult
 from tests.integration.target_world import World, stream
 
 FIELDS = ("name", "phone")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.ports import WriteResult
+from fieldwarden.engine.ports.target import WriteResult
 from tests.integration.target_world import World, stream
 
 PARTY = """

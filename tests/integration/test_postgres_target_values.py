@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.postgres.groups import copy_text
-from engine.errors import EnvironmentUnfit
-from engine.hub.embedded import EmbeddedServer
+from fieldwarden.connectors.postgres.writing.groups import copy_text
+from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from tests.conftest import drop_database
 from tests.integration.target_world import World, stream
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from rules.errors import ValueRefused
-from rules.values import parse_type
+from fieldwarden.rules.errors import ValueRefused
+from fieldwarden.rules.values import parse_type
 from tests.integration.reading import reading, run, source, system
 from tests.integration.reading import stream as read_stream
 from tests.integration.target_world import World, stream

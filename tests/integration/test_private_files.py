@@ -19,12 +19,12 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from engine.errors import EnvironmentUnfit
-from engine.hub import migrate as migrating
-from engine.hub import private
-from engine.hub.conninfo import without_password
-from engine.hub.embedded import EmbeddedServer
-from operations.project import STATE, state_folder
+from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.engine.hub import migrate as migrating
+from fieldwarden.engine.hub.conninfo import without_password
+from fieldwarden.engine.hub.server import private
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
+from fieldwarden.operations.project import STATE, state_folder
 from tests.conftest import THROW_AWAY
 from tests.integration.cli_project import eventually
 

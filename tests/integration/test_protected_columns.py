@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from connectors.postgres.protecting import Owners, ProtectedColumn
-from connectors.postgres.reach import origins
-from connectors.postgres.target import PostgresTarget
-from engine.errors import EnvironmentUnfit
+from fieldwarden.connectors.postgres.reach import origins
+from fieldwarden.connectors.postgres.writing.protecting import Owners, ProtectedColumn
+from fieldwarden.connectors.postgres.writing.target import PostgresTarget
+from fieldwarden.engine.errors import EnvironmentUnfit
 from tests.integration.cli_project import Shop
 from tests.integration.protected_world import conflicts_of, laid_out, limits, rules, second, tried, update
 from tests.integration.target_world import MARK

@@ -13,13 +13,13 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
-from connectors.postgres import places
-from connectors.postgres.places import may_be_here
-from connectors.postgres.protecting import ColumnCheck, Owners, ProtectedColumn, live_conflicts
-from connectors.postgres.session import connect
-from connectors.postgres.target import PostgresTarget
-from engine.errors import TransientError
-from rules.rulebook import Rulebook
+from fieldwarden.connectors.postgres import places
+from fieldwarden.connectors.postgres.places import may_be_here
+from fieldwarden.connectors.postgres.session import connect
+from fieldwarden.connectors.postgres.writing.protecting import ColumnCheck, Owners, ProtectedColumn, live_conflicts
+from fieldwarden.connectors.postgres.writing.target import PostgresTarget
+from fieldwarden.engine.errors import TransientError
+from fieldwarden.rules.rulebook import Rulebook
 from tests.integration.cli_project import Shop
 from tests.integration.protected_world import conflicts_of, laid_out, limits, rules, second, tried, update
 from tests.integration.target_world import MARK

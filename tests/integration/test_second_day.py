@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psycopg
 
-from engine.hub.migrate import known_migrations, migrate
-from engine.hub.rows import contributions_of
+from fieldwarden.engine.hub.migrate import known_migrations, migrate
+from fieldwarden.engine.hub.rows import contributions_of
 from tests.integration.cli_project import Shop, eventually
 
 ALDER = "regexp_replace({}, '\\s', '', 'g') = 'DE811907980'"

@@ -16,14 +16,21 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from connectors.debezium.access import Endpoint
-from connectors.debezium.brokers import Brokers
-from connectors.debezium.connect import Connect
-from connectors.debezium.registration import signals_topic
-from connectors.debezium.signals import Signals
-from connectors.debezium.snapshots import Asked, ConnectorDown, Progress, SnapshotFailed, Tell, read_again
-from connectors.debezium.topics import Topics
-from rules.rulebook import System
+from fieldwarden.connectors.debezium.connect.client import Connect
+from fieldwarden.connectors.debezium.connect.registration import signals_topic
+from fieldwarden.connectors.debezium.connect.signals import Signals
+from fieldwarden.connectors.debezium.connect.snapshots import (
+    Asked,
+    ConnectorDown,
+    Progress,
+    SnapshotFailed,
+    Tell,
+    read_again,
+)
+from fieldwarden.connectors.debezium.kafka.access import Endpoint
+from fieldwarden.connectors.debezium.kafka.brokers import Brokers
+from fieldwarden.connectors.debezium.kafka.topics import Topics
+from fieldwarden.rules.rulebook import System
 from stack import Stack
 from tests.integration.connect_server import ConnectServer, connect_server
 

@@ -15,9 +15,9 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from structlog.testing import capture_logs
 
-from connectors.postgres import renewal
-from connectors.postgres.position import Position
-from engine.errors import SourceGap, TransientError
+from fieldwarden.connectors.postgres.reading import renewal
+from fieldwarden.connectors.postgres.reading.position import Position
+from fieldwarden.engine.errors import SourceGap, TransientError
 from tests.integration.reading import Reader, ask, reading, run, source, stream, system
 from tests.integration.test_postgres_source import CONFIRMED, eventually, small_decoding_memory, until
 

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from connectors.postgres import replication
-from engine.wake import Wake
+from fieldwarden.connectors.postgres.reading import replication
+from fieldwarden.engine.running.wake import Wake
 from tests.integration.reading import Reader, reading, run, source, stream, system
 
 ACCOUNT = "create table account (id int primary key, name text)"

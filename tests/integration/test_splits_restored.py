@@ -8,8 +8,8 @@ from unittest import mock
 
 import pytest
 
-from engine.hub.parting import CannotDecide
-from operations import stewards
+from fieldwarden.engine.hub.parting import CannotDecide
+from fieldwarden.operations import stewards
 from tests.integration.cli_project import Shop
 
 ACCOUNT = "select name, vat_number, email, terms, credit_limit from account where name like '%Elm%'"
@@ -453,7 +453,7 @@ def test_what_refers_to_a_row_that_goes_back_refers_to_its_record(two: Shop, res
     assert {payer for _, payer in two.sql("hub", payers)} == {min(crm, erp)}
     told = two.invoke("record", "split", min(crm, erp), "--restore")
     assert "2 records will refer to" in told.stdout, told.stderr
-    with mock.patch("engine.hub.parting.MOST", 1):
+    with mock.patch("fieldwarden.engine.hub.parting.MOST", 1):
         code, body = two.call_here("record", "split", min(crm, erp), *restore, *WHY)
     assert (code, body["error"]["code"]) == (1, "cannot_decide")
     assert "more than 1 records refer to the rows of" in body["error"]["message"]

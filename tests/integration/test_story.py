@@ -13,25 +13,25 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from engine.change import UNKNOWN, RawChange, RawValue, Relation, Value
-from engine.delivery import Delivery
-from engine.errors import LedgerBroken
-from engine.hub.asking import MASK, Ambiguous, Mask, NotFound, UnknownName
-from engine.hub.audit import verify
-from engine.hub.embedded import EmbeddedServer
-from engine.hub.reading import snapshot
-from engine.hub.store import PostgresHub
-from engine.hub.story import tell
-from engine.pipeline import Pipeline
-from engine.ports import Batch
-from engine.telemetry import Telemetry
-from engine.telling import Trail
-from engine.testing import MemoryTarget, ScriptedSource
-from engine.testing.target import TargetRow
-from operations import explain as explaining
-from operations import trail as trailing
-from rules.loading import rulebook_from_documents
-from rules.rulebook import Rulebook
+from fieldwarden.engine.change import UNKNOWN, RawChange, RawValue, Relation, Value
+from fieldwarden.engine.errors import LedgerBroken
+from fieldwarden.engine.hub.asking import MASK, Ambiguous, Mask, NotFound, UnknownName
+from fieldwarden.engine.hub.reading import snapshot
+from fieldwarden.engine.hub.server.embedded import EmbeddedServer
+from fieldwarden.engine.hub.store import PostgresHub
+from fieldwarden.engine.hub.views.audit import verify
+from fieldwarden.engine.hub.views.story import tell
+from fieldwarden.engine.ports.source import Batch
+from fieldwarden.engine.running.delivery import Delivery
+from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.engine.testing import MemoryTarget, ScriptedSource
+from fieldwarden.engine.testing.target import TargetRow
+from fieldwarden.engine.words.story import Trail
+from fieldwarden.operations import explain as explaining
+from fieldwarden.operations import trail as trailing
+from fieldwarden.rules.loading import rulebook_from_documents
+from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import BILLING, CRM, CUSTOMER, ERP, RANKS
 
 SCHEMA = "fieldwarden"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from operations import examples
+from fieldwarden.operations import examples
 from tests.integration.cli_project import Project, Shop, execute
 from tests.integration.test_cli_run import customers
 from tests.integration.test_hub_roles import drop, refused

@@ -9,13 +9,13 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from connectors.postgres.finding import Finding
-from connectors.postgres.position import Position
-from connectors.postgres.probe import probe
-from engine.errors import SlotTaken, SourceGap, TransientError
-from engine.foothold import Followed
-from engine.process import PROCESS, session_mark
-from engine.testing.footholds import MemoryFootholds
+from fieldwarden.connectors.postgres.looking.finding import Finding
+from fieldwarden.connectors.postgres.looking.probe import probe
+from fieldwarden.connectors.postgres.reading.position import Position
+from fieldwarden.engine.errors import SlotTaken, SourceGap, TransientError
+from fieldwarden.engine.ports.foothold import Followed
+from fieldwarden.engine.process import PROCESS, session_mark
+from fieldwarden.engine.testing.footholds import MemoryFootholds
 from tests.integration.reading import Outlook, ask, mark, reading, run, source, stream, system
 
 ACCOUNT = "create table account (id int primary key, name text)"

@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from engine.change import Change, RowRef, Value
+from fieldwarden.engine.change import Change, RowRef, Value
 
 ROOTS = {"crm": "public.account", "billing": "public.customer", "erp": "public.party"}
 FLAT = ("name", "phone", "segment", "credit_limit", "terms")

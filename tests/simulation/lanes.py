@@ -6,13 +6,13 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 
-from engine.aside import SetAside
-from engine.change import RawChange
-from engine.errors import TransientError
-from engine.pipeline import Pipeline
-from engine.telemetry import Telemetry
-from engine.testing import MemoryHub, ScriptedSource
-from rules.rulebook import Rulebook
+from fieldwarden.engine.change import RawChange
+from fieldwarden.engine.errors import TransientError
+from fieldwarden.engine.ports.aside import SetAside
+from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.engine.testing import MemoryHub, ScriptedSource
+from fieldwarden.rules.rulebook import Rulebook
 
 Business = Callable[[random.Random, str], list[RawChange]]
 """What one system tells, in some order."""

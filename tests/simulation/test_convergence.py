@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.batch import Decider
-from engine.change import Change, RawChange, Relation, RowRef, Value
-from engine.known import Known, Mapped, Tally
-from engine.ledger import decode
-from engine.plan import TargetPlan
-from engine.ports import Entry
-from engine.record import Record
-from engine.replay import Fold
-from rules.rulebook import Rulebook
+from fieldwarden.engine.change import Change, RawChange, Relation, RowRef, Value
+from fieldwarden.engine.deciding.decider import Decider
+from fieldwarden.engine.deciding.known import Known, Mapped, Tally
+from fieldwarden.engine.deciding.plan import TargetPlan
+from fieldwarden.engine.ledger.entries import decode
+from fieldwarden.engine.ledger.replay import Fold
+from fieldwarden.engine.ports.durable import Entry
+from fieldwarden.engine.record import Record
+from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import rulebook
 from tests.simulation.history import ROOTS, History, generate, oracle
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from engine.change import RawChange
-from engine.ledger import decode
-from engine.replay import Fold
-from engine.testing import MemoryHub
-from rules.loading import rulebook_from_documents
+from fieldwarden.engine.change import RawChange
+from fieldwarden.engine.ledger.entries import decode
+from fieldwarden.engine.ledger.replay import Fold
+from fieldwarden.engine.testing import MemoryHub
+from fieldwarden.rules.loading import rulebook_from_documents
 from tests.builders import raw
 from tests.simulation.lanes import Lanes, systems_by_record
 from tests.simulation.virtual_time import simulate

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from engine.change import RawChange
-from engine.testing import ScriptedSource
-from rules.loading import rulebook_from_documents
+from fieldwarden.engine.change import RawChange
+from fieldwarden.engine.testing import ScriptedSource
+from fieldwarden.rules.loading import rulebook_from_documents
 from tests.builders import raw
 from tests.simulation.lanes import Lanes, systems_by_record
 from tests.simulation.virtual_time import simulate

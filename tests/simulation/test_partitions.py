@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from engine.change import RawChange, Relation, Value
-from engine.ledger import decode
-from engine.pipeline import Pipeline
-from engine.replay import Fold
-from engine.telemetry import Telemetry
-from engine.testing import MemoryHub, PartitionedSource
-from engine.testing.tables import PartitionRow
+from fieldwarden.engine.change import RawChange, Relation, Value
+from fieldwarden.engine.ledger.entries import decode
+from fieldwarden.engine.ledger.replay import Fold
+from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.engine.testing import MemoryHub, PartitionedSource
+from fieldwarden.engine.testing.tables import PartitionRow
 from tests.builders import raw, rulebook
 from tests.simulation.history import WORDS
 from tests.simulation.virtual_time import simulate

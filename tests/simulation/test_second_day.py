@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from engine import secondtry
-from engine.change import Value
-from engine.ledger import EntryBody, decode, encode
-from engine.plan import TargetPlan
-from engine.ports import Entry, IngestOutcome
-from engine.replay import Fold
-from engine.reresolve import Reresolver
-from rules.changes import compare
-from rules.rulebook import Rulebook
+from fieldwarden.engine.change import Value
+from fieldwarden.engine.deciding.plan import TargetPlan
+from fieldwarden.engine.deciding.reresolve import Reresolver
+from fieldwarden.engine.ledger.entries import EntryBody, decode, encode
+from fieldwarden.engine.ledger.replay import Fold
+from fieldwarden.engine.ports.durable import Entry, IngestOutcome
+from fieldwarden.engine.running import second_tries as secondtry
+from fieldwarden.rules.changes import compare
+from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import BILLING, CRM, CUSTOMER, ERP, rulebook
 from tests.simulation.test_whole_runs import RULES, World
 from tests.simulation.virtual_time import simulate

@@ -15,16 +15,16 @@ from typing import Any
 
 import pytest
 
-from engine.change import RawChange, Value
-from engine.delivery import Delivery
-from engine.errors import TransientError
-from engine.pipeline import Pipeline
-from engine.ports import Write, WriteResult
-from engine.sharing import SHARDS, shard_of
-from engine.telemetry import Telemetry
-from engine.testing import MemoryHub, MemoryTarget, ScriptedSource
-from rules.loading import rulebook_from_documents
-from rules.rulebook import Rulebook
+from fieldwarden.engine.change import RawChange, Value
+from fieldwarden.engine.errors import TransientError
+from fieldwarden.engine.ports.duties import SHARDS, shard_of
+from fieldwarden.engine.ports.target import Write, WriteResult
+from fieldwarden.engine.running.delivery import Delivery
+from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.engine.testing import MemoryHub, MemoryTarget, ScriptedSource
+from fieldwarden.rules.loading import rulebook_from_documents
+from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import raw
 from tests.simulation.virtual_time import simulate
 

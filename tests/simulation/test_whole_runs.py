@@ -15,21 +15,21 @@ from typing import Any
 
 import pytest
 
-from engine import secondtry
-from engine.change import Operation, RawChange, Relation, Value
-from engine.delivery import Delivery
-from engine.errors import TransientError
-from engine.ledger import decode
-from engine.outcomes import BESIDE
-from engine.pipeline import Pipeline
-from engine.plan import TargetPlan
-from engine.ports import Write
-from engine.replay import Fold
-from engine.telemetry import Telemetry
-from engine.testing import MemoryHub, MemoryTarget, ScriptedSource
-from engine.testing.target import TargetRow
-from engine.wake import Wake
-from rules.rulebook import Rulebook
+from fieldwarden.engine.change import Operation, RawChange, Relation, Value
+from fieldwarden.engine.deciding.consequences import BESIDE
+from fieldwarden.engine.deciding.plan import TargetPlan
+from fieldwarden.engine.errors import TransientError
+from fieldwarden.engine.ledger.entries import decode
+from fieldwarden.engine.ledger.replay import Fold
+from fieldwarden.engine.ports.target import Write
+from fieldwarden.engine.running import second_tries as secondtry
+from fieldwarden.engine.running.delivery import Delivery
+from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.engine.running.wake import Wake
+from fieldwarden.engine.testing import MemoryHub, MemoryTarget, ScriptedSource
+from fieldwarden.engine.testing.target import TargetRow
+from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import rulebook
 from tests.simulation.history import WORDS
 from tests.simulation.virtual_time import simulate

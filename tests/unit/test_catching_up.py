@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from connectors.debezium.lookout import KafkaLookout
-from connectors.debezium.parts import Position
-from engine.hub.overview import PartitionState, SourceState
-from operations.catching_up import _FORMER, _STILL, _Log
+from fieldwarden.connectors.debezium.kafka.parts import Position
+from fieldwarden.connectors.debezium.reading.lag import KafkaLookout
+from fieldwarden.engine.hub.views.overview import PartitionState, SourceState
+from fieldwarden.operations.run.catching_up import _FORMER, _STILL, _Log
 
 THEN = datetime(2026, 1, 1, tzinfo=UTC)
 END = {"account/0": 10, "contact/0": 5}

@@ -16,10 +16,10 @@ import pytest
 from prometheus_client import Metric
 from structlog.testing import capture_logs
 
-from engine.telemetry import Telemetry
-from operations import http
-from operations.http import Answer, Bounds, Request
-from operations.ops import Health, is_loopback, serving
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.operations.run import server as http
+from fieldwarden.operations.run.health import Health, is_loopback, serving
+from fieldwarden.operations.run.server import Answer, Bounds, Request
 from tests.integration.cli_project import eventually
 
 TOKEN = "a-long-random-token"

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import structlog
 
-from engine.telemetry import Telemetry
-from operations.logs import ALLOWED, configure, nothing_untold
-from rules.scrubbing import scrub
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.operations.run.logs import ALLOWED, configure, nothing_untold
+from fieldwarden.rules.scrubbing import scrub
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("commands", "connectors", "engine", "operations", "rules")

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from engine.delivery import Delivery
-from engine.errors import EnvironmentUnfit
-from engine.known import Tally
-from engine.telemetry import Telemetry
-from engine.testing import MemoryHub, MemoryTarget
-from operations.ops import Health, obstacles, serving
+from fieldwarden.engine.deciding.known import Tally
+from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.engine.running.delivery import Delivery
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.engine.testing import MemoryHub, MemoryTarget
+from fieldwarden.operations.run.health import Health, obstacles, serving
 from tests.builders import rulebook
 from tests.simulation.virtual_time import simulate
 

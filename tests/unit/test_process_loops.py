@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from engine.errors import Fenced, TransientError
-from engine.telemetry import Telemetry
-from engine.testing import MemoryHub
-from operations.loops import Loops
-from operations.onboarding import ONBOARDING
-from operations.ops import Health
-from rules.rulebook import System
+from fieldwarden.engine.errors import Fenced, TransientError
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.engine.testing import MemoryHub
+from fieldwarden.operations.onboarding import ONBOARDING
+from fieldwarden.operations.run.health import Health
+from fieldwarden.operations.run.loops import Loops
+from fieldwarden.rules.rulebook import System
 
 
 @dataclass

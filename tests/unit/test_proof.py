@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operations.proof import Cell, Value, compare
+from fieldwarden.operations.demo.proof import Cell, Value, compare
 
 SHARED = {
     ("customer", "name"): ("crm", "erp"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from operations.onboarding import ONBOARDING
-from operations.status import halted
+from fieldwarden.operations.onboarding import ONBOARDING
+from fieldwarden.operations.status import halted
 
 
 def told(*, due: float, let: float | None) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from engine.hub.overview import PartitionState, SourceState, UnreadSource
-from operations.unread import why
+from fieldwarden.engine.hub.views.overview import PartitionState, SourceState, UnreadSource
+from fieldwarden.operations.unread import why
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

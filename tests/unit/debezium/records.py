@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from connectors.debezium.decoding import Decoder, Note
-from connectors.debezium.record import KeptRecord
-from engine.change import RawChange
-from rules.rulebook import FieldMap, Stream, System
+from fieldwarden.connectors.debezium.decoding.changes import Decoder, Note
+from fieldwarden.connectors.debezium.kafka.record import KeptRecord
+from fieldwarden.engine.change import RawChange
+from fieldwarden.rules.rulebook import FieldMap, Stream, System
 
 TOPIC = "crm.public.account"
 SOURCE = {"connector": "postgresql", "ts_ms": 1700000000123, "ts_us": 1700000000123456, "txId": 77, "snapshot": "false"}

@@ -10,10 +10,10 @@ from typing import Any
 import fastavro
 import pytest
 
-from connectors.debezium.decoding import Decoder, SchemaNeeded
-from engine.change import UNKNOWN, RawChange
-from engine.errors import SchemaDrift
-from rules.rulebook import System
+from fieldwarden.connectors.debezium.decoding.changes import Decoder, SchemaNeeded
+from fieldwarden.engine.change import UNKNOWN, RawChange
+from fieldwarden.engine.errors import SchemaDrift
+from fieldwarden.rules.rulebook import System
 from tests.unit.debezium.records import record, stream
 
 DECIMAL = {"type": "bytes", "scale": 2, "precision": 9, "logicalType": "decimal", "connect.parameters": {"scale": "2"}}

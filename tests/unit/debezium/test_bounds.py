@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from connectors.debezium import decoding
-from connectors.debezium.avro_format import Avro
-from connectors.debezium.decoding import Decoder
-from connectors.debezium.schemas import Unreadable
-from engine.change import RawChange
-from rules.rulebook import System
+from fieldwarden.connectors.debezium.decoding import changes as decoding
+from fieldwarden.connectors.debezium.decoding.avro_format import Avro
+from fieldwarden.connectors.debezium.decoding.changes import Decoder
+from fieldwarden.connectors.debezium.decoding.schemas import Unreadable
+from fieldwarden.engine.change import RawChange
+from fieldwarden.rules.rulebook import System
 from tests.unit.debezium.records import ID, change, decoder, key, record, stream, value
 
 DECIMAL = "org.apache.kafka.connect.data.Decimal"

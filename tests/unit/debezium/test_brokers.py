@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from connectors.debezium.brokers import Brokers, start
+from fieldwarden.connectors.debezium.kafka.brokers import Brokers, start
 
 
 class Client:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.debezium.buffers import Buffers, depths, size
-from connectors.debezium.record import KeptRecord
-from rules.rulebook import FieldMap, Stream
+from fieldwarden.connectors.debezium.kafka.buffers import Buffers, depths, size
+from fieldwarden.connectors.debezium.kafka.record import KeptRecord
+from fieldwarden.rules.rulebook import FieldMap, Stream
 from tests.unit.debezium.records import record
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from engine.change import UNKNOWN
-from engine.errors import SchemaDrift
+from fieldwarden.engine.change import UNKNOWN
+from fieldwarden.engine.errors import SchemaDrift
 from tests.unit.debezium.records import ID, change, decoder, one, value
 
 MARK = "__debezium_unavailable_value"

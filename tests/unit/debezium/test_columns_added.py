@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from connectors.debezium.decoding import Decoder
-from connectors.debezium.plain import field_types
-from engine.change import UNKNOWN, RawChange
-from engine.errors import SchemaDrift
+from fieldwarden.connectors.debezium.decoding.changes import Decoder
+from fieldwarden.connectors.debezium.decoding.plain import field_types
+from fieldwarden.engine.change import UNKNOWN, RawChange
+from fieldwarden.engine.errors import SchemaDrift
 from tests.integration.kafka_world import ACCOUNT, entities, event, key, system
 from tests.unit.debezium.records import record
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from connectors.debezium.decoding import Note
-from engine.change import UNKNOWN
-from engine.errors import SchemaDrift
+from fieldwarden.connectors.debezium.decoding.changes import Note
+from fieldwarden.engine.change import UNKNOWN
+from fieldwarden.engine.errors import SchemaDrift
 from tests.unit.debezium.records import (
     ID,
     INT,

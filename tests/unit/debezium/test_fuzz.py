@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.debezium.decoding import Decoder, SchemaNeeded
-from engine.change import RawChange
-from engine.errors import SchemaDrift
-from rules.rulebook import System
+from fieldwarden.connectors.debezium.decoding.changes import Decoder, SchemaNeeded
+from fieldwarden.engine.change import RawChange
+from fieldwarden.engine.errors import SchemaDrift
+from fieldwarden.rules.rulebook import System
 from tests.unit.debezium.records import record, stream
 from tests.unit.debezium.test_recorded import golden, octets
 

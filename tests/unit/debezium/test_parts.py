@@ -6,9 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.debezium.gaps import check_extent, check_growth
-from connectors.debezium.parts import NOWHERE, Mark, Position, partition_name, row_position, split_name
-from engine.errors import SourceGap
+from fieldwarden.connectors.debezium.kafka.gaps import check_extent, check_growth
+from fieldwarden.connectors.debezium.kafka.parts import (
+    NOWHERE,
+    Mark,
+    Position,
+    partition_name,
+    row_position,
+    split_name,
+)
+from fieldwarden.engine.errors import SourceGap
 
 numbers = st.integers(0, 2**63 - 1)
 marks = st.just(NOWHERE) | st.builds(Mark, numbers, numbers, numbers)

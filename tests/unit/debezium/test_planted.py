@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from engine.change import Undecoded
+from fieldwarden.engine.change import Undecoded
 from tests.faults.leaks import leaks
 from tests.unit.debezium.records import ID, TEXT, change, decoder, envelope, key, payload, struct, value, wrapped
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from connectors.debezium.decoding import Decoder, Note
-from connectors.debezium.parts import row_position
-from connectors.debezium.record import KeptRecord
-from engine.change import UNKNOWN, RawChange
-from engine.errors import SchemaDrift
-from rules.rulebook import System
+from fieldwarden.connectors.debezium.decoding.changes import Decoder, Note
+from fieldwarden.connectors.debezium.kafka.parts import row_position
+from fieldwarden.connectors.debezium.kafka.record import KeptRecord
+from fieldwarden.engine.change import UNKNOWN, RawChange
+from fieldwarden.engine.errors import SchemaDrift
+from fieldwarden.rules.rulebook import System
 from tests.unit.debezium.records import stream
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "debezium_3.7.json.xz"

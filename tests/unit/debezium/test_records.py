@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from connectors.debezium.parts import NOWHERE
-from connectors.debezium.records import Records
-from connectors.debezium.repeats import is_repeat, newer
-from engine.change import RawChange, Relation, Undecoded
-from rules.rulebook import System
+from fieldwarden.connectors.debezium.kafka.parts import NOWHERE
+from fieldwarden.connectors.debezium.kafka.repeats import is_repeat, newer
+from fieldwarden.connectors.debezium.reading.records import Records
+from fieldwarden.engine.change import RawChange, Relation, Undecoded
+from fieldwarden.rules.rulebook import System
 from tests.unit.debezium import test_avro
 from tests.unit.debezium.records import ID, TEXT, TOPIC, change, decoder, key, stream, value
 

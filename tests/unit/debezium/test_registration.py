@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from connectors.debezium.access import Endpoint, KafkaAccess
-from connectors.debezium.brokers import Brokers
-from connectors.debezium.probe import captured
-from connectors.debezium.registration import configuration, masked
-from connectors.debezium.signals import Notification, snapshot_of
-from connectors.debezium.snapshots import rows_so_far
-from engine.errors import EnvironmentUnfit
-from rules.debezium_options import contradictions, in_force, is_secret
-from rules.loading import rulebook_from_documents
-from rules.rulebook import System
-from rules.secret import Secret, revealed
+from fieldwarden.connectors.debezium.connect.registration import configuration, masked
+from fieldwarden.connectors.debezium.connect.signals import Notification, snapshot_of
+from fieldwarden.connectors.debezium.connect.snapshots import rows_so_far
+from fieldwarden.connectors.debezium.kafka.access import Endpoint, KafkaAccess
+from fieldwarden.connectors.debezium.kafka.brokers import Brokers
+from fieldwarden.connectors.debezium.looking.probe import captured
+from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.rules.debezium_options import contradictions, in_force, is_secret
+from fieldwarden.rules.loading import rulebook_from_documents
+from fieldwarden.rules.rulebook import System
+from fieldwarden.rules.secret import Secret, revealed
 from tests.builders import CUSTOMER
 
 KAFKA = KafkaAccess(Brokers("a:9092,b:9092"), "fieldwarden.shop", Endpoint("http://connect:8083"))

@@ -11,10 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from connectors.debezium.avro_format import Avro
-from connectors.debezium.registry import Registry
-from connectors.debezium.schemas import Unreadable
-from engine.errors import EnvironmentUnfit, TransientError
+from fieldwarden.connectors.debezium.decoding.avro_format import Avro
+from fieldwarden.connectors.debezium.decoding.schemas import Unreadable
+from fieldwarden.connectors.debezium.kafka.registry import Registry
+from fieldwarden.engine.errors import EnvironmentUnfit, TransientError
 
 SCHEMA = '{"type":"string"}'
 

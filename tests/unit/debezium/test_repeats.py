@@ -10,10 +10,10 @@ from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.debezium.assignment import Assignment, Reading
-from connectors.debezium.parts import NOWHERE, Mark, Position
-from connectors.debezium.repeats import is_ahead, is_repeat, mark_of
-from engine.parts import Part
+from fieldwarden.connectors.debezium.kafka.assignment import Assignment, Reading
+from fieldwarden.connectors.debezium.kafka.parts import NOWHERE, Mark, Position
+from fieldwarden.connectors.debezium.kafka.repeats import is_ahead, is_repeat, mark_of
+from fieldwarden.engine.ports.parts import Part
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from connectors.debezium.storable import shown
-from engine import setaside
-from engine.change import UNKNOWN, RawChange
-from engine.mapping import undecoded_row
+from fieldwarden.connectors.debezium.decoding.storable import shown
+from fieldwarden.engine.change import UNKNOWN, RawChange
+from fieldwarden.engine.deciding import kept_changes as setaside
+from fieldwarden.engine.deciding.mapping import undecoded_row
 from tests.unit.debezium import test_avro
 from tests.unit.debezium.records import ID, TEXT, change, decoded, decoder, key, payload, stream, struct, value, wrapped
 

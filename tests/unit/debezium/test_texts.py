@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.debezium import numbers, times
+from fieldwarden.connectors.debezium.decoding import numbers, times
 
 
 @given(st.integers(-(10**40), 10**40), st.integers(0, 50))

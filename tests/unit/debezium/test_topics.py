@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from connectors.debezium.topics import Topics
-from rules.rulebook import Stream, System
+from fieldwarden.connectors.debezium.kafka.topics import Topics
+from fieldwarden.rules.rulebook import Stream, System
 
 
 def topics(*streams: Stream, **settings: str) -> Topics:

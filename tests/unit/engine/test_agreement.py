@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from engine.agreement import ROW, Judge, Mark, missing
-from engine.change import RawChange, Relation, RowRef, Value
-from engine.contribution import give_back
-from engine.plan import TargetPlan
-from engine.record import Contribution, Record, Stamp
-from engine.seen import Seeing, Seen
-from rules.rulebook import Rulebook
+from fieldwarden.engine.change import RawChange, Relation, RowRef, Value
+from fieldwarden.engine.checking.agreement import ROW, Judge, Mark, missing
+from fieldwarden.engine.checking.seen import Seeing, Seen
+from fieldwarden.engine.deciding.contribution import give_back
+from fieldwarden.engine.deciding.plan import TargetPlan
+from fieldwarden.engine.record import Contribution, Record, Stamp
+from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import CRM, CUSTOMER, rulebook
 
 RULES = rulebook()

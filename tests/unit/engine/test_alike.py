@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.change import RawChange
-from engine.testing import MemoryHub
+from fieldwarden.engine.change import RawChange
+from fieldwarden.engine.testing import MemoryHub
 from tests.builders import CUSTOMER, rulebook, whole
 from tests.unit.engine.test_letters import tell
 from tests.unit.engine.test_loops import account

@@ -8,12 +8,12 @@ from decimal import Decimal
 
 import pytest
 
-from engine.brake import Bounds
-from engine.change import RawChange
-from engine.pipeline import Pipeline
-from engine.telemetry import Telemetry
-from engine.testing import MemoryHub, ScriptedSource
-from rules.rulebook import Rulebook
+from fieldwarden.engine.change import RawChange
+from fieldwarden.engine.running.brake import Bounds
+from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.engine.testing import MemoryHub, ScriptedSource
+from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import CUSTOMER, raw, rulebook
 from tests.simulation.virtual_time import simulate
 from tests.unit.engine.test_loops import account, kinds

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 from structlog.testing import capture_logs
 
-from engine import bugs, failpoints
-from engine.change import RawChange
-from engine.errors import Fenced, SchemaDrift, ValueRefused
-from engine.guard import GuardViolation
-from engine.ports import IngestOutcome, Lease, Settlement, Write
-from engine.setaside import pack, unpack
-from engine.testing import MemoryHub, MemoryTarget, ScriptedSource
+from fieldwarden.engine import bugs, failpoints
+from fieldwarden.engine.change import RawChange
+from fieldwarden.engine.deciding.kept_changes import pack, unpack
+from fieldwarden.engine.errors import Fenced, SchemaDrift, ValueRefused
+from fieldwarden.engine.guard import GuardViolation
+from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.ports.hub import Lease, Settlement
+from fieldwarden.engine.ports.target import Write
+from fieldwarden.engine.testing import MemoryHub, MemoryTarget, ScriptedSource
 from tests.unit.engine.test_loops import account, ahead, deliver, kinds, live
 
 Arm = Callable[[str], None]

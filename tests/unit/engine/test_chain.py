@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.chain import Block, Break, Chain, StoredEntry
-from engine.ledger import GENESIS, Decision, EntryBody, block_hash, encode, leaf, merkle_root
+from fieldwarden.engine.ledger.chain import Block, Break, Chain, StoredEntry
+from fieldwarden.engine.ledger.entries import GENESIS, Decision, EntryBody, block_hash, encode, leaf, merkle_root
 
 Lane = list[tuple[Block, list[StoredEntry]]]
 

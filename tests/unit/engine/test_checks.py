@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from engine.plan import TargetPlan
-from engine.testing import MemoryHub
-from rules.changes import compare
-from rules.rulebook import Rulebook
+from fieldwarden.engine.deciding.plan import TargetPlan
+from fieldwarden.engine.testing import MemoryHub
+from fieldwarden.rules.changes import compare
+from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import CUSTOMER, raw, rulebook
 from tests.unit.engine.test_letters import only, tell
 from tests.unit.engine.test_loops import account, party

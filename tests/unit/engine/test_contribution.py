@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from engine.change import Change
-from engine.contribution import NEVER, begin, bury, hear, refuse, tell, unlike_ours
-from engine.record import REMEMBERED, UNDERWAY, Contribution, Stamp
-from engine.settle import overlaid
+from fieldwarden.engine.change import Change
+from fieldwarden.engine.deciding.contribution import NEVER, begin, bury, hear, refuse, tell, unlike_ours
+from fieldwarden.engine.delivering.settling import overlaid
+from fieldwarden.engine.record import REMEMBERED, UNDERWAY, Contribution, Stamp
 from tests.builders import ACCOUNT, deleted, said
 
 NOTHING_OWNED: frozenset[str] = frozenset()

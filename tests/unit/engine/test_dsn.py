@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
-from connectors.debezium.registration import configuration, masked
-from connectors.postgres.session import conninfo
-from engine.bugs import described
-from engine.dsn import read
-from engine.errors import EnvironmentUnfit
-from engine.hub.conninfo import lasting
-from rules.scrubbing import scrub
-from rules.secret import Secret
+from fieldwarden.connectors.debezium.connect.registration import configuration, masked
+from fieldwarden.connectors.postgres.session import conninfo
+from fieldwarden.engine.bugs import described
+from fieldwarden.engine.dsn import read
+from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.engine.hub.conninfo import lasting
+from fieldwarden.rules.scrubbing import scrub
+from fieldwarden.rules.secret import Secret
 from tests.unit.debezium.test_registration import KAFKA, system
 
 ODD = "@:/?#%&=' \\[]\"{}$`,;"

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.change import RowRef, Value
-from engine.contribution import begin, hear, tell, unlike_ours
-from engine.echoes import Places, made, moved
-from engine.record import REMEMBERED, UNDERWAY, Contribution, Record, Stamp
-from engine.settle import noted, settle
+from fieldwarden.engine.change import RowRef, Value
+from fieldwarden.engine.deciding.contribution import begin, hear, tell, unlike_ours
+from fieldwarden.engine.deciding.echoes import Places, made, moved
+from fieldwarden.engine.delivering.settling import noted, settle
+from fieldwarden.engine.record import REMEMBERED, UNDERWAY, Contribution, Record, Stamp
 from tests.builders import ACCOUNT, PARTY, said
 
 LIMIT = frozenset({"limit"})

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from engine.errors import EnvironmentUnfit, TransientError
-from engine.hub.elsewhere import elsewhere
+from fieldwarden.engine.errors import EnvironmentUnfit, TransientError
+from fieldwarden.engine.hub.elsewhere import elsewhere
 
 
 def number(of: int) -> tuple[int, int]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.guard import GuardViolation, check_question, check_statement, columns
-from rules.rulebook import FieldMap, Stream
+from fieldwarden.engine.guard import GuardViolation, check_question, check_statement, columns
+from fieldwarden.rules.rulebook import FieldMap, Stream
 
 TABLE = ("public", "party")
 STREAM = Stream(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine.habits import ASKED, Habits
-from engine.record import Record
+from fieldwarden.engine.delivering.habits import ASKED, Habits
+from fieldwarden.engine.record import Record
 
 
 def record(version: int = 1, id: str = "r") -> Record:

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from engine.change import RowRef
-from engine.identity import LONGEST, Ambiguous, Found, New, identify, match_pairs, possible_pairs, record_pairs
-from engine.record import Contribution, Record, Stamp
+from fieldwarden.engine.change import RowRef
+from fieldwarden.engine.deciding.identity import (
+    LONGEST,
+    Ambiguous,
+    Found,
+    New,
+    identify,
+    match_pairs,
+    possible_pairs,
+    record_pairs,
+)
+from fieldwarden.engine.record import Contribution, Record, Stamp
 from tests.builders import ACCOUNT, rulebook
 from tests.builders import CUSTOMER as DOCUMENT
 from tests.simulation.test_matching_by_reference import RULES

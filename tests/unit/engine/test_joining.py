@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from engine.batch import Decider
-from engine.change import RowRef, Value
-from engine.joining import contradiction, follow, join
-from engine.known import Known, Tally
-from engine.plan import TargetPlan
-from engine.record import Contribution, Record, Stamp
-from engine.resolve import roots
+from fieldwarden.engine.change import RowRef, Value
+from fieldwarden.engine.deciding.decider import Decider
+from fieldwarden.engine.deciding.joining import contradiction, follow, join
+from fieldwarden.engine.deciding.known import Known, Tally
+from fieldwarden.engine.deciding.plan import TargetPlan
+from fieldwarden.engine.deciding.resolve import roots
+from fieldwarden.engine.record import Contribution, Record, Stamp
 from tests.builders import ACCOUNT, ADDRESS, PARTY, SUBSCRIBER, rulebook
 from tests.builders import CUSTOMER as DOCUMENT
 

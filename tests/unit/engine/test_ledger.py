@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import ledger
-from engine.large import Pieces
-from engine.ledger import GENESIS, Decision, EntryBody, Outcome
+from fieldwarden.engine.large import Pieces
+from fieldwarden.engine.ledger import entries as ledger
+from fieldwarden.engine.ledger.entries import GENESIS, Decision, EntryBody, Outcome
 
 RECORD = "0190d2c0-1234-7abc-8def-0123456789ab"
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from engine.change import UNKNOWN, RawChange
-from engine.ledger import EntryBody, decode
-from engine.plan import TargetPlan
-from engine.record import Contribution, Record
-from engine.testing import MemoryHub, ScriptedSource
-from rules.rulebook import Rulebook
+from fieldwarden.engine.change import UNKNOWN, RawChange
+from fieldwarden.engine.deciding.plan import TargetPlan
+from fieldwarden.engine.ledger.entries import EntryBody, decode
+from fieldwarden.engine.record import Contribution, Record
+from fieldwarden.engine.testing import MemoryHub, ScriptedSource
+from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import CUSTOMER, rulebook
 from tests.unit.engine.test_loops import RULES, account, address, ahead, kinds, live, party
 

@@ -9,19 +9,22 @@ from typing import Any
 
 import pytest
 
-from engine.change import UNKNOWN, RawChange, Relation, RowRef, Undecoded, Value
-from engine.conclusion import ATTEMPTS
-from engine.delivery import Delivery
-from engine.errors import DecodeError, IdentityMoved, SourceGap, TargetBusy, TransientError
-from engine.gone import unseen
-from engine.known import Mapped
-from engine.pipeline import Pipeline
-from engine.ports import Batch, IngestOutcome, Settlement, Source, Write
-from engine.retry import backoff, judge
-from engine.setaside import pack
-from engine.telemetry import Telemetry
-from engine.testing import MemoryHub, MemoryTarget, PartitionedSource, ScriptedSource
-from rules.rulebook import Rulebook
+from fieldwarden.engine.change import UNKNOWN, RawChange, Relation, RowRef, Undecoded, Value
+from fieldwarden.engine.deciding.kept_changes import pack
+from fieldwarden.engine.deciding.known import Mapped
+from fieldwarden.engine.delivering.conclusion import ATTEMPTS
+from fieldwarden.engine.errors import DecodeError, IdentityMoved, SourceGap, TargetBusy, TransientError
+from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.ports.hub import Settlement
+from fieldwarden.engine.ports.source import Batch, Source
+from fieldwarden.engine.ports.target import Write
+from fieldwarden.engine.running.delivery import Delivery
+from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.retry import backoff, judge
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.engine.running.vanished import unseen
+from fieldwarden.engine.testing import MemoryHub, MemoryTarget, PartitionedSource, ScriptedSource
+from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import BILLING, CRM, CUSTOMER, raw, rulebook, whole
 from tests.simulation.virtual_time import simulate
 
@@ -559,7 +562,7 @@ def test_a_row_that_another_worker_hears_of_while_it_is_swept_is_there(monkeypat
         await hub.read_until("crm", {}, "f")
 
     asyncio.run(begin())
-    monkeypatch.setattr("engine.pipeline.unseen", meanwhile)
+    monkeypatch.setattr("fieldwarden.engine.running.ingest.unseen", meanwhile)
     live(partitioned(hub), hub, lane="crm#1")
     assert {row.key: hub.record(id).retired for row, id in hub.crosswalk.items()} == {"C-1": False, "C-2": True}
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from engine.change import UNKNOWN, RawChange, Relation, RowRef
-from engine.errors import SchemaDrift
-from engine.mapping import StreamMapper
-from rules.loading import rulebook_from_documents
+from fieldwarden.engine.change import UNKNOWN, RawChange, Relation, RowRef
+from fieldwarden.engine.deciding.mapping import StreamMapper
+from fieldwarden.engine.errors import SchemaDrift
+from fieldwarden.rules.loading import rulebook_from_documents
 from tests.builders import ERP, raw
 
 ENTITY = {

@@ -7,10 +7,10 @@ import hmac
 
 import pytest
 
-from engine.hub.asking import MASK, Mask
-from engine.hub.names import RowNames, name_in
-from rules.loading import rulebook_from_documents
-from rules.rulebook import Rulebook
+from fieldwarden.engine.hub.asking import MASK, Mask
+from fieldwarden.engine.hub.names import RowNames, name_in
+from fieldwarden.rules.loading import rulebook_from_documents
+from fieldwarden.rules.rulebook import Rulebook
 
 CUSTOMER = {
     "entity": "customer",

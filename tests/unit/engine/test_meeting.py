@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from engine.change import Value
-from engine.meeting import BY_LINK, FieldCount, Meeting, OverruledCount
-from engine.record import Contribution, Record, Stamp
-from engine.samples import Sample
+from fieldwarden.engine.change import Value
+from fieldwarden.engine.checking.meeting import BY_LINK, FieldCount, Meeting, OverruledCount
+from fieldwarden.engine.checking.samples import Sample
+from fieldwarden.engine.record import Contribution, Record, Stamp
 from tests.builders import CRM, CUSTOMER, ERP, FLAT, rulebook
 
 STREAMS = {"crm": "public.account", "billing": "public.customer", "erp": "public.party"}

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.change import Value
-from engine.hub.pieces import Arriving, Texts, copied_rows, copied_values, ending
-from engine.record import LARGE, Contribution, Stamp
+from fieldwarden.engine.change import Value
+from fieldwarden.engine.hub.pieces import Arriving, Texts, copied_rows, copied_values, ending
+from fieldwarden.engine.record import LARGE, Contribution, Stamp
 
 ODD = 'say "so"\\ \n\t\r\b\f\x01 é 漢 😀 \\u0041 /'
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.change import RowRef, Value
-from engine.plan import TargetPlan
-from engine.ports import Write
-from engine.record import Contribution, Record, Stamp
-from rules.loading import rulebook_from_documents
+from fieldwarden.engine.change import RowRef, Value
+from fieldwarden.engine.deciding.plan import TargetPlan
+from fieldwarden.engine.ports.target import Write
+from fieldwarden.engine.record import Contribution, Record, Stamp
+from fieldwarden.rules.loading import rulebook_from_documents
 from tests.builders import ACCOUNT, ADDRESS, BILLING, CRM, CUSTOMER, ERP, PARTY, SUBSCRIBER, rulebook
 
 RULES = rulebook()

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.change import UNKNOWN
-from engine.plural import first, order_text, ordered
-from engine.record import Contribution, Record, Stamp
-from engine.resolve import choose
+from fieldwarden.engine.change import UNKNOWN
+from fieldwarden.engine.deciding.plural import first, order_text, ordered
+from fieldwarden.engine.deciding.resolve import choose
+from fieldwarden.engine.record import Contribution, Record, Stamp
 from tests.builders import CUSTOMER, ERP, rulebook
 
 PLACE = ("erp", "public.address")

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from engine.change import RowRef
-from engine.known import Mapped
-from engine.recognising import recognise
-from engine.testing import MemoryHub
+from fieldwarden.engine.change import RowRef
+from fieldwarden.engine.deciding.known import Mapped
+from fieldwarden.engine.running.recognising import recognise
+from fieldwarden.engine.testing import MemoryHub
 from tests.builders import ACCOUNT, ADDRESS, CRM, PARTY, deleted, raw, rulebook, said
 
 READ_ONLY = {

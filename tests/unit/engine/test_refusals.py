@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.change import RawChange, Value
-from engine.conclusion import ATTEMPTS
-from engine.ports import Write, WriteResult
-from engine.refusals import joined, refusal, remembered, said, still_refused
-from engine.testing import MemoryHub, MemoryTarget, ScriptedSource
-from engine.testing.tables import Dirty
+from fieldwarden.engine.change import RawChange, Value
+from fieldwarden.engine.delivering.conclusion import ATTEMPTS
+from fieldwarden.engine.delivering.refusals import joined, refusal, remembered, said, still_refused
+from fieldwarden.engine.ports.target import Write, WriteResult
+from fieldwarden.engine.testing import MemoryHub, MemoryTarget, ScriptedSource
+from fieldwarden.engine.testing.tables import Dirty
 from tests.unit.engine.test_loops import account, deliver, live
 
 TOO_LONG = "the value is too long"

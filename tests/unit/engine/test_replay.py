@@ -6,8 +6,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.ledger import Decision, EntryBody
-from engine.replay import Finding, Fold
+from fieldwarden.engine.ledger.entries import Decision, EntryBody
+from fieldwarden.engine.ledger.replay import Finding, Fold
 
 FIELDS = ("name", "email", "limit")
 

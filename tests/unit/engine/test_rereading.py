@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from engine.change import RawChange
-from engine.delivery import Delivery
-from engine.errors import TransientError
-from engine.pipeline import Pipeline
-from engine.telemetry import Telemetry
-from engine.testing import MemoryHub, MemoryTarget, ScriptedSource
-from rules.rulebook import Rulebook
+from fieldwarden.engine.change import RawChange
+from fieldwarden.engine.errors import TransientError
+from fieldwarden.engine.running.delivery import Delivery
+from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.engine.testing import MemoryHub, MemoryTarget, ScriptedSource
+from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import CRM, FLAT, raw, rulebook
 from tests.simulation.virtual_time import simulate
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from engine.change import RowRef
-from engine.plan import TargetPlan
-from engine.record import Contribution, Record, Stamp
-from engine.reresolve import Reresolver
-from engine.resolve import choose
-from rules.rulebook import Rulebook
+from fieldwarden.engine.change import RowRef
+from fieldwarden.engine.deciding.plan import TargetPlan
+from fieldwarden.engine.deciding.reresolve import Reresolver
+from fieldwarden.engine.deciding.resolve import choose
+from fieldwarden.engine.record import Contribution, Record, Stamp
+from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import ACCOUNT, CUSTOMER, PARTY, rulebook
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from engine.change import RowRef, Value
-from engine.contribution import begin, hear
-from engine.ledger import Decision
-from engine.record import Contribution, Record
-from engine.resolve import Unrivalled, choose, decide, retired
+from fieldwarden.engine.change import RowRef, Value
+from fieldwarden.engine.deciding.contribution import begin, hear
+from fieldwarden.engine.deciding.resolve import Unrivalled, choose, decide, retired
+from fieldwarden.engine.ledger.entries import Decision
+from fieldwarden.engine.record import Contribution, Record
 from tests.builders import ACCOUNT, ADDRESS, PARTY, SUBSCRIBER, rulebook, said
 
 CUSTOMER = rulebook().entities["customer"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from engine.change import Change, RowRef, Value
-from engine.contribution import bury, give_back, hear, leave_blocks, overtaken
-from engine.ledger import Decision, EntryBody, Event, Outcome
-from engine.plan import TargetPlan
-from engine.record import Contribution, Record, Stamp
-from engine.resolve import choose
-from engine.restoring import Former, Keys, give_all_back
+from fieldwarden.engine.change import Change, RowRef, Value
+from fieldwarden.engine.deciding.contribution import bury, give_back, hear, leave_blocks, overtaken
+from fieldwarden.engine.deciding.plan import TargetPlan
+from fieldwarden.engine.deciding.resolve import choose
+from fieldwarden.engine.deciding.restoring import Former, Keys, give_all_back
+from fieldwarden.engine.ledger.entries import Decision, EntryBody, Event, Outcome
+from fieldwarden.engine.record import Contribution, Record, Stamp
 from tests.builders import ACCOUNT, PARTY, SUBSCRIBER, deleted, rulebook, said
 
 RULES = rulebook()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.sharing import SHARDS, share
+from fieldwarden.engine.ports.duties import SHARDS, share
 
 A, B, C, D = "source:a", "source:b", "target:a", "target:b"
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from connectors.debezium.times import timestamp_of_micros
-from engine.change import RawChange, Relation
-from engine.mapping import StreamMapper, inward, outward
-from rules.changes import compare
-from rules.errors import ConfigurationError, ValueRefused
-from rules.loading import load_rulebook_source
-from rules.rulebook import Rulebook
-from rules.values import moment_micros
+from fieldwarden.connectors.debezium.decoding.times import timestamp_of_micros
+from fieldwarden.engine.change import RawChange, Relation
+from fieldwarden.engine.deciding.mapping import StreamMapper, inward, outward
+from fieldwarden.rules.changes import compare
+from fieldwarden.rules.errors import ConfigurationError, ValueRefused
+from fieldwarden.rules.loading import load_rulebook_source
+from fieldwarden.rules.rulebook import Rulebook
+from fieldwarden.rules.values import moment_micros
 from tests.builders import CRM, CUSTOMER, rulebook
 
 ENTITY = {**CUSTOMER, "fields": {**CUSTOMER["fields"], "signed": {"type": "timestamp"}, "born": {"type": "date"}}}

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from engine.change import Value
-from engine.identity import uuid7
-from engine.record import Contribution, Record, Stamp
-from engine.unidentified import Unidentified, waits_for_logs
-from rules.loading import rulebook_from_documents
-from rules.rulebook import Rulebook
+from fieldwarden.engine.change import Value
+from fieldwarden.engine.deciding.identity import uuid7
+from fieldwarden.engine.deciding.unidentified import Unidentified, waits_for_logs
+from fieldwarden.engine.record import Contribution, Record, Stamp
+from fieldwarden.rules.loading import rulebook_from_documents
+from fieldwarden.rules.rulebook import Rulebook
 
 CUSTOMER = {
     "entity": "customer",

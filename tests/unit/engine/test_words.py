@@ -15,16 +15,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.batch import Decider
-from engine.change import Change, RawChange, Relation, RowRef, Value
-from engine.known import Known, Mapped, Tally
-from engine.ledger import Decision, decode
-from engine.plan import TargetPlan
-from engine.ports import Write
-from engine.record import Contribution, Record
-from engine.reresolve import Reresolver
-from engine.settle import overlaid
-from rules.rulebook import Rulebook
+from fieldwarden.engine.change import Change, RawChange, Relation, RowRef, Value
+from fieldwarden.engine.deciding.decider import Decider
+from fieldwarden.engine.deciding.known import Known, Mapped, Tally
+from fieldwarden.engine.deciding.plan import TargetPlan
+from fieldwarden.engine.deciding.reresolve import Reresolver
+from fieldwarden.engine.delivering.settling import overlaid
+from fieldwarden.engine.ledger.entries import Decision, decode
+from fieldwarden.engine.ports.target import Write
+from fieldwarden.engine.record import Contribution, Record
+from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import ACCOUNT, ADDRESS, CUSTOMER, PARTY, SUBSCRIBER, deleted, rulebook, said
 
 RULES = rulebook()

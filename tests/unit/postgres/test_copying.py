@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.postgres.copying import row_values
-from engine.record import LARGE
+from fieldwarden.connectors.postgres.reading.copying import row_values
+from fieldwarden.engine.record import LARGE
 
 ODD = "tab\t line\n return\r back\b feed\f up\v slash\\ null \\N é 漢 😀 "
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\b": "\\b", "\f": "\\f", "\v": "\\v"})

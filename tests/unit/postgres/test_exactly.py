@@ -14,14 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from connectors.postgres import fields as slots
-from connectors.postgres.exactly import Asked
-from connectors.postgres.shapes import ColumnType, Shape, description, type_text
-from connectors.postgres.statements import Statement, check_made, statement
-from engine.guard import GuardViolation
-from rules.expressions import Expression, now, parse
-from rules.rulebook import FieldMap, Stream
-from rules.zones import zone
+from fieldwarden.connectors.postgres.writing import fields as slots
+from fieldwarden.connectors.postgres.writing.exactly import Asked
+from fieldwarden.connectors.postgres.writing.shapes import ColumnType, Shape, description, type_text
+from fieldwarden.connectors.postgres.writing.statements import Statement, check_made, statement
+from fieldwarden.engine.guard import GuardViolation
+from fieldwarden.rules.expressions import Expression, now, parse
+from fieldwarden.rules.rulebook import FieldMap, Stream
+from fieldwarden.rules.zones import zone
 
 FEW = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 NAMES = ("phone", "Name", 'qu"ote', "select", "credit", "at", "größe")
@@ -278,7 +278,7 @@ def test_a_comparison_that_the_builder_forgets_is_missed(monkeypatch: pytest.Mon
 
 
 def test_a_row_that_the_builder_does_not_tell_apart_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from connectors.postgres import statements
+    from fieldwarden.connectors.postgres.writing import statements
 
     def anything(_: Stream) -> Sequence[exp.Expr]:
         return [exp.true()]

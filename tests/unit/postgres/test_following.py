@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from connectors.postgres.following import is_ours, names_of, prefixes_of, resolved
-from engine.foothold import Followed
-from rules.rulebook import System
+from fieldwarden.connectors.postgres.following import is_ours, names_of, prefixes_of, resolved
+from fieldwarden.engine.ports.foothold import Followed
+from fieldwarden.rules.rulebook import System
 
 
 def system(name: str = "crm", **settings: str) -> System:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from connectors.postgres.pace import worth_confirming
-from connectors.postgres.probe_slots import log_kept
+from fieldwarden.connectors.postgres.looking.slot_findings import log_kept
+from fieldwarden.connectors.postgres.reading.pace import worth_confirming
 
 MB = 1 << 20
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.postgres.lookout import Lookout
-from connectors.postgres.position import Position
-from engine.hub.footing import HubFooting
-from rules.rulebook import System
+from fieldwarden.connectors.postgres.looking.lag import Lookout
+from fieldwarden.connectors.postgres.reading.position import Position
+from fieldwarden.engine.hub.views.footing import HubFooting
+from fieldwarden.rules.rulebook import System
 
 
 @pytest.mark.parametrize(

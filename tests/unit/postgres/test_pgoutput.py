@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.postgres.messages import (
+from fieldwarden.connectors.postgres.reading.messages import (
     EPOCH_MICROS,
     Announcement,
     Begin,
@@ -26,10 +26,10 @@ from connectors.postgres.messages import (
     Truncate,
     TypeName,
 )
-from connectors.postgres.pgoutput import Decoder, Row
-from engine.change import UNKNOWN
-from engine.errors import DecodeError, SchemaDrift
-from engine.wanted import Wanted
+from fieldwarden.connectors.postgres.reading.pgoutput import Decoder, Row
+from fieldwarden.engine.change import UNKNOWN
+from fieldwarden.engine.errors import DecodeError, SchemaDrift
+from fieldwarden.engine.wanted import Wanted
 from tests.unit.postgres import wire
 
 AT = 1_700_000_000_000_000

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from connectors.postgres.marks import Marks, Seal
-from connectors.postgres.pgoutput import Decoder, Payload
-from connectors.postgres.position import Position
-from connectors.postgres.spill import Spool
-from connectors.postgres.transactions import Transactions
-from engine.change import UNKNOWN
-from engine.wanted import Wanted
+from fieldwarden.connectors.postgres.marks import Marks, Seal
+from fieldwarden.connectors.postgres.reading.pgoutput import Decoder, Payload
+from fieldwarden.connectors.postgres.reading.position import Position
+from fieldwarden.connectors.postgres.reading.spill import Spool
+from fieldwarden.connectors.postgres.reading.transactions import Transactions
+from fieldwarden.engine.change import UNKNOWN
+from fieldwarden.engine.wanted import Wanted
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 COLUMNS = ("id", "name", "body", "code", "amount")

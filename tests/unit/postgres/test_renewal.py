@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connectors.postgres.renewal import Renewal
+from fieldwarden.connectors.postgres.reading.renewal import Renewal
 
 MIB = 1 << 20
 

@@ -8,14 +8,14 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from connectors.postgres import fields, statements
-from connectors.postgres.groups import arrange, copy_text, depths, rows
-from connectors.postgres.shapes import ColumnType, Shape, touched
-from connectors.postgres.statements import statement
-from engine.guard import GuardViolation
-from engine.ports import Write
-from rules.names import qualified, table_parts
-from rules.rulebook import FieldMap, Stream, System
+from fieldwarden.connectors.postgres.writing import fields, statements
+from fieldwarden.connectors.postgres.writing.groups import arrange, copy_text, depths, rows
+from fieldwarden.connectors.postgres.writing.shapes import ColumnType, Shape, touched
+from fieldwarden.connectors.postgres.writing.statements import statement
+from fieldwarden.engine.guard import GuardViolation
+from fieldwarden.engine.ports.target import Write
+from fieldwarden.rules.names import qualified, table_parts
+from fieldwarden.rules.rulebook import FieldMap, Stream, System
 
 TEXT = ColumnType("text", "text")
 STREAM = Stream(

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.postgres.marks import Marks, Seal
-from connectors.postgres.pgoutput import Payload
-from connectors.postgres.position import Position, next_epoch, parse_lsn, row_position
-from connectors.postgres.spill import Spool
-from connectors.postgres.transactions import Transactions
-from engine.change import UNKNOWN, RawChange
-from engine.errors import DecodeError, EnvironmentUnfit, TransientError
-from engine.forged import NONE
+from fieldwarden.connectors.postgres.marks import Marks, Seal
+from fieldwarden.connectors.postgres.reading.pgoutput import Payload
+from fieldwarden.connectors.postgres.reading.position import Position, next_epoch, parse_lsn, row_position
+from fieldwarden.connectors.postgres.reading.spill import Spool
+from fieldwarden.connectors.postgres.reading.transactions import Transactions
+from fieldwarden.engine.change import UNKNOWN, RawChange
+from fieldwarden.engine.errors import DecodeError, EnvironmentUnfit, TransientError
+from fieldwarden.engine.ports.forged import NONE
 from tests.unit.postgres import wire
 
 START = Position("stream", 0x100, streams=("public.account",), server="1")
@@ -292,7 +292,7 @@ def test_a_full_disk_is_transient_and_says_where(monkeypatch: pytest.MonkeyPatch
     def full(**_: object) -> object:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("connectors.postgres.spill.tempfile.TemporaryFile", full)
+    monkeypatch.setattr("fieldwarden.connectors.postgres.reading.spill.tempfile.TemporaryFile", full)
     with pytest.raises(TransientError, match="No space left on device"):
         Spool(10).append(50, row(1, 50))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 
-from connectors.postgres.messages import EPOCH_MICROS
-from connectors.postgres.pgoutput import Decoder
-from engine.wanted import Wanted
+from fieldwarden.connectors.postgres.reading.messages import EPOCH_MICROS
+from fieldwarden.connectors.postgres.reading.pgoutput import Decoder
+from fieldwarden.engine.wanted import Wanted
 
 UNCHANGED = object()
 ACCOUNT = 16400

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rules.errors import ConfigurationError, Problem
-from rules.loading import Project, load_project
+from fieldwarden.rules.errors import ConfigurationError, Problem
+from fieldwarden.rules.loading import Project, load_project
 
 MARK = "▸"
 

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from rules import expressions
-from rules.codes import MAX_PROBLEMS, read_codes
-from rules.documents import MAX_VALUES, read_yaml
-from rules.errors import ValueRefused
-from rules.values import parse_type
+from fieldwarden.rules import expressions
+from fieldwarden.rules.codes import MAX_PROBLEMS, read_codes
+from fieldwarden.rules.documents import MAX_VALUES, read_yaml
+from fieldwarden.rules.errors import ValueRefused
+from fieldwarden.rules.values import parse_type
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rules.changes import compare
+from fieldwarden.rules.changes import compare
 from tests.builders import BILLING, CRM, CUSTOMER, ERP, rulebook
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rules.debezium_options import contradictions, in_force, is_secret
-from rules.errors import ConfigurationError
-from rules.loading import load_rulebook_source
+from fieldwarden.rules.debezium_options import contradictions, in_force, is_secret
+from fieldwarden.rules.errors import ConfigurationError
+from fieldwarden.rules.loading import load_rulebook_source
 from tests.unit.rules.projects import FILES, MARK, load, said, write
 
 PROJECT, CRM = "fieldwarden.yaml", "systems/crm.yaml"

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from rules.errors import ValueRefused
-from rules.expressions import MAX_LENGTH, column, parse
-from rules.values import UNKNOWN, RawValue
+from fieldwarden.rules.errors import ValueRefused
+from fieldwarden.rules.expressions import MAX_LENGTH, column, parse
+from fieldwarden.rules.values import UNKNOWN, RawValue
 
 COLUMNS = ("t", "u", "i", "n", "b", "j", "f", "z", "d")
 TYPES = ("text", "text", "integer", "numeric", "boolean", "json", "float", "timestamptz", "date")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rules.expressions import parse
-from rules.inverse import reading
+from fieldwarden.rules.expressions import parse
+from fieldwarden.rules.inverse import reading
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rules.folding import expression
-from rules.rulebook import Stream
+from fieldwarden.rules.folding import expression
+from fieldwarden.rules.rulebook import Stream
 from tests.unit.rules.projects import FILES, load, write
 
 PLAIN = """\

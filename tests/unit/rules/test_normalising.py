@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rules.normalising import FORMS, countries_with_tax_ids, normaliser
+from fieldwarden.rules.normalising import FORMS, countries_with_tax_ids, normaliser
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rules.changes import compare
-from rules.loading import Project, load_rulebook_source
+from fieldwarden.rules.changes import compare
+from fieldwarden.rules.loading import Project, load_rulebook_source
 from tests.unit.rules.projects import FILES, MARK, load, said, write
 
 TOP, BILLING, CUSTOMER = "fieldwarden.yaml", "systems/billing.yaml", "entities/customer.yaml"

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from rules.documents import MAX_BYTES
-from rules.errors import ConfigurationError
-from rules.loading import load_rulebook_source, rulebook_from_documents
+from fieldwarden.rules.documents import MAX_BYTES
+from fieldwarden.rules.errors import ConfigurationError
+from fieldwarden.rules.loading import load_rulebook_source, rulebook_from_documents
 from tests.unit.rules.projects import FILES, load, replaced, said, write
 
 CUSTOMER, CRM, ERP, BILLING = (

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rules.protecting import database
-from rules.rulebook import System
+from fieldwarden.rules.protecting import database
+from fieldwarden.rules.rulebook import System
 from tests.unit.rules.projects import FILES, load, said, write
 
 ERP, PROJECT = "systems/erp.yaml", "fieldwarden.yaml"

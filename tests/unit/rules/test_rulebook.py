@@ -10,9 +10,14 @@ from typing import Any
 
 import pytest
 
-from rules.errors import ConfigurationError
-from rules.loading import ReferenceUnresolved, load_rulebook_source, resolve_reference, rulebook_from_documents
-from rules.rulebook import Policy, Rulebook
+from fieldwarden.rules.errors import ConfigurationError
+from fieldwarden.rules.loading import (
+    ReferenceUnresolved,
+    load_rulebook_source,
+    resolve_reference,
+    rulebook_from_documents,
+)
+from fieldwarden.rules.rulebook import Policy, Rulebook
 from tests.unit.rules.projects import FILES, load, write
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rules.models import POLICY_KEYS
-from rules.schema import KINDS, json_schema
+from fieldwarden.rules.models import POLICY_KEYS
+from fieldwarden.rules.schema import KINDS, json_schema
 
 
 def objects(node: Any) -> Iterator[dict[str, Any]]:

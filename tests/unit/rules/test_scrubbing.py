@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules.scrubbing import scrub
-from rules.secret import Secret, revealed
+from fieldwarden.rules.scrubbing import scrub
+from fieldwarden.rules.secret import Secret, revealed
 
 PLANTED = "kX9#vQ2z"
 """Never made a Secret here, so that only its surroundings give it away."""

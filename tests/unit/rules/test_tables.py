@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rules.expressions import Expression, parse
-from rules.tables import overlap
+from fieldwarden.rules.expressions import Expression, parse
+from fieldwarden.rules.tables import overlap
 from tests.unit.rules import projects
 
 FAX = """\

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rules.validating import Check, checks_of, wrong
+from fieldwarden.rules.validating import Check, checks_of, wrong
 
 
 @pytest.mark.parametrize(

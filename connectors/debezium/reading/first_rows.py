@@ -1,0 +1,86 @@
+"""When the rows that a system had to begin with are all in Kafka, and where they end.
+
+The hub must know, since nothing is delivered before every row has been read once. A sign in the stream (the first
+change that is no snapshot row, a heartbeat, Debezium's own notification) says that Debezium has read them all, and not
+that Kafka holds them: a producer may still have rows of one topic to send when another's are there. PostgreSQL can be
+asked (`KafkaLookout.end`); of other databases the ends are taken a while after the sign.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from fieldwarden.connectors.debezium.reading.lag import KafkaLookout
+from fieldwarden.engine.errors import FieldwardenError
+from fieldwarden.engine.ports.parts import Baseline
+
+log = structlog.get_logger(__name__)
+
+SETTLE_SECONDS = 10.0
+_AGAIN_SECONDS = 1.0
+_LOOK_SECONDS = 5.0
+
+
+class FirstRows:
+    """`baseline` is the hub's word on them; `tell` is called with the ends by partition and the floor, once they are
+    known and nobody has told them."""
+
+    def __init__(
+        self,
+        system: str,
+        lookout: KafkaLookout,
+        baseline: Callable[[], Awaitable[Baseline]],
+        tell: Callable[[Mapping[str, int], str], Awaitable[None]],
+        *,
+        settle_seconds: float,
+    ) -> None:
+        self._system = system
+        self._lookout = lookout
+        self._baseline = baseline
+        self._tell = tell
+        self._settle_seconds = settle_seconds
+        self._said = ""
+        self.sign = asyncio.Event()
+
+    async def run(self, tell_again: Callable[[], Awaitable[None]] | None) -> None:
+        """Until they are told, by us or by anybody; troubles are retried. `tell_again` has all rows told once more
+        first, if a new baseline has begun; without it that is somebody else's work."""
+        asked = ""  # the floor of the baseline whose rows we have had told again: a newer one may begin meanwhile
+        while not (known := await self._known()).told:
+            try:
+                if known.floor and tell_again is None:
+                    self._warn(
+                        "a new baseline was begun, and whoever was to have all rows told again has not done so yet"
+                    )
+                    await asyncio.sleep(_LOOK_SECONDS)
+                    continue
+                if known.floor != asked and tell_again is not None:
+                    await tell_again()
+                    asked = known.floor
+                await self._tell(await self._ends(), known.floor)
+            except FieldwardenError as error:
+                self._warn(error.message, error.suggestion)
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _known(self) -> Baseline:
+        while True:
+            try:
+                return await self._baseline()
+            except FieldwardenError as error:
+                self._warn(error.message, error.suggestion)
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    def _warn(self, message: str, suggestion: str = "") -> None:
+        if message != self._said:
+            self._said = message
+            suggestion = suggestion or f"if no such process runs: `fieldwarden run --rebaseline {self._system}`"
+            log.warning("source.not_read_yet", system=self._system, message=message, suggestion=suggestion)
+
+    async def _ends(self) -> Mapping[str, int]:
+        if not self._lookout.confirms:
+            await self.sign.wait()
+            await asyncio.sleep(self._settle_seconds)
+        return await self._lookout.end()

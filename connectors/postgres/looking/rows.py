@@ -1,0 +1,173 @@
+"""A look at a database's rows as they are now, beside the stream: `check`'s side of a PostgreSQL system.
+
+The mapped columns of a table come in the order of the key's bytes (as `engine.change` writes keys, in UTF-8), in pages,
+out of one snapshot: so they can be compared with the hub's rows in one pass and in bounded memory. The server sorts.
+Values come by COPY, in the very text in which the stream brings them. Nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import TupleRow
+
+from fieldwarden.connectors.postgres.catalog import Table, describe, table_name
+from fieldwarden.connectors.postgres.following import resolved
+from fieldwarden.connectors.postgres.reading.observing import Observing
+from fieldwarden.connectors.postgres.reading.position import Position, lsn_text
+from fieldwarden.connectors.postgres.session import connect, take_bytes_as_they_are, translated
+from fieldwarden.engine.change import RawChange, Relation, key_parts
+from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift
+from fieldwarden.engine.ports.foothold import Followed
+from fieldwarden.engine.wanted import wanted_columns
+from fieldwarden.rules.rulebook import Stream, System
+from fieldwarden.rules.secret import Secretive
+
+PAGE = 1000
+_BYTES = 8 << 20
+_FIRST_PEEK = 1000
+
+_PEEK = """
+    with told as (
+        select lsn, xid, chr(get_byte(data, 0)) as kind from pg_logical_slot_peek_binary_changes(
+            %(slot)s, null, %(limit)s, 'proto_version', '1', 'publication_names', %(publication)s)
+    )
+    select count(*), coalesce(bool_or(kind = 'C' and lsn > %(read)s::pg_lsn and xid::text in (
+        select xid::text from told where kind in ('I', 'U', 'D', 'T'))), false)
+    from told"""
+
+
+class Looking:
+    """One session with the system. Everything raises TransientError, EnvironmentUnfit or SchemaDrift."""
+
+    def __init__(
+        self, system: System, connection: psycopg.AsyncConnection[TupleRow], tables: Mapping[str, Table]
+    ) -> None:
+        self._system = system
+        self._connection = connection
+        self._tables = tables
+
+    @classmethod
+    @asynccontextmanager
+    async def at(cls, system: System, dsn: Secretive) -> AsyncIterator[Looking]:
+        async with await connect(system.name, dsn) as connection:
+            with translated(system.name):
+                tables = await describe(connection, {table_name(each.table) for each in system.read_streams.values()})
+            await take_bytes_as_they_are(system.name, connection)  # only now: it would leave no names as texts
+            yield cls(system, connection, tables)
+
+    def relation(self, stream: Stream) -> Relation:
+        """The shape in which the stream's rows come."""
+        names = wanted_columns(stream).columns
+        table = self._table(stream)
+        for name in sorted(names):
+            self._check(stream, table, name)
+        columns = [column for column in table.columns.values() if column.name in names]
+        return Relation(stream.name, tuple(column.name for column in columns), tuple(column.type for column in columns))
+
+    async def rows(self, stream: Stream, relation: Relation) -> AsyncGenerator[list[RawChange], None]:
+        """Every row of the stream's table by key, in pages, as of one moment."""
+        with translated(self._system.name):
+            await self._connection.execute("begin isolation level repeatable read read only")
+        try:
+            order = sql.SQL(" order by {}").format(self._ordered(stream))
+            async with aclosing(self._copied(stream, relation, order)) as pages:
+                async for page in pages:
+                    yield page
+        finally:
+            if not self._connection.broken:
+                await self._connection.rollback()
+
+    async def again(self, stream: Stream, relation: Relation, keys: Sequence[str]) -> list[RawChange]:
+        """Those of these rows that are there now, in any order."""
+        table = self._table(stream)
+        parts = list(zip(*(key_parts(key, len(stream.key)) for key in keys), strict=True))
+        names = [sql.Identifier(f"k{number}") for number in range(len(stream.key))]
+        asked = sql.SQL(" join unnest({}) as k ({}) on {}").format(
+            sql.SQL(", ").join(
+                sql.SQL("{}::text[]::{}[]").format(sql.Literal(list(values)), sql.SQL(table.columns[name].written))
+                for name, values in zip(stream.key, parts, strict=True)
+            ),
+            sql.SQL(", ").join(names),
+            sql.SQL(" and ").join(
+                sql.SQL("t.{} = k.{}").format(sql.Identifier(column), name)
+                for column, name in zip(stream.key, names, strict=True)
+            ),
+        )
+        return [raw async for page in self._copied(stream, relation, asked) for raw in page]
+
+    async def untold(self, followed: Followed, position: str | None) -> bool | None:
+        """Whether the slot that is followed holds changes of the mapped tables that stand after a stored position; None
+        where that cannot be seen, since somebody is reading it."""
+        try:
+            read = Position.decode(position or "").end
+        except ValueError:
+            return True
+        limit, names = _FIRST_PEEK, resolved(self._system, followed)
+        with translated(self._system.name):
+            try:
+                while True:
+                    number, found = await self._peek(names, read, limit)
+                    if found or number < limit:
+                        return found
+                    limit *= 10
+            except psycopg.errors.ObjectInUse:
+                return None
+            except (psycopg.errors.UndefinedObject, psycopg.errors.ObjectNotInPrerequisiteState):
+                return False  # there is no slot any more: nobody will ever be told
+
+    async def _peek(self, followed: Followed, read: int, limit: int) -> tuple[int, bool]:
+        names = {"slot": followed.slot, "publication": followed.publication}
+        cursor = await self._connection.execute(_PEEK, {**names, "read": lsn_text(read), "limit": limit})
+        row = await cursor.fetchone()
+        return (row[0], row[1]) if row else (0, False)
+
+    async def _copied(self, stream: Stream, relation: Relation, rest: sql.Composed) -> AsyncGenerator[list[RawChange]]:
+        page: list[RawChange] = []
+        size = 0
+        observing = Observing(stream, self._table(stream), relation)
+        async with aclosing(observing.rows(self._connection, rest)) as rows:
+            async for raw, width in rows:
+                page.append(raw)
+                size += width
+                if len(page) == PAGE or size >= _BYTES:
+                    yield page
+                    page, size = [], 0
+        if page:
+            yield page
+
+    def _ordered(self, stream: Stream) -> sql.Composed:
+        """The key as one text, by its bytes: the server's own collation and encoding must not matter. (SQL_ASCII is
+        none, and its texts are what they are: to ask for UTF-8 there would be refused for a key that is not.)"""
+        parts = [sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in stream.key]
+        text = parts[0] if len(parts) == 1 else sql.SQL("json_build_array({})::text").format(sql.SQL(", ").join(parts))
+        ascii = self._connection.info.parameter_status("server_encoding") == "SQL_ASCII"
+        return sql.SQL("convert_to({}, {})").format(text, sql.Literal("SQL_ASCII" if ascii else "UTF8"))
+
+    def _table(self, stream: Stream) -> Table:
+        name = table_name(stream.table)
+        if name not in self._tables:
+            raise EnvironmentUnfit(
+                f"{self._system.name}: there is no table {name}",
+                suggestion=f"mend the system file of {self._system.name}, or create the table",
+                path=name,
+            )
+        return self._tables[name]
+
+    def _check(self, stream: Stream, table: Table, name: str) -> None:
+        column = table.columns.get(name)
+        if column is None:
+            raise SchemaDrift(
+                f"{stream.system}: {stream.name} has no column {name}, but its mapping uses it",
+                suggestion=f"mend the mapping in the system file of {stream.system}",
+                path=f"{stream.name}.{name}",
+            )
+        if not table.usable or not column.readable:
+            raise EnvironmentUnfit(
+                f"{stream.system}: no privilege to read {stream.name}.{name}",
+                suggestion=f"GRANT USAGE ON SCHEMA {table.schema}; GRANT SELECT ON {stream.table} to our role",
+                path=f"{stream.name}.{name}",
+            )

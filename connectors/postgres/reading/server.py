@@ -1,0 +1,119 @@
+"""Whether a server, and the tables mapped there, can be followed at all: checked before anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from fieldwarden.connectors.postgres.catalog import Table, table_name
+from fieldwarden.connectors.postgres.harm import harms, untold
+from fieldwarden.connectors.postgres.reading.position import parse_lsn
+from fieldwarden.connectors.postgres.session import rows, translated
+from fieldwarden.engine.errors import EngineError, EnvironmentUnfit, SchemaDrift, SourceGap
+from fieldwarden.engine.wanted import wanted_columns
+from fieldwarden.rules.rulebook import Stream, System
+
+Connection = psycopg.AsyncConnection[TupleRow]
+
+_SERVER = """
+    select current_setting('server_version_num')::int as version, current_setting('wal_level') as wal_level,
+           (pg_control_system()).system_identifier::text as server, current_database() as database,
+           pg_is_in_recovery() as standby,
+           (case when pg_is_in_recovery() then '0/0'::pg_lsn else pg_current_wal_lsn() end)::text as end_lsn"""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    version: int
+    wal_level: str
+    server: str
+    database: str
+    end: int
+
+
+async def check_server(system: System, connection: Connection) -> Server:
+    """Raises EnvironmentUnfit if this server cannot stream row changes at all."""
+    with translated(system.name):
+        (row,) = await rows(connection, _SERVER)
+    server = Server(row["version"], row["wal_level"], row["server"], row["database"], parse_lsn(row["end_lsn"]))
+    if server.version < 140000:
+        raise EnvironmentUnfit(
+            f"{system.name}: PostgreSQL {server.version // 10000} is too old",
+            suggestion="PostgreSQL 14 or newer is needed",
+        )
+    if row["standby"]:
+        raise EnvironmentUnfit(
+            f"{system.name}: the server is a standby", suggestion="give the connection string of the primary server"
+        )
+    if server.wal_level != "logical":
+        raise EnvironmentUnfit(
+            f"{system.name}: wal_level is {server.wal_level}, so row changes cannot be streamed",
+            suggestion="ALTER SYSTEM SET wal_level = logical; then restart the server",
+        )
+    return server
+
+
+def check_tables(system: System, tables: Mapping[str, Table], server: Server) -> None:
+    """Raises EnvironmentUnfit or SchemaDrift at the first mapped table that cannot be followed."""
+    for trouble in troubles(system, tables, server).values():
+        raise trouble
+
+
+def troubles(system: System, tables: Mapping[str, Table], server: Server) -> dict[str, EngineError]:
+    """The streams whose tables cannot be followed, each with the first reason."""
+    found: dict[str, EngineError] = {}
+    for name, stream in system.read_streams.items():
+        try:
+            _check_table(system, stream, tables.get(table_name(stream.table)), server)
+        except EngineError as error:
+            found[name] = error
+    return found
+
+
+def _check_table(system: System, stream: Stream, table: Table | None, server: Server) -> None:
+    if table is None or table.kind not in ("r", "p"):
+        raise EnvironmentUnfit(
+            f"{system.name}: there is no table {stream.table}"
+            if table is None
+            else f"{system.name}: {stream.table} is no table",
+            suggestion=f"mend the system file of {system.name}, or create the table",
+            path=stream.name,
+        )
+    for column in sorted(wanted_columns(stream).columns):
+        _check_column(system, table, stream, column, server)
+    lacking = untold(stream.name, stream.table, stream.key, table.identity_columns)
+    for what, remedy in (*harms(table.parts, stream.key, server.version), *lacking):
+        raise EnvironmentUnfit(f"{system.name}: {what}", suggestion=remedy, path=stream.name)
+
+
+def _check_column(system: System, table: Table, stream: Stream, name: str, server: Server) -> None:
+    column = table.columns.get(name)
+    if column is None:
+        raise SchemaDrift(
+            f"{system.name}: {stream.name} has no column {name}, but its mapping uses it",
+            suggestion=f"mend the mapping in the system file of {system.name}",
+            path=f"{stream.name}.{name}",
+        )
+    if column.generated and (server.version < 180000 or not column.stored):
+        raise EnvironmentUnfit(
+            f"{system.name}: {stream.name}.{name} is a generated column, which this server does not publish",
+            suggestion="map an expression over the columns it is generated from instead",
+            path=f"{stream.name}.{name}",
+        )
+    if not table.usable or not column.readable:
+        raise EnvironmentUnfit(
+            f"{system.name}: no privilege to read {stream.name}.{name}",
+            suggestion=f"GRANT USAGE ON SCHEMA {table.schema}; GRANT SELECT ON {stream.table} to Fieldwarden's role",
+            path=f"{stream.name}.{name}",
+        )
+
+
+def gap(system: System, what: str) -> SourceGap:
+    return SourceGap(
+        f"{system.name}: {what}; changes may have been missed",
+        suggestion=f"read everything again with `fieldwarden run --rebaseline {system.name}`",
+        path=system.name,
+    )

@@ -1,0 +1,228 @@
+"""Whether a system's row agrees with its golden record and, if not, why: the verdict of `check`, as a pure function.
+
+What is compared is what the row holds now, not what the hub believes of it. Where both are the same, the hub knows of
+the difference and can say why it stands; where they are not, something happened that the hub has not heard of: on its
+way (`in flight`), or lost (`unknown`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import msgspec
+
+from fieldwarden.engine.change import RowRef, Value
+from fieldwarden.engine.checking.seen import Seen
+from fieldwarden.engine.deciding.mapping import deliverable
+from fieldwarden.engine.deciding.meant import wanted
+from fieldwarden.engine.deciding.plan import TargetPlan
+from fieldwarden.engine.deciding.plural import is_excluded
+from fieldwarden.engine.deciding.resolve import choose
+from fieldwarden.engine.errors import ValueRefused
+from fieldwarden.engine.record import Contribution, Record
+from fieldwarden.rules.rulebook import Entity, Rulebook, Stream
+
+Why = Literal["in flight", "parked", "excluded", "refused and left", "unreadable", "not deliverable", "unknown"]
+REASONS: tuple[Why, ...] = get_args(Why)
+ROW = ""
+"""The field of a finding that is about a whole row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the hub has noted of a (target, record): `status` is due, waiting or parked."""
+
+    status: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One field of one row (or, with the field ROW, a row) that is not as its golden record says. `record` is empty
+    where none is known, `key` where there is no row. `unheard`: the hub knows nothing of what the row holds."""
+
+    system: str
+    stream: str
+    entity: str
+    key: str
+    record: str
+    field: str
+    why: Why
+    words: str
+    holds: Value = None
+    golden: Value = None
+    unheard: bool = False
+
+
+class Judge:
+    """Compares the rows of one stream. `plan` is what the rulebook says of writing to its system."""
+
+    def __init__(self, rulebook: Rulebook, stream: Stream, plan: TargetPlan) -> None:
+        self._stream = stream
+        self._entity: Entity = rulebook.entities[stream.entity]
+        self._plan = plan
+
+    def stranger(self, seen: Seen, aside: str, *, excluded: bool = False) -> Finding:
+        """A row that the hub has linked to no record. `aside`: why a change of it is set aside, if one is; `excluded`:
+        it waits with a parent row that is left out."""
+        if ROW in seen.unreadable:
+            return self._row(seen.key, "", "unreadable", seen.unreadable[ROW])
+        if aside:
+            return self._row(seen.key, "", "excluded" if excluded else "parked", f"set aside: {aside}")
+        return self._row(seen.key, "", "unknown", "the hub does not know this row", unheard=True)
+
+    def gone(self, key: str, record: Record, mark: Mark | None, aside: str) -> Finding | None:
+        """A row that the hub has linked, and that is not there; None if the hub knows so."""
+        row = self._contribution(record, key)
+        if row is None or row.deleted is not None:
+            return None
+        if aside:
+            return self._row(key, record.id, "parked", f"set aside: {aside}")
+        if mark is not None:
+            return self._row(key, record.id, *_marked(mark))
+        return self._row(key, record.id, "unknown", "the row is not there, and the hub has not heard so", unheard=True)
+
+    def there(self, seen: Seen, record: Record, mark: Mark | None, aside: str) -> list[Finding]:
+        """A row that the hub has linked: where it differs from its record."""
+        row = self._contribution(record, seen.key)
+        if ROW in seen.unreadable:
+            return [self._row(seen.key, record.id, "unreadable", seen.unreadable[ROW])]
+        if row is not None and row.deleted is not None and seen.merged and (row.merged or seen.outside):
+            return []
+        if row is None or row.deleted is not None:
+            return [self._come_back(seen.key, record, mark, aside)]
+        if seen.merged and row.merged and not aside:
+            return [self._row(seen.key, record.id, "parked", "it stands in a circle of merged rows")]
+        if seen.merged:
+            why, words = (
+                self._unheard(mark, aside) if aside else ("unknown", "the hub has not heard that it was merged")
+            )
+            return [self._row(seen.key, record.id, why, words, unheard=True)]
+        if record.retired:
+            return self._retired(record, row, mark)
+        return list(self._fields(seen, record, row, mark, aside))
+
+    def compared(self, record: Record) -> tuple[str, ...]:
+        """The fields in which a row of this record is compared: none, once it is retired."""
+        return () if record.retired else tuple(self._stream.fields)
+
+    # --- whole rows ------------------------------------------------------------------------------------------
+
+    def _contribution(self, record: Record, key: str) -> Contribution | None:
+        ref = RowRef(self._stream.system, self._stream.name, key)
+        return next((row for row in record.rows if row.ref == ref), None)
+
+    def _come_back(self, key: str, record: Record, mark: Mark | None, aside: str) -> Finding:
+        if aside:
+            return self._row(key, record.id, "parked", f"set aside: {aside}")
+        if mark is not None:
+            return self._row(key, record.id, *_marked(mark))
+        return self._row(key, record.id, "unknown", "the hub holds this row to be deleted", unheard=True)
+
+    def _retired(self, record: Record, row: Contribution, mark: Mark | None) -> list[Finding]:
+        """Rows of a retired record stay where the mapping says so."""
+        if not any(difference.row is row for difference in self._plan.differences(record)):
+            return []
+        if mark is not None:
+            return [self._row(row.key, record.id, *_marked(mark))]
+        return [self._row(row.key, record.id, "unknown", "its record is retired, and nothing is going to delete it")]
+
+    def _row(self, key: str, record: str, why: Why, words: str, *, unheard: bool = False) -> Finding:
+        stream = self._stream
+        return Finding(stream.system, stream.name, stream.entity, key, record, ROW, why, words, unheard=unheard)
+
+    # --- fields ----------------------------------------------------------------------------------------------
+
+    def _fields(
+        self, seen: Seen, record: Record, row: Contribution, mark: Mark | None, aside: str
+    ) -> Iterator[Finding]:
+        golden = record.golden
+        for name, value in seen.fields.items():
+            if value != golden.get(name):
+                heard = _nothing(row.holds(name)) == value
+                why, words = self._why(name, record, row, mark) if heard else self._unheard(mark, aside)
+                # Our own write that has not been told back yet may be a word that is not golden yet.
+                yield self._field(seen, record, name, value, why, words, unheard=not heard or name in row.sent)
+        for name, ref in seen.references.items():
+            why, words = self._unheard(mark, aside)
+            if why == "unknown":
+                words = f"it refers to a row of {ref.stream} that no record is known for"
+            yield self._field(seen, record, name, ref.key, why, words, unheard=True)
+        for name, reason in seen.unreadable.items():
+            yield self._field(seen, record, name, None, "unreadable", reason, unheard=False)
+
+    def _field(
+        self, seen: Seen, record: Record, name: str, holds: Value, why: Why, words: str, *, unheard: bool
+    ) -> Finding:
+        stream, golden = self._stream, record.golden.get(name)
+        return Finding(
+            stream.system, stream.name, stream.entity, seen.key, record.id, name, why, words, holds, golden, unheard
+        )  # fmt: skip
+
+    def _unheard(self, mark: Mark | None, aside: str) -> tuple[Why, str]:
+        if aside:
+            return "parked", f"a change of this row is set aside: {aside}"
+        if mark is not None:
+            return _marked(mark)
+        return "unknown", "the hub has not heard of what this row holds"
+
+    def _why(self, name: str, record: Record, row: Contribution, mark: Mark | None) -> tuple[Why, str]:
+        """Why a difference stands that the hub knows of."""
+        stream, unit = self._stream, self._entity.unit_of[name]
+        for each in self._plan.differences(record):
+            if each.row is row and (name in each.fields or each.operation == "delete"):
+                return self._due(name, record, row, mark)
+        winner = choose(unit, record.rows)
+        if name in row.still and name not in stream.update_fields:
+            words = f"a split gave {name} back, which is not written there: {stream.system} does not take it any more"
+            return "not deliverable", words
+        if winner is row:
+            return "unknown", "this row's word stands for the field, but the golden value is another"
+        policy = unit.policy
+        if policy.protected and policy.on_reject == "leave" and policy.owner != stream.system:
+            return "refused and left", f"{unit.name}: on_reject is leave"
+        if name not in record.golden:
+            return "not deliverable", "no system that may say this has said anything"
+        if is_excluded(row, record.rows, unit.below):
+            return "not deliverable", f"its parent row is excluded or gone, and {stream.name} with it"
+        if name not in stream.update_fields:
+            if winner is not None and winner.system == stream.system:
+                return "not deliverable", f"another row of {stream.system} stands for it"
+            return "not deliverable", f"{stream.system} does not take it: its mapping, or the rule, writes no {name}"
+        if stream.first_by:
+            by = ", ".join(stream.first_by)
+            return "not deliverable", f"another row of {stream.name} is the first by {by}, and the one that is written"
+        if stream.parent is not None:
+            return "not deliverable", f"several rows of {stream.name} stand for it, and none is written"
+        return "unknown", "nothing is due for it"
+
+    def _due(self, name: str, record: Record, row: Contribution, mark: Mark | None) -> tuple[Why, str]:
+        if mark is not None:
+            return _marked(mark)
+        try:
+            deliverable(self._stream.fields[name], wanted(record, row, name))
+        except ValueRefused as error:
+            return "not deliverable", error.message
+        return "unknown", "it should be written, but no delivery is due (one was discarded, or lost)"
+
+
+def missing(plan: TargetPlan, record: Record, mark: Mark | None) -> Iterator[Finding]:
+    """The rows that a record should have in a system, and that the hub has not created there."""
+    for difference in plan.differences(record):
+        if difference.operation == "create":
+            why, words = _marked(mark) if mark is not None else ("unknown", "no delivery is due that would create it")
+            stream = difference.stream
+            yield Finding(stream.system, stream.name, stream.entity, "", record.id, ROW, why, f"no row yet: {words}")
+
+
+def _marked(mark: Mark) -> tuple[Why, str]:
+    if mark.status == "due":
+        return "in flight", "a delivery is due"
+    return "parked", mark.reason or f"its delivery is {mark.status}"
+
+
+def _nothing(value: Value | msgspec.UnsetType) -> Value:
+    """What was never heard of a row that we created is what its table filled in: nothing, as far as we know."""
+    return None if value is msgspec.UNSET else value

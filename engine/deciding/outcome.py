@@ -1,0 +1,346 @@
+"""What a batch's decisions add up to: the one value that must become durable, gathered as they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from fieldwarden.engine.change import Change, RowRef, Value
+from fieldwarden.engine.deciding.contribution import overtaken
+from fieldwarden.engine.deciding.echoes import moved
+from fieldwarden.engine.deciding.identity import Claim, MatchPair, record_pairs
+from fieldwarden.engine.deciding.joining import Joined
+from fieldwarden.engine.deciding.kept_changes import pack
+from fieldwarden.engine.deciding.known import Known, Mapped, Tally
+from fieldwarden.engine.deciding.reresolve import Applied
+from fieldwarden.engine.deciding.scope import Scope
+from fieldwarden.engine.ledger.entries import Decision, EntryBody, Event, encode, encode_accepted, encode_large
+from fieldwarden.engine.ports.aside import Letter, SetAside, SetAsideKind
+from fieldwarden.engine.ports.durable import Entry, IngestOutcome, Join, Rekey
+from fieldwarden.engine.record import Record
+from fieldwarden.rules.rulebook import Entity
+
+
+class Harvest:
+    """Gathers an IngestOutcome, and keeps `Known` true to it for the changes that come after."""
+
+    def __init__(self, scope: Scope, known: Known, tally: Tally) -> None:
+        self._scope = scope
+        self._known = known
+        self._tally = tally
+        self._outcome = IngestOutcome()
+        self._stored: dict[str, Record] = {}
+        self._links: dict[RowRef, str | None] = {}
+        self._rematch: dict[str, list[MatchPair] | None] = {}
+        self._dirty: dict[tuple[str, str], None] = {}
+        self._suspect: dict[tuple[str, str], None] = {}
+        self._agreed: dict[tuple[str, str], None] = {}
+        self._moved: set[tuple[str, str]] = set()
+
+    def finish(self) -> IngestOutcome:
+        outcome = self._outcome
+        outcome.records = list(self._stored.values())
+        for row, record in self._links.items():
+            if record is None:
+                outcome.unlinks.append(row)
+            else:
+                outcome.links.append((row, record))
+        for id, pairs in self._rematch.items():
+            record_ = self._stored[id]
+            if pairs is None:
+                pairs = record_pairs(self._scope.entities[record_.entity], record_)
+            outcome.match_keys[id] = (record_.entity, pairs)
+        outcome.dirty = list(self._dirty)
+        outcome.suspect = [pair for pair in self._suspect if pair not in self._dirty]
+        outcome.agreed = [pair for pair in self._agreed if pair not in self._dirty and pair not in self._suspect]
+        return outcome
+
+    def set_aside(
+        self,
+        mapped: Mapped,
+        kind: SetAsideKind,
+        reason: str,
+        *,
+        awaits: RowRef | None = None,
+        candidates: tuple[str, ...] = (),
+        moves: bool = False,
+    ) -> None:
+        kept = SetAside(
+            mapped.row,
+            mapped.entity,
+            kind,
+            reason,
+            pack(mapped.raw),
+            mapped.raw.position,
+            awaits=awaits,
+            candidates=candidates,
+            id=mapped.release,
+            moves=moves,
+        )
+        self._outcome.set_aside.append(kept)
+
+    def released(self, id: int) -> None:
+        self._outcome.released.append(id)
+
+    def retry(self, id: int) -> None:
+        self._outcome.retried.append(id)
+
+    def vacated(self, *records: Record) -> None:
+        """A row is gone that may have stood in another's way to these records."""
+        self._outcome.vacated += [record.id for record in records]
+
+    def withdraw(self, rows: Collection[RowRef], letter: Letter) -> None:
+        """A letter that is pointless now, whether the hub has it or this batch was about to add it."""
+        outcome = self._outcome
+        outcome.set_aside = [
+            kept
+            for kept in outcome.set_aside
+            if kept.row not in rows or (kept.id, kept.position) != (letter.id, letter.position)
+        ]
+        if letter.id:
+            outcome.released.append(letter.id)
+            self._tally.mended += 1
+
+    def remark(self, record: Record, target: str) -> None:
+        """What was parked in this target because of a row's letter is to be looked at again, whatever comes of it."""
+        self.store(record)
+        if any(name == target for name, _ in self._scope.plans[record.entity]):
+            self._dirty[target, record.id] = None
+
+    def gone(self, change: Change) -> None:
+        """A row that no record knows is gone: what it said before is past, as where a row gives up its key."""
+        self._outcome.rekeyed.append(Rekey(change.row, change.row, change.position, False))
+
+    def rekeyed(self, old: RowRef, change: Change) -> None:
+        self._outcome.rekeyed.append(Rekey(old, change.row, change.position, change.follows_rekey))
+
+    def arrived(self, row: RowRef) -> None:
+        self._outcome.arrived.append(row)
+
+    def link(self, row: RowRef, record: str | None) -> None:
+        self._links[row] = record
+        if record is None:
+            self._known.links.pop(row, None)
+        else:
+            self._known.links[row] = record
+
+    def store(self, record: Record) -> None:
+        self._stored[record.id] = record
+
+    def after(self, record: Record) -> None:
+        self.store(record)
+        if record.id in self._rematch:
+            self._rematch[record.id] = None
+        self.mark(record)
+
+    def mark(self, record: Record, *, suspect: bool = False) -> None:
+        for row in record.rows:
+            if row.still:
+                overtaken(row, record.golden, self._scope.entities[record.entity].unit_of)
+        marks = self._suspect if suspect else self._dirty
+        for name, plan in self._scope.plans[record.entity]:
+            pending = plan.pending(record)
+            (marks if pending else self._agreed)[(name, record.id)] = None
+
+    def rematch(self, entity: Entity, record: Record) -> bool:
+        """The record may be found by other match pairs now; later rows of this batch see them. Whether any other
+        carries one of them."""
+        pairs = self._rematch[record.id] = record_pairs(entity, record)
+        matches = self._known.matches.setdefault(entity.name, {})
+        shared = False
+        for pair in pairs:
+            ids = matches.setdefault(pair, [])
+            if record.id not in ids:
+                ids.append(record.id)
+            shared = shared or len(ids) > 1
+        return shared
+
+    def pairs(self, record: Record) -> list[MatchPair]:
+        """The match pairs by which a record of this batch can be found."""
+        return self._rematch.get(record.id) or record_pairs(self._scope.entities[record.entity], record)
+
+    def joined(
+        self,
+        survivor: Record,
+        absorbed: Record,
+        former: tuple[Sequence[RowRef], Sequence[MatchPair]],
+        joined: Joined,
+        cause: Change | None,
+    ) -> None:
+        """Two records were made one; `former` are the rows and the match pairs that the absorbed one had, `cause` the
+        change that told."""
+        rows, pairs = former
+        for row in rows:
+            self.link(row, survivor.id)
+        for record, other, event, decisions, flipped in (
+            (survivor, absorbed, "joined", joined.decisions, joined.retired),
+            (absorbed, survivor, "merged", joined.given_up, joined.other_retired),
+        ):
+            self._told(record, event, decisions, other.id, flipped, cause)  # type: ignore[arg-type]
+        named_in = tuple(
+            (entity, key.name, key.parts[place][1](absorbed.id), place == 0)
+            for entity, key, place in self._scope.keyed.get(absorbed.entity, ())
+        )
+        self._outcome.joined.append(Join(absorbed.entity, absorbed.id, survivor.id, tuple(rows), named_in))
+        matches = self._known.matches.get(absorbed.entity, {})
+        for pair in pairs:
+            if absorbed.id in (ids := matches.get(pair, [])):
+                ids.remove(absorbed.id)
+        self._rematch[absorbed.id] = []
+        self._took_over(survivor, joined.given_up)
+        self.mark(absorbed)
+        self.after(survivor)
+        self.rematch(self._scope.entities[survivor.entity], survivor)
+
+    def split(self, record: Record, other: Record, done: Joined) -> None:
+        """Some rows of a record were given to another."""
+        for each, whose, decisions, flipped in (
+            (record, other, done.decisions, done.retired),
+            (other, record, done.given_up, done.other_retired),
+        ):
+            for row in each.rows:
+                self.link(row.ref, each.id)
+            self._told(each, "split", decisions, whose.id, flipped, None)
+            self._took_over(whose, decisions)
+            self.after(each)
+            self.rematch(self._scope.entities[each.entity], each)
+
+    def followed(self, record: Record, decisions: list[Decision], to: str = "") -> None:
+        """What the record refers to was joined to another, and it says so now; with `to`: a row that it refers to went
+        back to that record, which it means now."""
+        if decisions:
+            self._told(record, "parted" if to else "followed", decisions, to, None, None)
+        self.after(record)
+        self.rematch(self._scope.entities[record.entity], record)
+
+    def _told(
+        self,
+        record: Record,
+        event: Event,
+        decisions: list[Decision],
+        was: str,
+        flipped: bool | None,
+        cause: Change | None,
+    ) -> None:
+        """An entry of no change of the record's own."""
+        record.version += 1
+        self.store(record)
+        row = ("", "", "") if cause is None else cause.row
+        body = EntryBody(record.entity, row, event, "", None, decisions, was=was, retired=flipped)
+        self._append(record, body)
+
+    def entry(
+        self,
+        record: Record,
+        change: Change,
+        event: Event,
+        decisions: list[Decision],
+        how: str,
+        *,
+        was: str = "",
+        retired_: bool | None = None,
+    ) -> None:
+        record.version += 1
+        self.store(record)
+        self._append(record, _body(record, change, event, decisions, how, was, retired_))
+        self._count(self._scope.entities[record.entity], decisions)
+
+    def claimed(self, record: Record, change: Change, claim: Claim) -> None:
+        """A row claimed to stand for this record, and was not believed."""
+        self.entry(record, change, "claimed", [], "", was=claim)
+        key = (change.row.system, claim)
+        self._tally.suspicious[key] = self._tally.suspicious.get(key, 0) + 1
+
+    def accepted(
+        self,
+        record: Record,
+        change: Change,
+        event: Event,
+        accepted: Mapping[str, Value],
+        before: Mapping[str, Value],
+        how: str,
+    ) -> None:
+        """An entry that accepted all of the row's own word."""
+        record.version += 1
+        if record.large or self._known.large:
+            system = change.row.system
+            decisions = [Decision(n, "accepted", value, before.get(n), value, system) for n, value in accepted.items()]
+            self._append(record, _body(record, change, event, decisions, how))
+        else:
+            body = encode_accepted(
+                record.entity, change.row, event, change.position, change.at, accepted, before, change.transaction, how
+            )
+            self._outcome.entries.append(Entry(record.id, record.version, body))
+        if not self._scope.moving[record.entity].isdisjoint(accepted):
+            for name in accepted:
+                self._moves(record, name, before.get(name))
+        key = (record.entity, "accepted")
+        self._tally.decisions[key] = self._tally.decisions.get(key, 0) + len(accepted)
+
+    def applied(self, record: Record, applied: Applied, *, rematch: bool = True) -> None:
+        """A record that was resolved again under new rules, if it was not as they want it."""
+        if applied.news:
+            record.version += 1
+            body = EntryBody(
+                record.entity, ("", "", ""), "applied", "", None, applied.decisions, retired=applied.retired
+            )
+            self._append(record, body)
+        for row in applied.dropped:
+            self.link(row, None)
+        entity = self._scope.entities.get(record.entity)
+        if applied.stored:
+            self.store(record)
+        if entity is None:
+            self._rematch[record.id] = []
+            return
+        self.mark(record)  # first: a word that ends here finds the record no more
+        if applied.stored or rematch:
+            self.store(record)
+            self.rematch(entity, record)
+
+    def _append(self, record: Record, body: EntryBody) -> None:
+        large = record.large or self._known.large
+        encoded = encode_large(body) if large else encode(body)
+        self._outcome.entries.append(Entry(record.id, record.version, encoded))
+        for decision in body.decisions:
+            if decision.before != decision.after:
+                self._moves(record, decision.field, decision.before)
+
+    def _took_over(self, record: Record, decisions: Sequence[Decision]) -> None:
+        """It has rows of another record now, to which the golden values of that one may be on their way."""
+        for each in decisions:
+            if each.before != each.after and each.field in self._scope.moving[record.entity]:
+                moved(record, each.field, each.before, self._scope.guarded[record.entity])
+
+    def _moves(self, record: Record, name: str, before: Value) -> None:
+        """A golden value moves. What it was before this batch a delivery may have claimed, and nothing that it was
+        within this batch."""
+        if record.version == 1 or name not in self._scope.moving.get(record.entity, ()):
+            return
+        if (record.id, name) not in self._moved:
+            self._moved.add((record.id, name))
+            moved(record, name, before, self._scope.guarded[record.entity])
+
+    def _count(self, entity: Entity, decisions: Sequence[Decision]) -> None:
+        tally = self._tally.decisions
+        outcomes = [decision.outcome for decision in decisions]
+        for outcome in set(outcomes):
+            key = (entity.name, outcome)
+            tally[key] = tally.get(key, 0) + outcomes.count(outcome)
+        if "refused" in outcomes or "held" in outcomes:
+            for decision in decisions:
+                if decision.outcome in ("refused", "held"):
+                    refused = (entity.name, entity.unit_of[decision.field].policy.owner or "")
+                    self._tally.refusals[refused] = self._tally.refusals.get(refused, 0) + 1
+
+
+def _body(
+    record: Record,
+    change: Change,
+    event: Event,
+    decisions: list[Decision],
+    how: str,
+    was: str = "",
+    retired: bool | None = None,
+) -> EntryBody:
+    at, transaction = change.at, change.transaction
+    return EntryBody(record.entity, change.row, event, change.position, at, decisions, transaction, how, was, retired)

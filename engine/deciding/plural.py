@@ -1,0 +1,106 @@
+"""Which child rows speak for their record: of several of one stream only the first, and none without a parent.
+
+A row keeps what it is ordered by as short texts: a number as a number, a moment in microseconds, anything else by its
+characters. Nulls come last, and so does a row of which that was never read; its key decides where all else is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+
+from fieldwarden.engine.change import UNKNOWN, RawValue, RowRef
+from fieldwarden.engine.errors import ValueRefused
+from fieldwarden.engine.record import Contribution
+from fieldwarden.rules.values import moment_micros
+
+Place = tuple[str, str]
+"""(system, stream)."""
+_NUMBERS = ("integer", "numeric", "float")
+_MOMENTS = ("timestamp", "timestamptz")
+_NUMBER, _TEXT = "n", "t"
+
+
+def order_text(value: RawValue, kind: str) -> RawValue:
+    """A column's value (of this portable type) as a row keeps it; null and UNKNOWN as they are."""
+    if not isinstance(value, str):
+        return value
+    try:
+        if kind in _NUMBERS and not Decimal(value).is_nan():
+            return _NUMBER + value
+        if kind in _MOMENTS:
+            return _NUMBER + str(moment_micros(value))
+    except (InvalidOperation, ValueRefused):
+        pass  # infinity, a year of five digits: after all numbers
+    return _TEXT + value
+
+
+def ordered(row: Contribution, told: Sequence[RawValue]) -> None:
+    """Take in what a newest image says the row is ordered by; what it left out stays."""
+    known = row.order if len(row.order) == len(told) else (None,) * len(told)  # other rules had it ordered otherwise
+    row.order = tuple(was if now is UNKNOWN else now for was, now in zip(known, told, strict=True))
+
+
+def first(rows: Sequence[Contribution], place: Place) -> Contribution | None:
+    """The first live row of a stream, if any is live."""
+    live = [row for row in rows if row.deleted is None and (row.system, row.stream) == place]
+    return min(live, key=_rank) if len(live) > 1 else live[0] if live else None
+
+
+def speakers(rows: Sequence[Contribution], plural: Collection[Place]) -> list[Contribution]:
+    """Without the live rows of `plural` streams that are not the first, and without the deleted ones beside it."""
+    firsts = {place: first(rows, place) for place in plural}
+    return [row for row in rows if (one := firsts.get((row.system, row.stream))) is None or one is row]
+
+
+def with_parents(rows: Sequence[Contribution], below: Mapping[Place, Sequence[Place]]) -> list[Contribution]:
+    """Without live child rows above which no live row stands: they are excluded with their parents."""
+    live = {(row.system, row.stream) for row in rows if row.deleted is None}
+    return [row for row in rows if row.deleted is not None or live.issuperset(below.get((row.system, row.stream), ()))]
+
+
+def rows_of(rows: Sequence[Contribution], place: Place, above: Mapping[Place, Sequence[Place]]) -> list[Contribution]:
+    """The rows of a stream, live and deleted. `above`: of child streams whose rows may hang below a merged one, which
+    are left out, what is above them."""
+    known = without_husks(rows, above) if above else rows
+    return [row for row in known if row.system == place[0] and row.stream == place[1]]
+
+
+def without_husks(rows: Sequence[Contribution], below: Mapping[Place, Sequence[Place]]) -> Sequence[Contribution]:
+    """Without child rows of rows that were merged into another: they are what those are."""
+    merged = {row.ref for row in rows if row.merged and row.deleted is not None}
+    if not merged:
+        return rows
+    left = len(rows) + 1
+    while len(rows) < left:  # one round for each level of child rows
+        left, gone = len(rows), {row.ref for row in rows if row.under and parent_of(row, below) in merged}
+        rows, merged = [row for row in rows if row.ref not in gone], merged | gone
+    return rows
+
+
+def parent_of(row: Contribution, below: Mapping[Place, Sequence[Place]]) -> RowRef | None:
+    """The row above a child row, where that is noted."""
+    above = below.get((row.system, row.stream))
+    return RowRef(*above[0], row.under) if above else None
+
+
+def is_excluded(row: Contribution, rows: Sequence[Contribution], below: Mapping[Place, Sequence[Place]]) -> bool:
+    """Whether a child row's parents are not there."""
+    above = below.get((row.system, row.stream), ())
+    if row.under and any(each is row for each in rows) and not any(each is row for each in without_husks(rows, below)):
+        return True
+    return bool(above) and not {(other.system, other.stream) for other in rows if other.deleted is None}.issuperset(
+        above
+    )
+
+
+def _rank(row: Contribution) -> tuple[tuple[tuple[int, Decimal, str], ...], str]:
+    return tuple(map(_part, row.order)) or (_part(None),), row.key
+
+
+def _part(text: str | None) -> tuple[int, Decimal, str]:
+    if text is None:
+        return 2, Decimal(0), ""
+    if text[0] == _NUMBER:
+        return 0, Decimal(text[1:]), ""
+    return 1, Decimal(0), text

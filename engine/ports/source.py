@@ -1,0 +1,57 @@
+"""The port behind which one system's committed changes are read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from fieldwarden.engine.change import RawChange, RowRef
+from fieldwarden.engine.ports.forged import NONE, Forged
+from fieldwarden.engine.ports.parts import Part
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a source hands over at once; committing `position` with it makes all of it durable.
+
+    A source of many partitions has none of its own: `parts` says how far each is with this batch, fenced by its own
+    epoch. `streams`: of a snapshot that does not read all of them, those that it reads. `parked`: streams that cannot
+    be followed for the moment, while all others are, with why and what to do. `partial`: its last transaction goes on
+    in the next batch. `forged`: transactions of which somebody says, by a mark that is not ours, that we wrote them."""
+
+    changes: list[RawChange]
+    position: str
+    snapshot: Literal["running", "done"] | None = None
+    lag_bytes: int | None = None
+    streams: tuple[str, ...] = ()
+    parts: dict[str, Part] = field(default_factory=dict)
+    parked: Mapping[str, str] = field(default_factory=dict)
+    partial: bool = False
+    forged: Forged = NONE
+
+
+class Source(Protocol):
+    """One ordered stream of committed changes out of one system."""
+
+    system: str
+
+    async def open(self, position: str | None) -> None:
+        """Start after `position` (None: never started; begin with a snapshot). Raises SourceGap, EnvironmentUnfit,
+        TransientError."""
+
+    def batches(self) -> AsyncIterator[Batch]:
+        """Whatever has queued, as soon as there is any, bounded in changes and bytes. Empty batches only move
+        the position on. Raises TransientError when the connection is lost, SchemaDrift, SourceGap."""
+
+    async def acknowledge(self, batch: Batch) -> None:
+        """`batch`, and all before it, is durable in the hub: the source may forget everything up to it."""
+
+    async def again(self, raw: RawChange) -> RawChange:
+        """A change that could not be decoded, tried again (the same, if in vain). Raises TransientError."""
+
+    async def standing(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        """Those of these rows, which it has not told of where it should have, that its system holds all the same, as
+        far as that can be asked. Raises EnvironmentUnfit, TransientError."""
+
+    async def close(self) -> None: ...

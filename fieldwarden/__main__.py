@@ -1,0 +1,5 @@
+"""`python -m fieldwarden` is the command."""
+
+from fieldwarden.cli import main
+
+main()

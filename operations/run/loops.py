@@ -1,0 +1,378 @@
+"""The loops of one process, started and stopped as its duties come and go.
+
+    beat -> what is held  ->  start what is new, cancel what was lost, end in good order what others are due
+
+A duty that is given up is free once its loop has ended, at the end of the batch in hand. One that was lost (its lease
+ran out while this process hung) is cancelled where it stands: somebody else does that work now. Sources of many
+partitions are read by every process, in a lane that its number names; deliveries to a target by every process that has
+some of its shards, in one loop for all of those.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+from fieldwarden.engine.deciding.unidentified import waits_for_logs
+from fieldwarden.engine.errors import Fenced, FieldwardenError, TransientError
+from fieldwarden.engine.ports.duties import SHARDS
+from fieldwarden.engine.running.delivery import Delivery
+from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.wake import Wake, either
+from fieldwarden.operations.onboarding import ONBOARDING
+from fieldwarden.operations.project import is_partitioned
+from fieldwarden.operations.run.catching_up import caught_up
+from fieldwarden.operations.systems import source as source_of
+from fieldwarden.operations.systems import target as target_of
+
+if TYPE_CHECKING:
+    from fieldwarden.engine.hub.duties import Duties
+    from fieldwarden.engine.ports.hub import Hub
+    from fieldwarden.engine.ports.source import Source
+    from fieldwarden.engine.ports.target import Target, Write, WriteResult
+    from fieldwarden.engine.running.telemetry import Half, Telemetry
+    from fieldwarden.operations.project import Opened
+    from fieldwarden.operations.run.health import Health
+
+log = structlog.get_logger("fieldwarden.run")
+GRACE = 25.0
+"""Seconds that a batch in hand may take after a loop was told to end; then it is cancelled and rolls back."""
+_STANDBY = "standby: other processes do all the work of this project"
+
+
+def duties_of(project: Opened, *, reading: bool = False) -> list[str]:
+    """What only one worker may do at a time; `reading`: nothing that delivers."""
+    sources = [f"source:{name}" for name in project.sources if not is_partitioned(project, name)]
+    targets = [] if reading else [f"target:{name}/{shard}" for name in project.targets for shard in SHARDS]
+    return sources + targets
+
+
+class _Work(NamedTuple):
+    """What a loop is for: the lane it commits in, or duties that are held for it (one, or the shards of a target)."""
+
+    lane: str
+    duties: frozenset[str]
+
+
+@dataclass(eq=False)
+class _Loop:
+    task: asyncio.Task[None]
+    stop: asyncio.Event
+    work: _Work
+    giving: set[str] = field(default_factory=set)
+    """Duties that others are due, once it has ended."""
+    patience: float = float("inf")
+    """Until when (monotonic seconds) it may take to end."""
+
+    def end(self, giving: Collection[str] = ()) -> None:
+        self.giving.update(giving)
+        if not self.stop.is_set():
+            self.stop.set()
+            self.patience = time.monotonic() + GRACE
+
+
+@dataclass
+class Loops:
+    """`rebaseline` names sources to be read anew; `eager` ones say soon that they are idle."""
+
+    project: Opened
+    hub: Hub
+    telemetry: Telemetry
+    duties: Duties
+    health: Health
+    id: str
+    """The project's own."""
+    key: bytes = field(repr=False)
+    """What its marks are sealed with."""
+    rebaseline: Sequence[str] = ()
+    eager: bool = False
+    superseded: bool = False
+    """Another rulebook has become live: all has ended in good order, to begin anew under that one."""
+    _loops: dict[str, _Loop] = field(default_factory=dict)
+    _sources: dict[str, Source] = field(default_factory=dict)
+    _wake: Wake = field(default_factory=Wake)
+    _begun: set[str] = field(default_factory=set)
+    _ready: bool = False
+    _started: bool = False
+    _trouble: str = ""
+    """Why the hub could not be asked just now."""
+
+    def does(self, half: Half, name: str) -> bool:
+        """Whether this process does that work now, or some of it."""
+        return f"{half}:{name}" in self._loops
+
+    def shards(self, target: str) -> list[int]:
+        """Those of a target's deliveries that this process does now."""
+        loop = self._loops.get(f"target:{target}")
+        return _shards(loop.work.duties) if loop is not None else []
+
+    @property
+    def began_again(self) -> bool:
+        """Whether the sources that are to be read anew have been begun."""
+        return self._ready
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`, or until other rules are live, and all has ended. Raises what escapes a loop, which is a bug;
+        then everything is cancelled."""
+        try:
+            while not stop.is_set():
+                surplus = await self._beat(stop)
+                if self.duties.live not in ("", self.project.rulebook.hash):
+                    self.superseded = True
+                    log.info("rules.superseded", rulebook=self.duties.live[:12], former=self.project.rulebook.hash[:12])
+                    break
+                await self._reconcile(surplus)
+                self._tell()
+                await self._wait(stop)
+                await self._collect()
+            await self._wind_down()
+        finally:
+            for loop in self._loops.values():
+                loop.task.cancel()
+            await asyncio.gather(*(loop.task for loop in self._loops.values()), return_exceptions=True)
+            await self.duties.leave()
+
+    async def _wind_down(self) -> None:
+        """Every loop ends its batch, and gives up its duties as soon as it has."""
+        for loop in self._loops.values():
+            loop.end(loop.work.duties)
+        while self._loops:
+            tasks = [loop.task for loop in self._loops.values()]
+            await asyncio.wait(tasks, timeout=self.duties.period, return_when=asyncio.FIRST_COMPLETED)
+            await self._collect()
+            if self._loops:
+                await self._beat(asyncio.Event(), taking=False)
+                self._cancel()
+
+    # --- duties ----------------------------------------------------------------------------------------------
+
+    async def _beat(self, stop: asyncio.Event, *, taking: bool = True) -> Collection[str]:
+        leaving = {duty for loop in self._loops.values() for duty in loop.giving}
+        beating = asyncio.ensure_future(self.duties.beat(leaving=leaving, taking=taking))
+        if not await either(beating, stop):
+            return ()
+        try:
+            surplus = beating.result()
+            if not self._ready:
+                await self._read_anew()
+        except TransientError as error:
+            log.warning("hub.unreachable", message=error.message)
+            self._trouble = error.message
+            return ()
+        self._trouble = ""
+        return surplus
+
+    async def _read_anew(self) -> None:
+        """Before any delivery: a system that is read anew may hold rows that we have not heard of. And before that, so
+        that it stays unread: whoever reads it now must not commit any more."""
+        direct = [name for name in self.rebaseline if not is_partitioned(self.project, name)]
+        for name in direct:
+            if not self.duties.holds(f"source:{name}"):
+                return
+            await self.hub.lease(name)
+        await self.hub.reread(direct)
+        for name in self.rebaseline:
+            if name not in direct and name not in self._begun:
+                from fieldwarden.operations.kafka import begin_again
+
+                try:
+                    await begin_again(self.project, name, self.hub)
+                except TransientError as error:
+                    log.warning("source.not_begun_again", system=name, message=error.message)
+                    return
+                self._begun.add(name)
+        self._ready = True
+
+    def _wanted(self) -> dict[str, _Work]:
+        """The loops that should run, by name."""
+        if not self._ready:
+            return {}
+        held = sorted(duty for duty in self.duties.held if self.duties.holds(duty) and self._may(duty))
+        wanted = {name: _Work("", frozenset(duties)) for name, duties in groupby(held, loop_of)}
+        for name in self.project.sources:
+            if is_partitioned(self.project, name):
+                wanted[f"source:{name}"] = _Work(f"{name}#{self.duties.number}", frozenset())
+        return wanted
+
+    def _may(self, duty: str) -> bool:
+        """Deliveries are held, but begun by nobody before the onboarding has ended."""
+        return self.duties.onboarded or not duty.startswith("target:")
+
+    async def _reconcile(self, surplus: Collection[str]) -> None:
+        self._cancel()
+        for duty in surplus:
+            loop = self._loops.get(loop_of(duty))
+            if loop is not None and duty in loop.work.duties:
+                loop.end([duty])
+            else:
+                await self._give(duty)
+        for name, (lane, held) in self._wanted().items():
+            loop, duties = self._loops.get(name), held.difference(surplus)
+            if loop is not None:
+                if duties - loop.work.duties:
+                    loop.end()  # to begin anew with what has come to it
+            elif lane or duties:
+                self._start(name, _Work(lane, duties))
+
+    def _cancel(self) -> None:
+        """What is not ours any more (or may not be: the lease ran out), and what takes too long to end."""
+        wanted, now = self._wanted(), time.monotonic()
+        for name, loop in self._loops.items():
+            work = wanted.get(name, _NOTHING)
+            lost = work.lane != loop.work.lane or not work.duties >= loop.work.duties
+            if (lost or now > loop.patience) and not loop.task.done():
+                log.warning("duty.lost" if lost else "duty.cancelled", duty=name)
+                loop.task.cancel()
+
+    async def _give(self, duty: str) -> None:
+        try:
+            await self.duties.give(duty)
+        except TransientError as error:
+            log.warning("hub.unreachable", message=error.message)
+
+    def _tell(self) -> None:
+        """Whether this process has anything to do, and whether deliveries wait for the onboarding."""
+        self._tell_onboarding()
+        standby = (self.health.onboarding or _STANDBY) if self._ready and not self._loops else ""
+        if self._trouble and not self._loops:
+            standby = self._trouble
+        elif standby and self.health.standby != standby:
+            log.info("run.standby", message=standby)
+        self.health.standby = standby
+        if self._loops and not self._started:
+            self._started = True
+            log.info(
+                "run.started",
+                count=len(self._loops),
+                worker=self.duties.number,
+                rulebook=self.project.rulebook.hash[:12],
+            )
+
+    def _tell_onboarding(self) -> None:
+        if not self.duties.live:
+            return  # the hub has not answered yet
+        before, waits = self.health.onboarding, "" if self.duties.onboarded else ONBOARDING
+        self.health.onboarding = waits
+        if waits and not before:
+            log.info("onboarding.waits", message=waits)
+        elif before and not waits:
+            log.info("onboarding.ended")
+
+    # --- loops -----------------------------------------------------------------------------------------------
+
+    def _start(self, name: str, work: _Work) -> None:
+        half, _, system = name.partition(":")
+        stop = asyncio.Event()
+        loop = self._pipeline(system, work.lane) if half == "source" else self._delivery(system, work.duties)
+        self.telemetry.connector_state("source" if half == "source" else "target", system, "new")
+        former = {self.duties.former.pop(duty, "") for duty in work.duties} - {""}
+        doing = self._do(loop, stop, system, former)
+        self._loops[name] = _Loop(asyncio.create_task(doing, name=name), stop, work)
+        shards = _shards(work.duties) if half == "target" else None
+        log.info("duty.taken", duty=name, lane=work.lane, shards=shards, worker=self.duties.number)
+
+    async def _do(self, loop: Pipeline | Delivery, stop: asyncio.Event, system: str, former: Collection[str]) -> None:
+        """Do a duty, after workers that were cut off from it: they may still hold a slot, or locks on rows."""
+        for process in former:
+            from fieldwarden.connectors.postgres.session import end_sessions
+
+            with contextlib.suppress(FieldwardenError):  # then the server's own timeouts have to do
+                reached = self.project.target_dsn if isinstance(loop, Delivery) else self.project.dsn
+                await end_sessions(system, reached(system), process)
+        if isinstance(loop, Delivery) and waits_for_logs(self.project.rulebook, system):
+            await caught_up(self.project, system, stop)
+        await loop.run(stop)
+
+    def _pipeline(self, name: str, lane: str) -> Pipeline:
+        project = self.project
+        source = self._sources.get(name)
+        if source is None:  # kept: it knows whether it has begun to read anew
+            anew, room = name in self.rebaseline, self._wake.room
+            source = source_of(project, name, self.hub, self.id, rebaseline=anew, eager=self.eager, room=room)
+            self._sources[name] = source
+        return Pipeline(
+            project.rulebook,
+            source,
+            self.hub,
+            self.telemetry,
+            wake=self._wake,
+            tolerance=project.future_tolerance,
+            lane=lane,
+            deletes=project.delete_bounds,
+        )
+
+    def _delivery(self, name: str, duties: frozenset[str]) -> Delivery:
+        target = _WhileHeld(target_of(self.project, name, self.hub, self.id, self.key), self.duties, duties)
+        return Delivery(
+            self.project.rulebook,
+            name,
+            target,
+            self.hub,
+            self.telemetry,
+            wake=self._wake,
+            shards=_shards(duties),
+        )
+
+    async def _wait(self, stop: asyncio.Event) -> None:
+        """Until the next beat is due, a loop has ended, or `stop`."""
+        stopping = asyncio.ensure_future(stop.wait())
+        tasks = [loop.task for loop in self._loops.values()]
+        try:
+            await asyncio.wait({stopping, *tasks}, timeout=self.duties.period, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+
+    async def _collect(self) -> None:
+        """Clear away loops that have ended. One that was fenced begins anew with the next beat, if the duty is still
+        ours then."""
+        for name, loop in [(name, loop) for name, loop in self._loops.items() if loop.task.done()]:
+            del self._loops[name]
+            half, _, system = name.partition(":")
+            self.telemetry.forget("source" if half == "source" else "target", system)
+            error = None if loop.task.cancelled() else loop.task.exception()
+            if isinstance(error, Fenced):
+                log.warning("duty.fenced", duty=name, message=error.message)
+            elif error is not None:
+                raise error
+            for duty in sorted(loop.giving):
+                await self._give(duty)
+                log.info("duty.given", duty=duty)
+
+
+_NOTHING = _Work("", frozenset())
+
+
+def loop_of(duty: str) -> str:
+    """The shards of a target have one loop."""
+    return duty.partition("/")[0]
+
+
+def _shards(duties: Collection[str]) -> list[int]:
+    return sorted(int(duty.rpartition("/")[2]) for duty in duties)
+
+
+class _WhileHeld:
+    """A target that is written to only as long as the duties to do so have not run out."""
+
+    def __init__(self, target: Target, duties: Duties, needed: frozenset[str]) -> None:
+        self.system = target.system
+        self._target = target
+        self._duties = duties
+        self._needed = needed
+
+    async def write(self, writes: Sequence[Write]) -> Sequence[WriteResult]:
+        if not all(map(self._duties.holds, self._needed)):
+            raise TransientError(
+                f"{self.system}: the right to write there ran out before the hub could be asked for it again"
+            )
+        return await self._target.write(writes)
+
+    async def close(self) -> None:
+        await self._target.close()

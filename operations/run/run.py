@@ -1,0 +1,292 @@
+"""`fieldwarden run`: the background process, one of any number that share a project's work.
+
+    serving health  ->  its share of duties (or standby)  ->  pipelines and deliveries  ->  a clean stop
+
+The loops look after their own troubles: a source that halts or a target that is down stops nobody else. What escapes
+a loop is a bug; then everything is cancelled, open transactions roll back, and nothing is acknowledged.
+The first SIGTERM or SIGINT lets each loop finish the batch in hand; a second one ends the process at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import structlog
+
+from fieldwarden.engine.errors import TransientError
+from fieldwarden.engine.hub.duties import Duties
+from fieldwarden.engine.hub.views.overview import DeadLetter, Overview
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.engine.running.wake import either, pause
+from fieldwarden.operations.onboarding import onboarded_by_itself
+from fieldwarden.operations.project import Opened, is_partitioned, opened
+from fieldwarden.operations.report import Failure, Report, count
+from fieldwarden.operations.rules import take_live
+from fieldwarden.operations.run.allocation import give_back
+from fieldwarden.operations.run.health import Health, serving
+from fieldwarden.operations.run.logs import configure, nothing_untold
+from fieldwarden.operations.run.loops import Loops, duties_of
+from fieldwarden.operations.run.watch import Watch
+from fieldwarden.rules.errors import FieldwardenError
+from fieldwarden.rules.secret import Secretive
+
+if TYPE_CHECKING:
+    from fieldwarden.engine.hub.store import PostgresHub
+
+Guide: TypeAlias = Callable[[Watch], Awaitable[None]]
+"""What a bounded run sees through while the loops work; when it returns, the process stops."""
+
+log = structlog.get_logger("fieldwarden.run")
+_YOUNG_OBJECTS = 100_000
+"""New containers after which the garbage collector looks for cycles: several batches' worth."""
+
+
+class RunFailed(FieldwardenError):
+    """The process cannot go on, or cannot come to the end it was asked for."""
+
+    code = "run_failed"
+
+
+_NAMED = 5
+
+
+@dataclass
+class Ending:
+    """Why the process stops: a signal, or the end of what it was asked to see through. `forced` is what a second signal
+    does, with the exit code."""
+
+    forced: Callable[[int], object] = os._exit
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    caught: signal.Signals | None = None
+
+    def listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._caught, number)
+
+    def _caught(self, number: signal.Signals) -> None:
+        if self.caught is not None:
+            self.forced(128 + number)
+        self.caught = number
+        log.info("run.stopping", signal=number.name)
+        self.stop.set()
+
+
+def run(
+    folder: Path | None,
+    *,
+    rebaseline: Sequence[str] = (),
+    apply: bool = False,
+    until_idle: bool = False,
+    log_format: Literal["auto", "human", "json"] = "auto",
+    log_level: str = "info",
+    port: int | None = None,
+    stall_after: float = 30.0,
+) -> Report:
+    """Replicate until a signal (exit code 130 or 143) or, with `until_idle`, until all is delivered (0).
+
+    Raises EnvironmentUnfit, ConfigurationError; bugs as they are."""
+    configure(log_format, log_level)
+    with nothing_untold(), opened(folder) as project:
+        if apply:
+            from fieldwarden.operations.apply import applied
+
+            project.migrate()
+            done = asyncio.run(applied(project, reason="run --apply"))
+            log.info("rules.applied", **{name: done[name] for name in ("old", "new", "records", "changed")})
+        project.check_systems(rebaseline)
+        settings = project.project.settings.run
+        return replicate(
+            project,
+            to_rest if until_idle else None,
+            strict=until_idle,
+            rebaseline=rebaseline,
+            host=settings.host,
+            port=settings.port if port is None else port,
+            token=project.run_token,
+            stall_after=stall_after,
+        )
+
+
+async def to_rest(watch: Watch) -> None:
+    """A guide: until every change is decided on and delivered. Raises RunFailed if that needs a person first."""
+    stuck = await watch.idle()
+    if stuck:
+        raise RunFailed(f"not everything can be delivered: {'; '.join(stuck)}", suggestion="see `fieldwarden status`")
+    log.info("run.idle")
+
+
+def replicate(
+    project: Opened,
+    guide: Guide | None = None,
+    *,
+    strict: bool = False,
+    holding: bool = False,
+    rebaseline: Sequence[str] = (),
+    host: str = "127.0.0.1",
+    port: int = 0,
+    token: Secretive | None = None,
+    stall_after: float = 30.0,
+    forced: Callable[[int], object] = os._exit,
+) -> Report:
+    """Run all loops of an opened project until a signal, or until `guide` returns; what it raises ends the process.
+
+    `holding`: nothing is delivered from here, and an onboarding that the files would end goes on. `port` 0 serves the
+    health checks on any free one, `token` is what they ask for; `stall_after` is the readiness patience in seconds;
+    `forced` is what a second signal does (`sys.exit` where something else has to be stopped yet)."""
+    running = _Running(project, guide, tuple(rebaseline), Ending(forced), strict=strict, holding=holding)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        return asyncio.run(running.main(host, port, token, stall_after))
+    except BaseExceptionGroup as group:
+        raise _first(group) from group
+    finally:
+        signal.signal(signal.SIGTERM, before)  # the event loop leaves the system's own behind
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+@dataclass
+class _Running:
+    """One process's run: from the health checks to the last loop's end."""
+
+    project: Opened
+    guide: Guide | None
+    rebaseline: tuple[str, ...]
+    ending: Ending = field(default_factory=Ending)
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    strict: bool = False
+    """What is set aside or parked meanwhile makes the exit code 1."""
+    holding: bool = False
+
+    async def main(self, host: str, port: int, token: Secretive | None, stall_after: float) -> Report:
+        self.ending.listen()
+        project, health = self.project, Health(self.telemetry, patience=stall_after)
+        async with contextlib.AsyncExitStack() as stack:
+            url = stack.enter_context(serving(health, host, port, token))
+            beating = asyncio.create_task(health.keep_beating())
+            stack.callback(beating.cancel)
+            log.info("run.listening", url=url, pid=os.getpid())
+            hub = await stack.enter_async_context(project.hub())
+            id, key = await hub.project(), await hub.mark_key()
+            await self._take_live(health)
+            before = {each.id for each in await self._letters()}
+            rebaseline = self.rebaseline
+            while True:
+                loops = self._loops(hub, health, id, key, rebaseline)
+                await self._supervise(loops)
+                if not loops.superseded or self.ending.stop.is_set():
+                    break
+                await self._take_live(health)
+                rebaseline = () if loops.began_again else rebaseline
+            parked = [each for each in await self._letters() if each.id not in before]
+        return _report(self.ending, self.telemetry, parked, health.onboarding)
+
+    async def _letters(self) -> list[DeadLetter]:
+        """What needs somebody; what only stands behind another goes with that."""
+        if not self.strict:
+            return []
+        overview = Overview(self.project.hub_dsn, self.project.hub_schema)
+        try:
+            return [each for each in await overview.dead_letters() if each.kind != "behind"]
+        finally:
+            await overview.close()
+
+    async def _take_live(self, health: Health) -> None:
+        """The live rules are what this process works by, whatever its files say; where they differ, it says so."""
+        project = self.project
+        while True:
+            try:
+                await take_live(project, begin=True)
+                if not self.holding:
+                    await onboarded_by_itself(project)
+                break
+            except TransientError as error:
+                if project.live is None:
+                    raise project.no_hub(error) from error
+                log.warning("hub.unreachable", message=error.message)
+                await pause(1.0, self.ending.stop)
+        health.remark = project.remark
+        log.info("rules.live", rulebook=project.rulebook.hash[:12])
+        if project.remark:
+            log.warning("rules.differ", files=project.project.rulebook.hash[:12], message=project.remark)
+
+    def _loops(self, hub: PostgresHub, health: Health, id: str, key: bytes, rebaseline: Sequence[str]) -> Loops:
+        project = self.project
+        hub.rulebook = project.rulebook.hash
+        duties = Duties(
+            project.hub_dsn,
+            project.hub_schema,
+            duties_of(project, reading=self.holding),
+            rulebook=project.rulebook.hash,
+            keep=[f"source:{name}" for name in rebaseline if not is_partitioned(project, name)],
+            lease=project.project.settings.run.lease.total_seconds(),
+        )
+        return Loops(project, hub, self.telemetry, duties, health, id, key, rebaseline, eager=self.guide is not None)
+
+    async def _supervise(self, loops: Loops) -> None:
+        """Run all loops until they have stopped; any exception of theirs cancels the others and is raised."""
+        watch = Watch(self.project, self.telemetry, loops.does, loops.shards, loops.health.ask)
+        helpers: list[Coroutine[Any, Any, None]] = [watch.run()]
+        if self.project.debezium_systems:
+            from fieldwarden.operations.run.connector_watch import watch_connectors
+
+            helpers.append(watch_connectors(self.project))
+        if self.guide is not None:
+            helpers.append(self._guided(self.guide, watch))
+        _spare_the_collector()
+        async with asyncio.TaskGroup() as group:
+            background = [group.create_task(helper) for helper in helpers]
+            await loops.run(self.ending.stop)
+            for task in background:
+                task.cancel()
+
+    async def _guided(self, guide: Guide, watch: Watch) -> None:
+        """A signal ends it at once: while our loops come to their end, others may do all that it waits for."""
+        guiding = asyncio.ensure_future(guide(watch))
+        if await either(guiding, self.ending.stop):
+            guiding.result()
+        self.ending.stop.set()
+
+
+def _spare_the_collector() -> None:
+    """Batches are freed by counting, and what stands now stands to the end: searching both for cycles at the
+    default pace would take a quarter of all our time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
+    give_back()
+
+
+def _report(ending: Ending, telemetry: Telemetry, parked: Sequence[DeadLetter], onboarding: str | None) -> Report:
+    totals = telemetry.totals()
+    stopped_by = ending.caught.name if ending.caught else "idle"
+    text = (
+        f"stopped cleanly ({stopped_by}): {count(totals['changes'], 'change')}, "
+        f"{count(totals['decisions'], 'decision')}, {count(totals['deliveries'], 'delivery', 'deliveries')}"
+    )
+    text += f"\n{onboarding}" if onboarding else ""
+    stage = "unknown" if onboarding is None else "waits" if onboarding else "done"
+    result: dict[str, Any] = {"stopped_by": stopped_by, "onboarding": stage, **totals}
+    if ending.caught or not parked:
+        return Report(result, text, exit_code=128 + ending.caught if ending.caught else 0)
+    result["parked"] = [each.id for each in parked]
+    told = [f"{each.id} ({each.system}): {each.reason}" for each in parked[:_NAMED]]
+    told += [f"{len(parked) - _NAMED} more"] if len(parked) > _NAMED else []
+    what = (
+        f"{count(len(parked), 'change or delivery', 'changes and deliveries')} set aside meanwhile: {'; '.join(told)}"
+    )
+    return Report(result, text, Failure("parked", what, "see `fieldwarden deadletter list`"), exit_code=1)
