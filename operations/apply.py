@@ -150,10 +150,10 @@ def _again(found: Planned) -> dict[str, Again]:
 
     def moved(system: str, position: str) -> str:
         """Without these streams: the source reads what its position does not name."""
-        from fieldwarden.connectors.postgres.reading.position import Position
+        from fieldwarden.connectors.postgres.reading.position import WalPosition
 
         try:
-            known = Position.decode(position)
+            known = WalPosition.decode(position)
         except ValueError:
             return position
         return replace(known, streams=tuple(s for s in known.streams if s not in wanted[system])).encode()

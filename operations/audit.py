@@ -14,7 +14,7 @@ from fieldwarden.engine.hub.names import mask_of
 from fieldwarden.engine.hub.reading import snapshot
 from fieldwarden.engine.hub.views.audit import NAMED, VerifyReport
 from fieldwarden.engine.hub.views.audit import verify as verify_ledger
-from fieldwarden.engine.hub.views.export import COLUMNS, Filters, Row, check
+from fieldwarden.engine.hub.views.export import COLUMNS, ExportedRow, Filters, check
 from fieldwarden.engine.hub.views.export import export as decisions
 from fieldwarden.operations.report import count
 from fieldwarden.rules.rulebook import Rulebook
@@ -58,12 +58,12 @@ async def export(
     return written
 
 
-def as_json(row: Row) -> str:
+def as_json(row: ExportedRow) -> str:
     """One line of JSON; null is null."""
     return msgspec.json.encode(row).decode() + "\n"
 
 
-def as_csv(row: Row) -> str:
+def as_csv(row: ExportedRow) -> str:
     """One line of CSV as PostgreSQL writes and reads it: null is an empty cell, an empty text is `""`.
 
     A text that a spreadsheet would run as a formula is preceded by an apostrophe; numbers are left alone."""

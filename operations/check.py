@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fieldwarden.engine.checking.agreement import REASONS, Finding, Why, missing
+from fieldwarden.engine.checking.agreement import REASONS, Disagreement, Why, missing
 from fieldwarden.engine.deciding.plan import TargetPlan
 from fieldwarden.engine.hub.asking import MASK, Mask
 from fieldwarden.engine.hub.names import mask_of
@@ -177,7 +177,7 @@ class _Checking:
     def _skip(self, system: str, stream: str, reason: str, *, trouble: bool = False) -> None:
         self.found.skipped.append(Skipped(system, stream, reason, trouble))
 
-    def _told(self, finding: Finding, record: Record | None) -> None:
+    def _told(self, finding: Disagreement, record: Record | None) -> None:
         f, words = finding, finding.words
         if len(self.found.differs) >= _SORTS and (f.system, f.stream, f.field, f.why, words) not in self.found.differs:
             words = "other reasons"
@@ -185,7 +185,7 @@ class _Checking:
         if len(self.found.listed) < self._limit:
             self.found.listed.append(self._shown(finding, record))
 
-    def _shown(self, finding: Finding, record: Record | None) -> dict[str, Any]:
+    def _shown(self, finding: Disagreement, record: Record | None) -> dict[str, Any]:
         f, mask = finding, self._mask
         called = "" if record is None else label(self._project.rulebook, f.entity, record.id, record.golden, mask)
         return {

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fieldwarden.engine.change import RawChange, RowRef, Value
-from fieldwarden.engine.checking.agreement import Finding, Judge, Mark
+from fieldwarden.engine.checking.agreement import Disagreement, Judge, Noted
 from fieldwarden.engine.checking.seen import Seeing, Seen
 from fieldwarden.engine.deciding.joining import follow, named, referring
 from fieldwarden.engine.deciding.plan import TargetPlan
@@ -24,7 +24,7 @@ from fieldwarden.rules.rulebook import Rulebook, Stream
 if TYPE_CHECKING:
     from fieldwarden.connectors.postgres.looking.rows import Looking
 
-Told = Callable[[Finding, Record | None], None]
+Told = Callable[[Disagreement, Record | None], None]
 """Takes every finding that is final, with its record."""
 MOVED = "it changed while it was looked at"
 _NOTHING = "", ""
@@ -65,7 +65,7 @@ class _Pair(NamedTuple):
 class _Judged(NamedTuple):
     pair: _Pair
     record: Record | None
-    findings: list[Finding]
+    findings: list[Disagreement]
 
 
 class Comparing:
@@ -210,7 +210,7 @@ class Comparing:
             for seen in rows:
                 seen.resolve(records)
 
-    def _verdict(self, pair: _Pair, records: dict[str, Record], mark: Mark | None, kept: tuple[str, str]) -> _Judged:
+    def _verdict(self, pair: _Pair, records: dict[str, Record], mark: Noted | None, kept: tuple[str, str]) -> _Judged:
         """`kept`: why a change of the row is set aside, and as what kind."""
         record, (aside, kind) = records.get(pair.record or ""), kept
         if pair.seen is None:
@@ -237,11 +237,11 @@ class Comparing:
             self._told(finding, judged.record)
 
 
-def _same(finding: Finding) -> tuple[str, Value, Value]:
+def _same(finding: Disagreement) -> tuple[str, Value, Value]:
     return finding.field, finding.holds, finding.golden
 
 
-def _final(finding: Finding, stood: set[tuple[str, Value, Value]], unread: str) -> Finding:
+def _final(finding: Disagreement, stood: set[tuple[str, Value, Value]], unread: str) -> Disagreement:
     if finding.why != "unknown":
         return finding
     if _same(finding) not in stood:

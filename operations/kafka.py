@@ -19,7 +19,7 @@ from fieldwarden.connectors.debezium.kafka.access import Endpoint, KafkaAccess
 from fieldwarden.connectors.debezium.kafka.consumer import Timeouts
 from fieldwarden.connectors.debezium.kafka.topics import Topics
 from fieldwarden.connectors.debezium.reading.baselines import new_baseline
-from fieldwarden.connectors.debezium.reading.lag import KafkaLookout
+from fieldwarden.connectors.debezium.reading.lag import KafkaLag
 from fieldwarden.connectors.debezium.reading.source import IDLE_SECONDS, KafkaSource, Look
 from fieldwarden.engine.errors import EnvironmentUnfit
 
@@ -67,11 +67,11 @@ async def begin_again(project: Opened, name: str, hub: Hub) -> None:
         log.info("rebaseline.joined", system=name)  # another worker's, of a moment ago: it tells what ours would
 
 
-def kafka_lookout(project: Opened, name: str) -> KafkaLookout:
+def kafka_lookout(project: Opened, name: str) -> KafkaLag:
     """Not connected yet. Raises ReferenceUnresolved, NoKafka."""
     system = project.rulebook.systems[name]
     dsn = project.dsn(name) if system.settings["database"] == "postgres" else None
-    return KafkaLookout(system, project.kafka().brokers, dsn)
+    return KafkaLag(system, project.kafka().brokers, dsn)
 
 
 def _look(project: Opened, name: str) -> Look | None:

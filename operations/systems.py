@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from fieldwarden.rules.protecting import owns_protected
 
 if TYPE_CHECKING:
-    from fieldwarden.connectors.debezium.reading.lag import KafkaLookout
-    from fieldwarden.connectors.postgres.looking.lag import Lookout
+    from fieldwarden.connectors.debezium.reading.lag import KafkaLag
+    from fieldwarden.connectors.postgres.looking.lag import SourceLag
     from fieldwarden.connectors.postgres.looking.rows import Looking
     from fieldwarden.connectors.postgres.writing.protecting import Owners
     from fieldwarden.connectors.postgres.writing.target import PostgresTarget
@@ -78,16 +78,16 @@ def owners(project: Opened) -> Owners:
     )
 
 
-def lookout(project: Opened, name: str, footing: HubFooting) -> Lookout | KafkaLookout:
+def lookout(project: Opened, name: str, footing: HubFooting) -> SourceLag | KafkaLag:
     """A look at a source from outside its stream; not connected yet."""
     system = project.rulebook.systems[name]
     if system.kind == "debezium":
         from fieldwarden.operations.kafka import kafka_lookout
 
         return kafka_lookout(project, name)
-    from fieldwarden.connectors.postgres.looking.lag import Lookout
+    from fieldwarden.connectors.postgres.looking.lag import SourceLag
 
-    return Lookout(system, project.dsn(name), footing)
+    return SourceLag(system, project.dsn(name), footing)
 
 
 def looking(project: Opened, name: str) -> AbstractAsyncContextManager[Looking] | None:

@@ -15,7 +15,7 @@ from fieldwarden.operations.unread import unread
 
 if TYPE_CHECKING:
     from fieldwarden.connectors.postgres.looking.rows import Looking
-    from fieldwarden.operations.run.watch import Lookout
+    from fieldwarden.operations.run.watch import Lag
 
 _PATIENCE = 12.0
 """Seconds: a `run` that has nothing to read moves its position on every ten."""
@@ -54,7 +54,7 @@ async def _is_read(system: str, overview: Overview, states: list[SourceState]) -
     return not halted and bool(await overview.workers())
 
 
-async def _reached(project: Opened, system: str, lookout: Lookout, pulse: Pulse, patience: float) -> bool:
+async def _reached(project: Opened, system: str, lookout: Lag, pulse: Pulse, patience: float) -> bool:
     """Whether everything that is committed by now has been read."""
     try:
         end = await lookout.end()

@@ -7,20 +7,20 @@ field that it does not have). What only the live system knows, such as whether a
 from __future__ import annotations
 
 from fieldwarden.rules.debezium_checks import check_debezium
-from fieldwarden.rules.documents import Position
+from fieldwarden.rules.documents import FilePosition
 from fieldwarden.rules.entity_checks import EntityCheck
 from fieldwarden.rules.files import Files, place
-from fieldwarden.rules.findings import Findings
+from fieldwarden.rules.findings import CheckResults
 from fieldwarden.rules.protecting import Conflict, Named, Use, conflicts
 from fieldwarden.rules.rulebook import Rulebook
 from fieldwarden.rules.stream_checks import SystemCheck
 
-__all__ = ["Findings", "check", "check_protecting", "told", "where"]
+__all__ = ["CheckResults", "check", "check_protecting", "told", "where"]
 
 
-def check(files: Files) -> Findings:
+def check(files: Files) -> CheckResults:
     """Every problem between the files, with its place."""
-    findings = Findings()
+    findings = CheckResults()
     for name in files.entities:
         EntityCheck(files, name, findings).run()
     for name in files.systems:
@@ -29,10 +29,10 @@ def check(files: Files) -> Findings:
     return findings
 
 
-def check_protecting(files: Files, rulebook: Rulebook) -> Findings:
+def check_protecting(files: Files, rulebook: Rulebook) -> CheckResults:
     """That no stream writes a column which a protected field of its owner is read from, by their names; what is one
     column only if the case of names is nothing, as where they are not quoted, is a warning."""
-    findings = Findings()
+    findings = CheckResults()
     exact, folded = Named(rulebook), Named(rulebook, fold=True)
     found = list(conflicts(rulebook, exact, exact))
     for conflict in found:
@@ -46,7 +46,7 @@ def check_protecting(files: Files, rulebook: Rulebook) -> Findings:
     return findings
 
 
-def where(files: Files, use: Use) -> Position:
+def where(files: Files, use: Use) -> FilePosition:
     """Where a file says that a column is written or read."""
     field, part = (None, use.what) if use.part else (use.what, None)
     return place(files, use.system, use.stream, field, part)

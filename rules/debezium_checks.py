@@ -10,7 +10,7 @@ from fieldwarden.rules.debezium_options import OURS, contradictions, is_secret
 from fieldwarden.rules.documents import Document
 from fieldwarden.rules.errors import Problem
 from fieldwarden.rules.files import Files, writes
-from fieldwarden.rules.findings import Findings, Page
+from fieldwarden.rules.findings import CheckResults, Page
 from fieldwarden.rules.folding import physical
 from fieldwarden.rules.references import holds_login, reference_problems, without_references
 
@@ -21,7 +21,7 @@ _ELSEWHERE = {"table.exclude.list", "schema.include.list", "schema.exclude.list"
 _PASSWORD_MESSAGE = "a password stands here in the open"  # noqa: S105 - words about one
 
 
-def check_debezium(files: Files, findings: Findings) -> None:
+def check_debezium(files: Files, findings: CheckResults) -> None:
     """Every system of kind debezium: its options, that MySQL is only read, that no two share their topics."""
     prefixes: dict[str, str] = {}
     names: dict[str, str] = {}

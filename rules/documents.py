@@ -35,7 +35,7 @@ Path: TypeAlias = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Position:
+class FilePosition:
     """A place in a file, lines and columns counted from 1."""
 
     file: str
@@ -58,14 +58,14 @@ class Document:
     keys: Mapping[Path, tuple[int, int]] = field(default_factory=dict)
     values: Mapping[Path, tuple[int, int]] = field(default_factory=dict)
 
-    def at(self, *path: str | int) -> Position:
+    def at(self, *path: str | int) -> FilePosition:
         """Where the value at `path` stands; parts that the file does not have are passed over."""
-        return Position(self.file, *self.values.get(self.nearest(path), (1, 1)))
+        return FilePosition(self.file, *self.values.get(self.nearest(path), (1, 1)))
 
-    def key_at(self, *path: str | int) -> Position:
+    def key_at(self, *path: str | int) -> FilePosition:
         """Where the key that ends `path` stands (the value, for an item of a list)."""
         known = self.nearest(path)
-        return Position(self.file, *(self.keys.get(known) or self.values.get(known) or (1, 1)))
+        return FilePosition(self.file, *(self.keys.get(known) or self.values.get(known) or (1, 1)))
 
     def nearest(self, path: Sequence[str | int]) -> Path:
         """The path without the parts that are not in the file (the names that pydantic gives to alternatives)."""
@@ -78,7 +78,7 @@ class Document:
 
 def read_yaml(file: str, content: bytes) -> tuple[Document | None, list[Problem]]:
     """One document, or none with the reasons."""
-    top = Position(file, 1, 1)
+    top = FilePosition(file, 1, 1)
     if len(content) > MAX_BYTES:
         return None, [top.problem(f"the file is larger than {MAX_BYTES:,} bytes", "split it")]
     text = as_text(file, content)
@@ -89,7 +89,7 @@ def read_yaml(file: str, content: bytes) -> tuple[Document | None, list[Problem]
         data = reader.document()
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = Position(file, mark.line + 1, mark.column + 1) if mark else top
+        place = FilePosition(file, mark.line + 1, mark.column + 1) if mark else top
         if "nesting depth" in str(error.problem):  # libyaml has a bound of its own, and looks ahead
             return None, [place.problem(*_TOO_DEEP)]
         return None, [place.problem(f"not valid YAML: {_syntax(error)}", "check indentation, colons and quotes")]
@@ -108,7 +108,7 @@ def as_text(file: str, content: bytes) -> str | Problem:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        return Position(file, line, 1).problem("the file is not UTF-8 text", "save it as UTF-8")
+        return FilePosition(file, line, 1).problem("the file is not UTF-8 text", "save it as UTF-8")
 
 
 def _syntax(error: MarkedYAMLError) -> str:
@@ -217,7 +217,7 @@ class _Reader:
         return _WORDS[text]
 
     def too_much(self, event: yaml.Event, message: str, suggestion: str) -> _TooMuch:
-        return _TooMuch(Position(self.file, *_place(event.start_mark)).problem(message, suggestion))
+        return _TooMuch(FilePosition(self.file, *_place(event.start_mark)).problem(message, suggestion))
 
     def problem(self, place: tuple[int, int], message: str, suggestion: str = "") -> None:
         self.problems.append(Problem(self.file, *place, message, suggestion))

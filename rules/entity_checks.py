@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fieldwarden.rules.files import Files, reads, writes
-from fieldwarden.rules.findings import Findings, Page
+from fieldwarden.rules.findings import CheckResults, Page
 from fieldwarden.rules.models import FieldModel, PolicyKeys
 from fieldwarden.rules.normalising import EXACT, normaliser
 from fieldwarden.rules.policies import BELONG, ONE_RULE, Block, blocks, combined, policy_of, rule_of, stated
@@ -22,7 +22,7 @@ PathParts = tuple[str | int, ...]
 class EntityCheck:
     """One entity's file against all the others; `run` adds what it finds to the findings."""
 
-    def __init__(self, files: Files, name: str, findings: Findings) -> None:
+    def __init__(self, files: Files, name: str, findings: CheckResults) -> None:
         self.files = files
         self.model = files.entities[name].model
         self.page = Page(files.entities[name].document, findings)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from fieldwarden.rules.codes import CodeTable
-from fieldwarden.rules.documents import Document, Position
+from fieldwarden.rules.documents import Document, FilePosition
 from fieldwarden.rules.models import EntityFile, StreamModel, SystemFile
 from fieldwarden.rules.normalising import EXACT
 
@@ -76,7 +76,7 @@ def writes(system: SystemFile, stream: StreamModel) -> bool:
     return "source" not in (system.mode, stream.mode)
 
 
-def place(files: Files, system: str, stream: str | None, field: str | None, part: str | None) -> Position:
+def place(files: Files, system: str, stream: str | None, field: str | None, part: str | None) -> FilePosition:
     """Where the files speak of something: see `Project.locate`."""
     document = files.systems[system].document
     if part is not None and stream is None:

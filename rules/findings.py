@@ -9,7 +9,7 @@ from fieldwarden.rules.errors import Problem
 
 
 @dataclass
-class Findings:
+class CheckResults:
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     remarks: list[Problem] = field(default_factory=list)
@@ -21,7 +21,7 @@ class Page:
     """One file's place in the findings: problems are said by path."""
 
     document: Document
-    findings: Findings
+    findings: CheckResults
 
     def error(self, path: tuple[str | int, ...], message: str, suggestion: str = "") -> None:
         self.findings.errors.append(self.document.at(*path).problem(message, suggestion))

@@ -13,7 +13,7 @@ from fieldwarden.rules.checks import check, check_protecting
 from fieldwarden.rules.codes import CodeTable, read_codes
 from fieldwarden.rules.connections import DebeziumConnector
 from fieldwarden.rules.debezium_checks import kafka_problems
-from fieldwarden.rules.documents import Document, Position, as_text, read_yaml
+from fieldwarden.rules.documents import Document, FilePosition, as_text, read_yaml
 from fieldwarden.rules.errors import ConfigurationError, Problem
 from fieldwarden.rules.files import File, Files, place
 from fieldwarden.rules.folding import fold
@@ -57,7 +57,7 @@ class Project:
 
     def locate(
         self, system: str, stream: str | None = None, field: str | None = None, *, part: str | None = None
-    ) -> Position:
+    ) -> FilePosition:
         """Where the files speak of a system, its stream, the stream's mapping of `field`, or another `part` of the
         stream (`key`, `where`, `external_id`, ...): for what only the live system can tell is wrong. Without a
         stream, `part` is a key of the connector, or one of its options."""

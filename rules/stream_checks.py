@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from fieldwarden.rules.expressions import Expression
 from fieldwarden.rules.files import Files, reads, writes
-from fieldwarden.rules.findings import Findings, Page
+from fieldwarden.rules.findings import CheckResults, Page
 from fieldwarden.rules.folding import conflict_columns, expression, field_source, root_stream, setting
 from fieldwarden.rules.inverse import reading
 from fieldwarden.rules.merging_checks import check_merging
@@ -21,7 +21,7 @@ from fieldwarden.rules.wording import closest
 class SystemCheck:
     """One system's file against the entities; `run` adds what it finds to the findings."""
 
-    def __init__(self, files: Files, name: str, findings: Findings) -> None:
+    def __init__(self, files: Files, name: str, findings: CheckResults) -> None:
         self.files = files
         self.model = files.systems[name].model
         self.page = Page(files.systems[name].document, findings)

@@ -31,7 +31,7 @@ ROW = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Noted:
     """What the hub has noted of a (target, record): `status` is due, waiting or parked."""
 
     status: str
@@ -39,7 +39,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Disagreement:
     """One field of one row (or, with the field ROW, a row) that is not as its golden record says. `record` is empty
     where none is known, `key` where there is no row. `unheard`: the hub knows nothing of what the row holds."""
 
@@ -64,7 +64,7 @@ class Judge:
         self._entity: Entity = rulebook.entities[stream.entity]
         self._plan = plan
 
-    def stranger(self, seen: Seen, aside: str, *, excluded: bool = False) -> Finding:
+    def stranger(self, seen: Seen, aside: str, *, excluded: bool = False) -> Disagreement:
         """A row that the hub has linked to no record. `aside`: why a change of it is set aside, if one is; `excluded`:
         it waits with a parent row that is left out."""
         if ROW in seen.unreadable:
@@ -73,7 +73,7 @@ class Judge:
             return self._row(seen.key, "", "excluded" if excluded else "parked", f"set aside: {aside}")
         return self._row(seen.key, "", "unknown", "the hub does not know this row", unheard=True)
 
-    def gone(self, key: str, record: Record, mark: Mark | None, aside: str) -> Finding | None:
+    def gone(self, key: str, record: Record, mark: Noted | None, aside: str) -> Disagreement | None:
         """A row that the hub has linked, and that is not there; None if the hub knows so."""
         row = self._contribution(record, key)
         if row is None or row.deleted is not None:
@@ -84,7 +84,7 @@ class Judge:
             return self._row(key, record.id, *_marked(mark))
         return self._row(key, record.id, "unknown", "the row is not there, and the hub has not heard so", unheard=True)
 
-    def there(self, seen: Seen, record: Record, mark: Mark | None, aside: str) -> list[Finding]:
+    def there(self, seen: Seen, record: Record, mark: Noted | None, aside: str) -> list[Disagreement]:
         """A row that the hub has linked: where it differs from its record."""
         row = self._contribution(record, seen.key)
         if ROW in seen.unreadable:
@@ -114,14 +114,14 @@ class Judge:
         ref = RowRef(self._stream.system, self._stream.name, key)
         return next((row for row in record.rows if row.ref == ref), None)
 
-    def _come_back(self, key: str, record: Record, mark: Mark | None, aside: str) -> Finding:
+    def _come_back(self, key: str, record: Record, mark: Noted | None, aside: str) -> Disagreement:
         if aside:
             return self._row(key, record.id, "parked", f"set aside: {aside}")
         if mark is not None:
             return self._row(key, record.id, *_marked(mark))
         return self._row(key, record.id, "unknown", "the hub holds this row to be deleted", unheard=True)
 
-    def _retired(self, record: Record, row: Contribution, mark: Mark | None) -> list[Finding]:
+    def _retired(self, record: Record, row: Contribution, mark: Noted | None) -> list[Disagreement]:
         """Rows of a retired record stay where the mapping says so."""
         if not any(difference.row is row for difference in self._plan.differences(record)):
             return []
@@ -129,15 +129,15 @@ class Judge:
             return [self._row(row.key, record.id, *_marked(mark))]
         return [self._row(row.key, record.id, "unknown", "its record is retired, and nothing is going to delete it")]
 
-    def _row(self, key: str, record: str, why: Why, words: str, *, unheard: bool = False) -> Finding:
+    def _row(self, key: str, record: str, why: Why, words: str, *, unheard: bool = False) -> Disagreement:
         stream = self._stream
-        return Finding(stream.system, stream.name, stream.entity, key, record, ROW, why, words, unheard=unheard)
+        return Disagreement(stream.system, stream.name, stream.entity, key, record, ROW, why, words, unheard=unheard)
 
     # --- fields ----------------------------------------------------------------------------------------------
 
     def _fields(
-        self, seen: Seen, record: Record, row: Contribution, mark: Mark | None, aside: str
-    ) -> Iterator[Finding]:
+        self, seen: Seen, record: Record, row: Contribution, mark: Noted | None, aside: str
+    ) -> Iterator[Disagreement]:
         golden = record.golden
         for name, value in seen.fields.items():
             if value != golden.get(name):
@@ -155,20 +155,20 @@ class Judge:
 
     def _field(
         self, seen: Seen, record: Record, name: str, holds: Value, why: Why, words: str, *, unheard: bool
-    ) -> Finding:
+    ) -> Disagreement:
         stream, golden = self._stream, record.golden.get(name)
-        return Finding(
+        return Disagreement(
             stream.system, stream.name, stream.entity, seen.key, record.id, name, why, words, holds, golden, unheard
         )  # fmt: skip
 
-    def _unheard(self, mark: Mark | None, aside: str) -> tuple[Why, str]:
+    def _unheard(self, mark: Noted | None, aside: str) -> tuple[Why, str]:
         if aside:
             return "parked", f"a change of this row is set aside: {aside}"
         if mark is not None:
             return _marked(mark)
         return "unknown", "the hub has not heard of what this row holds"
 
-    def _why(self, name: str, record: Record, row: Contribution, mark: Mark | None) -> tuple[Why, str]:
+    def _why(self, name: str, record: Record, row: Contribution, mark: Noted | None) -> tuple[Why, str]:
         """Why a difference stands that the hub knows of."""
         stream, unit = self._stream, self._entity.unit_of[name]
         for each in self._plan.differences(record):
@@ -198,7 +198,7 @@ class Judge:
             return "not deliverable", f"several rows of {stream.name} stand for it, and none is written"
         return "unknown", "nothing is due for it"
 
-    def _due(self, name: str, record: Record, row: Contribution, mark: Mark | None) -> tuple[Why, str]:
+    def _due(self, name: str, record: Record, row: Contribution, mark: Noted | None) -> tuple[Why, str]:
         if mark is not None:
             return _marked(mark)
         try:
@@ -208,16 +208,18 @@ class Judge:
         return "unknown", "it should be written, but no delivery is due (one was discarded, or lost)"
 
 
-def missing(plan: TargetPlan, record: Record, mark: Mark | None) -> Iterator[Finding]:
+def missing(plan: TargetPlan, record: Record, mark: Noted | None) -> Iterator[Disagreement]:
     """The rows that a record should have in a system, and that the hub has not created there."""
     for difference in plan.differences(record):
         if difference.operation == "create":
             why, words = _marked(mark) if mark is not None else ("unknown", "no delivery is due that would create it")
             stream = difference.stream
-            yield Finding(stream.system, stream.name, stream.entity, "", record.id, ROW, why, f"no row yet: {words}")
+            yield Disagreement(
+                stream.system, stream.name, stream.entity, "", record.id, ROW, why, f"no row yet: {words}"
+            )
 
 
-def _marked(mark: Mark) -> tuple[Why, str]:
+def _marked(mark: Noted) -> tuple[Why, str]:
     if mark.status == "due":
         return "in flight", "a delivery is due"
     return "parked", mark.reason or f"its delivery is {mark.status}"

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from fieldwarden.engine.change import Change
 from fieldwarden.engine.deciding.joining import contradiction, follow, join, named
 from fieldwarden.engine.deciding.known import Known
-from fieldwarden.engine.deciding.outcome import Harvest
+from fieldwarden.engine.deciding.outcome import OutcomeBuilder
 from fieldwarden.engine.deciding.scope import Scope
 from fieldwarden.engine.ports.hub import MANY_ALIKE
 from fieldwarden.engine.record import Record
@@ -15,12 +15,12 @@ from fieldwarden.rules.rulebook import Entity
 
 
 class Alike:
-    """Works on what one batch knows, and gathers what it does in the batch's harvest."""
+    """Works on what one batch knows, and gathers what it does in the batch's builder."""
 
-    def __init__(self, scope: Scope, known: Known, harvest: Harvest) -> None:
+    def __init__(self, scope: Scope, known: Known, builder: OutcomeBuilder) -> None:
         self._scope = scope
         self._known = known
-        self._harvest = harvest
+        self._builder = builder
 
     def follow(self) -> None:
         """Whatever is at hand and refers to a record that was joined to another refers to that one from now on."""
@@ -29,13 +29,13 @@ class Alike:
             fields = self._scope.referring.get(record.entity, ())
             moved, decisions = follow(record, fields, joined) if fields else (False, [])
             if moved:
-                self._harvest.followed(record, decisions)
+                self._builder.followed(record, decisions)
                 self._unite(self._scope.entities[record.entity], record, None)
 
     def found_anew(self, entity: Entity, record: Record, cause: Change | None) -> None:
         """A record may be found by other match pairs now: note them, and join it with those that carry one of them, if
         nothing contradicts it."""
-        if self._harvest.rematch(entity, record):  # nearly never
+        if self._builder.rematch(entity, record):  # nearly never
             self._unite(entity, record, cause)
 
     def reunite(self, ids: Collection[str]) -> None:
@@ -66,7 +66,7 @@ class Alike:
         """The other records that carry a pair of this key. A value that very many carry tells nothing apart; one
         without rows was joined by somebody else meanwhile."""
         matches, known = self._known.matches.get(record.entity, {}), self._known.records
-        carried = [matches.get(pair, ()) for pair in self._harvest.pairs(record) if pair[0] == key]
+        carried = [matches.get(pair, ()) for pair in self._builder.pairs(record) if pair[0] == key]
         ids = {id for ids in carried if len(ids) <= MANY_ALIKE for id in ids}
         return {id for id in ids if id != record.id and (id not in known or known[id].rows)}
 
@@ -77,8 +77,8 @@ class Alike:
         if not survivor.rows or contradiction(entity, records, roots, self._known.apart):
             return None
         for other in others:
-            former = [row.ref for row in other.rows], self._harvest.pairs(other)
-            self._harvest.joined(survivor, other, former, join(entity, roots, survivor, other), cause)
+            former = [row.ref for row in other.rows], self._builder.pairs(other)
+            self._builder.joined(survivor, other, former, join(entity, roots, survivor, other), cause)
         return survivor
 
 

@@ -16,7 +16,7 @@ from fieldwarden.engine.deciding.identity import Ambiguous, Found, identify
 from fieldwarden.engine.deciding.known import Known, Mapped, Tally
 from fieldwarden.engine.deciding.letters import Letters, is_ahead
 from fieldwarden.engine.deciding.merging import Merging
-from fieldwarden.engine.deciding.outcome import Harvest
+from fieldwarden.engine.deciding.outcome import OutcomeBuilder
 from fieldwarden.engine.deciding.plural import first, ordered, without_husks
 from fieldwarden.engine.deciding.rekeying import Rekeying
 from fieldwarden.engine.deciding.reresolve import Reresolver
@@ -31,7 +31,7 @@ from fieldwarden.rules.rulebook import Entity
 NewId = Callable[[], str]
 
 
-class Course:
+class BatchInHand:
     """The state of one batch while it is decided. What one change links or creates, the next ones see."""
 
     def __init__(self, scope: Scope, known: Known, new_id: NewId, tally: Tally) -> None:
@@ -39,22 +39,22 @@ class Course:
         self._known = known
         self._new_id = new_id
         self._tally = tally
-        self._harvest = Harvest(scope, known, tally)
-        self._letters, self.alike = Letters(scope, known, self._harvest), Alike(scope, known, self._harvest)
-        self._merging = Merging(scope, known, self._harvest, self._letters, self.alike, new_id)
+        self._builder = OutcomeBuilder(scope, known, tally)
+        self._letters, self.alike = Letters(scope, known, self._builder), Alike(scope, known, self._builder)
+        self._merging = Merging(scope, known, self._builder, self._letters, self.alike, new_id)
         self.alike.follow()
-        self._rekeying = Rekeying(known, self._harvest)
+        self._rekeying = Rekeying(known, self._builder)
         self._under = {stream for _, stream in scope.above}
 
     def finish(self) -> IngestOutcome:
-        return self._harvest.finish()
+        return self._builder.finish()
 
     def resolve_again(self, resolve: Reresolver) -> None:
         """Every record at hand comes under the live rules first: it may have been resolved under former ones."""
         for record in self._known.records.values():
             applied = resolve(record)
             if applied.stored:
-                self._harvest.applied(record, applied)
+                self._builder.applied(record, applied)
 
     def take(self, mapped: Mapped, latest: int) -> None:
         changes = self._tally.changes
@@ -98,7 +98,7 @@ class Course:
                 reason = "the row had another key before, and what it said under that key has not all come yet"
                 self._letters.add(mapped, "rekey", reason, awaits=change.row)
                 return False
-            self._harvest.arrived(change.row)
+            self._builder.arrived(change.row)
         elif change.old_row is not None:
             self._rekeying.rekey(change, change.old_row)
         if change.operation == "delete":
@@ -150,7 +150,7 @@ class Course:
             if how == "new":
                 change.echo = False  # of a record that we do not know we have written nothing that we know of
         if how:
-            self._harvest.link(change.row, linked)
+            self._builder.link(change.row, linked)
         record = self._known.records[linked]
         row = record.row(change.row)
         if row is not None and row.husk and change.position > row.said:
@@ -219,13 +219,13 @@ class Course:
         if heard == "said" or fresh or (spoiled and heard != "carried") or was_deleted != (row.deleted is not None):
             if was_deleted:
                 # Linked as before, but there again: whoever waits for its key is told.
-                self._harvest.link(change.row, record.id)
+                self._builder.link(change.row, record.id)
             event: Event = "observed" if change.observation else "carried" if change.echo else "said"
             self._record(entity, record, row, change, event, changed, how, before=before, spoiled=spoiled)
         elif heard == "carried":
             self._carried(entity, record, row, change, changed)
             if self._touches_match(entity, [name for name in changed if name in own]):
-                self._harvest.rematch(entity, record)  # its former word, which is gone, finds it no more
+                self._builder.rematch(entity, record)  # its former word, which is gone, finds it no more
         elif not self._scope.ordered:
             self._unordered(record, change, heard)
         self._tally.echoes += heard in ("carried", "echo")
@@ -274,8 +274,8 @@ class Course:
         entity = self._scope.entities[record.entity]
         decisions = moved(decide(entity, record, row, names))
         if decisions:
-            self._harvest.entry(record, change, "observed" if change.observation else "said", decisions, "")
-        self._harvest.after(record)
+            self._builder.entry(record, change, "observed" if change.observation else "said", decisions, "")
+        self._builder.after(record)
         if self._touches_match(entity, names):
             self.alike.found_anew(entity, record, change)
 
@@ -286,17 +286,17 @@ class Course:
         decisions = moved(decide(entity, record, row, others)) if others else []
         decisions += outcomes.unlike_ours(entity, record, row, change)
         if decisions:
-            self._harvest.entry(record, change, "carried", decisions, "")
-            self._harvest.after(record)
+            self._builder.entry(record, change, "carried", decisions, "")
+            self._builder.after(record)
         else:
-            self._harvest.store(record)
-            self._harvest.mark(record, suspect=True)
+            self._builder.store(record)
+            self._builder.mark(record, suspect=True)
 
     def _unordered(self, record: Record, change: Change, heard: str) -> None:
         """Without an order of its own to rely on, a source's late words are recorded, and its newest position kept."""
-        self._harvest.store(record)
+        self._builder.store(record)
         if heard == "stale":
-            self._harvest.entry(record, change, "said", stale(record, change), "")
+            self._builder.entry(record, change, "said", stale(record, change), "")
 
     def _delete(self, change: Change) -> None:
         record = self._known.records.get(self._known.links.get(change.row, ""))
@@ -311,16 +311,16 @@ class Course:
         leader = self._leader(record, change.row)
         if not bury(row, change):
             if not self._scope.ordered:
-                self._harvest.store(record)
+                self._builder.store(record)
             return
         if change.row[:2] in self._scope.roots[record.entity]:
-            self._harvest.vacated(record)
+            self._builder.vacated(record)
         if change.echo:
             # We removed it, and nothing else is said by that, however late it comes: the record may be alive again.
             row.removed = True
             self._tally.echoes += 1
-            self._harvest.store(record)
-            self._harvest.mark(record)
+            self._builder.store(record)
+            self._builder.mark(record)
             self._led(record, change, leader)
             forget_older(record, row)
             return
@@ -346,19 +346,19 @@ class Course:
                 for name in theirs:  # what others carry of it was never this record's
                     disown(other, name)
             gone = decide(entity, left, row, spoken, deleted=True)
-            self._harvest.entry(left, change, "left", gone, "")
-            self._harvest.after(left)
+            self._builder.entry(left, change, "left", gone, "")
+            self._builder.after(left)
             self._led(left, change, leaders[0])
             target = self._known.records[new]
             target.rows.append(row)
             there = decide(entity, target, row, spoken)
-            self._harvest.entry(target, change, "moved", there, "", was=old)
-            self._harvest.after(target)
+            self._builder.entry(target, change, "moved", there, "", was=old)
+            self._builder.after(target)
             self._led(target, change, leaders[1])
             if self._touches_match(entity, spoken):
-                self._harvest.rematch(entity, left)
+                self._builder.rematch(entity, left)
                 self.alike.found_anew(entity, target, change)
-        self._harvest.link(change.row, new)
+        self._builder.link(change.row, new)
 
     def _record(
         self,
@@ -381,7 +381,7 @@ class Course:
         if event in ("said", "observed") and flipped is None and not spoiled:
             plain = self._scope.unrivalled[record.entity].accept(record, row, changed)
         if plain is not None:
-            self._harvest.accepted(record, change, event, *plain, how)
+            self._builder.accepted(record, change, event, *plain, how)
         else:
             observed = change.observation and not deleted
             decisions = decide(entity, record, row, changed, deleted=deleted, observed=observed)
@@ -391,8 +391,8 @@ class Course:
                 refused(record, row, decisions, before or {})
             decisions += unreadable(entity, record, row, spoiled, ours=change.echo, observed=observed)
             if decisions or how or flipped is not None or deleted:
-                self._harvest.entry(record, change, event, decisions, how, retired_=flipped)
-        self._harvest.after(record)
+                self._builder.entry(record, change, event, decisions, how, retired_=flipped)
+        self._builder.after(record)
         if how or self._touches_match(entity, changed):
             self.alike.found_anew(entity, record, change)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from fieldwarden.engine import failpoints
 from fieldwarden.engine.change import RowRef, Value
-from fieldwarden.engine.deciding.batch import Course, NewId
+from fieldwarden.engine.deciding.batch import BatchInHand, NewId
 from fieldwarden.engine.deciding.identity import MatchPair, match_pairs, possible_pairs, record_pairs
 from fieldwarden.engine.deciding.known import Known, Mapped, Tally
 from fieldwarden.engine.deciding.narrowing import Blamed
@@ -112,7 +112,7 @@ class Decider:
         where nothing contradicts it.
 
         Raises Blamed for what one change met."""
-        course = Course(self.scope, known, new_id, tally)
+        course = BatchInHand(self.scope, known, new_id, tally)
         if applying:
             course.resolve_again(self._reresolver)
         for ids in alike:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from fieldwarden.engine.change import Change, RowRef
 from fieldwarden.engine.deciding.identity import Ambiguous
 from fieldwarden.engine.deciding.known import Known, Mapped
-from fieldwarden.engine.deciding.outcome import Harvest
+from fieldwarden.engine.deciding.outcome import OutcomeBuilder
 from fieldwarden.engine.deciding.scope import Scope
 from fieldwarden.engine.deciding.unreadable import has_say
 from fieldwarden.engine.ports.aside import FOR_ANOTHER, Letter, SetAsideKind
@@ -25,10 +25,10 @@ _BEHIND = "an earlier change of this row is set aside"
 class Letters:
     """The letters of one batch's rows, those that the hub has and those that the batch itself adds."""
 
-    def __init__(self, scope: Scope, known: Known, harvest: Harvest) -> None:
+    def __init__(self, scope: Scope, known: Known, builder: OutcomeBuilder) -> None:
         self._scope = scope
         self._known = known
-        self._harvest = harvest
+        self._builder = builder
         self._new: dict[RowRef, list[Letter]] = {}
         self._gone: set[int] = set()
         self._freed: set[RowRef] = set()
@@ -106,7 +106,7 @@ class Letters:
         raw = mapped.raw
         moves = raw.operation == "rekey" or raw.old_values is not None or raw.follows_rekey
         self._new.setdefault(mapped.row, []).append(Letter(mapped.release, kind, raw.position, moves, awaits))
-        self._harvest.set_aside(mapped, kind, reason, awaits=awaits, candidates=candidates, moves=moves)
+        self._builder.set_aside(mapped, kind, reason, awaits=awaits, candidates=candidates, moves=moves)
 
     def doubt(self, mapped: Mapped, change: Change, found: Ambiguous) -> None:
         """A steward has to say which record the row stands for. What is suspicious is told once in the ledger of each
@@ -117,7 +117,7 @@ class Letters:
         self.add(mapped, kind, found.reason, candidates=found.candidates)
         if found.suspicious and news:
             for id in found.candidates:
-                self._harvest.claimed(self._known.records[id], change, found.suspicious)
+                self._builder.claimed(self._known.records[id], change, found.suspicious)
 
     def awaited(self, row: RowRef) -> RowRef | None:
         """The row of the same stream that this row is to be, as its newest letter that names one says."""
@@ -130,7 +130,7 @@ class Letters:
         could not be told from one that is to be this very row (`FOR_A_STEWARD`)."""
         for letter in self._stored(row):
             if letter.kind in kinds and (letter.kind != "data" or letter.awaits is not None):
-                self._harvest.retry(letter.id)
+                self._builder.retry(letter.id)
 
     def wait_behind(self, mapped: Mapped) -> None:
         self.add(mapped, "behind", _BEHIND)
@@ -150,19 +150,19 @@ class Letters:
             if record is None and change.operation == "delete":
                 # Nobody has ever known the row. What it said before it was deleted may be told again from the start,
                 # when the parent that it waited for has come: it is past then, and must not bring the row to life.
-                self._harvest.gone(change)
+                self._builder.gone(change)
         kept = self._keep_unreadable(mapped, change, record, row)
         if not kept:
             self.outdated(mapped)
             if mapped.release and record is not None and known:
-                self._harvest.remark(record, mapped.row.system)
+                self._builder.remark(record, mapped.row.system)
 
     def outdated(self, mapped: Mapped) -> None:
         """The change has nothing to say (any more): if it was set aside, it is so no longer."""
         if mapped.release:
             self._freed.add(mapped.row)
             self._gone.add(mapped.release)
-            self._harvest.released(mapped.release)
+            self._builder.released(mapped.release)
 
     def _keep_unreadable(self, mapped: Mapped, change: Change, record: Record | None, row: Contribution | None) -> bool:
         """True if a letter of this change is to be seen from now on."""
@@ -213,7 +213,7 @@ class Letters:
         """Let go of letters that a newer word makes pointless, in the same commit; `record` is told of it."""
         rows, dropped, stored = _rows(mapped), list(letters), list[str]()
         for letter in dropped:
-            self._harvest.withdraw(rows, letter)
+            self._builder.withdraw(rows, letter)
             if letter.id:
                 self._gone.add(letter.id)
                 stored.append(str(letter.id))
@@ -221,8 +221,8 @@ class Letters:
             if row in self._new:
                 self._new[row] = [letter for letter in self._new[row] if letter not in dropped]
         if stored and record is not None and mapped.change is not None:
-            self._harvest.entry(record, mapped.change, "mended", [], "", was=", ".join(stored))
-            self._harvest.remark(record, mapped.row.system)
+            self._builder.entry(record, mapped.change, "mended", [], "", was=", ".join(stored))
+            self._builder.remark(record, mapped.row.system)
 
 
 def is_ahead(change: Change, latest: int) -> bool:

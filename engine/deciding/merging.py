@@ -18,7 +18,7 @@ from fieldwarden.engine.deciding.identity import Ambiguous, Claim, Found, identi
 from fieldwarden.engine.deciding.joining import join, obstacle, parting, split
 from fieldwarden.engine.deciding.known import Known, Mapped
 from fieldwarden.engine.deciding.letters import Letters
-from fieldwarden.engine.deciding.outcome import Harvest
+from fieldwarden.engine.deciding.outcome import OutcomeBuilder
 from fieldwarden.engine.deciding.plural import parent_of
 from fieldwarden.engine.deciding.reresolve import redecided
 from fieldwarden.engine.deciding.resolve import choose, retired
@@ -28,14 +28,20 @@ from fieldwarden.engine.record import Contribution, Record
 
 
 class Merging:
-    """Works on what one batch knows, and gathers what it does in the batch's harvest."""
+    """Works on what one batch knows, and gathers what it does in the batch's builder."""
 
     def __init__(
-        self, scope: Scope, known: Known, harvest: Harvest, letters: Letters, alike: Alike, new_id: Callable[[], str]
+        self,
+        scope: Scope,
+        known: Known,
+        builder: OutcomeBuilder,
+        letters: Letters,
+        alike: Alike,
+        new_id: Callable[[], str],
     ) -> None:
         self._scope = scope
         self._known = known
-        self._harvest = harvest
+        self._builder = builder
         self._letters = letters
         self._alike = alike
         self._new_id = new_id
@@ -58,7 +64,7 @@ class Merging:
             self._letters.add(mapped, kind, reason, awaits=named)
             if row is not None and row.deleted is None and linked is not None:
                 row.merged = named.key  # so that it does not stand in that one's way, which may be its very record
-                self._harvest.store(known.records[linked])
+                self._builder.store(known.records[linked])
                 self._letters.retry(named, FOR_A_STEWARD)
             return False
         record, home = known.records[target], self._home(mapped, change, row, target)
@@ -79,20 +85,20 @@ class Merging:
         if row is None:
             row, how = begin(change), "merged_into"
             home.rows.append(row)
-            self._harvest.link(change.row, home.id)
+            self._builder.link(change.row, home.id)
         become(row, change, named.key, self._scope.owned[record.entity], record.golden)
         if news:
-            self._harvest.vacated(home, record)
+            self._builder.vacated(home, record)
         if home is not record:
-            former = [each.ref for each in home.rows], self._harvest.pairs(home)
-            self._harvest.joined(record, home, former, join(entity, roots, record, home), change)
+            former = [each.ref for each in home.rows], self._builder.pairs(home)
+            self._builder.joined(record, home, former, join(entity, roots, record, home), change)
         decisions = redecided([(unit, choose(unit, record.rows)) for unit in entity.units], record, "joined")
         now = retired(entity, roots, record.rows)
         flipped = now if now != record.retired else None
         record.retired = now
         if news or decisions or flipped is not None:
-            self._harvest.entry(record, change, "replaced", decisions, how, was=named.key, retired_=flipped)
-        self._harvest.after(record)
+            self._builder.entry(record, change, "replaced", decisions, how, was=named.key, retired_=flipped)
+        self._builder.after(record)
         self._alike.found_anew(entity, record, change)
 
     def is_itself(self, change: Change) -> None:
@@ -103,7 +109,7 @@ class Merging:
             each = each or row.ref._replace(key=row.merged)
             if row.deleted is None:
                 row.merged = ""
-                self._harvest.store(self._known.records[self._known.links[change.row]])
+                self._builder.store(self._known.records[self._known.links[change.row]])
         path: list[RowRef] = []
         while each is not None and each != change.row and each not in path:
             path.append(each)
@@ -135,7 +141,7 @@ class Merging:
         self._known.records[other.id] = other
         row.deleted = None
         done = split(entity, self._roots(record), record, other, self._below(record, row))
-        self._harvest.split(record, other, done)
+        self._builder.split(record, other, done)
         return other
 
     def next(self, row: RowRef) -> RowRef | None:

@@ -20,7 +20,7 @@ from fieldwarden.engine.record import Record
 from fieldwarden.rules.rulebook import Entity
 
 
-class Harvest:
+class OutcomeBuilder:
     """Gathers an IngestOutcome, and keeps `Known` true to it for the changes that come after."""
 
     def __init__(self, scope: Scope, known: Known, tally: Tally) -> None:

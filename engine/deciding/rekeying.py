@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from fieldwarden.engine.change import Change, RowRef
 from fieldwarden.engine.deciding.known import Known
-from fieldwarden.engine.deciding.outcome import Harvest
+from fieldwarden.engine.deciding.outcome import OutcomeBuilder
 
 
 class Rekeying:
-    """Works on what one batch knows, and gathers what it does in the batch's harvest."""
+    """Works on what one batch knows, and gathers what it does in the batch's builder."""
 
-    def __init__(self, known: Known, harvest: Harvest) -> None:
+    def __init__(self, known: Known, builder: OutcomeBuilder) -> None:
         self._known = known
-        self._harvest = harvest
+        self._builder = builder
         self._displaced: dict[RowRef, str] = {}
 
     def rekey(self, change: Change, old: RowRef) -> None:
@@ -31,18 +31,18 @@ class Rekeying:
             elif there is not None and taken == linked:
                 record.rows.remove(there)
         if self._known.links.get(old) == linked:
-            self._harvest.link(old, None)
-        self._harvest.link(change.row, linked)
+            self._builder.link(old, None)
+        self._builder.link(change.row, linked)
         if row is not None:
             row.key = change.row.key
-            self._harvest.entry(record, change, "rekeyed", [], "", was=old.key)
+            self._builder.entry(record, change, "rekeyed", [], "", was=old.key)
 
     def take_key(self, change: Change) -> None:
         """The row goes on under another key, and its next news may come from another partition, whose positions
         say nothing of this one's: whatever comes is newer."""
         assert change.old_row is not None, "a rekey names the old key"
         self.rekey(change, change.old_row)
-        self._harvest.rekeyed(change.old_row, change)
+        self._builder.rekeyed(change.old_row, change)
         self._known.departed[change.old_row] = change.position
         self._known.next_keys[change.old_row] = change.row
         if not change.follows_rekey:

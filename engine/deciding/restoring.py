@@ -48,7 +48,7 @@ class Keys:
 
 
 @dataclass(slots=True)
-class Former:
+class BeforeJoin:
     """What the ledger tells of one of the two records: feed its entries of before the join to `before`, those of the
     joined record to `since`, in their order, the rows by the keys that they have now (`Keys`).
 
@@ -198,7 +198,7 @@ class Returned:
 def give_all_back(
     entity: Entity,
     record: Record,
-    former: Former,
+    former: BeforeJoin,
     writable: Writable,
     now: Mapping[str, Value],
     unread: Collection[tuple[str, str]] = (),
@@ -230,7 +230,7 @@ def give_all_back(
 def _return(
     unit: Unit,
     record: Record,
-    former: Former,
+    former: BeforeJoin,
     streams: tuple[Writable, Collection[tuple[str, str]]],
     meant: dict[str, Value],
     plain: Contribution | None,

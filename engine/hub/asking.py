@@ -26,7 +26,7 @@ class NotFound(FieldwardenError):
     code = "not_found"
 
 
-class Ambiguous(FieldwardenError):
+class AmbiguousName(FieldwardenError):
     """More than one record has this key. `candidates` are their ids."""
 
     code = "ambiguous"

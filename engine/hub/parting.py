@@ -11,7 +11,7 @@ import msgspec
 
 from fieldwarden.engine.change import RowRef, Value
 from fieldwarden.engine.deciding.parted import Referring
-from fieldwarden.engine.deciding.restoring import Former, Keys, Returned, give_all_back
+from fieldwarden.engine.deciding.restoring import BeforeJoin, Keys, Returned, give_all_back
 from fieldwarden.engine.deciding.scope import Scope
 from fieldwarden.engine.errors import EngineError, LedgerBroken
 from fieldwarden.engine.hub.ingest import PostgresIngest
@@ -76,7 +76,7 @@ class Giving:
         self._entity = record.entity
         self._now: dict[str, Value] = dict(record.golden)
         self._refs = {row.ref for row in record.rows}
-        self._former: dict[str, Former] = {}
+        self._former: dict[str, BeforeJoin] = {}
         streams = [stream for system in rulebook.systems.values() for stream in system.streams.values()]
         self._writable = {(stream.system, stream.name): stream.update_fields for stream in streams}
         self._unread = {(stream.system, stream.name) for stream in streams if not stream.reads}
@@ -90,7 +90,7 @@ class Giving:
                 f"{back} came to {id} with a record that it had been joined to before",
                 suggestion="split that one with --restore first, or this one without",
             )
-        kept, gone = Former(frozenset(self._refs.difference(going))), Former(frozenset(going), stays=False)
+        kept, gone = BeforeJoin(frozenset(self._refs.difference(going))), BeforeJoin(frozenset(going), stays=False)
         self._former = {id: kept, back: gone}
         keys = await self._keys()
         async for version, body in _entries(self._connection, back):

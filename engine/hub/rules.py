@@ -18,7 +18,7 @@ from typing import Any
 
 from fieldwarden.engine import failpoints
 from fieldwarden.engine.deciding.known import Known, Tally
-from fieldwarden.engine.deciding.outcome import Harvest
+from fieldwarden.engine.deciding.outcome import OutcomeBuilder
 from fieldwarden.engine.deciding.reresolve import Reresolver
 from fieldwarden.engine.deciding.scope import plans_of, scope_of
 from fieldwarden.engine.errors import EngineError, RulesChanged
@@ -188,11 +188,13 @@ class LiveRules:
         rematch: frozenset[str],
     ) -> int:
         plans = plans_of(rulebook)
-        harvest = Harvest(scope_of(rulebook, next(iter(rulebook.systems)), plans, ordered=True), Known(), Tally())
+        builder = OutcomeBuilder(
+            scope_of(rulebook, next(iter(rulebook.systems)), plans, ordered=True), Known(), Tally()
+        )
         writing = PostgresIngest(connection, Lease(RULES, 0, None), self._clock, lambda *_: None)
         for record in (await writing.records(ids)).values():
-            harvest.applied(record, resolve(record), rematch=record.entity in rematch)
-        outcome = harvest.finish()
+            builder.applied(record, resolve(record), rematch=record.entity in rematch)
+        outcome = builder.finish()
         outcome.asked = {entity: {} for entity, _ in outcome.match_keys.values()}
         entries = len(outcome.entries)  # before: what is large is let go of while it is written
         await writing.write(outcome, rulebook.hash)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from fieldwarden.engine.change import RowRef
 from fieldwarden.engine.deciding.joining import contradiction, held_twice, join, split
 from fieldwarden.engine.deciding.known import Known, Tally
-from fieldwarden.engine.deciding.outcome import Harvest
+from fieldwarden.engine.deciding.outcome import OutcomeBuilder
 from fieldwarden.engine.deciding.parted import Referring, refer, refer_to, referring_to
 from fieldwarden.engine.deciding.scope import Scope, plans_of, scope_of
 from fieldwarden.engine.errors import RulesChanged
@@ -51,7 +51,7 @@ class _Deciding:
         self.mask = mask
         self.connection = connection
         self.scope: Scope = scope_of(rulebook, next(iter(rulebook.systems)), plans, ordered=True)
-        self.harvest = Harvest(self.scope, Known(), Tally())
+        self.builder = OutcomeBuilder(self.scope, Known(), Tally())
         self.ingest = PostgresIngest(connection, Lease(STEWARDS, 0, None), clock, lambda *_: None)
 
     def called(self, row: RowRef) -> str:
@@ -108,8 +108,8 @@ class Stewards:
                     suggestion=f"delete one of them in {twice[0].system}, or merge them there",
                 )
             await deciding.connection.execute(QUERIES["no_longer_apart"], {"one": survivor.id, "other": absorbed.id})
-            former = [row.ref for row in absorbed.rows], deciding.harvest.pairs(absorbed)
-            deciding.harvest.joined(survivor, absorbed, former, join(entity, roots, survivor, absorbed), None)
+            former = [row.ref for row in absorbed.rows], deciding.builder.pairs(absorbed)
+            deciding.builder.joined(survivor, absorbed, former, join(entity, roots, survivor, absorbed), None)
             await self._write(deciding, act)
             return survivor.id
 
@@ -146,7 +146,7 @@ class Stewards:
                     f"no change of {deciding.called(row)} waits for a steward",
                     suggestion="`fieldwarden deadletter list --kind ambiguous`",
                 )
-            deciding.harvest.link(row, id)
+            deciding.builder.link(row, id)
             await self._write(deciding, act)
 
     async def unlink(self, row: RowRef, new_id: str, act: Act) -> tuple[str, str]:
@@ -254,7 +254,7 @@ class Stewards:
         refer(record.rows, fields, record.id, other.id)  # what refers to one of these two itself
         entity = deciding.scope.entities[record.entity]
         done = split(entity, deciding.scope.roots[entity.name], record, other, rows, give_back)
-        deciding.harvest.split(record, other, done)
+        deciding.builder.split(record, other, done)
         await deciding.connection.execute(QUERIES["keep_apart"], [record.id, other.id])
         return fields
 
@@ -266,10 +266,10 @@ class Stewards:
             for each in (await deciding.ingest.records(found[start : start + _AT_ONCE])).values():
                 moved, decisions = refer_to(deciding.scope.entities[each.entity], each, fields, left, to)
                 if moved:
-                    deciding.harvest.followed(each, decisions, to)
+                    deciding.builder.followed(each, decisions, to)
 
     async def _write(self, deciding: _Deciding, act: Act) -> None:
-        outcome = deciding.harvest.finish()
+        outcome = deciding.builder.finish()
         outcome.asked = {entity: {} for entity, _ in outcome.match_keys.values()}
         await deciding.ingest.write(outcome, self._rulebook.hash)
         await acts.append(deciding.connection, act, self._rulebook.hash)

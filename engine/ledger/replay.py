@@ -3,7 +3,7 @@
 The chain of hashes shows that the ledger is as it was written; the fold shows that it tells the whole truth about
 the golden records. Each decision says the golden value before and after itself, so entries of one record, taken in
 version order, have to link up like the chain does. Nothing here decides anew; a replay that does (from the rulebook
-each block names) can stand beside this one and use the same `Finding`.
+each block names) can stand beside this one and use the same `Mismatch`.
 
 An absent golden value and a null are one thing to the ledger: `None`. No finding ever quotes a value.
 """
@@ -17,7 +17,7 @@ from fieldwarden.engine.change import Value
 from fieldwarden.engine.ledger.entries import EntryBody
 
 
-class Finding(NamedTuple):
+class Mismatch(NamedTuple):
     """Something that does not fit, in words without values. `field` is "" where it is about the whole record."""
 
     kind: Literal["gap", "duplicate", "entity", "before", "retired", "golden", "version"]
@@ -38,9 +38,9 @@ class Fold:
         self._sure: set[str] | None = None
         """After a break: the fields that an entry has told again since. None: nothing is broken, all are sure."""
 
-    def apply(self, version: int, body: EntryBody) -> list[Finding]:
+    def apply(self, version: int, body: EntryBody) -> list[Mismatch]:
         """Take the next entry in; what does not link up with those before it (usually nothing)."""
-        findings: list[Finding] = []
+        findings: list[Mismatch] = []
         if version != self.version + 1:
             findings.append(self._out_of_order(version))
             if version <= self.version:
@@ -50,13 +50,13 @@ class Fold:
         if body.entity != self.entity:
             if self.entity:
                 words = f"entry {version} speaks of a record of {body.entity}, the ones before it of {self.entity}"
-                findings.append(Finding("entity", "", words))
+                findings.append(Mismatch("entity", "", words))
             self.entity = body.entity
         golden, sure = self.golden, self._sure
         for name, outcome, _, before, after, _, _ in body.decisions:
             if golden.get(name) != before and (sure is None or name in sure):
                 words = f"entry {version} ({outcome}) found another golden value in {name} than the entries before left"
-                findings.append(Finding("before", name, words))
+                findings.append(Mismatch("before", name, words))
             golden[name] = after
             if sure is not None:
                 sure.add(name)
@@ -64,11 +64,11 @@ class Fold:
             if body.retired is self.retired:
                 word = "retires" if body.retired else "revives"
                 words = f"entry {version} {word} a record that the entries before it left so already"
-                findings.append(Finding("retired", "", words))
+                findings.append(Mismatch("retired", "", words))
             self.retired = body.retired
         return findings
 
-    def skip(self, version: int) -> list[Finding]:
+    def skip(self, version: int) -> list[Mismatch]:
         """Take note of an entry whose body cannot be read: from here on only what is told again is sure."""
         findings = [] if version == self.version + 1 else [self._out_of_order(version)]
         self.version = max(self.version, version)
@@ -80,32 +80,32 @@ class Fold:
         self._sure = set()
         self.retired = None
 
-    def compare(self, entity: str, version: int, golden: Mapping[str, Value], retired: bool) -> list[Finding]:
+    def compare(self, entity: str, version: int, golden: Mapping[str, Value], retired: bool) -> list[Mismatch]:
         """What the hub's record says otherwise than the ledger."""
-        findings: list[Finding] = []
+        findings: list[Mismatch] = []
         if self.entity and entity != self.entity:
             words = f"the record is one of {entity}, the ledger speaks of {self.entity}"
-            findings.append(Finding("entity", "", words))
+            findings.append(Mismatch("entity", "", words))
         if version != self.version:
-            findings.append(Finding("version", "", self._versions(version)))
+            findings.append(Mismatch("version", "", self._versions(version)))
         if version > self.version:
             return findings
         for name in sorted(golden.keys() | self.golden.keys()):
             if self._sure is not None and name not in self._sure:
                 continue
             if golden.get(name) != self.golden.get(name):
-                findings.append(Finding("golden", name, f"the golden value of {name} differs from the ledger"))
+                findings.append(Mismatch("golden", name, f"the golden value of {name} differs from the ledger"))
         if self.retired is not None and retired is not self.retired:
             state = "retired" if retired else "not retired"
-            findings.append(Finding("retired", "", f"the record is {state}, the ledger says otherwise"))
+            findings.append(Mismatch("retired", "", f"the record is {state}, the ledger says otherwise"))
         return findings
 
-    def _out_of_order(self, version: int) -> Finding:
+    def _out_of_order(self, version: int) -> Mismatch:
         if version <= self.version:
-            return Finding("duplicate", "", f"there is more than one entry {version}")
+            return Mismatch("duplicate", "", f"there is more than one entry {version}")
         first, last = self.version + 1, version - 1
         missing = f"entry {first} is" if first == last else f"entries {first} to {last} are"
-        return Finding("gap", "", f"{missing} missing before entry {version}")
+        return Mismatch("gap", "", f"{missing} missing before entry {version}")
 
     def _versions(self, version: int) -> str:
         if version < self.version:

@@ -16,7 +16,7 @@ from fieldwarden.engine.ports.hub import ANNOUNCED_FOR, AT_ONCE, Lease, Pending,
 from fieldwarden.engine.ports.parts import Baseline, Part
 from fieldwarden.engine.testing.aside import FOR_A_PERSON
 from fieldwarden.engine.testing.ingest import MemoryIngest
-from fieldwarden.engine.testing.locks import Held, free
+from fieldwarden.engine.testing.locks import RowLocks, free
 from fieldwarden.engine.testing.state import MemoryState, copied
 from fieldwarden.engine.testing.tables import PartitionRow, SourceRow
 
@@ -119,7 +119,7 @@ class MemoryHub(MemoryState):
 
     @contextlib.asynccontextmanager
     async def ingest(self, lease: Lease) -> AsyncIterator[MemoryIngest]:
-        held = Held(self._locks)
+        held = RowLocks(self._locks)
         try:
             await held.take(lease.chain)
             row = self.sources.get(lease.chain)

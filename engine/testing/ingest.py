@@ -11,7 +11,7 @@ from fieldwarden.engine.ports.durable import Duplicate, IngestOutcome
 from fieldwarden.engine.ports.hub import Lease
 from fieldwarden.engine.ports.parts import Part
 from fieldwarden.engine.record import Record
-from fieldwarden.engine.testing.locks import Held
+from fieldwarden.engine.testing.locks import RowLocks
 from fieldwarden.engine.testing.state import MemoryState
 
 
@@ -19,7 +19,7 @@ class MemoryIngest:
     """Each statement sees the hub as it is by then: others commit between two of them. Nothing is written before
     `commit`, which writes all or nothing; what was locked stays so until the transaction ends."""
 
-    def __init__(self, hub: MemoryState, lease: Lease, held: Held) -> None:
+    def __init__(self, hub: MemoryState, lease: Lease, held: RowLocks) -> None:
         self._hub = hub
         self._lease = lease
         self._held = held

@@ -15,7 +15,7 @@ async def free(locks: Locks, rows: Collection[Hashable]) -> None:
         await held[0].wait()
 
 
-class Held:
+class RowLocks:
     """What one transaction has locked. Two that wait for each other do so for ever."""
 
     def __init__(self, locks: Locks) -> None:

@@ -41,7 +41,7 @@ class Event:
 
 
 @dataclass(slots=True)
-class Row:
+class StoryRow:
     """One system's row of the record: how it was linked, and which fields it still holds otherwise than golden."""
 
     system: str
@@ -101,7 +101,7 @@ class Trail:
     version: int
     retired: bool
     golden: dict[str, str | None]
-    rows: list[Row]
+    rows: list[StoryRow]
     timeline: list[Event]
     deliveries: list[PendingDelivery]
     set_aside: list[Kept]

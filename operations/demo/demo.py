@@ -82,7 +82,7 @@ class Tally:
 
 
 @dataclass
-class Finding:
+class DemoFindings:
     """Everything the demo found out, and what it makes of it. `also` and `lines` are what one kind of demo adds."""
 
     folder: Path
@@ -200,7 +200,7 @@ class Showing:
     started: float
     keep_running: bool
     marking: threading.Lock = field(default_factory=threading.Lock)  # edits of one step are carried out together
-    finding: Finding | None = None
+    finding: DemoFindings | None = None
 
     def shown(self, ended: Report) -> Report:
         """The demo's report, given that of the run it rode on."""
@@ -254,14 +254,14 @@ class Showing:
         except TimeoutError:
             return [f"changes still move after {_PATIENCE:.0f} s"]
 
-    async def judge(self, stuck: list[str]) -> Finding:
+    async def judge(self, stuck: list[str]) -> DemoFindings:
         project, folder = self.project, self.marker.folder
         hub = project.hub_dsn, project.hub_schema
         dsns = {system: project.dsn(system) for system in sorted(project.sources)}
         tally = await asyncio.to_thread(Tally.read, *hub, project.rulebook)
         proof = await asyncio.to_thread(prove, folder / "proof", dsns)
         found, ledger = await checked(project), await verify(*hub)
-        return Finding(folder, list(dsns), tally, proof, found, ledger, stuck, time.monotonic() - self.started)
+        return DemoFindings(folder, list(dsns), tally, proof, found, ledger, stuck, time.monotonic() - self.started)
 
     def invite(self, report: Report) -> None:
         """What a person can do while it goes on."""

@@ -26,7 +26,7 @@ from typing import IO, Any
 
 from fieldwarden.engine.hub.server import private
 from fieldwarden.operations import connector
-from fieldwarden.operations.demo.demo import Finding, Say, Showing, server_version
+from fieldwarden.operations.demo.demo import DemoFindings, Say, Showing, server_version
 from fieldwarden.operations.demo.project import prepare
 from fieldwarden.operations.project import opened, state_folder
 from fieldwarden.operations.report import Report, table
@@ -144,7 +144,7 @@ class _OnKafka(Showing):
     worker: _Worker
     way_in: Path
 
-    async def judge(self, stuck: list[str]) -> Finding:
+    async def judge(self, stuck: list[str]) -> DemoFindings:
         finding = await super().judge([*stuck, *self.worker.trouble()])
         seen = (await asyncio.to_thread(status, self.marker.folder)).result
         health = (await asyncio.to_thread(connector.status, self.marker.folder, None)).result["connectors"]

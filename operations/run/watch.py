@@ -39,7 +39,7 @@ _POLL = 0.05
 _LOOK_SECONDS = 3.0
 
 
-class Lookout(Protocol):
+class Lag(Protocol):
     """A look at a source from outside. Its position is a text, or, where it has many partitions, one for each."""
 
     async def end(self) -> Any: ...
@@ -48,7 +48,7 @@ class Lookout(Protocol):
     async def close(self) -> None: ...
 
 
-class PartitionsLookout(Lookout, Protocol):
+class PartitionsLag(Lag, Protocol):
     async def lags(self, positions: Mapping[str, str | None]) -> dict[str, int]: ...
 
 
@@ -80,8 +80,8 @@ class Watch:
         self._overview = Overview(project.hub_dsn, project.hub_schema)
         self._held = HeldDeletions(project.hub_dsn, project.hub_schema)
         self._footing = HubFooting(project.hub_dsn, project.hub_schema)
-        self._lookouts: dict[str, Lookout] = {}
-        self._parted: dict[str, PartitionsLookout] = {}
+        self._lookouts: dict[str, Lag] = {}
+        self._parted: dict[str, PartitionsLag] = {}
         for name in project.sources:
             lookout: Any = lookout_of(project, name, self._footing)
             self._lookouts[name] = lookout
@@ -195,7 +195,7 @@ class Watch:
 
         return look
 
-    async def _look_at_partitions(self, name: str, lookout: PartitionsLookout) -> None:
+    async def _look_at_partitions(self, name: str, lookout: PartitionsLag) -> None:
         known = [part for part in await self._overview.partitions() if part.source == name]
         lags = await lookout.lags({part.name: part.position for part in known})
         mine = {p.name: (p.position, lags[p.name], p.message) for p in known if p.ours and p.name in lags}
@@ -222,7 +222,7 @@ class Watch:
         ends = await asyncio.gather(*map(self._end, self._lookouts.values()))
         return {name: end for name, end in zip(self._lookouts, ends, strict=True) if end is not None}
 
-    async def _end(self, lookout: Lookout) -> Any:
+    async def _end(self, lookout: Lag) -> Any:
         while not self._stuck():
             try:
                 return await lookout.end()

@@ -24,7 +24,7 @@ from fieldwarden.connectors.postgres.marks import Marks, Seal
 from fieldwarden.connectors.postgres.reading.copying import row_values
 from fieldwarden.connectors.postgres.reading.pgoutput import Decoder as PgoutputDecoder
 from fieldwarden.connectors.postgres.reading.pgoutput import Payload
-from fieldwarden.connectors.postgres.reading.position import Position
+from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.connectors.postgres.reading.spill import Spool
 from fieldwarden.connectors.postgres.reading.transactions import Transactions
 from fieldwarden.engine.change import RawChange
@@ -115,7 +115,9 @@ def run_pgoutput(data: Input) -> None:
     wanted = {"public.account": Wanted("public.account", ("id",), frozenset({"id", "name", "code", "body"}))}
     decoder, spool = PgoutputDecoder(wanted, wire.TYPES), Spool(1 << 20)
     marks = Marks("crm", {"fieldwarden"}, _SEAL)
-    made = Transactions("crm", decoder, Position("stream", 0), spool, marks=marks, max_changes=500, max_bytes=1 << 24)
+    made = Transactions(
+        "crm", decoder, WalPosition("stream", 0), spool, marks=marks, max_changes=500, max_bytes=1 << 24
+    )
     frames = deque[Payload](data)
     try:
         while frames or made.replaying:

@@ -20,7 +20,7 @@ from fieldwarden.connectors.debezium.kafka.brokers import Brokers
 from fieldwarden.connectors.debezium.kafka.consumer import Timeouts
 from fieldwarden.connectors.debezium.kafka.registry import Registry
 from fieldwarden.connectors.debezium.reading.baselines import new_baseline
-from fieldwarden.connectors.debezium.reading.lag import KafkaLookout
+from fieldwarden.connectors.debezium.reading.lag import KafkaLag
 from fieldwarden.connectors.debezium.reading.source import KafkaSource
 from fieldwarden.engine.change import RawChange
 from fieldwarden.engine.ports.durable import IngestOutcome
@@ -170,7 +170,7 @@ class Worker:
         described = system(prefix, options.pop("columns", ("name", "credit")), slot=prefix)
         brokers = options.pop("brokers", None) or Brokers(bootstrap)
         registry: Registry | None = options.pop("registry", None)
-        self.lookout = KafkaLookout(described, brokers, dsn)
+        self.lookout = KafkaLag(described, brokers, dsn)
         self.source = KafkaSource(
             described,
             entities(),

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from fieldwarden.connectors.debezium.kafka.brokers import Brokers
-from fieldwarden.connectors.debezium.reading.lag import KafkaLookout
+from fieldwarden.connectors.debezium.reading.lag import KafkaLag
 from fieldwarden.engine.errors import SourceGap, TransientError
 from fieldwarden.engine.testing import MemoryHub
 from stack import Stack
@@ -122,7 +122,7 @@ async def test_lag_counts_what_is_not_read_of_each_partition_also_where_nobody_h
     await topics.make(account=2)
     await topics.accounts(range(3), 0)
     await topics.accounts(range(2), 1)
-    lookout = KafkaLookout(system(topics.prefix), Brokers(topics.bootstrap))
+    lookout = KafkaLag(system(topics.prefix), Brokers(topics.bootstrap))
     first, second = f"{topics.topic(ACCOUNT)}/0", f"{topics.topic(ACCOUNT)}/1"
     assert await lookout.lags({first: "0000.0000000000000001.0002"}) == {first: 2, second: 2}
     assert await lookout.slot() is None

@@ -12,7 +12,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
-from fieldwarden.connectors.postgres.reading.position import Position
+from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.engine.change import UNKNOWN
 from fieldwarden.engine.errors import EnvironmentUnfit, Fenced, SourceGap
 from fieldwarden.engine.ports.durable import IngestOutcome
@@ -234,7 +234,7 @@ async def test_a_system_that_was_read_directly_before_asks_for_a_new_baseline_ab
 ) -> None:
     await topics.make(account=1)
     direct = await hub.lease("crm")
-    at = Position("stream", 99, streams=(ACCOUNT,), server="s", epoch=7).encode()
+    at = WalPosition("stream", 99, streams=(ACCOUNT,), server="s", epoch=7).encode()
     async with hub.ingest(direct) as tx:
         await tx.commit(IngestOutcome(), position=at, rulebook="book", state="streaming")
     with pytest.raises(EnvironmentUnfit, match="read directly before") as caught:

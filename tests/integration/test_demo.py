@@ -19,7 +19,7 @@ import pytest
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from fieldwarden.engine.hub.views.audit import VerifyReport
 from fieldwarden.operations.check import Agreement
-from fieldwarden.operations.demo.demo import Finding, Tally
+from fieldwarden.operations.demo.demo import DemoFindings, Tally
 from fieldwarden.operations.demo.project import CannotDemo, prepare, steps
 from fieldwarden.operations.demo.proof import Cell, prove
 from fieldwarden.rules.loading import load_project
@@ -195,7 +195,9 @@ def test_the_proof_sees_a_difference_made_by_hand(shown: tuple[Path, Answer]) ->
     assert mended.converged
 
     tally = Tally(changes=1, echoes=0, decisions={"accepted": 1}, refusals=[])
-    report = Finding(folder, ["crm", "billing", "erp"], tally, proof, Agreement(), VerifyReport(), [], 1.0).report()
+    report = DemoFindings(
+        folder, ["crm", "billing", "erp"], tally, proof, Agreement(), VerifyReport(), [], 1.0
+    ).report()
     assert report.exit_code == 1
     assert report.failure is not None
     assert "GB529437546, phone: crm '000'" in report.failure.message

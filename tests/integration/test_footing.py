@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fieldwarden.connectors.postgres.reading.position import Position
+from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.engine.hub.migrate import known_migrations, migrate
 from fieldwarden.engine.hub.views.footing import HubFooting
 from fieldwarden.engine.ports.foothold import Followed
 from tests.integration.reading import ask, run
 
-READ = Position("stream", 0x100, streams=("public.account",), server="1").encode()
+READ = WalPosition("stream", 0x100, streams=("public.account",), server="1").encode()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 
 from fieldwarden.connectors.debezium.kafka.brokers import Brokers
 from fieldwarden.connectors.debezium.reading.first_rows import FirstRows
-from fieldwarden.connectors.debezium.reading.lag import KafkaLookout
+from fieldwarden.connectors.debezium.reading.lag import KafkaLag
 from fieldwarden.engine.change import RawChange, Relation
 from fieldwarden.engine.errors import Fenced
 from fieldwarden.engine.hub.ingest import PostgresIngest
@@ -299,7 +299,7 @@ async def test_an_idle_worker_learns_of_a_new_baseline_and_nothing_is_swept_that
     assert sorted(await book.records("crm")) == [[], ["A"], ["B"]], "only G was not told of again"
 
 
-class Ends(KafkaLookout):
+class Ends(KafkaLag):
     """Of topics without records; whoever asks is sure of it."""
 
     confirms = True

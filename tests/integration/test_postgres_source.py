@@ -17,7 +17,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from fieldwarden.connectors.postgres.reading.position import Position, lsn_text, parse_lsn, row_position
+from fieldwarden.connectors.postgres.reading.position import WalPosition, lsn_text, parse_lsn, row_position
 from fieldwarden.engine.change import UNKNOWN, RawChange
 from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift, SourceGap, TransientError
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
@@ -292,7 +292,7 @@ async def test_feedback_moves_only_with_what_was_acknowledged(database: str) -> 
     run(database, ACCOUNT)
     async with reading(direct(CRM, database, idle_seconds=0)) as reader:
         await reader.baseline()
-        first = Position.decode(reader.positions[-1])
+        first = WalPosition.decode(reader.positions[-1])
         await eventually(database, CONFIRMED, first.end)
         run(database, "insert into account values (1)")
         batch = await reader.step(acknowledge=False)
@@ -303,7 +303,7 @@ async def test_feedback_moves_only_with_what_was_acknowledged(database: str) -> 
             idle = await reader.step(acknowledge=False)
         assert not idle.changes
         assert parse_lsn(ask(database, CONFIRMED)) == first.end
-        durable = Position.decode(batch.position).end
+        durable = WalPosition.decode(batch.position).end
         await reader.source.acknowledge(batch)
         await eventually(database, CONFIRMED, durable)
         await reader.source.acknowledge(reader.told[0])  # never backwards
@@ -319,7 +319,7 @@ async def test_an_idle_publication_does_not_pin_wal(database: str) -> None:
         await reader.baseline()
         run(database, "insert into elsewhere select generate_series(1, 10000)")
         end = parse_lsn(ask(database, "select pg_current_wal_lsn()::text"))
-        while Position.decode(reader.positions[-1]).end < end:
+        while WalPosition.decode(reader.positions[-1]).end < end:
             batch = await reader.step()
             assert batch.changes == []
         await eventually(database, CONFIRMED, end)
@@ -412,13 +412,13 @@ async def test_a_new_baseline_is_newer_than_what_was_read_at_higher_positions(da
     run(database, ACCOUNT, "insert into account values (1, 'before')")
     async with reading(direct(CRM, database)) as reader:
         await reader.baseline()
-        ahead = replace(Position.decode(reader.positions[-1]), end=1 << 60, server="7")
+        ahead = replace(WalPosition.decode(reader.positions[-1]), end=1 << 60, server="7")
         said = row_position(ahead.epoch, ahead.end, 5)
     await until(database, "select not active from pg_replication_slots where database = current_database()")
     async with reading(direct(CRM, database, rebaseline=True), ahead.encode()) as again:
         first = await again.step()
         assert (first.changes, first.snapshot) == ([], "running")
-        assert Position.decode(first.position).epoch == ahead.epoch + 1, "durable before any row that carries it"
+        assert WalPosition.decode(first.position).epoch == ahead.epoch + 1, "durable before any row that carries it"
         await again.baseline()
         run(database, "update account set name = 'after'")
         changes = await again.count(2)
@@ -456,7 +456,7 @@ async def test_another_server_and_one_restored_to_an_earlier_state_are_gaps(data
     run(database, ACCOUNT)
     async with reading(direct(CRM, database)) as reader:
         await reader.baseline()
-        position = Position.decode(reader.positions[-1])
+        position = WalPosition.decode(reader.positions[-1])
     with pytest.raises(SourceGap, match="another server"):
         await direct(CRM, database).open(replace(position, server="7").encode())
     with pytest.raises(SourceGap, match="restored to an earlier state"):
@@ -642,6 +642,6 @@ async def test_the_log_of_other_tables_is_confirmed_although_the_source_is_idle(
         await reader.baseline()
         run(database, "insert into other select repeat('x', 1000) from generate_series(1, 3000)")
         written = parse_lsn(ask(database, "select pg_current_wal_lsn()"))
-        while Position.decode(reader.positions[-1]).end < written:
+        while WalPosition.decode(reader.positions[-1]).end < written:
             await reader.step()
         await eventually(database, CONFIRMED, written)

@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from structlog.testing import capture_logs
 
 from fieldwarden.connectors.postgres.reading import renewal
-from fieldwarden.connectors.postgres.reading.position import Position
+from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.engine.errors import SourceGap, TransientError
 from tests.integration.reading import Reader, ask, reading, run, source, stream, system
 from tests.integration.test_postgres_source import CONFIRMED, eventually, small_decoding_memory, until
@@ -202,7 +202,7 @@ async def test_what_is_acknowledged_between_two_connections_is_told_the_server(d
             more = asyncio.create_task(reader.step(acknowledge=False))
             await let_go(session)
             await reader.source.acknowledge(durable)
-        await eventually(database, CONFIRMED, Position.decode(durable.position).end)
+        await eventually(database, CONFIRMED, WalPosition.decode(durable.position).end)
         more.cancel()
         await asyncio.gather(more, return_exceptions=True)
 

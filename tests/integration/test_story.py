@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from fieldwarden.engine.change import UNKNOWN, RawChange, RawValue, Relation, Value
 from fieldwarden.engine.errors import LedgerBroken
-from fieldwarden.engine.hub.asking import MASK, Ambiguous, Mask, NotFound, UnknownName
+from fieldwarden.engine.hub.asking import MASK, AmbiguousName, Mask, NotFound, UnknownName
 from fieldwarden.engine.hub.reading import snapshot
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from fieldwarden.engine.hub.store import PostgresHub
@@ -272,7 +272,7 @@ async def test_a_child_that_moved_is_told_in_both_records(acme: Stage) -> None:
 
 async def test_numbers_that_several_systems_use_are_asked_back(acme: Stage) -> None:
     await acme.say("crm", "public.account", "3", tax_id="FR7", name="Autre")
-    with pytest.raises(Ambiguous) as caught:
+    with pytest.raises(AmbiguousName) as caught:
         await acme.trail("3")
     assert len(caught.value.candidates) == 2
     assert "erp:3" in caught.value.suggestion

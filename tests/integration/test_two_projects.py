@@ -11,7 +11,7 @@ import pytest
 
 from fieldwarden.connectors.postgres.looking.finding import Finding
 from fieldwarden.connectors.postgres.looking.probe import probe
-from fieldwarden.connectors.postgres.reading.position import Position
+from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.engine.errors import SlotTaken, SourceGap, TransientError
 from fieldwarden.engine.ports.foothold import Followed
 from fieldwarden.engine.process import PROCESS, session_mark
@@ -141,7 +141,7 @@ async def test_a_slot_of_before_that_another_has_taken_over_is_left_to_it(databa
     run(database, ACCOUNT, "select pg_create_logical_replication_slot('fieldwarden_crm', 'pgoutput')")
     upgraded = hub()
     await upgraded.follow("crm", Followed())
-    at = Position("stream", 0x100, streams=tuple(CRM.streams), server="another server, or long ago").encode()
+    at = WalPosition("stream", 0x100, streams=tuple(CRM.streams), server="another server, or long ago").encode()
     async with reading(source(CRM, database, upgraded, rebaseline=True), at) as reader:
         await reader.baseline()
     assert ask(database, SLOTS) == "fieldwarden_crm fieldwarden_ours_crm"
@@ -206,7 +206,7 @@ async def test_another_slot_in_the_files_is_a_gap_and_the_next_baseline_moves_th
 
 async def test_doctor_names_what_is_gone_and_what_nobody_reads(database: str) -> None:
     run(database, ACCOUNT, "select pg_create_logical_replication_slot('fieldwarden_0ld_crm', 'pgoutput')")
-    at = Position("stream", 0x100, streams=tuple(CRM.streams)).encode()
+    at = WalPosition("stream", 0x100, streams=tuple(CRM.streams)).encode()
     ours = hub()
     await ours.follow("crm", Followed("fieldwarden_ours_crm", "fieldwarden_ours_crm"))
     gone, left = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from fieldwarden.connectors.debezium.kafka.parts import Position
-from fieldwarden.connectors.debezium.reading.lag import KafkaLookout
+from fieldwarden.connectors.debezium.kafka.parts import PartitionPosition
+from fieldwarden.connectors.debezium.reading.lag import KafkaLag
 from fieldwarden.engine.hub.views.overview import PartitionState, SourceState
 from fieldwarden.operations.run.catching_up import _FORMER, _STILL, _Log
 
@@ -14,7 +14,7 @@ END = {"account/0": 10, "contact/0": 5}
 
 
 def log(*, parted: bool = True) -> _Log:
-    found = _Log("crm", KafkaLookout.__new__(KafkaLookout), parted, began=100.0)
+    found = _Log("crm", KafkaLag.__new__(KafkaLag), parted, began=100.0)
     found.end = END
     return found
 
@@ -26,7 +26,7 @@ def source(state: str, noted: datetime = THEN) -> SourceState:
 def parts(account: int, contact: int) -> dict[str, PartitionState]:
     read = {"account/0": account, "contact/0": contact}
     return {
-        name: PartitionState("crm", name, Position(1, offset, 1).encode(), "", THEN, 1, True)
+        name: PartitionState("crm", name, PartitionPosition(1, offset, 1).encode(), "", THEN, 1, True)
         for name, offset in read.items()
     }
 

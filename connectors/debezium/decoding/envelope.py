@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from fieldwarden.connectors.debezium.decoding.rows import Shape
+from fieldwarden.connectors.debezium.decoding.rows import RowReader
 from fieldwarden.connectors.debezium.decoding.schemas import Unreadable
 from fieldwarden.engine.change import UNKNOWN, Operation, RawValue
 
@@ -55,7 +55,7 @@ class Event:
     """One event as its format gave it. `before` and `after` hold what was decoded of the wanted columns; `before` is
     decoded only when it is asked for. `careful`: a text in it may be a placeholder."""
 
-    shape: Shape
+    shape: RowReader
     op: str
     after: list[Any] | None
     before: Callable[[], list[Any] | None]
@@ -86,7 +86,7 @@ def new_values(event: Event) -> tuple[RawValue, ...]:
     return values
 
 
-def _filled(shape: Shape, values: tuple[RawValue, ...], before: tuple[RawValue, ...]) -> tuple[RawValue, ...]:
+def _filled(shape: RowReader, values: tuple[RawValue, ...], before: tuple[RawValue, ...]) -> tuple[RawValue, ...]:
     """With REPLICA IDENTITY FULL `before` holds what was left out of `after`.
 
     With any other, columns beyond the identity hold null, their default, or an empty value, which are no news: all of

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from fieldwarden.connectors.debezium.decoding.envelope import Event, Source
-from fieldwarden.connectors.debezium.decoding.rows import Shape
+from fieldwarden.connectors.debezium.decoding.rows import RowReader
 from fieldwarden.connectors.debezium.decoding.schemas import Schema, Unreadable, from_connect
 from fieldwarden.rules.values import UNKNOWN
 
@@ -117,7 +117,7 @@ class Remembered:
 class Envelopes:
     """Reads the values of one table's topic in one schema."""
 
-    def __init__(self, shape: Shape, fields: dict[str, Schema], needle: bytes | None) -> None:
+    def __init__(self, shape: RowReader, fields: dict[str, Schema], needle: bytes | None) -> None:
         self.shape = shape
         self._needle = needle
         row = _row_type(fields)
@@ -147,10 +147,10 @@ class Envelopes:
         return Event(self.shape, found.op, _listed(after, self._names), before, found.source, careful)
 
 
-class Rows:
+class BareRows:
     """Reads bare rows (a topic's keys) in one schema."""
 
-    def __init__(self, shape: Shape, fields: dict[str, Schema]) -> None:
+    def __init__(self, shape: RowReader, fields: dict[str, Schema]) -> None:
         self.shape = shape
         self._decoder = msgspec.json.Decoder(_row_type(fields), float_hook=Decimal)
         self._names = tuple(fields)

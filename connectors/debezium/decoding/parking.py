@@ -18,7 +18,7 @@ _WHOLE = ("insert", "update", "observe")
 """Those that carry a whole row."""
 
 
-class Shapes:
+class FittingShapes:
     """Checks each shape of a system's rows once, before the first change in it is handed over."""
 
     def __init__(self, system: System, entities: Mapping[str, Entity]) -> None:

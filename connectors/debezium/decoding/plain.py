@@ -14,7 +14,7 @@ from typing import Any
 
 from fieldwarden.connectors.debezium.decoding import numbers, times
 from fieldwarden.connectors.debezium.decoding.columns import Column
-from fieldwarden.connectors.debezium.decoding.schemas import Ambiguous
+from fieldwarden.connectors.debezium.decoding.schemas import NeedsSchema
 from fieldwarden.rules.rulebook import Entity, System
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}").fullmatch
@@ -59,12 +59,12 @@ def _numeric(value: Any) -> str:
     if isinstance(value, dict):
         return numbers.variable_scale(value)
     if isinstance(value, Decimal | float):
-        raise Ambiguous("a decimal came as binary floating point; set decimal.handling.mode=string")
+        raise NeedsSchema("a decimal came as binary floating point; set decimal.handling.mode=string")
     try:
         return numbers.plain(value)
     except (ValueError, TypeError):
         if isinstance(value, str) and _BASE64(value):
-            raise Ambiguous(
+            raise NeedsSchema(
                 "a decimal without its scale; set decimal.handling.mode=string, or schemas.enable=true"
             ) from None
         raise
@@ -82,7 +82,7 @@ def _date(value: Any) -> str:
 
 def _iso(value: Any, kind: str) -> str:
     if isinstance(value, int):
-        raise Ambiguous(
+        raise NeedsSchema(
             f"a {kind} came as a number without its unit; set schemas.enable=true, or time.precision.mode=isostring"
         )
     if not isinstance(value, str):

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fieldwarden.connectors.debezium.decoding.columns import Column, NoText, column
-from fieldwarden.connectors.debezium.decoding.schemas import Ambiguous, Schema, Unreadable
+from fieldwarden.connectors.debezium.decoding.schemas import NeedsSchema, Schema, Unreadable
 from fieldwarden.connectors.debezium.decoding.unavailable import Placeholder
 from fieldwarden.engine.change import UNKNOWN, RawValue, Relation
 from fieldwarden.engine.errors import SchemaDrift
@@ -16,7 +16,7 @@ from fieldwarden.engine.wanted import Wanted
 _TOASTED = ("string", "bytes", "array", "map")
 
 
-class Shape:
+class RowReader:
     """How to read the rows of one table as one schema describes them. Values align with `relation.columns`.
 
     `columns` are compiled, `unknown` holds per column the values that mean *unknown* (empty: it cannot be so).
@@ -40,13 +40,13 @@ class Shape:
         self._always = tuple((p, marks) for p, marks in enumerate(unknown) if marks and not _is_text(marks))
         self._texts_unknown = tuple((p, marks) for p, marks in enumerate(unknown) if marks and _is_text(marks))
 
-    def part(self, names: Sequence[str]) -> Shape:
+    def part(self, names: Sequence[str]) -> RowReader:
         """The same columns read alone, without placeholders: a key's."""
         places = [self.relation.columns.index(name) for name in names]
         texts = dict(self._texts)
         types = tuple(self.relation.types[place] for place in places)
         columns = [Column(kind, texts.get(place)) for place, kind in zip(places, types, strict=True)]
-        return Shape(Relation(self.relation.stream, tuple(names), types), names, columns, [()] * len(columns))
+        return RowReader(Relation(self.relation.stream, tuple(names), types), names, columns, [()] * len(columns))
 
     def values(self, row: list[Any], *, careful: bool = True) -> tuple[RawValue, ...]:
         """The texts of a row (which is used up). Not `careful`: no text in it can be a placeholder.
@@ -65,7 +65,7 @@ class Shape:
                 value = row[place]
                 if value is not None and value is not UNKNOWN:
                     row[place] = text(value)
-        except Ambiguous as error:
+        except NeedsSchema as error:
             raise Unreadable(f"column {self.relation.columns[place]}: {error}") from None
         except Exception:  # whatever a converter raises for a value that is not what its schema says
             raise Unreadable(f"column {self.relation.columns[place]} does not hold what its type says") from None
@@ -94,7 +94,7 @@ def shape(
     known: Mapping[Any, Relation],
     declared: Mapping[str, str],
     later: Mapping[str, str] = MappingProxyType({}),
-) -> Shape:
+) -> RowReader:
     """The shape of a struct's wanted fields. `known` has the relations made before, by columns and types; `later` the
     types of columns that may be missing, since the table got them after this: they are unknown. Such a relation is
     never one of those made before.
@@ -110,7 +110,7 @@ def shape(
     relation = made_before or wanted.relation(names, types)
     unknown = [placeholder.of(each) if each.type in _TOASTED else () for each in taken.values()] + [()] * len(absent)
     defaults = [each.default for each in taken.values()] + [None] * len(absent)
-    return Shape(relation, wanted.key, columns, unknown, defaults)
+    return RowReader(relation, wanted.key, columns, unknown, defaults)
 
 
 def compiled(wanted: Wanted, name: str, schema: Schema, declared: str) -> Column:

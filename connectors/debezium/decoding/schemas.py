@@ -39,7 +39,7 @@ class Unreadable(Exception):
     """These bytes cannot be read; the message says why, without a value in it."""
 
 
-class Ambiguous(ValueError):
+class NeedsSchema(ValueError):
     """A value cannot be understood without its schema; the message says what to set."""
 
 

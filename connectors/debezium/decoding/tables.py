@@ -10,8 +10,8 @@ import msgspec
 from fieldwarden.connectors.debezium.decoding import json_format, plain, storable
 from fieldwarden.connectors.debezium.decoding.avro_format import Avro
 from fieldwarden.connectors.debezium.decoding.envelope import Event, Source
-from fieldwarden.connectors.debezium.decoding.json_format import Envelopes, Remembered, Rows
-from fieldwarden.connectors.debezium.decoding.rows import Shape, check_columns, check_key, shape
+from fieldwarden.connectors.debezium.decoding.json_format import BareRows, Envelopes, Remembered
+from fieldwarden.connectors.debezium.decoding.rows import RowReader, check_columns, check_key, shape
 from fieldwarden.connectors.debezium.decoding.schemas import Schema, Unreadable
 from fieldwarden.connectors.debezium.decoding.unavailable import PARAMETER, Placeholder
 from fieldwarden.engine.change import UNKNOWN, Relation
@@ -30,13 +30,13 @@ class Table:
         self._placeholder = placeholder
         self._types = types
         self._relations: dict[Any, Relation] = {}
-        self._shapes: dict[Any, Shape] = {}
+        self._shapes: dict[Any, RowReader] = {}
         self._json = Remembered(self._json_envelopes)
         self._json_keys = Remembered(self._json_key)
-        self._avro: dict[int, Shape] = {}
-        self._avro_keys: dict[int, Shape] = {}
+        self._avro: dict[int, RowReader] = {}
+        self._avro_keys: dict[int, RowReader] = {}
         self._needle = json_format.needle(placeholder.text)
-        self._latest: Shape | None = None
+        self._latest: RowReader | None = None
         self._later: Mapping[str, str] = {}
         self._partial: dict[int, Relation] = {}
 
@@ -90,18 +90,18 @@ class Table:
         declared = any(PARAMETER in each.parameters for each in fields.values())
         return Envelopes(made, fields, None if declared else self._needle)
 
-    def _shape(self, row: Schema) -> Shape:
+    def _shape(self, row: Schema) -> RowReader:
         made = shape(self.wanted, row, self._placeholder, self._relations, self._types, self._later)
         return self._remember(made, row.fields)
 
-    def _remember(self, made: Shape, present: Container[str]) -> Shape:
+    def _remember(self, made: RowReader, present: Container[str]) -> RowReader:
         if any(name not in present for name in made.relation.columns):
             self._partial[id(made.relation)] = made.relation
             return made
         self._relations[made.relation.columns, made.relation.types] = made.relation
         return made
 
-    def _event(self, made: Shape, value: Any) -> Event:
+    def _event(self, made: RowReader, value: Any) -> Event:
         """An event from plain objects."""
         if not isinstance(value, dict) or "op" not in value:
             raise Unreadable(_NO_ENVELOPE)
@@ -126,7 +126,7 @@ class Table:
         self._latest = made
         return self._event(made, value)
 
-    def _plain_shape(self, row: Mapping[str, Any]) -> Shape:
+    def _plain_shape(self, row: Mapping[str, Any]) -> RowReader:
         names = tuple(name for name in row if name in self.wanted.columns)
         made = self._shapes.get(names)
         if made is None:
@@ -135,7 +135,7 @@ class Table:
             columns = [plain.column(self._types.get(name, "text")) for name in (*names, *absent)]
             relation = self.wanted.relation((*names, *absent), tuple(each.type for each in columns))
             unknown = self._placeholder.plain()
-            made = self._shapes[names] = Shape(relation, self.wanted.key, columns, [unknown] * len(columns))
+            made = self._shapes[names] = RowReader(relation, self.wanted.key, columns, [unknown] * len(columns))
             self._remember(made, row)
         return made
 
@@ -168,17 +168,17 @@ class Table:
     def knows_avro_key(self, number: int) -> bool:
         return number in self._avro_keys
 
-    def _json_key(self, schema: Schema) -> Rows:
+    def _json_key(self, schema: Schema) -> BareRows:
         made = self._key_shape(schema)
-        return Rows(made, {name: schema.fields[name] for name in self.wanted.key})
+        return BareRows(made, {name: schema.fields[name] for name in self.wanted.key})
 
-    def _key_shape(self, schema: Schema) -> Shape:
+    def _key_shape(self, schema: Schema) -> RowReader:
         check_key(self.wanted, self.topic, list(schema.fields))
         key = self.wanted.key
         ordered = Schema("struct", fields={name: schema.fields[name] for name in key})
         return shape(Wanted(self.wanted.stream, key, frozenset(key)), ordered, self._placeholder, {}, self._types)
 
-    def _bare_key_shape(self) -> Shape:
+    def _bare_key_shape(self) -> RowReader:
         """A key without a schema is read as the same columns of the rows are."""
         latest = self._latest
         key = self.wanted.key
@@ -186,9 +186,9 @@ class Table:
             return latest.part(key)
         columns = [plain.column(self._types.get(name, "text")) for name in key]
         relation = Relation(self.wanted.stream, key, tuple(each.type for each in columns))
-        return Shape(relation, key, columns, [()] * len(key))
+        return RowReader(relation, key, columns, [()] * len(key))
 
-    def _key_texts(self, made: Shape, row: list[Any]) -> tuple[str, ...]:
+    def _key_texts(self, made: RowReader, row: list[Any]) -> tuple[str, ...]:
         values = made.values(row)
         if not all(isinstance(value, str) for value in values):
             raise Unreadable("a column of its key has no value")

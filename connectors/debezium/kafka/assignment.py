@@ -9,7 +9,7 @@ import structlog
 from aiokafka import TopicPartition
 
 from fieldwarden.connectors.debezium.kafka.gaps import check_extent, check_growth
-from fieldwarden.connectors.debezium.kafka.parts import NOWHERE, Mark, Position, partition_name
+from fieldwarden.connectors.debezium.kafka.parts import NOWHERE, LogPlace, PartitionPosition, partition_name
 from fieldwarden.connectors.debezium.kafka.repeats import is_repeat, newer
 from fieldwarden.engine.errors import EnvironmentUnfit
 from fieldwarden.engine.ports.parts import Part
@@ -31,14 +31,14 @@ class Reading:
     partitions: int
     said: str | None = None
     held: bool = False
-    heard: Mark = NOWHERE
+    heard: LogPlace = NOWHERE
     news: str | None = ""
 
     @property
     def position(self) -> str:
-        return Position(self.generation, self.next, self.partitions, self.heard).encode()
+        return PartitionPosition(self.generation, self.next, self.partitions, self.heard).encode()
 
-    def hear(self, mark: Mark, *, readable: bool = True) -> bool:
+    def hear(self, mark: LogPlace, *, readable: bool = True) -> bool:
         """Whether a change that stands there is news. What cannot be read makes no repeat of others: it may be
         anybody's."""
         if is_repeat(mark, self.heard):
@@ -52,10 +52,10 @@ class Reading:
         self.held, self.news = True, reason
 
 
-def stored_position(system: str, name: str, text: str | None) -> Position | None:
+def stored_position(system: str, name: str, text: str | None) -> PartitionPosition | None:
     """Raises EnvironmentUnfit for what is no position."""
     try:
-        return None if text is None else Position.decode(text)
+        return None if text is None else PartitionPosition.decode(text)
     except ValueError as error:
         raise EnvironmentUnfit(
             f"{system}: of {name} the hub holds what is {error}",
@@ -88,7 +88,7 @@ class Assignment:
         if stored is None or stored.generation < generation:
             if extent[0] > 0:
                 log.warning("source.begins_late", system=self._system, position=f"{name}@{extent[0]}")
-            stored = Position(generation, extent[0], partitions)
+            stored = PartitionPosition(generation, extent[0], partitions)
         else:
             check_extent(self._system, name, stored, *extent)
             check_growth(self._system, partition.topic, stored, partitions)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from fieldwarden.connectors.debezium.kafka.parts import Position
+from fieldwarden.connectors.debezium.kafka.parts import PartitionPosition
 from fieldwarden.engine.errors import SourceGap
 
 
-def check_extent(system: str, name: str, position: Position, beginning: int, end: int) -> None:
+def check_extent(system: str, name: str, position: PartitionPosition, beginning: int, end: int) -> None:
     """A partition that is gone on with: raises SourceGap where its records no longer join what was read.
 
     `beginning` is the offset of its oldest record, `end` that of the next one to be written."""
@@ -26,7 +26,7 @@ def check_extent(system: str, name: str, position: Position, beginning: int, end
         )
 
 
-def check_growth(system: str, topic: str, position: Position, partitions: int) -> None:
+def check_growth(system: str, topic: str, position: PartitionPosition, partitions: int) -> None:
     """Raises SourceGap if the topic had fewer partitions before: keys have moved among them, and order is lost."""
     if position.partitions != partitions:
         raise gap(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Mark:
+class LogPlace:
     """Where a streamed change stands in its database's log: the LSN of the commit before its transaction, its own LSN,
     and its transaction's commit time (µs since 1970 UTC). All zero: nowhere."""
 
@@ -26,17 +26,17 @@ class Mark:
     at: int = 0
 
 
-NOWHERE = Mark()
+NOWHERE = LogPlace()
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Position:
+class PartitionPosition:
     """`offset` is that of the next record to read, `heard` the newest change before it."""
 
     generation: int
     offset: int
     partitions: int
-    heard: Mark = NOWHERE
+    heard: LogPlace = NOWHERE
 
     def encode(self) -> str:
         text = f"{self.generation:04x}.{self.offset:016x}.{self.partitions:04x}"
@@ -44,7 +44,7 @@ class Position:
         return text if heard == NOWHERE else f"{text}.{heard.commit:016x}.{heard.lsn:016x}.{heard.at:016x}"
 
     @classmethod
-    def decode(cls, text: str) -> Position:
+    def decode(cls, text: str) -> PartitionPosition:
         """Raises ValueError for what is no position."""
         try:
             generation, offset, partitions, *heard = (int(part, 16) for part in text.split("."))
@@ -52,7 +52,7 @@ class Position:
                 raise ValueError
         except ValueError:
             raise ValueError("no position in a Kafka partition") from None
-        return cls(generation, offset, partitions, Mark(*heard))
+        return cls(generation, offset, partitions, LogPlace(*heard))
 
 
 def row_position(generation: int, offset: int) -> str:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import msgspec
 
-from fieldwarden.connectors.debezium.kafka.parts import NOWHERE, Mark
+from fieldwarden.connectors.debezium.kafka.parts import NOWHERE, LogPlace
 
 _BEYOND = 1 << 64
 _AHEAD = 60_000_000
@@ -26,7 +26,7 @@ _AHEAD = 60_000_000
 _pair = msgspec.json.Decoder(tuple[str, str])
 
 
-def mark_of(sequence: str | None, at: int | None) -> Mark:
+def mark_of(sequence: str | None, at: int | None) -> LogPlace:
     """Of one event: `source.sequence` (JSON, two numbers as text) and its commit time in µs.
 
     Before the first commit that a connector sees, the first number is null. It is not zero: the change may be news,
@@ -37,20 +37,20 @@ def mark_of(sequence: str | None, at: int | None) -> Mark:
         commit, lsn = map(int, _pair.decode(sequence))
     except (ValueError, msgspec.MsgspecError):
         return NOWHERE
-    return Mark(commit, lsn, at) if 0 <= commit < _BEYOND and 0 <= lsn < _BEYOND else NOWHERE
+    return LogPlace(commit, lsn, at) if 0 <= commit < _BEYOND and 0 <= lsn < _BEYOND else NOWHERE
 
 
-def is_ahead(mark: Mark, now: int, written: int) -> bool:
+def is_ahead(mark: LogPlace, now: int, written: int) -> bool:
     """Whether a change says that it is of the future: by our clock (`now`, µs), and by when Kafka's record was written
     (ms; negative: that is not told). Taken at its word, one such record would make a repeat of all that come after it,
     for ever."""
     return mark.at > (min(now, 1_000 * written) if written >= 0 else now) + _AHEAD
 
 
-def is_repeat(mark: Mark, heard: Mark) -> bool:
+def is_repeat(mark: LogPlace, heard: LogPlace) -> bool:
     return (mark.commit, mark.lsn) < (heard.commit, heard.lsn) and mark.at <= heard.at and mark != NOWHERE
 
 
-def newer(heard: Mark, mark: Mark) -> Mark:
+def newer(heard: LogPlace, mark: LogPlace) -> LogPlace:
     """What is heard once a change that is no repeat has been."""
-    return heard if mark == NOWHERE else Mark(mark.commit, mark.lsn, max(heard.at, mark.at))
+    return heard if mark == NOWHERE else LogPlace(mark.commit, mark.lsn, max(heard.at, mark.at))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fieldwarden.connectors.debezium.kafka.parts import Position, row_position, split_name
+from fieldwarden.connectors.debezium.kafka.parts import PartitionPosition, row_position, split_name
 from fieldwarden.connectors.postgres.reading.position import next_epoch
 from fieldwarden.engine.errors import EnvironmentUnfit
 from fieldwarden.engine.ports.parts import Baseline
@@ -32,7 +32,9 @@ def positions_at(ends: Mapping[str, int], generation: int) -> dict[str, str]:
     for name in ends:
         topic, _ = split_name(name)
         numbers[topic] = numbers.get(topic, 0) + 1
-    return {name: Position(generation, end, numbers[split_name(name)[0]]).encode() for name, end in ends.items()}
+    return {
+        name: PartitionPosition(generation, end, numbers[split_name(name)[0]]).encode() for name, end in ends.items()
+    }
 
 
 def new_baseline(before: Baseline, ends: Mapping[str, int]) -> tuple[str, dict[str, str]]:

@@ -3,7 +3,7 @@
 The hub must know, since nothing is delivered before every row has been read once. A sign in the stream (the first
 change that is no snapshot row, a heartbeat, Debezium's own notification) says that Debezium has read them all, and not
 that Kafka holds them: a producer may still have rows of one topic to send when another's are there. PostgreSQL can be
-asked (`KafkaLookout.end`); of other databases the ends are taken a while after the sign.
+asked (`KafkaLag.end`); of other databases the ends are taken a while after the sign.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
-from fieldwarden.connectors.debezium.reading.lag import KafkaLookout
+from fieldwarden.connectors.debezium.reading.lag import KafkaLag
 from fieldwarden.engine.errors import FieldwardenError
 from fieldwarden.engine.ports.parts import Baseline
 
@@ -31,7 +31,7 @@ class FirstRows:
     def __init__(
         self,
         system: str,
-        lookout: KafkaLookout,
+        lookout: KafkaLag,
         baseline: Callable[[], Awaitable[Baseline]],
         tell: Callable[[Mapping[str, int], str], Awaitable[None]],
         *,

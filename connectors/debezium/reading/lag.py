@@ -19,7 +19,7 @@ from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.debezium.kafka.brokers import Brokers
 from fieldwarden.connectors.debezium.kafka.ends import Ends
-from fieldwarden.connectors.debezium.kafka.parts import Position, partition_name
+from fieldwarden.connectors.debezium.kafka.parts import PartitionPosition, partition_name
 from fieldwarden.connectors.debezium.kafka.topics import Topics
 from fieldwarden.connectors.postgres.catalog import describe, table_name
 from fieldwarden.connectors.postgres.reading.slots import SlotHealth, slot_health
@@ -36,7 +36,7 @@ _CONFIRMED_WITHIN = 90.0
 _POLL = 0.1
 
 
-class KafkaLookout:
+class KafkaLag:
     """Connections are made when needed and given up after any failure. `dsn` is the database's, if it is PostgreSQL."""
 
     def __init__(self, system: System, brokers: Brokers, dsn: Secretive | None = None) -> None:
@@ -164,6 +164,6 @@ def _named(ends: Mapping[tuple[str, int], int]) -> dict[str, int]:
 
 def _offset(position: str | None) -> int:
     try:
-        return Position.decode(position or "").offset
+        return PartitionPosition.decode(position or "").offset
     except ValueError:
         return 0

@@ -14,13 +14,13 @@ import time
 from collections.abc import Mapping
 
 from fieldwarden.connectors.debezium.decoding.changes import Decoder, Note, SchemaNeeded
-from fieldwarden.connectors.debezium.decoding.parking import Shapes
+from fieldwarden.connectors.debezium.decoding.parking import FittingShapes
 from fieldwarden.connectors.debezium.decoding.plain import field_types
-from fieldwarden.connectors.debezium.kafka.parts import Mark, row_position, split_name
+from fieldwarden.connectors.debezium.kafka.parts import LogPlace, row_position, split_name
 from fieldwarden.connectors.debezium.kafka.record import KeptRecord, Record
 from fieldwarden.connectors.debezium.kafka.registry import Registry
 from fieldwarden.connectors.debezium.kafka.topics import Topics
-from fieldwarden.connectors.debezium.reading.lag import KafkaLookout
+from fieldwarden.connectors.debezium.reading.lag import KafkaLag
 from fieldwarden.engine.change import RawChange
 from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift
 from fieldwarden.rules.rulebook import Entity, System
@@ -39,7 +39,7 @@ class Records:
         system: System,
         entities: Mapping[str, Entity],
         registry: Registry | None,
-        lookout: KafkaLookout | None = None,
+        lookout: KafkaLag | None = None,
     ) -> None:
         self._system = system.name
         self._registry = registry
@@ -49,7 +49,7 @@ class Records:
         self._unknown: dict[int, float] = {}
         known = registry.known if registry is not None else _nothing
         self._decoder = Decoder(system, schema_of=known, types=field_types(system, entities))
-        self._shapes = Shapes(system, entities)
+        self._shapes = FittingShapes(system, entities)
 
     @property
     def streaming(self) -> bool:
@@ -57,7 +57,7 @@ class Records:
         return self._decoder.streaming
 
     @property
-    def mark(self) -> Mark:
+    def mark(self) -> LogPlace:
         """Where in the database's log the change stands that was read last."""
         return self._decoder.mark
 

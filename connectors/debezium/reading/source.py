@@ -26,14 +26,14 @@ from fieldwarden.connectors.debezium.kafka.buffers import Buffers, depths
 from fieldwarden.connectors.debezium.kafka.consumer import Member, Timeouts
 from fieldwarden.connectors.debezium.kafka.gaps import check_streams
 from fieldwarden.connectors.debezium.kafka.intake import Intake
-from fieldwarden.connectors.debezium.kafka.parts import NOWHERE, Position, partition_name, split_name
+from fieldwarden.connectors.debezium.kafka.parts import NOWHERE, PartitionPosition, partition_name, split_name
 from fieldwarden.connectors.debezium.kafka.record import Record, place
 from fieldwarden.connectors.debezium.kafka.registry import Registry
 from fieldwarden.connectors.debezium.kafka.repeats import is_ahead
 from fieldwarden.connectors.debezium.kafka.topics import Topics
 from fieldwarden.connectors.debezium.reading.baselines import generation_of, positions_at
 from fieldwarden.connectors.debezium.reading.first_rows import SETTLE_SECONDS, FirstRows
-from fieldwarden.connectors.debezium.reading.lag import KafkaLookout
+from fieldwarden.connectors.debezium.reading.lag import KafkaLag
 from fieldwarden.connectors.debezium.reading.records import Records, SchemaNeeded
 from fieldwarden.engine.change import RawChange, RowRef
 from fieldwarden.engine.errors import SchemaDrift, TransientError
@@ -68,7 +68,7 @@ class KafkaSource:
         *,
         group: str,
         hub: Hub,
-        lookout: KafkaLookout,
+        lookout: KafkaLag,
         tell_again: Callable[[], Awaitable[None]] | None = None,
         look: Look | None = None,
         max_changes: int = 2000,
@@ -328,7 +328,7 @@ class KafkaSource:
         if self._outstanding <= 0:
             self._drained.set()
         if self._member is not None:
-            offsets = {name: Position.decode(part.position or "").offset for name, part in batch.parts.items()}
+            offsets = {name: PartitionPosition.decode(part.position or "").offset for name, part in batch.parts.items()}
             self._member.commit({TopicPartition(*split_name(name)): offset for name, offset in offsets.items()})
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.postgres.following import Footing, resolved
-from fieldwarden.connectors.postgres.reading.position import Position
+from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.connectors.postgres.reading.server import check_server
 from fieldwarden.connectors.postgres.reading.slots import SlotHealth, slot_health
 from fieldwarden.connectors.postgres.session import connect
@@ -19,7 +19,7 @@ from fieldwarden.rules.rulebook import System
 from fieldwarden.rules.secret import Secretive
 
 
-class Lookout:
+class SourceLag:
     """One connection, opened when needed and given up after any failure; one question at a time.
 
     `footing` tells which slot the source follows at the moment."""
@@ -47,7 +47,7 @@ class Lookout:
     def reached(self, position: str | None, end: int) -> bool:
         """Whether a stored position is at or past `end`."""
         try:
-            at = Position.decode(position or "")
+            at = WalPosition.decode(position or "")
         except ValueError:
             return False  # nothing was read yet, or a new baseline is about to replace what cannot be read
         return at.phase == "stream" and at.end >= end

@@ -21,7 +21,7 @@ from fieldwarden.connectors.postgres.looking.finding import Finding, bad, good, 
 from fieldwarden.connectors.postgres.looking.fit import reading_findings, writing_findings
 from fieldwarden.connectors.postgres.looking.mark_function import mark_findings
 from fieldwarden.connectors.postgres.looking.publication import debezium_findings
-from fieldwarden.connectors.postgres.looking.slot_findings import Footing, slot_findings
+from fieldwarden.connectors.postgres.looking.slot_findings import FootingNow, slot_findings
 from fieldwarden.connectors.postgres.looking.values import value_findings
 from fieldwarden.connectors.postgres.reading.slots import SlotHealth, slot_health
 from fieldwarden.connectors.postgres.session import connect, rows, translated
@@ -55,7 +55,7 @@ async def probe(
     system: System,
     dsn: Secretive,
     entities: Mapping[str, Entity] | None = None,
-    footing: Footing | None = None,
+    footing: FootingNow | None = None,
     *,
     target_dsn: Secretive | None = None,
     ours: bool = False,
@@ -97,7 +97,7 @@ async def _server_half(
     dsn: Secretive,
     connection: psycopg.AsyncConnection[TupleRow],
     tables: Mapping[str, Table],
-    footing: Footing | None,
+    footing: FootingNow | None,
 ) -> list[Finding]:
     (facts,) = await rows(connection, _FACTS)
     found = [_version(facts)]

@@ -17,7 +17,7 @@ from psycopg.rows import TupleRow
 from fieldwarden.connectors.postgres.catalog import Table, describe, table_name
 from fieldwarden.connectors.postgres.following import resolved
 from fieldwarden.connectors.postgres.reading.observing import Observing
-from fieldwarden.connectors.postgres.reading.position import Position, lsn_text
+from fieldwarden.connectors.postgres.reading.position import WalPosition, lsn_text
 from fieldwarden.connectors.postgres.session import connect, take_bytes_as_they_are, translated
 from fieldwarden.engine.change import RawChange, Relation, key_parts
 from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift
@@ -103,7 +103,7 @@ class Looking:
         """Whether the slot that is followed holds changes of the mapped tables that stand after a stored position; None
         where that cannot be seen, since somebody is reading it."""
         try:
-            read = Position.decode(position or "").end
+            read = WalPosition.decode(position or "").end
         except ValueError:
             return True
         limit, names = _FIRST_PEEK, resolved(self._system, followed)

@@ -21,7 +21,7 @@ from fieldwarden.connectors.postgres.catalog import Table
 from fieldwarden.connectors.postgres.following import resolved
 from fieldwarden.connectors.postgres.looking.finding import Finding, bad, good, note, warning
 from fieldwarden.connectors.postgres.looking.publication import publication_findings
-from fieldwarden.connectors.postgres.reading.position import Position, parse_lsn
+from fieldwarden.connectors.postgres.reading.position import WalPosition, parse_lsn
 from fieldwarden.connectors.postgres.reading.slots import MOVED, SlotHealth, another, foreign, slot_health
 from fieldwarden.connectors.postgres.session import rows
 from fieldwarden.engine.ports.foothold import Followed
@@ -49,7 +49,7 @@ _ABANDONED = """
     order by slot_name"""
 
 
-class Footing(following.Footing, Protocol):
+class FootingNow(following.Footing, Protocol):
     """What the hub knows of a source, at the moment it is asked."""
 
     async def position(self, source: str) -> str | None: ...
@@ -59,7 +59,7 @@ class Footing(following.Footing, Protocol):
 
 
 async def slot_findings(
-    system: System, connection: Connection, tables: Mapping[str, Table], footing: Footing | None
+    system: System, connection: Connection, tables: Mapping[str, Table], footing: FootingNow | None
 ) -> tuple[SlotHealth, list[Finding]]:
     """Publication, slot, and what others left behind; `footing` None: nothing is known of the project's hub."""
     followed = await footing.followed(system.name) if footing is not None else None
@@ -86,15 +86,17 @@ def _names(system: System, project: str | None, followed: Followed | None) -> Fo
     return following.names_of(system, project or "<project id>")
 
 
-def _start(position: str | None) -> Position | None:
+def _start(position: str | None) -> WalPosition | None:
     try:
-        start = Position.decode(position or "")
+        start = WalPosition.decode(position or "")
     except ValueError:
         return None
     return start if start.phase == "stream" else None
 
 
-def _slot(system: System, health: SlotHealth, start: Position | None, is_own: bool, ours: Collection[str]) -> Finding:
+def _slot(
+    system: System, health: SlotHealth, start: WalPosition | None, is_own: bool, ours: Collection[str]
+) -> Finding:
     if health.wal_status == "missing":
         return _missing(system, health, start)
     if health.wrong:
@@ -107,7 +109,7 @@ def _slot(system: System, health: SlotHealth, start: Position | None, is_own: bo
     return _held(system, health, start)
 
 
-def _missing(system: System, health: SlotHealth, start: Position | None) -> Finding:
+def _missing(system: System, health: SlotHealth, start: WalPosition | None) -> Finding:
     if start is None:
         return note("slot", f"slot {health.slot} does not exist yet; the first run makes it")
     return bad("slot", f"the slot {health.slot} is gone: changes may have been missed", _again(system))
@@ -122,7 +124,7 @@ def _taken(health: SlotHealth) -> Finding:
     )
 
 
-def _held(system: System, health: SlotHealth, start: Position | None) -> Finding:
+def _held(system: System, health: SlotHealth, start: WalPosition | None) -> Finding:
     if not health.usable:
         why = health.reason or health.wrong or "its WAL was removed"
         return bad("slot", f"{health.slot} is of no use any more: {why}", _again(system))

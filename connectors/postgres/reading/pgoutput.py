@@ -1,6 +1,6 @@
 """The pgoutput wire format, protocols 1 to 4, decoded purely: bytes in, messages out, no I/O.
 
-A row is decoded only in the columns its stream wants: `Decoder.announce` folds each R message into a `Shape`, whose
+A row is decoded only in the columns its stream wants: `Decoder.announce` folds each R message into a `RowLayout`, whose
 masks say column by column what to do, so that a change costs one pass over its bytes. Inside a stream (between S
 and E) rows carry a transaction id after the kind byte. Whatever is wrong with the bytes is a `DecodeError`, never
 another exception: a frame that is passed over would be a change that is lost. Only a text that is not UTF-8 (which a
@@ -38,13 +38,13 @@ _u16 = struct.Struct(">H").unpack_from
 _u32 = struct.Struct(">I").unpack_from
 
 
-class Row(NamedTuple):
+class RowMessage(NamedTuple):
     """One row change. `shape` is None, and values empty, for a relation that no stream wants.
 
     `old` is set for an update whose key changed; a delete's key is in `values`.
     """
 
-    shape: Shape | None
+    shape: RowLayout | None
     operation: Operation
     values: tuple[RawValue, ...]
     old: tuple[RawValue, ...] | None
@@ -60,12 +60,12 @@ class Illegible(NamedTuple):
     message: bytes
 
 
-Message: TypeAlias = Plain | Row | Illegible
+Message: TypeAlias = Plain | RowMessage | Illegible
 Payload: TypeAlias = bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shape:
+class RowLayout:
     """How to read the rows of one relation as last announced.
 
     `mask` is for new rows, `key_mask` for old ones, one code per wire column; `key` are the key's places in the
@@ -89,7 +89,7 @@ class Decoder:
     def __init__(self, wanted: Mapping[str, Wanted], types: Mapping[int, str]) -> None:
         self._wanted = wanted
         self._types = types
-        self.shapes: dict[int, Shape | None] = {}
+        self.shapes: dict[int, RowLayout | None] = {}
         self.unknown_types: set[int] = set()
         self._readers: dict[int, Callable[[Any, int, bool], Message]] = {
             **{ord(kind): reader for kind, reader in READERS.items()},
@@ -116,7 +116,7 @@ class Decoder:
         except Exception as error:  # struct.error, IndexError, ValueError, or MemoryError: none of them may escape
             raise _malformed(data, start, error) from error
 
-    def announce(self, message: Announcement) -> Shape | None:
+    def announce(self, message: Announcement) -> RowLayout | None:
         """Take in an R message. None if no stream wants the relation; raises SchemaDrift if it lost something."""
         wanted = self._wanted.get(f"{message.schema}.{message.name}")
         if wanted is None:
@@ -132,7 +132,7 @@ class Decoder:
             }
         return known
 
-    def _illegible(self, data: bytes, streamed: bool) -> Row | Illegible:
+    def _illegible(self, data: bytes, streamed: bool) -> RowMessage | Illegible:
         """A row whose lengths are right, but not its texts. Raises struct.error, IndexError, DecodeError."""
         pos = 5 if streamed else 1
         shape = self.shapes[_u32(data, pos)[0]]
@@ -149,7 +149,7 @@ class Decoder:
         relation = wanted.relation(wanted.key, ("text",) * len(wanted.key))
         return Illegible(relation, tuple(held[name] for name in wanted.key), data)
 
-    def _read_row(self, data: Payload, pos: int, streamed: bool) -> Row:
+    def _read_row(self, data: Payload, pos: int, streamed: bool) -> RowMessage:
         kind = data[pos]
         pos += 1
         xid = 0
@@ -164,19 +164,19 @@ class Decoder:
         pos += 4
         if kind == _INSERT:
             if shape is None:
-                return Row(None, "insert", (), None, xid)
+                return RowMessage(None, "insert", (), None, xid)
             expect(data[pos] == _NEW, "an insert without its new row")
             values, pos = _read_tuple(data, pos + 1, shape.mask)
             expect(pos == len(data), "the row does not end with the message")
-            return Row(shape, "insert", tuple(values), None, xid)
+            return RowMessage(shape, "insert", tuple(values), None, xid)
         if kind == _UPDATE:
             return _read_update(data, pos, shape, xid)
         if shape is None:
-            return Row(None, "delete", (), None, xid)
+            return RowMessage(None, "delete", (), None, xid)
         expect(data[pos] in (_OLD_KEY, _OLD_ROW), "a delete without its old row")
         values, pos = _read_tuple(data, pos + 1, shape.key_mask)
         expect(pos == len(data), "the row does not end with the message")
-        return Row(shape, "delete", tuple(values), None, xid)
+        return RowMessage(shape, "delete", tuple(values), None, xid)
 
 
 def _read_tuple(data: Payload, pos: int, mask: tuple[int, ...]) -> tuple[list[RawValue], int]:
@@ -239,10 +239,10 @@ def _text(data: memoryview) -> str:
     return str(data, "utf-8")
 
 
-def _read_update(data: Payload, pos: int, shape: Shape | None, xid: int) -> Row:
+def _read_update(data: Payload, pos: int, shape: RowLayout | None, xid: int) -> RowMessage:
     """The old row, if any, tells the old key, and what an unchanged TOAST value was (REPLICA IDENTITY FULL)."""
     if shape is None:
-        return Row(None, "update", (), None, xid)
+        return RowMessage(None, "update", (), None, xid)
     old: list[RawValue] | None = None
     identity, before = data[pos], pos + 1
     if identity in (_OLD_KEY, _OLD_ROW):
@@ -251,15 +251,15 @@ def _read_update(data: Payload, pos: int, shape: Shape | None, xid: int) -> Row:
     values, pos = _read_tuple(data, pos + 1, shape.mask)
     expect(pos == len(data), "the row does not end with the message")
     if old is None:
-        return Row(shape, "update", tuple(values), None, xid)
+        return RowMessage(shape, "update", tuple(values), None, xid)
     if UNKNOWN in values:
         whole = _read_tuple(data, before, shape.mask)[0] if identity == _OLD_ROW else old
         values = [was if value is UNKNOWN else value for value, was in zip(values, whole, strict=True)]
     rekeyed = any(old[place] != values[place] for place in shape.key)
-    return Row(shape, "update", tuple(values), tuple(old) if rekeyed else None, xid)
+    return RowMessage(shape, "update", tuple(values), tuple(old) if rekeyed else None, xid)
 
 
-def _shape(message: Announcement, wanted: Wanted, types: Mapping[int, str]) -> Shape:
+def _shape(message: Announcement, wanted: Wanted, types: Mapping[int, str]) -> RowLayout:
     present = {column.name: column for column in message.columns}
     for name in sorted(wanted.columns):
         if name not in present:
@@ -279,7 +279,7 @@ def _shape(message: Announcement, wanted: Wanted, types: Mapping[int, str]) -> S
     taken = [column for column in message.columns if column.name in wanted.columns]
     names = tuple(column.name for column in taken)
     relation = wanted.relation(names, tuple(types.get(column.type, "other") for column in taken))
-    return Shape(
+    return RowLayout(
         relation,
         tuple(_take(column) if column.name in wanted.columns else SKIP for column in message.columns),
         tuple(

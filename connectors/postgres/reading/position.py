@@ -22,7 +22,7 @@ _DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class WalPosition:
     """A decoded token: see the module. LSNs are integers; `ordinal` 0 means that no transaction is half durable."""
 
     phase: Literal["snapshot", "stream"]
@@ -46,7 +46,7 @@ class Position:
         return json.dumps(token, separators=(",", ":"))
 
     @classmethod
-    def decode(cls, text: str) -> Position:
+    def decode(cls, text: str) -> WalPosition:
         """The inverse of `encode`. Raises ValueError on anything else."""
         try:
             token = json.loads(text)
@@ -85,7 +85,7 @@ def next_epoch(stored: str | None) -> int:
     if stored is None:
         return FIRST_EPOCH
     try:
-        return Position.decode(stored).epoch + 1
+        return WalPosition.decode(stored).epoch + 1
     except ValueError:
         return int(time.time()) // _DAY
 

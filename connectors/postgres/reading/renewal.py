@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from fieldwarden.connectors.postgres.reading.position import Position, parse_lsn
+from fieldwarden.connectors.postgres.reading.position import WalPosition, parse_lsn
 from fieldwarden.connectors.postgres.reading.replication import ReplicationConnection
 from fieldwarden.connectors.postgres.reading.slots import MOVED, SlotHealth
 from fieldwarden.connectors.postgres.session import LARGE_MESSAGE
@@ -48,8 +48,8 @@ class Renewal:
 async def renewed(
     system: str,
     stream: ReplicationConnection,
-    start: Position,
-    connect: Callable[[Position], Awaitable[ReplicationConnection]],
+    start: WalPosition,
+    connect: Callable[[WalPosition], Awaitable[ReplicationConnection]],
     health: Callable[[], Awaitable[SlotHealth]],
 ) -> ReplicationConnection:
     """A connection that streams from `start` in the place of this one. Everything before it was handed over; whether it

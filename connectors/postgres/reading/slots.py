@@ -15,7 +15,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.postgres.following import Memory, is_ours, names_of, resolved
-from fieldwarden.connectors.postgres.reading.position import Position, lsn_text, parse_lsn
+from fieldwarden.connectors.postgres.reading.position import WalPosition, lsn_text, parse_lsn
 from fieldwarden.connectors.postgres.reading.server import Server, gap
 from fieldwarden.connectors.postgres.session import rows, translated
 from fieldwarden.engine.errors import SlotTaken, TransientError
@@ -62,7 +62,7 @@ class SlotHealth:
         return self.wal_status not in ("missing", "lost") and not self.reason and not self.wrong
 
 
-async def check_slot(system: System, connection: Connection, name: str, start: Position, server: Server) -> None:
+async def check_slot(system: System, connection: Connection, name: str, start: WalPosition, server: Server) -> None:
     """With a stored position: the slot must still hold everything after it, and nobody else may stream from it.
 
     Raises SourceGap, SlotTaken; TransientError while it is in use."""
@@ -120,7 +120,7 @@ async def make_room(system: System, connection: Connection, name: str, server: S
 
 
 async def leave_behind(
-    system: System, connection: Connection, name: str, server: Server, start: Position | None
+    system: System, connection: Connection, name: str, server: Server, start: WalPosition | None
 ) -> None:
     """Remove the slot that was followed under another name until now, unless somebody else has taken it over."""
     slot = await _slot(system, connection, name)
@@ -207,8 +207,8 @@ def _wrong(slot: Mapping[str, Any], database: str) -> str:
     return "decodes two-phase transactions at PREPARE" if slot["two_phase"] else ""
 
 
-def _readable(position: str | None) -> Position | None:
+def _readable(position: str | None) -> WalPosition | None:
     try:
-        return None if position is None else Position.decode(position)
+        return None if position is None else WalPosition.decode(position)
     except ValueError:
         return None

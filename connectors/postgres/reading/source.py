@@ -22,7 +22,7 @@ from fieldwarden.connectors.postgres.following import Memory, prefixes_of, resol
 from fieldwarden.connectors.postgres.marks import Marks, Seal
 from fieldwarden.connectors.postgres.reading.pace import IDLE_SECONDS, SETTLING, patience, worth_confirming
 from fieldwarden.connectors.postgres.reading.pgoutput import Decoder
-from fieldwarden.connectors.postgres.reading.position import Position, next_epoch
+from fieldwarden.connectors.postgres.reading.position import WalPosition, next_epoch
 from fieldwarden.connectors.postgres.reading.publications import check_publication, ensure_publication
 from fieldwarden.connectors.postgres.reading.renewal import Renewal, renewed
 from fieldwarden.connectors.postgres.reading.replication import ReplicationConnection
@@ -95,7 +95,7 @@ class PostgresSource:
         self._drifted: set[str] = set()
         """Streams that lost what is mapped in mid-stream: to be read anew, if they can be."""
         self._read_anew = 0
-        self._start: Position | None = None
+        self._start: WalPosition | None = None
         self._snapshot: Snapshot | None = None
         self._unread: tuple[str, ...] = ()
         """Streams to be read before the stream goes on, where that is not all of them."""
@@ -122,7 +122,7 @@ class PostgresSource:
         prefixes, seal = prefixes_of(self._project, self._followed), Seal(await self._memory.mark_key())
         return Marks(self.system, prefixes, seal, await self._memory.sealed_from(self.system, server.end))
 
-    async def _resume(self, connection: psycopg.AsyncConnection[TupleRow], server: Server, start: Position) -> None:
+    async def _resume(self, connection: psycopg.AsyncConnection[TupleRow], server: Server, start: WalPosition) -> None:
         followed = await self._memory.followed(self.system)
         if followed is None:
             raise gap(self._system, "this project follows no replication slot there")
@@ -193,7 +193,7 @@ class PostgresSource:
         await ensure_publication(self._system, connection, names.publication, self._tables, server, self._project)
         point = await self._export(names.slot, epoch)
         streams = tuple(self._system.read_streams)
-        self._start = Position("stream", point, streams=streams, server=server.server, epoch=epoch)
+        self._start = WalPosition("stream", point, streams=streams, server=server.server, epoch=epoch)
 
     async def _export(self, slot: str, epoch: int, *, temporary: bool = False) -> int:
         """Make a slot, and a snapshot of the point where it begins; that point."""
@@ -222,7 +222,7 @@ class PostgresSource:
                 yield batch
                 del batch
 
-    async def _baseline(self, snapshot: Snapshot, start: Position) -> AsyncGenerator[Batch, None]:
+    async def _baseline(self, snapshot: Snapshot, start: WalPosition) -> AsyncGenerator[Batch, None]:
         running = replace(start, phase="snapshot").encode()
         # Before any row: were it killed after rows of this epoch, but before their position, the next would repeat it.
         yield Batch([], running, "running")
@@ -239,7 +239,7 @@ class PostgresSource:
         assert waiting is not None, "a snapshot has at least one chunk"
         yield Batch(waiting.changes, start.encode(), "done")
 
-    async def _partly(self, snapshot: Snapshot, start: Position) -> AsyncGenerator[Batch, None]:
+    async def _partly(self, snapshot: Snapshot, start: WalPosition) -> AsyncGenerator[Batch, None]:
         """The rows of the unread streams; only with all of them durable do these count as read."""
         begun, unread = start.encode(), self._unread
         waiting: list[RawChange] = []
@@ -254,7 +254,7 @@ class PostgresSource:
         self._drifted.difference_update(unread)
         yield Batch(waiting, self._start.encode(), "done", streams=unread, parked=self._parked)
 
-    async def _live(self, start: Position) -> AsyncGenerator[Batch, None]:
+    async def _live(self, start: WalPosition) -> AsyncGenerator[Batch, None]:
         stream = await self._connect(start)
         spool = self._spool = Spool(self._spill_bytes)
         decoder = self._decoder()
@@ -296,7 +296,7 @@ class PostgresSource:
             else:
                 await stream.arrived(1.0)
 
-    def _transactions(self, decoder: Decoder, start: Position, spool: Spool) -> Transactions:
+    def _transactions(self, decoder: Decoder, start: WalPosition, spool: Spool) -> Transactions:
         return Transactions(
             self.system,
             decoder,
@@ -328,7 +328,7 @@ class PostgresSource:
                 f"{self.system}: a mapped column changed to a type that is new here", suggestion="types are read again"
             )
 
-    async def _connect(self, start: Position) -> ReplicationConnection:
+    async def _connect(self, start: WalPosition) -> ReplicationConnection:
         most = 2 * self._max_bytes
         stream = await ReplicationConnection.connect(self.system, self._dsn, high_water=most, room=self._room)
         if self._stream is not None:
@@ -342,7 +342,7 @@ class PostgresSource:
         return stream
 
     async def acknowledge(self, batch: Batch) -> None:
-        durable = Position.decode(batch.position)
+        durable = WalPosition.decode(batch.position)
         self._rebaseline = False
         if durable.phase == "stream" and self._stream is not None:
             self._stream.acknowledge(durable.end)
@@ -369,9 +369,9 @@ class PostgresSource:
         self._stream = self._snapshot = self._catalog = self._spool = self._start = None
         self._unread = ()
 
-    def _parse(self, position: str | None) -> Position | None:
+    def _parse(self, position: str | None) -> WalPosition | None:
         try:
-            return None if position is None else Position.decode(position)
+            return None if position is None else WalPosition.decode(position)
         except ValueError as error:
             raise EnvironmentUnfit(
                 f"{self.system}: the hub holds a position that is {error}",

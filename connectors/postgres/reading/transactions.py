@@ -28,8 +28,8 @@ from fieldwarden.connectors.postgres.reading.messages import (
     StreamStop,
     Truncate,
 )
-from fieldwarden.connectors.postgres.reading.pgoutput import Decoder, Illegible, Payload, Row
-from fieldwarden.connectors.postgres.reading.position import Position, lsn_text, row_prefix
+from fieldwarden.connectors.postgres.reading.pgoutput import Decoder, Illegible, Payload, RowMessage
+from fieldwarden.connectors.postgres.reading.position import WalPosition, lsn_text, row_prefix
 from fieldwarden.connectors.postgres.reading.spill import Spool
 from fieldwarden.engine.change import RawChange, Undecoded
 from fieldwarden.engine.errors import DecodeError, EnvironmentUnfit, FieldwardenError, SchemaDrift
@@ -58,7 +58,7 @@ class Transactions:
         self,
         system: str,
         decoder: Decoder,
-        start: Position,
+        start: WalPosition,
         spool: Spool,
         *,
         marks: Marks,
@@ -123,7 +123,7 @@ class Transactions:
         return forged
 
     @property
-    def position(self) -> Position:
+    def position(self) -> WalPosition:
         """Durable with everything handed over so far."""
         start = self._position
         delivered = max(self._ordinal, self._skip) if self._in_transaction and self._skip != _EVERY else 0
@@ -172,13 +172,13 @@ class Transactions:
                 self._spool.append(self._streaming, frame[_HEADER:])
             else:
                 message = decode(frame, _HEADER)
-                if type(message) is Row:
+                if type(message) is RowMessage:
                     self._row(message, len(frame))
                 else:
                     self._other(message)
         return taken
 
-    def _row(self, row: Row, size: int) -> None:
+    def _row(self, row: RowMessage, size: int) -> None:
         self._ordinal += 1
         if self._ordinal <= self._skip or row.shape is None:
             return
@@ -287,7 +287,7 @@ class Transactions:
             self._replay = None
             return 0
         message = self._decoder.decode(payload, streamed=True)
-        if type(message) is Row:
+        if type(message) is RowMessage:
             self._row(message, len(payload))
         else:
             self._other(message)
@@ -295,7 +295,7 @@ class Transactions:
 
     def _truncate(self, message: Truncate) -> None:
         for oid in message.oids:
-            self._row(Row(self._decoder.shapes.get(oid), "truncate", (), None, message.xid), 0)
+            self._row(RowMessage(self._decoder.shapes.get(oid), "truncate", (), None, message.xid), 0)
 
     def _keepalive(self, frame: Payload) -> None:
         """Between transactions, the server has nothing for us before its WAL end."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import sqlglot
 
 from fieldwarden.connectors.postgres.writing import reasons
-from fieldwarden.connectors.postgres.writing.shapes import NATIVE, TEXTS, ColumnType, Shape, type_text
+from fieldwarden.connectors.postgres.writing.shapes import NATIVE, TEXTS, ColumnType, TargetTable, type_text
 from fieldwarden.engine.guard import Operation, check_expressions, violation
 from fieldwarden.rules.expressions import Expression, is_now
 from fieldwarden.rules.names import qualified
@@ -34,7 +34,7 @@ class Asked:
 
     stream: Stream
     operation: Operation
-    shape: Shape
+    shape: TargetTable
     source: str
     fields: Sequence[str]
     unguarded: Collection[str] = ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
-from fieldwarden.connectors.postgres.writing.shapes import INPUT, ColumnType, Shape, cast, column, held
+from fieldwarden.connectors.postgres.writing.shapes import INPUT, ColumnType, TargetTable, cast, column, held
 from fieldwarden.engine.guard import GuardViolation, Operation
 from fieldwarden.rules.rulebook import FieldMap, Stream
 
@@ -75,7 +75,7 @@ def write_set(stream: Stream, operation: Operation) -> tuple[str, ...]:
 
 
 def slots_of(
-    stream: Stream, operation: Operation, shape: Shape, fields: Sequence[str], unguarded: Collection[str] = ()
+    stream: Stream, operation: Operation, shape: TargetTable, fields: Sequence[str], unguarded: Collection[str] = ()
 ) -> list[Slot]:
     numbers = {name: number for number, name in enumerate(write_set(stream, operation))}
     result = []

@@ -11,7 +11,7 @@ from psycopg import sql
 from fieldwarden.connectors.postgres.writing.faults import verdict
 from fieldwarden.connectors.postgres.writing.passing import Contested, Taken
 from fieldwarden.connectors.postgres.writing.refusing import Rejection
-from fieldwarden.connectors.postgres.writing.shapes import Shape
+from fieldwarden.connectors.postgres.writing.shapes import TargetTable
 from fieldwarden.engine.change import Value, key_parts, key_text
 from fieldwarden.engine.ports.target import WriteResult
 from fieldwarden.rules.names import qualified
@@ -37,7 +37,7 @@ where n.nspname = $1 and c.relname = $2 and (
 
 
 async def still_taken(
-    cursor: psycopg.AsyncRawCursor[tuple[object, ...]], left: Sequence[Taken], shapes: Mapping[str, Shape]
+    cursor: psycopg.AsyncRawCursor[tuple[object, ...]], left: Sequence[Taken], shapes: Mapping[str, TargetTable]
 ) -> list[WriteResult]:
     """The answers to writes that are refused for good, with whoever stands in their way."""
     results = []
@@ -50,7 +50,7 @@ async def still_taken(
     return results
 
 
-async def _asked(cursor: psycopg.AsyncRawCursor[tuple[object, ...]], taken: Taken, shape: Shape) -> str | None:
+async def _asked(cursor: psycopg.AsyncRawCursor[tuple[object, ...]], taken: Taken, shape: TargetTable) -> str | None:
     """As `holder_of`; what the server refuses to tell (a column that may not be read) leaves the transaction as it was,
     and the answer at None."""
     await cursor.execute(b"savepoint fw_asked", prepare=False)
@@ -77,7 +77,7 @@ async def columns_of(
     return [Contested(str(name), bool(must), str(kind), str(default)) for name, must, kind, default in found]
 
 
-async def holder_of(cursor: psycopg.AsyncRawCursor[tuple[object, ...]], taken: Taken, shape: Shape) -> str | None:
+async def holder_of(cursor: psycopg.AsyncRawCursor[tuple[object, ...]], taken: Taken, shape: TargetTable) -> str | None:
     """The key of the row that holds what this one brings; None where that cannot be told."""
     stream, values = taken.stream, list[Value]()
     target = sql.Identifier(*qualified(stream.table))
@@ -127,7 +127,7 @@ def _brought(taken: Taken, column: str) -> tuple[bool, Value]:
     return False, None
 
 
-def _own(taken: Taken, column: str, shape: Shape, target: sql.Composable, given: object) -> sql.Composed:
+def _own(taken: Taken, column: str, shape: TargetTable, target: sql.Composable, given: object) -> sql.Composed:
     assert callable(given)
     parts = key_parts(taken.write.key or "", len(taken.stream.key))
     same = [

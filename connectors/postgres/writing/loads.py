@@ -18,7 +18,7 @@ from fieldwarden.connectors.postgres.words import verbatim
 from fieldwarden.connectors.postgres.writing import faults
 from fieldwarden.connectors.postgres.writing.groups import Group, copy_text, rows
 from fieldwarden.connectors.postgres.writing.refusing import Answer, Rejection
-from fieldwarden.connectors.postgres.writing.shapes import Shape
+from fieldwarden.connectors.postgres.writing.shapes import TargetTable
 from fieldwarden.connectors.postgres.writing.statements import Statement
 from fieldwarden.engine.change import key_text
 from fieldwarden.engine.ports.target import Write, WriteResult
@@ -34,7 +34,7 @@ class Staging:
     """A stream's temporary table for one operation, and how far this transaction has filled it."""
 
     name: str
-    shape: Shape
+    shape: TargetTable
     statements: dict[Asked, Statement] = field(default_factory=dict)
     filled: int = 0
 

@@ -10,19 +10,19 @@ from collections.abc import Callable, Mapping
 
 from sqlglot import exp
 
-from fieldwarden.connectors.postgres.writing.shapes import Shape, cast, column
+from fieldwarden.connectors.postgres.writing.shapes import TargetTable, cast, column
 from fieldwarden.rules.expressions import Expression
 from fieldwarden.rules.rulebook import Stream
 
 _LOCAL = ("timestamp without time zone", "time without time zone", "date")
 
 
-def updated(stream: Stream, shape: Shape, assigned: Mapping[str, exp.Expr]) -> dict[str, exp.Expr]:
+def updated(stream: Stream, shape: TargetTable, assigned: Mapping[str, exp.Expr]) -> dict[str, exp.Expr]:
     """Column -> what an update sets it to; `assigned` are the columns that it writes, with their new values."""
     return _values(stream, shape, lambda name: assigned[name].copy() if name in assigned else column(name))
 
 
-def created(stream: Stream, shape: Shape, values: Mapping[str, exp.Expr]) -> dict[str, exp.Expr]:
+def created(stream: Stream, shape: TargetTable, values: Mapping[str, exp.Expr]) -> dict[str, exp.Expr]:
     """Column -> what a created row gets; a column that nothing sets is null to an expression, whatever its default."""
 
     def value(name: str) -> exp.Expr:
@@ -31,12 +31,12 @@ def created(stream: Stream, shape: Shape, values: Mapping[str, exp.Expr]) -> dic
     return _values(stream, shape, value)
 
 
-def _values(stream: Stream, shape: Shape, value: Callable[[str], exp.Expr]) -> dict[str, exp.Expr]:
+def _values(stream: Stream, shape: TargetTable, value: Callable[[str], exp.Expr]) -> dict[str, exp.Expr]:
     return {name: _value(stream, shape, name, each, value) for name, each in stream.on_write.items()}
 
 
 def _value(
-    stream: Stream, shape: Shape, name: str, expression: Expression, value: Callable[[str], exp.Expr]
+    stream: Stream, shape: TargetTable, name: str, expression: Expression, value: Callable[[str], exp.Expr]
 ) -> exp.Expr:
     kind = shape.columns[name].plain
     tree = expression.over(value)

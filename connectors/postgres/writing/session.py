@@ -26,7 +26,7 @@ from fieldwarden.connectors.postgres.writing.loads import Load, Staging, encoded
 from fieldwarden.connectors.postgres.writing.own import Own
 from fieldwarden.connectors.postgres.writing.passing import Contested, Taken, passed
 from fieldwarden.connectors.postgres.writing.refusing import Answer, Apart, Rejection
-from fieldwarden.connectors.postgres.writing.shapes import ColumnType, Shape, description, touched
+from fieldwarden.connectors.postgres.writing.shapes import ColumnType, TargetTable, description, touched
 from fieldwarden.connectors.postgres.writing.statements import Statement, input_table, statement
 from fieldwarden.engine import failpoints
 from fieldwarden.engine.guard import Operation
@@ -56,7 +56,7 @@ class Writing:
         self._own = own
         self._cursor = psycopg.AsyncRawCursor(connection)
         self._stagings: dict[tuple[str, Operation, int], Staging] = {}
-        self._shapes: dict[str, Shape] = {}
+        self._shapes: dict[str, TargetTable] = {}
         self._doubts = Doubts()
         """Those of this transaction."""
         self.stream = ""
@@ -128,7 +128,7 @@ class Writing:
         staging.filled = 0
         return staging
 
-    async def _describe(self, stream: Stream) -> Shape:
+    async def _describe(self, stream: Stream) -> TargetTable:
         """Types as the server resolves them: domains are their base types, expressions what they give."""
         await self._cursor.execute(description(stream).encode(), prepare=False)
         result = self._cursor.pgresult
@@ -143,7 +143,7 @@ class Writing:
         (fires_first,) = await self._cursor.fetchall()
         columns, reads = touched(stream)
         types_of_reads = dict(zip(reads, kinds[len(columns) :], strict=True))
-        return Shape(dict(zip(columns, kinds, strict=False)), types_of_reads, fires_first[0])
+        return TargetTable(dict(zip(columns, kinds, strict=False)), types_of_reads, fires_first[0])
 
     async def _recheck(self, streams: dict[str, Stream]) -> None:
         for name, stream in streams.items():

@@ -69,7 +69,7 @@ class ColumnType:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class TargetTable:
     """The types of the columns a stream's writes touch, and of the expressions its fields are read through."""
 
     columns: Mapping[str, ColumnType]

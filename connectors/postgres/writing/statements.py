@@ -24,7 +24,7 @@ from fieldwarden.connectors.postgres.writing.lookup import Lookup, locking
 from fieldwarden.connectors.postgres.writing.shapes import (
     INPUT,
     ROW,
-    Shape,
+    TargetTable,
     arbiter,
     cast,
     column,
@@ -49,7 +49,7 @@ class Statement:
     """What is sent first: it locks the parents under which rows are looked for before they are created."""
 
 
-def input_table(stream: Stream, operation: Operation, shape: Shape, part: int = 0) -> list[tuple[str, str]]:
+def input_table(stream: Stream, operation: Operation, shape: TargetTable, part: int = 0) -> list[tuple[str, str]]:
     """The temporary table for one stream and operation (or one part of it: `wide`): (column, type) pairs."""
     result = [("ord", "integer")]
     if operation != "create":
@@ -68,7 +68,7 @@ def input_table(stream: Stream, operation: Operation, shape: Shape, part: int = 
 def statement(
     stream: Stream,
     operation: Operation,
-    shape: Shape,
+    shape: TargetTable,
     source: str,
     fields: Sequence[str],
     unguarded: Collection[str] = (),
@@ -121,7 +121,7 @@ def _range() -> list[exp.Expr]:
 
 
 def _update(
-    stream: Stream, shape: Shape, slots: Sequence[Slot], source: exp.Table
+    stream: Stream, shape: TargetTable, slots: Sequence[Slot], source: exp.Table
 ) -> tuple[exp.Expr | None, exp.Select, list[str]]:
     write: exp.Expr | None = None
     if slots:
@@ -164,7 +164,7 @@ def _delete(stream: Stream, source: exp.Table) -> tuple[exp.Expr | None, exp.Sel
 
 
 def _create(
-    stream: Stream, shape: Shape, slots: Sequence[Slot], source: exp.Table
+    stream: Stream, shape: TargetTable, slots: Sequence[Slot], source: exp.Table
 ) -> tuple[exp.Expr | None, exp.Select, list[str]]:
     values = _inserted(stream, shape, slots)
     unique = _told_apart(stream, values)
@@ -213,7 +213,7 @@ def _told_apart(stream: Stream, values: Mapping[str, exp.Expr]) -> tuple[str, ..
     return unique
 
 
-def _inserted(stream: Stream, shape: Shape, slots: Sequence[Slot]) -> dict[str, exp.Expr]:
+def _inserted(stream: Stream, shape: TargetTable, slots: Sequence[Slot]) -> dict[str, exp.Expr]:
     """Column -> the value a created row gets."""
     values: dict[str, exp.Expr] = {slot.column: slot.value for slot in slots}
     for name, text in stream.constants.items():

@@ -21,7 +21,7 @@ from psycopg import sql
 from fieldwarden.engine.hub.reading import Connection
 from fieldwarden.engine.ledger.chain import Block, Break, BreakKind, Chain, StoredEntry
 from fieldwarden.engine.ledger.entries import NO_RECORD, PEOPLE, decode, decode_act
-from fieldwarden.engine.ledger.replay import Finding, Fold
+from fieldwarden.engine.ledger.replay import Fold, Mismatch
 
 NAMED = 100
 """How many breaks are named unless the caller asks for more; all are counted."""
@@ -138,11 +138,11 @@ class _Audit:
             place = Break("replay", "", PEOPLE, height, entry.ordinal)
             if entry.version != self._report.acts or entry.record != NO_RECORD:
                 words = f"it should be act {self._report.acts}, and about no record"
-                self._note([_break("replay", place, Finding("gap", "", words), "")])
+                self._note([_break("replay", place, Mismatch("gap", "", words), "")])
             try:
                 decode_act(entry.body)
             except msgspec.MsgspecError:
-                finding = Finding("gap", "", f"act {entry.version} cannot be read")
+                finding = Mismatch("gap", "", f"act {entry.version} cannot be read")
                 self._note([_break("entry_altered", place, finding, "")])
 
     async def records(self) -> None:
@@ -185,7 +185,7 @@ class _Audit:
             body = decode(text)
         except msgspec.MsgspecError:
             words = f"entry {version} of the record cannot be read"
-            self._note([_break("entry_altered", place, Finding("gap", "", words), "")])
+            self._note([_break("entry_altered", place, Mismatch("gap", "", words), "")])
             self._note(_break("replay", place, finding, "") for finding in fold.skip(version))
             return
         self._report.decisions += len(body.decisions)
@@ -200,7 +200,7 @@ class _Audit:
         try:
             golden = _golden.decode(text)
         except msgspec.MsgspecError:
-            finding = Finding("golden", "", "its golden values cannot be read")
+            finding = Mismatch("golden", "", "its golden values cannot be read")
             self._note([_break("record_differs", place, finding, entity)])
             return
         findings = fold.compare(entity, version, golden, retired)
@@ -208,7 +208,7 @@ class _Audit:
             self._note(_break("record_differs", place, finding, entity) for finding in findings)
 
 
-def _break(kind: BreakKind, place: Break, finding: Finding, entity: str) -> Break:
+def _break(kind: BreakKind, place: Break, finding: Mismatch, entity: str) -> Break:
     return Break(kind, finding.words, place.lane, place.height, place.ordinal, place.record, entity, finding.field)
 
 

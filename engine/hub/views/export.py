@@ -37,7 +37,7 @@ class Filters:
     until: datetime | None = None
 
 
-class Row(msgspec.Struct):
+class ExportedRow(msgspec.Struct):
     """One decision. `at` is when it became durable, `source_time` when the source says it happened (ISO 8601 UTC);
     `entry_hash` is the entry's leaf in its block's Merkle tree.
 
@@ -71,7 +71,7 @@ class Row(msgspec.Struct):
     why: str | None = None
 
 
-COLUMNS = Row.__struct_fields__
+COLUMNS = ExportedRow.__struct_fields__
 
 _SELECT: LiteralString = """
 select to_char(b.at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), e.lane, e.height, e.ordinal,
@@ -81,7 +81,9 @@ where {where} order by b.at, e.lane, e.height, e.ordinal
 """
 
 
-async def export(connection: Connection, rulebook: Rulebook, filters: Filters, mask: Mask) -> AsyncGenerator[Row, None]:
+async def export(
+    connection: Connection, rulebook: Rulebook, filters: Filters, mask: Mask
+) -> AsyncGenerator[ExportedRow, None]:
     """The decisions in order of time. Raises LedgerBroken at an entry that cannot be read."""
     rules = FormerRules(connection, rulebook)
     conditions, parameters = _conditions(filters)
@@ -108,7 +110,7 @@ async def export(connection: Connection, rulebook: Rulebook, filters: Filters, m
 
 def _rows(
     place: tuple[Any, ...], body: EntryBody, filters: Filters, mask: Mask, rulebook: str, hashed: str
-) -> Iterable[Row]:
+) -> Iterable[ExportedRow]:
     system, stream_name, key = body.row
     entity = body.entity
     source_time = None if body.at is None else iso(body.at)
@@ -120,16 +122,16 @@ def _rows(
             continue
         values = (mask.value(entity, field, value) for value in (proposed, before, after))
         cells: list[Any] = [*place, *row, body.transaction, field, outcome, *values, winner, rule, rulebook, hashed]
-        yield Row(*cells)
+        yield ExportedRow(*cells)
 
 
-def _act(place: tuple[Any, ...], act: Act, rulebook: str, text: str) -> Row:
+def _act(place: tuple[Any, ...], act: Act, rulebook: str, text: str) -> ExportedRow:
     told = iso(act.at)
     details = ", ".join(f"{name} {value}" for name, value in act.details.items())
     nothing = ("", "", "", act.act, "", told, "", "", "", None, None, None, "")
     hashed = leaf(place[5], place[6], text.encode()).hex()
     cells: list[Any] = [*place, *nothing, details, rulebook, hashed, act.who, act.why]
-    return Row(*cells)
+    return ExportedRow(*cells)
 
 
 def _conditions(filters: Filters) -> tuple[list[LiteralString], list[Any]]:

@@ -14,7 +14,7 @@ import msgspec
 
 from fieldwarden.engine.change import RowRef, Value, key_text
 from fieldwarden.engine.deciding.identity import MatchPair, match_pairs
-from fieldwarden.engine.hub.asking import Ambiguous, Mask, NotFound, closest
+from fieldwarden.engine.hub.asking import AmbiguousName, Mask, NotFound, closest
 from fieldwarden.engine.hub.names import name_in, rows_named
 from fieldwarden.engine.hub.reading import Connection
 from fieldwarden.rules.rulebook import Entity, Rulebook
@@ -51,7 +51,7 @@ async def find(connection: Connection, rulebook: Rulebook, entity: Entity, key: 
 
 
 async def find_one(connection: Connection, rulebook: Rulebook, entity: Entity, key: str, mask: Mask) -> Candidate:
-    """Raises NotFound (with what comes close), or Ambiguous (with all that it may mean)."""
+    """Raises NotFound (with what comes close), or AmbiguousName (with all that it may mean)."""
     found = await find(connection, rulebook, entity, key, mask)
     if len(found) == 1:
         return found[0]
@@ -61,7 +61,7 @@ async def find_one(connection: Connection, rulebook: Rulebook, entity: Entity, k
             suggestion=await _near(connection, entity, key, mask),
         )
     listed = "\n".join(f"  {each.record}  {each.label}  ({each.how})" for each in found)
-    raise Ambiguous(
+    raise AmbiguousName(
         f"{key!r} may mean {len(found)} records of {entity.name}:\n{listed}",
         [each.record for each in found],
         suggestion=f"name one by its id, or say whose key it is, as in {_first_system(rulebook, entity)}:{key}",

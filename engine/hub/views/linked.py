@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Any
 
 from fieldwarden.engine.change import RowRef
-from fieldwarden.engine.checking.agreement import Mark
+from fieldwarden.engine.checking.agreement import Noted
 from fieldwarden.engine.hub.queries import QUERIES
 from fieldwarden.engine.hub.reading import Connection, begin
 from fieldwarden.engine.hub.rows import notes_of, plain_array, record_of, text_array
@@ -72,12 +72,12 @@ class Linked:
                 yield page
                 after = page[-1].id
 
-    async def marks(self, target: str, records: Collection[str]) -> dict[str, Mark]:
+    async def marks(self, target: str, records: Collection[str]) -> dict[str, Noted]:
         """What is still to be delivered there of these records."""
         if not records:
             return {}
         rows = await self._ask("marks_of", target, plain_array(records))
-        return {record: Mark(status, reason) for record, status, reason in rows}
+        return {record: Noted(status, reason) for record, status, reason in rows}
 
     async def aside(self, system: str, stream: str, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Those of these rows of which a change is set aside, with the reason and its kind."""

@@ -30,8 +30,8 @@ from fieldwarden.engine.words.story import (
     Kept,
     PendingDelivery,
     Reference,
-    Row,
     Show,
+    StoryRow,
     Trail,
     decision_words,
     headline,
@@ -229,7 +229,7 @@ def _names(entity: Entity, record: Record) -> list[str]:
     return [*entity.fields, *(name for name in record.golden if name not in entity.fields)]
 
 
-def _row(teller: _Teller, row: Contribution, timeline: list[Event]) -> Row:
+def _row(teller: _Teller, row: Contribution, timeline: list[Event]) -> StoryRow:
     system = teller.rulebook.systems.get(row.system)
     stream = system.streams.get(row.stream) if system else None
     shown = teller.mask.key(row.system, row.stream, row.key)
@@ -248,7 +248,7 @@ def _row(teller: _Teller, row: Contribution, timeline: list[Event]) -> Row:
         for name in (stream.fields if stream and row.live else ())
         if golden.get(name) != (None if (held := row.holds(name)) is msgspec.UNSET else held)
     ]
-    return Row(row.system, row.stream, shown, linked, since, row.live, differs)
+    return StoryRow(row.system, row.stream, shown, linked, since, row.live, differs)
 
 
 async def _set_aside(teller: _Teller) -> list[Kept]:

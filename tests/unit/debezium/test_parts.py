@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from fieldwarden.connectors.debezium.kafka.gaps import check_extent, check_growth
 from fieldwarden.connectors.debezium.kafka.parts import (
     NOWHERE,
-    Mark,
-    Position,
+    LogPlace,
+    PartitionPosition,
     partition_name,
     row_position,
     split_name,
@@ -18,17 +18,17 @@ from fieldwarden.connectors.debezium.kafka.parts import (
 from fieldwarden.engine.errors import SourceGap
 
 numbers = st.integers(0, 2**63 - 1)
-marks = st.just(NOWHERE) | st.builds(Mark, numbers, numbers, numbers)
-positions = st.builds(Position, st.integers(0, 0xFFFF), numbers, st.integers(1, 0xFFFF), marks)
+marks = st.just(NOWHERE) | st.builds(LogPlace, numbers, numbers, numbers)
+positions = st.builds(PartitionPosition, st.integers(0, 0xFFFF), numbers, st.integers(1, 0xFFFF), marks)
 
 
 @given(positions)
-def test_a_position_is_read_back_as_it_was_written(position: Position) -> None:
-    assert Position.decode(position.encode()) == position
+def test_a_position_is_read_back_as_it_was_written(position: PartitionPosition) -> None:
+    assert PartitionPosition.decode(position.encode()) == position
 
 
 @given(positions, positions)
-def test_positions_compare_as_text(one: Position, other: Position) -> None:
+def test_positions_compare_as_text(one: PartitionPosition, other: PartitionPosition) -> None:
     assert (one.encode() < other.encode()) == (one < other)
 
 
@@ -40,7 +40,7 @@ def test_what_comes_later_in_a_row_is_newer_and_a_new_baseline_is_newer_than_all
 @pytest.mark.parametrize("text", ["", "7", "0000.0000000000000007", "stream:0/0:x", "0000.zz.0001", "0000.01.0001.02"])
 def test_what_is_no_position_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no position"):
-        Position.decode(text)
+        PartitionPosition.decode(text)
 
 
 def test_a_partition_is_named_by_its_topic_and_number() -> None:
@@ -50,18 +50,18 @@ def test_a_partition_is_named_by_its_topic_and_number() -> None:
 
 def test_a_partition_that_still_holds_what_was_not_read_is_gone_on_with() -> None:
     for offset in (5, 7, 9):
-        check_extent("crm", "crm.t/0", Position(0, offset, 1), 5, 9)
-    check_growth("crm", "crm.t", Position(0, 5, 2), 2)
+        check_extent("crm", "crm.t/0", PartitionPosition(0, offset, 1), 5, 9)
+    check_growth("crm", "crm.t", PartitionPosition(0, 5, 2), 2)
 
 
 @pytest.mark.parametrize(("offset", "why"), [(4, "begins at offset 5, after 4"), (10, "ends at offset 9")])
 def test_a_partition_that_lost_records_or_was_made_anew_is_a_gap(offset: int, why: str) -> None:
     with pytest.raises(SourceGap, match=why) as caught:
-        check_extent("crm", "crm.t/0", Position(0, offset, 1), 5, 9)
+        check_extent("crm", "crm.t/0", PartitionPosition(0, offset, 1), 5, 9)
     assert "crm.t/0" in caught.value.message
     assert "--rebaseline crm" in caught.value.suggestion
 
 
 def test_a_topic_that_has_got_more_partitions_is_a_gap() -> None:
     with pytest.raises(SourceGap, match=r"crm\.t has 3 partitions and had 2"):
-        check_growth("crm", "crm.t", Position(0, 5, 2), 3)
+        check_growth("crm", "crm.t", PartitionPosition(0, 5, 2), 3)

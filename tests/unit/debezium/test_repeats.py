@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldwarden.connectors.debezium.kafka.assignment import Assignment, Reading
-from fieldwarden.connectors.debezium.kafka.parts import NOWHERE, Mark, Position
+from fieldwarden.connectors.debezium.kafka.parts import NOWHERE, LogPlace, PartitionPosition
 from fieldwarden.connectors.debezium.kafka.repeats import is_ahead, is_repeat, mark_of
 from fieldwarden.engine.ports.parts import Part
 
@@ -20,7 +20,7 @@ from fieldwarden.engine.ports.parts import Part
 class Event:
     row: int
     value: int
-    mark: Mark
+    mark: LogPlace
 
 
 @st.composite
@@ -37,14 +37,14 @@ def logs(draw: st.DrawFn) -> list[Event]:
         at += draw(st.integers(-3, 20))
         for place, row in enumerate(rows):
             lsn_here = first + (0 if shared else place)
-            events.append(Event(row, number * 10 + place, Mark(committed, lsn_here, at)))
+            events.append(Event(row, number * 10 + place, LogPlace(committed, lsn_here, at)))
         lsn = max(lsn, first + len(rows)) + 1
         committed = lsn
         lsn += draw(st.integers(1, 60))
     return events
 
 
-def reading(position: Position) -> Reading:
+def reading(position: PartitionPosition) -> Reading:
     partition = TopicPartition("crm.public.account", 0)
     extent = 0, 1_000_000
     return Assignment("crm").begin(partition, Part(1, position.encode()), generation=0, partitions=1, extent=extent)
@@ -52,11 +52,11 @@ def reading(position: Position) -> Reading:
 
 def news(told: list[Event], handovers: set[int]) -> list[Event]:
     """What is news of what is told; before some of it another worker takes over, who knows the position only."""
-    part = reading(Position(0, 0, 1))
+    part = reading(PartitionPosition(0, 0, 1))
     found = []
     for offset, event in enumerate(told):
         if offset in handovers:
-            part = reading(Position.decode(part.position))
+            part = reading(PartitionPosition.decode(part.position))
         if part.hear(event.mark):
             found.append(event)
         part.next = offset + 1
@@ -97,24 +97,24 @@ def test_a_server_that_was_restored_counts_from_lower_lsns_and_is_heard(
     before: list[Event], after: list[Event]
 ) -> None:
     latest = max(event.mark.at for event in before)
-    later = [Event(e.row, e.value, Mark(e.mark.commit, e.mark.lsn, e.mark.at + latest)) for e in after]
+    later = [Event(e.row, e.value, LogPlace(e.mark.commit, e.mark.lsn, e.mark.at + latest)) for e in after]
     first = [later[0]]
     assert [event for event in news(before + first, set()) if event is first[0]] == first
 
 
 def test_a_change_before_any_commit_that_the_connector_saw_is_heard() -> None:
-    assert not is_repeat(mark_of('[null,"40"]', 5), Mark(34, 40, 7))
+    assert not is_repeat(mark_of('[null,"40"]', 5), LogPlace(34, 40, 7))
 
 
 def test_what_says_nowhere_where_it_stands_is_heard() -> None:
-    assert not is_repeat(NOWHERE, Mark(5, 5, 5))
+    assert not is_repeat(NOWHERE, LogPlace(5, 5, 5))
 
 
 @pytest.mark.parametrize(
     ("sequence", "mark"),
     [
-        ('["34","40"]', Mark(34, 40, 7)),
-        ('["0","40"]', Mark(0, 40, 7)),
+        ('["34","40"]', LogPlace(34, 40, 7)),
+        ('["0","40"]', LogPlace(0, 40, 7)),
         ('[null,"40"]', NOWHERE),
         (None, NOWHERE),
         ("", NOWHERE),
@@ -124,7 +124,7 @@ def test_what_says_nowhere_where_it_stands_is_heard() -> None:
         ("7", NOWHERE),
     ],
 )
-def test_where_an_event_stands_is_read_from_its_sequence(sequence: str | None, mark: Mark) -> None:
+def test_where_an_event_stands_is_read_from_its_sequence(sequence: str | None, mark: LogPlace) -> None:
     assert mark_of(sequence, 7) == mark
 
 
@@ -153,10 +153,10 @@ NOW = 1_700_000_000_000_000
 )
 def test_what_says_to_be_of_the_future_is_told_by_our_clock_and_by_kafkas(at: int, written: int, ahead: bool) -> None:
     """Whoever writes a record may state both of its times: ours is his no more."""
-    assert is_ahead(Mark(1, 2, at), NOW, written) is ahead
+    assert is_ahead(LogPlace(1, 2, at), NOW, written) is ahead
 
 
 def test_what_cannot_be_read_makes_no_repeat_of_others() -> None:
     part = Reading(TopicPartition("t", 0), "t/0", 1, 0, 0, 1)
-    assert part.hear(Mark(9, 9, 9), readable=False)
-    assert part.hear(Mark(5, 5, 5))
+    assert part.hear(LogPlace(9, 9, 9), readable=False)
+    assert part.hear(LogPlace(5, 5, 5))

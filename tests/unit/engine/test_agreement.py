@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fieldwarden.engine.change import RawChange, Relation, RowRef, Value
-from fieldwarden.engine.checking.agreement import ROW, Judge, Mark, missing
+from fieldwarden.engine.checking.agreement import ROW, Judge, Noted, missing
 from fieldwarden.engine.checking.seen import Seeing, Seen
 from fieldwarden.engine.deciding.contribution import give_back
 from fieldwarden.engine.deciding.plan import TargetPlan
@@ -17,7 +17,7 @@ from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import CRM, CUSTOMER, rulebook
 
 RULES = rulebook()
-DUE, WAITING, PARKED = Mark("due"), Mark("waiting"), Mark("parked", "too long")
+DUE, WAITING, PARKED = Noted("due"), Noted("waiting"), Noted("parked", "too long")
 
 
 def said(system: str, stream: str, key: str, **fields: Value) -> Contribution:
@@ -41,7 +41,7 @@ def judge(system: str = "crm", stream: str = "public.account", rules: Rulebook =
 
 
 def verdict(
-    row: Record, seen: Seen, mark: Mark | None = None, aside: str = "", rules: Rulebook = RULES, system: str = "crm"
+    row: Record, seen: Seen, mark: Noted | None = None, aside: str = "", rules: Rulebook = RULES, system: str = "crm"
 ) -> list[tuple[str, str]]:
     stream = {"crm": "public.account", "erp": "public.party"}[system]
     return [(each.field, each.why) for each in judge(system, stream, rules).there(seen, row, mark, aside)]
@@ -64,7 +64,7 @@ def test_what_the_hub_has_not_heard_of_is_unknown_until_something_is_due() -> No
 @pytest.mark.parametrize(
     ("mark", "why"), [(DUE, "in flight"), (WAITING, "parked"), (PARKED, "parked"), (None, "unknown")]
 )
-def test_what_should_be_written_goes_by_its_mark(mark: Mark | None, why: str) -> None:
+def test_what_should_be_written_goes_by_its_mark(mark: Noted | None, why: str) -> None:
     row = record(party(name="new"), account(name="old"), name="new")
     assert verdict(row, Seen("C-1", {"name": "old"}), mark) == [("name", why)]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldwarden.engine.ledger.entries import Decision, EntryBody
-from fieldwarden.engine.ledger.replay import Finding, Fold
+from fieldwarden.engine.ledger.replay import Fold, Mismatch
 
 FIELDS = ("name", "email", "limit")
 
@@ -38,7 +38,7 @@ def histories(draw: st.DrawFn) -> tuple[list[EntryBody], dict[str, str | None], 
     return bodies, golden, retired
 
 
-def fold(bodies: list[EntryBody], versions: list[int] | None = None) -> tuple[Fold, list[Finding]]:
+def fold(bodies: list[EntryBody], versions: list[int] | None = None) -> tuple[Fold, list[Mismatch]]:
     folded = Fold()
     findings = []
     for version, body in zip(versions or range(1, len(bodies) + 1), bodies, strict=True):

@@ -9,7 +9,7 @@ from fieldwarden.engine.change import Change, RowRef, Value
 from fieldwarden.engine.deciding.contribution import bury, give_back, hear, leave_blocks, overtaken
 from fieldwarden.engine.deciding.plan import TargetPlan
 from fieldwarden.engine.deciding.resolve import choose
-from fieldwarden.engine.deciding.restoring import Former, Keys, give_all_back
+from fieldwarden.engine.deciding.restoring import BeforeJoin, Keys, give_all_back
 from fieldwarden.engine.ledger.entries import Decision, EntryBody, Event, Outcome
 from fieldwarden.engine.record import Contribution, Record, Stamp
 from tests.builders import ACCOUNT, PARTY, SUBSCRIBER, deleted, rulebook, said
@@ -204,8 +204,8 @@ def accepted(name: str, before: Value, after: Value, system: str) -> Decision:
     return Decision(name, "accepted", after, before, after, system)
 
 
-def account_of_before() -> Former:
-    former = Former(frozenset({ACCOUNT, SUBSCRIBER}))
+def account_of_before() -> BeforeJoin:
+    former = BeforeJoin(frozenset({ACCOUNT, SUBSCRIBER}))
     former.before(entry("said", ACCOUNT, 1, accepted("name", None, "mine", "crm"), accepted("phone", None, "1", "crm")))
     return former
 
@@ -283,8 +283,8 @@ def became(name: str, before: Value, after: Value, system: str, outcome: Outcome
     return Decision(name, outcome, None, before, after, system)
 
 
-def of_the_account(*, stays: bool = True) -> Former:
-    former = Former(frozenset({ACCOUNT}), stays=stays)
+def of_the_account(*, stays: bool = True) -> BeforeJoin:
+    former = BeforeJoin(frozenset({ACCOUNT}), stays=stays)
     former.before(entry("said", ACCOUNT, 1, accepted("name", None, "mine", "crm")))
     return former
 

@@ -16,7 +16,7 @@ from sqlglot import exp
 
 from fieldwarden.connectors.postgres.writing import fields as slots
 from fieldwarden.connectors.postgres.writing.exactly import Asked
-from fieldwarden.connectors.postgres.writing.shapes import ColumnType, Shape, description, type_text
+from fieldwarden.connectors.postgres.writing.shapes import ColumnType, TargetTable, description, type_text
 from fieldwarden.connectors.postgres.writing.statements import Statement, check_made, statement
 from fieldwarden.engine.guard import GuardViolation
 from fieldwarden.rules.expressions import Expression, now, parse
@@ -70,7 +70,7 @@ def asked(draw: st.DrawFn) -> Asked:
     columns = {name: draw(st.sampled_from(KINDS)) for name in names}
     columns |= dict.fromkeys(("id", "company", "ext", "kind", "parent", "wd"), TEXT)
     columns |= {"gone": ColumnType("boolean", "boolean"), "at2": draw(st.sampled_from(KINDS))}
-    shape = Shape(columns, dict.fromkeys(reads, TEXT), draw(st.booleans()))
+    shape = TargetTable(columns, dict.fromkeys(reads, TEXT), draw(st.booleans()))
     child, looked_up = draw(st.sampled_from([(False, False), (True, False), (True, True)]))
     unique = ("parent",) if child else ()
     mapped = {name: FieldMap(name, name, reads.get(name)) for name in names}
@@ -230,7 +230,7 @@ STREAM = Stream(
     update_fields=("phone", "amount"),
     create_fields=("phone", "amount"),
 )
-SHAPE = Shape(dict.fromkeys(("id", "ext", "phone"), TEXT) | {"amount": KINDS[2]}, {})
+SHAPE = TargetTable(dict.fromkeys(("id", "ext", "phone"), TEXT) | {"amount": KINDS[2]}, {})
 
 
 @pytest.mark.parametrize("operation", ["create", "update", "delete"])

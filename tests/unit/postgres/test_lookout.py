@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fieldwarden.connectors.postgres.looking.lag import Lookout
-from fieldwarden.connectors.postgres.reading.position import Position
+from fieldwarden.connectors.postgres.looking.lag import SourceLag
+from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.engine.hub.views.footing import HubFooting
 from fieldwarden.rules.rulebook import System
 
@@ -15,13 +15,13 @@ from fieldwarden.rules.rulebook import System
     [
         (None, False),
         ("unreadable: a new baseline is about to replace it", False),
-        (Position("snapshot", 0x200).encode(), False),
-        (Position("stream", 0x1FF).encode(), False),
-        (Position("stream", 0x200).encode(), True),
+        (WalPosition("snapshot", 0x200).encode(), False),
+        (WalPosition("stream", 0x1FF).encode(), False),
+        (WalPosition("stream", 0x200).encode(), True),
     ],
 )
 def test_a_source_has_reached_a_point_once_it_streams_past_it(position: str | None, reached: bool) -> None:
     assert (
-        Lookout(System("crm", 0, "postgres", {}, {}), "", HubFooting("host=nowhere")).reached(position, 0x200)
+        SourceLag(System("crm", 0, "postgres", {}, {}), "", HubFooting("host=nowhere")).reached(position, 0x200)
         == reached
     )

@@ -26,7 +26,7 @@ from fieldwarden.connectors.postgres.reading.messages import (
     Truncate,
     TypeName,
 )
-from fieldwarden.connectors.postgres.reading.pgoutput import Decoder, Row
+from fieldwarden.connectors.postgres.reading.pgoutput import Decoder, RowMessage
 from fieldwarden.engine.change import UNKNOWN
 from fieldwarden.engine.errors import DecodeError, SchemaDrift
 from fieldwarden.engine.wanted import Wanted
@@ -87,9 +87,9 @@ def test_messages_inside_a_stream_carry_a_transaction_id() -> None:
     assert decoder.decode(wire.delete(1, None, None, None, xid=5), streamed=True).xid == 5  # type: ignore[union-attr]
 
 
-def row(data: bytes, decoder: Decoder | None = None) -> Row:
+def row(data: bytes, decoder: Decoder | None = None) -> RowMessage:
     decoded = (decoder or wire.announced()).decode(data)
-    assert isinstance(decoded, Row)
+    assert isinstance(decoded, RowMessage)
     return decoded
 
 
@@ -127,7 +127,7 @@ def test_a_delete_carries_the_key_alone() -> None:
 def test_rows_of_unmapped_relations_are_known_but_not_read() -> None:
     decoder = wire.announced()
     decoder.announce(decoder.decode(wire.relation(oid=5, name="other")))  # type: ignore[arg-type]
-    assert row(wire.insert(1, 2, oid=5), decoder) == Row(None, "insert", (), None, 0)
+    assert row(wire.insert(1, 2, oid=5), decoder) == RowMessage(None, "insert", (), None, 0)
 
 
 def test_the_same_announcement_again_keeps_the_relation_and_another_renews_it() -> None:
@@ -190,7 +190,7 @@ def test_every_truncation_is_a_decode_error() -> None:
         for end in range(len(data)):
             with suppress(DecodeError):
                 decoded = wire.announced().decode(data[:end])
-                assert not isinstance(decoded, Row), "a truncated row must never pass for a row"
+                assert not isinstance(decoded, RowMessage), "a truncated row must never pass for a row"
 
 
 @given(st.one_of(st.sampled_from([data for data, _ in MESSAGES] + ROWS), st.binary(max_size=80)), st.data())

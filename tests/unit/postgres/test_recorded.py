@@ -11,7 +11,7 @@ import pytest
 
 from fieldwarden.connectors.postgres.marks import Marks, Seal
 from fieldwarden.connectors.postgres.reading.pgoutput import Decoder, Payload
-from fieldwarden.connectors.postgres.reading.position import Position
+from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.connectors.postgres.reading.spill import Spool
 from fieldwarden.connectors.postgres.reading.transactions import Transactions
 from fieldwarden.engine.change import UNKNOWN
@@ -28,7 +28,7 @@ UNSEALED = Marks("crm", {"fieldwarden"}, Seal(b""), sealed_from=1 << 63)
 def test_a_recorded_history(version: int) -> None:
     recording = json.loads(gzip.decompress((GOLDEN / f"pgoutput_{version}.json.gz").read_bytes()))
     assert recording["version"] // 10000 == version
-    start = Position("stream", recording["point"])
+    start = WalPosition("stream", recording["point"])
     decoder = Decoder({"public.account": Wanted("public.account", ("id",), frozenset(COLUMNS))}, TYPES)
     made = Transactions("crm", decoder, start, Spool(10_000), marks=UNSEALED, max_changes=10_000, max_bytes=1 << 24)
     frames = deque[Payload](bytes.fromhex(frame) for frame in recording["frames"])

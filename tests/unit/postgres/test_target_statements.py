@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from fieldwarden.connectors.postgres.writing import fields, statements
 from fieldwarden.connectors.postgres.writing.groups import arrange, copy_text, depths, rows
-from fieldwarden.connectors.postgres.writing.shapes import ColumnType, Shape, touched
+from fieldwarden.connectors.postgres.writing.shapes import ColumnType, TargetTable, touched
 from fieldwarden.connectors.postgres.writing.statements import statement
 from fieldwarden.engine.guard import GuardViolation
 from fieldwarden.engine.ports.target import Write
@@ -31,7 +31,7 @@ STREAM = Stream(
     create_fields=("phone", "name"),
     protected_columns=frozenset({"terms"}),
 )
-SHAPE = Shape(dict.fromkeys(("id", "ext", "phone", "name", "terms"), TEXT), {})
+SHAPE = TargetTable(dict.fromkeys(("id", "ext", "phone", "name", "terms"), TEXT), {})
 
 
 def built(operation: str, stream: Stream = STREAM, fields: tuple[str, ...] = ("phone", "name")) -> exp.Expr:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fieldwarden.connectors.postgres.marks import Marks, Seal
 from fieldwarden.connectors.postgres.reading.pgoutput import Payload
-from fieldwarden.connectors.postgres.reading.position import Position, next_epoch, parse_lsn, row_position
+from fieldwarden.connectors.postgres.reading.position import WalPosition, next_epoch, parse_lsn, row_position
 from fieldwarden.connectors.postgres.reading.spill import Spool
 from fieldwarden.connectors.postgres.reading.transactions import Transactions
 from fieldwarden.engine.change import UNKNOWN, RawChange
@@ -19,7 +19,7 @@ from fieldwarden.engine.errors import DecodeError, EnvironmentUnfit, TransientEr
 from fieldwarden.engine.ports.forged import NONE
 from tests.unit.postgres import wire
 
-START = Position("stream", 0x100, streams=("public.account",), server="1")
+START = WalPosition("stream", 0x100, streams=("public.account",), server="1")
 
 
 MARK, SEAL, AT = "fieldwarden:test", Seal(b"k" * 32), 1_700_000_000_000_000
@@ -30,7 +30,7 @@ def mark(xid: int, system: str = "crm", within: int = 0) -> bytes:
 
 
 def transactions(
-    start: Position = START, max_changes: int = 1000, max_bytes: int = 1 << 20, sealed_from: int = 0
+    start: WalPosition = START, max_changes: int = 1000, max_bytes: int = 1 << 20, sealed_from: int = 0
 ) -> Transactions:
     return Transactions(
         "crm",
@@ -79,7 +79,7 @@ def test_changes_carry_position_time_and_transaction() -> None:
     assert [change.position for change in changes] == sorted({change.position for change in changes})
 
 
-def restart_everywhere(max_changes: int) -> Iterator[tuple[list[RawChange], Position]]:
+def restart_everywhere(max_changes: int) -> Iterator[tuple[list[RawChange], WalPosition]]:
     made, frames = transactions(max_changes=max_changes), deque[Payload](history())
     yield [], START
     taken: list[RawChange] = []
@@ -93,7 +93,7 @@ def restart_everywhere(max_changes: int) -> Iterator[tuple[list[RawChange], Posi
 def test_a_restart_at_any_cut_loses_and_repeats_nothing(max_changes: int) -> None:
     whole = [(change.position, change.values) for change in take(transactions(), history())]
     for taken, position in restart_everywhere(max_changes):
-        token = Position.decode(position.encode())
+        token = WalPosition.decode(position.encode())
         assert token == position
         rest = take(transactions(token), history())
         assert [(change.position, change.values) for change in taken + rest] == whole
@@ -106,7 +106,7 @@ def test_an_idle_keepalive_moves_the_end_but_not_inside_a_transaction() -> None:
     take(made, [wire.frame(wire.begin(0x190)), wire.keepalive(0x999)])
     assert made.position.end == 0x180
     take(made, [wire.frame(wire.commit(0x190, 0x1A0)), wire.keepalive(0x120)])
-    assert made.position == Position("stream", 0x1A0, streams=START.streams, server="1")
+    assert made.position == WalPosition("stream", 0x1A0, streams=START.streams, server="1")
 
 
 def test_a_transaction_before_the_end_is_done_and_one_at_the_end_is_not() -> None:
@@ -116,10 +116,10 @@ def test_a_transaction_before_the_end_is_done_and_one_at_the_end_is_not() -> Non
 
 
 def test_a_pending_partial_transaction_survives_keepalives_before_it() -> None:
-    partial = Position("stream", 0x100, 0x150, 3, START.streams, "1")
+    partial = WalPosition("stream", 0x100, 0x150, 3, START.streams, "1")
     made = transactions(partial)
     take(made, [wire.keepalive(0x140)])
-    assert made.position == Position("stream", 0x140, 0x150, 3, START.streams, "1")
+    assert made.position == WalPosition("stream", 0x140, 0x150, 3, START.streams, "1")
     take(made, [wire.frame(wire.relation()), wire.frame(wire.begin(0x150)), wire.frame(row(1))])
     assert (made.position.final, made.position.ordinal) == (0x150, 3)
 
@@ -185,7 +185,7 @@ def test_marks_from_before_they_were_sealed_are_believed_up_to_there() -> None:
 @pytest.mark.parametrize(("cut", "number"), [(0, 1), (1, 1), (2, 1), (3, 0)])
 def test_a_forged_mark_is_told_once_wherever_its_transaction_was_cut(cut: int, number: int) -> None:
     """It stands behind two rows: whoever has taken a third has been told of it."""
-    start = START if not cut else Position("stream", 0x100, 0x100, cut, START.streams, "1")
+    start = START if not cut else WalPosition("stream", 0x100, 0x100, cut, START.streams, "1")
     payloads = [wire.relation(), wire.begin(0x100), row(1), row(2), wire.message(MARK, b""), row(3), row(4)]
     made = transactions(start)
     take(made, [wire.frame(payload) for payload in [*payloads, wire.commit(0x100, 0x110)]])
@@ -241,29 +241,31 @@ def test_two_phase_transactions_are_refused_by_name() -> None:
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1))
 def test_positions_survive_the_hub(end: int, final: int, ordinal: int) -> None:
-    position = Position("stream", end, final if ordinal else 0, ordinal, ("a", "b"), "7")
-    assert Position.decode(position.encode()) == position
+    position = WalPosition("stream", end, final if ordinal else 0, ordinal, ("a", "b"), "7")
+    assert WalPosition.decode(position.encode()) == position
 
 
 @pytest.mark.parametrize("token", ["", "{}", "0/0", '{"v":2}', "[1]", '{"v":1,"phase":"x"}'])
 def test_what_is_no_position_is_refused(token: str) -> None:
     with pytest.raises(ValueError, match="not a position"):
-        Position.decode(token)
+        WalPosition.decode(token)
 
 
 def test_every_baseline_is_newer_than_all_that_was_read_before_it() -> None:
-    stored = Position("stream", 2**64 - 1, epoch=0x1F).encode()
-    assert Position.decode(stored).epoch == 0x1F
+    stored = WalPosition("stream", 2**64 - 1, epoch=0x1F).encode()
+    assert WalPosition.decode(stored).epoch == 0x1F
     assert next_epoch(None) == 1
     assert next_epoch(stored) == 0x20
     assert row_position(next_epoch(stored), 1, 0) > row_position(0x1F, 2**64 - 1, 2**32 - 1)
     assert 0xFFFF > next_epoch("unreadable") > 10_000
     old = '{"v":1,"phase":"stream","end":"1/0","streams":["a"],"server":"7"}'
-    assert row_position(Position.decode(old).epoch, 1, 0) > "0000000100000000.00000001", "from before there were epochs"
+    assert row_position(WalPosition.decode(old).epoch, 1, 0) > "0000000100000000.00000001", (
+        "from before there were epochs"
+    )
 
 
 def test_the_epoch_of_the_baseline_stands_in_front_of_the_streamed_positions() -> None:
-    later = Position("stream", 0x100, streams=START.streams, server="1", epoch=3)
+    later = WalPosition("stream", 0x100, streams=START.streams, server="1", epoch=3)
     assert {change.position[:5] for change in take(transactions(later), history())} == {"0003."}
 
 
