@@ -1,25 +1,4 @@
-"""The engine's part of the error tree.
-
-    FieldwardenError                      rules.errors
-    ├── ConfigurationError                rules.errors   exit 2
-    ├── ValueRefused                      rules.errors   bad data: dead letter
-    └── EngineError
-        ├── TransientError                try again with backoff; nothing was lost
-        │   ├── TargetBusy                the target asked for a pause (`retry_after`, seconds)
-        │   ├── PartitionLost             another worker reads this partition now: begin anew with those that are ours
-        │   └── IdentityMoved             another record is or may be one that this batch looked for: decide it again
-        ├── EnvironmentUnfit              a server, privilege or setting is missing; exit 3
-        │   └── SlotTaken                 the slot that we would read by is another's: halt, and take nothing over
-        ├── SourceGap                     changes between our position and the source's are gone: re-baseline
-        ├── SchemaDrift                   a mapped column vanished or changed: that stream stops
-        ├── DecodeError                   what came is not the protocol's, and cannot be passed over: it halts
-        ├── Fenced                        another worker took over this lane: stop at once, acknowledge nothing
-        │   └── RulesChanged              other rules are live by now: decide anew, by them
-        └── LedgerBroken                  the ledger does not verify
-
-Which of them is retried is decided in one table, `engine.running.retry`, not here. Anything else that escapes is a bug:
-the process stops and nothing is acknowledged.
-"""
+"""The errors that all rooms of the engine know; the whole tree is drawn in `rules.errors`."""
 
 from __future__ import annotations
 
