@@ -10,6 +10,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.postgres.harm import Part, parts_of
+from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.session import rows
 from fieldwarden.rules.names import qualified
 from fieldwarden.rules.rulebook import System
@@ -35,37 +36,6 @@ _PORTABLE = {
     3802: "json",
 }
 """Built-in type OIDs as portable names; pg_type.dat never renumbers them."""
-
-_COLUMNS = """
-    select n.nspname || '.' || c.relname as table_name, c.oid, n.nspname, c.relname, c.relkind, c.relreplident,
-           has_schema_privilege(n.oid, 'USAGE') as usable, has_table_privilege(c.oid, 'SELECT') as readable,
-           a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated, a.attidentity, a.atthasdef,
-           format_type(a.atttypid, a.atttypmod) as written,
-           has_column_privilege(c.oid, a.attnum, 'SELECT') as column_readable,
-           array(select k.attname::text from pg_partitioned_table p join pg_attribute k on k.attrelid = p.partrelid
-                 where p.partrelid = c.oid and k.attnum = any(p.partattrs)) as partitioned_by
-    from pg_class c
-    join pg_namespace n on n.oid = c.relnamespace
-    join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-    where n.nspname || '.' || c.relname = any(%s) and c.relkind in ('r', 'p', 'v', 'm', 'f')
-    order by c.oid, a.attnum"""
-
-_INDEXES = """
-    select i.indrelid, i.indisprimary, i.indisreplident, i.indisunique and i.indisvalid and i.indpred is null as sound,
-           i.indisvalid as valid, pg_get_expr(i.indpred, i.indrelid) as predicate,
-           array(select a.attname::text from unnest(i.indkey[0:i.indnkeyatts - 1]) with ordinality as k (attnum, place)
-                 join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum order by k.place) as columns
-    from pg_index i
-    where i.indrelid = any(%s) and i.indisunique and i.indexprs is null"""
-
-_TYPES = """
-    with recursive base as (
-        select oid as of, oid, typtype, typbasetype, typcategory, typtypmod from pg_type where oid = any(%s)
-        union all
-        select base.of, t.oid, t.typtype, t.typbasetype, t.typcategory,
-               case when base.typtypmod <> -1 then base.typtypmod else t.typtypmod end
-        from base join pg_type t on t.oid = base.typbasetype where base.typtype = 'd')
-    select of, oid, typtype, typcategory, typtypmod from base where typtype <> 'd'"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +89,9 @@ def tables_of(system: System) -> list[str]:
 
 async def describe(connection: psycopg.AsyncConnection[TupleRow], names: Iterable[str]) -> dict[str, Table]:
     """The tables (or views) that exist among "schema.table" names."""
-    found = await rows(connection, _COLUMNS, [list(names)])
+    found = await rows(connection, QUERIES["columns"], [list(names)])
     types = await _base_types(connection, {row["atttypid"] for row in found})
-    indexes = await rows(connection, _INDEXES, [list({row["oid"] for row in found})])
+    indexes = await rows(connection, QUERIES["indexes"], [list({row["oid"] for row in found})])
     parts = await parts_of(connection, {row["oid"] for row in found})
     tables: dict[str, list[dict[str, Any]]] = {}
     for row in found:
@@ -145,7 +115,7 @@ def type_names(tables: Iterable[Table]) -> dict[int, str]:
 async def _base_types(connection: psycopg.AsyncConnection[TupleRow], oids: set[int]) -> dict[int, tuple[int, str, int]]:
     """Type OID -> (OID below its domains, portable name, type modifier a domain sets or -1)."""
     names = {}
-    for row in await rows(connection, _TYPES, [list(oids)]):
+    for row in await rows(connection, QUERIES["base_types"], [list(oids)]):
         textual = row["typtype"] == "e" or row["typcategory"] == "S"
         name = _PORTABLE.get(row["oid"], "text" if textual else "other")
         names[row["of"]] = (row["oid"], name, row["typtypmod"])

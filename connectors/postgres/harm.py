@@ -14,25 +14,8 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg.rows import TupleRow
 
+from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.session import rows
-
-_PARTS = """
-    select t.oid as root, p.oid, format('%%s.%%s', n.nspname, p.relname) as name, p.relpersistence = 'u' as unlogged,
-           p.relreplident as identity,
-           array(select a.attname::text from pg_index i join pg_attribute a
-                     on a.attrelid = i.indrelid and a.attnum = any(i.indkey[0:i.indnkeyatts - 1])
-                 where i.indrelid = p.oid
-                   and case p.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident end
-           ) as identified_by,
-           's' = any(generated.kinds) as stored, 'v' = any(generated.kinds) as virtual
-    from pg_class t
-    join lateral (select t.oid as part where t.relkind = 'r'
-                  union select relid from pg_partition_tree(t.oid) where isleaf and relid <> t.oid) as each on true
-    join pg_class p on p.oid = each.part
-    join pg_namespace n on n.oid = p.relnamespace
-    join lateral (select array(select attgenerated::text from pg_attribute
-                               where attrelid = p.oid and not attisdropped) as kinds) as generated on true
-    where t.oid = any(%s) and p.relkind = 'r' order by t.oid, n.nspname, p.relname"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +41,7 @@ class Harm(NamedTuple):
 async def parts_of(connection: psycopg.AsyncConnection[TupleRow], oids: Collection[int]) -> dict[int, tuple[Part, ...]]:
     """Table's oid -> where its rows stand; nothing of what is no table."""
     found: dict[int, tuple[Part, ...]] = {}
-    for row in await rows(connection, _PARTS, [list(oids)]):
+    for row in await rows(connection, QUERIES["published_parts"], [list(oids)]):
         found[row["root"]] = (*found.get(row["root"], ()), _part(row))
     return found
 

@@ -16,14 +16,12 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 
+from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.session import connect, rows, translated
 from fieldwarden.engine.dsn import read
 from fieldwarden.engine.errors import EngineError, EnvironmentUnfit
 from fieldwarden.rules.secret import Secretive
 
-_HERE = """
-    select (extract(epoch from pg_postmaster_start_time()) * 1000000)::bigint as started, d.oid as database
-    from pg_database d where d.datname = current_database()"""
 _PATIENCE = 15.0
 """Seconds for an answer, whatever its connection string allows: somebody waits with a write."""
 _THIS_MACHINE = "this machine"
@@ -39,7 +37,7 @@ class Database:
 
 async def here(connection: psycopg.AsyncConnection[TupleRow]) -> Database:
     """The database that is connected: the same for as long as the session lasts. Raises psycopg.Error."""
-    ((row),) = await rows(connection, _HERE)
+    ((row),) = await rows(connection, QUERIES["here"])
     return Database(row["started"], row["database"])
 
 
@@ -67,7 +65,7 @@ async def may_be_here(connection: psycopg.AsyncConnection[TupleRow], dsn: Secret
     if not hosts or not name:
         return True
     # A pooler may have its own name for a database: ours is known by both.
-    ((said),) = await rows(connection, "select current_database()::text as name")
+    ((said),) = await rows(connection, QUERIES["database_name"])
     info = connection.info
     if name not in (info.dbname, said["name"]):
         return False

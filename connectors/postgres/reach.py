@@ -17,79 +17,11 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.postgres.places import Database
+from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.session import rows
 from fieldwarden.rules.names import qualified
 from fieldwarden.rules.protecting import Use
 from fieldwarden.rules.rulebook import System
-
-_PRESENT = """
-    select n.nspname, c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where (n.nspname, c.relname) in (select * from unnest(%s::text[], %s::text[]))"""
-
-_NAMED = """
-    select n.nspname, c.relname, c.oid, a.attname, a.attnum
-    from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-    where (n.nspname, c.relname) in (select * from unnest(%s::text[], %s::text[]))
-        and c.relkind in ('r', 'p', 'v', 'm', 'f')"""
-
-_STEPS = """
-    with given as (select * from unnest(%(tables)s::oid[], %(columns)s::int2[]) as g (rel, att))
-    select 'part' as how, g.rel, g.att, i.inhrelid as to_rel, c.attnum as to_att
-    from given g join pg_inherits i on i.inhparent = g.rel
-    join pg_attribute a on a.attrelid = g.rel and a.attnum = g.att
-    join pg_attribute c on c.attrelid = i.inhrelid and c.attname = a.attname and not c.attisdropped
-    union all
-    select 'generated', g.rel, g.att, d.refobjid, d.refobjsubid
-    from given g join pg_attribute a on a.attrelid = g.rel and a.attnum = g.att and a.attgenerated <> ''
-    join pg_depend d on d.refclassid = 'pg_class'::regclass and d.refobjid = g.rel
-        and d.refobjsubid > 0 and d.refobjsubid <> g.att
-    left join pg_attrdef f on f.adrelid = g.rel and f.adnum = g.att
-    where (d.classid = 'pg_class'::regclass and d.objid = g.rel and d.objsubid = g.att)
-        or (d.classid = 'pg_attrdef'::regclass and d.objid = f.oid)
-    union all
-    select 'rule', g.rel, g.att, d.refobjid, d.refobjsubid
-    from given g join pg_rewrite r on r.ev_class = g.rel and r.ev_type <> '1'
-    join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid
-        and d.refclassid = 'pg_class'::regclass and d.refobjid <> g.rel and d.refobjsubid > 0"""
-
-_VIEWS = """
-    select c.oid,
-           (select r.ev_action::text from pg_rewrite r where r.ev_class = c.oid and r.ev_type = '1') as query,
-           exists (select from pg_trigger t where t.tgrelid = c.oid and t.tgtype & 64 <> 0) as instead,
-           array(select a.attnum::int from pg_attribute a where a.attrelid = c.oid and a.attnum > 0
-                 and not a.attisdropped order by a.attnum) as numbers
-    from pg_class c where c.oid = any(%s) and c.relkind in ('v', 'm')"""
-
-_MENTIONED = """
-    select r.ev_class as rel, d.refobjid as to_rel, d.refobjsubid as to_att
-    from pg_rewrite r join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid
-        and d.refclassid = 'pg_class'::regclass and d.refobjid <> r.ev_class and d.refobjsubid > 0
-    where r.ev_class = any(%s) and r.ev_type = '1'"""
-
-_FINGERPRINT = """
-    with named as (
-        select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
-        where (n.nspname, c.relname) in (select * from unnest(%(schemas)s::text[], %(names)s::text[]))),
-    relations as (select unnest(%(relations)s::oid[]) as rel union select oid from named),
-    versions as (
-        select 'named' as what, c.oid as rel, n.nspname || '.' || c.relname as part, c.xmin as version
-        from relations join pg_class c on c.oid = rel join pg_namespace n on n.oid = c.relnamespace
-        union all
-        select 'column', a.attrelid, a.attnum::text, a.xmin
-        from named join pg_attribute a on a.attrelid = named.oid and a.attname = any(%(columns)s::text[])
-        union all
-        select 'default', f.adrelid, f.adnum::text, f.xmin from relations join pg_attrdef f on f.adrelid = rel
-        union all
-        select 'rule', r.ev_class, r.oid::text, r.xmin from relations join pg_rewrite r on r.ev_class = rel
-        union all
-        select 'trigger', t.tgrelid, t.oid::text, t.xmin
-        from relations join pg_trigger t on t.tgrelid = rel and t.tgtype & 64 <> 0
-        union all
-        select 'part', i.inhparent, i.inhrelid::text, i.xmin from relations join pg_inherits i on i.inhparent = rel)
-    select sum(hashtextextended(concat_ws(' ', what, rel, version, part), 0))::text as fingerprint from versions"""
-"""The version (xmin) of each row of the catalogue that _NAMED, _STEPS and _VIEWS answer by. Further columns than the
-wanted ones are known by their numbers, whatever they are called; or are their parents', who call them alike."""
 
 _TREE = re.compile(r"\\.|[{}]|(?<= ):(res\w+) ((?:\\.|[^\\\s{}()])+)", re.DOTALL)
 """Of a query's tree as pg_rewrite shows it: braces, and what is said of a column. In names, these are escaped."""
@@ -187,13 +119,13 @@ async def fingerprint(connection: psycopg.AsyncConnection[TupleRow], watched: Wa
     schemas, names = _columns(watched.tables)
     given = {"schemas": schemas, "names": names}
     given |= {"columns": list(watched.columns), "relations": list(watched.relations)}
-    ((row),) = await rows(connection, _FINGERPRINT, given)
+    ((row),) = await rows(connection, QUERIES["fingerprint"], given)
     return str(row["fingerprint"])
 
 
 async def present(connection: psycopg.AsyncConnection[TupleRow], tables: Collection[_Name]) -> frozenset[_Name]:
     """Those of the tables that are there. Raises psycopg.Error."""
-    found = await rows(connection, _PRESENT, _columns(tables))
+    found = await rows(connection, QUERIES["present"], _columns(tables))
     return frozenset((row["nspname"], row["relname"]) for row in found)
 
 
@@ -205,7 +137,7 @@ def _columns(pairs: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
 async def _named(
     connection: psycopg.AsyncConnection[TupleRow], tables: Collection[_Name]
 ) -> dict[tuple[_Name, str], Place]:
-    found = await rows(connection, _NAMED, _columns(tables))
+    found = await rows(connection, QUERIES["named_columns"], _columns(tables))
     return {((row["nspname"], row["relname"]), row["attname"]): (row["oid"], row["attnum"]) for row in found}
 
 
@@ -215,7 +147,7 @@ async def _followed(connection: psycopg.AsyncConnection[TupleRow], start: Collec
     while left:
         found: list[tuple[str, Place, Place]] = []
         given = dict(zip(("tables", "columns"), _columns(left), strict=True))
-        for row in await rows(connection, _STEPS, given):
+        for row in await rows(connection, QUERIES["reached"], given):
             found.append((row["how"], (row["rel"], row["att"]), (row["to_rel"], row["to_att"])))
         found += await _through_views(connection, {table for table, _ in left}, graph)
         for kind, place, to in found:
@@ -230,9 +162,9 @@ async def _through_views(
 ) -> list[tuple[str, Place, Place]]:
     """(kind, column, column below it) of those of the tables that are views: "view" where it is that very column, which
     can be written through it; else "computed", of each that the view speaks of."""
-    views = await rows(connection, _VIEWS, [list(tables)])
+    views = await rows(connection, QUERIES["views"], [list(tables)])
     mentioned: dict[int, list[Place]] = {}
-    for row in await rows(connection, _MENTIONED, [[view["oid"] for view in views]]):
+    for row in await rows(connection, QUERIES["mentioned"], [[view["oid"] for view in views]]):
         mentioned.setdefault(row["rel"], []).append((row["to_rel"], row["to_att"]))
     found: list[tuple[str, Place, Place]] = []
     for view in views:

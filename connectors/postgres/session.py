@@ -13,6 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 
+from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.words import of_code, words
 from fieldwarden.engine.dsn import read
 from fieldwarden.engine.errors import EngineError, EnvironmentUnfit, TransientError
@@ -64,13 +65,7 @@ async def end_sessions(system: str, dsn: Secretive, process: str) -> None:
     that it has locked, would be kept until the server noticed. Raises TransientError, EnvironmentUnfit."""
     async with await connect(system, dsn) as connection:
         with translated(system):
-            await connection.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity"
-                " where datname = current_database() and usename = current_user and pid <> pg_backend_pid()"
-                " and application_name like 'fieldwarden%%'"
-                " and right(application_name, length(%(mark)s::text)) = %(mark)s",
-                {"mark": session_mark(process)},
-            )
+            await connection.execute(QUERIES["end_sessions"], {"mark": session_mark(process)})
 
 
 @contextmanager
@@ -117,9 +112,9 @@ def _meaning(system: str, error: psycopg.Error) -> EngineError:
 
 
 async def rows(
-    connection: psycopg.AsyncConnection[TupleRow], query: str, parameters: Any = None
+    connection: psycopg.AsyncConnection[TupleRow], query: bytes, parameters: Any = None
 ) -> list[dict[str, Any]]:
     """One catalogue query's rows by column name."""
     async with connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
-        await cursor.execute(query.encode(), parameters)
+        await cursor.execute(query, parameters)
         return await cursor.fetchall()

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Final
 
-_NAME = re.compile(rb"^-- name: (\w+)\n", re.MULTILINE)
-
-
-def _load(path: Path) -> dict[str, bytes]:
-    parts = _NAME.split(path.read_bytes())[1:]
-    return {name.decode(): body.strip() for name, body in zip(parts[::2], parts[1::2], strict=True)}
-
+from fieldwarden.engine.named_sql import statements
 
 _HERE = Path(__file__).parent
+_FILES = ("queries.sql", "workers.sql", "agreement.sql", "brake.sql")
 
-QUERIES: Final = (
-    _load(_HERE / "queries.sql")
-    | _load(_HERE / "workers.sql")
-    | _load(_HERE / "agreement.sql")
-    | _load(_HERE / "brake.sql")
-)
+QUERIES: Final = statements(*(_HERE / name for name in _FILES))

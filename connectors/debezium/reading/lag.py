@@ -22,6 +22,7 @@ from fieldwarden.connectors.debezium.kafka.ends import Ends
 from fieldwarden.connectors.debezium.kafka.parts import PartitionPosition, partition_name
 from fieldwarden.connectors.debezium.kafka.topics import Topics
 from fieldwarden.connectors.postgres.catalog import describe, table_name
+from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.reading.slots import SlotHealth, slot_health
 from fieldwarden.connectors.postgres.session import connect, translated
 from fieldwarden.engine.errors import FieldwardenError, TransientError
@@ -144,16 +145,14 @@ async def _write_mark(connection: Connection) -> str:
     """Two transactions: with the second, Debezium knows that the first is complete, and waits for no heartbeat."""
     marks = []
     for _ in range(2):
-        cursor = await connection.execute("select pg_logical_emit_message(true, %s, '')::text", [MARK])
+        cursor = await connection.execute(QUERIES["send_message"], [MARK])
         marks += [str(mark) for (mark,) in await cursor.fetchall()]
     return marks[0]
 
 
 async def _confirms(connection: Connection, slot: str, mark: str) -> bool | None:
     """Whether the slot is confirmed past the mark; None: there is no such slot."""
-    cursor = await connection.execute(
-        "select confirmed_flush_lsn >= %s::pg_lsn from pg_replication_slots where slot_name = %s", [mark, slot]
-    )
+    cursor = await connection.execute(QUERIES["confirmed_past"], [mark, slot])
     row = await cursor.fetchone()
     return None if row is None else bool(row[0])
 

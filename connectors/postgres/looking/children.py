@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.postgres.catalog import Table, table_name
 from fieldwarden.connectors.postgres.looking.finding import Finding, bad, warning
+from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.session import rows
 from fieldwarden.rules.rulebook import Stream
 
@@ -18,9 +19,6 @@ _SEVERAL = """
     select count(*) as number from (
         select 1 from {table} t where {where} group by {parent} having count(*) > 1 limit {limit}) as several"""
 _LIMIT = 1000
-
-
-_LOCKS = "select has_any_column_privilege(to_regclass(%s), 'UPDATE') as locks"
 
 
 async def child_findings(
@@ -34,7 +32,7 @@ async def _locking(stream: Stream, connection: psycopg.AsyncConnection[TupleRow]
         return ()
     parent = table_name(stream.parent_row[0])
     name = sql.Identifier(*parent.split(".", 1)).as_string(connection)
-    (right,) = await rows(connection, _LOCKS, [name])
+    (right,) = await rows(connection, QUERIES["may_lock"], [name])
     if right["locks"] is not False:
         return ()
     what = f"the role may not lock rows of {parent}, which creating rows of {stream.name} needs: no UPDATE privilege"
@@ -58,7 +56,7 @@ async def _plural(stream: Stream, table: Table, connection: psycopg.AsyncConnect
         limit=sql.Literal(_LIMIT),
     )
     try:
-        ((number,),) = [tuple(row.values()) for row in await rows(connection, query.as_string(connection))]
+        ((number,),) = [tuple(row.values()) for row in await rows(connection, query.as_bytes(connection))]
     except (psycopg.errors.UndefinedColumn, psycopg.errors.InsufficientPrivilege, psycopg.DataError):
         return ()
     if not number:

@@ -12,14 +12,13 @@ from psycopg.rows import TupleRow
 from fieldwarden.connectors.postgres.catalog import Table, describe, table_name
 from fieldwarden.connectors.postgres.looking.finding import Finding, note, warning
 from fieldwarden.connectors.postgres.looking.fit import readable
+from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.session import connect, rows
 from fieldwarden.engine.wanted import wanted_columns
 from fieldwarden.rules.rulebook import Stream, System
 from fieldwarden.rules.secret import Secretive, revealed
 
 Connection = psycopg.AsyncConnection[TupleRow]
-
-_ROLE = "select rolname as name, rolsuper as superuser from pg_roles where rolname = current_user"
 
 
 @asynccontextmanager
@@ -40,7 +39,7 @@ async def role_findings(system: System, reader: Connection, writer: Connection, 
     """`ours`: the server is the project's own embedded one, where everybody who comes at all is its superuser."""
     found: dict[str, Finding] = {}
     for connection in dict.fromkeys((reader, writer)):
-        (role,) = await rows(connection, _ROLE)
+        (role,) = await rows(connection, QUERIES["role"])
         if role["superuser"]:
             found[role["name"]] = _superuser(system, role["name"], ours=ours)
     return list(found.values())

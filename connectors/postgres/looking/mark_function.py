@@ -10,16 +10,9 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.postgres.looking.finding import Finding, bad, note
+from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.session import rows
 from fieldwarden.rules.rulebook import System
-
-_RIGHTS = """
-    select string_agg(p.oid::regprocedure::text, ', ' order by p.oid) as functions,
-           bool_or(exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner)))
-                           where grantee = 0 and privilege_type = 'EXECUTE')) as everybody,
-           bool_and(has_function_privilege(p.oid, 'EXECUTE')) as ours, quote_ident(current_user) as role
-    from pg_proc p
-    where p.proname = 'pg_logical_emit_message' and p.pronamespace = 'pg_catalog'::regnamespace"""
 
 
 async def mark_findings(system: System, connection: psycopg.AsyncConnection[TupleRow]) -> list[Finding]:
@@ -27,7 +20,7 @@ async def mark_findings(system: System, connection: psycopg.AsyncConnection[Tupl
     written = any(stream.update_fields or stream.creates for stream in system.streams.values())
     if not written or system.kind != "postgres":
         return []
-    (found,) = await rows(connection, _RIGHTS)
+    (found,) = await rows(connection, QUERIES["mark_rights"])
     grant = f"GRANT EXECUTE ON FUNCTION {found['functions']} TO {found['role']}"
     if not found["ours"]:
         what = "the role may not send logical messages, so that nothing can be written"

@@ -23,6 +23,7 @@ from fieldwarden.connectors.postgres.looking.mark_function import mark_findings
 from fieldwarden.connectors.postgres.looking.publication import debezium_findings
 from fieldwarden.connectors.postgres.looking.slot_findings import FootingNow, slot_findings
 from fieldwarden.connectors.postgres.looking.values import value_findings
+from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.reading.slots import SlotHealth, slot_health
 from fieldwarden.connectors.postgres.session import connect, rows, translated
 from fieldwarden.engine.errors import EngineError
@@ -30,25 +31,6 @@ from fieldwarden.rules.rulebook import Entity, Stream, System
 from fieldwarden.rules.secret import Secretive
 
 __all__ = ["Finding", "probe"]
-
-_FACTS = """
-    select current_setting('server_version_num')::int as version, current_setting('wal_level') as wal_level,
-           pg_is_in_recovery() as standby, pg_encoding_to_char(d.encoding) as encoding,
-           current_setting('max_replication_slots')::int
-               - (select count(*) from pg_replication_slots) as free_slots,
-           current_setting('max_wal_senders')::int - (select count(*) from pg_stat_replication) as free_senders
-    from pg_database d where d.datname = current_database()"""
-
-_TABLES = """
-    select n.nspname || '.' || c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.relkind in ('r', 'p') and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'"""
-
-_RIGHTS = """
-    select has_table_privilege(%(table)s::oid, 'DELETE') as deletes,
-           array(select c from unnest(%(columns)s::text[]) c
-                 where has_column_privilege(%(table)s::oid, c, 'INSERT')) as inserts,
-           array(select c from unnest(%(columns)s::text[]) c
-                 where has_column_privilege(%(table)s::oid, c, 'UPDATE')) as updates"""
 
 
 async def probe(
@@ -99,7 +81,7 @@ async def _server_half(
     tables: Mapping[str, Table],
     footing: FootingNow | None,
 ) -> list[Finding]:
-    (facts,) = await rows(connection, _FACTS)
+    (facts,) = await rows(connection, QUERIES["server_facts"])
     found = [_version(facts)]
     if not system.read_streams:
         return found
@@ -166,7 +148,7 @@ async def _tables_half(
     tables: Mapping[str, Table],
     entities: Mapping[str, Entity],
 ) -> list[Finding]:
-    existing = [row["name"] for row in await rows(connection, _TABLES)]
+    existing = [row["name"] for row in await rows(connection, QUERIES["tables"])]
     version = connection.info.server_version
     found: list[Finding] = []
     for name, stream in system.streams.items():
@@ -176,7 +158,9 @@ async def _tables_half(
             continue
         wrong = list(reading_findings(stream, table, entities.get(stream.entity), version))
         columns = [column for column in table.columns.values() if not column.generated]
-        (rights,) = await rows(writing, _RIGHTS, {"table": table.oid, "columns": [column.name for column in columns]})
+        (rights,) = await rows(
+            writing, QUERIES["table_rights"], {"table": table.oid, "columns": [column.name for column in columns]}
+        )
         wrong += writing_findings(stream, table, rights)
         wrong += await child_findings(stream, table, writing)
         found += wrong or [good("table", f"{name} fits its mapping", name)]

@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 from fieldwarden.connectors.postgres.catalog import Table, table_name, tables_of
 from fieldwarden.connectors.postgres.harm import needs_stored
 from fieldwarden.connectors.postgres.looking.finding import Finding, bad, good, note
+from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.reading.publications import is_ours
 from fieldwarden.connectors.postgres.session import rows
 from fieldwarden.engine.wanted import wanted_columns
@@ -18,28 +19,19 @@ from fieldwarden.rules.rulebook import System
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
-_FACTS = """
-    select has_database_privilege(current_database(), 'CREATE') as creates,
-           (select to_jsonb(p) from pg_publication p where pubname = %(name)s) as options,
-           (select obj_description(oid, 'pg_publication') from pg_publication where pubname = %(name)s) as comment"""
-
-_PUBLISHED = """
-    select schemaname || '.' || tablename as name, to_jsonb(t) -> 'attnames' as columns
-    from pg_publication_tables t where pubname = %s"""
-
 
 async def publication_findings(
     system: System, connection: Connection, name: str, tables: Mapping[str, Table], project: str | None
 ) -> list[Finding]:
     """Of the publication that a directly read system is followed by."""
-    (facts,) = await rows(connection, _FACTS, {"name": name})
+    (facts,) = await rows(connection, QUERIES["publication_facts"], {"name": name})
     if facts["options"] is None:
         if facts["creates"]:
             return [note("publication", f"publication {name} does not exist yet; the first run makes it")]
         what = f"publication {name} does not exist, and the role may not make it"
         remedy = "GRANT CREATE ON DATABASE to the role (it must own the tables too), or have their owner make it"
         return [bad("publication", what, remedy)]
-    published = {row["name"]: row["columns"] for row in await rows(connection, _PUBLISHED, [name])}
+    published = {row["name"]: row["columns"] for row in await rows(connection, QUERIES["published"], [name])}
     missing = sorted(set(tables_of(system)) - set(published))
     if is_ours(facts["comment"], project):
         if not missing:
@@ -88,7 +80,7 @@ def _foreign(
 async def debezium_findings(system: System, connection: Connection, tables: Mapping[str, Table]) -> list[Finding]:
     """Of the publication that Debezium is to read by. Where there is none, Debezium makes it by defaults."""
     name = system.settings["publication"]
-    (facts,) = await rows(connection, _FACTS, {"name": name})
+    (facts,) = await rows(connection, QUERIES["publication_facts"], {"name": name})
     harmed = _harmed(system, tables, facts["options"] or {}, connection.info.server_version)
     if not harmed:
         return []

@@ -16,6 +16,7 @@ from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.postgres.catalog import Table, describe, table_name
 from fieldwarden.connectors.postgres.following import resolved
+from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.reading.observing import Observing
 from fieldwarden.connectors.postgres.reading.position import WalPosition, lsn_text
 from fieldwarden.connectors.postgres.session import connect, take_bytes_as_they_are, translated
@@ -29,15 +30,6 @@ from fieldwarden.rules.secret import Secretive
 PAGE = 1000
 _BYTES = 8 << 20
 _FIRST_PEEK = 1000
-
-_PEEK = """
-    with told as (
-        select lsn, xid, chr(get_byte(data, 0)) as kind from pg_logical_slot_peek_binary_changes(
-            %(slot)s, null, %(limit)s, 'proto_version', '1', 'publication_names', %(publication)s)
-    )
-    select count(*), coalesce(bool_or(kind = 'C' and lsn > %(read)s::pg_lsn and xid::text in (
-        select xid::text from told where kind in ('I', 'U', 'D', 'T'))), false)
-    from told"""
 
 
 class Looking:
@@ -121,7 +113,7 @@ class Looking:
 
     async def _peek(self, followed: Followed, read: int, limit: int) -> tuple[int, bool]:
         names = {"slot": followed.slot, "publication": followed.publication}
-        cursor = await self._connection.execute(_PEEK, {**names, "read": lsn_text(read), "limit": limit})
+        cursor = await self._connection.execute(QUERIES["peek"], {**names, "read": lsn_text(read), "limit": limit})
         row = await cursor.fetchone()
         return (row[0], row[1]) if row else (0, False)
 

@@ -21,6 +21,7 @@ from fieldwarden.connectors.postgres.catalog import Table
 from fieldwarden.connectors.postgres.following import resolved
 from fieldwarden.connectors.postgres.looking.finding import Finding, bad, good, note, warning
 from fieldwarden.connectors.postgres.looking.publication import publication_findings
+from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.reading.position import WalPosition, parse_lsn
 from fieldwarden.connectors.postgres.reading.slots import MOVED, SlotHealth, another, foreign, slot_health
 from fieldwarden.connectors.postgres.session import rows
@@ -37,16 +38,6 @@ _WHILE = 600.0
 
 _PROCESS = re.compile(r"fieldwarden\b.*?( \[[0-9a-f]{8}\])(?: from .*)?")
 """A session of some `fieldwarden run`; one whose connection string gives it another name is not known for one."""
-
-_LOG = """
-    select (select setting::bigint << 20 from pg_settings where name = 'max_slot_wal_keep_size') as kept,
-           wal_bytes::bigint as written, extract(epoch from now() - stats_reset)::float8 as seconds from pg_stat_wal"""
-
-_ABANDONED = """
-    select slot_name as name, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint as retained
-    from pg_replication_slots
-    where database = current_database() and not active and plugin = 'pgoutput' and slot_name <> %s and slot_name ~ %s
-    order by slot_name"""
 
 
 class FootingNow(following.Footing, Protocol):
@@ -75,7 +66,7 @@ async def slot_findings(
         *await publication_findings(system, connection, names.publication, tables, project),
         _slot(system, health, _start(position) if noted is not None else None, is_own, ours),
     ]
-    (log,) = await rows(connection, _LOG)
+    (log,) = await rows(connection, QUERIES["log_written"])
     found += log_kept(log["kept"], log["written"], log["seconds"])
     return health, found + [each async for each in _abandoned(system, connection, names.slot)]
 
@@ -161,7 +152,7 @@ def log_kept(kept: int, written: int, seconds: float | None) -> list[Finding]:
 async def _abandoned(system: System, connection: Connection, own: str) -> AsyncIterator[Finding]:
     """Slots named as ours are, which nobody reads: of a project that was thrown away, they fill the disk for ever."""
     named = f"^fieldwarden_([0-9a-z]+_)?{re.escape(system.name)}$"
-    for slot in await rows(connection, _ABANDONED, [own, named]):
+    for slot in await rows(connection, QUERIES["abandoned_slots"], [own, named]):
         yield warning(
             "slot",
             f"nobody reads by the slot {slot['name']}, which is not this project's; it keeps "

@@ -8,6 +8,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.session import connect, translated
 from fieldwarden.engine.change import key_parts
 from fieldwarden.engine.errors import EnvironmentUnfit
@@ -15,9 +16,6 @@ from fieldwarden.rules.names import qualified
 from fieldwarden.rules.rulebook import Stream
 from fieldwarden.rules.secret import Secretive
 
-_TYPES = """
-    select attname, format_type(atttypid, atttypmod) from pg_attribute
-    where attrelid = to_regclass(%s) and attname = any(%s) and attnum > 0 and not attisdropped"""
 _QUERY = (
     "select n from unnest({lists}) with ordinality as k ({names}, n) where exists (select from {table} t where {same})"
 )
@@ -53,7 +51,7 @@ def _parts(stream: Stream, keys: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
 
 async def _types(connection: psycopg.AsyncConnection[TupleRow], system: str, stream: Stream) -> dict[str, str]:
-    cursor = await connection.execute(_TYPES, [_table(stream).as_string(connection), list(stream.key)])
+    cursor = await connection.execute(QUERIES["key_types"], [_table(stream).as_string(connection), list(stream.key)])
     types: dict[str, str] = dict(await cursor.fetchall())
     if missing := sorted(set(stream.key) - set(types)):
         raise EnvironmentUnfit(

@@ -14,37 +14,10 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.postgres.catalog import Table, describe, table_name
+from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.session import connect, rows, translated
 from fieldwarden.engine.errors import EnvironmentUnfit
 from fieldwarden.rules.secret import Secretive
-
-_TABLES = """
-    select n.nspname || '.' || c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where c.relkind in ('r', 'p') and not c.relispartition and n.nspname <> 'information_schema' and n.nspname !~ '^pg_'
-    order by 1"""
-
-_REFERENCES = """
-    select n.nspname || '.' || c.relname as source, rn.nspname || '.' || r.relname as target,
-           k.confdeltype = 'c' as owned,
-           array(select a.attname::text from unnest(k.conkey) with ordinality as u (attnum, place)
-                 join pg_attribute a on a.attrelid = k.conrelid and a.attnum = u.attnum order by u.place) as columns,
-           array(select a.attname::text from unnest(k.confkey) with ordinality as u (attnum, place)
-                 join pg_attribute a on a.attrelid = k.confrelid and a.attnum = u.attnum order by u.place) as keys
-    from pg_constraint k
-    join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
-    join pg_class r on r.oid = k.confrelid join pg_namespace rn on rn.oid = r.relnamespace
-    where k.contype = 'f' and k.conparentid = 0 and n.nspname || '.' || c.relname = any(%s)
-    order by source, k.conname"""
-
-_LABELS = """
-    select enumtypid as type, array_agg(enumlabel::text order by enumsortorder) as labels from pg_enum
-    where enumtypid = any(%s) group by enumtypid"""
-
-_CHECKS = """
-    select n.nspname || '.' || c.relname as source, a.attname as column, pg_get_constraintdef(k.oid) as text
-    from pg_constraint k join pg_class c on c.oid = k.conrelid join pg_namespace n on n.oid = c.relnamespace
-    join pg_attribute a on a.attrelid = k.conrelid and a.attnum = k.conkey[1]
-    where k.contype = 'c' and cardinality(k.conkey) = 1 and n.nspname || '.' || c.relname = any(%s)"""
 
 _LISTED = re.compile(r"= ANY \(+ARRAY\[")
 _LITERAL = re.compile(r"'((?:[^']|'')*)'::")
@@ -82,7 +55,7 @@ async def survey(dsn: Secretive, names: Sequence[str]) -> Survey:
 
 
 async def _surveyed(connection: psycopg.AsyncConnection[TupleRow], names: Sequence[str]) -> Survey:
-    there = [row["name"] for row in await rows(connection, _TABLES)]
+    there = [row["name"] for row in await rows(connection, QUERIES["surveyed_tables"])]
     asked = [table_name(name) for name in names] or there
     for name in asked:
         if name not in there:
@@ -94,7 +67,7 @@ async def _surveyed(connection: psycopg.AsyncConnection[TupleRow], names: Sequen
     found = await describe(connection, asked)
     tables = {name: found[name] for name in asked}
     labels = await _labels(connection, tables)
-    references = [_reference(row) for row in await rows(connection, _REFERENCES, [asked])]
+    references = [_reference(row) for row in await rows(connection, QUERIES["references"], [asked])]
     return Survey(connection.info.dbname, tables, references, labels)
 
 
@@ -102,14 +75,14 @@ async def _labels(
     connection: psycopg.AsyncConnection[TupleRow], tables: Mapping[str, Table]
 ) -> dict[tuple[str, str], tuple[str, ...]]:
     types = [column.base for table in tables.values() for column in table.columns.values()]
-    listed = {row["type"]: tuple(row["labels"]) for row in await rows(connection, _LABELS, [types])}
+    listed = {row["type"]: tuple(row["labels"]) for row in await rows(connection, QUERIES["labels"], [types])}
     found = {
         (name, column.name): listed[column.base]
         for name, table in tables.items()
         for column in table.columns.values()
         if column.base in listed
     }
-    for row in await rows(connection, _CHECKS, [list(tables)]):
+    for row in await rows(connection, QUERIES["column_checks"], [list(tables)]):
         if _LISTED.search(row["text"]):
             values = tuple(text.replace("''", "'") for text in _LITERAL.findall(row["text"]))
             found.setdefault((row["source"], row["column"]), values)

@@ -15,6 +15,7 @@ from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.postgres.catalog import Table, tables_of
 from fieldwarden.connectors.postgres.harm import needs_stored
+from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.reading.server import Server, gap
 from fieldwarden.connectors.postgres.session import rows, translated
 from fieldwarden.connectors.postgres.words import words
@@ -36,22 +37,13 @@ def is_ours(comment: str | None, project: str | None) -> bool:
     return comment == _FORMER_COMMENT or (project is not None and comment == comment_of(project))
 
 
-_PUBLICATION = """
-    select p.oid, to_jsonb(p) as options, obj_description(p.oid, 'pg_publication') as mark,
-           array(select schemaname || '.' || tablename from pg_publication_tables where pubname = p.pubname) as tables,
-           array(select array[n.nspname, c.relname]::text[] from pg_publication_rel r
-                 join pg_class c on c.oid = r.prrelid join pg_namespace n on n.oid = c.relnamespace
-                 where r.prpubid = p.oid) as listed
-    from pg_publication p where pubname = %s"""
-
-
 async def check_publication(
     system: System, connection: Connection, name: str, tables: Mapping[str, Table], server: Server, project: str
 ) -> None:
     """With a stored position: the publication must be there and cover every table. One of ours then publishes no table
     that is not read any more, and what its applications need it to. Raises SourceGap, EnvironmentUnfit."""
     with translated(system.name):
-        found = await rows(connection, _PUBLICATION, [name])
+        found = await rows(connection, QUERIES["publication"], [name])
     if not found:
         raise gap(system, f"the publication {name} is gone, and changes without it cannot be read")
     needed = tables_of(system)
@@ -74,7 +66,7 @@ async def ensure_publication(
     """Before a baseline (and before the slot is made, or decoding would not find it). Raises EnvironmentUnfit."""
     needed = {table: tables[table] for table in tables_of(system)}
     with translated(system.name):
-        found = await rows(connection, _PUBLICATION, [name])
+        found = await rows(connection, QUERIES["publication"], [name])
         if not found:
             await _create_publication(system, connection, name, list(needed.values()), _options(server))
             await _comment(connection, name, comment_of(project))

@@ -10,6 +10,7 @@ from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.postgres.catalog import Table, table_name
 from fieldwarden.connectors.postgres.harm import harms, untold
+from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.reading.position import parse_lsn
 from fieldwarden.connectors.postgres.session import rows, translated
 from fieldwarden.engine.errors import EngineError, EnvironmentUnfit, SchemaDrift, SourceGap
@@ -17,12 +18,6 @@ from fieldwarden.engine.wanted import wanted_columns
 from fieldwarden.rules.rulebook import Stream, System
 
 Connection = psycopg.AsyncConnection[TupleRow]
-
-_SERVER = """
-    select current_setting('server_version_num')::int as version, current_setting('wal_level') as wal_level,
-           (pg_control_system()).system_identifier::text as server, current_database() as database,
-           pg_is_in_recovery() as standby,
-           (case when pg_is_in_recovery() then '0/0'::pg_lsn else pg_current_wal_lsn() end)::text as end_lsn"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +32,7 @@ class Server:
 async def check_server(system: System, connection: Connection) -> Server:
     """Raises EnvironmentUnfit if this server cannot stream row changes at all."""
     with translated(system.name):
-        (row,) = await rows(connection, _SERVER)
+        (row,) = await rows(connection, QUERIES["server"])
     server = Server(row["version"], row["wal_level"], row["server"], row["database"], parse_lsn(row["end_lsn"]))
     if server.version < 140000:
         raise EnvironmentUnfit(

@@ -15,6 +15,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.postgres.following import Memory, is_ours, names_of, resolved
+from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.reading.position import WalPosition, lsn_text, parse_lsn
 from fieldwarden.connectors.postgres.reading.server import Server, gap
 from fieldwarden.connectors.postgres.session import rows, translated
@@ -26,14 +27,6 @@ Connection = psycopg.AsyncConnection[TupleRow]
 
 MOVED = "it was made anew, or moved on by somebody else (a copy of this project's hub?)"
 COPIED = "if it works with a copy of this project's hub, see docs/operating.md, A copy of a project"
-
-_SLOT = """
-    select to_jsonb(s) as slot, current_database() as database,
-           (select concat_ws(' from ', nullif(application_name, ''), host(client_addr)) from pg_stat_activity
-            where pid = s.active_pid) as reader,
-           pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)::bigint as retained,
-           pg_wal_lsn_diff(pg_current_wal_lsn(), s.confirmed_flush_lsn)::bigint as behind
-    from pg_replication_slots s where slot_name = %s"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +127,12 @@ async def leave_behind(
 
 async def _drop(system: System, connection: Connection, name: str) -> None:
     with translated(system.name):
-        await connection.execute("select pg_drop_replication_slot(%s)", [name])
+        await connection.execute(QUERIES["drop_slot"], [name])
 
 
 async def slot_health(system: str, connection: Connection, name: str) -> SlotHealth:
     with translated(system):
-        found = await rows(connection, _SLOT, [name])
+        found = await rows(connection, QUERIES["slot"], [name])
     if not found:
         return SlotHealth(name, "missing", reason="there is no such slot")
     slot = found[0]["slot"]
@@ -164,7 +157,7 @@ def _given_up(slot: dict[str, Any]) -> str:
 
 async def _slot(system: System, connection: Connection, name: str) -> dict[str, Any] | None:
     with translated(system.name):
-        found = await rows(connection, _SLOT, [name])
+        found = await rows(connection, QUERIES["slot"], [name])
     return found[0]["slot"] | {"reader": found[0]["reader"]} if found else None
 
 
