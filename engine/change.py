@@ -32,7 +32,12 @@ __all__ = [
 
 
 class RowRef(NamedTuple):
-    """One source row: the crosswalk's key. `key` is the key column's text, or a JSON array of several."""
+    """Names one source row; the crosswalk goes from it to a record. `key` is the text of the key column, or a JSON
+    array where the key has several columns (`key_text`).
+
+    >>> RowRef("crm", "account", "1").key
+    '1'
+    """
 
     system: str
     stream: str
@@ -40,22 +45,32 @@ class RowRef(NamedTuple):
 
 
 def key_text(parts: tuple[str, ...]) -> str:
-    """One text for a key of one or several columns; the inverse is `key_parts`."""
+    """The one text that stands for a key of one or several columns. `parts` must not be empty. `key_parts` is the
+    inverse.
+
+    >>> key_text(("42",)), key_text(("42", "DE"))
+    ('42', '["42","DE"]')
+    """
     return parts[0] if len(parts) == 1 else json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
 
 
 def key_parts(key: str, columns: int) -> tuple[str, ...]:
+    """The key's columns as texts, from what `key_text` made of them. `columns` is how many columns the key has.
+
+    >>> key_parts('["42","DE"]', 2)
+    ('42', 'DE')
+    """
     return (key,) if columns == 1 else tuple(json.loads(key))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Relation:
-    """The shape of a stream's rows at one moment; a source makes a new one when the schema changes.
+    """The shape of a stream's rows at one moment. A source makes a new one when the schema changes; two are the same
+    only if they are one object.
 
     `types` are portable names (`rules.expressions.COLUMN_TYPES`), aligned with `columns`. `siblings` are the same shape
     for the other streams of the same table: a change in this shape is told to each of them too
-    (`engine.deciding.meaning`).
-    """
+    (`engine.deciding.meaning`)."""
 
     stream: str
     columns: tuple[str, ...]
@@ -68,7 +83,8 @@ Operation: TypeAlias = Literal["insert", "update", "delete", "observe", "vanish"
 
 @dataclass(frozen=True, slots=True)
 class Undecoded:
-    """What came where a change should be: why it cannot be read, and the bytes as they came, to be tried again."""
+    """Stands in for a change that cannot be decoded: the reason in words, and the bytes as they came, so that they can
+    be decoded later by a mended decoder."""
 
     reason: str
     key: bytes | None
@@ -149,5 +165,10 @@ class Change:
     """Of one that is another by now: its stream's `where` leaves it out."""
 
     def states(self, names: Iterable[str]) -> bool:
-        """Whether it tells of all these fields, readable or not."""
+        """True if the change tells of all of `names`, whether their values can be read or not.
+
+        >>> change = Change(RowRef("crm", "account", "1"), "customer", "upsert", "7", None, fields={"name": "Ann"})
+        >>> change.states(["name"]), change.states(["name", "city"])
+        (True, False)
+        """
         return all(name in self.fields or name in self.references or name in self.unreadable for name in names)

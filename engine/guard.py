@@ -75,21 +75,30 @@ _PARTS: Mapping[type[exp.Expr], frozenset[str]] = {
 
 
 class GuardViolation(EngineError):
-    """A write outside what the rulebook allows was about to be made. A bug: it stops the process."""
+    """A write outside what the rulebook allows was about to be made. Nothing was sent. It is a bug, so it stops the
+    process."""
 
     code = "guard_violation"
 
 
 def writable(stream: Stream, operation: Operation) -> frozenset[str]:
-    """The fields that a write of this operation may carry."""
+    """The fields that a write of this operation may carry: the stream's write set, and none for a delete.
+
+    >>> account = Stream("crm", "account", "customer", ("id",), {}, update_fields=("name",), create_fields=("terms",))
+    >>> [set(writable(account, operation)) for operation in ("create", "update", "delete")]
+    [{'terms'}, {'name'}, set()]
+    """
     if operation == "delete":
         return frozenset()
     return frozenset(stream.update_fields if operation == "update" else stream.create_fields)
 
 
 def columns(stream: Stream, operation: Operation) -> frozenset[str]:
-    """The columns that a statement of this operation may write: never one the system owns and protects, but for
-    those of which the rules let others supply the first value when the row is created."""
+    """The columns that a statement of this operation may write. They are the mapped columns of `writable`, those of
+    `on_write`, and for a create also what is set once: the parent's key, constants and the record id.
+
+    A column that the system owns and protects is never among them, except in a create, for a field whose first value
+    the rules let others supply (`seed_from`)."""
     fields = {stream.fields[name].column for name in writable(stream, operation)}
     mapped = frozenset(column for column in fields if column is not None)
     mapped |= stream.on_write.keys()
@@ -100,10 +109,19 @@ def columns(stream: Stream, operation: Operation) -> frozenset[str]:
 
 
 def check_statement(stream: Stream, operation: Operation, table: tuple[str, ...], statement: str) -> None:
-    """Refuse any statement that is not exactly one write of this operation to `table`, within its write set, made of
-    nothing but what our statements are made of.
+    """Passes if the statement is exactly one write of this operation to `table`, writes no column twice and none
+    outside `columns(stream, operation)`, and is made of nothing but what our statements are made of. An update or
+    delete must have a WHERE.
 
-    `table` is the exact name, as (schema, table) or (table,). Raises GuardViolation naming what is amiss."""
+    `table` is the exact name, as (schema, table) or (table,). Raises GuardViolation, which names what is amiss.
+
+    >>> account = Stream("crm", "account", "customer", ("id",), {})
+    >>> check_statement(account, "delete", ("account",), "DELETE FROM account WHERE id = 1")
+    >>> check_statement(account, "update", ("account",), "UPDATE account SET vip = 1 WHERE id = 1")
+    Traceback (most recent call last):
+        ...
+    fieldwarden.engine.guard.GuardViolation: ... writes column outside its write set, 'vip'; nothing was sent
+    """
     tree = _parsed(stream, operation, statement)
     node = _only_write(stream, operation, tree)
     if _table(node) != table:
@@ -121,9 +139,9 @@ def check_statement(stream: Stream, operation: Operation, table: tuple[str, ...]
 
 
 def check_question(stream: Stream, statement: str) -> None:
-    """Refuse any statement that is not exactly one SELECT made of nothing but what our statements are made of.
+    """Passes if the statement is exactly one SELECT made of nothing but what our statements are made of.
 
-    Raises GuardViolation naming what is amiss."""
+    Raises GuardViolation, which names what is amiss."""
     tree = _parsed(stream, "question", statement)
     if not isinstance(tree, exp.Select) or tree.find(*_WRITES) is not None:
         raise violation(stream, "question", "is not a question only")
@@ -131,14 +149,16 @@ def check_question(stream: Stream, statement: str) -> None:
 
 
 def check_expressions(stream: Stream) -> None:
-    """Refuse a stream with an expression outside the allow-list, however it came there. Raises GuardViolation."""
+    """Passes if every expression of the stream is made of what the rules allow, however it came there (a rulebook may
+    be unpacked from the hub). Raises GuardViolation."""
     for expression in stream.expressions:
         if (amiss := expression.amiss()) is not None:
             raise violation(stream, "statement", f"reads through what is no expression of the rules: {amiss}")
 
 
 def violation(stream: Stream, what: str, amiss: str) -> GuardViolation:
-    """`what` was generated: an operation, or a question about rows."""
+    """The error that says what is amiss with a generated statement. `what` was generated: an operation ("update"), or a
+    "question" about rows; `amiss` is a clause such as "writes a column twice"."""
     return GuardViolation(
         f"a generated {what} for {stream.system} {stream.name} {amiss}; nothing was sent",
         suggestion="this is a defect in Fieldwarden, not in your files: please report it with the statement's stream",

@@ -36,27 +36,32 @@ UNDERWAY = 32
 
 
 class Stamp(NamedTuple):
-    """When a field last changed: position in its stream, and time (µs since 1970 UTC; None: never stated)."""
+    """When a field last changed: the position in its stream, and the time in µs since 1970 UTC (None: the source stated
+    none)."""
 
     position: str
     at: int | None
 
 
 class Told(NamedTuple):
-    """That the ledger has said of a field so many times that it held something unlike what we wrote, since this (its
-    digest) is golden."""
+    """How often the ledger has said of a field that it held something unlike what we wrote. Counted from 0 again for
+    each golden value, whose digest is `golden`."""
 
     golden: str
     times: int
 
 
 class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
-    """What one source row currently says about a record.
+    """What one source row currently says about a record. Of these properties and methods none changes anything.
 
-    `said` is the newest position heard. `lag` names fields that the newest image left unknown, with the position
-    of the last image that had them. `restore`: what a refused value has to be put back to while golden has no value.
-    `deleted` is the position of the row's deletion; the last values stay, since a protected field outlives its
-    owner's row. `removed`: we deleted it ourselves when its record was retired, and may bring it back.
+    `said` is the newest position heard. `lag` names fields that the newest image left unknown, with the position of the
+    last image that had them. `restore`: what a refused value has to be put back to while golden has no value. `deleted`
+    is the position of the row's deletion; the last values stay, since a protected field outlives its owner's row.
+    `removed`: we deleted it ourselves when its record was retired, and may bring it back.
+
+    >>> row = Contribution("crm", "account", "1", "7", Stamp("7", 1000), fields={"name": "Ann"}, sent={"name": "Anna"})
+    >>> row.told("name"), row.holds("name"), row.own("name")
+    ('Ann', 'Anna', False)
     """
 
     system: str
@@ -99,39 +104,45 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
 
     @property
     def ref(self) -> RowRef:
+        """The row's name in the crosswalk."""
         return RowRef(self.system, self.stream, self.key)
 
     @property
     def live(self) -> bool:
+        """True until the row is deleted, or merged into another."""
         return self.deleted is None
 
     @property
     def husk(self) -> bool:
-        """Whether it was merged into another row, and stands for no record of its own."""
+        """True if the row was merged into another row and stands for no record of its own."""
+        # Rows that name each other in a circle keep `merged` and stay live: none of them is a husk.
         return bool(self.merged) and self.deleted is not None
 
     def stamp(self, name: str) -> Stamp:
+        """When the row's own word on the field last changed."""
         return self.stamps.get(name, self.base)
 
     def changed_at(self, names: Sequence[str]) -> int | None:
-        """When it last changed any of these fields (µs), as far as that is known."""
+        """The latest time at which one of these fields changed, in µs since 1970 UTC. None if no time of any of them is
+        known."""
         return max((at for name in names if (at := self.stamp(name).at) is not None), default=None)
 
     def holds(self, name: str) -> Value | msgspec.UnsetType:
-        """What the row holds as far as we know: our own write, else what its source told; UNSET if never heard."""
+        """What the row holds as far as we know: our own write if one has not come back yet, else what the source told.
+        UNSET if neither was ever heard of."""
         return self.sent[name] if name in self.sent else self.told(name)
 
     def given(self, name: str) -> bool:
-        """Whether what the row holds there is our own write, as far as we know."""
+        """True if what the row holds there is our own write, as far as we know."""
         return name in self.sent or name in self.carried
 
     def told(self, name: str) -> Value | msgspec.UnsetType:
-        """What the row held when its source last spoke of it; UNSET if never heard."""
+        """What the row held when its source last spoke of the field. UNSET if the source never did."""
         return self.still[name] if name in self.still else self._known(name)
 
     def word(self, name: str) -> Value | msgspec.UnsetType:
-        """What the row stands for: what it holds, but where a former word was given back to it that is yet to be
-        written there. UNSET if never heard."""
+        """What the row stands for in the field. It is what the row holds, except where a split gave the row its former
+        word back: then it is that word, though it is yet to be written there. UNSET if never heard of."""
         return self.sent[name] if name in self.sent else self._known(name)
 
     def _known(self, name: str) -> Value | msgspec.UnsetType:
@@ -142,24 +153,31 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
         return self.void.get(name, msgspec.UNSET)
 
     def own(self, name: str) -> bool:
-        """Whether what the row stands for there is its own word: nothing that we wrote has replaced it, unless that is
-        its former word, which was given back to it."""
+        """True if what the row stands for there is its own word. It is not where our write has replaced it, unless that
+        write is the row's own former word on its way back (`still`)."""
         if name not in self.fields:
             return False
         return name not in self.sent or (name in self.still and self.sent[name] == self.fields[name])
 
     def names(self) -> list[str]:
-        """The fields of which the source has told."""
+        """The fields of which the source has told. Fields that we only wrote (`sent`) are not among them."""
         return [*self.fields, *self.carried, *self.void]
 
 
 def digest(value: Value) -> str:
-    """In place of a value that is only to be known again."""
+    """A short text (16 hexadecimal digits) by which a value is recognised later without being kept. Null has one of its
+    own.
+
+    >>> digest("Ann") == digest("Ann"), digest(None) == digest("")
+    (True, False)
+    """
+    # "surrogatepass": a text that is not UTF-8 comes with lone surrogates, and is recognised as well.
     return blake2b(b"\0" if value is None else b"\1" + value.encode(errors="surrogatepass"), digest_size=8).hexdigest()
 
 
 class Record(msgspec.Struct, omit_defaults=True, gc=False):
-    """A golden record. `version` counts the ledger entries about it; `id` is a UUIDv7 in text form."""
+    """A golden record. `id` is a UUIDv7 in text form; `version` is the number of ledger entries about it; `rows` are
+    all source rows that stand for it, deleted ones included."""
 
     id: str
     entity: str
@@ -171,8 +189,15 @@ class Record(msgspec.Struct, omit_defaults=True, gc=False):
     """It holds, or may hold, a text that is too large to be carried in one piece. Not stored."""
 
     def row(self, ref: RowRef) -> Contribution | None:
-        """What the source row says of this record, if it stands for it."""
+        """What this source row says of the record. None if the row does not stand for it.
+
+        >>> account = Contribution("crm", "account", "1", "7", Stamp("7", None), {"name": "Ann"})
+        >>> record = Record("0190", "customer", 1, {"name": "Ann"}, [account])
+        >>> record.row(RowRef("crm", "account", "1")) is account, record.row(RowRef("erp", "party", "1"))
+        (True, None)
+        """
         for row in self.rows:
+            # The key first: it differs most often. Comparing `row.ref` would make a tuple for each row on the hot path.
             if row.key == ref.key and row.stream == ref.stream and row.system == ref.system:
                 return row
         return None
