@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fieldwarden.engine.running.ingest import PARKED
+from fieldwarden.engine.running.ingest.session import PARKED
 from fieldwarden.operations import person
 from fieldwarden.operations.rules import rules_of
 from fieldwarden.operations.unread import stands, unread

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fieldwarden.engine.running.brake import Bounds
+from fieldwarden.engine.running.ingest.brake import Bounds
 from fieldwarden.rules.errors import FieldwardenError
 from fieldwarden.rules.loading import PROJECT_FILE, Project, ReferenceUnresolved, load_project
 from fieldwarden.rules.rulebook import Rulebook, Stream, System

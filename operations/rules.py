@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from fieldwarden.engine.errors import TransientError
-from fieldwarden.engine.running.ingest import microseconds
+from fieldwarden.engine.running.ingest.session import microseconds
 from fieldwarden.rules.changes import in_force
 from fieldwarden.rules.errors import ConfigurationError, FieldwardenError
 from fieldwarden.rules.loading import load_rulebook_source

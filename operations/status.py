@@ -22,7 +22,7 @@ from fieldwarden.engine.hub.views.overview import (
     WorkerState,
 )
 from fieldwarden.engine.hub.views.pulse import Pulse
-from fieldwarden.engine.running.ingest import PARKED
+from fieldwarden.engine.running.ingest.session import PARKED
 from fieldwarden.operations.deletes import question
 from fieldwarden.operations.onboarding import waits
 from fieldwarden.operations.project import Opened, is_partitioned, opened

@@ -13,7 +13,7 @@ from fieldwarden.engine.deciding.identity import uuid7
 from fieldwarden.engine.hub.stewards import Side, Stewards
 from fieldwarden.engine.hub.views.finding import label
 from fieldwarden.engine.hub.views.overview import Overview
-from fieldwarden.engine.running.ingest import microseconds
+from fieldwarden.engine.running.ingest.session import microseconds
 from fieldwarden.operations.asking import answered
 from fieldwarden.operations.person import act
 from fieldwarden.operations.project import Opened

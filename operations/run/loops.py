@@ -24,7 +24,7 @@ from fieldwarden.engine.deciding.unidentified import waits_for_logs
 from fieldwarden.engine.errors import Fenced, FieldwardenError, TransientError
 from fieldwarden.engine.ports.duties import SHARDS
 from fieldwarden.engine.running.delivery import Delivery
-from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.wake import Wake, either
 from fieldwarden.operations.onboarding import ONBOARDING
 from fieldwarden.operations.project import is_partitioned

@@ -21,7 +21,15 @@ KAFKA = {*PURE, f"{DEBEZIUM}.kafka"}
 CONNECTORS = {POSTGRES, f"{POSTGRES}.reading", f"{POSTGRES}.writing", f"{POSTGRES}.looking"} | {
     f"{DEBEZIUM}.{room}" for room in ("kafka", "decoding", "connect", "reading", "looking")
 }
-COMMANDS = {*WHOLE_HUB, "engine.running", "connectors", *CONNECTORS, "operations", "operations.run"}
+COMMANDS = {
+    *WHOLE_HUB,
+    "engine.running",
+    "engine.running.ingest",
+    "connectors",
+    *CONNECTORS,
+    "operations",
+    "operations.run",
+}
 ROOMS = {
     "rules": {"rules"},
     "engine": WORDS,
@@ -32,6 +40,7 @@ ROOMS = {
     "engine.checking": {*PURE, "engine.checking"},
     "engine.words": {*PURE, "engine.words"},
     "engine.running": {*PURE, "engine.delivering", "engine.running"},
+    "engine.running.ingest": {*PURE, "engine.running", "engine.running.ingest"},
     "engine.testing": {*PURE, "engine.delivering", "engine.testing"},
     "engine.hub": HUB,
     "engine.hub.server": {*WORDS, "engine.hub.server"},
@@ -64,7 +73,7 @@ OUTSIDE = {
     "commands": {"click"},
     "cli": set(),
 }
-IO_IS_THEIRS = ("engine.running", "engine.testing")
+IO_IS_THEIRS = ("engine.running", "engine.running.ingest", "engine.testing")
 IMPURE = {"asyncio", "socket", "subprocess", "http", "urllib", "random", "structlog", "prometheus_client", "time"}
 EXCEPTIONS = {
     # The demo plays a person at three databases, who edits and compares them with SQL of his own.

@@ -8,7 +8,7 @@ import subprocess
 
 from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.hub.views.overview import Overview
-from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import ScriptedSource
 from tests.builders import rulebook

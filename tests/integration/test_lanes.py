@@ -24,7 +24,7 @@ from fieldwarden.engine.errors import Fenced
 from fieldwarden.engine.hub.ingest import PostgresIngest
 from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.ports.hub import Lease
-from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import PartitionedSource
 from tests.builders import raw, rulebook

@@ -23,7 +23,7 @@ from fieldwarden.engine.hub.views.audit import verify
 from fieldwarden.engine.hub.views.story import tell
 from fieldwarden.engine.ports.source import Batch
 from fieldwarden.engine.running.delivery import Delivery
-from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import MemoryTarget, ScriptedSource
 from fieldwarden.engine.testing.target import TargetRow

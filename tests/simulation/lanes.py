@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from fieldwarden.engine.change import RawChange
 from fieldwarden.engine.errors import TransientError
 from fieldwarden.engine.ports.aside import SetAside
-from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import MemoryHub, ScriptedSource
 from fieldwarden.rules.rulebook import Rulebook

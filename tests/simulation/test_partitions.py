@@ -16,7 +16,7 @@ import pytest
 from fieldwarden.engine.change import RawChange, Relation, Value
 from fieldwarden.engine.ledger.entries import decode
 from fieldwarden.engine.ledger.replay import Fold
-from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import MemoryHub, PartitionedSource
 from fieldwarden.engine.testing.tables import PartitionRow

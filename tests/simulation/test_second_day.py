@@ -19,7 +19,7 @@ from fieldwarden.engine.deciding.reresolve import Reresolver
 from fieldwarden.engine.ledger.entries import EntryBody, decode, encode
 from fieldwarden.engine.ledger.replay import Fold
 from fieldwarden.engine.ports.durable import Entry, IngestOutcome
-from fieldwarden.engine.running import second_tries as secondtry
+from fieldwarden.engine.running.ingest import second_tries as secondtry
 from fieldwarden.rules.changes import compare
 from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import BILLING, CRM, CUSTOMER, ERP, rulebook

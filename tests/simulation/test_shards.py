@@ -20,7 +20,7 @@ from fieldwarden.engine.errors import TransientError
 from fieldwarden.engine.ports.duties import SHARDS, shard_of
 from fieldwarden.engine.ports.target import Write, WriteResult
 from fieldwarden.engine.running.delivery import Delivery
-from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import MemoryHub, MemoryTarget, ScriptedSource
 from fieldwarden.rules.loading import rulebook_from_documents

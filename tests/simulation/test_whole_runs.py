@@ -22,9 +22,9 @@ from fieldwarden.engine.errors import TransientError
 from fieldwarden.engine.ledger.entries import decode
 from fieldwarden.engine.ledger.replay import Fold
 from fieldwarden.engine.ports.target import Write
-from fieldwarden.engine.running import second_tries as secondtry
 from fieldwarden.engine.running.delivery import Delivery
-from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.ingest import second_tries as secondtry
+from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.running.wake import Wake
 from fieldwarden.engine.testing import MemoryHub, MemoryTarget, ScriptedSource

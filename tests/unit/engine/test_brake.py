@@ -9,8 +9,8 @@ from decimal import Decimal
 import pytest
 
 from fieldwarden.engine.change import RawChange
-from fieldwarden.engine.running.brake import Bounds
-from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.ingest.brake import Bounds
+from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import MemoryHub, ScriptedSource
 from fieldwarden.rules.rulebook import Rulebook

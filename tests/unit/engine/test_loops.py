@@ -19,10 +19,10 @@ from fieldwarden.engine.ports.hub import Settlement
 from fieldwarden.engine.ports.source import Batch, Source
 from fieldwarden.engine.ports.target import Write
 from fieldwarden.engine.running.delivery import Delivery
-from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.ingest.session import Pipeline
+from fieldwarden.engine.running.ingest.vanished import unseen
 from fieldwarden.engine.running.retry import backoff, judge
 from fieldwarden.engine.running.telemetry import Telemetry
-from fieldwarden.engine.running.vanished import unseen
 from fieldwarden.engine.testing import MemoryHub, MemoryTarget, PartitionedSource, ScriptedSource
 from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import BILLING, CRM, CUSTOMER, raw, rulebook, whole
@@ -562,7 +562,7 @@ def test_a_row_that_another_worker_hears_of_while_it_is_swept_is_there(monkeypat
         await hub.read_until("crm", {}, "f")
 
     asyncio.run(begin())
-    monkeypatch.setattr("fieldwarden.engine.running.ingest.unseen", meanwhile)
+    monkeypatch.setattr("fieldwarden.engine.running.ingest.release.unseen", meanwhile)
     live(partitioned(hub), hub, lane="crm#1")
     assert {row.key: hub.record(id).retired for row, id in hub.crosswalk.items()} == {"C-1": False, "C-2": True}
 

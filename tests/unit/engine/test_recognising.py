@@ -9,7 +9,7 @@ import pytest
 
 from fieldwarden.engine.change import RowRef
 from fieldwarden.engine.deciding.known import Mapped
-from fieldwarden.engine.running.recognising import recognise
+from fieldwarden.engine.running.ingest.recognising import recognise
 from fieldwarden.engine.testing import MemoryHub
 from tests.builders import ACCOUNT, ADDRESS, CRM, PARTY, deleted, raw, rulebook, said
 

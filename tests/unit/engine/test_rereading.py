@@ -8,7 +8,7 @@ from typing import Any
 from fieldwarden.engine.change import RawChange
 from fieldwarden.engine.errors import TransientError
 from fieldwarden.engine.running.delivery import Delivery
-from fieldwarden.engine.running.ingest import Pipeline
+from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import MemoryHub, MemoryTarget, ScriptedSource
 from fieldwarden.rules.rulebook import Rulebook
