@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fieldwarden.engine.ports.source import Source
     from fieldwarden.operations.project import Opened
 
-_EAGER_SECONDS = 0.2
+_EAGER_SECONDS = 0.05
 
 
 def source(

@@ -123,7 +123,7 @@ class Project:
 
     def holds_what_is_golden(self) -> None:
         """At rest: `check` finds nothing without a reason, and nothing on its way."""
-        code, body = self.call("check", "--list")
+        code, body = self.call_here("check", "--list")
         assert code == 0, body
         assert not body["result"]["why"].keys() & {"in flight", "unknown"}, body["result"]["listed"]
 

@@ -20,7 +20,7 @@ from psycopg.rows import TupleRow
 from fieldwarden.connectors.postgres.catalog import Table, describe, table_name, tables_of, type_names
 from fieldwarden.connectors.postgres.following import Memory, prefixes_of, resolved
 from fieldwarden.connectors.postgres.marks import Marks, Seal
-from fieldwarden.connectors.postgres.reading.pace import IDLE_SECONDS, SETTLING, patience, worth_confirming
+from fieldwarden.connectors.postgres.reading.pace import IDLE_SECONDS, SETTLING, patience, until_worth, worth_confirming
 from fieldwarden.connectors.postgres.reading.pgoutput import Decoder
 from fieldwarden.connectors.postgres.reading.position import WalPosition, next_epoch
 from fieldwarden.connectors.postgres.reading.publications import check_publication, ensure_publication
@@ -294,7 +294,7 @@ class PostgresSource:
                     decoder = self._decoder()
                     transactions = self._transactions(decoder, at, spool)
             else:
-                await stream.arrived(1.0)
+                await stream.arrived(until_worth(idle, patient, unsaid=drained and at != handed_over))
 
     def _transactions(self, decoder: Decoder, start: WalPosition, spool: Spool) -> Transactions:
         return Transactions(

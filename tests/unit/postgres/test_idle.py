@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fieldwarden.connectors.postgres.looking.slot_findings import log_kept
-from fieldwarden.connectors.postgres.reading.pace import worth_confirming
+from fieldwarden.connectors.postgres.reading.pace import until_worth, worth_confirming
 
 MB = 1 << 20
 
@@ -16,6 +18,16 @@ def test_a_quiet_server_costs_the_hub_one_commit_in_ten_seconds() -> None:
 def test_much_log_of_others_is_confirmed_every_second() -> None:
     assert worth_confirming(8 * MB, 1.0, 10.0)
     assert not worth_confirming(8 * MB, 0.5, 10.0)
+
+
+def test_what_is_to_be_confirmed_soon_is_not_slept_over() -> None:
+    assert until_worth(0.125, 0.25, unsaid=True) == 0.125
+    assert worth_confirming(1000, 0.125 + until_worth(0.125, 0.25, unsaid=True), 0.25)
+
+
+@pytest.mark.parametrize("unsaid", [True, False])
+def test_much_log_is_never_slept_over_for_longer_than_a_second(unsaid: bool) -> None:
+    assert until_worth(2.0, 10.0, unsaid=unsaid) == 1.0
 
 
 def test_a_limit_that_ten_minutes_of_log_exceed_is_warned_of() -> None:
