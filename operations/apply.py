@@ -162,7 +162,7 @@ def _again(found: Planned) -> dict[str, Again]:
 
 
 def _direct(found: Planned, system: str) -> bool:
-    return found.new.systems[system].kind != "debezium"
+    return not found.new.systems[system].partitioned
 
 
 def _how(found: Planned, system: str, entity: str, stream: str) -> str:

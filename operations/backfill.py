@@ -25,6 +25,7 @@ from fieldwarden.operations.connector_state import chosen, connected, named
 from fieldwarden.operations.project import Opened, opened
 from fieldwarden.operations.report import Failure, Report, count, table
 from fieldwarden.rules.allowed import FUNCTIONS, OPERATORS
+from fieldwarden.rules.connections import database_settings
 from fieldwarden.rules.errors import FieldwardenError
 from fieldwarden.rules.expressions import Expression, parse
 from fieldwarden.rules.rulebook import Stream, System
@@ -138,7 +139,7 @@ def _depth(streams: Any, stream: Stream) -> int:
 def condition_of(system: System, where: str) -> tuple[Expression, str]:
     """What a person wrote as a condition, understood, and the SQL that Debezium puts into its query of the table: never
     the person's own text. Raises ConditionRefused, which says what is allowed."""
-    dialect: Literal["postgres", "mysql"] = "mysql" if system.settings.get("database") == "mysql" else "postgres"
+    dialect: Literal["postgres", "mysql"] = database_settings(system).product
     try:
         expression = parse(where)
         return expression, expression.condition(dialect)
@@ -169,7 +170,7 @@ async def _start(
     async with connected(project) as connect:
         await check_runs(connect, name)
         await signals.prepare()
-        if condition is not None and system.settings["database"] == "postgres":
+        if condition is not None and database_settings(system).is_postgres:
             await check_condition(wanted.system, project.dsn(wanted.system), asked[0].table, condition[0])
         if not wait:
             await signals.send(asked[0].id, "execute-snapshot", snapshot_of(asked[0].table, asked[0].where))

@@ -29,6 +29,7 @@ from fieldwarden.operations.rules import live_of, prepare_hub
 from fieldwarden.operations.systems import looking as looking_of
 from fieldwarden.operations.trail import hidden
 from fieldwarden.operations.unheard import unheard
+from fieldwarden.rules.connections import database_settings
 from fieldwarden.rules.errors import FieldwardenError
 from fieldwarden.rules.rulebook import Stream
 
@@ -140,7 +141,7 @@ class _Checking:
             return False
         looks = [looking_of(self._project, name) for _ in range(2)]
         if looks[0] is None or looks[1] is None:
-            database = self._project.rulebook.systems[name].settings["database"]
+            database = database_settings(self._project.rulebook.systems[name]).product
             self._skip(name, "", f"it is {database}, which only Debezium asks")
             return False
         try:

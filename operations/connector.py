@@ -28,6 +28,7 @@ from fieldwarden.operations.connector_state import (
 )
 from fieldwarden.operations.project import Opened, opened
 from fieldwarden.operations.report import Failure, Report, count, table
+from fieldwarden.rules.connections import debezium_settings
 from fieldwarden.rules.errors import FieldwardenError
 from fieldwarden.rules.secret import Secretive
 
@@ -135,13 +136,13 @@ def delete(folder: Path | None, system: str) -> Report:
     them."""
     report = _tell(folder, system, lambda connect, name: connect.delete(name), "deleted", "is gone from Kafka Connect")
     with opened(folder) as project:
-        settings = project.rulebook.systems[system].settings
+        settings = debezium_settings(project.rulebook.systems[system])
     report.notes.append("its offsets and topics stay in Kafka: registered again, it goes on where it stopped")
-    if settings["database"] == "postgres":
-        slot, publication = settings["slot"], settings["publication"]
+    if settings.is_postgres:
+        names = settings.names(system)
         report.notes.append(
             "its replication slot stays too and keeps the database's log: if it is not to come back, there:\n"
-            f"  select pg_drop_replication_slot('{slot}'); drop publication {publication};"
+            f"  select pg_drop_replication_slot('{names.slot}'); drop publication {names.publication};"
         )
     return report
 

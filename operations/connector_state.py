@@ -15,6 +15,7 @@ from fieldwarden.connectors.debezium.connect.states import State
 from fieldwarden.connectors.postgres.session import connect as connect_database
 from fieldwarden.operations.project import Opened, UnknownSystem
 from fieldwarden.operations.report import age
+from fieldwarden.rules.connections import database_settings, debezium_names
 from fieldwarden.rules.errors import FieldwardenError
 
 
@@ -38,7 +39,7 @@ def chosen(project: Opened, system: str | None) -> list[str]:
 
 def named(project: Opened, system: str) -> str:
     """The name of a system's connector in Connect."""
-    return project.rulebook.systems[system].settings["connector"]
+    return debezium_names(project.rulebook.systems[system]).connector
 
 
 @contextlib.asynccontextmanager
@@ -76,7 +77,7 @@ async def alive(project: Opened, connect: Connect) -> tuple[dict[str, State], di
 
 async def _database(project: Opened, system: str) -> str:
     """What keeps us from a system's database, if anything does: then Debezium is kept from it too, most likely."""
-    if project.rulebook.systems[system].settings["database"] != "postgres":
+    if not database_settings(project.rulebook.systems[system]).is_postgres:
         return ""
     try:
         await (await connect_database(system, project.dsn(system))).close()

@@ -19,6 +19,7 @@ from fieldwarden.operations.project import Opened, embedded_in, opened
 from fieldwarden.operations.protected import protection
 from fieldwarden.operations.report import Failure, Report, count
 from fieldwarden.operations.rules import live_of
+from fieldwarden.rules.connections import database_settings
 from fieldwarden.rules.errors import FieldwardenError
 from fieldwarden.rules.loading import PROJECT_FILE, Project
 
@@ -207,9 +208,10 @@ async def _database(project: Opened, name: str, footing: HubFooting | None) -> l
     from fieldwarden.connectors.postgres.looking.probe import probe
 
     system = project.rulebook.systems[name]
-    if system.settings.get("database", "postgres") != "postgres":
-        return [note("database", f"{name} is {system.settings['database']}, which only Debezium asks")]
-    ours = bool(embedded_in(system.settings["dsn"]))
+    settings = database_settings(system)
+    if not settings.is_postgres:
+        return [note("database", f"{name} is {settings.product}, which only Debezium asks")]
+    ours = bool(embedded_in(settings.dsn))
     entities, target_dsn = project.rulebook.entities, project.target_dsn(name)
     return await probe(system, project.dsn(name), entities, footing, target_dsn=target_dsn, ours=ours)
 

@@ -22,6 +22,7 @@ from fieldwarden.connectors.debezium.reading.baselines import new_baseline
 from fieldwarden.connectors.debezium.reading.lag import KafkaLag
 from fieldwarden.connectors.debezium.reading.source import IDLE_SECONDS, KafkaSource, Look
 from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.rules.connections import database_settings, debezium_names
 
 if TYPE_CHECKING:
     from fieldwarden.engine.ports.hub import Hub
@@ -70,13 +71,13 @@ async def begin_again(project: Opened, name: str, hub: Hub) -> None:
 def kafka_lookout(project: Opened, name: str) -> KafkaLag:
     """Not connected yet. Raises ReferenceUnresolved, NoKafka."""
     system = project.rulebook.systems[name]
-    dsn = project.dsn(name) if system.settings["database"] == "postgres" else None
+    dsn = project.dsn(name) if database_settings(system).is_postgres else None
     return KafkaLag(system, project.kafka().brokers, dsn)
 
 
 def _look(project: Opened, name: str) -> Look | None:
     """What asks the system itself, where that can be done."""
-    if project.rulebook.systems[name].settings["database"] != "postgres":
+    if not database_settings(project.rulebook.systems[name]).is_postgres:
         return None
     from fieldwarden.connectors.postgres.looking.still_there import standing
 
@@ -111,7 +112,7 @@ def _tell_again(system: System, kafka: KafkaAccess) -> Callable[[], Awaitable[No
             for topic in topics.streams:
                 table = topics.table(topic)
                 asked = Asked(f"fieldwarden/rebaseline-{name}/{table}", table)
-                await read_again(connect, system.settings["connector"], signals, asked, noted)
+                await read_again(connect, debezium_names(system).connector, signals, asked, noted)
 
     def noted(progress: Progress) -> None:
         if progress.note:

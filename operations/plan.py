@@ -175,7 +175,7 @@ def _protected(found: Planned, entity: str, name: str) -> bool:
 
 
 def _reading(rules: Rulebook, each: Reading) -> dict[str, Any]:
-    direct = rules.systems[each.system].kind != "debezium"
+    direct = not rules.systems[each.system].partitioned
     how = (
         "read by `fieldwarden run` itself, before anything is delivered"
         if direct

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fieldwarden.engine.running.ingest.brake import Bounds
+from fieldwarden.rules.connections import DebeziumConnector, database_settings, debezium_settings
 from fieldwarden.rules.errors import FieldwardenError
 from fieldwarden.rules.loading import PROJECT_FILE, Project, ReferenceUnresolved, load_project
 from fieldwarden.rules.rulebook import Rulebook, Stream, System
@@ -173,7 +174,9 @@ class Opened:
     @property
     def debezium_systems(self) -> list[str]:
         """The systems that Debezium reads, by rank."""
-        return [name for name, system in self.rulebook.systems.items() if system.kind == "debezium"]
+        return [
+            name for name, system in self.rulebook.systems.items() if isinstance(system.settings, DebeziumConnector)
+        ]
 
     def check_filters(
         self, entity: str | None = None, system: str | None = None, stream: str | None = None, **_others: object
@@ -213,7 +216,7 @@ class Opened:
 
     def connect_dsn(self, system: str) -> Secret:
         """A debezium system's connection string as Kafka Connect uses it. Raises ReferenceUnresolved."""
-        return self._resolve(self.rulebook.systems[system].settings["connect_dsn"], self._where(system))
+        return self._resolve(debezium_settings(self.rulebook.systems[system]).connected_by, self._where(system))
 
     def dsn(self, system: str) -> Secret:
         """A system's connection string. Raises ReferenceUnresolved."""
@@ -221,7 +224,7 @@ class Opened:
 
     def dsn_of(self, system: System) -> Secret:
         """The same, of a system by whatever rulebook. Raises ReferenceUnresolved."""
-        return self._resolve(system.settings["dsn"], self._where(system.name))
+        return self._resolve(database_settings(system).dsn, self._where(system.name))
 
     def target_dsn(self, system: str) -> Secret:
         """A system's connection string for writing to it. Raises ReferenceUnresolved."""
@@ -229,8 +232,7 @@ class Opened:
 
     def target_dsn_of(self, system: System) -> Secret:
         """The same, of a system by whatever rulebook. Raises ReferenceUnresolved."""
-        settings = system.settings
-        return self._resolve(settings.get("target_dsn", settings["dsn"]), self._where(system.name))
+        return self._resolve(database_settings(system).written_by, self._where(system.name))
 
     def _where(self, system: str) -> str:
         """Where it is said how to reach a system: in the live rulebook, of one that the files do not have any more."""
@@ -301,7 +303,7 @@ def embedded_in(text: str) -> list[str]:
 def embedded_databases(project: Project) -> set[str]:
     """The databases of the embedded server that the files refer to."""
     systems = project.rulebook.systems.values()
-    texts = [system.settings.get(key, "") for system in systems for key in ("dsn", "target_dsn", "connect_dsn")]
+    texts = [text for system in systems for text in system.settings.texts()]
     texts += [project.settings.hub.dsn or "", project.settings.hub.owner_dsn or ""]
     return {name for text in texts for name in embedded_in(text)}
 

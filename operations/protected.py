@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fieldwarden.operations.project import Opened
 from fieldwarden.rules.checks import told, where
+from fieldwarden.rules.connections import database_settings
 from fieldwarden.rules.loading import ReferenceUnresolved
 from fieldwarden.rules.protecting import owns_protected
 from fieldwarden.rules.rulebook import Rulebook
@@ -41,7 +42,7 @@ async def protection(project: Opened) -> Protection:
     target_dsns: dict[str, Secret] = {}
     unknown = []
     for name, system in rulebook.systems.items():
-        if system.settings.get("database", "postgres") != "postgres":
+        if not database_settings(system).is_postgres:
             continue
         try:
             ways = project.dsn_of(system), project.target_dsn_of(system)

@@ -11,6 +11,7 @@ from pathlib import Path
 from fieldwarden.engine.errors import EnvironmentUnfit
 from fieldwarden.operations.project import Opened, UnknownSystem, load, opened
 from fieldwarden.operations.report import Report
+from fieldwarden.rules.connections import database_settings
 
 
 def hub_migrate(folder: Path | None) -> Report:
@@ -63,13 +64,14 @@ def target_roles(folder: Path | None, name: str, source: str | None, target: str
     if system is None:
         known = ", ".join(project.rulebook.systems)
         raise UnknownSystem(f"there is no system {name!r}", suggestion=f"the systems are {known}")
-    if system.settings.get("database", "postgres") != "postgres":
+    settings = database_settings(system)
+    if not settings.is_postgres:
         raise EnvironmentUnfit(
-            f"{name} is {system.settings['database']}, which only Debezium reads",
+            f"{name} is {settings.product}, which only Debezium reads",
             suggestion="see Debezium's documentation for the rights of its user there",
             path=name,
         )
-    publication = system.settings.get("publication") or _publication(folder, name)
+    publication = settings.publication_for(name) or _publication(folder, name)
     text = printed(system, source or f"fieldwarden_{name}_source", target or f"fieldwarden_{name}_target", publication)
     return Report({"sql": text}, text)
 

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from fieldwarden.rules.connections import database_settings
 from fieldwarden.rules.protecting import owns_protected
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def source(
     """The source of a system; not connected yet. `id` is the project's, as the hub has it. `eager`: move an idle
     position on within a moment, not seconds. `room`: as `Wake` has it."""
     system = project.rulebook.systems[name]
-    if system.kind == "debezium":
+    if system.partitioned:
         from fieldwarden.operations.kafka import kafka_source
 
         return kafka_source(project, name, hub, rebaseline=rebaseline, eager=eager)
@@ -56,7 +57,7 @@ def target(project: Opened, name: str, hub: Hub, id: str, key: bytes) -> Postgre
 
     system = project.rulebook.systems[name]
     # What we write comes back through Debezium without the mark that a direct source would see.
-    announce = partial(hub.announce, name) if system.kind == "debezium" else None
+    announce = partial(hub.announce, name) if system.partitioned else None
     return PostgresTarget(system, project.target_dsn(name), Mark(mark_of(id), Seal(key)), announce, owners(project))
 
 
@@ -68,9 +69,9 @@ def owners(project: Opened) -> Owners:
     names = [
         system.name
         for system in systems
-        if system.settings.get("database", "postgres") == "postgres" and owns_protected(project.rulebook, system)
+        if database_settings(system).is_postgres and owns_protected(project.rulebook, system)
     ]
-    others = [name for name in names if "target_dsn" in project.rulebook.systems[name].settings]
+    others = [name for name in names if database_settings(project.rulebook.systems[name]).target_dsn is not None]
     return Owners(
         project.rulebook,
         {name: project.dsn(name) for name in names},
@@ -81,7 +82,7 @@ def owners(project: Opened) -> Owners:
 def lookout(project: Opened, name: str, footing: HubFooting) -> SourceLag | KafkaLag:
     """A look at a source from outside its stream; not connected yet."""
     system = project.rulebook.systems[name]
-    if system.kind == "debezium":
+    if system.partitioned:
         from fieldwarden.operations.kafka import kafka_lookout
 
         return kafka_lookout(project, name)
@@ -93,7 +94,7 @@ def lookout(project: Opened, name: str, footing: HubFooting) -> SourceLag | Kafk
 def looking(project: Opened, name: str) -> AbstractAsyncContextManager[Looking] | None:
     """A look at a system's rows as they are now; None where nobody but Debezium can ask it."""
     system = project.rulebook.systems[name]
-    if system.settings.get("database", "postgres") != "postgres":
+    if not database_settings(system).is_postgres:
         return None
     from fieldwarden.connectors.postgres.looking.rows import Looking
 

@@ -84,7 +84,7 @@ def in_force(live: Rulebook, local: Rulebook) -> Rulebook:
 
 
 def _reached(system: System, local: System | None) -> System:
-    return system if local is None else replace(system, kind=local.kind, settings=local.settings)
+    return system if local is None else replace(system, settings=local.settings)
 
 
 def _touched(old: Rulebook, new: Rulebook, name: str) -> bool:

@@ -6,26 +6,33 @@ field that it does not have). What only the live system knows, such as whether a
 
 from __future__ import annotations
 
-from fieldwarden.rules.debezium_checks import check_debezium
 from fieldwarden.rules.documents import FilePosition
 from fieldwarden.rules.entity_checks import EntityCheck
 from fieldwarden.rules.files import Files, place
 from fieldwarden.rules.findings import CheckResults
+from fieldwarden.rules.kinds import Kinds
 from fieldwarden.rules.protecting import Conflict, Named, Use, conflicts
 from fieldwarden.rules.rulebook import Rulebook
+from fieldwarden.rules.settings import UnknownSettings
 from fieldwarden.rules.stream_checks import SystemCheck
 
 __all__ = ["CheckResults", "check", "check_protecting", "told", "where"]
 
 
-def check(files: Files) -> CheckResults:
-    """Every problem between the files, with its place."""
+def check(files: Files, kinds: Kinds) -> CheckResults:
+    """Every problem between the files, with its place. `kinds` has every kind that a file names."""
     findings = CheckResults()
     for name in files.entities:
         EntityCheck(files, name, findings).run()
     for name in files.systems:
         SystemCheck(files, name, findings).run()
-    check_debezium(files, findings)
+    of_kind: dict[str, list[str]] = {}
+    for name in files.ranked():
+        connector = files.systems[name].model.connector
+        if not isinstance(connector, UnknownSettings):
+            of_kind.setdefault(connector.kind, []).append(name)
+    for kind, names in of_kind.items():
+        kinds[kind].check(files, names, findings)
     return findings
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, NamedTuple, TypeAlias
 
 from pydantic import AfterValidator, Field, StrictStr, WithJsonSchema
 
+from fieldwarden.rules.names import qualified, table_parts
+from fieldwarden.rules.rulebook import System
+from fieldwarden.rules.settings import Settings
 from fieldwarden.rules.shapes import GIVEN, Constant, Duration, Name, Strict, Text
 
 Database = Literal["postgres", "mysql"]
@@ -41,12 +44,50 @@ Label = Annotated[
 _TARGET_DSN = "The same database as the role that writes to it, where that is not the one that reads (default: dsn)."
 
 
-class PostgresConnector(Strict):
+class DatabaseSettings(Settings):
+    """A database by its connection string, read by whom ever and written to by us."""
+
+    connections: ClassVar[tuple[str, ...]] = ("dsn", "target_dsn")
+    read_directly: ClassVar[bool] = True
+    """Whether we read its log ourselves: the slot and the publication are ours, and our marks stand in the stream."""
+
+    dsn: Text
+    target_dsn: Annotated[Text | None, GIVEN] = Field(default=None, description=_TARGET_DSN)
+    slot: Annotated[Name | None, GIVEN] = None
+    publication: Annotated[Text | None, GIVEN] = None
+
+    @property
+    def product(self) -> Database:
+        """What database it is."""
+        return "postgres"
+
+    @property
+    def is_postgres(self) -> bool:
+        """Whether it can be asked and written to by us."""
+        return self.product == "postgres"
+
+    @property
+    def written_by(self) -> str:
+        """The connection string by which it is written to."""
+        return self.target_dsn or self.dsn
+
+    @property
+    def place(self) -> str:
+        return self.dsn
+
+    def publication_for(self, system: str) -> str | None:  # noqa: ARG002 - some kinds name it after the system
+        """The publication that a system's tables stand in; None: one that is named after the project."""
+        return self.publication
+
+    def table(self, name: str) -> tuple[str, ...]:
+        return qualified(name) if self.is_postgres else table_parts(name)
+
+
+class PostgresConnector(DatabaseSettings):
     """PostgreSQL, read directly by logical replication."""
 
     kind: Literal["postgres"] = Field(description="PostgreSQL, read directly by logical replication.")
     dsn: Text = Field(description="Connection string; secrets as ${env:NAME} or ${file:path}, never in the open.")
-    target_dsn: Annotated[Text | None, GIVEN] = Field(default=None, description=_TARGET_DSN)
     slot: Annotated[Name | None, GIVEN] = Field(
         default=None, description="Replication slot (default fieldwarden_<project id>_<system>)."
     )
@@ -55,15 +96,28 @@ class PostgresConnector(Strict):
     )
 
 
-class DebeziumConnector(Strict):
+class DebeziumNames(NamedTuple):
+    """What belongs to one system in Kafka, in Connect and in its database."""
+
+    prefix: str
+    connector: str
+    slot: str
+    publication: str
+
+
+class DebeziumConnector(DatabaseSettings):
     """A database whose changes Debezium writes to Kafka."""
+
+    connections: ClassVar[tuple[str, ...]] = ("dsn", "target_dsn", "connect_dsn")
+    partitioned: ClassVar[bool] = True
+    needs_kafka: ClassVar[bool] = True
+    read_directly: ClassVar[bool] = False
 
     kind: Literal["debezium"] = Field(description="A database whose changes Debezium writes to Kafka.")
     database: Database = Field(default="postgres", description="postgres, or mysql (read only: `mode: source`).")
     dsn: Text = Field(
         description="Connection string of the database itself: registered with Debezium, and where Fieldwarden writes."
     )
-    target_dsn: Annotated[Text | None, GIVEN] = Field(default=None, description=_TARGET_DSN)
     connect_dsn: Annotated[Text | None, GIVEN] = Field(
         default=None, description="The same database as Kafka Connect reaches it, where that differs (default: dsn)."
     )
@@ -89,10 +143,42 @@ class DebeziumConnector(Strict):
         description="Further connector properties, passed on as they are; a ${...} is for Connect's config providers.",
     )
 
+    @property
+    def product(self) -> Database:
+        return self.database
 
-def debezium_names(connector: DebeziumConnector, system: str) -> tuple[str, str]:
-    """(topic prefix, the connector's name in Connect) of a system."""
-    return connector.prefix or system, connector.name or f"fieldwarden_{system}"
+    @property
+    def connected_by(self) -> str:
+        """The connection string by which Kafka Connect reaches the database."""
+        return self.connect_dsn or self.dsn
+
+    @property
+    def settle_seconds(self) -> float:
+        return 5.0 if self.settle is None else self.settle.total_seconds()
+
+    def publication_for(self, system: str) -> str:
+        return self.names(system).publication
+
+    def names(self, system: str) -> DebeziumNames:
+        """Those of a system. They do not hold the project's id: a connector is registered before any hub is there."""
+        own = f"fieldwarden_{system}"
+        return DebeziumNames(self.prefix or system, self.name or own, self.slot or own, self.publication or own)
+
+
+def database_settings(system: System) -> DatabaseSettings:
+    """The settings of a system that is a database."""
+    assert isinstance(system.settings, DatabaseSettings), f"{system.name} is of kind {system.kind}"
+    return system.settings
+
+
+def debezium_settings(system: System) -> DebeziumConnector:
+    """The settings of a system that Debezium reads."""
+    assert isinstance(system.settings, DebeziumConnector), f"{system.name} is of kind {system.kind}"
+    return system.settings
+
+
+def debezium_names(system: System) -> DebeziumNames:
+    return debezium_settings(system).names(system.name)
 
 
 Connector: TypeAlias = Annotated[PostgresConnector | DebeziumConnector, Field(discriminator="kind")]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from fieldwarden.rules.connections import DebeziumConnector, Endpoint, Kafka, debezium_names
+from fieldwarden.rules.connections import DebeziumConnector, Endpoint, Kafka
 from fieldwarden.rules.debezium_options import OURS, contradictions, is_secret
 from fieldwarden.rules.documents import Document
 from fieldwarden.rules.errors import Problem
@@ -21,20 +21,19 @@ _ELSEWHERE = {"table.exclude.list", "schema.include.list", "schema.exclude.list"
 _PASSWORD_MESSAGE = "a password stands here in the open"  # noqa: S105 - words about one
 
 
-def check_debezium(files: Files, findings: CheckResults) -> None:
-    """Every system of kind debezium: its options, that MySQL is only read, that no two share their topics."""
+def check_debezium(files: Files, systems: Sequence[str], findings: CheckResults) -> None:
+    """The systems of kind debezium: their options, that MySQL is only read, that no two share their topics."""
     prefixes: dict[str, str] = {}
     names: dict[str, str] = {}
-    for name in files.ranked():
+    for name in systems:
         connector = files.systems[name].model.connector
-        if not isinstance(connector, DebeziumConnector):
-            continue
+        assert isinstance(connector, DebeziumConnector)
         page = Page(files.systems[name].document, findings)
         _options(files, name, connector, page)
         _keys(files, name, connector, page)
         _database(files, name, connector, page)
-        prefix, label = debezium_names(connector, name)
-        for key, value, known in (("prefix", prefix, prefixes), ("name", label, names)):
+        ours = connector.names(name)
+        for key, value, known in (("prefix", ours.prefix, prefixes), ("name", ours.connector, names)):
             other = known.setdefault(value, name)
             if other != name:
                 message = f"{key} {value!r} is that of system {other} too: their changes would be mixed"
@@ -107,7 +106,7 @@ def kafka_problems(
         if "kafka" in top.data:
             return  # it stands there, and what is wrong with its shape was said already
         for file in files.systems.values():
-            if isinstance(file.model.connector, DebeziumConnector):
+            if file.model.connector.needs_kafka:
                 message = f"{file.model.system} is read from Kafka, and fieldwarden.yaml does not say where that is"
                 yield file.document.at("connector", "kind").problem(message, "add kafka: {servers: ...} there")
         return

@@ -5,6 +5,7 @@ A number is the exit code of the command that an error ends: 1 at run time, 2 us
     FieldwardenError 1
     ├── ConfigurationError 2          rules.errors          the files a person wrote are wrong; nothing was started
     ├── ReferenceUnresolved 3         rules.references      a secret's reference points at nothing
+    ├── KindUnusable 2                rules.kinds           a kind of connector is installed, and cannot be imported
     ├── ValueRefused 1                rules.errors          a value that its field's type cannot carry: bad data
     ├── EngineError 1                 engine.errors
     │   ├── TransientError 1          engine.errors         try again with backoff; nothing was lost

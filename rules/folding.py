@@ -8,11 +8,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from fieldwarden.rules.connections import DebeziumConnector, debezium_names
 from fieldwarden.rules.expressions import Expression, column, now, parse
 from fieldwarden.rules.files import Files, reads, writes
 from fieldwarden.rules.models import EntityFile, FieldMapping, StreamModel, SystemFile
-from fieldwarden.rules.names import qualified, table_parts
 from fieldwarden.rules.normalising import BEFORE
 from fieldwarden.rules.policies import blocks, policy_of
 from fieldwarden.rules.rulebook import Entity, Field, FieldMap, MatchKey, Rulebook, Stream, System, Unit
@@ -157,7 +155,7 @@ def _optional(model: EntityFile, names: tuple[str, ...]) -> frozenset[str]:
 def _system(files: Files, entities: Mapping[str, Entity], model: SystemFile, rank: int) -> System:
     streams = {name: _stream(files, entities, model, name, stream) for name, stream in model.streams.items()}
     streams = {name: _among(stream, streams, model) for name, stream in streams.items()}
-    return System(model.system, rank, model.connector.kind, _settings(model), streams)
+    return System(model.system, rank, model.connector, streams)
 
 
 def _among(stream: Stream, streams: Mapping[str, Stream], model: SystemFile) -> Stream:
@@ -189,30 +187,7 @@ def written_columns(stream: Stream) -> frozenset[str]:
 
 def physical(system: SystemFile, table: str) -> tuple[str, ...]:
     """A table's name in its parts, so that two names of one table are equal, and those of two tables are not."""
-    mysql = isinstance(system.connector, DebeziumConnector) and system.connector.database == "mysql"
-    return table_parts(table) if mysql else qualified(table)
-
-
-def _settings(model: SystemFile) -> dict[str, str]:
-    """The connector's keys as flat text; `options` as a JSON object."""
-    connector = model.connector
-    given = {key: getattr(connector, key) for key in ("dsn", "target_dsn", "slot", "publication")}
-    settings = {key: value for key, value in given.items() if value is not None}
-    if isinstance(connector, DebeziumConnector):
-        # Debezium's are named once, when the connector is registered, by which no hub need be there.
-        for key in ("slot", "publication"):
-            settings.setdefault(key, f"fieldwarden_{model.system}")
-        prefix, name = debezium_names(connector, model.system)
-        settings |= {
-            "database": connector.database,
-            "connect_dsn": connector.connect_dsn or connector.dsn,
-            "prefix": prefix,
-            "connector": name,
-            "options": json.dumps(connector.options, ensure_ascii=False),
-        }
-        if connector.settle is not None:
-            settings["settle"] = f"{connector.settle.total_seconds():g}"
-    return settings
+    return system.connector.table(table)
 
 
 def _stream(files: Files, entities: Mapping[str, Entity], system: SystemFile, name: str, model: StreamModel) -> Stream:

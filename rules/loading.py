@@ -6,18 +6,19 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fieldwarden.rules.checks import check, check_protecting
 from fieldwarden.rules.codes import CodeTable, read_codes
-from fieldwarden.rules.connections import DebeziumConnector
 from fieldwarden.rules.debezium_checks import kafka_problems
 from fieldwarden.rules.documents import Document, FilePosition, as_text, read_yaml
 from fieldwarden.rules.errors import ConfigurationError, Problem
 from fieldwarden.rules.files import File, Files, place
 from fieldwarden.rules.folding import fold
-from fieldwarden.rules.models import EntityFile, ProjectFile, SystemFile
+from fieldwarden.rules.kinds import BUILT_IN, Kinds, KindUnusable
+from fieldwarden.rules.models import BuiltInSystemFile, EntityFile, ProjectFile, SystemFile, system_file
 from fieldwarden.rules.normalising import BEFORE
 from fieldwarden.rules.references import (
     ReferenceUnresolved,
@@ -28,6 +29,7 @@ from fieldwarden.rules.references import (
 )
 from fieldwarden.rules.rulebook import Rulebook
 from fieldwarden.rules.secret import Secret, Secretive
+from fieldwarden.rules.settings import UnknownSettings
 from fieldwarden.rules.wording import Model, closest, validate
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
 ]
 
 PROJECT_FILE = "fieldwarden.yaml"
+_INSTALL = "or install the package that brings the kind {}: see docs/connectors.md"
 
 
 @dataclass(frozen=True)
@@ -72,17 +75,20 @@ class Project:
         return resolved_text(text, self.environment, folder=self.folder)
 
 
-def load_project(folder: Path, environment: Mapping[str, str] = os.environ) -> Project:
-    """Raises ConfigurationError with every problem of every file."""
-    return _FolderReader(folder).project(environment)
+def load_project(folder: Path, environment: Mapping[str, str] = os.environ, kinds: Kinds = BUILT_IN) -> Project:
+    """`kinds` are the kinds of connector that its systems may have. Raises ConfigurationError with every problem of
+    every file."""
+    return _FolderReader(folder, kinds).project(environment)
 
 
-def load_rulebook_source(text: str) -> Rulebook:
+def load_rulebook_source(text: str, kinds: Kinds = BUILT_IN) -> Rulebook:
     """The rulebook back from its `source`, as the hub keeps it: same hash, same rules. It passed the checks of its day;
     those that have come since are for the files. One from before there were normalisers means by a match key what it
-    meant then, so that the hub's match keys stay true to it until other rules are applied."""
+    meant then, so that the hub's match keys stay true to it until other rules are applied. A system whose kind of
+    connector is not among `kinds` is in it all the same, and cannot be reached."""
     content = json.loads(text)
-    reader, ranks = _reader(content["entities"], content["systems"], content["codes"]), tuple(content["ranks"])
+    reader = _reader(content["entities"], content["systems"], content["codes"], kinds, lenient=True)
+    ranks = tuple(content["ranks"])
     files = reader.files(ranks or tuple(reader.systems), tuple(content.get("planned", ())))
     files = replace(files, unnamed=content.get("unnamed", BEFORE))
     if reader.problems:
@@ -96,14 +102,15 @@ def rulebook_from_documents(
     codes: Mapping[str, str] | None = None,
     ranks: Sequence[str] = (),
     planned: Sequence[str] = (),
+    kinds: Kinds = BUILT_IN,
 ) -> Rulebook:
     """A rulebook without files: each mapping is what the YAML file would hold, `codes` maps a list's name to its
     CSV text, `ranks` names the systems, best first (default: as given), `planned` those that are not connected yet.
     Raises ConfigurationError."""
-    reader = _reader(entities, systems, codes or {})
+    reader = _reader(entities, systems, codes or {}, kinds)
     ranked = tuple(ranks) or tuple(str(data.get("system")) for data in systems)
     files = reader.files(ranked, tuple(planned))
-    problems = [*reader.problems, *check(files).errors]
+    problems = [*reader.problems, *check(files, kinds).errors]
     if problems:
         raise ConfigurationError(problems)
     return fold(files)
@@ -118,9 +125,14 @@ def _not_connected(planned: tuple[str, ...], top: Document) -> Problem:
 
 
 def _reader(
-    entities: Sequence[Mapping[str, Any]], systems: Sequence[Mapping[str, Any]], codes: Mapping[str, str]
+    entities: Sequence[Mapping[str, Any]],
+    systems: Sequence[Mapping[str, Any]],
+    codes: Mapping[str, str],
+    kinds: Kinds,
+    *,
+    lenient: bool = False,
 ) -> _Reader:
-    reader = _Reader()
+    reader = _Reader(kinds, lenient=lenient)
     for data in entities:
         reader.entity(Document(f"entities/{data.get('entity')}.yaml", data))
     for data in systems:
@@ -131,9 +143,12 @@ def _reader(
 
 
 class _Reader:
-    """Gathers files and their problems, until `files` gives what there is to check."""
+    """Gathers files and their problems, until `files` gives what there is to check. `lenient`: a kind of connector that
+    is not there is no problem."""
 
-    def __init__(self) -> None:
+    def __init__(self, kinds: Kinds, *, lenient: bool = False) -> None:
+        self._kinds = kinds
+        self._lenient = lenient
         self.problems: list[Problem] = []
         self.entities: dict[str, File[EntityFile]] = {}
         self.systems: dict[str, File[SystemFile]] = {}
@@ -146,9 +161,27 @@ class _Reader:
             self.entities[model.entity] = File(model, document)
 
     def system(self, document: Document) -> None:
-        model = self.model(SystemFile, document, "system")
+        model = self.model(self.shape(document), document, "system")
         if model and self.first(model.system, document, self.systems, "system"):
             self.systems[model.system] = File(model, document)
+
+    def shape(self, document: Document) -> type[SystemFile]:
+        """The model of a system's file, by the kind of connector that it names."""
+        connector = document.data.get("connector")
+        kind = connector.get("kind") if isinstance(connector, Mapping) else None
+        if not isinstance(kind, str):
+            return BuiltInSystemFile  # which says what is missing
+        place = document.at("connector", "kind")
+        try:
+            return system_file(self._kinds[kind].settings)
+        except KindUnusable as error:
+            problem = place.problem(error.message, error.suggestion)
+        except KeyError:
+            there = " or ".join(self._kinds)
+            problem = place.problem(f"'kind' must be {there}", closest(kind, self._kinds, _INSTALL.format(kind)))
+        if not self._lenient:
+            self.problems.append(problem)
+        return system_file(UnknownSettings)
 
     def model(self, kind: type[Model], document: Document, name_key: str = "") -> Model | None:
         model, problems = validate(kind, document)
@@ -184,8 +217,8 @@ class _Reader:
 
 
 class _FolderReader(_Reader):
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
+    def __init__(self, folder: Path, kinds: Kinds) -> None:
+        super().__init__(kinds)
         self.folder = folder
 
     def project(self, environment: Mapping[str, str]) -> Project:
@@ -219,7 +252,7 @@ class _FolderReader(_Reader):
         if settings and top:
             self.ranks(settings, top, files)
             self.references(settings, top, files)
-        found = check(files)
+        found = check(files, self._kinds)
         if settings and top and planned:
             found.warnings.append(_not_connected(planned, top))
         lines = {(problem.file, problem.line) for problem in self.problems}
@@ -262,11 +295,10 @@ class _FolderReader(_Reader):
         hubs = {"dsn": settings.hub.dsn, "owner_dsn": settings.hub.owner_dsn}
         texts = [(top.at("hub", key), text) for key, text in hubs.items() if text]
         for file in files.systems.values():
-            connector = file.model.connector
-            dsns = {"dsn": connector.dsn, "target_dsn": connector.target_dsn}
-            if isinstance(connector, DebeziumConnector):
-                dsns["connect_dsn"] = connector.connect_dsn
-            texts += [(file.document.at("connector", key), text) for key, text in dsns.items() if text is not None]
+            connector, at = file.model.connector, partial(file.document.at, "connector")
+            texts += [(at(key), text) for key in connector.connections if (text := getattr(connector, key)) is not None]
+            hidden = ((at(key), text) for key in connector.secrets if (text := getattr(connector, key)) is not None)
+            self.problems += [place.problem(*words) for place, text in hidden for words in secret_problems(text)]
         if settings.run.token is not None:
             self.problems += [top.at("run", "token").problem(*words) for words in secret_problems(settings.run.token)]
         for place, text in texts:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, StrictBool, StrictInt, StrictStr, StringConstraints, Tag
+from pydantic import Discriminator, Field, StrictBool, StrictInt, StrictStr, StringConstraints, Tag, create_model
 
 from fieldwarden.rules.connections import Connector, Kafka
 from fieldwarden.rules.rulebook import OnReject, OnRetire, StrategyName
+from fieldwarden.rules.settings import Settings
 from fieldwarden.rules.shapes import (
     GIVEN,
     Checks,
@@ -319,7 +320,7 @@ class SystemFile(Strict):
     """systems/*.yaml: how to reach a system, and how its rows map to entities."""
 
     system: Name = Field(description="The system's name.")
-    connector: Connector = Field(description="How to reach it.")
+    connector: Settings
     on_null: OnNull = Field(default="ignore", description="value: a null of this system competes like any value.")
     timezone: Annotated[Zone | None, GIVEN] = Field(
         default=None, description="The zone of moments whose columns have none (default: UTC)."
@@ -328,3 +329,12 @@ class SystemFile(Strict):
     streams: Annotated[dict[Text, StreamModel], Field(min_length=1)] = Field(
         description="The streams, by table or name."
     )
+
+
+def system_file(connector: Any) -> type[SystemFile]:
+    """The model of the file of a system whose connector's settings are of this type."""
+    return create_model("SystemFile", __base__=SystemFile, connector=(connector, Field(description="How to reach it.")))
+
+
+BuiltInSystemFile = system_file(Connector)
+"""Of a system whose kind of connector is one of ours."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple, TypeAlias
 
-from fieldwarden.rules.names import qualified, table_parts
+from fieldwarden.rules.names import qualified
 from fieldwarden.rules.rulebook import Rulebook, Stream, System
 from fieldwarden.rules.tables import overlap
 
@@ -159,15 +159,16 @@ class Named:
 
     def __call__(self, use: Use) -> frozenset[Hashable]:
         system = self._systems[use.system]
-        bare = system.settings.get("database") == "mysql"
-        table = system.streams[use.stream].table
-        names = (*(table_parts(table) if bare else qualified(table)), use.column)
+        names = (*system.settings.table(system.streams[use.stream].table), use.column)
         return frozenset([(database(system), *((name.lower() for name in names) if self._fold else names))])
 
 
 def database(system: System) -> Hashable:
-    """What a connection string names: (host, port, database), or the text itself where that cannot be told of it."""
-    text = system.settings.get("dsn", "")
+    """What a connection string names: (host, port, database), or the text itself where that cannot be told of it; the
+    system where it has none."""
+    text = system.settings.place
+    if not text:
+        return system.name
     url = _URL.match(text)
     if url is not None:
         host, _, port = url["host"].rpartition(":") if re.search(r":\d+$", url["host"]) else (url["host"], "", "")

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from fieldwarden.rules.codes import CodeList
 from fieldwarden.rules.expressions import Expression
 from fieldwarden.rules.normalising import EXACT, Normalise, normaliser
+from fieldwarden.rules.settings import Settings
 from fieldwarden.rules.validating import Check
 from fieldwarden.rules.values import FieldType
 
@@ -208,18 +209,22 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A participant: its connector's kind and settings (secrets still references), rank and streams."""
+    """A participant: its connector's settings (secrets still references), rank and streams."""
 
     name: str
     rank: int
-    kind: str
-    settings: Mapping[str, str]
+    settings: Settings
     streams: Mapping[str, Stream]
+
+    @property
+    def kind(self) -> str:
+        """Its connector's kind, as its file writes it."""
+        return self.settings.kind
 
     @property
     def partitioned(self) -> bool:
         """Whether its tables come on topics, each in an order of its own, which any number of workers share."""
-        return self.kind == "debezium"
+        return self.settings.partitioned
 
     @property
     def read_streams(self) -> dict[str, Stream]:

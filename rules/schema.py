@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal, get_args
 
-from fieldwarden.rules.models import EntityFile, ProjectFile, SystemFile
+from fieldwarden.rules.models import BuiltInSystemFile, EntityFile, ProjectFile
 from fieldwarden.rules.shapes import Strict
 
 Kind = Literal["entity", "system", "project"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
-_MODELS: dict[str, type[Strict]] = {"entity": EntityFile, "system": SystemFile, "project": ProjectFile}
+_MODELS: dict[str, type[Strict]] = {"entity": EntityFile, "system": BuiltInSystemFile, "project": ProjectFile}
 
 
 def json_schema(kind: str) -> dict[str, Any]:

@@ -5,8 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from fieldwarden.engine.change import Change, RawChange, RawValue, Relation, RowRef, Value
+from fieldwarden.rules.connections import DebeziumConnector, PostgresConnector
 from fieldwarden.rules.loading import rulebook_from_documents
 from fieldwarden.rules.rulebook import Rulebook
+
+
+def postgres(dsn: str = "x", **given: Any) -> PostgresConnector:
+    """The settings of a system that is read directly."""
+    return PostgresConnector(kind="postgres", dsn=dsn, **given)
+
+
+def debezium(dsn: str = "x", **given: Any) -> DebeziumConnector:
+    """The settings of a system that Debezium reads."""
+    return DebeziumConnector(kind="debezium", dsn=dsn, **given)
+
 
 CUSTOMER: dict[str, Any] = {
     "entity": "customer",

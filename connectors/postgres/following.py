@@ -11,6 +11,7 @@ import hashlib
 from typing import Protocol
 
 from fieldwarden.engine.ports.foothold import Followed
+from fieldwarden.rules.connections import database_settings
 from fieldwarden.rules.rulebook import System
 
 FORMER_MARK = "fieldwarden"
@@ -59,9 +60,8 @@ def names_of(system: System, project: str) -> Followed:
 def resolved(system: System, followed: Followed) -> Followed:
     """The names themselves, where those of before there were ids are meant."""
     former = _said(system, f"fieldwarden_{system.name}")
-    return Followed(
-        followed.slot or former.slot, system.settings.get("publication") or followed.publication or former.publication
-    )
+    named = database_settings(system).publication
+    return Followed(followed.slot or former.slot, named or followed.publication or former.publication)
 
 
 def is_ours(slot: str, project: str, followed: Followed | None) -> bool:
@@ -70,5 +70,5 @@ def is_ours(slot: str, project: str, followed: Followed | None) -> bool:
 
 
 def _said(system: System, otherwise: str) -> Followed:
-    settings = system.settings
-    return Followed(settings.get("slot") or otherwise, settings.get("publication") or otherwise)
+    settings = database_settings(system)
+    return Followed(settings.slot or otherwise, settings.publication or otherwise)

@@ -13,8 +13,6 @@ from fieldwarden.engine.record import Record
 from fieldwarden.rules.rulebook import Rulebook, Stream, System
 
 EARLY = "its child rows may still say whose it is (settle)"
-_SETTLE = "5"
-"""Seconds, where a system says nothing else."""
 
 
 class Unidentified:
@@ -27,7 +25,7 @@ class Unidentified:
         """Entity -> (system, root stream) -> seconds, and the match keys that only child rows state there."""
         created = {stream.entity for stream in rulebook.systems[target].streams.values() if stream.creates}
         for system in rulebook.systems.values():
-            wait = float(system.settings.get("settle", _SETTLE))
+            wait = system.settings.settle_seconds
             for stream in system.streams.values() if system.partitioned else ():
                 keys = _late_keys(rulebook, system, stream) if stream.parent is None else frozenset()
                 if keys and stream.entity in created:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from fieldwarden.cli import cli
 from fieldwarden.engine.hub.roles import RIGHTS
 from fieldwarden.rules.documents import read_yaml
-from fieldwarden.rules.models import EntityFile, ProjectFile, SystemFile
+from fieldwarden.rules.models import BuiltInSystemFile, EntityFile, ProjectFile
 from fieldwarden.rules.wording import validate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +74,7 @@ def test_every_file_shown_would_be_accepted(page: str, body: str) -> None:
     document, problems = read_yaml(page, body.encode())
     assert document is not None
     first = next(iter(document.data))
-    kinds: dict[str, type[BaseModel]] = {"project": ProjectFile, "entity": EntityFile, "system": SystemFile}
+    kinds: dict[str, type[BaseModel]] = {"project": ProjectFile, "entity": EntityFile, "system": BuiltInSystemFile}
     kind = kinds[first]
     _, more = validate(kind, document)
     assert [*problems, *more] == []

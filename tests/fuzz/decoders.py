@@ -33,11 +33,13 @@ from fieldwarden.engine.record import LARGE
 from fieldwarden.engine.wanted import Wanted
 from fieldwarden.rules import expressions
 from fieldwarden.rules.codes import read_codes
+from fieldwarden.rules.connections import debezium_names
 from fieldwarden.rules.documents import read_yaml
 from fieldwarden.rules.errors import ConfigurationError, ValueRefused
 from fieldwarden.rules.loading import load_project
 from fieldwarden.rules.rulebook import System
 from fieldwarden.rules.values import TYPE_NAMES, parse_type
+from tests.builders import debezium
 from tests.fuzz import asking
 from tests.fuzz.measuring import Input
 from tests.fuzz.mutating import LONG, restructured, spoiled
@@ -244,9 +246,9 @@ def make_avro(random: Random) -> Input:
 def _system(variant: str) -> System:
     if variant == "small":
         columns = dict.fromkeys(("id", *_SMALL, *_AVRO_TYPES))
-        return System("crm", 0, "debezium", {"prefix": "crm"}, {"public.account": by_hand.stream(*columns)})
+        return System("crm", 0, debezium(prefix="crm"), {"public.account": by_hand.stream(*columns)})
     mapped = {"public.types": by_hand.stream(*_COLUMNS, name="public.types")}
-    return System("crm", 0, "debezium", {"prefix": golden()["prefixes"][variant]}, mapped)
+    return System("crm", 0, debezium(prefix=golden()["prefixes"][variant]), mapped)
 
 
 def run_debezium(data: Input) -> None:
@@ -272,7 +274,8 @@ def run_notes(data: Input) -> None:
     variant, _, key, value = data
     system = _system(variant.decode())
     decoder = Decoder(system, schema_of=lambda _: None)
-    for noted in (f"__debezium-heartbeat.{system.settings['prefix']}", f"{system.settings['prefix']}.transaction"):
+    prefix = debezium_names(system).prefix
+    for noted in (f"__debezium-heartbeat.{prefix}", f"{prefix}.transaction"):
         with suppress(SchemaNeeded):
             decoder.decode(by_hand.record(key, value, topic=noted), "")
     if (note := read_notification(value)) is not None:

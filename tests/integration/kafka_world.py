@@ -29,6 +29,7 @@ from fieldwarden.engine.ports.source import Batch
 from fieldwarden.rules.rulebook import Entity, Field, FieldMap, Policy, Stream, System, Unit
 from fieldwarden.rules.values import parse_type
 from stack.topics import create_topics
+from tests.builders import debezium
 
 DEADLINE = 60.0
 ACCOUNT, CONTACT = "public.account", "public.contact"
@@ -43,7 +44,7 @@ def system(prefix: str, columns: Sequence[str] = ("name", "credit"), **settings:
     account = Stream("crm", ACCOUNT, "customer", ("id",), _maps(*columns))
     contact = Stream("crm", CONTACT, "contact", ("id",), _maps("email"), parent=ACCOUNT, parent_columns=("account_id",))
     streams = {each.name: each for each in (account, contact)}
-    return System("crm", 0, "debezium", {"prefix": prefix, "database": "postgres"} | settings, streams)
+    return System("crm", 0, debezium(prefix=prefix, **settings), streams)
 
 
 def _maps(*columns: str) -> dict[str, FieldMap]:

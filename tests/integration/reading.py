@@ -15,6 +15,7 @@ from fieldwarden.engine.change import RawChange
 from fieldwarden.engine.ports.source import Batch
 from fieldwarden.engine.testing.footholds import MemoryFootholds
 from fieldwarden.rules.rulebook import FieldMap, Stream, System
+from tests.builders import postgres
 
 DEADLINE = 30.0
 
@@ -24,7 +25,7 @@ def stream(name: str, key: tuple[str, ...], columns: tuple[str, ...], **more: An
 
 
 def system(*streams: Stream, **settings: str) -> System:
-    return System("crm", 0, "postgres", settings, {each.name: each for each in streams})
+    return System("crm", 0, postgres(**settings), {each.name: each for each in streams})
 
 
 HUB = MemoryFootholds("test")

@@ -18,6 +18,7 @@ from fieldwarden.engine.change import Value
 from fieldwarden.engine.ports.target import Write, WriteResult
 from fieldwarden.rules.expressions import parse
 from fieldwarden.rules.rulebook import FieldMap, Stream, System
+from tests.builders import postgres
 
 PARTY = """
 create table party (
@@ -53,7 +54,7 @@ class World:
         self.person = psycopg.connect(dsn, autocommit=True)
         if ddl:
             self.sql(ddl)
-        self.target = PostgresTarget(System("erp", 0, "postgres", {}, self.streams), dsn, MARK)
+        self.target = PostgresTarget(System("erp", 0, postgres(), self.streams), dsn, MARK)
         self._tokens = itertools.count(100)
 
     async def __aenter__(self) -> World:

@@ -13,10 +13,11 @@ from fieldwarden.operations.backfill import condition_of
 from fieldwarden.rules.debezium_options import contradictions
 from fieldwarden.rules.expressions import Expression, parse
 from fieldwarden.rules.rulebook import System
+from tests.builders import debezium
 from tests.integration.target_world import stream
 
-CRM = System("crm", 0, "debezium", {"database": "postgres"}, {})
-MYSQL = System("shop", 0, "debezium", {"database": "mysql"}, {})
+CRM = System("crm", 0, debezium(database="postgres"), {})
+MYSQL = System("shop", 0, debezium(database="mysql"), {})
 
 
 @pytest.fixture
@@ -142,9 +143,7 @@ async def test_doctor_only_reads_whatever_the_database_makes_of_an_expression(cl
         parent="public.account",
         parent_columns=("boss",),
     )
-    found = await probe(
-        System("crm", 0, "debezium", {"dsn": "", "slot": "s", "publication": "p"}, {"children": children}), clerk
-    )
+    found = await probe(System("crm", 0, debezium(slot="s", publication="p"), {"children": children}), clerk)
     assert any("SQLSTATE 25006" in each.message for each in found), found  # read_only_sql_transaction
     assert made(clerk) == (0, 0, 1)
     with psycopg.connect(clerk, autocommit=True) as person:

@@ -11,6 +11,7 @@ from fieldwarden.engine.change import RawChange
 from fieldwarden.rules.rulebook import System
 from stack import Stack
 from stack.topics import read
+from tests.builders import debezium
 from tests.golden.record_debezium import ROWS, SETUP, insertion
 from tests.integration.reading import ask, reading, run, stream, system
 from tests.integration.reading import source as by_us
@@ -31,7 +32,7 @@ DOMAIN = {"public.types": {"nd": "numeric"}}
 
 def told(records: list[Any], prefix: str, mapped: Any) -> list[RawChange]:
     decoder = Decoder(
-        System("crm", 0, "debezium", {"prefix": prefix}, {mapped.name: mapped}), schema_of=lambda _: None, types=DOMAIN
+        System("crm", 0, debezium(prefix=prefix), {mapped.name: mapped}), schema_of=lambda _: None, types=DOMAIN
     )
     said = [decoder.decode(record, "p") for record in records]
     return [each for each in said if isinstance(each, RawChange)]

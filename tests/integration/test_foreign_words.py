@@ -18,6 +18,7 @@ from fieldwarden.connectors.postgres.writing.target import PostgresTarget
 from fieldwarden.engine.errors import EngineError, EnvironmentUnfit, TransientError
 from fieldwarden.engine.ports.target import WriteResult
 from fieldwarden.rules.rulebook import Stream, System
+from tests.builders import postgres
 from tests.integration.cli_project import Shop, eventually
 from tests.integration.target_world import MARK, PARTY, World, stream
 
@@ -92,7 +93,7 @@ async def lacking(
     async with World(database, *streams, ddl=ddl) as world:
         world.sql(LACKS)
         dsn = make_role(database, "grant select, insert, update, delete on party to {}")
-        system = System("erp", 0, "postgres", {}, world.streams)
+        system = System("erp", 0, postgres(), world.streams)
         world.target = PostgresTarget(system, dsn, MARK)
         try:
             yield world, str(conninfo_to_dict(dsn)["user"])

@@ -10,6 +10,7 @@ from fieldwarden.connectors.postgres.looking.probe import probe
 from fieldwarden.engine.guard import check_statement
 from fieldwarden.rules.expressions import now, parse
 from fieldwarden.rules.rulebook import System
+from tests.builders import postgres
 from tests.integration.cli_project import Shop
 from tests.integration.target_world import PARTY, World, stream
 
@@ -81,7 +82,7 @@ async def test_doctor_says_what_cannot_be_set(database: str) -> None:
     async with World(
         database, party, ddl=DDL.rstrip().removesuffix(")") + ", double text generated always as (name) stored)"
     ):
-        found = await probe(System("erp", 0, "postgres", {"dsn": ""}, {party.name: party}), database)
+        found = await probe(System("erp", 0, postgres(), {party.name: party}), database)
     said = [each.message for each in found if not each.ok]
     assert "public.party.double is a generated column, which on_write cannot set" in said
     assert "public.party has no column nowhere" in said

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import psycopg
 import pytest
 
 from fieldwarden.connectors.postgres.looking.probe import Finding, probe
 from fieldwarden.engine.errors import EnvironmentUnfit
+from tests.builders import debezium
 from tests.integration.reading import ask, reading, run, stream, system
 from tests.integration.reading import source as direct
 
@@ -179,9 +182,7 @@ async def test_doctor_names_a_publication_of_debezium_that_would_stop_the_applic
         "create table account (id int primary key, name text, shout text generated always as (upper(name)) stored)",
         "alter table account replica identity full",
     )
-    settings = {"slot": "dbz", "publication": "dbz_pub"}
-    crm = system(*CRM.streams.values(), **settings)
-    crm = type(crm)(crm.name, crm.rank, "debezium", settings, crm.streams)
+    crm = replace(CRM, settings=debezium(slot="dbz", publication="dbz_pub"))
     (found,) = await wrong(database, crm)
     assert "CREATE PUBLICATION dbz_pub" in found.suggestion
     assert "publish_generated_columns = stored" in found.suggestion

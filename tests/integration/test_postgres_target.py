@@ -9,6 +9,7 @@ import pytest
 
 from fieldwarden.connectors.postgres.reading.messages import READERS, Begin, LogicalMessage
 from fieldwarden.engine.ports.target import WriteResult
+from tests.builders import postgres
 from tests.integration.target_world import MARK, WAITING, World, stream
 
 
@@ -394,4 +395,4 @@ async def test_no_writes_need_no_server() -> None:
     from fieldwarden.connectors.postgres.writing.target import PostgresTarget
     from fieldwarden.rules.rulebook import System
 
-    assert await PostgresTarget(System("erp", 0, "postgres", {}, {}), "host=/nowhere", MARK).write([]) == []
+    assert await PostgresTarget(System("erp", 0, postgres(), {}), "host=/nowhere", MARK).write([]) == []

@@ -11,11 +11,12 @@ import pytest
 from fieldwarden.connectors.postgres.writing.target import PostgresTarget
 from fieldwarden.engine.errors import EnvironmentUnfit, TransientError
 from fieldwarden.rules.rulebook import System
+from tests.builders import postgres
 from tests.integration.target_world import MARK, PARTY, World
 
 
 def announcing(world: World, announce: object) -> None:
-    world.target = PostgresTarget(System("erp", 0, "postgres", {}, world.streams), world.dsn, MARK, announce)  # type: ignore[arg-type]
+    world.target = PostgresTarget(System("erp", 0, postgres(), world.streams), world.dsn, MARK, announce)  # type: ignore[arg-type]
 
 
 async def test_each_transaction_is_announced_by_its_number_before_anybody_can_see_it(database: str) -> None:
@@ -99,7 +100,7 @@ async def test_where_no_mark_may_be_made_nothing_is_written_and_that_is_said(dat
         kinds = world.sql("select oid::regprocedure::text from pg_proc where proname = 'pg_logical_emit_message'")
         world.sql("; ".join(f"revoke execute on function {kind} from public" for (kind,) in kinds))
         dsn = psycopg.conninfo.make_conninfo(database, user=role)
-        world.target = PostgresTarget(System("erp", 0, "postgres", {}, world.streams), dsn, MARK)
+        world.target = PostgresTarget(System("erp", 0, postgres(), world.streams), dsn, MARK)
         try:
             with pytest.raises(EnvironmentUnfit, match="permission denied for function pg_logical_emit_message"):
                 await world.made(name="Acme")

@@ -14,6 +14,7 @@ from fieldwarden.engine.errors import EngineError, EnvironmentUnfit, TransientEr
 from fieldwarden.engine.guard import GuardViolation
 from fieldwarden.engine.ports.target import Write
 from fieldwarden.rules.rulebook import System
+from tests.builders import postgres
 from tests.integration.target_world import MARK, WAITING, World, stream
 
 
@@ -72,7 +73,7 @@ async def test_a_missing_privilege_is_named(database: str, missing: str, make_ro
         }
         dsn = make_role(database, *(f"grant {what} to {{}}" for right, what in rights.items() if right != missing))
         world.sql("insert into party (id, name) overriding system value values (-1, 'a')")
-        target = PostgresTarget(System("erp", 0, "postgres", {}, world.streams), dsn, MARK)
+        target = PostgresTarget(System("erp", 0, postgres(), world.streams), dsn, MARK)
         with pytest.raises(EnvironmentUnfit, match="permission denied") as raised:
             await target.write([world.create(name="x"), world.update("-1", {"name": "a"}, name="b")])
         assert "grant" in raised.value.suggestion
@@ -166,7 +167,7 @@ async def test_a_read_only_server_is_waited_for(database: str) -> None:
 
 async def test_a_server_that_is_not_there_is_waited_for() -> None:
     target = PostgresTarget(
-        System("erp", 0, "", {}, {"public.party": stream()}), "host=127.0.0.1 port=1 dbname=x", MARK
+        System("erp", 0, postgres(), {"public.party": stream()}), "host=127.0.0.1 port=1 dbname=x", MARK
     )
     with pytest.raises(TransientError):
         await target.write([Write(1, "r", "public.party", "create", None, {"name": "a"})])

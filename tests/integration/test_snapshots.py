@@ -32,6 +32,7 @@ from fieldwarden.connectors.debezium.kafka.brokers import Brokers
 from fieldwarden.connectors.debezium.kafka.topics import Topics
 from fieldwarden.rules.rulebook import System
 from stack import Stack
+from tests.builders import debezium
 from tests.integration.connect_server import ConnectServer, connect_server
 
 ASKED = Asked("fieldwarden/0a1b2c3d/customer/public.account", "public.account")
@@ -125,7 +126,7 @@ class Connector:
     """Plays Debezium: answers each signal with the next of its lines of notifications."""
 
     def __init__(self, stack: Stack, prefix: str) -> None:
-        self.system = System("crm", 0, "debezium", {"prefix": prefix}, {})
+        self.system = System("crm", 0, debezium(prefix=prefix), {})
         self.signals = Signals(self.system, Brokers(stack.bootstrap))
         self.heard: list[dict[str, Any]] = []
         self._stack, self._prefix = stack, prefix

@@ -17,6 +17,8 @@ from fieldwarden.operations.onboarding import ONBOARDING
 from fieldwarden.operations.run.health import Health
 from fieldwarden.operations.run.loops import Loops
 from fieldwarden.rules.rulebook import System
+from fieldwarden.rules.settings import Settings
+from tests.builders import debezium, postgres
 
 
 @dataclass
@@ -115,8 +117,8 @@ class Running:
 @pytest.fixture
 async def running() -> AsyncIterator[Running]:
     """A project with crm read through Debezium, and erp read and written directly."""
-    kinds = {"crm": "debezium", "erp": "postgres"}
-    systems = {name: System(name, rank, kind, {}, {}) for rank, (name, kind) in enumerate(kinds.items())}
+    settings: dict[str, Settings] = {"crm": debezium(), "erp": postgres()}
+    systems = {name: System(name, rank, each, {}) for rank, (name, each) in enumerate(settings.items())}
     rulebook = SimpleNamespace(systems=systems, hash="0" * 64)
     project: Any = SimpleNamespace(rulebook=rulebook, sources=["crm", "erp"], targets=["erp"])
     duties: Any = ScriptedDuties()

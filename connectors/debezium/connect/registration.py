@@ -20,6 +20,7 @@ from fieldwarden.connectors.debezium.kafka.brokers import Brokers
 from fieldwarden.connectors.debezium.kafka.topics import Topics
 from fieldwarden.engine.dsn import read, unclear
 from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.rules.connections import debezium_names, debezium_settings
 from fieldwarden.rules.debezium_options import disguised
 from fieldwarden.rules.rulebook import System
 from fieldwarden.rules.scrubbing import scrub
@@ -95,12 +96,13 @@ def configuration(system: System, dsn: Secretive, kafka: KafkaAccess) -> dict[st
     """All that Kafka Connect is told of a system's connector, its secrets as such; the files' options come last.
 
     `dsn` is the database as Connect reaches it. Raises EnvironmentUnfit if Debezium cannot use it."""
-    options: dict[str, str] = json.loads(system.settings.get("options", "{}"))
+    settings = debezium_settings(system)
+    options = settings.options
     topics = Topics(system)
     tables = sorted(map(topics.table, topics.streams))
     found = {
         **_SAFE,
-        **(_mysql(dsn, topics.prefix, kafka) if system.settings["database"] == "mysql" else _postgres(system, dsn)),
+        **(_mysql(dsn, topics.prefix, kafka) if not settings.is_postgres else _postgres(system, dsn)),
         "topic.prefix": topics.prefix,
         "table.include.list": ",".join(map(_pattern, tables)),
         "notification.sink.topic.name": topics.notifications,
@@ -138,8 +140,8 @@ def _postgres(system: System, dsn: Secretive) -> dict[str, str]:
         "connector.class": POSTGRES,
         **dict(_postgres_address(system.name, dsn)),
         "plugin.name": "pgoutput",
-        "slot.name": system.settings["slot"],
-        "publication.name": system.settings["publication"],
+        "slot.name": debezium_names(system).slot,
+        "publication.name": debezium_names(system).publication,
         "publication.autocreate.mode": "filtered",
     }
 

@@ -10,7 +10,6 @@ Facts: Debezium's connector reference (PostgreSQL, MySQL), "Data change events",
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -33,6 +32,7 @@ from fieldwarden.engine.change import UNKNOWN, RawChange, RawValue, Relation, Un
 from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift
 from fieldwarden.engine.record import LARGE
 from fieldwarden.engine.wanted import wanted_tables
+from fieldwarden.rules.connections import debezium_settings
 from fieldwarden.rules.rulebook import System
 
 NEW_KEY, OLD_KEY = "__debezium.newkey", "__debezium.oldkey"
@@ -107,15 +107,15 @@ class Decoder:
         types: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         topics = Topics(system)
-        options = json.loads(system.settings.get("options") or "{}")
-        placeholder = _placeholder(system, str(options.get("unavailable.value.placeholder", DEFAULT)))
+        settings = debezium_settings(system)
+        placeholder = _placeholder(system, settings.options.get("unavailable.value.placeholder", DEFAULT))
         types = types or {}
         self.partitions: dict[str, int] = {}
         self.streaming = False
         self.mark = NOWHERE
         self._schema_of = schema_of
         self._schemas: dict[int, Avro | Unreadable] = {}
-        self._knows_own = system.settings.get("database", "postgres") != "postgres"
+        self._knows_own = not settings.is_postgres
         self._tables = {
             topic: Table(
                 topic, wanted, placeholder, _merged(types.get(each.name, {}) for each in topics.streams[topic])

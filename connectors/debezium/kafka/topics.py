@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 
+from fieldwarden.rules.connections import debezium_names, debezium_settings
 from fieldwarden.rules.rulebook import Stream, System
 
 
@@ -15,8 +16,8 @@ class Topics:
     """`streams` are those that read a topic, by topic. Topics need not exist: a table without rows has none."""
 
     def __init__(self, system: System) -> None:
-        self.prefix = system.settings.get("prefix") or system.name
-        self._bare_is_public = system.settings.get("database", "postgres") == "postgres"
+        self.prefix = debezium_names(system).prefix
+        self._bare_is_public = debezium_settings(system).is_postgres
         self.streams: dict[str, list[Stream]] = {}
         for stream in system.read_streams.values():
             self.streams.setdefault(self.of_table(stream.table), []).append(stream)

@@ -19,6 +19,7 @@ from fieldwarden.connectors.debezium.kafka.topics import Topics
 from fieldwarden.connectors.debezium.looking.sampling import Sample, sample
 from fieldwarden.connectors.postgres.looking.finding import Finding, bad, good, note, warning
 from fieldwarden.engine.errors import EngineError
+from fieldwarden.rules.connections import debezium_names
 from fieldwarden.rules.debezium_options import contradictions, in_force
 from fieldwarden.rules.rulebook import Entity, System
 from fieldwarden.rules.secret import Secretive
@@ -44,7 +45,7 @@ async def _connector(system: System, entities: Mapping[str, Entity], kafka: Kafk
                 "add connect: {url: http://HOST:8083} under kafka:",
             )
         ]
-    name, register = system.settings["connector"], f"fieldwarden connector register {system.name}"
+    name, register = debezium_names(system).connector, f"fieldwarden connector register {system.name}"
     try:
         async with Connect.open(endpoint, patience=_PATIENCE) as connect:
             live = await connect.configuration(name)
@@ -68,7 +69,7 @@ async def _silence(system: System, brokers: Brokers, live: Mapping[str, Secretiv
         return None
     return bad(
         "connector",
-        f"{system.settings['connector']} is RUNNING, but has said nothing for {seconds:.0f} s",
+        f"{debezium_names(system).connector} is RUNNING, but has said nothing for {seconds:.0f} s",
         SILENT,
     )
 

@@ -26,6 +26,7 @@ from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.reading.slots import SlotHealth, slot_health
 from fieldwarden.connectors.postgres.session import connect, translated
 from fieldwarden.engine.errors import FieldwardenError, TransientError
+from fieldwarden.rules.connections import debezium_names
 from fieldwarden.rules.rulebook import System
 from fieldwarden.rules.secret import Secretive
 
@@ -91,7 +92,7 @@ class KafkaLag:
         if self._dsn is None:
             return None
         async with self._open(self._dsn) as connection:
-            return await slot_health(self._system.name, connection, self._system.settings["slot"])
+            return await slot_health(self._system.name, connection, debezium_names(self._system).slot)
 
     async def close(self) -> None:
         await self._ends.close()
@@ -99,7 +100,7 @@ class KafkaLag:
 
     async def _confirmed(self, dsn: Secretive) -> None:
         """Debezium has confirmed a mark that is written now."""
-        slot = self._system.settings["slot"]
+        slot = debezium_names(self._system).slot
         async with self._open(dsn) as connection:
             mark = await _write_mark(connection) if await _confirms(connection, slot, "0/0") else None
         deadline = asyncio.get_running_loop().time() + _CONFIRMED_WITHIN

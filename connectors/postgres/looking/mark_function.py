@@ -12,13 +12,14 @@ from psycopg.rows import TupleRow
 from fieldwarden.connectors.postgres.looking.finding import Finding, bad, note
 from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.session import rows
+from fieldwarden.rules.connections import database_settings
 from fieldwarden.rules.rulebook import System
 
 
 async def mark_findings(system: System, connection: psycopg.AsyncConnection[TupleRow]) -> list[Finding]:
     """Nothing of a system that we do not write to, or whose stream carries no marks."""
     written = any(stream.update_fields or stream.creates for stream in system.streams.values())
-    if not written or system.kind != "postgres":
+    if not written or not database_settings(system).read_directly:
         return []
     (found,) = await rows(connection, QUERIES["mark_rights"])
     grant = f"GRANT EXECUTE ON FUNCTION {found['functions']} TO {found['role']}"

@@ -27,6 +27,7 @@ from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.reading.slots import SlotHealth, slot_health
 from fieldwarden.connectors.postgres.session import connect, rows, translated
 from fieldwarden.engine.errors import EngineError
+from fieldwarden.rules.connections import database_settings, debezium_names
 from fieldwarden.rules.rulebook import Entity, Stream, System
 from fieldwarden.rules.secret import Secretive
 
@@ -85,8 +86,8 @@ async def _server_half(
     found = [_version(facts)]
     if not system.read_streams:
         return found
-    if system.kind == "debezium":
-        health = await slot_health(system.name, connection, system.settings["slot"])
+    if not database_settings(system).read_directly:
+        health = await slot_health(system.name, connection, debezium_names(system).slot)
         found += _settings(facts, health)
         found += await debezium_findings(system, connection, tables)
         if health.wrong:

@@ -15,6 +15,7 @@ from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.reading.publications import is_ours
 from fieldwarden.connectors.postgres.session import rows
 from fieldwarden.engine.wanted import wanted_columns
+from fieldwarden.rules.connections import debezium_names
 from fieldwarden.rules.rulebook import System
 
 Connection = psycopg.AsyncConnection[TupleRow]
@@ -79,7 +80,7 @@ def _foreign(
 
 async def debezium_findings(system: System, connection: Connection, tables: Mapping[str, Table]) -> list[Finding]:
     """Of the publication that Debezium is to read by. Where there is none, Debezium makes it by defaults."""
-    name = system.settings["publication"]
+    name = debezium_names(system).publication
     (facts,) = await rows(connection, QUERIES["publication_facts"], {"name": name})
     harmed = _harmed(system, tables, facts["options"] or {}, connection.info.server_version)
     if not harmed:

@@ -39,6 +39,7 @@ from fieldwarden.engine.ports.foothold import Followed
 from fieldwarden.engine.ports.source import Batch
 from fieldwarden.engine.process import PROCESS
 from fieldwarden.engine.wanted import wanted_tables
+from fieldwarden.rules.connections import database_settings
 from fieldwarden.rules.rulebook import System
 from fieldwarden.rules.secret import Secretive
 
@@ -127,7 +128,7 @@ class PostgresSource:
         if followed is None:
             raise gap(self._system, "this project follows no replication slot there")
         self._followed, self._names = followed, resolved(self._system, followed)
-        named = self._system.settings.get("slot")
+        named = database_settings(self._system).slot
         if named not in (None, self._names.slot):
             raise gap(self._system, f"the files name the slot {named}, but it was read by {self._names.slot}")
         await check_slot(self._system, connection, self._names.slot, start, server)

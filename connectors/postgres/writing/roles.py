@@ -21,6 +21,7 @@ from fieldwarden.connectors.postgres.writing.shapes import arbiter
 from fieldwarden.engine.guard import columns
 from fieldwarden.engine.login import ENTERS, MADE
 from fieldwarden.engine.wanted import wanted_columns
+from fieldwarden.rules.connections import database_settings
 from fieldwarden.rules.names import qualified
 from fieldwarden.rules.rulebook import Stream, System
 
@@ -40,7 +41,7 @@ def source_role(system: System, name: str, publication: str) -> list[sql.Composa
     """The statements that make the role by which the system is read; none where nothing is."""
     rights: dict[tuple[str, ...], Rights] = {}
     for stream in system.read_streams.values():
-        right = rights.setdefault(qualified(stream.table), Rights(whole=system.kind == "debezium"))
+        right = rights.setdefault(qualified(stream.table), Rights(whole=not _read_directly(system)))
         right.select |= wanted_columns(stream).columns
     if not rights:
         return []
@@ -67,7 +68,7 @@ def target_rights(system: System) -> dict[tuple[str, ...], Rights]:
     rights: dict[tuple[str, ...], Rights] = {}
     for stream in system.streams.values():
         # Debezium's systems are looked at by this role, too: nobody else of ours comes there.
-        if system.kind == "debezium" or _writes(stream):
+        if not _read_directly(system) or _writes(stream):
             right = rights.setdefault(qualified(stream.table), Rights())
             right.select |= _looked_at(stream)
     for stream in filter(_writes, system.streams.values()):
@@ -95,11 +96,15 @@ def printed(system: System, source: str, target: str, publication: str) -> str:
 
 
 def _reads_by(system: System) -> str:
-    return "connect_dsn (Debezium's)" if system.kind == "debezium" else "dsn"
+    return "dsn" if _read_directly(system) else "connect_dsn (Debezium's)"
 
 
 def _writes_by(system: System) -> str:
-    return "dsn" if system.kind == "debezium" else "target_dsn"
+    return "target_dsn" if _read_directly(system) else "dsn"
+
+
+def _read_directly(system: System) -> bool:
+    return database_settings(system).read_directly
 
 
 def _writes(stream: Stream) -> bool:

@@ -10,6 +10,7 @@ from fieldwarden.connectors.debezium.decoding.changes import Decoder, Note
 from fieldwarden.connectors.debezium.kafka.record import KeptRecord
 from fieldwarden.engine.change import RawChange
 from fieldwarden.rules.rulebook import FieldMap, Stream, System
+from tests.builders import debezium
 
 TOPIC = "crm.public.account"
 SOURCE = {"connector": "postgresql", "ts_ms": 1700000000123, "ts_us": 1700000000123456, "txId": 77, "snapshot": "false"}
@@ -22,10 +23,10 @@ def stream(*columns: str, name: str = "public.account", key: Sequence[str] = ("i
     return Stream("crm", name, "customer", tuple(key), {column: FieldMap(column, column) for column in columns})
 
 
-def decoder(*streams: Stream, types: Mapping[str, str] | None = None, **settings: str) -> Decoder:
+def decoder(*streams: Stream, types: Mapping[str, str] | None = None, **settings: Any) -> Decoder:
     """Of a system with these streams; of `public.account` with the columns id and v if none are given."""
     mapped = streams or (stream("id", "v"),)
-    system = System("crm", 0, "debezium", settings, {each.name: each for each in mapped})
+    system = System("crm", 0, debezium(**settings), {each.name: each for each in mapped})
     declared = {each.name: types or {} for each in mapped}
     return Decoder(system, schema_of=lambda _: None, types=declared)
 
@@ -89,7 +90,7 @@ def change(made: Decoder, record_value: bytes, record_key: bytes | None = None, 
     return said
 
 
-def one(schema: Mapping[str, Any], held: Any, **settings: str) -> tuple[str, Any]:
+def one(schema: Mapping[str, Any], held: Any, **settings: Any) -> tuple[str, Any]:
     """(portable type, text) of one value of a column `v` with this schema."""
     said = change(decoder(types=None, **settings), value("c", {**ID, "v": schema}, None, {"id": 1, "v": held}))
     assert said.undecoded is None, said.undecoded

@@ -14,6 +14,7 @@ from fieldwarden.connectors.debezium.decoding.changes import Decoder, SchemaNeed
 from fieldwarden.engine.change import UNKNOWN, RawChange
 from fieldwarden.engine.errors import SchemaDrift
 from fieldwarden.rules.rulebook import System
+from tests.builders import debezium
 from tests.unit.debezium.records import record, stream
 
 DECIMAL = {"type": "bytes", "scale": 2, "precision": 9, "logicalType": "decimal", "connect.parameters": {"scale": "2"}}
@@ -53,7 +54,7 @@ def framed(number: int, schema: Any, value: Any) -> bytes:
 
 
 def decoder(schema_of: Callable[[int], str | None] = SCHEMAS.get) -> Decoder:
-    system = System("crm", 0, "debezium", {}, {"public.account": stream("id", "v")})
+    system = System("crm", 0, debezium(), {"public.account": stream("id", "v")})
     return Decoder(system, schema_of=schema_of)
 
 

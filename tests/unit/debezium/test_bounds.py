@@ -18,6 +18,7 @@ from fieldwarden.connectors.debezium.decoding.changes import Decoder
 from fieldwarden.connectors.debezium.decoding.schemas import Unreadable
 from fieldwarden.engine.change import RawChange
 from fieldwarden.rules.rulebook import System
+from tests.builders import debezium
 from tests.unit.debezium.records import ID, change, decoder, key, record, stream, value
 
 DECIMAL = "org.apache.kafka.connect.data.Decimal"
@@ -231,7 +232,7 @@ def test_what_a_schema_lets_pass_stays_within_its_bound(items: Any, data: bytes)
 def test_an_avro_record_by_a_hostile_schema_is_a_letter() -> None:
     texts: dict[int, str] = {7: json.dumps(struct("T", array(EMPTY)))}
     schema_of: Callable[[int], str | None] = texts.get
-    made = Decoder(System("crm", 0, "debezium", {}, {"public.account": stream("id", "v")}), schema_of=schema_of)
+    made = Decoder(System("crm", 0, debezium(), {"public.account": stream("id", "v")}), schema_of=schema_of)
     said = made.decode(record(key(id=1), b"\0\0\0\0\7" + b"\xff\xff\xff\xff\x0f"), "p")
     assert isinstance(said, RawChange)
     assert said.undecoded is not None

@@ -200,7 +200,7 @@ def test_5_an_unavailable_value_is_unknown_by_its_columns_type(of: dict[str, Any
 
 @pytest.mark.parametrize("configured", ["gone", "hex:676f6e65"])
 def test_5_the_placeholder_is_the_configured_one(configured: str) -> None:
-    options = f'{{"unavailable.value.placeholder": "{configured}"}}'
+    options = {"unavailable.value.placeholder": configured}
     assert one(schema("string"), "gone", options=options)[1] is UNKNOWN
     assert one(schema("string"), MARK, options=options)[1] == MARK
     assert one(array(schema("int32")), list(b"gone"), options=options)[1] is UNKNOWN

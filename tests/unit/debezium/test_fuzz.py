@@ -12,6 +12,7 @@ from fieldwarden.connectors.debezium.decoding.changes import Decoder, SchemaNeed
 from fieldwarden.engine.change import RawChange
 from fieldwarden.engine.errors import SchemaDrift
 from fieldwarden.rules.rulebook import System
+from tests.builders import debezium
 from tests.unit.debezium.records import record, stream
 from tests.unit.debezium.test_recorded import golden, octets
 
@@ -26,7 +27,7 @@ def records(variant: str) -> list[dict[str, Any]]:
 
 def made(variant: str) -> Decoder:
     mapped = {"public.types": stream(*COLUMNS, name="public.types")}
-    system = System("crm", 0, "debezium", {"prefix": golden()["prefixes"][variant]}, mapped)
+    system = System("crm", 0, debezium(prefix=golden()["prefixes"][variant]), mapped)
     types = {"public.types": {"n": "numeric", "d": "date", "ts": "timestamp", "f4": "float"}}
     return Decoder(system, schema_of=lambda number: golden()["avro"].get(str(number)), types=types)
 

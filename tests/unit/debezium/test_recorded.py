@@ -18,6 +18,7 @@ from fieldwarden.connectors.debezium.kafka.record import KeptRecord
 from fieldwarden.engine.change import UNKNOWN, RawChange
 from fieldwarden.engine.errors import SchemaDrift
 from fieldwarden.rules.rulebook import System
+from tests.builders import debezium
 from tests.unit.debezium.records import stream
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "debezium_3.7.json.xz"
@@ -66,11 +67,11 @@ def octets(text: str | None) -> bytes | None:
 
 
 def replay(
-    variant: str, *streams: Any, types: dict[str, str] | None = None, options: str = ""
+    variant: str, *streams: Any, types: dict[str, str] | None = None, options: dict[str, str] | None = None
 ) -> list[RawChange | Note]:
     """Every word of one recording, topic by topic in order."""
-    settings = {"prefix": golden()["prefixes"][variant], "options": options}
-    system = System("crm", 0, "debezium", settings, {each.name: each for each in streams})
+    settings: dict[str, Any] = {"prefix": golden()["prefixes"][variant], "options": options or {}}
+    system = System("crm", 0, debezium(**settings), {each.name: each for each in streams})
     schemas: Callable[[int], str | None] = lambda number: golden()["avro"].get(str(number))  # noqa: E731
     decoder = Decoder(system, schema_of=schemas, types={each.name: types or {} for each in streams})
     said = []
@@ -135,7 +136,7 @@ class TestUnavailable:
 
     @pytest.mark.parametrize("variant", ["safe", "precise", "isostring", "avro", "placeholder", "schemaless"])
     def test_5_values_that_were_not_logged_again_are_unknown(self, variant: str) -> None:
-        options = '{"unavailable.value.placeholder": "hex:c3a4220a5c"}' if variant == "placeholder" else ""
+        options = {"unavailable.value.placeholder": "hex:c3a4220a5c"} if variant == "placeholder" else {}
         found = changes(variant, stream(*self.COLUMNS, "docs", name="public.toast"), options=options)
         insert, noted, shortened, rekeyed, again, last = found
         # Debezium cannot say it of date[] as text: with its default for such failures that is a null.

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from fieldwarden.connectors.debezium.kafka.parts import NOWHERE
 from fieldwarden.connectors.debezium.kafka.repeats import is_repeat, newer
 from fieldwarden.connectors.debezium.reading.records import Records
 from fieldwarden.engine.change import RawChange, Relation, Undecoded
 from fieldwarden.rules.rulebook import System
+from tests.builders import debezium
 from tests.unit.debezium import test_avro
 from tests.unit.debezium.records import ID, TEXT, TOPIC, change, decoder, key, stream, value
 
 COLUMNS = {**ID, "v": TEXT}
 
 
-def records(**settings: str) -> Records:
-    system = System("crm", 0, "debezium", settings, {"public.account": stream("id", "v")})
+def records(**settings: Any) -> Records:
+    system = System("crm", 0, debezium(**settings), {"public.account": stream("id", "v")})
     return Records(system, {}, None)
 
 
@@ -36,7 +38,7 @@ async def test_what_can_be_read_now_is_without_a_registry_too() -> None:
 
 async def test_an_option_that_was_mended_counts() -> None:
     undecided = value("u", COLUMNS, None, {"id": 1, "v": "__none__"})
-    options = json.dumps({"unavailable.value.placeholder": "__none__"})
+    options = {"unavailable.value.placeholder": "__none__"}
     again = await records(options=options).again(kept(key(id=1), undecided))
     assert again.undecoded is None
     assert not isinstance(again.values[1], str)

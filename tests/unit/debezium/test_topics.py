@@ -6,10 +6,11 @@ import re
 
 from fieldwarden.connectors.debezium.kafka.topics import Topics
 from fieldwarden.rules.rulebook import Stream, System
+from tests.builders import debezium
 
 
 def topics(*streams: Stream, **settings: str) -> Topics:
-    return Topics(System("crm", 0, "debezium", settings, {each.name: each for each in streams}))
+    return Topics(System("crm", 0, debezium(**settings), {each.name: each for each in streams}))
 
 
 def stream(name: str, *, reads: bool = True, table: str = "") -> Stream:

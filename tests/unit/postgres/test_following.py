@@ -5,10 +5,11 @@ from __future__ import annotations
 from fieldwarden.connectors.postgres.following import is_ours, names_of, prefixes_of, resolved
 from fieldwarden.engine.ports.foothold import Followed
 from fieldwarden.rules.rulebook import System
+from tests.builders import postgres
 
 
 def system(name: str = "crm", **settings: str) -> System:
-    return System(name, 0, "postgres", settings, {})
+    return System(name, 0, postgres(**settings), {})
 
 
 def test_names_carry_the_projects_id_unless_the_files_give_others() -> None:

@@ -16,6 +16,7 @@ from fieldwarden.engine.guard import GuardViolation
 from fieldwarden.engine.ports.target import Write
 from fieldwarden.rules.names import qualified, table_parts
 from fieldwarden.rules.rulebook import FieldMap, Stream, System
+from tests.builders import postgres
 
 TEXT = ColumnType("text", "text")
 STREAM = Stream(
@@ -134,7 +135,7 @@ def write(operation: str, **changes: object) -> Write:
     ],
 )
 def test_a_write_outside_the_rules_is_a_bug(bad: Write, stream: Stream) -> None:
-    system = System("erp", 0, "postgres", {}, {"public.party": stream})
+    system = System("erp", 0, postgres(), {"public.party": stream})
     with pytest.raises(GuardViolation):
         [rows(group, 0) for group in arrange(system, depths(system), [bad])[0]]
 
@@ -145,7 +146,7 @@ def test_order_is_parents_first_and_deletes_last_the_other_way_round() -> None:
     )
     customer = FieldMap("name", "name", reference="public.party")
     other = replace(STREAM, name="public.a_invoice", fields={**STREAM.fields, "name": customer})
-    system = System("erp", 0, "", {}, {s.name: s for s in (other, child, STREAM)})
+    system = System("erp", 0, postgres(), {s.name: s for s in (other, child, STREAM)})
     operations = ("delete", "update", "create")
     writes = [write(operation, stream=name, parent_key="1") for operation in operations for name in system.streams]
     groups, rejected = arrange(system, depths(system), writes)
@@ -160,12 +161,12 @@ def test_references_in_a_circle_still_have_an_order() -> None:
     a = replace(STREAM, name="a", fields={"phone": FieldMap("phone", "phone", reference="b")})
     b = replace(STREAM, name="b", fields={"phone": FieldMap("phone", "phone", reference="a")})
     self_referring = replace(STREAM, name="c", fields={"phone": FieldMap("phone", "phone", reference="c")})
-    assert depths(System("s", 0, "", {}, {"a": a, "b": b, "c": self_referring}))["c"] == 0
+    assert depths(System("s", 0, postgres(), {"a": a, "b": b, "c": self_referring}))["c"] == 0
 
 
 def test_a_child_whose_parent_has_no_key_is_rejected_alone() -> None:
     child = replace(STREAM, name="x", parent="public.party", parent_columns=("party_id",))
-    system = System("erp", 0, "", {}, {"x": child})
+    system = System("erp", 0, postgres(), {"x": child})
     groups, rejected = arrange(system, depths(system), [write("create", stream="x", key=None)])
     assert not groups
     assert [(r.status, r.reason) for r in rejected] == [("rejected", "its row in public.party has no key here yet")]

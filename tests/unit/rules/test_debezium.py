@@ -4,14 +4,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
+from fieldwarden.rules.connections import DebeziumNames, debezium_names, debezium_settings
 from fieldwarden.rules.debezium_options import contradictions, in_force, is_secret
 from fieldwarden.rules.errors import ConfigurationError
 from fieldwarden.rules.loading import load_rulebook_source
+from tests.builders import debezium
 from tests.unit.rules.projects import FILES, MARK, load, said, write
 
 PROJECT, CRM = "fieldwarden.yaml", "systems/crm.yaml"
@@ -47,21 +48,15 @@ def marked(file: str, old: str, new: str) -> tuple[dict[str, str], str]:
     return {**SOUND, file: text.replace(MARK, "")}, f"{file}:{line}:{column}: "
 
 
-def test_a_debezium_system_folds_into_flat_settings(tmp_path: Path) -> None:
+def test_a_debezium_system_keeps_its_settings_and_has_names_of_its_own(tmp_path: Path) -> None:
     project = load(write(tmp_path, SOUND))
     system = project.rulebook.systems["crm"]
     assert system.kind == "debezium"
-    assert dict(system.settings) | {"options": ""} == {
-        "dsn": "postgresql://app:${env:PW}@db/crm",
-        "connect_dsn": "postgresql://app:${env:PW}@db/crm",
-        "database": "postgres",
-        "prefix": "crm",
-        "connector": "fieldwarden_crm",
-        "slot": "fieldwarden_crm",
-        "publication": "fieldwarden_crm",
-        "options": "",
-    }
-    assert json.loads(system.settings["options"]) == {"snapshot.mode": "initial", "max.batch.size": "500"}
+    options = {"snapshot.mode": "initial", "max.batch.size": "500"}
+    assert system.settings == debezium("postgresql://app:${env:PW}@db/crm", options=options)
+    assert debezium_settings(system).connected_by == debezium_settings(system).dsn
+    own = "fieldwarden_crm"
+    assert debezium_names(system) == DebeziumNames("crm", own, slot=own, publication=own)
     assert load_rulebook_source(project.rulebook.source).systems["crm"] == system
     assert project.warnings == ()
 
@@ -71,8 +66,8 @@ def test_names_may_be_chosen(tmp_path: Path) -> None:
         **SOUND,
         CRM: SOUND[CRM].replace("  options:", "  prefix: eu.crm-1\n  name: Crm.One\n  slot: s\n  options:"),
     }
-    settings = load(write(tmp_path, files)).rulebook.systems["crm"].settings
-    assert (settings["prefix"], settings["connector"], settings["slot"]) == ("eu.crm-1", "Crm.One", "s")
+    crm = load(write(tmp_path, files)).rulebook.systems["crm"]
+    assert debezium_names(crm) == DebeziumNames("eu.crm-1", "Crm.One", "s", "fieldwarden_crm")
 
 
 LOGIN = "'url' holds a user name or a password (give them as username: and password:)"
@@ -149,7 +144,7 @@ def test_mysql_may_be_read(tmp_path: Path) -> None:
     source = FILES[CRM].replace('{kind: postgres, dsn: "${embedded:crm}"}', "{kind: debezium, database: mysql, dsn: x}")
     source = source.replace("on_null: value", "mode: source").replace("    create: true\n", "")
     project = load(write(tmp_path, {**SOUND, CRM: source}))
-    assert project.rulebook.systems["crm"].settings["database"] == "mysql"
+    assert debezium_settings(project.rulebook.systems["crm"]).product == "mysql"
 
 
 @pytest.mark.parametrize("keys", ["public.account:id", r"public\.(account|x):id;other:a,b", "public.nothing:name", "("])

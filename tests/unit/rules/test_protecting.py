@@ -8,6 +8,7 @@ import pytest
 
 from fieldwarden.rules.protecting import database
 from fieldwarden.rules.rulebook import System
+from tests.builders import postgres
 from tests.unit.rules.projects import FILES, load, said, write
 
 ERP, PROJECT = "systems/erp.yaml", "fieldwarden.yaml"
@@ -153,7 +154,7 @@ def test_another_database_is_another(tmp_path: Path) -> None:
 
 def test_what_a_connection_string_names() -> None:
     def place(dsn: str) -> object:
-        return database(System("s", 0, "postgres", {"dsn": dsn}, {}))
+        return database(System("s", 0, postgres(dsn), {}))
 
     assert place("postgresql://u:p@[::1]:5432/x") == place("host=localhost dbname=x")
     assert place("${embedded:crm}") == "${embedded:crm}"

@@ -1,5 +1,6 @@
 """What the files of a sound project fold into: policies, write sets, references, code lists, hash."""
 
+import json
 from __future__ import annotations
 
 from copy import deepcopy
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fieldwarden.rules.connections import database_settings
 from fieldwarden.rules.errors import ConfigurationError
 from fieldwarden.rules.loading import (
     ReferenceUnresolved,
@@ -18,6 +20,7 @@ from fieldwarden.rules.loading import (
     rulebook_from_documents,
 )
 from fieldwarden.rules.rulebook import Policy, Rulebook
+from tests.builders import postgres
 from tests.unit.rules.projects import FILES, load, write
 
 
@@ -125,8 +128,8 @@ def test_fields_are_columns_expressions_references_and_codes(rulebook: Rulebook)
 
 def test_connector_settings_keep_their_references_and_have_their_defaults(tmp_path: Path) -> None:
     project = load(write(tmp_path), {"PW": "hunter2"})
-    assert project.rulebook.systems["billing"].settings == {"dsn": "postgresql://app:${env:PW}@db/billing"}
-    assert project.rulebook.systems["erp"].settings["slot"] == "custom_slot"
+    assert project.rulebook.systems["billing"].settings == postgres("postgresql://app:${env:PW}@db/billing")
+    assert database_settings(project.rulebook.systems["erp"]).slot == "custom_slot"
     assert project.settings.limits.future_tolerance == timedelta(minutes=5)
     assert "hunter2" not in repr(project)
     resolved = project.resolve("x:${env:PW}")
@@ -322,3 +325,15 @@ def test_streams_that_refer_to_each_other_in_a_circle_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="refer to each other in a circle") as refusal:
         rulebook_from_documents(entities, systems)
     assert len(refusal.value.problems) == 1
+
+
+def test_rules_are_read_though_a_system_is_of_a_kind_that_is_not_here(tmp_path: Path) -> None:
+    """Who audits a hub need not have every connector installed; only that system cannot be reached."""
+    now = load(write(tmp_path)).rulebook
+    content = json.loads(now.source)
+    crm = next(data for data in content["systems"] if data["system"] == "crm")
+    crm["connector"] = {"kind": "elsewhere", "token": "${env:TOKEN}", "objects": ["a"]}
+    there = load_rulebook_source(json.dumps(content, separators=(",", ":"), ensure_ascii=False))
+    assert there.hash == now.hash
+    assert there.systems["crm"].kind == "elsewhere"
+    assert there.systems["crm"].streams == now.systems["crm"].streams

@@ -1,0 +1,52 @@
+"""What stands under `connector:`: each kind of connector has a model of its own, made from this one."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import ConfigDict
+
+from fieldwarden.rules.shapes import Strict, Text
+
+
+class Settings(Strict):
+    """How one system is reached, as its file says: immutable, and with `${...}` not followed.
+
+    A kind adds its keys, and gives `kind` as the literal that its files write: `kind: Literal["shop"]`. What it says
+    of itself below is all that the rules and the engine ask; nothing else depends on which kind it is."""
+
+    kind: Text
+
+    connections: ClassVar[tuple[str, ...]] = ()
+    """The keys that are addresses with `${...}` in them, of which only the password must not stand in the open."""
+    secrets: ClassVar[tuple[str, ...]] = ()
+    """The keys that are secret as a whole: a token, a password."""
+    partitioned: ClassVar[bool] = False
+    """Whether its tables come on topics, each in an order of its own, which any number of workers share."""
+    needs_kafka: ClassVar[bool] = False
+    """Whether the project has to say where Kafka is."""
+
+    @property
+    def place(self) -> str:
+        """The connection string by which two systems may turn out to be one database; empty: it is nobody else's."""
+        return ""
+
+    @property
+    def settle_seconds(self) -> float:
+        """How long a new row of a partitioned system waits for child rows that may say whose it is."""
+        return 0.0
+
+    def table(self, name: str) -> tuple[str, ...]:
+        """A table's name in its parts: two names of one table are equal, those of two tables are not."""
+        return (name,)
+
+    def texts(self) -> list[str]:
+        """All texts in which `${...}` may stand."""
+        given = (getattr(self, key) for key in (*self.connections, *self.secrets))
+        return [text for text in given if text is not None]
+
+
+class UnknownSettings(Settings):
+    """Those of a kind that is not installed here, kept as they were written: rules can be read, nothing is reached."""
+
+    model_config = ConfigDict(extra="allow")
