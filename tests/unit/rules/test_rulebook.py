@@ -1,8 +1,8 @@
 """What the files of a sound project fold into: policies, write sets, references, code lists, hash."""
 
-import json
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from datetime import timedelta
 from decimal import Decimal
