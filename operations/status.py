@@ -192,7 +192,7 @@ def _worker(worker: WorkerState, rulebook: str) -> dict[str, Any]:
         "age_seconds": _age(worker.since),
         "hangs": worker.hangs,
         "same_rulebook": worker.rulebook == rulebook,
-        "duties": list(worker.duties),
+        "duties": [str(duty) for duty in worker.duties],
     }
 
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from fieldwarden.engine.ports.duties import SHARDS
+from fieldwarden.engine.ports.duties import SHARDS, Duty
 from fieldwarden.operations.report import age, count, table
-from fieldwarden.operations.run.loops import loop_of
 from fieldwarden.operations.unread import held_up
 
 HOURS = 24
@@ -31,9 +30,10 @@ NEEDS = {
 
 def _duties(names: Sequence[str]) -> str:
     """In few words: a target of which all shards are here goes by its name alone."""
-    loops = {loop: [name.partition("/")[2] for name in some] for loop, some in groupby(names, loop_of)}
+    duties = sorted(map(Duty.parse, names))
+    loops = {loop: [duty.shard for duty in some] for loop, some in groupby(duties, lambda duty: duty.loop)}
     told = (
-        loop if shards in ([""], [str(shard) for shard in SHARDS]) else f"{loop}/{','.join(shards)}"
+        str(loop) if shards in ([None], [*SHARDS]) else f"{loop}/{','.join(map(str, shards))}"
         for loop, shards in loops.items()
     )
     return " ".join(told) or "-"

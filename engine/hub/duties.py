@@ -1,9 +1,9 @@
 """A worker's place among the others: its number, and the duties it holds for a while.
 
 Every process of a project is a worker. It holds an advisory lock on its number, which ends with its connection: what a
-dead worker held is free at once. Its duties (`source:erp`, `target:crm`) are leases by the hub's clock, renewed at each
-`beat`: what belongs to a worker that only hangs is free when its lease has run out, and its sessions are ended, lest an
-open transaction of its hold everybody up. Who should hold what, `engine.ports.duties` says.
+dead worker held is free at once. Its duties (a source, or a shard of a target) are leases by the hub's clock, renewed
+at each `beat`: what belongs to a worker that only hangs is free when its lease has run out, and its sessions are ended,
+lest an open transaction of its hold everybody up. Who should hold what, `engine.ports.duties` says.
 
 A lease is no fence: a worker that was stopped in the midst of something may do one more thing when it goes on. Sources
 are fenced by their epochs, deliveries by comparing before setting; `holds` is asked before each write besides.
@@ -28,7 +28,7 @@ from fieldwarden.engine.errors import TransientError
 from fieldwarden.engine.hub.conninfo import lasting
 from fieldwarden.engine.hub.queries import QUERIES
 from fieldwarden.engine.hub.session import translated
-from fieldwarden.engine.ports.duties import share
+from fieldwarden.engine.ports.duties import Duty, share
 from fieldwarden.engine.process import PROCESS, session_mark
 from fieldwarden.rules.secret import Secretive
 
@@ -46,23 +46,23 @@ def lock_class(schema: str) -> int:
 class Duties:
     """Call `beat` again and again, every `period` seconds; `number` and `held` are as the last one found them.
 
-    `names` are the project's duties, `keep` those of them that this worker takes from whoever has them and then does
+    `all_duties` are the project's, `keep` those of them that this worker takes from whoever has them and then does
     not give up. `process` is what the names of the worker's sessions end with."""
 
     def __init__(
         self,
         dsn: Secretive,
         schema: str,
-        names: Sequence[str],
+        all_duties: Sequence[Duty],
         *,
         rulebook: str = "",
-        keep: Collection[str] = (),
+        keep: Collection[Duty] = (),
         lease: float = LEASE,
         process: str = PROCESS,
     ) -> None:
         self.number = 0
-        self.held: frozenset[str] = frozenset()
-        self.former: dict[str, str] = {}
+        self.held: frozenset[Duty] = frozenset()
+        self.former: dict[Duty, str] = {}
         """Of duties that another worker did not give up: its process."""
         self.live = ""
         """The hash of the live rulebook; empty: there is none."""
@@ -71,7 +71,7 @@ class Duties:
         self.period = min(_SLOWEST_BEAT, lease / 5)
         self._dsn = dsn
         self._schema = schema
-        self._names = sorted(names)
+        self._all = sorted(all_duties)
         self._rulebook = rulebook
         self._keep = frozenset(keep)
         self._wanted = set(keep)
@@ -81,11 +81,11 @@ class Duties:
         self._good_until = 0.0
         self._connection: psycopg.AsyncConnection[tuple[Any, ...]] | None = None
 
-    def holds(self, name: str) -> bool:
+    def holds(self, duty: Duty) -> bool:
         """Whether a duty is still ours, as far as can be told without asking."""
-        return name in self.held and time.monotonic() < self._good_until
+        return duty in self.held and time.monotonic() < self._good_until
 
-    async def beat(self, *, leaving: Collection[str] = (), taking: bool = True) -> list[str]:
+    async def beat(self, *, leaving: Collection[Duty] = (), taking: bool = True) -> list[Duty]:
         """Renew what is held, and take what is due to this worker (unless not `taking`); gives what it should give up.
 
         `leaving` are duties that it is giving up already. Raises TransientError; then all is as it was, until the lease
@@ -100,12 +100,12 @@ class Duties:
                 raise
             raise TransientError("the hub's database does not answer") from error
 
-    async def give(self, name: str) -> None:
+    async def give(self, duty: Duty) -> None:
         """Let another worker have a duty; its loop has ended. Raises TransientError: then the lease has to run out."""
-        self.held -= {name}
+        self.held -= {duty}
         if self._connection is not None:
             with translated():
-                await self._run("give_duty", {"name": name, "token": self._process})
+                await self._run("give_duty", {"name": str(duty), "token": self._process})
 
     async def leave(self) -> None:
         """Give up everything; raises nothing, since what is not given up runs out."""
@@ -120,11 +120,11 @@ class Duties:
 
     # --- one beat --------------------------------------------------------------------------------------------
 
-    async def _beat(self, leaving: Collection[str], taking: bool) -> list[str]:
+    async def _beat(self, leaving: Collection[Duty], taking: bool) -> list[Duty]:
         if self._connection is None or self._connection.closed:
             self._connection = await self._enrolled()
         began = time.monotonic()
-        self.held = frozenset(name for (name,) in await self._run("renew", self._self()))
+        self.held = frozenset(Duty.parse(name) for (name,) in await self._run("renew", self._self()))
         self._good_until = began + self._lease
         live = await self._run("live_hash", None)
         self.live, self.onboarded = live[0] if live else ("", False)
@@ -136,34 +136,34 @@ class Duties:
         alive = {row[1] for row in workers}
         await self._take_wanted(holders)
         awake = [row[0] for row in workers if row[5]]
-        plain = {name: number for name, (_, number) in holders.items()}
+        plain = {duty: number for duty, (_, number) in holders.items()}
         plan = share(self.number, awake, plain, keep=self._keep, leaving=leaving)
-        for name in plan.take:
-            seen = holders[name][0]
-            await self._claim(name, seen, free=seen not in alive)
+        for duty in plan.take:
+            seen = holders[duty][0]
+            await self._claim(duty, seen, free=seen not in alive)
         return plan.give
 
-    async def _holders(self, numbers: dict[str, int]) -> dict[str, tuple[str | None, int | None]]:
+    async def _holders(self, numbers: dict[str, int]) -> dict[Duty, tuple[str | None, int | None]]:
         """Duty -> the token noted with it, and the number of the worker that really has it."""
-        holders: dict[str, tuple[str | None, int | None]] = {}
+        holders: dict[Duty, tuple[str | None, int | None]] = {}
         for name, token, expired in await self._run("duties", None):
-            if name in self._names:
-                holders[name] = token, (None if expired else numbers.get(token or ""))
+            if (duty := Duty.parse(name)) in self._all:
+                holders[duty] = token, (None if expired else numbers.get(token or ""))
         return holders
 
-    async def _take_wanted(self, holders: dict[str, tuple[str | None, int | None]]) -> None:
-        for name in sorted(self._wanted):
-            if name in self.held or await self._claim(name, holders[name][0], free=True):
-                self._wanted.discard(name)
-                holders[name] = self._process, self.number
+    async def _take_wanted(self, holders: dict[Duty, tuple[str | None, int | None]]) -> None:
+        for duty in sorted(self._wanted):
+            if duty in self.held or await self._claim(duty, holders[duty][0], free=True):
+                self._wanted.discard(duty)
+                holders[duty] = self._process, self.number
 
-    async def _claim(self, name: str, seen: str | None, *, free: bool) -> bool:
+    async def _claim(self, duty: Duty, seen: str | None, *, free: bool) -> bool:
         """Take a duty, unless it has changed hands since it was looked at, or (if not `free`) was renewed."""
-        if not await self._run("claim_duty", {**self._self(), "name": name, "seen": seen, "free": free}):
+        if not await self._run("claim_duty", {**self._self(), "name": str(duty), "seen": seen, "free": free}):
             return False
-        self.held |= {name}
+        self.held |= {duty}
         if seen and seen != self._process:
-            self.former[name] = seen
+            self.former[duty] = seen
         return True
 
     async def _end_hanging(self, workers: Sequence[tuple[Any, ...]]) -> None:
@@ -184,7 +184,7 @@ class Duties:
         await self._run(
             "enrol", {**self._self(), "number": self.number, "name": self._name, "rulebook": self._rulebook}
         )
-        await self._run("add_duties", [self._names])
+        await self._run("add_duties", [[str(duty) for duty in self._all]])
         return connection
 
     async def _lowest_free_number(self) -> int:

@@ -18,11 +18,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from fieldwarden.engine.bugs import Bug, bug_of
 from fieldwarden.engine.deciding.known import Tally
 from fieldwarden.engine.ports.durable import Duplicate
+from fieldwarden.engine.ports.duties import Half
 from fieldwarden.engine.ports.forged import Noted
 
 log = structlog.get_logger(__name__)
 
-Half: TypeAlias = Literal["source", "target"]
 State: TypeAlias = Literal["new", "standby", "snapshot", "streaming", "delivering", "retrying", "halted", "stopped"]
 STATES: tuple[State, ...] = (
     "new",

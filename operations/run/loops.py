@@ -22,7 +22,7 @@ import structlog
 
 from fieldwarden.engine.deciding.unidentified import waits_for_logs
 from fieldwarden.engine.errors import Fenced, FieldwardenError, TransientError
-from fieldwarden.engine.ports.duties import SHARDS
+from fieldwarden.engine.ports.duties import SHARDS, Duty, Half, LoopName
 from fieldwarden.engine.running.delivery import Delivery
 from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.wake import Wake, either
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from fieldwarden.engine.ports.hub import Hub
     from fieldwarden.engine.ports.source import Source
     from fieldwarden.engine.ports.target import Target, Write, WriteResult
-    from fieldwarden.engine.running.telemetry import Half, Telemetry
+    from fieldwarden.engine.running.telemetry import Telemetry
     from fieldwarden.operations.project import Opened
     from fieldwarden.operations.run.health import Health
 
@@ -47,10 +47,10 @@ GRACE = 25.0
 _STANDBY = "standby: other processes do all the work of this project"
 
 
-def duties_of(project: Opened, *, reading: bool = False) -> list[str]:
+def duties_of(project: Opened, *, reading: bool = False) -> list[Duty]:
     """What only one worker may do at a time; `reading`: nothing that delivers."""
-    sources = [f"source:{name}" for name in project.sources if not is_partitioned(project, name)]
-    targets = [] if reading else [f"target:{name}/{shard}" for name in project.targets for shard in SHARDS]
+    sources = [Duty("source", name) for name in project.sources if not is_partitioned(project, name)]
+    targets = [] if reading else [Duty("target", name, shard) for name in project.targets for shard in SHARDS]
     return sources + targets
 
 
@@ -58,7 +58,7 @@ class _Work(NamedTuple):
     """What a loop is for: the lane it commits in, or duties that are held for it (one, or the shards of a target)."""
 
     lane: str
-    duties: frozenset[str]
+    duties: frozenset[Duty]
 
 
 @dataclass(eq=False)
@@ -66,12 +66,12 @@ class _Loop:
     task: asyncio.Task[None]
     stop: asyncio.Event
     work: _Work
-    giving: set[str] = field(default_factory=set)
+    giving: set[Duty] = field(default_factory=set)
     """Duties that others are due, once it has ended."""
     patience: float = float("inf")
     """Until when (monotonic seconds) it may take to end."""
 
-    def end(self, giving: Collection[str] = ()) -> None:
+    def end(self, giving: Collection[Duty] = ()) -> None:
         self.giving.update(giving)
         if not self.stop.is_set():
             self.stop.set()
@@ -95,7 +95,7 @@ class Loops:
     eager: bool = False
     superseded: bool = False
     """Another rulebook has become live: all has ended in good order, to begin anew under that one."""
-    _loops: dict[str, _Loop] = field(default_factory=dict)
+    _loops: dict[LoopName, _Loop] = field(default_factory=dict)
     _sources: dict[str, Source] = field(default_factory=dict)
     _wake: Wake = field(default_factory=Wake)
     _begun: set[str] = field(default_factory=set)
@@ -106,11 +106,11 @@ class Loops:
 
     def does(self, half: Half, name: str) -> bool:
         """Whether this process does that work now, or some of it."""
-        return f"{half}:{name}" in self._loops
+        return LoopName(half, name) in self._loops
 
     def shards(self, target: str) -> list[int]:
         """Those of a target's deliveries that this process does now."""
-        loop = self._loops.get(f"target:{target}")
+        loop = self._loops.get(LoopName("target", target))
         return _shards(loop.work.duties) if loop is not None else []
 
     @property
@@ -153,7 +153,7 @@ class Loops:
 
     # --- duties ----------------------------------------------------------------------------------------------
 
-    async def _beat(self, stop: asyncio.Event, *, taking: bool = True) -> Collection[str]:
+    async def _beat(self, stop: asyncio.Event, *, taking: bool = True) -> Collection[Duty]:
         leaving = {duty for loop in self._loops.values() for duty in loop.giving}
         beating = asyncio.ensure_future(self.duties.beat(leaving=leaving, taking=taking))
         if not await either(beating, stop):
@@ -174,7 +174,7 @@ class Loops:
         that it stays unread: whoever reads it now must not commit any more."""
         direct = [name for name in self.rebaseline if not is_partitioned(self.project, name)]
         for name in direct:
-            if not self.duties.holds(f"source:{name}"):
+            if not self.duties.holds(Duty("source", name)):
                 return
             await self.hub.lease(name)
         await self.hub.reread(direct)
@@ -190,25 +190,25 @@ class Loops:
                 self._begun.add(name)
         self._ready = True
 
-    def _wanted(self) -> dict[str, _Work]:
+    def _wanted(self) -> dict[LoopName, _Work]:
         """The loops that should run, by name."""
         if not self._ready:
             return {}
         held = sorted(duty for duty in self.duties.held if self.duties.holds(duty) and self._may(duty))
-        wanted = {name: _Work("", frozenset(duties)) for name, duties in groupby(held, loop_of)}
+        wanted = {name: _Work("", frozenset(duties)) for name, duties in groupby(held, lambda duty: duty.loop)}
         for name in self.project.sources:
             if is_partitioned(self.project, name):
-                wanted[f"source:{name}"] = _Work(f"{name}#{self.duties.number}", frozenset())
+                wanted[LoopName("source", name)] = _Work(f"{name}#{self.duties.number}", frozenset())
         return wanted
 
-    def _may(self, duty: str) -> bool:
+    def _may(self, duty: Duty) -> bool:
         """Deliveries are held, but begun by nobody before the onboarding has ended."""
-        return self.duties.onboarded or not duty.startswith("target:")
+        return self.duties.onboarded or duty.half != "target"
 
-    async def _reconcile(self, surplus: Collection[str]) -> None:
+    async def _reconcile(self, surplus: Collection[Duty]) -> None:
         self._cancel()
         for duty in surplus:
-            loop = self._loops.get(loop_of(duty))
+            loop = self._loops.get(duty.loop)
             if loop is not None and duty in loop.work.duties:
                 loop.end([duty])
             else:
@@ -228,10 +228,10 @@ class Loops:
             work = wanted.get(name, _NOTHING)
             lost = work.lane != loop.work.lane or not work.duties >= loop.work.duties
             if (lost or now > loop.patience) and not loop.task.done():
-                log.warning("duty.lost" if lost else "duty.cancelled", duty=name)
+                log.warning("duty.lost" if lost else "duty.cancelled", duty=str(name))
                 loop.task.cancel()
 
-    async def _give(self, duty: str) -> None:
+    async def _give(self, duty: Duty) -> None:
         try:
             await self.duties.give(duty)
         except TransientError as error:
@@ -267,16 +267,16 @@ class Loops:
 
     # --- loops -----------------------------------------------------------------------------------------------
 
-    def _start(self, name: str, work: _Work) -> None:
-        half, _, system = name.partition(":")
+    def _start(self, name: LoopName, work: _Work) -> None:
+        half, system = name
         stop = asyncio.Event()
         loop = self._pipeline(system, work.lane) if half == "source" else self._delivery(system, work.duties)
-        self.telemetry.connector_state("source" if half == "source" else "target", system, "new")
+        self.telemetry.connector_state(half, system, "new")
         former = {self.duties.former.pop(duty, "") for duty in work.duties} - {""}
         doing = self._do(loop, stop, system, former)
-        self._loops[name] = _Loop(asyncio.create_task(doing, name=name), stop, work)
+        self._loops[name] = _Loop(asyncio.create_task(doing, name=str(name)), stop, work)
         shards = _shards(work.duties) if half == "target" else None
-        log.info("duty.taken", duty=name, lane=work.lane, shards=shards, worker=self.duties.number)
+        log.info("duty.taken", duty=str(name), lane=work.lane, shards=shards, worker=self.duties.number)
 
     async def _do(self, loop: Pipeline | Delivery, stop: asyncio.Event, system: str, former: Collection[str]) -> None:
         """Do a duty, after workers that were cut off from it: they may still hold a slot, or locks on rows."""
@@ -308,7 +308,7 @@ class Loops:
             deletes=project.delete_bounds,
         )
 
-    def _delivery(self, name: str, duties: frozenset[str]) -> Delivery:
+    def _delivery(self, name: str, duties: frozenset[Duty]) -> Delivery:
         target = _WhileHeld(target_of(self.project, name, self.hub, self.id, self.key), self.duties, duties)
         return Delivery(
             self.project.rulebook,
@@ -334,34 +334,28 @@ class Loops:
         ours then."""
         for name, loop in [(name, loop) for name, loop in self._loops.items() if loop.task.done()]:
             del self._loops[name]
-            half, _, system = name.partition(":")
-            self.telemetry.forget("source" if half == "source" else "target", system)
+            self.telemetry.forget(*name)
             error = None if loop.task.cancelled() else loop.task.exception()
             if isinstance(error, Fenced):
-                log.warning("duty.fenced", duty=name, message=error.message)
+                log.warning("duty.fenced", duty=str(name), message=error.message)
             elif error is not None:
                 raise error
             for duty in sorted(loop.giving):
                 await self._give(duty)
-                log.info("duty.given", duty=duty)
+                log.info("duty.given", duty=str(duty))
 
 
 _NOTHING = _Work("", frozenset())
 
 
-def loop_of(duty: str) -> str:
-    """The shards of a target have one loop."""
-    return duty.partition("/")[0]
-
-
-def _shards(duties: Collection[str]) -> list[int]:
-    return sorted(int(duty.rpartition("/")[2]) for duty in duties)
+def _shards(duties: Collection[Duty]) -> list[int]:
+    return sorted(duty.shard for duty in duties if duty.shard is not None)
 
 
 class _WhileHeld:
     """A target that is written to only as long as the duties to do so have not run out."""
 
-    def __init__(self, target: Target, duties: Duties, needed: frozenset[str]) -> None:
+    def __init__(self, target: Target, duties: Duties, needed: frozenset[Duty]) -> None:
         self.system = target.system
         self._target = target
         self._duties = duties

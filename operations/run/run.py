@@ -24,6 +24,7 @@ import structlog
 from fieldwarden.engine.errors import TransientError
 from fieldwarden.engine.hub.duties import Duties
 from fieldwarden.engine.hub.views.overview import DeadLetter, Overview
+from fieldwarden.engine.ports.duties import Duty
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.running.wake import either, pause
 from fieldwarden.operations.onboarding import onboarded_by_itself
@@ -232,7 +233,7 @@ class _Running:
             project.hub_schema,
             duties_of(project, reading=self.holding),
             rulebook=project.rulebook.hash,
-            keep=[f"source:{name}" for name in rebaseline if not is_partitioned(project, name)],
+            keep=[Duty("source", name) for name in rebaseline if not is_partitioned(project, name)],
             lease=project.project.settings.run.lease.total_seconds(),
         )
         return Loops(project, hub, self.telemetry, duties, health, id, key, rebaseline, eager=self.guide is not None)

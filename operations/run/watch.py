@@ -19,7 +19,8 @@ from fieldwarden.engine.hub.views.footing import HubFooting
 from fieldwarden.engine.hub.views.held_deletions import HeldCount, HeldDeletions
 from fieldwarden.engine.hub.views.overview import Overview, SetAsideCount, TargetState
 from fieldwarden.engine.hub.views.pulse import Pulse
-from fieldwarden.engine.running.telemetry import Connector, Half, Telemetry
+from fieldwarden.engine.ports.duties import Duty, Half
+from fieldwarden.engine.running.telemetry import Connector, Telemetry
 from fieldwarden.operations.deletes import question
 from fieldwarden.operations.project import Opened, is_partitioned
 from fieldwarden.operations.systems import lookout as lookout_of
@@ -257,7 +258,7 @@ class Watch:
             return []
         self._look_again = time.monotonic() + PERIOD
         theirs = {duty for worker in await self._overview.workers() if not worker.ours for duty in worker.duties}
-        halted = [s for s in await self._overview.sources() if s.state == "halted" and f"source:{s.name}" in theirs]
+        halted = [s for s in await self._overview.sources() if s.state == "halted" and Duty("source", s.name) in theirs]
         stuck = [f"source {source.name} is halted: {source.message}" for source in halted]
         still = await self._overview.standing_still()
         stuck += [f"source {p.source}: the partition {p.name} stands still: {p.message}" for p in still]

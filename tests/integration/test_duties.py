@@ -15,10 +15,11 @@ from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.hub.views.overview import Overview
 from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.ports.duties import Duty
 from fieldwarden.engine.ports.parts import Part
 from fieldwarden.engine.process import PROCESS, session_name
 
-NAMES = ["source:crm", "source:erp", "target:crm", "target:erp"]
+NAMES = [Duty("source", "crm"), Duty("source", "erp"), Duty("target", "crm"), Duty("target", "erp")]
 LEASE = 60.0
 LOCK = b"lock table fieldwarden.source"
 Make = Callable[..., Duties]
@@ -29,7 +30,7 @@ async def worker(hub_dsn: str) -> AsyncIterator[Make]:
     """`worker("a", lease=..., keep=...)`: a worker's place, as its process would hold it."""
     made: list[Duties] = []
 
-    def make(process: str, *, names: Sequence[str] = NAMES, lease: float = LEASE, keep: Sequence[str] = ()) -> Duties:
+    def make(process: str, *, names: Sequence[Duty] = NAMES, lease: float = LEASE, keep: Sequence[Duty] = ()) -> Duties:
         made.append(Duties(hub_dsn, SCHEMA, names, lease=lease, keep=keep, process=process))
         return made[-1]
 
@@ -51,7 +52,7 @@ async def its_lease_runs_out(hub_dsn: str, process: str) -> None:
             await hub.execute(past.encode(), [process])
 
 
-async def settle(*workers: Duties) -> list[set[str]]:
+async def settle(*workers: Duties) -> list[set[Duty]]:
     """They beat in turn until nothing moves, giving up at once what they should."""
     while True:
         before = [worker.held for worker in workers]
@@ -149,11 +150,11 @@ async def test_nothing_is_held_by_a_clock_that_has_run_out(worker: Make) -> None
     await one.beat()
 
     async def has_run_out() -> bool:
-        return not one.holds("target:crm")
+        return not one.holds(Duty("target", "crm"))
 
     await until(has_run_out)
     await one.beat()
-    assert one.holds("target:crm")
+    assert one.holds(Duty("target", "crm"))
 
 
 async def test_the_open_transaction_of_a_worker_that_hangs_is_ended(worker: Make, hub_dsn: str) -> None:
@@ -180,15 +181,15 @@ async def test_leaving_frees_at_once(worker: Make) -> None:
 
 
 async def test_what_a_worker_needs_itself_it_takes_and_keeps(worker: Make) -> None:
-    one, two = worker("a"), worker("b", keep=["source:crm", "source:erp"])
+    one, two = worker("a"), worker("b", keep=[Duty("source", "crm"), Duty("source", "erp")])
     await one.beat()
     await two.beat()
-    assert two.held == {"source:crm", "source:erp"}
+    assert two.held == {Duty("source", "crm"), Duty("source", "erp")}
     await one.beat()
-    assert one.held == {"target:crm", "target:erp"}
+    assert one.held == {Duty("target", "crm"), Duty("target", "erp")}
     three = worker("c")
     await settle(one, two, three)
-    assert two.held >= {"source:crm", "source:erp"}
+    assert two.held >= {Duty("source", "crm"), Duty("source", "erp")}
 
 
 async def test_a_lost_connection_is_no_lost_duty(worker: Make, hub_dsn: str) -> None:

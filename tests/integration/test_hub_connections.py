@@ -15,6 +15,7 @@ from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.hub.views.checkup import check_up
 from fieldwarden.engine.hub.views.overview import Overview
 from fieldwarden.engine.hub.views.pulse import Pulse
+from fieldwarden.engine.ports.duties import Duty
 from fieldwarden.engine.process import NEVER_CUT_OFF, NOTICED
 
 Opened = list[tuple[dict[str, str], dict[str, str]]]
@@ -60,7 +61,7 @@ async def test_every_connection_of_ours_notices_a_dead_server_and_is_never_cut_o
     await hub.announce("erp", "1", 0)
     await overview.sources()
     await pulse.heard()
-    duties = Duties(hub_dsn, SCHEMA, ["source:crm"], rulebook="book")
+    duties = Duties(hub_dsn, SCHEMA, [Duty("source", "crm")], rulebook="book")
     await duties.beat()
     await duties.leave()
     for each in (hub, overview, pulse):

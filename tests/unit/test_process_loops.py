@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fieldwarden.engine.errors import Fenced, TransientError
+from fieldwarden.engine.ports.duties import Duty, LoopName
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import MemoryHub
 from fieldwarden.operations.onboarding import ONBOARDING
@@ -20,33 +21,35 @@ from fieldwarden.rules.rulebook import System
 from fieldwarden.rules.settings import Settings
 from tests.builders import debezium, postgres
 
+CRM, READ_ERP, WRITE_ERP = LoopName("source", "crm"), LoopName("source", "erp"), LoopName("target", "erp")
+
 
 @dataclass
 class ScriptedDuties:
     """What `engine.hub.duties.Duties` would find, as the test says."""
 
-    held: frozenset[str] = frozenset({"source:erp", "target:erp/0", "target:erp/1"})
+    held: frozenset[Duty] = frozenset({Duty("source", "erp"), Duty("target", "erp", 0), Duty("target", "erp", 1)})
     number: int = 1
-    surplus: list[str] = field(default_factory=list)
+    surplus: list[Duty] = field(default_factory=list)
     away: bool = False
     """The hub cannot be reached, and the leases have run out."""
     period: float = 0.01
-    former: dict[str, str] = field(default_factory=dict)
-    given: list[str] = field(default_factory=list)
+    former: dict[Duty, str] = field(default_factory=dict)
+    given: list[Duty] = field(default_factory=list)
     left: bool = False
     live: str = ""
     """The hash of the live rulebook, as the hub tells it with every beat."""
     onboarded: bool = True
 
-    def holds(self, name: str) -> bool:
+    def holds(self, name: Duty) -> bool:
         return name in self.held and not self.away
 
-    async def beat(self, *, leaving: Collection[str] = (), taking: bool = True) -> list[str]:
+    async def beat(self, *, leaving: Collection[Duty] = (), taking: bool = True) -> list[Duty]:
         if self.away:
             raise TransientError("the hub is away")
         return [name for name in self.surplus if name in self.held and name not in leaving]
 
-    async def give(self, name: str) -> None:
+    async def give(self, name: Duty) -> None:
         self.given.append(name)
         self.held -= {name}
 
@@ -59,7 +62,7 @@ class Work:
     """A loop that runs until it is stopped, or fails when told to."""
 
     lane: str
-    duties: frozenset[str]
+    duties: frozenset[Duty]
     error: asyncio.Future[Any]
     stopped: bool = False
     cancelled: bool = False
@@ -82,18 +85,18 @@ class Work:
 class Process(Loops):
     """`work` holds all that was ever begun, by loop."""
 
-    work: dict[str, list[Work]] = field(default_factory=dict)
+    work: dict[LoopName, list[Work]] = field(default_factory=dict)
 
-    def _begin(self, name: str, lane: str, duties: frozenset[str] = frozenset()) -> Any:
+    def _begin(self, name: LoopName, lane: str, duties: frozenset[Duty] = frozenset()) -> Any:
         work = Work(lane, duties, asyncio.get_running_loop().create_future())
         self.work.setdefault(name, []).append(work)
         return work
 
     def _pipeline(self, name: str, lane: str) -> Any:
-        return self._begin(f"source:{name}", lane)
+        return self._begin(LoopName("source", name), lane)
 
-    def _delivery(self, name: str, duties: frozenset[str]) -> Any:
-        return self._begin(f"target:{name}", "", duties)
+    def _delivery(self, name: str, duties: frozenset[Duty]) -> Any:
+        return self._begin(LoopName("target", name), "", duties)
 
 
 @dataclass
@@ -103,8 +106,8 @@ class Running:
     stop: asyncio.Event
     task: asyncio.Task[None]
 
-    def begun(self, duty: str) -> list[Work]:
-        return self.process.work.get(duty, [])
+    def begun(self, loop: LoopName) -> list[Work]:
+        return self.process.work.get(loop, [])
 
     async def until(self, question: Any) -> None:
         async with asyncio.timeout(20):
@@ -135,21 +138,21 @@ async def running() -> AsyncIterator[Running]:
 
 async def test_duties_and_lanes_run_and_a_stop_gives_everything_up(running: Running) -> None:
     await running.until(lambda: len(running.process.work) == 3)
-    assert running.begun("source:crm")[0].lane == "crm#1"
-    assert running.begun("source:erp")[0].lane == ""
+    assert running.begun(CRM)[0].lane == "crm#1"
+    assert running.begun(READ_ERP)[0].lane == ""
     assert running.process.does("target", "erp")
     running.stop.set()
     await running.task
     assert all(work.stopped for works in running.process.work.values() for work in works)
-    assert sorted(running.duties.given) == ["source:erp", "target:erp/0", "target:erp/1"]
+    assert sorted(running.duties.given) == [Duty("source", "erp"), Duty("target", "erp", 0), Duty("target", "erp", 1)]
 
 
 async def test_what_others_are_due_ends_in_good_order_and_is_given_then(running: Running) -> None:
-    await running.until(lambda: running.begun("target:erp"))
-    running.duties.surplus = ["source:erp"]
-    await running.until(lambda: running.duties.given == ["source:erp"])
+    await running.until(lambda: running.begun(WRITE_ERP))
+    running.duties.surplus = [Duty("source", "erp")]
+    await running.until(lambda: running.duties.given == [Duty("source", "erp")])
     running.duties.surplus = []
-    (work,) = running.begun("source:erp")
+    (work,) = running.begun(READ_ERP)
     assert (work.stopped, work.cancelled) == (True, False)
     assert not running.process.does("source", "erp")
     assert "erp.source" not in [c.label for c in running.process.telemetry.connectors()]
@@ -159,35 +162,35 @@ async def test_a_target_of_which_some_shards_go_is_left_in_good_order_and_goes_o
     running: Running,
 ) -> None:
     await running.until(lambda: running.process.shards("erp") == [0, 1])
-    running.duties.surplus = ["target:erp/1"]
-    await running.until(lambda: running.duties.given == ["target:erp/1"])
+    running.duties.surplus = [Duty("target", "erp", 1)]
+    await running.until(lambda: running.duties.given == [Duty("target", "erp", 1)])
     running.duties.surplus = []
     await running.until(lambda: running.process.shards("erp") == [0])
-    first, second = running.begun("target:erp")
+    first, second = running.begun(WRITE_ERP)
     assert (first.stopped, first.cancelled) == (True, False)
-    assert second.duties == {"target:erp/0"}
+    assert second.duties == {Duty("target", "erp", 0)}
 
 
 async def test_a_target_of_which_more_shards_come_is_left_in_good_order_and_goes_on_with_all(running: Running) -> None:
     await running.until(lambda: running.process.shards("erp") == [0, 1])
-    running.duties.held |= {"target:erp/3"}
+    running.duties.held |= {Duty("target", "erp", 3)}
     await running.until(lambda: running.process.shards("erp") == [0, 1, 3])
-    first, _ = running.begun("target:erp")
+    first, _ = running.begun(WRITE_ERP)
     assert (first.stopped, first.cancelled, running.duties.given) == (True, False, [])
 
 
 async def test_a_target_of_which_a_shard_was_lost_is_cancelled_and_goes_on_with_the_others(running: Running) -> None:
     await running.until(lambda: running.process.shards("erp") == [0, 1])
-    running.duties.held -= {"target:erp/1"}
+    running.duties.held -= {Duty("target", "erp", 1)}
     await running.until(lambda: running.process.shards("erp") == [0])
-    assert running.begun("target:erp")[0].cancelled
+    assert running.begun(WRITE_ERP)[0].cancelled
     assert running.duties.given == []
 
 
 async def test_what_was_lost_is_cancelled_where_it_stands(running: Running) -> None:
-    await running.until(lambda: running.begun("source:erp"))
-    running.duties.held -= {"source:erp"}
-    await running.until(lambda: running.begun("source:erp")[0].cancelled)
+    await running.until(lambda: running.begun(READ_ERP))
+    running.duties.held -= {Duty("source", "erp")}
+    await running.until(lambda: running.begun(READ_ERP)[0].cancelled)
     await running.until(lambda: not running.process.does("source", "erp"))
     assert running.process.does("target", "erp"), "nothing else is"
 
@@ -195,36 +198,36 @@ async def test_what_was_lost_is_cancelled_where_it_stands(running: Running) -> N
 async def test_leases_that_ran_out_stop_what_they_were_for_until_the_hub_says_more(running: Running) -> None:
     await running.until(lambda: len(running.process.work) == 3)
     running.duties.away = True
-    await running.until(lambda: running.begun("source:erp")[0].cancelled and running.begun("target:erp")[0].cancelled)
-    assert not running.begun("source:crm")[0].cancelled, "Kafka says what is ours there"
+    await running.until(lambda: running.begun(READ_ERP)[0].cancelled and running.begun(WRITE_ERP)[0].cancelled)
+    assert not running.begun(CRM)[0].cancelled, "Kafka says what is ours there"
     running.duties.away = False
-    await running.until(lambda: len(running.begun("source:erp")) == len(running.begun("target:erp")) == 2)
+    await running.until(lambda: len(running.begun(READ_ERP)) == len(running.begun(WRITE_ERP)) == 2)
 
 
 async def test_a_new_number_is_a_new_lane(running: Running) -> None:
-    await running.until(lambda: running.begun("source:crm"))
+    await running.until(lambda: running.begun(CRM))
     running.duties.number = 3
-    await running.until(lambda: len(running.begun("source:crm")) == 2)
-    first, second = running.begun("source:crm")
+    await running.until(lambda: len(running.begun(CRM)) == 2)
+    first, second = running.begun(CRM)
     assert (first.cancelled, second.lane) == (True, "crm#3")
 
 
-@pytest.mark.parametrize("duty", ["source:erp", "source:crm"])
-async def test_a_fenced_loop_begins_anew_while_the_duty_is_ours(running: Running, duty: str) -> None:
-    await running.until(lambda: running.begun(duty))
-    running.begun(duty)[0].error.set_exception(Fenced("another worker took over"))
-    await running.until(lambda: len(running.begun(duty)) == 2)
+@pytest.mark.parametrize("loop", [READ_ERP, CRM], ids=str)
+async def test_a_fenced_loop_begins_anew_while_the_duty_is_ours(running: Running, loop: LoopName) -> None:
+    await running.until(lambda: running.begun(loop))
+    running.begun(loop)[0].error.set_exception(Fenced("another worker took over"))
+    await running.until(lambda: len(running.begun(loop)) == 2)
     assert not running.task.done()
     assert running.duties.given == []
 
 
 async def test_a_bug_cancels_everything_and_is_raised(running: Running) -> None:
     await running.until(lambda: len(running.process.work) == 3)
-    running.begun("target:erp")[0].error.set_exception(ZeroDivisionError())
+    running.begun(WRITE_ERP)[0].error.set_exception(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
         await running.task
-    assert running.begun("source:erp")[0].cancelled
-    assert running.begun("source:crm")[0].cancelled
+    assert running.begun(READ_ERP)[0].cancelled
+    assert running.begun(CRM)[0].cancelled
 
 
 async def test_nothing_to_do_is_standby_and_a_hub_that_is_away_is_said(running: Running) -> None:

@@ -23,6 +23,7 @@ from fieldwarden.engine.hub.queries import QUERIES
 from fieldwarden.engine.hub.session import Connection, Session, has_table
 from fieldwarden.engine.ledger.entries import Act
 from fieldwarden.engine.ports.durable import Duplicate
+from fieldwarden.engine.ports.duties import Duty
 from fieldwarden.engine.process import PROCESS
 from fieldwarden.rules.secret import Secretive
 
@@ -83,7 +84,7 @@ class WorkerState:
     rulebook: str
     since: datetime
     hangs: bool
-    duties: tuple[str, ...]
+    duties: tuple[Duty, ...]
     ours: bool
 
 
@@ -197,10 +198,10 @@ class Overview:
         ]
 
     async def workers(self) -> list[WorkerState]:
-        duties: dict[str, list[str]] = {}
+        duties: dict[str, list[Duty]] = {}
         for name, holder, expired in await self._rows("duties"):
             if holder and not expired:
-                duties.setdefault(holder, []).append(name)
+                duties.setdefault(holder, []).append(Duty.parse(name))
         return [
             WorkerState(number, name, rulebook, since, not awake, tuple(duties.get(token, ())), token == PROCESS)
             for number, token, name, rulebook, since, awake in await self._rows("workers", lock_class(self._schema))

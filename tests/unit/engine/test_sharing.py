@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldwarden.engine.ports.duties import SHARDS, share
+from fieldwarden.engine.ports.duties import SHARDS, Duty, LoopName, share
 
-A, B, C, D = "source:a", "source:b", "target:a", "target:b"
+A, B, C, D = Duty("source", "a"), Duty("source", "b"), Duty("target", "a"), Duty("target", "b")
 
 
 @pytest.mark.parametrize(
@@ -32,17 +32,21 @@ A, B, C, D = "source:a", "source:b", "target:a", "target:b"
     ],
 )
 def test_situations(
-    me: int, workers: list[int], holders: dict[str, int | None], take: list[str], give: list[str]
+    me: int, workers: list[int], holders: dict[Duty, int | None], take: list[Duty], give: list[Duty]
 ) -> None:
     assert share(me, workers, holders) == (take, give)
 
 
 def test_every_worker_gets_some_shards_of_every_target() -> None:
-    names = [f"target:{system}/{shard}" for system in ("billing", "crm", "erp") for shard in SHARDS]
+    names = [Duty("target", system, shard) for system in ("billing", "crm", "erp") for shard in SHARDS]
     dealt = share(1, [1, 2], dict.fromkeys(names)).take
     given = share(1, [1, 2], dict.fromkeys(names, 1)).give
     for some in (dealt, given):
-        assert {name.partition("/")[0] for name in some} == {"target:billing", "target:crm", "target:erp"}
+        assert {duty.loop for duty in some} == {
+            LoopName("target", "billing"),
+            LoopName("target", "crm"),
+            LoopName("target", "erp"),
+        }
         assert len(some) == len(names) / 2
 
 
@@ -64,7 +68,7 @@ def test_from_anywhere_all_come_to_rest_in_even_shares(
     workers: set[int], start: list[int | None], order: object
 ) -> None:
     """In whatever order they look; and what one has given up in its turn is free at once."""
-    holders = {f"duty {n}": holder for n, holder in enumerate(start)}
+    holders: dict[Duty, int | None] = {Duty("source", f"system {n}"): holder for n, holder in enumerate(start)}
     for _ in range(4 * len(workers) + 4):
         moved = False
         turn = sorted(workers)
@@ -81,3 +85,14 @@ def test_from_anywhere_all_come_to_rest_in_even_shares(
     assert not moved, "it does not come to rest"
     assert sum(loads) == len(holders)
     assert max(loads) - min(loads) <= 1
+
+
+@pytest.mark.parametrize("duty", [Duty("source", "crm"), Duty("target", "erp", 3)])
+def test_a_duty_is_read_as_it_is_written(duty: Duty) -> None:
+    assert Duty.parse(str(duty)) == duty
+
+
+@pytest.mark.parametrize("text", ["", "crm", "sauce:crm", "source:", "target:erp/x"])
+def test_what_is_no_duty_is_told(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 (its words are not shown to anybody)
+        Duty.parse(text)
