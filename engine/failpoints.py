@@ -16,6 +16,8 @@ NAMES = (
     "ingest.after_commit",
     "ingest.after_acknowledge",
     "delivery.after_claim",
+    "intent.durable",
+    "intent.answered",
     "delivery.before_target_commit",
     "delivery.after_target_commit",
     "delivery.before_settle_commit",

@@ -102,6 +102,10 @@ class Contribution(msgspec.Struct, omit_defaults=True, gc=False):
     """By field, as digests: what was golden before, while a row of some system may be on its way to being made with it.
     It concerns the record, and stands in one of its rows that tell of the field."""
 
+    row_version: str = ""
+    """What its system last called the version of the row, in answer to a write of ours: an ETag, a SyncToken, a lock
+    version. The next write of the row is made for that version."""
+
     @property
     def ref(self) -> RowRef:
         """The row's name in the crosswalk."""

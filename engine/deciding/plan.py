@@ -315,6 +315,7 @@ class TargetPlan:
     ) -> None:
         stream, row = difference.stream, difference.row
         write = Write(token, record.id, stream.name, difference.operation, row.key if row else None, {})
+        write.row_version = row.row_version if row else ""
         waited, refused = False, list[str]()
         plain, golden = self._plain[stream.name], record.golden
         for name in difference.fields:

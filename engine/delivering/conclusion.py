@@ -26,9 +26,15 @@ def concluded(job: Job, system: str, streams: Mapping[str, Stream], habits: Habi
     """The settlement of a record in `system`, whose streams these are. `undone`: what is said where nothing is kept."""
     pending = job.pending
     settlement = Settlement(job.record.id, pending.mark, pending.revision, "done", held=job.held, links=job.links)
+    settlement.row_versions, settlement.answered = job.row_versions, job.answered
     refused = [told(job.refused)] if job.refused else []
     if job.bug is not None:
         settlement.status, settlement.reason = "park", bugs.reason(job.bug, "this delivery")
+    elif job.unfinished is not None:
+        settlement.status = "again"
+        settlement.delay, settlement.reason = job.unfinished
+        settlement.frees = job.freed
+        return settlement
     elif reason := job.reason or job.problem:
         settlement.status, settlement.reason = "park", "; ".join([reason, *refused])
         if job.later:

@@ -48,6 +48,18 @@ class Job:
     """The target's own words about what it refused."""
     later = False
     """It refused the row for a reason that may pass."""
+    unfinished: tuple[float, str] | None = None
+    """Seconds after which to go on, and why: the target is busy, or has not answered. It was no attempt."""
+    answered: Sequence[str] = ()
+    """The idempotency keys of intents whose result is known."""
+    repeats: Mapping[str, tuple[str, bool]] = MappingProxyType({})
+    """By stream the key of a call without an answer that may be made again, and whether it can have no effect itself
+    any more."""
+    row_versions: Mapping[RowRef, str] = MappingProxyType({})
+    outstanding = 0
+    """Writes without a result."""
+    more = False
+    """Planning again at once may do more."""
     newly = False
     """Some of them are refused for the first time."""
     before: Refusals = _NONE
@@ -71,6 +83,9 @@ class Job:
     def learn(self, ref: RowRef, values: Mapping[str, Value]) -> None:
         known = self.held.get(ref)
         self.held = {**self.held, ref: {**known, **values} if known else values}
+
+    def knows_version(self, ref: RowRef, version: str) -> None:
+        self.row_versions = {**self.row_versions, ref: version}
 
     def differs(self, place: Place, value: Value) -> None:
         self.differing = {**self.differing, place: value}

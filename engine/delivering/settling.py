@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import msgspec
 
@@ -32,17 +33,25 @@ class Settled:
     clean: bool
 
 
-def settle(current: Record, claimed: Record, target: str, held: Held, links: Sequence[RowRef]) -> Settled:
+def settle(
+    current: Record,
+    claimed: Record,
+    target: str,
+    held: Held,
+    links: Sequence[RowRef],
+    versions: Mapping[RowRef, str] = MappingProxyType({}),
+) -> Settled:
     """Overlay what was learnt of the target's rows on the record as it is now. Neither record is changed.
 
-    `links` are the rows that were created for it.
+    `links` are the rows that were created for it, `versions` what the target calls the versions of rows.
     """
     if current is claimed:
-        return Settled(overlaid(claimed.rows, held, links) if held or links else None, clean=True)
+        learnt = held or links or versions
+        return Settled(overlaid(claimed.rows, held, links, versions) if learnt else None, clean=True)
     then = {row.ref: row for row in claimed.rows}
     now = {row.ref: row for row in current.rows}
     standing = {ref: _standing(values, now.get(ref), then.get(ref)) for ref, values in held.items()}
-    rows = overlaid(current.rows, standing, links)
+    rows = overlaid(current.rows, standing, links, versions)
     expected = overlaid(claimed.rows, held, links)
     clean = (
         current.golden == claimed.golden
@@ -52,7 +61,12 @@ def settle(current: Record, claimed: Record, target: str, held: Held, links: Seq
     return Settled(rows if rows != current.rows else None, clean)
 
 
-def overlaid(rows: Sequence[Contribution], held: Held, links: Sequence[RowRef]) -> list[Contribution]:
+def overlaid(
+    rows: Sequence[Contribution],
+    held: Held,
+    links: Sequence[RowRef],
+    versions: Mapping[RowRef, str] = MappingProxyType({}),
+) -> list[Contribution]:
     """The contributions with what their rows are now known to hold; created rows get one of their own."""
     merged = list(rows)
     for link in links:
@@ -62,6 +76,8 @@ def overlaid(rows: Sequence[Contribution], held: Held, links: Sequence[RowRef]) 
         for index, row in enumerate(merged):
             if row.key == ref.key and row.stream == ref.stream and row.system == ref.system and row.deleted is None:
                 merged[index] = msgspec.structs.replace(row, sent=_overlay(row, news), known=_superseded(row, news))
+    if versions:
+        return [msgspec.structs.replace(r, row_version=versions[r.ref]) if r.ref in versions else r for r in merged]
     return merged
 
 

@@ -30,10 +30,12 @@ from fieldwarden.engine.hub.rows import (
     noted_link_row,
     plain_array,
     text_array,
+    values_of,
 )
 from fieldwarden.engine.hub.session import Connection, Session, copied, copied_links
 from fieldwarden.engine.ports.duties import shard_of
 from fieldwarden.engine.ports.hub import Pending, Settlement
+from fieldwarden.engine.ports.target import Intent
 from fieldwarden.engine.record import Contribution, Record
 
 _REMEMBERED = 20_000
@@ -64,21 +66,23 @@ class Deliveries:
             elif id in fresh:
                 del fresh[id]
 
-    async def claim(self, limit: int, shards: Collection[int], rulebook: str) -> list[Pending]:
+    async def claim(
+        self, limit: int, shards: Collection[int], rulebook: str, but: Collection[str] = ()
+    ) -> list[Pending]:
         if self._shards != (shards := frozenset(shards)):
             self._shards = shards
             self._fresh.clear()
         of = _numbers(sorted(shards))
         async with self._session.transaction() as connection:
-            marked = await _rows(connection, "claim_marked", self._target, of, limit)
-            loose = await _rows(connection, "claim_dirty", self._target, of, limit)
-            due = self._due(marked, loose, limit)
+            marked = await _rows(connection, "claim_marked", self._target, of, limit + len(but))
+            loose = await _rows(connection, "claim_dirty", self._target, of, limit + len(but))
+            due = self._due(marked, loose, limit, frozenset(but))
             # Asked after what is due was read: marks that other rules make from here on are newer than these.
             if rulebook and due and await _rows(connection, "other_rules", rulebook):
                 return []
             known = await self._known(connection, due)
             await connection.commit()
-        if not due:
+        if not due and not but:
             self._fresh.clear()  # whatever is remembered yet was dealt with elsewhere
         claims = [
             Pending(*known[id], mark, attempts, result) for id, (mark, attempts, result) in due.items() if id in known
@@ -89,15 +93,20 @@ class Deliveries:
         return claims
 
     def _due(
-        self, marked: Sequence[tuple[Any, ...]], loose: Sequence[tuple[Any, ...]], limit: int
+        self, marked: Sequence[tuple[Any, ...]], loose: Sequence[tuple[Any, ...]], limit: int, but: frozenset[str]
     ) -> dict[str, tuple[int, int, str]]:
         """Record id -> (mark, attempts, last result), at most `limit`. What is tried again comes first, but never fills
         more than half of a claim while anything else waits. Of a mark all records or none are taken if possible."""
-        self._marks = {mark: records[1:-1].split(",") for mark, records in marked}
-        waiting = sum(map(len, self._marks.values()))
+        claimed = {mark: ids for mark, ids in self._marks.items() if not but.isdisjoint(ids)} if but else {}
+        open_marks = {mark: records[1:-1].split(",") for mark, records in marked}
+        self._marks = claimed | open_marks
+        if but:
+            loose = [row for row in loose if row[0] not in but]
+            open_marks = {mark: left for mark, ids in open_marks.items() if (left := [i for i in ids if i not in but])}
+        waiting = sum(map(len, open_marks.values()))
         due = {row[0]: (row[1], row[2], row[3]) for row in loose[: max(limit - waiting, limit // 2)]}
         room = limit - len(due)
-        for number, (mark, records) in enumerate(self._marks.items()):
+        for number, (mark, records) in enumerate(open_marks.items()):
             if len(records) > room and number:
                 break
             for id in records[:room]:
@@ -148,6 +157,24 @@ class Deliveries:
             if claim is not None and claim.mark == each.mark:  # that of a newer claim is wanted yet
                 del self._claimed[each.record]
 
+    async def intend(self, intents: Sequence[Intent]) -> None:
+        async with self._session.transaction() as connection:
+            for each in intents:
+                row = (each.key, self._target, each.record, each.stream, each.operation, each.row, each.parent)
+                values = note(each.values).decode()
+                await connection.execute(QUERIES["intend"], [*row, each.version, values], prepare=True)
+            await connection.commit()
+
+    async def intents(self, records: Sequence[str]) -> dict[str, list[Intent]]:
+        found: dict[str, list[Intent]] = {}
+        async with self._session.transaction() as connection:
+            asked = {"target": self._target, "ids": plain_array(records)}
+            cursor = await connection.execute(QUERIES["intents"], asked, prepare=True)
+            for now, key, record, stream, operation, row, parent, version, sent in await cursor.fetchall():
+                intent = Intent(key, record, stream, operation, row, parent, version, values_of(sent))
+                found.setdefault(now, []).append(intent)
+        return found
+
     def _claim_of(self, settlement: Settlement) -> Pending | None:
         claim = self._claimed.get(settlement.record)
         return claim if claim is not None and claim.revision == settlement.revision else None
@@ -180,14 +207,16 @@ class Deliveries:
 
     def _learnt(self, settlements: Sequence[Settlement]) -> tuple[list[Settlement], list[Settlement]]:
         """Those that learnt of rows they created only, and of other rows too."""
-        learnt = [each for each in settlements if each.links or each.held]
-        created = [e for e in learnt if only_created(self._claimed[e.record].record, e.held, e.links)]
+        learnt = [each for each in settlements if each.links or each.held or each.row_versions]
+        created = [
+            e for e in learnt if not e.row_versions and only_created(self._claimed[e.record].record, e.held, e.links)
+        ]
         alone = {each.record for each in created}
         return created, [each for each in learnt if each.record not in alone]
 
     def _merged(self, each: Settlement) -> Line:
         claim = self._claimed[each.record]
-        settled = settle(claim.record, claim.record, self._target, each.held, each.links)
+        settled = settle(claim.record, claim.record, self._target, each.held, each.links, each.row_versions)
         large = claim.record.large
         return _line(each, each.status, each.delay, each.revision, settled.rows, large=large)
 
@@ -243,7 +272,8 @@ class Deliveries:
                 claim = self._claim_of(each)
                 held = {row: values for row, values in each.held.items() if row not in strange}
                 links = [link for link in each.links if link not in strange]
-                settled = settle(record, claim.record if claim else record, self._target, held, links)
+                known = claim.record if claim else record
+                settled = settle(record, known, self._target, held, links, each.row_versions)
                 again = self._again(each, settled.clean and claim is not None, current)
                 status, delay = ("again", again) if again is not None else (each.status, each.delay)
                 if status == "done":
@@ -298,6 +328,8 @@ class Deliveries:
             await _rows(connection, "settle_marked_open", self._target, marks)
             await _rows(connection, "shrink_marked", self._target, marks)
             await _rows(connection, "drop_empty_marks", self._target, marks)
+        if answered := [key for each in settlements for key in each.answered]:
+            await connection.execute(QUERIES["forget_intents"], [answered], prepare=True)
         linked = sorted({each.record for each in settlements if each.links or each.frees})
         if linked:
             await _rows(connection, "wake", self._target, plain_array(linked))

@@ -756,6 +756,25 @@ delete from marked where target = %s and mark = any(%s::bigint[]) and number = 0
 -- name: drop_marks
 delete from marked where target = %s and mark = any(%s::bigint[])
 
+-- name: intend
+-- Before the call; where it is made again, what it brings now.
+insert into intent (key, target, record, stream, operation, row, parent, version, sent)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+on conflict (key) do update set version = excluded.version, sent = excluded.sent, row = excluded.row,
+    parent = excluded.parent
+
+-- name: intents
+-- Those of these records and of what was joined to them, with the record as it is called now. Mostly there are none.
+select coalesce(j.record, i.record)::text, i.key, i.record::text, i.stream, i.operation, i.row, i.parent, i.version, i.sent
+from intent i left join joined j on j.id = i.record
+where i.target = %(target)s and i.record = any(
+    %(ids)s::uuid[] || array(select id from joined where record = any(%(ids)s::uuid[]))
+)
+order by i.since, i.key
+
+-- name: forget_intents
+delete from intent where key = any(%s)
+
 -- name: link_noted
 -- Rows that were created, with what was written into them. Gives back those that nobody had linked.
 insert into crosswalk (system, stream, key, record, sent)

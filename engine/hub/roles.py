@@ -48,6 +48,7 @@ RIGHTS: Mapping[str, str] = {
     # Work that is pending, who does it, and how far it is.
     "dirty": "select, insert, update, delete",
     "marked": "select, insert, update, delete",
+    "intent": "select, insert, update, delete",
     "announced": "select, insert, update, delete",
     "source": "select, insert, update",
     "followed": "select, insert, update",
@@ -81,6 +82,7 @@ READABLE: Mapping[str, tuple[str, ...]] = {
     "set_aside": ("id", "system", "stream", "entity", "kind", "position", "candidates", "released", "since", "moves"),
     "dirty": ("target", "record", "mark", "due", "since", "attempts", "status", "awaits", "shard"),
     "marked": (),
+    "intent": ("key", "target", "record", "stream", "operation", "version", "since"),
     "source": (),
     "followed": (),
     "forged_mark": (),

@@ -131,6 +131,11 @@ def notes_of(rows: Iterable[Sequence[Any]]) -> dict[str, list[Note]]:
     return found
 
 
+def values_of(text: str) -> dict[str, Value]:
+    """What `note` made."""
+    return _decode_golden(text)
+
+
 def note(values: Mapping[str, Value]) -> bytes:
     """What was written into a created row, as its link keeps it."""
     return _encode(values)

@@ -28,6 +28,7 @@ from fieldwarden.engine.ports.foothold import Followed
 from fieldwarden.engine.ports.forged import Forged, Noted
 from fieldwarden.engine.ports.hub import ANNOUNCED_FOR, AT_ONCE, MANY_ALIKE, Lease, Pending, Settlement
 from fieldwarden.engine.ports.parts import Baseline, Part
+from fieldwarden.engine.ports.target import Intent
 from fieldwarden.engine.process import PROCESS
 from fieldwarden.engine.record import Record
 from fieldwarden.rules.secret import Secretive
@@ -216,8 +217,10 @@ class PostgresHub:
                 found += await (await connection.execute(QUERIES["mapped_later"], [names, streams])).fetchall()
         return [name for name in sources if (name,) in found]
 
-    async def claim(self, target: str, limit: int, shards: Collection[int] = SHARDS) -> list[Pending]:
-        return await self._delivery(target).claim(limit, shards, self.rulebook)
+    async def claim(
+        self, target: str, limit: int, shards: Collection[int] = SHARDS, but: Collection[str] = ()
+    ) -> list[Pending]:
+        return await self._delivery(target).claim(limit, shards, self.rulebook, but)
 
     async def held_up(self, rows: Sequence[RowRef]) -> dict[RowRef, int]:
         found: dict[RowRef, int] = {}
@@ -264,6 +267,13 @@ class PostgresHub:
     async def settle(self, target: str, settlements: Sequence[Settlement]) -> None:
         if settlements:
             await self._delivery(target).settle(settlements)
+
+    async def intend(self, target: str, intents: Sequence[Intent]) -> None:
+        if intents:
+            await self._delivery(target).intend(intents)
+
+    async def intents(self, target: str, records: Sequence[str]) -> dict[str, list[Intent]]:
+        return await self._delivery(target).intents(records)
 
     async def close(self) -> None:
         sessions = [self._reading, *self._ingesting.values(), *(session for _, session in self._deliveries.values())]

@@ -14,6 +14,7 @@ from fieldwarden.engine.ports.duties import SHARDS
 from fieldwarden.engine.ports.foothold import Footholds
 from fieldwarden.engine.ports.forged import Forged, Noted
 from fieldwarden.engine.ports.parts import Baseline, Part
+from fieldwarden.engine.ports.target import Intent
 from fieldwarden.engine.record import Record
 
 # --- the hub -------------------------------------------------------------------------------------------------
@@ -135,12 +136,14 @@ class Settlement:
     `held`: what rows are now known to hold, by field; `links`: rows that were created. A parked one may stand behind
     the record that it `awaits`, whose revision was `awaits_at` when that was tried: it is due again once that has
     moved, or a settlement of it `frees` what it held.
+    `row_versions`: what the target calls the versions of rows now. `answered`: the idempotency keys of intents whose
+    result is known; they are forgotten with this settlement.
     """
 
     record: str
     mark: int
     revision: int
-    status: Literal["done", "retry", "wait", "park"]
+    status: Literal["done", "retry", "wait", "park", "again"]
     reason: str = ""
     delay: float = 0.0
     awaits: str | None = None
@@ -149,6 +152,8 @@ class Settlement:
     result: str = ""
     awaits_at: int = 0
     frees: bool = False
+    row_versions: Mapping[RowRef, str] = field(default_factory=dict)
+    answered: Sequence[str] = ()
 
 
 ANNOUNCED_FOR = 30 * 86_400 * 1_000_000
@@ -236,10 +241,12 @@ class Hub(Footholds, Protocol):
         """Those of these sources whose rows have not all been read: never yet, or since they are read again, or, of
         partitions, those of a `mapped` stream (by source) that was not there when the others' were read."""
 
-    async def claim(self, target: str, limit: int, shards: Collection[int] = SHARDS) -> list[Pending]:
-        """Dirty records of these shards due now, oldest first. Claims do not lock: settling compares marks. So whoever
-        claims must be the only one to do so for these shards of the target. Nothing where other rules are live than the
-        `rulebook` by which this hub's deliveries are planned."""
+    async def claim(
+        self, target: str, limit: int, shards: Collection[int] = SHARDS, but: Collection[str] = ()
+    ) -> list[Pending]:
+        """Dirty records of these shards due now, oldest first, without those in `but`, which are claimed already.
+        Claims do not lock: settling compares marks. So whoever claims must be the only one to do so for these shards of
+        the target. Nothing where other rules are live than the `rulebook` that this hub's deliveries are planned by."""
 
     async def keys(self, records: Sequence[str], system: str) -> dict[str, list[RowRef]]:
         """Record id -> its live rows in a system (to translate references on the way out)."""
@@ -251,4 +258,11 @@ class Hub(Footholds, Protocol):
         """The records that those of these rows stand for that are linked, as they are now, with their revisions."""
 
     async def settle(self, target: str, settlements: Sequence[Settlement]) -> None: ...
+    async def intend(self, target: str, intents: Sequence[Intent]) -> None:
+        """These writes are about to be made. Durable when it returns; one of the same key stands in place of the
+        former. A settlement that names them as `answered` forgets them, and nothing else does."""
+
+    async def intents(self, target: str, records: Sequence[str]) -> dict[str, list[Intent]]:
+        """The intents that stand for these records, also those of records that were joined to them since."""
+
     async def close(self) -> None: ...

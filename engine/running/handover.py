@@ -16,6 +16,7 @@ from fieldwarden.engine.change import RowRef
 from fieldwarden.engine.deciding.plan import TargetPlan
 from fieldwarden.engine.ports.hub import Hub
 from fieldwarden.engine.ports.target import Target, Write, WriteResult
+from fieldwarden.engine.ports.target import answers as answers_of
 from fieldwarden.engine.record import Record
 
 _LINKS = 12
@@ -73,7 +74,7 @@ class Handover:
             theirs |= due
             mine = [writes[token] for token in in_the_way if token < len(writes)]
             sent = [*mine, *theirs.values()]
-            told = await self._target.write([replace(write, token=place) for place, write in enumerate(sent)])
+            told = await answers_of(self._target, [replace(write, token=place) for place, write in enumerate(sent)])
             for each in told:
                 if each.token < len(mine):
                     token = mine[each.token].token

@@ -23,13 +23,16 @@ from fieldwarden.engine.ports.forged import Noted
 
 log = structlog.get_logger(__name__)
 
-State: TypeAlias = Literal["new", "standby", "snapshot", "streaming", "delivering", "retrying", "halted", "stopped"]
+State: TypeAlias = Literal[
+    "new", "standby", "snapshot", "streaming", "delivering", "busy", "retrying", "halted", "stopped"
+]
 STATES: tuple[State, ...] = (
     "new",
     "standby",
     "snapshot",
     "streaming",
     "delivering",
+    "busy",
     "retrying",
     "halted",
     "stopped",

@@ -14,6 +14,7 @@ from fieldwarden.engine.ports.aside import FOR_A_STEWARD, SetAside
 from fieldwarden.engine.ports.duties import SHARDS, shard_of
 from fieldwarden.engine.ports.hub import ANNOUNCED_FOR, AT_ONCE, Lease, Pending, Settlement
 from fieldwarden.engine.ports.parts import Baseline, Part
+from fieldwarden.engine.ports.target import Intent
 from fieldwarden.engine.testing.aside import FOR_A_PERSON
 from fieldwarden.engine.testing.ingest import MemoryIngest
 from fieldwarden.engine.testing.locks import RowLocks, free
@@ -171,14 +172,20 @@ class MemoryHub(MemoryState):
 
     # --- targets ---------------------------------------------------------------------------------------------
 
-    async def claim(self, target: str, limit: int, shards: Collection[int] = SHARDS) -> list[Pending]:
+    async def claim(
+        self, target: str, limit: int, shards: Collection[int] = SHARDS, but: Collection[str] = ()
+    ) -> list[Pending]:
         if self.rulebook and self.live not in ("", self.rulebook):
             return []
         now = self.clock()
         due = sorted(
             (dirty.due, dirty.mark, id)
             for (name, id), dirty in self.dirty.items()
-            if name == target and shard_of(id) in shards and dirty.status == "due" and dirty.due <= now
+            if name == target
+            and shard_of(id) in shards
+            and dirty.status == "due"
+            and dirty.due <= now
+            and id not in but
         )
         claims = []
         for _, _, id in due[:limit]:
@@ -209,19 +216,34 @@ class MemoryHub(MemoryState):
                 self._settle(target, replace(each, record=self.now(each.record)))
         self.crash("delivery.after_settle")
 
+    async def intend(self, target: str, intents: Sequence[Intent]) -> None:
+        await self.pace()
+        self.intended.update((each.key, (target, each)) for each in intents)
+
+    async def intents(self, target: str, records: Sequence[str]) -> dict[str, list[Intent]]:
+        found: dict[str, list[Intent]] = {}
+        for name, each in self.intended.values():
+            if name == target and (now := self.now(each.record)) in records:
+                found.setdefault(now, []).append(each)
+        return found
+
     def _settle(self, target: str, each: Settlement) -> None:
         links = [link for link in each.links if self.crosswalk.get(link, each.record) == each.record]
         strange = set(each.links) - set(links)
         held = {row: values for row, values in each.held.items() if row not in strange}
         for link in links:
             self._link(link, each.record)
+        for key in each.answered:
+            self.intended.pop(key, None)
         current, revision = self.records[each.record]
         claim = self._claimed.get((target, each.record))
         claimed = claim.record if claim and claim.revision == each.revision else None
         if claim and claimed and claim.mark == each.mark:
             del self._claimed[target, each.record]  # settled: a second verdict on it only asks for another look
         unmoved = claimed is not None and revision == each.revision
-        settled = settle(current, current if unmoved or claimed is None else claimed, target, held, links)
+        settled = settle(
+            current, current if unmoved or claimed is None else claimed, target, held, links, each.row_versions
+        )
         if settled.rows is not None:
             current.rows = settled.rows
             self.records[each.record] = (current, revision + 1)
@@ -240,7 +262,11 @@ class MemoryHub(MemoryState):
             return
         dirty.due = self.clock() + int(each.delay * 1_000_000)
         dirty.status, dirty.awaits, dirty.reason = "due", None, each.reason
-        if each.status == "done" or (each.status == "wait" and linked) or (each.status == "park" and not clean):
+        if (
+            each.status in ("done", "again")
+            or (each.status == "wait" and linked)
+            or (each.status == "park" and not clean)
+        ):
             return
         equal, dirty.result = dirty.result == each.result, each.result
         if each.status == "wait":

@@ -15,6 +15,7 @@ from fieldwarden.engine.ledger.entries import GENESIS, block_hash, leaf, merkle_
 from fieldwarden.engine.ports.aside import SetAside
 from fieldwarden.engine.ports.durable import Entry, IngestOutcome, Rekey
 from fieldwarden.engine.ports.hub import Lease, Pending
+from fieldwarden.engine.ports.target import Intent
 from fieldwarden.engine.record import Contribution, Record
 from fieldwarden.engine.testing.aside import MemoryAside
 from fieldwarden.engine.testing.footholds import MemoryFootholds
@@ -67,6 +68,8 @@ class MemoryState(MemoryJoins, MemoryFootholds, MemoryAside):
         self.announcements: dict[tuple[str, str], int] = {}
         self.rekeys: dict[RowRef, Rekey] = {}
         self.linked_at: dict[RowRef, int] = {}
+        self.intended: dict[str, tuple[str, Intent]] = {}
+        """By idempotency key: the target, and what is to be written there."""
         self._claimed: dict[tuple[str, str], Pending] = {}
         self.found: dict[tuple[str, str, str], set[str]] = {}
         self.told_alike: dict[tuple[str, str, str], set[str]] = {}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from fieldwarden.engine.change import Value
-from fieldwarden.engine.ports.target import Write, WriteResult
+from fieldwarden.engine.ports.target import Capabilities, Found, Intent, Write, WriteResult
 
 
 def _kept(_stream: str, _name: str, value: Value) -> Value:
@@ -57,13 +57,18 @@ class MemoryTarget:
     after: Callable[[Sequence[Write]], None] = _nothing
     feed: Feed = _nothing
     written: int = 0
+    capabilities: Capabilities = field(default_factory=Capabilities)
     _keys: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    async def write(self, writes: Sequence[Write]) -> Sequence[WriteResult]:
+    async def write(self, writes: Sequence[Write]) -> AsyncGenerator[WriteResult, None]:
         self.before(writes)
         results = [self._write(write) for write in writes]
         self.after(writes)
-        return results
+        for result in results:
+            yield result
+
+    async def look_up(self, _intents: Sequence[Intent]) -> Sequence[Found]:
+        return []  # it leaves no doubt
 
     async def close(self) -> None:
         return
@@ -81,7 +86,7 @@ class MemoryTarget:
                 )
             write = replace(write, values=left)
         result = self._apply(write)
-        if result.status == "done":
+        if result.status == "applied":
             result.refused = refused
         return result
 
@@ -100,25 +105,25 @@ class MemoryTarget:
             return self._create(write, rows)
         row = rows.get(write.key or "")
         if row is None:
-            gone: Literal["done", "missing"] = "done" if write.operation == "delete" else "missing"
+            gone: Literal["applied", "missing"] = "applied" if write.operation == "delete" else "missing"
             return WriteResult(write.token, gone, key=write.key)
         if write.operation == "delete":
             del rows[write.key or ""]
             self.written += 1
             self.feed(write.stream, write.key or "", None, write.record)
-            return WriteResult(write.token, "done", key=write.key)
+            return WriteResult(write.token, "applied", key=write.key)
         return self._update(write, row)
 
     def _create(self, write: Write, rows: dict[str, TargetRow]) -> WriteResult:
         for key, row in rows.items():
             if row.record == write.record and row.parent == write.parent_key:
-                return WriteResult(write.token, "done", key=key, differing=self._differing(write, row))
+                return WriteResult(write.token, "applied", key=key, differing=self._differing(write, row))
         key = f"{self.system}-{next(self._keys)}"
         values = {name: self.rewrite(write.stream, name, value) for name, value in write.values.items()}
         rows[key] = TargetRow(values, write.record, write.parent_key)
         self.written += 1
         self.feed(write.stream, key, dict(values), write.record)
-        return WriteResult(write.token, "done", key=key, differing=self._differing(write, rows[key]))
+        return WriteResult(write.token, "applied", key=key, differing=self._differing(write, rows[key]))
 
     def _update(self, write: Write, row: TargetRow) -> WriteResult:
         before = dict(row.values)
@@ -134,7 +139,7 @@ class MemoryTarget:
         if row.values != before:
             self.written += 1
             self.feed(write.stream, write.key or "", dict(row.values), write.record)
-        return WriteResult(write.token, "done", key=write.key, differing=self._differing(write, row))
+        return WriteResult(write.token, "applied", key=write.key, differing=self._differing(write, row))
 
     def _differing(self, write: Write, row: TargetRow) -> dict[str, Value]:
         return {name: row.values.get(name) for name, value in write.values.items() if row.values.get(name) != value}

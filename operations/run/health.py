@@ -42,7 +42,7 @@ _FRESH_SECONDS = 0.2
 _OPENMETRICS = "application/openmetrics-text"
 _PLAIN, _OPEN = choose_encoder(""), choose_encoder(f"{_OPENMETRICS}; version=1.0.0")
 _NOT_ASKED = "whether anything may be delivered is not known yet: the hub has not answered"
-ABLE = {"source": frozenset({"snapshot", "streaming"}), "target": frozenset({"delivering"})}
+ABLE = {"source": frozenset({"snapshot", "streaming"}), "target": frozenset({"delivering", "busy"})}
 
 
 def obstacles(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from fieldwarden.engine.hub.duties import Duties
     from fieldwarden.engine.ports.hub import Hub
     from fieldwarden.engine.ports.source import Source
-    from fieldwarden.engine.ports.target import Target, Write, WriteResult
+    from fieldwarden.engine.ports.target import Found, Intent, Target, Write, WriteResult
     from fieldwarden.engine.running.telemetry import Telemetry
     from fieldwarden.operations.project import Opened
     from fieldwarden.operations.run.health import Health
@@ -357,16 +357,22 @@ class _WhileHeld:
 
     def __init__(self, target: Target, duties: Duties, needed: frozenset[Duty]) -> None:
         self.system = target.system
+        self.capabilities = target.capabilities
         self._target = target
         self._duties = duties
         self._needed = needed
 
-    async def write(self, writes: Sequence[Write]) -> Sequence[WriteResult]:
+    async def write(self, writes: Sequence[Write]) -> AsyncGenerator[WriteResult, None]:
         if not all(map(self._duties.holds, self._needed)):
             raise TransientError(
                 f"{self.system}: the right to write there ran out before the hub could be asked for it again"
             )
-        return await self._target.write(writes)
+        async with contextlib.aclosing(self._target.write(writes)) as results:
+            async for result in results:
+                yield result
+
+    async def look_up(self, intents: Sequence[Intent]) -> Sequence[Found]:
+        return await self._target.look_up(intents)
 
     async def close(self) -> None:
         await self._target.close()

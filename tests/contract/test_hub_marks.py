@@ -21,8 +21,8 @@ def ident(number: int) -> str:
 
 
 A, UNKNOWN = ident(1), ident(2)
-STATUSES = ("done", "retry", "wait", "park")
-AFTER = {"retry": "due", "wait": "waiting", "park": "parked"}
+STATUSES = ("done", "retry", "wait", "park", "again")
+AFTER = {"retry": "due", "again": "due", "wait": "waiting", "park": "parked"}
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ async def test_a_claim_that_was_settled_already_is_settled_anew(hub: Hub, dsn: s
         found = await claim(hub, one)
         await hub.settle("erp", [verdict(found, first)])
         await hub.settle("erp", [verdict(found, second)])
-        expected = {"retry": "due", "wait": "waiting", "done": "due", "park": "due"}[second]
+        expected = {"retry": "due", "again": "due", "wait": "waiting", "done": "due", "park": "due"}[second]
         assert [status for status, _ in await pending(hub, dsn, one)] == ([] if first == "done" else [expected])
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 
 from fieldwarden.engine.change import Value
-from fieldwarden.engine.ports.target import Target, Write, WriteResult
+from fieldwarden.engine.ports.target import Target, Write, WriteResult, answers
 from fieldwarden.engine.testing import MemoryTarget, TargetRow
 from tests.integration.target_world import World, stream
 
@@ -97,7 +97,7 @@ def delete(key: str, /, *, to: str = PARTY) -> Write:
 
 
 async def one(bench: Bench, write: Write) -> WriteResult:
-    (result,) = await bench.target.write([write])
+    (result,) = await answers(bench.target, [write])
     assert result.token == write.token
     return result
 
@@ -110,7 +110,7 @@ async def made(bench: Bench, record: str = "r-1", /, **values: Value) -> str:
 
 async def test_a_created_row_has_the_values_and_a_key(bench: Bench) -> None:
     result = await one(bench, create("r-1", name="Acme", phone=None))
-    assert (result.status, result.differing) == ("done", {})
+    assert (result.status, result.differing) == ("applied", {})
     assert result.key is not None
     assert bench.rows(PARTY) == {result.key: {"name": "Acme", "phone": None}}
 
@@ -119,7 +119,7 @@ async def test_creating_twice_yields_one_row_that_is_not_overwritten(bench: Benc
     key = await made(bench, "r-1", name="Acme", phone="1")
     bench.edit(PARTY, key, "phone", "edited")
     again = await one(bench, create("r-1", name="Acme", phone="1"))
-    assert (again.status, again.key, again.differing) == ("done", key, {"phone": "edited"})
+    assert (again.status, again.key, again.differing) == ("applied", key, {"phone": "edited"})
     assert bench.rows(PARTY) == {key: {"name": "Acme", "phone": "edited"}}
 
 
@@ -135,14 +135,14 @@ async def test_an_update_is_compare_and_set_field_by_field(bench: Bench) -> None
     key = await made(bench, name="Acme", phone="1")
     bench.edit(PARTY, key, "phone", "edited")
     result = await one(bench, update(key, {"name": "Acme", "phone": "1"}, name="Acme AG", phone="2"))
-    assert (result.status, result.key, result.differing) == ("done", key, {"phone": "edited"})
+    assert (result.status, result.key, result.differing) == ("applied", key, {"phone": "edited"})
     assert bench.rows(PARTY)[key] == {"name": "Acme AG", "phone": "edited"}
 
 
 async def test_a_field_of_which_nothing_was_expected_is_written_over_null_only(bench: Bench) -> None:
     key = await made(bench, name="Acme", phone=None)
     result = await one(bench, update(key, {}, name="other", phone="1"))
-    assert (result.status, result.differing) == ("done", {"name": "Acme"})
+    assert (result.status, result.differing) == ("applied", {"name": "Acme"})
     assert bench.rows(PARTY)[key] == {"name": "Acme", "phone": "1"}
 
 
@@ -153,7 +153,7 @@ async def test_an_unguarded_field_is_written_whatever_the_row_holds_and_the_othe
     write = update(key, {"name": "Acme"}, name="Acme AG", phone="2")
     write.unguarded = frozenset({"phone"})
     result = await one(bench, write)
-    assert (result.status, result.differing) == ("done", {"name": "edited"})
+    assert (result.status, result.differing) == ("applied", {"name": "edited"})
     assert bench.rows(PARTY)[key] == {"name": "edited", "phone": "2"}
     again = await one(bench, write)
     assert again.differing == {"name": "edited"}, "there is nothing left to write, and nothing is written"
@@ -164,7 +164,7 @@ async def test_delivering_again_is_done_and_changes_nothing(bench: Bench) -> Non
     write = update(key, {"name": "Acme"}, name="Acme AG")
     assert (await one(bench, write)).differing == {}
     again = await one(bench, write)
-    assert (again.status, again.key, again.differing) == ("done", key, {})
+    assert (again.status, again.key, again.differing) == ("applied", key, {})
     assert bench.rows(PARTY)[key] == {"name": "Acme AG", "phone": "1"}
 
 
@@ -182,14 +182,14 @@ async def test_a_row_that_is_gone_is_missing(bench: Bench) -> None:
 
 async def test_a_deleted_row_is_gone(bench: Bench) -> None:
     key = await made(bench, name="Acme")
-    assert (await one(bench, delete(key))).status == "done"
+    assert (await one(bench, delete(key))).status == "applied"
     assert bench.rows(PARTY) == {}
 
 
 async def test_deleting_again_is_done(bench: Bench) -> None:
     key = await made(bench, name="Acme")
     await one(bench, delete(key))
-    assert (await one(bench, delete(key))).status == "done"
+    assert (await one(bench, delete(key))).status == "applied"
 
 
 async def test_every_write_gets_its_own_answer(bench: Bench) -> None:
@@ -201,16 +201,16 @@ async def test_every_write_gets_its_own_answer(bench: Bench) -> None:
         delete(first),
         update("4711", {}, name="x"),
     ]
-    results = {result.token: result for result in await bench.target.write(writes)}
-    answers = [(results[write.token].status, results[write.token].differing) for write in writes]
-    assert answers == [("done", {"name": "edited"}), ("done", {}), ("done", {}), ("missing", {})]
+    results = {result.token: result for result in await answers(bench.target, writes)}
+    told = [(results[write.token].status, results[write.token].differing) for write in writes]
+    assert told == [("applied", {"name": "edited"}), ("applied", {}), ("applied", {}), ("missing", {})]
     assert sorted(str(row["name"]) for row in bench.rows(PARTY).values()) == ["C", "edited"]
 
 
 async def test_a_field_that_the_target_refuses_holds_up_no_other(bench: Bench) -> None:
     key = await made(bench, name="Acme", phone="1")
     result = await one(bench, update(key, {"name": "Acme", "phone": "1"}, name="Acme AG", phone=TOO_LONG))
-    assert (result.status, result.key, result.differing, list(result.refused)) == ("done", key, {}, ["phone"])
+    assert (result.status, result.key, result.differing, list(result.refused)) == ("applied", key, {}, ["phone"])
     assert TOO_LONG not in result.refused["phone"]
     assert bench.rows(PARTY)[key] == {"name": "Acme AG", "phone": "1"}
 
@@ -224,7 +224,7 @@ async def test_where_nothing_is_left_to_write_the_write_is_rejected_with_the_fie
 
 async def test_a_row_is_created_without_what_is_refused_of_it(bench: Bench) -> None:
     result = await one(bench, create("r-1", name="Acme", phone=TOO_LONG))
-    assert (result.status, list(result.refused)) == ("done", ["phone"])
+    assert (result.status, list(result.refused)) == ("applied", ["phone"])
     [row] = bench.rows(PARTY).values()
     assert (row["name"], row.get("phone")) == ("Acme", None)
 
@@ -244,7 +244,7 @@ async def test_what_goes_together_is_written_together_or_left_to_who_changed_a_p
     write.blocks = (("name", "phone"),)
     bench.edit(PARTY, key, "name", "edited")
     result = await one(bench, write)
-    assert (result.status, result.differing) == ("done", {"name": "edited", "phone": "1"})
+    assert (result.status, result.differing) == ("applied", {"name": "edited", "phone": "1"})
     assert bench.rows(PARTY)[key] == {"name": "edited", "phone": "1"}
     bench.edit(PARTY, key, "name", "Acme AG")  # what is wanted: nobody stands in the way
     assert (await one(bench, write)).differing == {}
@@ -262,7 +262,7 @@ async def test_a_part_that_is_as_it_should_be_guards_the_rest_of_its_block(bench
 
 
 async def test_nothing_to_write_is_no_trouble(bench: Bench) -> None:
-    assert list(await bench.target.write([])) == []
+    assert list(await answers(bench.target, [])) == []
 
 
 async def test_a_closed_target_may_be_closed_again(bench: Bench) -> None:

@@ -21,6 +21,9 @@ LATER = {"ingest": 12, "delivery": 5}
 """Passes after which every baseline should be done, and changes are streaming."""
 
 
+ELSEWHERE = ("apply", "partial", "intent")
+
+
 def test_every_name_is_passed_somewhere_and_no_other() -> None:
     folders = ("engine", "connectors", "operations", "rules")
     code = "".join(path.read_text() for folder in folders for path in (ROOT / folder).rglob("*.py"))
@@ -34,9 +37,10 @@ def die(world: World, failpoint: str) -> None:
     world.acknowledged_is_durable()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.split(".")[0] not in ("apply", "partial")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name.split(".")[0] not in ELSEWHERE])
 def test_killed_at(name: str, tmp_path: Path, make_database: Callable[[], str]) -> None:
-    """(Where an apply, or the reading of a table that was mapped later, is killed: `test_apply`.)
+    """(Where an apply, or the reading of a table that was mapped later, is killed: `test_apply`; and between a write's
+    intent and its answer: `test_vendor`.)
 
     At the very first pass; and then, by the next process, in mid-stream (or at the same point of a baseline, which
     is begun again)."""

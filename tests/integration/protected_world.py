@@ -9,7 +9,7 @@ import psycopg
 
 from fieldwarden.connectors.postgres.writing.protecting import Owners, live_conflicts
 from fieldwarden.connectors.postgres.writing.target import PostgresTarget
-from fieldwarden.engine.ports.target import Write
+from fieldwarden.engine.ports.target import Write, answers
 from fieldwarden.rules.loading import rulebook_from_documents
 from fieldwarden.rules.protecting import Conflict
 from fieldwarden.rules.rulebook import Rulebook
@@ -92,7 +92,7 @@ async def tried(dsn: str, rulebook: Rulebook, system: str = "erp", write: Write 
     """One write by the target, as `run` makes it: its answer."""
     target = PostgresTarget(rulebook.systems[system], dsn, MARK, None, Owners(rulebook, {"erp": dsn} | dsns))
     try:
-        return await target.write([write or update()])
+        return await answers(target, [write or update()])
     finally:
         await target.close()
 

@@ -15,7 +15,7 @@ from fieldwarden.connectors.postgres.following import mark_of
 from fieldwarden.connectors.postgres.marks import Mark, Seal
 from fieldwarden.connectors.postgres.writing.target import PostgresTarget
 from fieldwarden.engine.change import Value
-from fieldwarden.engine.ports.target import Write, WriteResult
+from fieldwarden.engine.ports.target import Write, WriteResult, answers
 from fieldwarden.rules.expressions import parse
 from fieldwarden.rules.rulebook import FieldMap, Stream, System
 from tests.builders import postgres
@@ -83,7 +83,7 @@ class World:
 
     async def write(self, *writes: Write) -> list[WriteResult]:
         """The answers in the order of the writes."""
-        results = {result.token: result for result in await self.target.write(writes)}
+        results = {result.token: result for result in await answers(self.target, writes)}
         assert len(results) == len(writes)
         return [results[each.token] for each in writes]
 
@@ -94,7 +94,7 @@ class World:
     async def made(self, record: str = "r-1", /, **values: Any) -> str:
         """Create a row; its key."""
         result = await self.one(self.create(record, **values))
-        assert result.status == "done", result
+        assert result.status == "applied", result
         assert result.key is not None
         return result.key
 

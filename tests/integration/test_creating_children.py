@@ -57,8 +57,8 @@ async def test_a_row_that_is_there_already_is_found_and_not_made_again(database:
     async with world(database, **LOOKED_UP) as w:
         w.sql("insert into mechanism (party_id, type, value) values (1, 'phone', '1'), (2, 'email', 'there@x')")
         first, other = await w.write(create(w, "new@x"), create(w, "new@x", "2", "r-2"))
-        assert (first.status, first.differing) == ("done", {})
-        assert (other.status, other.differing) == ("done", {"value": "there@x"})
+        assert (first.status, first.differing) == ("applied", {})
+        assert (other.status, other.differing) == ("applied", {"value": "there@x"})
         assert rows(w) == [(1, "phone", "1"), (2, "email", "there@x"), (1, "email", "new@x")]
         again = await w.one(create(w, "other@x"))
         assert (again.key, again.differing) == (first.key, {"value": "new@x"})
@@ -69,7 +69,7 @@ async def test_of_several_rows_that_are_there_the_first_answers(database: str) -
     async with world(database, **LOOKED_UP) as w:
         w.sql("insert into mechanism (party_id, type, value) values (1, 'email', 'a'), (1, 'email', 'b')")
         result = await w.one(create(w, "c"))
-        assert (result.status, result.key, result.differing) == ("done", "1", {"value": "a"})
+        assert (result.status, result.key, result.differing) == ("applied", "1", {"value": "a"})
 
 
 async def test_a_row_that_somebody_inserts_meanwhile_is_waited_for(database: str) -> None:
@@ -80,7 +80,7 @@ async def test_a_row_that_somebody_inserts_meanwhile_is_waited_for(database: str
             await w.until(WAITING)
             person.commit()
         result: WriteResult = await writing
-        assert (result.status, result.differing) == ("done", {"value": "theirs"})
+        assert (result.status, result.differing) == ("applied", {"value": "theirs"})
         assert rows(w) == [(1, "email", "theirs")]
 
 
@@ -88,7 +88,7 @@ async def test_two_writers_at_once_make_one_row(database: str) -> None:
     async with world(database, **LOOKED_UP) as one, World(database, *one.streams.values(), ddl="") as other:
         writes = [w.one(create(w, value)) for w, value in ((one, "a"), (other, "b")) for _ in (1,)]
         results = await asyncio.gather(*writes)
-        assert {result.status for result in results} == {"done"}
+        assert {result.status for result in results} == {"applied"}
         assert len({result.key for result in results}) == 1
         assert len(rows(one)) == 1
 
@@ -99,7 +99,7 @@ async def test_a_row_that_would_not_be_one_of_the_stream_is_not_made(database: s
         wrong, right = await w.write(create(w, "no address"), create(w, "a@x", "2", "r-2"))
         assert wrong.status == "rejected"
         assert "`where` does not hold for what it would be created with" in wrong.reason
-        assert right.status == "done"
+        assert right.status == "applied"
         assert rows(w) == [(2, "email", "a@x")]
 
 
@@ -113,7 +113,7 @@ async def test_a_partial_unique_index_makes_creating_twice_yield_one(database: s
         w.sql("insert into mechanism (party_id, type, value) values (1, 'email', 'beside')")
         first = await w.one(create(w, "main@x"))
         again = await w.one(create(w, "main@x"))
-        assert (first.status, again.status, again.key) == ("done", "done", first.key)
+        assert (first.status, again.status, again.key) == ("applied", "applied", first.key)
         assert rows(w) == [(1, "email", "beside"), (1, "email", "main@x")]
 
 
@@ -124,7 +124,7 @@ async def test_a_child_row_may_carry_the_records_id(database: str) -> None:
     async with world(database, external_id="ext") as w:
         first = await w.one(create(w, "a@x"))
         again = await w.one(create(w, "a@x"))
-        assert (first.status, again.status, again.key) == ("done", "done", first.key)
+        assert (first.status, again.status, again.key) == ("applied", "applied", first.key)
         assert w.sql("select ext, value from mechanism") == [("r-1", "a@x")]
 
 

@@ -48,7 +48,7 @@ async def test_whatever_a_trigger_raises_for_a_row_is_that_rows_trouble(database
         await trigger(world, state)
         writes = [world.create(f"r-{n}", name=f"poison {n}" if n == 3 else f"n{n}") for n in range(8)]
         results = await world.write(*writes)
-        assert [result.status for result in results] == ["done"] * 3 + ["rejected"] + ["done"] * 4
+        assert [result.status for result in results] == ["applied"] * 3 + ["rejected"] + ["applied"] * 4
         bad = results[3]
         assert bad.later == (state in TRIED_AGAIN)
         assert state in bad.reason
@@ -68,7 +68,7 @@ async def test_a_row_that_comes_alone_holds_nobody_up_either(database: str, stat
         key = await world.made("r-2", name="fine", phone="1")
         result = await world.one(world.update(key, {"name": "fine", "phone": "1"}, name="poison", phone="2"))
         if state == "P0001":  # the field to blame is found, and the other one written
-            assert (result.status, list(result.refused)) == ("done", ["name"])
+            assert (result.status, list(result.refused)) == ("applied", ["name"])
             assert EMAIL in result.said
             assert EMAIL not in repr(result)
         else:
@@ -106,7 +106,7 @@ async def test_what_a_trigger_lacks_for_one_row_is_that_rows_and_for_all_of_them
 ) -> None:
     async with lacking(database, make_role) as (world, role):
         good, bad = await world.write(world.create("r-1", name="fine"), world.create("r-2", name=f"poison {EMAIL}"))
-        assert (good.status, bad.status, bad.later) == ("done", "rejected", True)
+        assert (good.status, bad.status, bad.later) == ("applied", "rejected", True)
         assert "function note" in bad.reason
         assert EMAIL not in bad.reason
         assert EMAIL in bad.said, "the statement of its context"
@@ -114,7 +114,7 @@ async def test_what_a_trigger_lacks_for_one_row_is_that_rows_and_for_all_of_them
             await world.write(*(world.create(f"r-{n}", name=f"poison {EMAIL}") for n in range(3, 6)))
         assert EMAIL not in str(raised.value)
         world.sql(f"grant insert on audit to {role}")
-        assert (await world.one(world.create("r-3", name="poison"))).status == "done"
+        assert (await world.one(world.create("r-3", name="poison"))).status == "applied"
 
 
 ADDRESS = "; create table addr (id bigint generated always as identity primary key, ext text unique, phone text)"
@@ -151,7 +151,7 @@ async def test_a_write_that_calls_no_trigger_tells_nothing_of_what_it_lacks(data
         with pytest.raises(EnvironmentUnfit, match="function note"):
             await world.write(poison, held, gone)
         bad, good, _, _ = await world.write(poison, world.update("3", {"name": "fine"}, name="better"), held, gone)
-        assert (bad.status, bad.later, good.status) == ("rejected", True, "done")
+        assert (bad.status, bad.later, good.status) == ("rejected", True, "applied")
 
 
 async def test_a_lost_connection_is_everybodys_trouble_whatever_a_trigger_might_raise(database: str) -> None:
@@ -163,7 +163,7 @@ async def test_a_lost_connection_is_everybodys_trouble_whatever_a_trigger_might_
         with pytest.raises(TransientError):
             await world.write(world.create("r-1", name="a"), world.create("r-2", name="b"))
         world.sql("drop trigger ends on party")
-        assert (await world.one(world.create("r-1", name="a"))).status == "done"
+        assert (await world.one(world.create("r-1", name="a"))).status == "applied"
 
 
 STATEMENTS = {

@@ -8,13 +8,13 @@ import psycopg
 import pytest
 
 from fieldwarden.connectors.postgres.reading.messages import READERS, Begin, LogicalMessage
-from fieldwarden.engine.ports.target import WriteResult
+from fieldwarden.engine.ports.target import WriteResult, answers
 from tests.builders import postgres
 from tests.integration.target_world import MARK, WAITING, World, stream
 
 
 def done(result: WriteResult, **differing: str | None) -> bool:
-    return result.status == "done" and result.differing == differing
+    return result.status == "applied" and result.differing == differing
 
 
 async def test_a_field_is_written_only_where_the_row_holds_what_was_expected(database: str) -> None:
@@ -279,7 +279,7 @@ async def test_a_row_outside_the_streams_filter_is_not_ours_to_write(database: s
         world.sql("insert into party (id, name, kind) overriding system value values (1, 'a', 'ship')")
         world.sql("insert into party (id, name, kind) overriding system value values (2, 'a', 'invoice')")
         results = await world.write(*(world.update(key, {"name": "a"}, name="b") for key in ("1", "2")))
-        assert [result.status for result in results] == ["missing", "done"]
+        assert [result.status for result in results] == ["missing", "applied"]
         assert done(await world.one(world.delete("1")))
         assert world.sql("select id, name from party order by id") == [(1, "a"), (2, "b")]
 
@@ -320,9 +320,9 @@ async def test_a_row_that_is_another_thing_does_not_pass_for_the_one_to_be_creat
         theirs, ours = await world.write(world.create(parent="1", name="a"), world.create("r-2", parent="2", name="b"))
         assert (theirs.status, theirs.key) == ("rejected", None)
         assert "a row with this pa is there, which `where` of public.note leaves out" in theirs.reason
-        assert ours.status == "done"
+        assert ours.status == "applied"
         again = await world.one(world.create("r-2", parent="2", name="b"))
-        assert (again.status, again.key) == ("done", ours.key)
+        assert (again.status, again.key) == ("applied", ours.key)
         assert world.sql("select pa, kind, name from note order by 1") == [(1, "theirs", "x"), (2, "mine", "b")]
 
 
@@ -395,4 +395,5 @@ async def test_no_writes_need_no_server() -> None:
     from fieldwarden.connectors.postgres.writing.target import PostgresTarget
     from fieldwarden.rules.rulebook import System
 
-    assert await PostgresTarget(System("erp", 0, postgres(), {}), "host=/nowhere", MARK).write([]) == []
+    target = PostgresTarget(System("erp", 0, postgres(), {}), "host=/nowhere", MARK)
+    assert await answers(target, []) == []

@@ -12,7 +12,7 @@ from fieldwarden.connectors.postgres.writing import session as writing
 from fieldwarden.connectors.postgres.writing.target import PostgresTarget
 from fieldwarden.engine.errors import EngineError, EnvironmentUnfit, TransientError
 from fieldwarden.engine.guard import GuardViolation
-from fieldwarden.engine.ports.target import Write
+from fieldwarden.engine.ports.target import Write, answers
 from fieldwarden.rules.rulebook import System
 from tests.builders import postgres
 from tests.integration.target_world import MARK, WAITING, World, stream
@@ -57,7 +57,7 @@ async def test_a_table_that_does_not_fit_the_mapping_names_what_is_missing(
         assert said in raised.value.message
         assert "erp" in raised.value.path
         world.sql(repair)
-        assert (await world.one(world.create("r-1", name="b", phone="2"))).status == "done"
+        assert (await world.one(world.create("r-1", name="b", phone="2"))).status == "applied"
 
 
 @pytest.mark.parametrize("missing", ["select", "insert", "update (name)", "temporary"])
@@ -75,7 +75,7 @@ async def test_a_missing_privilege_is_named(database: str, missing: str, make_ro
         world.sql("insert into party (id, name) overriding system value values (-1, 'a')")
         target = PostgresTarget(System("erp", 0, postgres(), world.streams), dsn, MARK)
         with pytest.raises(EnvironmentUnfit, match="permission denied") as raised:
-            await target.write([world.create(name="x"), world.update("-1", {"name": "a"}, name="b")])
+            await answers(target, [world.create(name="x"), world.update("-1", {"name": "a"}, name="b")])
         assert "grant" in raised.value.suggestion
         await target.close()
         assert world.row("id, name") == (-1, "a"), "nothing was half done"
@@ -89,7 +89,7 @@ async def test_a_lost_connection_is_transient_and_mends_itself(database: str) ->
             " where application_name like 'fieldwarden%' and datname = current_database()"
         )
         await refused(world, TransientError)
-        assert (await world.one(world.create("r-2", name="b"))).status == "done"
+        assert (await world.one(world.create("r-2", name="b"))).status == "applied"
 
 
 async def test_a_connection_lost_in_mid_write_leaves_nothing_behind(database: str) -> None:
@@ -138,7 +138,7 @@ async def test_a_row_that_stays_locked_is_waited_for_only_so_long(
             person.execute("select from party for update")
             with pytest.raises(TransientError, match="55P03"):
                 await world.write(world.update(key, {"name": "a"}, name="b"))
-        assert (await world.one(world.update(key, {"name": "a"}, name="b"))).status == "done"
+        assert (await world.one(world.update(key, {"name": "a"}, name="b"))).status == "applied"
 
 
 async def test_a_deadlock_is_transient(database: str) -> None:
@@ -170,7 +170,7 @@ async def test_a_server_that_is_not_there_is_waited_for() -> None:
         System("erp", 0, postgres(), {"public.party": stream()}), "host=127.0.0.1 port=1 dbname=x", MARK
     )
     with pytest.raises(TransientError):
-        await target.write([Write(1, "r", "public.party", "create", None, {"name": "a"})])
+        await answers(target, [Write(1, "r", "public.party", "create", None, {"name": "a"})])
     await target.close()
 
 
@@ -179,7 +179,7 @@ async def test_a_type_widened_while_connected_is_noticed(database: str) -> None:
         key = await world.made(name="a", credit="1.00")
         world.sql("alter table party alter credit type numeric(20,4)")
         again = await world.one(world.update(key, {"credit": "1.0000"}, credit="1234567890123.1234"))
-        assert (again.status, again.differing) == ("done", {})
+        assert (again.status, again.differing) == ("applied", {})
         assert world.row("credit::text") == ("1234567890123.1234",)
 
 
@@ -188,7 +188,7 @@ async def test_a_type_changed_while_connected_is_noticed(database: str) -> None:
         key = await world.made(name="a", credit="1.00")
         world.sql("alter table party alter credit type text")
         again = await world.one(world.update(key, {"credit": "1.00"}, credit="a lot"))
-        assert (again.status, again.differing) == ("done", {})
+        assert (again.status, again.differing) == ("applied", {})
 
 
 async def test_writes_outside_the_rules_are_never_sent(database: str) -> None:
@@ -210,7 +210,9 @@ async def test_a_protected_column_keeps_its_value_whatever_is_written(database: 
             " for each row execute function forbid()"
         )
         key = await world.made(name="a", phone="1")
-        assert (await world.one(world.update(key, {"name": "a", "phone": "1"}, name="b", phone="2"))).status == "done"
+        assert (
+            await world.one(world.update(key, {"name": "a", "phone": "1"}, name="b", phone="2"))
+        ).status == "applied"
         assert world.row("name, phone, terms, credit") == ("b", "2", "N30", None)
 
 
@@ -222,4 +224,4 @@ async def test_triggers_on_fields_not_asked_for_stay_quiet(database: str) -> Non
             "create trigger forbid before update of credit on party for each row execute function forbid()"
         )
         key = await world.made(name="a", phone="1")
-        assert (await world.one(world.update(key, {"name": "a"}, name="b"))).status == "done"
+        assert (await world.one(world.update(key, {"name": "a"}, name="b"))).status == "applied"

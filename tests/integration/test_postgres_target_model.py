@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fieldwarden.engine.change import Value
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
-from fieldwarden.engine.ports.target import Write, WriteResult
+from fieldwarden.engine.ports.target import Write, WriteResult, answers
 from tests.integration.target_world import World, stream
 
 FIELDS = ("name", "phone")
@@ -70,18 +70,18 @@ class Model:
     def apply(self, call: Call, expected: dict[str, Value]) -> tuple[str, dict[str, Value]]:
         if call.operation == "delete":
             self.rows.pop(call.record, None)
-            return "done", {}
+            return "applied", {}
         row = self.rows.get(call.record)
         if row is None:
             if call.operation == "update":
                 return "missing", {}
             self.rows[call.record] = {name: call.fields.get(name) for name in FIELDS}
-            return "done", {}
+            return "applied", {}
         if call.operation == "update":
             for name, value in call.fields.items():
                 if row[name] == expected.get(name):
                     row[name] = value
-        return "done", {name: row[name] for name, value in call.fields.items() if row[name] != value}
+        return "applied", {name: row[name] for name, value in call.fields.items() if row[name] != value}
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_a_history_ends_as_the_model_says(
         # A batch holds one write per record, as a plan does; creates come first, deletes last.
         chosen = {call.record: call for call in batch}
         plan = [(call, write(call, keys, known)) for call in chosen.values()]
-        results = {result.token: result for result in runner.run(world.target.write([w for _, w in plan]))}
+        results = {result.token: result for result in runner.run(answers(world.target, [w for _, w in plan]))}
         for call, sent in plan:
             check(model, call, sent, results[sent.token], keys)
         assert rows(world) == model.rows

@@ -30,7 +30,7 @@ async def three(world: World) -> list[str]:
 
 
 def done(results: list[WriteResult]) -> bool:
-    return all((each.status, each.differing, each.refused) == ("done", {}, {}) for each in results)
+    return all((each.status, each.differing, each.refused) == ("applied", {}, {}) for each in results)
 
 
 def codes(world: World) -> list[str | None]:
@@ -105,7 +105,7 @@ async def test_what_is_unique_in_a_table_that_a_trigger_writes_refuses_its_row_a
         again, other = await target.write(
             target.update(second, {"name": "b"}, name="x"), target.update(first, {"name": "x"}, name="y")
         )
-        assert (again.status, again.holder, other.status) == ("rejected", None, "done")
+        assert (again.status, again.holder, other.status) == ("rejected", None, "applied")
         assert "23505" in again.reason
 
 
@@ -116,6 +116,6 @@ async def test_a_swap_that_somebody_came_before_is_left_undone_whole(database: s
         one, two = await target.write(
             target.update(first, {"code": "a"}, code="b"), target.update(second, {"code": "b"}, code="a")
         )
-        assert (one.status, one.differing) == ("done", {})
-        assert (two.status, two.differing) == ("done", {"code": "z"})
+        assert (one.status, one.differing) == ("applied", {})
+        assert (two.status, two.differing) == ("applied", {"code": "z"})
         assert codes(target) == ["b", "z", "c"]

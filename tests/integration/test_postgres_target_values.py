@@ -139,12 +139,12 @@ create table party (id int generated always as identity primary key, ext text un
 async def test_a_value_that_fits_is_kept(database: str, kind: str, value: str, kept: str) -> None:
     async with World(database, stream(fields=("name", "v")), ddl=typed(kind)) as world:
         created = await world.one(world.create("r-1", v=value))
-        assert (created.status, created.differing, created.reason) == ("done", {}, "")
+        assert (created.status, created.differing, created.reason) == ("applied", {}, "")
         assert world.row("format('%s', v)") == (kept,)
         emptied = await world.one(world.update(str(created.key), {"v": value}, v=None))
-        assert (emptied.status, emptied.differing) == ("done", {})
+        assert (emptied.status, emptied.differing) == ("applied", {})
         filled = await world.one(world.update(str(created.key), {"v": None}, v=value))
-        assert (filled.status, filled.differing) == ("done", {})
+        assert (filled.status, filled.differing) == ("applied", {})
         assert world.row("format('%s', v)") == (kept,)
         before = world.row("xmin")
         assert (await world.one(world.update(str(created.key), {"v": None}, v=value))).differing == {}
@@ -161,7 +161,7 @@ async def test_a_value_that_does_not_fit_is_refused_alone(database: str, kind: s
             world.update(str(bad.key), {"name": "b"}, name="d", v=value),
             world.update(key, v=value),
         )
-        assert [each.status for each in (good, bad, updated, refused, alone)] == ["done"] * 4 + ["rejected"]
+        assert [each.status for each in (good, bad, updated, refused, alone)] == ["applied"] * 4 + ["rejected"]
         for result in (bad, refused, alone):
             assert why in result.refused["v"], result
             assert value not in result.refused["v"]
@@ -191,7 +191,7 @@ async def test_a_default_that_takes_no_null_refuses_that_field_only(database: st
     async with World(database, stream(fields=("name", "phone")), ddl=ddl) as world:
         key = await world.made(name="a")
         result = await world.one(world.update(key, {"name": "a", "phone": "Unknown"}, name="b", phone=None))
-        assert (result.status, result.differing, list(result.refused)) == ("done", {}, ["phone"])
+        assert (result.status, result.differing, list(result.refused)) == ("applied", {}, ["phone"])
         assert "SQLSTATE 23502" in result.refused["phone"]
         assert world.row() == ("b", "Unknown")
 
@@ -201,7 +201,7 @@ async def test_several_fields_may_be_refused_each_with_its_reason(database: str)
         key = await world.made(name="a", phone="1")
         was = {"name": "a", "phone": "1"}
         result = await world.one(world.update(key, was, name="refuse me", phone="2", credit="1.234", terms="9"))
-        assert (result.status, sorted(result.refused)) == ("done", ["credit", "name", "terms"])
+        assert (result.status, sorted(result.refused)) == ("applied", ["credit", "name", "terms"])
         assert "function refuse" in result.refused["name"]
         assert "cannot hold the value exactly" in result.refused["credit"]
         assert "party_terms_fkey" in result.refused["terms"]
@@ -214,7 +214,7 @@ async def test_what_goes_together_is_refused_together(database: str) -> None:
         write = world.update(key, {"name": "a", "phone": "1"}, name="b", phone="2", credit="-1.00")
         write.blocks = (("phone", "credit"),)
         result = await world.one(write)
-        assert (result.status, sorted(result.refused)) == ("done", ["credit", "phone"])
+        assert (result.status, sorted(result.refused)) == ("applied", ["credit", "phone"])
         assert world.row("name, phone, credit") == ("b", "1", None)
         created = world.create("r-2", name="c", phone="3", credit="x")
         created.blocks = (("phone", "credit"),)
@@ -227,7 +227,7 @@ async def test_somebody_elses_edit_beside_a_refused_field_is_still_told(database
         key = await world.made(name="a", phone="1")
         world.sql("update party set phone = 'edited'")
         result = await world.one(world.update(key, {"name": "a", "phone": "1"}, name="b", phone="2", credit="-1.00"))
-        assert (result.status, result.differing, list(result.refused)) == ("done", {"phone": "edited"}, ["credit"])
+        assert (result.status, result.differing, list(result.refused)) == ("applied", {"phone": "edited"}, ["credit"])
         assert world.row() == ("b", "edited")
 
 
@@ -265,10 +265,10 @@ async def test_bad_rows_and_fields_are_told_apart_and_the_rest_goes_through(data
         for n, (_, why) in enumerate(bad):
             result = answers[f"bad-{n}"]
             by_field = [name for name in ("credit", "terms") if name in bad[n][0]]
-            assert (result.status, list(result.refused)) == ("done" if by_field else "rejected", by_field)
+            assert (result.status, list(result.refused)) == ("applied" if by_field else "rejected", by_field)
             assert why in str(result.refused or result.reason)
             assert "secret" not in str(result)
-        assert all((answers[write.record].status, answers[write.record].refused) == ("done", {}) for write in good)
+        assert all((answers[write.record].status, answers[write.record].refused) == ("applied", {}) for write in good)
         assert world.sql("select count(*), count(credit), count(terms) from party") == [(44, 0, 0)]
 
 
@@ -294,7 +294,9 @@ async def test_a_whole_batch_of_bad_rows_is_answered_in_time(database: str, valu
         started = time.monotonic()
         results = await world.write(*writes, world.create("good", name="good"))
         assert time.monotonic() - started < 60
-        assert [result.status for result in results] == [("rejected" if len(value) == 1 else "done")] * 2_000 + ["done"]
+        assert [result.status for result in results] == [("rejected" if len(value) == 1 else "applied")] * 2_000 + [
+            "applied"
+        ]
         assert world.sql("select count(*) from party where name = 'good' or name = 'a' and credit is null") == [
             (1 if len(value) == 1 else 2_001,)
         ]
@@ -306,5 +308,5 @@ async def test_a_constraint_that_waits_for_commit_still_rejects_one_row(database
                                  v int constraint v_is_there references other deferrable initially deferred)"""
     async with World(database, stream(fields=("name", "v")), ddl=ddl) as world:
         good, bad = await world.write(world.create("r-1", name="a"), world.create("r-2", v="9"))
-        assert (good.status, bad.status) == ("done", "rejected")
+        assert (good.status, bad.status) == ("applied", "rejected")
         assert "v_is_there" in bad.reason

@@ -19,11 +19,11 @@ async def test_a_row_of_many_columns_is_created_and_updated(database: str, numbe
     async with World(database, stream(fields=names), ddl=ddl) as world:
         key = await world.made("r-1", **dict.fromkeys(names, "t"))
         again = await world.one(world.create("r-1", **dict.fromkeys(names, "t")))
-        assert (again.status, again.key, again.differing) == ("done", key, {})
+        assert (again.status, again.key, again.differing) == ("applied", key, {})
         world.sql(f"update party set {names[3]} = null, {names[-1]} = null")
         was = dict.fromkeys(names, "t")
         done = await world.one(world.update(key, was, **dict.fromkeys(names, "f")))
-        assert (done.status, done.key, done.differing) == ("done", key, {names[3]: None, names[-1]: None})
+        assert (done.status, done.key, done.differing) == ("applied", key, {names[3]: None, names[-1]: None})
         ((row,),) = world.sql("select to_jsonb(party) - 'id' - 'ext' from party")
         assert row == {**dict.fromkeys(names, False), names[3]: None, names[-1]: None}
         missing = await world.one(world.update("77", was, **dict.fromkeys(names, "f")))
@@ -37,7 +37,7 @@ async def test_one_refused_field_of_very_many_leaves_the_others_written(database
         key = await world.made("r-1", **dict.fromkeys(names, "t"))
         was = dict.fromkeys(names, "t")
         done = await world.one(world.update(key, was, **dict.fromkeys(names, "f")))
-        assert (done.status, set(done.refused)) == ("done", {"c510"})
+        assert (done.status, set(done.refused)) == ("applied", {"c510"})
         ((count,),) = world.sql("select count(*) from party, jsonb_each(to_jsonb(party)) where value = 'false'")
         assert count == 519
 

@@ -58,7 +58,7 @@ async def written_back(dsn: str, case: Case) -> str:
     ddl = f"create table u (id int primary key, v {case.type}); insert into u values (1, null)"
     async with World(dsn, stream("public.u", ("v",), external_id=None, creates=False), ddl=ddl) as world:
         result = await world.one(world.update("1", v=case.read))
-        if result.status != "done" or result.refused:
+        if result.status != "applied" or result.refused:
             return "parked"
         ((same,),) = world.sql("select (select v::text from u) = (select v::text from t where id = 1)")
         return "the same" if same else str(world.sql("select v::text from u")[0][0])

@@ -13,6 +13,7 @@ from fieldwarden.connectors.postgres.reach import origins
 from fieldwarden.connectors.postgres.writing.protecting import Owners, ProtectedColumn
 from fieldwarden.connectors.postgres.writing.target import PostgresTarget
 from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.engine.ports.target import answers
 from tests.integration.cli_project import Shop
 from tests.integration.protected_world import conflicts_of, laid_out, limits, rules, second, tried, update
 from tests.integration.target_world import MARK
@@ -52,7 +53,7 @@ async def test_no_other_name_leads_to_it(table: str, column: str, shared: str) -
 async def test_without_the_check_a_view_would_have_led_there(shared: str) -> None:
     """Mutation: the target has no owners to ask about."""
     target = PostgresTarget(rules("twice", "deep", key="key").systems["erp"], shared, MARK)
-    await target.write([update()])
+    await answers(target, [update()])
     await target.close()
     assert limits(shared)[0] == (1, "999999")
 
@@ -73,7 +74,7 @@ async def test_what_reaches_another_column_or_other_rows_goes_on(
 ) -> None:
     rulebook = rules(table, column, **more)
     (result,) = await tried(shared, rulebook)
-    assert result.status in ("done", "missing"), result
+    assert result.status in ("applied", "missing"), result
     assert limits(shared) == [(1, "100"), (2, "200")]
     assert await conflicts_of(rulebook, {"erp": shared}) == []
 
@@ -129,10 +130,10 @@ async def test_a_view_over_a_schema_that_its_writer_may_not_use_is_written_and_s
         person.execute("select from priv.customer")
     for rulebook in (rules("api.customer", "tel", owner="priv.customer"), rules("api.customer", "tel", owner="party")):
         (result,) = await tried(outsider, rulebook)
-        assert result.status == "done", result
+        assert result.status == "applied", result
     rulebook = rules("api.customer", "tel", owner="api.customer", owned="lim")
     (result,) = await tried(outsider, rulebook)
-    assert result.status == "done", result
+    assert result.status == "applied", result
     with pytest.raises(ProtectedColumn):
         await tried(outsider, rules("api.customer", "lim", owner="priv.customer"))
     for owned in ("said", "top"):  # computed: of whatever the view speaks of
@@ -204,7 +205,7 @@ async def test_a_database_with_the_same_tables_is_another(shared: str, make_data
     copy = laid_out(make_database())
     rulebook, write = second("party", "credit_limit"), update("party", "credit_limit")
     (result,) = await tried(copy, rulebook, "erp2", write, erp=shared)
-    assert result.status == "done"
+    assert result.status == "applied"
     assert await conflicts_of(rulebook, {"erp": shared, "erp2": copy}) == []
     assert limits(shared) == [(1, "100"), (2, "200")]
 
@@ -214,10 +215,10 @@ async def test_once_the_view_is_gone_the_target_writes(shared: str) -> None:
     rulebook = rules("renamed", "lim")
     target = PostgresTarget(rulebook.systems["erp"], shared, MARK, None, Owners(rulebook, {"erp": shared}))
     with pytest.raises(ProtectedColumn):
-        await target.write([update()])
+        await answers(target, [update()])
     with psycopg.connect(shared, autocommit=True) as owner:
         owner.execute("drop view renamed cascade; create table renamed (id int primary key, lim text)")
-    (result,) = await target.write([update()])
+    (result,) = await answers(target, [update()])
     await target.close()
     assert result.status == "missing"
 

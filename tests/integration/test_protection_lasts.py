@@ -19,6 +19,7 @@ from fieldwarden.connectors.postgres.session import connect
 from fieldwarden.connectors.postgres.writing.protecting import ColumnCheck, Owners, ProtectedColumn, live_conflicts
 from fieldwarden.connectors.postgres.writing.target import PostgresTarget
 from fieldwarden.engine.errors import TransientError
+from fieldwarden.engine.ports.target import answers
 from fieldwarden.rules.rulebook import Rulebook
 from tests.integration.cli_project import Shop
 from tests.integration.protected_world import conflicts_of, laid_out, limits, rules, second, tried, update
@@ -90,12 +91,12 @@ async def test_a_view_that_comes_to_lead_there_is_seen_within_the_session(
 ) -> None:
     change(shared, AS_IT_WAS)
     async with writing(shared, rules(table, "tel")) as target:
-        assert (await target.write([update()]))[0].status == "done"
+        assert (await answers(target, [update()]))[0].status == "applied"
         change(shared, statements)
         with pytest.raises(ProtectedColumn):
-            await target.write([update()])
+            await answers(target, [update()])
         with pytest.raises(ProtectedColumn):
-            await target.write([update()])
+            await answers(target, [update()])
 
 
 PARTS = """
@@ -115,15 +116,15 @@ create table ledger_c (like ledger); insert into ledger_c values (1, '100', null
 async def test_what_becomes_a_part_is_seen(table: str, owner: str, statement: str, shared: str) -> None:
     change(shared, PARTS)
     async with writing(shared, rules(table, "credit_limit", owner=owner)) as target:
-        assert (await target.write([update()]))[0].status == "done"
+        assert (await answers(target, [update()]))[0].status == "applied"
         change(shared, statement)
         with pytest.raises(ProtectedColumn):
-            await target.write([update()])
+            await answers(target, [update()])
 
 
 async def test_what_changes_elsewhere_or_for_the_better_goes_on(shared: str) -> None:
     async with writing(shared, rules("renamed", "tel")) as target:
-        await target.write([update()])
+        await answers(target, [update()])
         for statements in (
             "create table another (id int); truncate elsewhere; alter table inbox add more text",
             "alter view renamed rename lim to limited; alter table party add more text; vacuum party",
@@ -131,8 +132,8 @@ async def test_what_changes_elsewhere_or_for_the_better_goes_on(shared: str) -> 
         ):
             for statement in statements.split(";"):
                 change(shared, statement)
-            (result,) = await target.write([update()])
-            assert result.status == "done"
+            (result,) = await answers(target, [update()])
+            assert result.status == "applied"
     assert limits(shared) == UNTOUCHED
 
 
@@ -188,14 +189,14 @@ async def test_where_the_owner_may_be_this_database_nothing_is_written_until_it_
     async with writing(erp2, rulebook, "erp2", erp=make_conninfo(shared, user=role)) as target:
         for _ in range(2):
             with pytest.raises(TransientError, match="erp does not answer: it may be the same database") as raised:
-                await target.write([write])
+                await answers(target, [write])
             assert raised.value.path == "erp2"
         change(shared, f"create role {role} login")
         with pytest.raises(ProtectedColumn):
-            await target.write([write])
+            await answers(target, [write])
         change(shared, f"drop role {role}")
         with pytest.raises(ProtectedColumn):  # it has said what it is
-            await target.write([write])
+            await answers(target, [write])
     assert limits(shared) == UNTOUCHED
 
 
@@ -208,7 +209,7 @@ async def test_an_owner_that_is_clearly_elsewhere_holds_up_nobody_while_it_is_do
     rulebook, write = second("party", "credit_limit"), update("party", "credit_limit")
     erp = elsewhere.replace("OURS", str(conninfo_to_dict(shared)["dbname"]))
     (result,) = await tried(shared, rulebook, "erp2", write, erp=erp)
-    assert result.status == "done"
+    assert result.status == "applied"
 
 
 async def test_nor_does_one_that_takes_a_connection_and_says_nothing(
@@ -228,7 +229,7 @@ async def test_nor_does_one_that_takes_a_connection_and_says_nothing(
         async with asyncio.timeout(60):
             (result,) = await tried(shared, rulebook, "erp2", write, erp=erp)
         silence.set()
-    assert result.status == "done"
+    assert result.status == "applied"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 from fieldwarden.engine.change import RawChange, Value
 from fieldwarden.engine.errors import TransientError
 from fieldwarden.engine.ports.duties import SHARDS, shard_of
-from fieldwarden.engine.ports.target import Write, WriteResult
+from fieldwarden.engine.ports.target import Capabilities, Found, Intent, Write, WriteResult, answers
 from fieldwarden.engine.running.delivery import Delivery
 from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.telemetry import Telemetry
@@ -247,18 +247,23 @@ class Remote:
     is sent once some of its shards are lost; what is on its way gets there."""
 
     system = "shop"
+    capabilities = Capabilities()
 
     def __init__(self, world: World, worker: Worker) -> None:
         self._world = world
         self._worker = worker
 
-    async def write(self, writes: Sequence[Write]) -> Sequence[WriteResult]:
+    async def write(self, writes: Sequence[Write]) -> AsyncGenerator[WriteResult, None]:
         if self._worker.has_lost_some():
             raise TransientError("the right to write there ran out")
         await self._pause()
-        results = await self._world.target.write(writes)
+        results = await answers(self._world.target, writes)
         await self._pause()
-        return results
+        for result in results:
+            yield result
+
+    async def look_up(self, _intents: Sequence[Intent]) -> Sequence[Found]:
+        return []
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._world.rng.choice((0, 0.01, 0.2, 1.5)))

@@ -89,7 +89,7 @@ def written(load: Load, answers: Sequence[TupleRow]) -> list[WriteResult]:
     results = []
     for ordinal, key, differing in answers:
         if key is not None:
-            result = WriteResult(writes[ordinal - first].token, "done", _key(key) if composite else key, _NONE)
+            result = WriteResult(writes[ordinal - first].token, "applied", _key(key) if composite else key, _NONE)
             if differing is not None:
                 result.differing = _differing(load, differing)
             results.append(result)
@@ -107,7 +107,7 @@ def found(load: Load, ordinal: int, key: str | None, differing: str | None, misf
     if operation == "create":
         reason = "the target accepted the row but did not keep it: a trigger or rule drops or rewrites it"
         return Rejection(write, reason, whole=True)
-    return WriteResult(write.token, "done" if operation == "delete" else "missing", write.key)
+    return WriteResult(write.token, "applied" if operation == "delete" else "missing", write.key)
 
 
 def _key(answer: str) -> str:

@@ -140,7 +140,7 @@ async def _turn(attempts: Attempts, circle: Sequence[Taken], number: int) -> lis
         answer = await attempts.once(each.stream, step)
         if (
             isinstance(answer, Rejection)
-            or answer.status != "done"
+            or answer.status != "applied"
             or answer.differing.keys() & each.contested().keys()
         ):
             await attempts.undo()

@@ -115,7 +115,7 @@ class _Row:
             result = WriteResult(self.write.token, "rejected", self.write.key, reason=self.reason, refused=refused)
             result.said, result.later = self.said, self.later
             return result
-        if self.done.status == "done":
+        if self.done.status == "applied":
             self.done.refused, self.done.said = self.refused, self.said
         return self.done
 
@@ -150,8 +150,8 @@ class _Row:
         return sorted(found, key=lambda block: bool(self.late.intersection(block)))
 
     def _merge(self, answer: WriteResult) -> None:
-        if self.done is None or answer.status != "done":
+        if self.done is None or answer.status != "applied":
             self.done = answer
-        elif self.done.status == "done":
+        elif self.done.status == "applied":
             self.done.key = answer.key
             self.done.differing = {**self.done.differing, **answer.differing}

@@ -9,7 +9,7 @@ too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 import psycopg
 
@@ -22,7 +22,7 @@ from fieldwarden.connectors.postgres.writing.protecting import LOOK_SECONDS, Col
 from fieldwarden.connectors.postgres.writing.session import ShapeChanged, Writing
 from fieldwarden.connectors.postgres.writing.wide import Parted, wide_streams
 from fieldwarden.engine.errors import TransientError
-from fieldwarden.engine.ports.target import Write, WriteResult
+from fieldwarden.engine.ports.target import Capabilities, Found, Intent, Write, WriteResult
 from fieldwarden.rules.rulebook import System
 from fieldwarden.rules.secret import Secretive
 
@@ -37,6 +37,8 @@ class PostgresTarget:
     before our rows in the log. `announce` is told of each transaction before it is committed, and no mark is put there:
     for systems whose change stream does not carry it. `owners`: nothing is written without the check that no column is
     which one of their protected fields is read from; every `look_seconds` it is seen whether that still holds."""
+
+    capabilities = Capabilities()
 
     def __init__(
         self,
@@ -57,14 +59,22 @@ class PostgresTarget:
         self._writing: Writing | None = None
         self._lock = asyncio.Lock()
 
-    async def write(self, writes: Sequence[Write]) -> list[WriteResult]:
-        """See `engine.ports.Target.write`. Raises TransientError, EnvironmentUnfit (a table, column, index or
+    async def write(self, writes: Sequence[Write]) -> AsyncGenerator[WriteResult, None]:
+        """One transaction, whose results come once it is committed.
+
+        See `engine.ports.Target.write`. Raises TransientError, EnvironmentUnfit (a table, column, index or
         privilege is missing), ProtectedColumn (nothing is written until the rules are mended) and GuardViolation (a
         write outside the rulebook's write sets; nothing was sent)."""
         if self._wide:
             parted = Parted(writes, self._wide)
-            return parted.joined(await self._written(parted.writes))
-        return await self._written(writes)
+            results = parted.joined(await self._written(parted.writes))
+        else:
+            results = await self._written(writes)
+        for result in results:
+            yield result
+
+    async def look_up(self, _intents: Sequence[Intent]) -> Sequence[Found]:
+        return []  # a transaction that was not committed has no effect: it leaves no doubt
 
     async def _written(self, writes: Sequence[Write]) -> list[WriteResult]:
         groups, answered = arrange(self._rules, self._depths, writes)

@@ -71,7 +71,7 @@ def _parts(write: Write, places: Mapping[str, int] | None) -> Iterable[Write]:
 
 def _both(known: WriteResult, more: WriteResult) -> WriteResult:
     """What two parts of one row's update come to: it is rejected only if both are."""
-    worst = {"missing": 0, "unknown": 1, "done": 2, "rejected": 3}
+    worst = {"missing": 0, "unknown": 1, "applied": 2, "rejected": 3}
     first = min(known, more, key=lambda each: worst[each.status])
     return replace(
         first,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from fieldwarden.engine.change import RawChange, Value
 from fieldwarden.engine.delivering.conclusion import ATTEMPTS
@@ -154,12 +154,15 @@ def rejecting(times: int) -> tuple[MemoryHub, list[str]]:
     target = MemoryTarget("billing")
     plain = target.write
 
-    async def write(writes: Sequence[Write]) -> list[WriteResult]:
+    async def write(writes: Sequence[Write]) -> AsyncGenerator[WriteResult, None]:
         if len(statuses) >= times:
-            return list(await plain(writes))
+            async for result in plain(writes):
+                yield result
+            return
         statuses.append("refused")
         later = {"reason": "a trigger refused it", "said": f"at {len(statuses)}", "later": True}
-        return [WriteResult(each.token, "rejected", **later) for each in writes]  # type: ignore[arg-type]
+        for each in writes:
+            yield WriteResult(each.token, "rejected", **later)  # type: ignore[arg-type]
 
     target.write = write  # type: ignore[method-assign]
     live(ScriptedSource("crm", [account(1, tax_id="T1", name="Acme")]), hub)
