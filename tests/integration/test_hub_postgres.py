@@ -540,5 +540,5 @@ def test_a_database_that_is_not_there_is_told_so(postgres: EmbeddedServer) -> No
 
 def test_every_statement_is_used_and_every_used_one_exists() -> None:
     folder = Path(PostgresHub.__module__.replace(".", "/")).parent
-    code = "\n".join(path.read_text() for path in (Path(__file__).parents[2] / folder).glob("*.py"))
+    code = "\n".join(path.read_text() for path in (Path(__file__).parents[2] / folder).rglob("*.py"))
     assert [name for name in QUERIES if f'"{name}"' not in code] == []
