@@ -100,7 +100,7 @@ def record_pairs(entity: Entity, record: Record) -> list[MatchPair]:
     """
     if not entity.match:
         return []
-    if len(record.rows) == 1 and record.golden == record.rows[0].fields:
+    if len(record.rows) == 1 and record.golden == record.rows[0].fields and not record.rows[0].carried:
         return sorted(match_pairs(entity, record.golden))
     pairs = set()
     values = [record.golden, *[{**row.carried, **row.fields} for row in record.rows if row.fields]]

@@ -22,7 +22,12 @@ _NUMBER, _TEXT = "n", "t"
 
 
 def order_text(value: RawValue, kind: str) -> RawValue:
-    """A column's value (of this portable type) as a row keeps it; null and UNKNOWN as they are."""
+    """A column's value as a row keeps it to be ordered by: "n" and a number, or "t" and a text. `kind` is the column's
+    portable type. Null and UNKNOWN come back as they are.
+
+    >>> order_text("10", "integer"), order_text("b", "text"), order_text(None, "text")
+    ('n10', 'tb', None)
+    """
     if not isinstance(value, str):
         return value
     try:
@@ -36,38 +41,49 @@ def order_text(value: RawValue, kind: str) -> RawValue:
 
 
 def ordered(row: Contribution, told: Sequence[RawValue]) -> None:
-    """Take in what a newest image says the row is ordered by; what it left out stays."""
+    """Take in what the row's newest image says the row is ordered by. `row.order` is changed in place; where the image
+    left a value out (UNKNOWN), the former one stays.
+
+    >>> row = Contribution("crm", "phone", "1", "7", Stamp("7", None), {}, order=("n1", "tb"))
+    >>> ordered(row, [UNKNOWN, "tc"])
+    >>> row.order
+    ('n1', 'tc')
+    """
+    # Where the lengths differ, other rules had the row ordered otherwise.
     known = row.order if len(row.order) == len(told) else (None,) * len(told)  # other rules had it ordered otherwise
     row.order = tuple(was if now is UNKNOWN else now for was, now in zip(known, told, strict=True))
 
 
 def first(rows: Sequence[Contribution], place: Place) -> Contribution | None:
-    """The first live row of a stream, if any is live."""
+    """The first live row of a stream by its order, then by its key. None if none is live."""
     live = [row for row in rows if row.deleted is None and (row.system, row.stream) == place]
     return min(live, key=_rank) if len(live) > 1 else live[0] if live else None
 
 
 def speakers(rows: Sequence[Contribution], plural: Collection[Place]) -> list[Contribution]:
-    """Without the live rows of `plural` streams that are not the first, and without the deleted ones beside it."""
+    """The rows without those of `plural` streams that another row stands before: of each such stream only the first
+    live row is left. Where none is live, its deleted rows are left."""
     firsts = {place: first(rows, place) for place in plural}
     return [row for row in rows if (one := firsts.get((row.system, row.stream))) is None or one is row]
 
 
 def with_parents(rows: Sequence[Contribution], below: Mapping[Place, Sequence[Place]]) -> list[Contribution]:
-    """Without live child rows above which no live row stands: they are excluded with their parents."""
+    """The rows without live child rows above which no live row stands. Deleted rows are left in. `below`: by child
+    stream, the streams above it."""
     live = {(row.system, row.stream) for row in rows if row.deleted is None}
     return [row for row in rows if row.deleted is not None or live.issuperset(below.get((row.system, row.stream), ()))]
 
 
 def rows_of(rows: Sequence[Contribution], place: Place, above: Mapping[Place, Sequence[Place]]) -> list[Contribution]:
-    """The rows of a stream, live and deleted. `above`: of child streams whose rows may hang below a merged one, which
-    are left out, what is above them."""
+    """The rows of one stream, live and deleted, without those that hang below a merged row. `above`: by child stream,
+    the streams above it, the parent first; only of streams that may hang below a merged row."""
     known = without_husks(rows, above) if above else rows
     return [row for row in known if row.system == place[0] and row.stream == place[1]]
 
 
 def without_husks(rows: Sequence[Contribution], below: Mapping[Place, Sequence[Place]]) -> Sequence[Contribution]:
-    """Without child rows of rows that were merged into another: they are what those are."""
+    """The rows without child rows of rows that were merged into another: what those say, the rows say that they were
+    merged into. The merged rows themselves stay. `below` as `above` in `rows_of`."""
     merged = {row.ref for row in rows if row.merged and row.deleted is not None}
     if not merged:
         return rows
@@ -79,13 +95,18 @@ def without_husks(rows: Sequence[Contribution], below: Mapping[Place, Sequence[P
 
 
 def parent_of(row: Contribution, below: Mapping[Place, Sequence[Place]]) -> RowRef | None:
-    """The row above a child row, where that is noted."""
+    """The row above a child row. None where that is not noted.
+
+    >>> phone = Contribution("crm", "phone", "1", "7", Stamp("7", None), {}, under="42")
+    >>> parent_of(phone, {("crm", "phone"): [("crm", "account")]})
+    RowRef(system='crm', stream='account', key='42')
+    """
     above = below.get((row.system, row.stream))
     return RowRef(*above[0], row.under) if above else None
 
 
 def is_excluded(row: Contribution, rows: Sequence[Contribution], below: Mapping[Place, Sequence[Place]]) -> bool:
-    """Whether a child row's parents are not there."""
+    """True if a row above this child row is missing, so that what the child row says does not count."""
     above = below.get((row.system, row.stream), ())
     if row.under and any(each is row for each in rows) and not any(each is row for each in without_husks(rows, below)):
         return True

@@ -10,16 +10,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fieldwarden.engine.change import RowRef, Value
-from fieldwarden.engine.deciding.resolve import awaits_correction, choose, held, retired, roots
+from fieldwarden.engine.deciding.resolve import awaits_correction, choose, retired, roots, word_of
 from fieldwarden.engine.ledger.entries import Decision, Outcome
 from fieldwarden.engine.record import Contribution, Record
 from fieldwarden.rules.rulebook import Rulebook, Unit
 
 
 class Applied(NamedTuple):
-    """`decisions` are the fields whose golden value changed; `retired` is set where that changed; `dropped` are rows
-    that stand for it no more; `stored`: whether the record has to be stored, though nothing of it may be news;
-    `chosen`: whose word stands now in what was looked at."""
+    """What bringing one record under the rules came to. `decisions` are the fields whose golden value changed;
+    `retired` is set where that changed; `dropped` are rows that stand for it no more; `stored`: whether the record has
+    to be stored, though nothing of it may be news; `chosen`: whose word stands now in the units that were looked at."""
 
     decisions: list[Decision]
     retired: bool | None
@@ -29,15 +29,16 @@ class Applied(NamedTuple):
 
     @property
     def news(self) -> bool:
+        """True if anything is to be said of it in the ledger."""
         return bool(self.decisions) or self.retired is not None
 
 
 class Reresolver:
-    """Everything that a rulebook says of records that were resolved under another one."""
+    """Brings records that were resolved under other rules under one rulebook."""
 
     def __init__(self, rulebook: Rulebook, former: Rulebook | None = None) -> None:
-        """`former`: what all records were resolved under last, where that is known: nothing is looked at then that both
-        say in the same way."""
+        """`former`: the rulebook that all records were resolved under last. Where it is given, only what the two say
+        differently is looked at. None: records may have been resolved under several, and all is looked at."""
         self._entities = rulebook.entities
         self._fields = {name: frozenset(entity.fields) for name, entity in rulebook.entities.items()}
         self._whole = {
@@ -58,9 +59,10 @@ class Reresolver:
         self._roots = roots(rulebook)
 
     def __call__(self, record: Record) -> Applied:
-        """Bring the record under the rules; it is changed in place, but for its version."""
+        """Bring the record under the rules. It is changed in place (golden values, rows, retired), but for its version.
+        Doing it twice changes nothing the second time."""
         entity = self._entities.get(record.entity)
-        held = dict(record.golden)
+        before = dict(record.golden)
         dropped, stored, decisions = self._without_what_left(record)
         chosen: list[tuple[Unit, Contribution | None]] = []
         if entity is None:
@@ -73,7 +75,7 @@ class Reresolver:
             now = retired(entity, self._roots[record.entity], record.rows)
             flipped = now if now != record.retired else None
         record.retired = record.retired if flipped is None else flipped
-        stored = stored or bool(decisions) or flipped is not None or held != record.golden
+        stored = stored or bool(decisions) or flipped is not None or before != record.golden
         return Applied(decisions, flipped, stored, dropped, chosen)
 
     def _without_what_left(self, record: Record) -> tuple[list[RowRef], bool, list[Decision]]:
@@ -125,7 +127,18 @@ def _told(rulebook: Rulebook, entity: str) -> tuple[frozenset[str], dict[tuple[s
 
 
 def redecided(chosen: Sequence[tuple[Unit, Contribution | None]], record: Record, outcome: Outcome) -> list[Decision]:
-    """Make what the chosen rows hold the record's golden values; those that changed, with this outcome."""
+    """Make what the chosen rows stand for the record's golden values. `chosen` are units with their winner (None:
+    nobody). `record.golden` is changed in place, and where nobody stands for a value any more also what refused values
+    are put back to (`restore`). Gives the decisions for the values that changed, with this `outcome`.
+
+    >>> unit = Unit("name", ("name",), Policy("source_priority", ("crm",)))
+    >>> row = Contribution("crm", "account", "1", "7", Stamp("7", 1000), {"name": "Ann"})
+    >>> record = Record("0190", "customer", 1, {"name": "Bob"}, [row])
+    >>> [(each.before, each.after, each.winner) for each in redecided([(unit, row)], record, "applied")]
+    [('Bob', 'Ann', 'crm')]
+    >>> record.golden
+    {'name': 'Ann'}
+    """
     decisions = []
     golden = record.golden
     for unit, winner in chosen:
@@ -133,7 +146,7 @@ def redecided(chosen: Sequence[tuple[Unit, Contribution | None]], record: Record
             continue  # the new owner's row is yet to be corrected to what stands
         system = "" if winner is None else winner.system
         for name in unit.fields:
-            before, after = golden.get(name), None if winner is None else held(winner, name)
+            before, after = golden.get(name), None if winner is None else word_of(winner, name)
             if winner is None:
                 if name in golden:  # a null that stood is a value, too
                     _still_corrected(record.rows, name, golden.pop(name))
@@ -145,8 +158,8 @@ def redecided(chosen: Sequence[tuple[Unit, Contribution | None]], record: Record
 
 
 def _still_corrected(rows: Sequence[Contribution], name: str, golden: Value) -> None:
-    """Nobody stands for the golden value any more. Rows that hold what was refused against it are put back to it all
-    the same, or the refused value would stay there."""
+    """Nobody stands for the golden value any more. Rows that hold what was refused against it are to be put back to it
+    all the same, or the refused value would stay there."""
     for row in rows:
         if name in row.void and row.deleted is None:
             row.restore.setdefault(name, golden)

@@ -12,25 +12,30 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from fieldwarden.engine.change import Value
-from fieldwarden.engine.deciding.plural import is_excluded, speakers, with_parents, without_husks
+from fieldwarden.engine.deciding.plural import speakers, with_parents, without_husks
 from fieldwarden.engine.ledger.entries import Decision, Outcome
 from fieldwarden.engine.record import Contribution, Record, Stamp
 from fieldwarden.rules.rulebook import Entity, Rulebook, Unit
 
 _NEVER = -(2**62)
 _NO_STAMP = Stamp("", None)
-_UNHEARD = ""
-"""In place of a system's name: some of the fields are not the speaker's to supply."""
-_SHAPES = 1000
-"""Sets of fields remembered: rows of one stream nearly always state the same ones."""
 
 
 def choose(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
-    """The contribution that wins the unit, or None where nobody has a word on it. What it holds is the golden value.
+    """The row whose values stand for the unit: of all rows of one record, in any order. None if nobody has a word on
+    the unit. What that row stands for (`word_of`) is the golden value. Nothing is changed.
 
-    Own words of those who are heard come first, and with them whatever the owner's row holds. Where no candidate is
-    complete, the best of those that know every field stands, nulls and all: a value that its only source cleared is
-    cleared everywhere. Where no such word is left, what a row carries stands: it is what everybody holds.
+    In this order: a complete own word of a system that the rule hears, and with it whatever the owner's row holds;
+    where no candidate is complete, the best of those that know every field, nulls and all (what its only source cleared
+    is cleared everywhere); where no such word is left, what a row carries (it is what everybody holds).
+
+    A protected unit hears its owner only, and its seeds while the owner has said nothing.
+
+    >>> unit = Unit("name", ("name",), Policy("source_priority", ("erp", "crm")))
+    >>> crm = Contribution("crm", "account", "1", "7", Stamp("7", 1000), {"name": "Ann"})
+    >>> erp = Contribution("erp", "party", "9", "3", Stamp("3", 2000), {"name": None})
+    >>> choose(unit, [crm, erp]).system, choose(unit, [erp]).system, choose(unit, [])
+    ('crm', 'erp', None)
     """
     policy = unit.policy
     if len(rows) == 1 and rows[0].deleted is None:
@@ -46,8 +51,14 @@ def choose(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
 
 
 def candidates(unit: Unit, rows: Sequence[Contribution]) -> Sequence[Contribution]:
-    """Those of a record's rows that can stand for a unit: none below a row that is excluded or was merged into another,
-    and of several in one stream only the first."""
+    """Those of a record's rows that can stand for a unit. Left out are rows below a row that is excluded or was merged
+    into another, and of several rows in one stream with `first_by` all but the first.
+
+    >>> unit = Unit("phone", ("phone",), Policy("source_priority", ("crm",)), plural=frozenset({("crm", "phone")}))
+    >>> rows = [Contribution("crm", "phone", key, "7", Stamp("7", None), {}, order=(key,)) for key in ("n2", "n1")]
+    >>> [row.key for row in candidates(unit, rows)]
+    ['n1']
+    """
     return _reduced(unit, rows)[0] if unit.below or unit.plural else rows
 
 
@@ -58,15 +69,20 @@ def _reduced(unit: Unit, rows: Sequence[Contribution]) -> tuple[Sequence[Contrib
         said = without_husks(rows, unit.below)
         rows = with_parents(said, unit.below)
         left = _left(unit, said) if unit.policy.protected and len(rows) < len(said) else None
+        # It is among the candidates all the same: they were fewer for another row's sake.
         if left is not None and any(left is row for row in rows):
             left = None
     return speakers(rows, unit.plural) if unit.plural else rows, left
 
 
 def is_spoken_for(unit: Unit, rows: Sequence[Contribution]) -> bool:
-    """Whether, for certain, somebody's own word stands for a unit: False says nothing.
+    """A quick look that needs no choice. True: some row's own word stands for the unit, though not said which. False
+    says nothing: ask `choose`.
 
-    Much cheaper than `choose`, for who need not know whose."""
+    >>> unit = Unit("name", ("name",), Policy("source_priority", ("crm",)))
+    >>> is_spoken_for(unit, [Contribution("crm", "account", "1", "7", Stamp("7", None), {"name": "Ann"})])
+    True
+    """
     if not unit.simple:
         return False
     (name,), order = unit.fields, unit.policy.order
@@ -77,7 +93,8 @@ def is_spoken_for(unit: Unit, rows: Sequence[Contribution]) -> bool:
 
 
 def _alone(unit: Unit, row: Contribution) -> Contribution | None:
-    """Who has nobody to contend with stands, if it may speak at all and knows every field."""
+    """As `choose`, for the only row of a record, which is live. It stands if it may speak at all and knows every
+    field."""
     policy, system = unit.policy, row.system
     if not _known(unit, row):
         return None
@@ -93,13 +110,16 @@ def _protected(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
     owners = [row for row in rows if row.system == policy.owner and _known(unit, row)]
     if owners and (stands := _foremost(unit, owners, (policy.owner or "",))):
         return stands
+    # The owner deleted its row: a protected value outlives it. A husk's does not: the row that it was merged into
+    # speaks.
     if last := [row for row in owners if not row.husk]:
         return max(last, key=lambda row: (row.deleted or "", row.key))
     return _foremost(unit, rows, policy.seed_from) or _carrier(unit, rows)
 
 
 def _left(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
-    """The owner's word; where its only live row is excluded with its parent, it stands as that of a deleted one."""
+    """The owner's live row of which the parent row is excluded. Its word stands then as that of a deleted row does.
+    None if the owner has no live row or several."""
     owners = [row for row in rows if row.system == unit.policy.owner and row.deleted is None and _known(unit, row)]
     return max(owners, key=lambda row: row.key) if len(owners) == 1 else None
 
@@ -128,6 +148,8 @@ def _newest(unit: Unit, rows: Sequence[Contribution], order: Sequence[str]) -> C
         at, position, key = _when(unit, row)
         return at, -order.index(row.system), position, key
 
+    # A row that was only read, not seen to change, has no time: it ranks before every dated edit, so that reading rows
+    # again makes nothing look recent.
     return max([row for row in heard if _complete(unit, row)] or heard, key=rank)
 
 
@@ -136,7 +158,7 @@ def _last(unit: Unit, rows: Sequence[Contribution]) -> Contribution:
 
 
 def _when(unit: Unit, row: Contribution) -> tuple[int, str, str]:
-    """When a row said what it says, by its system's time and by its order, and its key where both are the same.
+    """When a row said what it says: by its system's time, then by its position, then by its key.
 
     A carried value has no time of its own: the time of a block is that of its row's own edits."""
     stamps = [row.stamp(name) for name in unit.fields if row.own(name)] or [_NO_STAMP]
@@ -145,13 +167,14 @@ def _when(unit: Unit, row: Contribution) -> tuple[int, str, str]:
 
 
 def _carrier(unit: Unit, rows: Sequence[Contribution]) -> Contribution | None:
-    """Of the rows that carry a value of the unit, the best-ranked: where nobody says anything any more, what they hold
-    stays. Systems that the rule does not hear come last."""
+    """Of the live rows that carry a value of the unit, the best-ranked. Systems that the rule does not hear come
+    last."""
     carriers = [row for row in rows if row.deleted is None and _known(unit, row) and not _own(unit, row)]
     if not carriers:
         return None
     policy = unit.policy
     order = policy.seed_from if policy.protected else policy.order
+    # The golden value stays where nobody speaks any more, also if only a system carries it that the rule does not hear.
     return min(carriers, key=lambda row: (_place(order, row.system), row.system, row.stream, row.key))
 
 
@@ -161,13 +184,14 @@ def _place(order: Sequence[str], system: str) -> int:
 
 def _speaks(unit: Unit, row: Contribution) -> bool:
     """Whether what the row holds is a word: its own, or the owner's, whoever wrote it first."""
+    # The owner's row says what it holds, whoever wrote it first: also a value that we carried there from a seed.
     if row.system == unit.policy.owner:
         return _known(unit, row)
     return _own(unit, row) and _known(unit, row)
 
 
 def _own(unit: Unit, row: Contribution) -> bool:
-    """One own edit makes the block that the row holds its own word."""
+    """One own edit makes the whole block that the row holds its own word, carried fields included."""
     fields, sent = row.fields, row.sent
     for name in unit.fields:
         if name in fields and name not in sent:
@@ -176,10 +200,11 @@ def _own(unit: Unit, row: Contribution) -> bool:
 
 
 def _known(unit: Unit, row: Contribution) -> bool:
-    """Whether the row holds something in every field of the unit, and none of it is nobody's word."""
+    """True if the row holds something in every field of the unit, and none of it is nobody's word."""
     fields, carried, sent = row.fields, row.carried, row.sent
     for name in unit.fields:
         if name in sent:
+            # Else it could become golden while that write is under way, by what a refusal put back.
             if name in row.restore and row.restore[name] == sent[name]:
                 return False  # what it held before a refusal, on its way back: as much nobody's as after its echo
         elif name not in fields and name not in carried:
@@ -196,13 +221,15 @@ def _complete(unit: Unit, row: Contribution) -> bool:
             continue
         if alone and policy.strategy == "first_non_null":
             return False
+        # In a group a field may be null without `on_null: value` where the entity calls it optional.
         if row.system not in policy.nulls and (alone or name not in unit.optional):
             return False
     return True
 
 
 def roots(rulebook: Rulebook) -> dict[str, frozenset[tuple[str, str]]]:
-    """By entity, the (system, stream) whose rows stand for its records."""
+    """By entity, the (system, stream) pairs whose rows stand for its records: all streams of the entity without a
+    parent. An entity that no system has is there with an empty set."""
     return {
         entity: frozenset(
             (system.name, stream.name)
@@ -215,8 +242,17 @@ def roots(rulebook: Rulebook) -> dict[str, frozenset[tuple[str, str]]]:
 
 
 def retired(entity: Entity, root_streams: Iterable[tuple[str, str]], rows: Sequence[Contribution]) -> bool:
-    """Whether the record is retired: a system with delete authority deleted its row and none such has it, or no
-    row stands for it anywhere. `root_streams` are the (system, stream) whose rows stand for the entity."""
+    """True if the record is retired: systems with delete authority deleted all of their rows of it, or no live row of
+    any system stands for it. False for a record none of whose rows was deleted.
+
+    `root_streams` are the (system, stream) pairs whose rows stand for the entity's records (`roots`).
+
+    >>> customer = Entity("customer", {}, (), {}, delete_authority=frozenset({"crm"}))
+    >>> crm = Contribution("crm", "account", "1", "7", Stamp("7", None), {}, deleted="7")
+    >>> erp = Contribution("erp", "party", "9", "3", Stamp("3", None), {})
+    >>> retired(customer, {("crm", "account"), ("erp", "party")}, [crm, erp])
+    True
+    """
     for row in rows:
         if row.deleted is not None:
             break
@@ -238,11 +274,23 @@ def decide(
     deleted: bool = False,
     observed: bool = False,
 ) -> list[Decision]:
-    """Re-resolve what a change touched and say what became of it, field by field.
+    """Choose anew what a change touched, and say what became of each field.
 
-    `changed` are the fields of `row` whose word changed (all it had said, if the row is gone). A field of the
-    same group whose golden value moved with the block is decided too. What was merely `observed` (read by a
-    snapshot) nobody has tried to do, so it can be outranked but not refused.
+    `changed` are the fields of `row` whose word changed (all that it had said, if the row is `deleted`). The row has
+    taken the change in already. Fields of the same group whose golden value moves with the block are decided as well;
+    fields that left the rules are passed over. `observed`: the row was read by a snapshot. Nobody has tried to write
+    anything then, so it can be outranked but not refused.
+
+    `record.golden` is changed in place; its version and rows are not. A field that is null before, after and in the row
+    makes no decision.
+
+    >>> unit = Unit("name", ("name",), Policy("source_priority", ("erp", "crm"), owner="erp", protected=True))
+    >>> customer = Entity("customer", {}, (unit,), {"name": unit})
+    >>> crm = Contribution("crm", "account", "1", "7", Stamp("7", 2000), {"name": "Anna"})
+    >>> erp = Contribution("erp", "party", "9", "3", Stamp("3", 1000), {"name": "Ann"})
+    >>> record = Record("0190", "customer", 1, {"name": "Ann"}, [crm, erp])
+    >>> [(each.field, each.outcome, each.proposed, each.after) for each in decide(customer, record, crm, ["name"])]
+    [('name', 'refused', 'Anna', 'Ann')]
     """
     golden, rows = record.golden, record.rows
     alone = rows[0] if len(rows) == 1 and rows[0].deleted is None else None
@@ -257,6 +305,7 @@ def decide(
                 continue
             decided.add(unit.name)
         winner = choose(unit, rows) if alone is None else _alone(unit, alone)
+        # crm's word was refused, then crm became the owner: its row holds the refused word until it is corrected.
         stays = winner is None and awaits_correction(unit, rows)
         for name in unit.fields:
             old, new = golden.get(name), None
@@ -265,10 +314,10 @@ def decide(
             elif winner is None:
                 golden.pop(name, None)
             else:
-                new = golden[name] = held(winner, name)
+                new = golden[name] = word_of(winner, name)
             if old == new and name not in touched:
                 continue
-            proposed = None if deleted else held(row, name)
+            proposed = None if deleted else word_of(row, name)
             if old is None and new is None and proposed is None:
                 continue
             outcome = _gone(record, winner) if deleted else _outcome(unit, row, winner, proposed, old, new)
@@ -279,15 +328,19 @@ def decide(
     return decisions
 
 
-def held(row: Contribution, name: str) -> Value:
-    """What the row stands for as far as we know; None also where it never told."""
+def word_of(row: Contribution, name: str) -> Value:
+    """What the row stands for in the field (`Contribution.word`). None also where nothing was ever heard of it.
+
+    >>> word_of(Contribution("crm", "account", "1", "7", Stamp("7", None), {"name": "Ann"}), "name")
+    'Ann'
+    """
     value = row.word(name)
     return None if value is msgspec.UNSET else value
 
 
 def awaits_correction(unit: Unit, rows: Sequence[Contribution]) -> bool:
-    """Whether the owner's row still holds what was refused before it became the owner: until it is corrected, which
-    makes the golden value its own, the golden value stays."""
+    """True if the owner's row still holds what was refused before that system became the owner. Then the golden value
+    stays as it is, even if nobody stands for it: correcting the row makes the golden value the owner's own."""
     owner = unit.policy.owner
     for row in speakers(rows, unit.plural) if unit.plural else rows:
         if row.void and row.system == owner and row.deleted is None and not row.void.keys().isdisjoint(unit.fields):
@@ -295,88 +348,10 @@ def awaits_correction(unit: Unit, rows: Sequence[Contribution]) -> bool:
     return False
 
 
-class Unrivalled:
-    """The plainest case of `decide`, and by far the most common: the only row that says anything says something new in
-    fields on which its system is heard, and all of it is accepted.
-
-    Which sets of fields that holds for depends on the rules alone, so it is found out once per set."""
-
-    def __init__(self, entity: Entity, system: str) -> None:
-        self._entity = entity
-        self._system = system
-        self._owners: dict[tuple[str, ...], frozenset[str]] = {}
-        self._below = {
-            place: above for unit in entity.units for place, above in unit.below.items() if place[0] == system
-        }
-
-    def accept(
-        self, record: Record, row: Contribution, changed: Sequence[str]
-    ) -> tuple[dict[str, Value], dict[str, Value]] | None:
-        """Take the changed fields over into the golden values: (accepted values, those that they replace), as
-        `encode_accepted` wants them. None, and nothing done, where this is not that case."""
-        if row.deleted is not None:
-            return None
-        names = tuple(changed)
-        owners = self._owners.get(names)
-        if owners is None:
-            owners = self._owners[names] = self._rivals(names)
-            if len(self._owners) > _SHAPES:
-                self._owners.clear()
-        if self._below and is_excluded(row, record.rows, self._below):
-            return None
-        if _UNHEARD in owners or (len(record.rows) > 1 and not _only_speaker(record.rows, row, owners)):
-            return None
-        said, golden = row.fields, record.golden
-        accepted = dict(said) if len(names) == len(said) else {name: said[name] for name in names}
-        before: dict[str, Value] = {}
-        if golden:
-            for name, value in accepted.items():
-                old = golden.get(name)
-                if old == value:
-                    return None
-                if old is not None:
-                    before[name] = old
-        whole = accepted
-        if None in accepted.values():
-            accepted = {name: value for name, value in accepted.items() if value is not None or name in before}
-            if not accepted:
-                return None
-        golden.update(whole)
-        return accepted, before
-
-    def _rivals(self, names: tuple[str, ...]) -> frozenset[str]:
-        """Other systems that own some of these fields, whose rows' values stand whoever wrote them. _UNHEARD is among
-        them where the system may not supply all of the fields, only the first of several rows does, or a group that
-        they touch is not whole."""
-        given, system = set(names), self._system
-        owners = set()
-        for name in names:
-            unit = self._entity.unit_of.get(name)
-            if unit is None or unit.plural or not given.issuperset(unit.fields):
-                return frozenset((_UNHEARD,))
-            policy = unit.policy
-            if not (
-                system == policy.owner or system in policy.seed_from if policy.protected else system in policy.order
-            ):
-                return frozenset((_UNHEARD,))
-            if policy.owner is not None and policy.owner != system:
-                owners.add(policy.owner)
-        return frozenset(owners) if names else frozenset((_UNHEARD,))
-
-
-def _only_speaker(rows: Sequence[Contribution], row: Contribution, owners: frozenset[str]) -> bool:
-    """Whether no other row has a word: none of its own (rows that we created, and whose systems are silent, have none),
-    and none as the owner of a field."""
-    for other in rows:  # noqa: SIM110 (asked for every change of a record with several rows)
-        if (other.fields or other.system in owners) and other is not row:
-            return False
-    return True
-
-
 def _gone(record: Record, winner: Contribution | None) -> Outcome:
     """A protected field whose owner's row is gone is held for a person to look at, unless the record went with it."""
-    held = winner is not None and winner.deleted is not None and not record.retired
-    return "held" if held else "withdrawn"
+    outlives = winner is not None and winner.deleted is not None and not record.retired
+    return "held" if outlives else "withdrawn"
 
 
 def _outcome(

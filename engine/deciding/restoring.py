@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from fieldwarden.engine.change import RowRef, Value
 from fieldwarden.engine.deciding.contribution import give_back
-from fieldwarden.engine.deciding.resolve import choose, held
+from fieldwarden.engine.deciding.resolve import choose, word_of
 from fieldwarden.engine.ledger.entries import Decision, EntryBody
 from fieldwarden.engine.record import Contribution, Record, Stamp
 from fieldwarden.rules.rulebook import Entity, Unit
@@ -297,4 +297,4 @@ def _values(unit: Unit, values: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def _stands(unit: Unit, winner: Contribution | None) -> dict[str, Value]:
-    return {name: None if winner is None else held(winner, name) for name in unit.fields}
+    return {name: None if winner is None else word_of(winner, name) for name in unit.fields}

@@ -9,7 +9,8 @@ from typing import Literal
 from fieldwarden.engine.deciding.echoes import Places
 from fieldwarden.engine.deciding.joining import referring
 from fieldwarden.engine.deciding.plan import TargetPlan
-from fieldwarden.engine.deciding.resolve import Unrivalled, roots
+from fieldwarden.engine.deciding.resolve import roots
+from fieldwarden.engine.deciding.unrivalled import Unrivalled
 from fieldwarden.rules.rulebook import Entity, MatchKey, Rulebook, Stream
 
 

@@ -22,7 +22,15 @@ UNREAD = "cannot be read: "
 
 
 def has_say(unit: Unit, system: str, rows: Sequence[Contribution]) -> bool:
-    """Whether a system's word on a unit may stand, as things are: a seed's only while its owner has none."""
+    """True if a system's word on the unit may stand, as things are now. A seed's may only while the owner has told
+    nothing of the unit.
+
+    >>> policy = Policy("source_priority", ("erp",), owner="erp", protected=True, seed_from=("crm",))
+    >>> unit = Unit("terms", ("terms",), policy)
+    >>> erp = Contribution("erp", "party", "9", "3", Stamp("3", None), {"terms": "NET30"})
+    >>> has_say(unit, "crm", []), has_say(unit, "crm", [erp]), has_say(unit, "erp", [erp])
+    (True, False, True)
+    """
     policy = unit.policy
     if not policy.protected:
         return system in policy.order
@@ -34,8 +42,9 @@ def has_say(unit: Unit, system: str, rows: Sequence[Contribution]) -> bool:
 
 
 def stands(unit: Unit, row: Contribution, rows: Sequence[Contribution]) -> bool:
-    """Whether a value that cannot be read is left as it is: a person has to mend it, or the rule leaves it. One that is
-    never accepted is corrected, whoever said it."""
+    """True if a value that cannot be read is left in the row: a person has to mend it, or the rule leaves refused
+    values in place. False where it is written over: the system has no say, or the value is one that the rules never
+    accept."""
     leave = unit.policy.protected and unit.policy.on_reject == "leave"
     return leave or (has_say(unit, row.system, rows) and not _is_invalid(unit, row))
 
@@ -47,8 +56,10 @@ def _is_invalid(unit: Unit, row: Contribution) -> bool:
 def decisions(
     entity: Entity, record: Record, row: Contribution, names: Iterable[str], *, ours: bool, observed: bool
 ) -> list[Decision]:
-    """What became of them: no golden value moves. `ours`: our own write came back so, which nobody tried to say;
-    `observed`: it was read there, which can be outranked but not refused."""
+    """What became of these fields of `row`, whose values cannot be read. Nothing is changed: no golden value moves.
+
+    `names` must be fields of the entity. `ours`: it is our own write that came back so; nobody tried to say it.
+    `observed`: it was only read there, so it can be outranked but not refused."""
     found = []
     for name in names:
         unit = entity.unit_of[name]

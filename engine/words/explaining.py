@@ -16,7 +16,7 @@ import msgspec
 from fieldwarden.engine.change import RowRef
 from fieldwarden.engine.deciding.plural import first, is_excluded, without_husks
 from fieldwarden.engine.deciding.reresolve import Reresolver
-from fieldwarden.engine.deciding.resolve import choose, held
+from fieldwarden.engine.deciding.resolve import choose, word_of
 from fieldwarden.engine.deciding.unreadable import stands
 from fieldwarden.engine.record import Contribution, Record
 from fieldwarden.engine.words.story import Event, Show, when
@@ -139,7 +139,7 @@ def _claim(
         row.system,
         row.stream,
         row.key,
-        show(name, held(row, name)) if spoken else None,
+        show(name, word_of(row, name)) if spoken else None,
         when(row.stamp(name).at) if spoken else None,
         standing,
         why,
@@ -201,7 +201,7 @@ def _gap(unit: Unit, row: Contribution) -> str:
     policy = unit.policy
     alone = len(unit.fields) == 1
     for other in unit.fields:
-        if held(row, other) is not None or other in unit.optional:
+        if word_of(row, other) is not None or other in unit.optional:
             continue
         counts = row.system in policy.nulls and not (alone and policy.strategy == "first_non_null")
         if row.holds(other) is not msgspec.UNSET and counts:
@@ -242,7 +242,7 @@ def _sentences(
             because = f"no system that may supply it says a value ({unit.policy.sentence})"
         words.append(f"{subject} is {'empty' if value is None else show(name, value)} because {because}.")
         words.append(_since(name, winner))
-        if held(winner, name) != value:
+        if word_of(winner, name) != value:
             words.append("The rules have changed since: by today's rules another value would stand.")
     if len(unit.fields) > 1:
         others = ", ".join(explanation.group)

@@ -10,9 +10,25 @@ from pathlib import Path
 
 import pytest
 
+from fieldwarden.engine.change import UNKNOWN, Change, RowRef
+from fieldwarden.engine.record import Contribution, Record, Stamp
+from fieldwarden.rules.rulebook import Entity, Field, Policy, Stream, Unit
+
 ENGINE = Path(__file__).resolve().parents[3] / "engine"
 FILES = [ENGINE / f"{name}.py" for name in ("change", "errors", "guard", "record")]
-WITHOUT: set[str] = set()
+FILES += [
+    ENGINE / "deciding" / f"{name}.py"
+    for name in ("resolve", "unrivalled", "plural", "reresolve", "unreadable", "meant")
+]
+WORDS = {
+    **{
+        each.__name__: each
+        for each in (Change, RowRef, Contribution, Record, Stamp, Entity, Field, Policy, Stream, Unit)
+    },
+    "UNKNOWN": UNKNOWN,
+}
+"""What examples speak in without importing it."""
+WITHOUT = {"fieldwarden.engine.deciding.unrivalled"}
 """Modules without an example, since none of their public functions and classes can be shown at work in a few lines."""
 
 Named = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -39,6 +55,7 @@ def test_everything_public_says_what_it_does(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=module)
 def test_examples_give_what_they_say(path: Path) -> None:
-    failed, tried = doctest.testmod(importlib.import_module(module(path)), optionflags=doctest.ELLIPSIS)
+    tested = importlib.import_module(module(path))
+    failed, tried = doctest.testmod(tested, extraglobs=WORDS, optionflags=doctest.ELLIPSIS)
     assert failed == 0
     assert bool(tried) == (module(path) not in WITHOUT), "WITHOUT names exactly the modules that have no example"

@@ -8,7 +8,8 @@ import pytest
 
 from fieldwarden.engine.change import RowRef, Value
 from fieldwarden.engine.deciding.contribution import begin, hear
-from fieldwarden.engine.deciding.resolve import Unrivalled, choose, decide, retired
+from fieldwarden.engine.deciding.resolve import choose, decide, retired
+from fieldwarden.engine.deciding.unrivalled import Unrivalled
 from fieldwarden.engine.ledger.entries import Decision
 from fieldwarden.engine.record import Contribution, Record
 from tests.builders import ACCOUNT, ADDRESS, PARTY, SUBSCRIBER, rulebook, said
@@ -162,6 +163,14 @@ def test_where_more_is_to_be_weighed_nothing_is_taken(rows: list[Contribution], 
     record = Record("r", "customer", 3, dict(golden), rows)
     assert Unrivalled(CUSTOMER, rows[0].system).accept(record, rows[0], list(rows[0].fields)) is None
     assert record.golden == golden
+
+
+def test_what_a_row_that_is_there_again_only_carries_is_not_taken_for_its_word() -> None:
+    back = row(PARTY, name="A")
+    back.carried = {"segment": "big"}  # a large text that we wrote, and that did not come along with the image
+    record = Record("r", "customer", 3, {"name": "old"}, [back])
+    assert Unrivalled(CUSTOMER, "erp").accept(record, back, ["segment", "name"]) is None
+    assert record.golden == {"name": "old"}
 
 
 def test_resolving_depends_on_nothing_but_the_contributions() -> None:
