@@ -19,6 +19,8 @@ BESIDE = "came with our own write, but is not what we are known to have written 
 
 
 def stale(record: Record, change: Change) -> list[Decision]:
+    """The decisions for a change that is older than what its row said: one for each field in which it differs from
+    golden. Nothing is changed."""
     golden = record.golden
     return [
         Decision(name, "stale", value, golden.get(name), golden.get(name), "", "older than what the row said")
@@ -28,7 +30,14 @@ def stale(record: Record, change: Change) -> list[Decision]:
 
 
 def moved(decisions: Sequence[Decision]) -> list[Decision]:
-    """Our own write proposes nothing: only what stands otherwise since is told."""
+    """Of these decisions, those by which a golden value moved. Our own write coming back proposes nothing, so that is
+    all there is to tell.
+
+    >>> agreed = Decision("name", "agreed", "A", "A", "A", "crm")
+    >>> fell = Decision("city", "outranked", "B", "B", "C", "erp")
+    >>> [(each.field, each.outcome, each.proposed) for each in moved([agreed, fell])]
+    [('city', 'withdrawn', None)]
+    """
     return [
         decision if decision.outcome == "accepted" else decision._replace(outcome="withdrawn", proposed=None)
         for decision in decisions
@@ -37,12 +46,14 @@ def moved(decisions: Sequence[Decision]) -> list[Decision]:
 
 
 def words(row: Contribution, change: Change, refusable: Set[str]) -> dict[str, Value | msgspec.UnsetType]:
-    """What the row stands for where a change of it may be refused."""
+    """What the row stands for in those fields of a change in which its word may be refused. Ask before the row hears
+    the change."""
     return {name: row.word(name) for name in change.fields if name in refusable} if refusable else {}
 
 
 def not_golden(entity: Entity, record: Record, row: Contribution, names: Sequence[str]) -> list[str]:
-    """Those of these fields that the row does not hold as golden has them, nor all of their block."""
+    """Of these fields, those in which the row holds something else than golden in the field or elsewhere in its
+    group."""
     units = {name: entity.unit_of[name] for name in names if name in entity.unit_of}
     return [
         name
@@ -52,8 +63,9 @@ def not_golden(entity: Entity, record: Record, row: Contribution, names: Sequenc
 
 
 def unlike_ours(entity: Entity, record: Record, row: Contribution, change: Change) -> list[Decision]:
-    """What became of values that came with our own write and that we did not write (`Change.unlike`), where they do not
-    stand: what becomes of any other's. No golden value moves, and the row is corrected."""
+    """What became of the values that came with our own write and that we did not write (`Change.unlike`), where they do
+    not stand: they are refused, or held for approval. No golden value moves. What is told is counted in `row.unlike`;
+    the row is corrected by its next delivery."""
     found = []
     for name in change.unlike:
         value, golden, unit = change.fields[name], record.golden.get(name), entity.unit_of[name]
@@ -72,8 +84,9 @@ def refused(
     decisions: Sequence[Decision],
     before: Mapping[str, Value | msgspec.UnsetType],
 ) -> None:
-    """What was refused or held for approval counts no more. Where golden has no value to correct it to, it is to be put
-    back to what the row held before."""
+    """Make the row's refused words count no more, so that none of them ever comes back; `row` is changed in place.
+    `decisions` are those of the change; `before` is what the row stood for before it (`words`): where golden has no
+    value, the row is put back to that."""
     for decision in decisions:
         name = decision.field
         if decision.outcome in ("refused", "held"):
@@ -83,8 +96,8 @@ def refused(
 
 
 def forget_older(record: Record, row: Contribution) -> None:
-    """Of a stream's deleted rows the latest few are kept: their last words may still hold a protected field,
-    and a late repetition must find them deleted."""
+    """Drop the stream's deleted rows from `record.rows`, but for the latest TOMBSTONES. Those are kept, since their
+    last words may still hold a protected field, and a change told again late must find its row deleted."""
     gone = [
         other
         for other in record.rows
@@ -96,7 +109,8 @@ def forget_older(record: Record, row: Contribution) -> None:
 
 
 def unreadable_key(entity: Entity, change: Change) -> str:
-    """Why nobody can tell whether a new row belongs to a record that is there already; "" if they can."""
+    """Why nobody can tell whether a new row belongs to a record that is there already: a field of a match key cannot be
+    read. "" if they can."""
     if not change.unreadable:
         return ""
     names = [name for key in entity.match for name in key.fields if name in change.unreadable]

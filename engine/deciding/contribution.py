@@ -32,23 +32,39 @@ told before; stale: older."""
 
 
 def begin(change: Change) -> Contribution:
-    """The empty contribution of a row heard of for the first time."""
+    """The empty contribution of a row heard of for the first time. It says nothing yet: `hear` takes the change in.
+
+    >>> change = Change(RowRef("crm", "account", "1"), "customer", "upsert", "7", 1000, fields={"name": "Ann"})
+    >>> row = begin(change)
+    >>> hear(row, change, set(), {}), row.fields, row.said
+    (('said', ['name']), {'name': 'Ann'}, '7')
+    """
     row = change.row
     return Contribution(row.system, row.stream, row.key, "", Stamp(change.position, change.at), {})
 
 
 def hear(row: Contribution, change: Change, owned: Set[str], golden: Mapping[str, Value]) -> tuple[Heard, list[str]]:
-    """Take an upsert into `row`; give what it was and the fields concerned.
+    """Take an upsert into `row`, which is changed in place. `change.references` must be translated into `fields`
+    before. Gives what the change was, and the fields concerned:
 
-    said: the fields whose own word or stamp changed. carried: those whose told value is ours now. `owned` are the
-    fields that this row's system owns, `golden` the golden values: a value that nobody gave a row of ours (its
-    system's default) is the word of nobody but an owner (CDC fact 34).
+    - said: news of the row's own; the fields whose own word or stamp changed.
+    - carried: our own write came back; the fields in which the row carries our value, or what its system made of it.
+    - echo, stale, nothing: no field. It was told before (under our mark or not), or it is older than what the row said.
+
+    `owned` are the fields that this row's system owns, `golden` the golden values. Both say what an echo is worth: a
+    value that nobody gave a row of ours (its system's default) is nobody's word, except the owner's.
+
+    >>> row = Contribution("crm", "account", "1", "7", Stamp("7", 1000), {"name": "Ann"}, sent={"name": "Anna"})
+    >>> echo = Change(row.ref, "customer", "upsert", "8", 2000, fields={"name": "Anna"}, echo=True)
+    >>> hear(row, echo, set(), {"name": "Anna"}), row.fields, row.carried
+    (('carried', ['name']), {}, {'name': 'Anna'})
     """
     position = change.position
     kept: list[str] = []
     if row.deleted is not None:
         if position <= row.deleted:
             return "stale", []
+        # A row that was inserted again says everything anew, also what it said before it was deleted.
         kept = _revive(row, change)
     if position <= row.said:
         return _hear_late(row, change, owned, golden)
@@ -78,11 +94,15 @@ def hear(row: Contribution, change: Change, owned: Set[str], golden: Mapping[str
 def unlike_ours(
     row: Contribution, change: Change, names: Set[str], golden: Mapping[str, Value], given: Collection[str]
 ) -> list[str]:
-    """Of these fields, those in which a change under our mark, which the row has not heard yet, holds what we are not
-    known to have written there: the target made that of our write, or a trigger of its own wrote it. `given` are the
-    fields that a row of ours is made with, where golden has a value; the others its system fills in.
+    """The fields in which a change under our mark holds what we are not known to have written: the target made that of
+    our write, or a trigger of its own wrote it. Ask before `hear`; nothing is changed.
 
-    A field that goes on changing so is told of a few times for one golden value: each telling has it written anew."""
+    Only fields among `names` are looked at. `given` are the fields that a row of ours is made with where golden has a
+    value: in others of a row made by us its system fills in what it likes. None where the row has heard the change
+    before.
+
+    A field that changes so with each write of ours is named a few times only for one golden value (`REMEMBERED`), since
+    each time has it written once more."""
     if change.position <= row.said or (row.deleted is not None and change.position <= row.deleted):
         return []
     found = [name for name in change.fields if name in names and _is_unlike(row, name, change.fields[name], golden)]
@@ -100,7 +120,8 @@ def _is_unlike(row: Contribution, name: str, value: Value, golden: Mapping[str, 
 
 
 def tell(row: Contribution, name: str, golden: Value) -> None:
-    """The ledger says that the field held something unlike what we wrote, where that is golden."""
+    """Count that the ledger says once more that the field held something unlike what we wrote, while `golden` is
+    golden. `row.unlike` is replaced."""
     told = _told(row, name, golden)
     row.unlike = {**row.unlike, name: told._replace(times=told.times + 1)}
 
@@ -111,8 +132,8 @@ def _told(row: Contribution, name: str, golden: Value) -> Told:
 
 
 def _note_unreadable(row: Contribution, change: Change) -> list[str]:
-    """Note what this newest image shows to be unreadable; the fields that can be read again. What the row said there
-    before keeps its place meanwhile."""
+    """Note what this newest image shows to be unreadable; gives the fields that can be read again. What the row said
+    there before keeps its place meanwhile."""
     mended = [name for name in change.fields if name in row.unreadable]
     kept = {name: why for name, why in row.unreadable.items() if name not in mended}
     row.unreadable = kept | change.unreadable
@@ -120,7 +141,7 @@ def _note_unreadable(row: Contribution, change: Change) -> list[str]:
 
 
 def _given(name: str, value: Value, golden: Mapping[str, Value]) -> bool:
-    """Whether a value in our own write may be one that we gave: where golden has none, the system filled it in."""
+    """True if a value in our own write may be one that we gave. Where golden has none, the system filled it in."""
     return name in golden and (golden[name] is not None or value is None)
 
 
@@ -130,9 +151,8 @@ def _echo(row: Contribution, name: str, value: Value, owned: Set[str], golden: M
 
 
 def _carry(row: Contribution, name: str, value: Value, somebodys: bool, *, newest: bool = False) -> bool:
-    """Our own write came back: the row holds this now, and what it said before is gone. True if that is news.
-
-    A newer write of ours that is under way stays noted."""
+    """Our own write came back: the row holds this now, and what it said before is gone. True if that is news. A newer
+    write of ours that is under way stays noted."""
     if name in row.known:
         came_back(row, name, value, newest=newest)
     if name in row.sent and row.sent[name] == value:
@@ -160,6 +180,7 @@ def _take(row: Contribution, name: str, value: Value, change: Change) -> bool:
     edited = change.changed is None or name in change.changed
     if name in row.sent and known != value:
         if row.sent[name] == value:
+            # A source without marks (a topic) tells our write like anybody's: it is known by its value.
             _carry(row, name, value, True)  # our own write, seen without its mark
             return False
         del row.sent[name]
@@ -173,6 +194,7 @@ def _take(row: Contribution, name: str, value: Value, change: Change) -> bool:
     if edited:
         _stamp(row, name, change)
     elif known is msgspec.UNSET:
+        # The value was seen, but not seen to change: by recency it must not win from an edit that was.
         row.stamps[name] = NEVER
     return True
 
@@ -185,9 +207,17 @@ def _own(row: Contribution, name: str, value: Value) -> None:
 
 
 def refuse(row: Contribution, name: str, before: Value | msgspec.UnsetType) -> None:
-    """The row's own word on a field was refused: it counts no more, and the row will hold something else.
+    """The row's own word on a field was refused. It counts no more, though the row still holds it; `row` is changed in
+    place.
 
-    `before` is what to put it back to where golden has no value; UNSET: golden has one, or nobody knows."""
+    `before` is what the row is put back to where golden has no value. UNSET: golden has one, or nobody knows what the
+    row held.
+
+    >>> row = Contribution("crm", "account", "1", "7", Stamp("7", 1000), {"terms": "NET90"})
+    >>> refuse(row, "terms", "NET30")
+    >>> row.fields, row.void, row.restore
+    ({}, {'terms': 'NET90'}, {'terms': 'NET30'})
+    """
     if name in row.fields:
         row.void[name] = row.fields.pop(name)
     if before is msgspec.UNSET:
@@ -334,8 +364,8 @@ def _revive(row: Contribution, change: Change) -> list[str]:
 
 
 def become(row: Contribution, change: Change, merged: str, owned: Set[str], golden: Mapping[str, Value]) -> None:
-    """The row is another of its stream by now, with the key `merged`. What it says stays, for it can be found by that;
-    otherwise it counts as deleted."""
+    """The row is another of its stream by now, the one with the key `merged`. `row` is changed in place: what it says
+    stays, since it can be found by that, but it counts as deleted from here on."""
     hear(row, change, owned, golden)
     row.deleted = row.said = change.position
     row.merged = merged
@@ -343,7 +373,15 @@ def become(row: Contribution, change: Change, merged: str, owned: Set[str], gold
 
 
 def bury(row: Contribution, change: Change) -> bool:
-    """Take a delete into `row`; True if it was news. The last values stay (a protected field outlives its row)."""
+    """Take a delete into `row`, which is changed in place. True if that was news: False for one that is older than what
+    the row said, or told again. The last values stay, since a protected field outlives its owner's row.
+
+    >>> row = Contribution("crm", "account", "1", "7", Stamp("7", 1000), {"name": "Ann"})
+    >>> bury(row, Change(RowRef("crm", "account", "1"), "customer", "delete", "8", 2000))
+    True
+    >>> row.live, row.fields
+    (False, {'name': 'Ann'})
+    """
     if change.position <= row.said or (row.deleted is not None and change.position <= row.deleted):
         return False
     news = row.deleted is None

@@ -26,7 +26,13 @@ Known = Mapping[str, list[str]]
 
 
 def added(known: Known, name: str, value: Value) -> dict[str, list[str]]:
-    """With a value that may still come back, after those that are noted already; of too many the oldest is dropped."""
+    """`known` with one more value that may still come back to a field. The newest stands last, and of more than
+    UNDERWAY the oldest is dropped. Gives another mapping: `known` itself is not changed.
+
+    >>> noted = added({}, "name", "Ann")
+    >>> noted["name"] == [digest("Ann")], added(noted, "name", "Ann") == noted
+    (True, True)
+    """
     pending, news = known.get(name, []), digest(value)
     if not pending or pending[-1] != news:
         pending = [*pending, news]
@@ -34,10 +40,10 @@ def added(known: Known, name: str, value: Value) -> dict[str, list[str]]:
 
 
 def came_back(row: Contribution, name: str, value: Value, *, newest: bool) -> None:
-    """An echo of a field of which something is noted holds this value, which `row` has not taken in yet. `newest`:
-    nothing newer than it was ever meant.
+    """An echo of a field of which something is noted holds this value, which `row` has not taken in yet. What was noted
+    before it will not come any more; `row.known` is replaced. `newest`: nothing newer than this value was ever meant.
 
-    Where it is what the row held anyway it ends nothing: it may be the echo of a write of other fields."""
+    An echo of what the row held anyway ends nothing: it may be that of a write of other fields."""
     pending, news = row.known[name], digest(value)
     sent = name in row.sent and row.sent[name] == value
     if row.told(name) != value:
@@ -51,7 +57,9 @@ def came_back(row: Contribution, name: str, value: Value, *, newest: bool) -> No
 
 
 def moved(record: Record, name: str, before: Value, places: Places) -> None:
-    """A golden value has moved on from `before`, which may be on its way to the rows that we write it to."""
+    """A golden value has moved on from `before`, which may be on its way to the rows that we write the field to
+    (`places`). Note that in these rows (`known`), and in one row of the record (`former`) while a system that we create
+    rows in has none yet."""
     for row in record.rows:
         fields, _ = places.get((row.system, row.stream), _NOWHERE)
         if row.deleted is None and name in fields and _may_come(row, name, before):
@@ -69,7 +77,8 @@ def moved(record: Record, name: str, before: Value, places: Places) -> None:
 
 
 def made(row: Contribution, rows: Collection[Contribution], names: Collection[str]) -> None:
-    """The source is about to tell of the row for the first time: we may have made it with a former golden value.
+    """The source is about to tell of `row` for the first time, or again after its deletion. We may have made it with a
+    former golden value: what is noted of those (`former` of any of `rows`) may come back in it.
 
     `names` are the fields that it tells of, and may be told of by nobody but their owner."""
     for other in rows:
@@ -78,7 +87,8 @@ def made(row: Contribution, rows: Collection[Contribution], names: Collection[st
 
 
 def _may_come(row: Contribution, name: str, before: Value) -> bool:
-    """Not where the row holds it, and nothing else was on its way either; nor where there was no value to write."""
+    """True if `before` may be on its way to the row. False where the row holds it and nothing else was on its way
+    either, and where there was no value to write."""
     told = row.told(name)
     if before is None and told is msgspec.UNSET and name not in row.sent:
         return False
@@ -86,6 +96,7 @@ def _may_come(row: Contribution, name: str, before: Value) -> bool:
 
 
 def _with(known: Known, name: str, pending: list[str]) -> dict[str, list[str]]:
-    """Another mapping: a record that was claimed keeps the one that it has."""
+    """`known` with these digests for one field. Another mapping is made, since a record that was claimed by a delivery
+    keeps the one that it has."""
     others = {other: kept for other, kept in known.items() if other != name}
     return {**others, name: pending[-UNDERWAY:]} if pending else others

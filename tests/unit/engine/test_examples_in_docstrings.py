@@ -18,7 +18,10 @@ ENGINE = Path(__file__).resolve().parents[3] / "engine"
 FILES = [ENGINE / f"{name}.py" for name in ("change", "errors", "guard", "record")]
 FILES += [
     ENGINE / "deciding" / f"{name}.py"
-    for name in ("resolve", "unrivalled", "plural", "reresolve", "unreadable", "meant")
+    for name in (
+        *("resolve", "unrivalled", "plural", "reresolve", "unreadable", "meant"),
+        *("contribution", "echoes", "consequences"),
+    )
 ]
 WORDS = {
     **{
