@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from fieldwarden.engine.ports.source import Source
     from fieldwarden.operations.project import Opened
 
-_EAGER_SECONDS = 0.05
+_EAGER_SECONDS = 0.1
 
 
 def source(

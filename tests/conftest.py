@@ -20,13 +20,13 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+import pytest_timeout
 import structlog
 from hypothesis import settings
 from psycopg import sql
@@ -46,6 +46,8 @@ from tests.integration.cli_project import Shop, make_shop
 from tests.integration.kafka_project import KafkaShop
 from tests.integration.kafka_world import Topics
 from tests.integration.mechanisms import Parties
+from tests.parts import ROOT_OF_KAFKA, mark_kafka, refuse_unmarked
+from tests.patience import Patience, eventually
 
 THROW_AWAY = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB", "autovacuum_naptime": "5s"}
 
@@ -60,16 +62,41 @@ LONGEST = (
 )
 """Files that take the better part of a minute or more."""
 
+LOOK_SECONDS = 5.0
+"""How often it is looked whether a test's time is over."""
+
 _numbers = itertools.count(1)
 
 settings.register_profile("fieldwarden", deadline=None)  # a busy machine is no fault of an example
 settings.load_profile("fieldwarden")
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses by the markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Workers are handed whole files in this order: the longest first, lest one of them runs on alone at the end."""
+    mark_kafka(items)
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+
+
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
+    """A test as a whole, too, has its time as `Patience` measures it."""
+    if settings.method != "signal":
+        return None
+    left = Patience(settings.timeout)
+
+    def look(*_: object) -> None:
+        if left.over():
+            pytest_timeout.timeout_sigalrm(item, settings)
+
+    def cancel() -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+    item.cancel_timeout = cancel  # type: ignore[attr-defined]  # where pytest-timeout looks for it
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, LOOK_SECONDS, LOOK_SECONDS)
+    return True
 
 
 def _server(name: str) -> Iterator[EmbeddedServer]:
@@ -112,13 +139,8 @@ def drop_database(server: EmbeddedServer, name: str) -> None:
         if admin.execute("select from pg_database where datname = %s", [name]).fetchone() is None:
             return
         _run(server, "alter database {} with allow_connections false", name)
-        deadline = time.monotonic() + 30
-        while admin.execute(
-            "select pg_terminate_backend(active_pid) from pg_replication_slots where database = %s and active",
-            [name],
-        ).fetchall():
-            assert time.monotonic() < deadline, f"a replication slot of {name} stays in use"
-            time.sleep(0.01)
+        held = "select pg_terminate_backend(active_pid) from pg_replication_slots where database = %s and active"
+        eventually(lambda: not admin.execute(held, [name]).fetchall(), f"the replication slots of {name} to be let go")
     _run(server, "drop database {} with (force)", name)
 
 
@@ -219,9 +241,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(state.parent, ignore_errors=True)
 
 
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest) -> None:
+    if fixturedef.argname == ROOT_OF_KAFKA:
+        refuse_unmarked(request._pyfuncitem)
+
+
 @pytest.fixture(scope="session")
 def java() -> None:
-    """Nothing but the certainty that the stack can run here."""
+    """Nothing but the certainty that the stack can run here. Every fixture of the stack is built on it."""
     reason = why_unfit()
     if reason and os.environ.get("CI") == "true":
         pytest.fail(f"the stack must run where CI=true: {reason}")

@@ -35,8 +35,8 @@ from fieldwarden.rules.secret import Secretive, revealed
 
 Say = Callable[[str], None]
 
-_PATIENCE = 120.0
-"""Seconds that the systems may take to come to rest after a step."""
+_PATIENCE = 600.0
+"""Seconds that the systems may take to come to rest after a step: many, for a machine may be busy with others."""
 _NAMED = 20
 """Differences named in full in the failure's message."""
 

@@ -18,6 +18,7 @@ from fieldwarden.engine.ports.duties import SHARDS, shard_of
 from fieldwarden.engine.ports.hub import Hub, Pending, Settlement
 from fieldwarden.engine.record import Contribution, Record, Stamp
 from fieldwarden.engine.testing import MemoryHub
+from tests.patience import within
 
 AWKWARD = 'tab\t line\n back\\slash "quote" {brace} ünïcødé \u2028'
 
@@ -696,7 +697,7 @@ async def test_a_key_that_came_before_the_wait_was_settled_is_noticed(hub: Hub) 
     await commit(hub, "erp", records=[record(B, said(PARTY))], links=[(PARTY, B)])
     await hub.settle("erp", [settled(claim, "wait", awaits=B)])
     clock[0] += 1_000_000
-    async with asyncio.timeout(10):
+    async with within():
         while await due(hub) != [A]:  # noqa: ASYNC110 (the server's clock decides)
             await asyncio.sleep(0.02)
 

@@ -5,7 +5,6 @@ Two partitions, `first` and `second`; what is told in one is numbered from 0.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from collections.abc import AsyncIterator
 from typing import Protocol
@@ -21,8 +20,7 @@ from fieldwarden.engine.testing import MemoryHub, PartitionedSource
 from stack import Stack
 from tests.builders import raw
 from tests.integration.kafka_world import ACCOUNT, Topics, Worker
-
-DEADLINE = 60.0
+from tests.patience import within
 
 
 class Log(Protocol):
@@ -65,7 +63,7 @@ class KafkaLog:
         return Worker(self.topics.bootstrap, self.topics.prefix, hub).source
 
 
-@pytest.fixture(params=["kafka", "memory"])
+@pytest.fixture(params=[pytest.param("kafka", marks=pytest.mark.kafka), "memory"])
 async def log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
     if request.param == "memory":
         yield MemoryLog()
@@ -94,7 +92,7 @@ class Reader:
         await self.source.close()
 
     async def step(self) -> Batch:
-        async with asyncio.timeout(DEADLINE):
+        async with within():
             return await anext(self.batches)
 
     async def commit(self, batch: Batch) -> None:

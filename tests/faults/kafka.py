@@ -22,7 +22,8 @@ from stack.topics import create_topics
 from tests.faults import landscape
 from tests.faults.people import People
 from tests.faults.world import SCHEMA, World, make
-from tests.integration.cli_project import Run, eventually
+from tests.integration.cli_project import Run
+from tests.patience import eventually
 
 BEHIND_KAFKA = ("crm", "billing")
 TWO_PARTITIONS = ("crm.public.account", "billing.public.customer")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli_project import Run, Shop, eventually
+from tests.integration.cli_project import Run, Shop
+from tests.patience import eventually
 
 WIDE = 500
 ROWS = (130_000, 300_000)

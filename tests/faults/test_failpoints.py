@@ -12,7 +12,7 @@ import pytest
 from fieldwarden.engine.failpoints import NAMES, ROW_BY_ROW
 from tests.faults.landscape import ITEMS
 from tests.faults.world import World, make_world
-from tests.integration.cli_project import eventually
+from tests.patience import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 MANY = 2100

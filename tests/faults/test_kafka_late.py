@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stack import Stack
 from tests.faults.kafka import BEHIND_KAFKA, make_kafka_world
-from tests.integration.cli_project import eventually
+from tests.patience import eventually
 
 
 def test_a_broker_that_comes_late_and_connectors_later(

@@ -17,7 +17,7 @@ from stack import Stack
 from stack.topics import read
 from tests.faults.kafka import KafkaWorld
 from tests.faults.world import SCHEMA
-from tests.integration.cli_project import eventually
+from tests.patience import eventually
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.faults.kafka import KafkaWorld
-from tests.integration.cli_project import eventually
+from tests.patience import eventually
 
 
 @pytest.fixture

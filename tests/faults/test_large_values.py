@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.integration.cli_project import Run, Shop, eventually
+from tests.integration.cli_project import Run, Shop
+from tests.patience import eventually
 
 MIB = 1 << 20
 SIZE = 32 * MIB

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.faults.leaks import leaks, processes
-from tests.integration.cli_project import eventually
+from tests.patience import eventually
 
 SECRET = "Qv7x\"K@Kz9'wM/Jy3p\\N:Xq5tP%Zw8rR ü?Vb2nS"
 

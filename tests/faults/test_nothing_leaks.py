@@ -26,7 +26,8 @@ from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from fieldwarden.operations import validate
 from fieldwarden.rules import scrubbing
 from tests.faults.leaks import leaks, processes
-from tests.integration.cli_project import Run, Shop, eventually, make_shop
+from tests.integration.cli_project import Run, Shop, make_shop
+from tests.patience import eventually
 
 PASSWORD = "Qv7xK@Kz9wM/Jy3pN:Xq5tP%Zw8rR?Vb2nS#Gh6kT"
 PERSONS = {

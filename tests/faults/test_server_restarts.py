@@ -13,7 +13,8 @@ from psycopg import sql
 
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from tests.faults.world import World, make_world
-from tests.integration.cli_project import Run, eventually
+from tests.integration.cli_project import Run
+from tests.patience import eventually
 
 _numbers = itertools.count(1)
 

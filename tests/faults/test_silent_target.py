@@ -11,7 +11,7 @@ from fieldwarden.engine.delivering.conclusion import ATTEMPTS
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from tests.faults.test_server_restarts import databases
 from tests.faults.world import SCHEMA, World, make_world
-from tests.integration.cli_project import eventually
+from tests.patience import eventually
 
 BEFORE = """
 create function shout() returns trigger language plpgsql as $$ begin

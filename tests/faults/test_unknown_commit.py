@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.proxy import CommitCutter, When
 from tests.faults.world import make_world
-from tests.integration.cli_project import eventually
+from tests.patience import eventually
 
 CUTS = 4
 

@@ -13,7 +13,8 @@ import pytest
 
 from fieldwarden.engine.ports.duties import SHARDS
 from tests.faults.world import SCHEMA, World, make_world
-from tests.integration.cli_project import Run, eventually
+from tests.integration.cli_project import Run
+from tests.patience import eventually
 
 FAULTS = 4
 LEASE = 3

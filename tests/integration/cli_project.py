@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,19 +24,9 @@ from fieldwarden.cli import cli
 from fieldwarden.operations.init import lay_out
 from fieldwarden.operations.project import opened
 from fieldwarden.operations.run.run import replicate, to_rest
+from tests.patience import called, ended, eventually
 
 COMMAND = Path(sys.executable).with_name("fieldwarden")
-DEADLINE = 180.0
-
-
-def eventually(question: Callable[[], Any], what: str, found: Callable[[], object] = lambda: "") -> Any:
-    """Poll until the answer is true; the answer. The deadline is only there to end a failing test, which then says
-    what was `found` instead."""
-    end = time.monotonic() + DEADLINE
-    while not (answer := question()):
-        assert time.monotonic() < end, f"waited in vain for: {what} {found()}"
-        time.sleep(0.03)
-    return answer
 
 
 @dataclass
@@ -65,7 +55,7 @@ class Run:
     def get(self, path: str) -> tuple[int, str]:
         url = self.url or self.await_event("run.listening")["url"]
         try:
-            with urllib.request.urlopen(url + path, timeout=10) as answer:
+            with urllib.request.urlopen(url + path) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -76,7 +66,7 @@ class Run:
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, dict[str, Any]]:
         """Send a signal and wait: the exit code, and the object on the last line."""
         self.process.send_signal(number)
-        out, _ = self.process.communicate(timeout=DEADLINE)
+        out, _ = ended(self.process)
         return self.process.returncode, json.loads(out.splitlines()[-1])
 
 
@@ -95,14 +85,8 @@ class Project:
 
     def call(self, *words: str) -> tuple[int, dict[str, Any]]:
         """A command with --json: exit code and the object on the last line."""
-        done = subprocess.run(
-            [COMMAND, *words, "--json", "--project", self.folder],
-            capture_output=True,
-            text=True,
-            env=os.environ | self.environment,
-            timeout=DEADLINE,
-            check=False,
-        )
+        command = [COMMAND, *words, "--json", "--project", self.folder]
+        done = called(command, env=os.environ | self.environment)
         assert done.stdout, done.stderr
         return done.returncode, json.loads(done.stdout.splitlines()[-1])
 

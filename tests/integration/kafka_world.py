@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import json
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
@@ -30,8 +28,8 @@ from fieldwarden.rules.rulebook import Entity, Field, FieldMap, Policy, Stream, 
 from fieldwarden.rules.values import parse_type
 from stack.topics import create_topics
 from tests.builders import debezium
+from tests.patience import Patience, within
 
-DEADLINE = 60.0
 ACCOUNT, CONTACT = "public.account", "public.contact"
 COLUMNS = {ACCOUNT: ("id", "name", "credit"), CONTACT: ("id", "account_id", "email")}
 QUICK = Timeouts(session=6_000, heartbeat=500, rebalance=10_000, drain=5_000)
@@ -126,12 +124,12 @@ class Topics:
 
     async def make_again(self, stream: str, partitions: int) -> None:
         """A topic that was deleted: Kafka needs a moment to forget it."""
-        deadline = time.monotonic() + 30
+        patience = Patience()
         while True:
             try:
                 return await create_topics(self.bootstrap, {self.topic(stream): partitions})
             except AssertionError:
-                assert time.monotonic() < deadline, "Kafka does not forget the old topic"
+                assert not patience.over(), "Kafka does not forget the old topic"
                 await asyncio.sleep(0.05)
 
     async def account(self, number: int, name: str = "Ada", partition: int = 0, **more: Any) -> None:
@@ -203,7 +201,7 @@ class Worker:
 
     async def step(self, *, commit: bool = True) -> Batch:
         """The next batch, made durable."""
-        async with asyncio.timeout(DEADLINE):
+        async with within():
             batch = await anext(self._stream)
         if commit:
             await self.commit(batch)
@@ -245,14 +243,3 @@ class Worker:
     def keys(self) -> list[str]:
         """The rows told of, in order."""
         return [str(change.values[change.relation.columns.index("id")]) for change in self.changes]
-
-
-async def eventually(question: Callable[[], object], what: str) -> None:
-    """Poll until the answer is true; it may have to be awaited. The deadline is only there to end a failing test."""
-    deadline = time.monotonic() + DEADLINE
-    while True:
-        answer = question()
-        if await answer if inspect.isawaitable(answer) else answer:
-            return
-        assert time.monotonic() < deadline, f"waited in vain for: {what}"
-        await asyncio.sleep(0.02)

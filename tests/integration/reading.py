@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,8 +15,7 @@ from fieldwarden.engine.ports.source import Batch
 from fieldwarden.engine.testing.footholds import MemoryFootholds
 from fieldwarden.rules.rulebook import FieldMap, Stream, System
 from tests.builders import postgres
-
-DEADLINE = 30.0
+from tests.patience import within
 
 
 def stream(name: str, key: tuple[str, ...], columns: tuple[str, ...], **more: Any) -> Stream:
@@ -88,7 +86,7 @@ class Reader:
         self.snapshots: list[str | None] = []
 
     async def step(self, *, acknowledge: bool = True) -> Batch:
-        async with asyncio.timeout(DEADLINE):
+        async with within():
             batch = await anext(self.batches)
         self.changes += batch.changes
         self.told.append(batch)

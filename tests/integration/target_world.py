@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,6 +17,7 @@ from fieldwarden.engine.ports.target import Write, WriteResult, answers
 from fieldwarden.rules.expressions import parse
 from fieldwarden.rules.rulebook import FieldMap, Stream, System
 from tests.builders import postgres
+from tests.patience import until
 
 PARTY = """
 create table party (
@@ -98,12 +97,9 @@ class World:
         assert result.key is not None
         return result.key
 
-    async def until(self, query: str, *, seconds: float = 20) -> None:
+    async def until(self, query: str) -> None:
         """Wait until a query gives a row."""
-        deadline = time.monotonic() + seconds
-        while not self.sql(query):
-            assert time.monotonic() < deadline, query
-            await asyncio.sleep(0.01)
+        await until(lambda: self.sql(query), query)
 
 
 WAITING = "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"

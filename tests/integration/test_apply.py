@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.cli_project import Shop, eventually, execute
+from tests.integration.cli_project import Shop, execute
+from tests.patience import eventually
 
 ENTITY, CRM, ERP = "entities/customer.yaml", "systems/crm.yaml", "systems/erp.yaml"
 LIMIT = 'credit_limit:  {type: "decimal(14,2)", owner: erp, protected: true}'

@@ -10,8 +10,8 @@ import pytest
 
 from fieldwarden.connectors.debezium.connect.signals import read_notification
 from stack.topics import read
-from tests.integration.cli_project import eventually
 from tests.integration.kafka_project import KafkaShop
+from tests.patience import eventually
 
 START = ("backfill", "start", "--system", "crm", "--entity", "customer")
 

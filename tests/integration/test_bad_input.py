@@ -18,7 +18,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from tests.conftest import THROW_AWAY
-from tests.integration.cli_project import Run, Shop, eventually, make_shop
+from tests.integration.cli_project import Run, Shop, make_shop
+from tests.patience import eventually
 
 DOGWOOD = "tax_number = 'ATU12345675'"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
 
 from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.hub.views.overview import Overview
@@ -12,7 +11,8 @@ from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import ScriptedSource
 from tests.builders import rulebook
-from tests.integration.cli_project import COMMAND, DEADLINE, Shop, execute
+from tests.integration.cli_project import COMMAND, Shop, execute
+from tests.patience import called
 from tests.unit.engine.test_loops import account
 
 KEYS = ("C-1", "C\0-2", "C-3")
@@ -21,13 +21,9 @@ KEYS = ("C-1", "C\0-2", "C-3")
 
 def run_with(shop: Shop, failpoint: str = "") -> str:
     """`run --until-idle` as a process; its log."""
-    done = subprocess.run(
+    done = called(
         [COMMAND, "run", "--until-idle", "--json", "--port", "0", "--project", shop.folder],
-        capture_output=True,
-        text=True,
         env=os.environ | shop.environment | {"FIELDWARDEN_FAILPOINT": failpoint},
-        timeout=DEADLINE,
-        check=False,
     )
     assert "Traceback" not in done.stderr
     return done.stderr

@@ -18,7 +18,8 @@ from fieldwarden.connectors.postgres.looking.rows import PAGE, Looking
 from fieldwarden.operations.check import checked
 from fieldwarden.operations.project import opened
 from fieldwarden.rules.loading import rulebook_from_documents
-from tests.integration.cli_project import Shop, eventually, execute
+from tests.integration.cli_project import Shop, execute
+from tests.patience import eventually
 
 ALDER = "vat_number = 'DE811907980'"
 

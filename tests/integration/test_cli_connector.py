@@ -8,9 +8,9 @@ import time
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.integration.cli_project import eventually
 from tests.integration.connect_server import connect_server
 from tests.integration.kafka_project import KafkaShop
+from tests.patience import eventually
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from aiokafka import AIOKafkaProducer
 
 from stack.connectors import postgres_source, register
 from stack.topics import create_topics, read
-from tests.integration.cli_project import eventually
 from tests.integration.kafka_project import KafkaShop
+from tests.patience import eventually
 
 Check = dict[str, Any]
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from fieldwarden.cli import cli
 from fieldwarden.operations import validate
+from tests.patience import called
 
 COMMAND = Path(sys.executable).with_name("fieldwarden")
 
@@ -221,9 +222,7 @@ def test_a_bug_is_owned_up_to_in_one_paragraph(shop: Path, monkeypatch: pytest.M
 
 
 def process(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [COMMAND, *words], capture_output=True, text=True, env=os.environ | environment, timeout=60, check=False
-    )
+    return called([COMMAND, *words], env=os.environ | environment)
 
 
 def test_light_commands_load_no_driver() -> None:

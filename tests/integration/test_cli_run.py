@@ -17,7 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.operations.project import Opened, opened
 from fieldwarden.operations.run.watch import Watch
-from tests.integration.cli_project import DEADLINE, Shop, eventually
+from tests.integration.cli_project import Shop
+from tests.patience import ended, eventually, within
 
 
 def customers(shop: Shop) -> list[tuple[list[object], ...]]:
@@ -142,7 +143,8 @@ def test_standing_still_is_not_ready_and_a_second_signal_ends_at_once(shop: Shop
             run.await_event("run.stopping")
             assert run.process.poll() is None, "the batch in hand is given its time"
             run.process.send_signal(signal.SIGTERM)
-            assert run.process.wait(timeout=20) == 143
+            ended(run.process)
+            assert run.process.returncode == 143
     shop.settle()
     crm, erp = customers(shop)
     assert crm == erp
@@ -178,7 +180,8 @@ def test_a_bounded_run_does_not_wait_for_ever_for_a_system_that_nobody_reads(
         watch = Watch(project, Telemetry(), lambda *_: False, lambda _: [], silence=0.1)
         looking = asyncio.create_task(watch.run())
         try:
-            return await asyncio.wait_for(watch.idle(), DEADLINE)
+            async with within():
+                return await watch.idle()
         finally:
             looking.cancel()
             await asyncio.gather(looking, return_exceptions=True)
@@ -243,7 +246,7 @@ def test_a_token_is_asked_for_and_the_log_is_json_whatever_strangers_send(shop: 
             with socket.create_connection((urlsplit(url).hostname, urlsplit(url).port)) as connection:
                 connection.sendall(sent)
         request = Request(f"{url}/metrics", headers={"Authorization": f"Bearer {shop.environment['RUN_TOKEN']}"})
-        with urlopen(request, timeout=10) as answer:
+        with urlopen(request) as answer:
             assert answer.status == 200
         run.await_event("run.started")
         run.end()

@@ -10,8 +10,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.integration.cli_project import Shop, eventually
+from tests.integration.cli_project import Shop
 from tests.integration.reading import mark
+from tests.patience import eventually
 
 CUSTOMER = "where vat_number = 'FR40303265045'"
 

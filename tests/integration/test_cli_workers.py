@@ -13,7 +13,8 @@ import pytest
 
 from fieldwarden.engine.ports.duties import SHARDS
 from fieldwarden.operations.audit import text, verify
-from tests.integration.cli_project import Run, Shop, eventually
+from tests.integration.cli_project import Run, Shop
+from tests.patience import eventually
 
 SHARDS_OF_CRM = {f"target:crm/{shard}" for shard in SHARDS}
 DUTIES = {"source:crm", "source:erp", *SHARDS_OF_CRM, *(f"target:erp/{shard}" for shard in SHARDS)}

@@ -12,7 +12,8 @@ from fieldwarden.connectors.debezium.reading.lag import KafkaLag
 from fieldwarden.engine.errors import SourceGap, TransientError
 from fieldwarden.engine.testing import MemoryHub
 from stack import Stack
-from tests.integration.kafka_world import ACCOUNT, CONTACT, Topics, Worker, event, eventually, key, system
+from tests.integration.kafka_world import ACCOUNT, CONTACT, Topics, Worker, event, key, system
+from tests.patience import until
 
 TABLES = """
 create table account (id int primary key, name text, credit numeric(14,2));
@@ -46,12 +47,12 @@ async def test_a_system_is_read_once_its_first_rows_have_all_come(
         debezium(database, f"{ACCOUNT},public.contact", **SETTINGS)
         await worker.count(500)
         async with worker.working():
-            await eventually(lambda: is_read(hub), "the first rows")
+            await until(lambda: is_read(hub), "the first rows")
             assert {change.operation for change in worker.changes} == {"observe"}
 
             run(database, "update account set name = 'Grace' where id <= 100; insert into contact values (1, 1, 'a@b')")
             end = await worker.lookout.end()
-            await eventually(lambda: worker.lookout.reached(positions(hub), end), "what was committed")
+            await until(lambda: worker.lookout.reached(positions(hub), end), "what was committed")
         assert len(worker.changes) == 601
         lags = await worker.lookout.lags(positions(hub))
         assert lags == {f"{prefix}.public.account/0": 0, f"{prefix}.public.contact/0": 0}
@@ -69,7 +70,7 @@ async def test_a_system_without_a_single_row_is_read_too(
     run(database, TABLES.partition("insert")[0])
     debezium(database, f"{ACCOUNT},public.contact", **SETTINGS)
     async with Worker(stack.bootstrap, prefix, hub, dsn=over_tcp(database)) as worker, worker.working():
-        await eventually(lambda: is_read(hub), "the first rows")
+        await until(lambda: is_read(hub), "the first rows")
 
 
 async def test_where_the_database_cannot_be_asked_the_stream_itself_gives_the_sign(topics: Topics) -> None:
@@ -82,7 +83,7 @@ async def test_where_the_database_cannot_be_asked_the_stream_itself_gives_the_si
         assert not await is_read(hub)
         await topics.account(2)
         async with worker.working():
-            await eventually(lambda: is_read(hub), "the first rows")
+            await until(lambda: is_read(hub), "the first rows")
 
 
 async def test_a_table_that_is_mapped_later_is_a_gap_since_nobody_tells_its_rows(topics: Topics) -> None:
@@ -102,7 +103,7 @@ async def test_a_table_that_is_mapped_later_is_a_gap_since_nobody_tells_its_rows
     again = Worker(topics.bootstrap, topics.prefix, hub, tell_again=tell_again, settle_seconds=0.1)
     await again.begin_again()
     async with again, again.working():
-        await eventually(told, "the rows of all tables")
+        await until(told, "the rows of all tables")
     assert set((await hub.baseline("crm")).streams) == {ACCOUNT, CONTACT}
 
 

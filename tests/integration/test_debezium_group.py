@@ -18,7 +18,8 @@ from fieldwarden.engine.testing import MemoryHub
 from stack import Stack
 from stack.process import free_port
 from stack.topics import create_topics
-from tests.integration.kafka_world import Topics, Worker, eventually
+from tests.integration.kafka_world import Topics, Worker
+from tests.patience import until
 
 IMPATIENT = Timeouts(session=6_000, heartbeat=500, rebalance=10_000, drain=200, silence=1_000)
 
@@ -54,15 +55,15 @@ async def test_workers_come_and_go_and_every_record_is_handled_by_exactly_one(to
 
     async with working(first):
         await more()
-        await eventually(lambda: len(first.changes) == number, "the first to read all")
+        await until(lambda: len(first.changes) == number, "the first to read all")
         async with working(second):
             while not second.changes:  # the first goes on in the middle of the rebalance
                 await more()
             for _ in range(10):
                 await more()
-            await eventually(lambda: told() == number, "every record")
+            await until(lambda: told() == number, "every record")
         await more()
-        await eventually(lambda: told() == number, "every record")
+        await until(lambda: told() == number, "every record")
     places = [change.place for change in (*first.changes, *second.changes)]
     assert len(places) == len(set(places)) == number
     for each in (first, second):
@@ -81,19 +82,17 @@ async def test_every_worker_has_a_share_of_each_table(topics: Topics, hub: Hub) 
     first, second = worker(topics, hub, 1), worker(topics, hub, 2)
     await topics.account(0)
     async with working(first):
-        await eventually(lambda: first.changes, "a first record")
+        await until(lambda: first.changes, "a first record")
         async with working(second):
             number = 1
             while not second.changes:
                 await topics.account(number, partition=number % 2)
                 number += 1
-            await eventually(lambda: len(first.changes) + len(second.changes) == number, "every record")
+            await until(lambda: len(first.changes) + len(second.changes) == number, "every record")
             before = len(first.changes), len(second.changes)
             for partition in range(2):
                 await topics.account(number + partition, partition=partition)
-            await eventually(
-                lambda: len(first.changes) + len(second.changes) == number + 2, "one more of each partition"
-            )
+            await until(lambda: len(first.changes) + len(second.changes) == number + 2, "one more of each partition")
             assert (len(first.changes), len(second.changes)) == (before[0] + 1, before[1] + 1)
 
 
@@ -104,11 +103,11 @@ async def test_a_rebalance_waits_until_what_was_handed_over_is_durable(topics: T
         batch = await first.step(commit=False)
         reading = asyncio.create_task(first.step())
         async with working(worker(topics, hub, 2)) as second:
-            await eventually(lambda: first.source.rebalancing, "the rebalance")
+            await until(lambda: first.source.rebalancing, "the rebalance")
             await first.commit(batch)
-            await eventually(lambda: not first.source.rebalancing, "its end")
+            await until(lambda: not first.source.rebalancing, "its end")
             await topics.account(3)
-            await eventually(lambda: len(first.changes) + len(second.changes) == 4, "every record")
+            await until(lambda: len(first.changes) + len(second.changes) == 4, "every record")
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
 

@@ -16,7 +16,8 @@ from fieldwarden.connectors.debezium.kafka.registry import Registry
 from fieldwarden.engine.errors import EnvironmentUnfit, TransientError
 from fieldwarden.engine.testing import MemoryHub
 from stack.process import free_port
-from tests.integration.kafka_world import ACCOUNT, Topics, Worker, eventually, key
+from tests.integration.kafka_world import ACCOUNT, Topics, Worker, key
+from tests.patience import until
 
 VALUE = {
     "type": "record",
@@ -178,5 +179,5 @@ async def test_a_notification_counts_though_its_schema_is_met_with_it(topics: To
             Worker(topics.bootstrap, topics.prefix, hub, registry=registry, settle_seconds=0.1) as reader,
             reader.working(),
         ):
-            await eventually(lambda: is_read(hub), "the first rows")
+            await until(lambda: is_read(hub), "the first rows")
     assert shelf.asked == [9]

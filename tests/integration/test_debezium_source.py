@@ -19,7 +19,8 @@ from fieldwarden.engine.ports.durable import IngestOutcome
 from fieldwarden.engine.ports.hub import Hub
 from fieldwarden.engine.testing import MemoryHub
 from stack import Stack
-from tests.integration.kafka_world import ACCOUNT, CONTACT, Topics, Worker, event, eventually, key
+from tests.integration.kafka_world import ACCOUNT, CONTACT, Topics, Worker, event, key
+from tests.patience import until
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ async def test_what_kafka_has_of_our_progress_is_for_lag_tools_and_never_read_ba
             offsets = await admin.list_consumer_group_offsets(topics.prefix)
             return partition in offsets and int(offsets[partition].offset) == 4
 
-        await eventually(told, "Kafka to be told")
+        await until(told, "Kafka to be told")
     async with worker(topics, MemoryHub()) as second:
         await second.count(4)
     assert second.keys() == ["0", "1", "2", "3"]
@@ -222,7 +223,7 @@ async def test_whoever_began_a_new_baseline_has_all_rows_told_again_once_and_onl
         assert not await told()
     async with one:
         await one.count(1)
-        await eventually(told, "the first rows' ends to be told")
+        await until(told, "the first rows' ends to be told")
     async with one:
         await topics.account(8)
         await one.count(2)

@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from fieldwarden.operations.demo.demo import DemoFindings, Tally
 from fieldwarden.operations.demo.project import CannotDemo, prepare, steps
 from fieldwarden.operations.demo.proof import Cell, prove
 from fieldwarden.rules.loading import load_project
+from tests.patience import called, ended, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,14 +44,7 @@ class Answer:
 def fieldwarden(*arguments: str, cwd: Path) -> Answer:
     command = [sys.executable, "-m", "cli", *arguments]
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "NO_COLOR": "1", "HOME": str(cwd)}
-    return Answer(subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=240))
-
-
-def wait_for(reached: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not reached():
-        assert time.monotonic() < deadline, "it was never reached"
-        time.sleep(0.05)
+    return Answer(called(command, cwd=cwd, env=environment))
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +153,7 @@ def test_kept_running_it_replicates_what_a_person_edits(shown: tuple[Path, Answe
             edit_and_watch(EmbeddedServer(folder / ".fieldwarden" / "postgres"))
         finally:
             process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = ended(process)
     assert process.returncode == 130, errors
 
 
@@ -174,9 +167,9 @@ def edit_and_watch(server: EmbeddedServer) -> None:
             "update account set website = 'https://fjord.example', payment_terms = 'Net 60' where id = 'C-1014'"
         )
         website = "select website from party where customer_no = 'C-1014'"
-        wait_for(lambda: erp.execute(website).fetchone() == ("https://fjord.example",))
+        eventually(lambda: erp.execute(website).fetchone() == ("https://fjord.example",), "the website")
         terms = "select payment_terms from account where id = 'C-1014'"
-        wait_for(lambda: crm.execute(terms).fetchone() == ("Net 14",))
+        eventually(lambda: crm.execute(terms).fetchone() == ("Net 14",), "the terms")
 
 
 def test_the_proof_sees_a_difference_made_by_hand(shown: tuple[Path, Answer]) -> None:

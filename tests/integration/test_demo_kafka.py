@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.patience import called
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = "fieldwarden-demo-kafka"
 FIELDWARDEN = ("-c", "from cli import main; main()")
@@ -41,14 +43,7 @@ def surroundings(place: Path, **more: str) -> dict[str, str]:
 
 
 def run(*command: str, place: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *command],
-        cwd=place,
-        env=surroundings(place, **more),
-        capture_output=True,
-        text=True,
-        timeout=280,
-    )
+    return called([sys.executable, *command], cwd=place, env=surroundings(place, **more))
 
 
 def last_line(answer: subprocess.CompletedProcess[str]) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import psycopg
 import pytest
@@ -18,6 +17,7 @@ from fieldwarden.engine.ports.durable import IngestOutcome
 from fieldwarden.engine.ports.duties import Duty
 from fieldwarden.engine.ports.parts import Part
 from fieldwarden.engine.process import PROCESS, session_name
+from tests.patience import until
 
 NAMES = [Duty("source", "crm"), Duty("source", "erp"), Duty("target", "crm"), Duty("target", "erp")]
 LEASE = 60.0
@@ -63,12 +63,6 @@ async def settle(*workers: Duties) -> list[set[Duty]]:
             return [set(held) for held in before]
 
 
-async def until(question: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(30):
-        while not await question():  # noqa: ASYNC110 (another process, or the server's clock)
-            await asyncio.sleep(0.02)
-
-
 async def test_one_alone_does_everything(worker: Make) -> None:
     one = worker("a")
     assert await one.beat() == []
@@ -100,7 +94,7 @@ async def test_what_a_dead_worker_held_is_free_at_once_and_so_is_its_number(work
     one, two = worker("a"), worker("b")
     await settle(one, two)
     await dies(one)
-    await until(lambda: _has_everything(two))
+    await until(lambda: _has_everything(two), "two to do everything")
     assert two.number == 2
     three = worker("c")
     await three.beat()
@@ -120,14 +114,14 @@ async def test_who_only_hangs_keeps_its_duties_until_its_lease_has_run_out(worke
         await other.beat()
     assert not other.held & held
     await its_lease_runs_out(hub_dsn, "a")
-    await until(lambda: _has_everything(other))
+    await until(lambda: _has_everything(other), "the other to do everything")
 
 
 async def test_the_one_that_wakes_up_learns_of_it(worker: Make, hub_dsn: str) -> None:
     hanging, other = worker("a"), worker("b")
     await settle(hanging, other)
     await its_lease_runs_out(hub_dsn, "a")
-    await until(lambda: _has_everything(other))
+    await until(lambda: _has_everything(other), "the other to do everything")
     with pytest.raises(TransientError):
         await hanging.beat()  # its sessions were ended
     await hanging.beat()
@@ -152,7 +146,7 @@ async def test_nothing_is_held_by_a_clock_that_has_run_out(worker: Make) -> None
     async def has_run_out() -> bool:
         return not one.holds(Duty("target", "crm"))
 
-    await until(has_run_out)
+    await until(has_run_out, "the lease to run out")
     await one.beat()
     assert one.holds(Duty("target", "crm"))
 
@@ -164,7 +158,7 @@ async def test_the_open_transaction_of_a_worker_that_hangs_is_ended(worker: Make
     session = await psycopg.AsyncConnection.connect(hub_dsn, application_name=name)
     await session.execute(LOCK)
     await its_lease_runs_out(hub_dsn, "a")
-    await until(lambda: _has_everything(other))
+    await until(lambda: _has_everything(other), "the other to do everything")
     with pytest.raises(psycopg.errors.AdminShutdown):
         await session.execute("select 1")
     async with await psycopg.AsyncConnection.connect(hub_dsn) as free:
@@ -209,7 +203,7 @@ async def test_a_number_that_another_took_meanwhile_is_lost(worker: Make) -> Non
     await one.beat()
     await dies(one)
     two = worker("b", names=[])
-    await until(lambda: _is_number(two, 1))
+    await until(lambda: _is_number(two, 1), "two to be the first")
     await one.beat()
     assert one.number == 2
     await one.beat()

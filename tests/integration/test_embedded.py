@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import pytest
 from fieldwarden.engine.errors import ConfigurationError, EnvironmentUnfit
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from tests.conftest import THROW_AWAY
+from tests.patience import ended, eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,10 +60,7 @@ def gone(process: int) -> bool:
 
 
 def await_gone(process: int) -> None:
-    deadline = time.monotonic() + 30
-    while not gone(process):
-        assert time.monotonic() < deadline, f"process {process} lives on"
-        time.sleep(0.02)
+    eventually(lambda: gone(process), f"the end of process {process}")
 
 
 def test_it_starts_ready_for_logical_decoding_and_keeps_its_data(server: EmbeddedServer) -> None:
@@ -267,7 +264,9 @@ def another_user(server: EmbeddedServer) -> subprocess.Popen[str]:
 
 
 def leave(user: subprocess.Popen[str]) -> None:
-    user.communicate("", timeout=60)
+    assert user.stdin
+    user.stdin.close()
+    ended(user)
     assert user.returncode == 0
 
 

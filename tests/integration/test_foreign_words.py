@@ -19,8 +19,9 @@ from fieldwarden.engine.errors import EngineError, EnvironmentUnfit, TransientEr
 from fieldwarden.engine.ports.target import WriteResult
 from fieldwarden.rules.rulebook import Stream, System
 from tests.builders import postgres
-from tests.integration.cli_project import Shop, eventually
+from tests.integration.cli_project import Shop
 from tests.integration.target_world import MARK, PARTY, World, stream
+from tests.patience import eventually
 
 MakeRole = Callable[..., str]
 EMAIL = "ada.planted@example.org"

@@ -10,7 +10,8 @@ import psycopg
 import pytest
 
 from fieldwarden.connectors.postgres.reading.messages import READERS, LogicalMessage
-from tests.integration.cli_project import Shop, eventually
+from tests.integration.cli_project import Shop
+from tests.patience import eventually
 
 BIRCH = "vat_number = 'FR40303265045'"
 SEND = "select pg_logical_emit_message(true, %s, %s)"

@@ -32,6 +32,7 @@ from fieldwarden.engine.record import Contribution, Record, Stamp
 from fieldwarden.rules.secret import revealed
 from tests.builders import rulebook
 from tests.contract.test_hub_contract import may_go_on
+from tests.patience import within
 
 A = "01900000-0000-7000-8000-000000000001"
 B = "01900000-0000-7000-8000-000000000002"
@@ -194,7 +195,7 @@ async def test_cancelling_a_transaction_leaves_the_hub_usable(hub: PostgresHub, 
                 raise AssertionError("entered")
 
         task = asyncio.create_task(blocked())
-        async with asyncio.timeout(10):
+        async with within():
             while not ask(hub_dsn, "select 1 from pg_stat_activity where wait_event_type = 'Lock'"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         task.cancel()
@@ -261,7 +262,7 @@ async def test_hot_statements_planned_on_empty_tables_stay_fast_on_full_ones(hub
     """Two thousand records come, are delivered and change again, on the connections that began with nothing."""
     ids = [f"01900000-0000-7000-8000-{number:012x}" for number in range(2000)]
     lease = await hub.lease("crm")
-    async with asyncio.timeout(60):
+    async with within(60):
         for round_ in range(4):
             async with hub.ingest(lease) as tx:
                 known = await tx.records(ids)

@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,6 +37,7 @@ from tests.builders import rulebook
 from tests.contract.test_hub_statements import EXAMPLES, SOME, UTILITY, _code, _numbered
 from tests.integration.cli_project import Project, Shop
 from tests.integration.reading import ask, run
+from tests.patience import eventually
 
 _numbers = itertools.count(1)
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -678,9 +678,7 @@ def test_who_holds_the_turn_is_said_while_it_is_waited_for(
     ):
         clerk.execute("select pg_advisory_lock(%s)", [migrating._LOCK])
         waiting = aside.submit(admit, database, SCHEMA, named.runtime)
-        deadline = time.monotonic() + 60
-        while not caplog.messages and time.monotonic() < deadline:
-            time.sleep(0.01)
+        eventually(lambda: caplog.messages, "the wait to be told of")
         clerk.execute("select pg_advisory_unlock(%s)", [migrating._LOCK])
         waiting.result()
         holder = f"the session {clerk.info.backend_pid} of postgres (a clerk)"

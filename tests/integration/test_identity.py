@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from tests.integration.cli_project import Shop, eventually
+from tests.integration.cli_project import Shop
+from tests.patience import eventually
 
 INVOICE = """entity: invoice
 identity: {match: [{customer: exact, number: alphanumeric}]}

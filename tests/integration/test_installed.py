@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import sysconfig
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests.patience import called
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHERS = "rules==3.5 --hash=sha256:0f00fc9ee448b3f82e9aff9334ab0c56c76dce4dfa14f1598f57969f1022acc0"
@@ -18,7 +19,7 @@ OTHERS = "rules==3.5 --hash=sha256:0f00fc9ee448b3f82e9aff9334ab0c56c76dce4dfa14f
 
 def run(*command: str | Path, folder: Path = ROOT) -> str:
     # -E: what PYTHONPATH names on this machine is not installed.
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280, check=False)
+    done = called(command, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -11,8 +11,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from stack import Stack
 from stack.security import PASSWORD, USER
-from tests.integration.cli_project import eventually
 from tests.integration.kafka_project import KafkaShop, kafka_shop
+from tests.patience import eventually
 
 WRONG = "hunter2-is-wrong"
 LATE = "hunter3-comes-late"

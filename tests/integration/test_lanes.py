@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Any
@@ -29,9 +28,9 @@ from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import PartitionedSource
 from tests.builders import raw, rulebook
 from tests.integration.kafka_world import system
+from tests.patience import until, within
 
 RULES = rulebook()
-DEADLINE = 60.0
 ROOT_FIELDS = ("tax_id", "name", "phone", "segment", "credit_limit", "terms")
 Log = dict[str, list[RawChange]]
 
@@ -125,7 +124,7 @@ class Lane:
         self.hub.halt = halt
         self.tell(partition, change)
         try:
-            async with asyncio.timeout(DEADLINE):
+            async with within():
                 await reached.wait()
             yield
         finally:
@@ -163,14 +162,6 @@ class Book:
 @pytest.fixture
 def book(hub_dsn: str) -> Book:
     return Book(hub_dsn)
-
-
-async def until(question: Callable[[], bool], what: str) -> None:
-    """Poll. The deadline is only there to end a failing test."""
-    deadline = time.monotonic() + DEADLINE
-    while not question():
-        assert time.monotonic() < deadline, f"waited in vain for: {what}"
-        await asyncio.sleep(0.02)
 
 
 # --- one lane stands still between two statements ------------------------------------------------------------------
@@ -322,7 +313,7 @@ async def test_who_began_a_baseline_that_another_overtook_has_all_rows_told_agai
 
     await hub.begin_again("crm", "0001", {})
     lookout = Ends(system("crm"), Brokers("nowhere"))
-    async with asyncio.timeout(DEADLINE):
+    async with within():
         await FirstRows("crm", lookout, partial(hub.baseline, "crm"), tell, settle_seconds=0).run(tell_again)
     assert told_again == ["0001", "0002"]
     assert (await hub.baseline("crm")).heard

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.cli_project import Shop, eventually
+from tests.integration.cli_project import Shop
+from tests.patience import eventually
 
 IDENTIFIER = """  vat_number:
     table: public.identifier

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from stack import Stack
-from tests.integration.cli_project import eventually, execute
+from tests.integration.cli_project import execute
 from tests.integration.kafka_project import KafkaShop, kafka_shop
+from tests.patience import eventually
 
 EMAIL = """\
   public.contact:

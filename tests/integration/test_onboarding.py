@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from fieldwarden.operations.onboarding import ONBOARDING
-from tests.integration.cli_project import COMMAND, Shop, eventually
+from tests.integration.cli_project import COMMAND, Shop
 from tests.integration.test_normalised_erp import CUSTOMERS, OTHERS, SYSTEMS, Example
+from tests.patience import eventually
 
 ROWS = {"crm": "select * from public.account order by id", "erp": "select * from public.party order by id"}
 

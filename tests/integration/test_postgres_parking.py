@@ -6,9 +6,10 @@ import pytest
 
 from fieldwarden.connectors.postgres.reading.source import PostgresSource
 from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift, TransientError
-from tests.integration.cli_project import Shop, eventually
+from tests.integration.cli_project import Shop
 from tests.integration.reading import Reader, ask, reading, run, stream, system
 from tests.integration.reading import source as direct
+from tests.patience import eventually
 
 CRM = system(stream("public.account", ("id",), ("name",)), stream("public.contact", ("id",), ("name",)))
 TABLES = [

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +19,7 @@ from fieldwarden.connectors.postgres.reading.position import WalPosition, lsn_te
 from fieldwarden.engine.change import UNKNOWN, RawChange
 from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift, SourceGap, TransientError
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
+from tests import patience
 from tests.integration.reading import ask, image, mark, reading, run, stream, system
 from tests.integration.reading import source as direct
 
@@ -55,10 +54,7 @@ async def eventually(dsn: str, query: str, lsn: int) -> None:
 
 async def until(dsn: str, query: str) -> None:
     """Wait until `query` is true."""
-    deadline = time.monotonic() + 30
-    while not ask(dsn, query):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
+    await patience.until(lambda: ask(dsn, query), query)
 
 
 def positions(changes: list[RawChange]) -> list[str]:
@@ -596,14 +592,10 @@ async def test_a_baseline_that_is_killed_starts_again(database: str, failpoint: 
 
         asyncio.run(main())"""
     killed = await asyncio.to_thread(
-        subprocess.run,
+        patience.called,
         [sys.executable, "-c", script, database],
         cwd=Path(__file__).parents[2],
         env=os.environ | {"FIELDWARDEN_FAILPOINT": failpoint},
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=60,
-        check=False,
     )
     assert killed.returncode == -signal.SIGKILL
     position = killed.stdout.splitlines()[-1] if killed.stdout else None

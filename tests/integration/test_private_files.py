@@ -26,7 +26,7 @@ from fieldwarden.engine.hub.server import private
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from fieldwarden.operations.project import STATE, state_folder
 from tests.conftest import THROW_AWAY
-from tests.integration.cli_project import eventually
+from tests.patience import eventually
 
 ROOT = os.geteuid() == 0
 EMAIL = "ada.planted@example.org"

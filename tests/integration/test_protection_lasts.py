@@ -24,6 +24,7 @@ from fieldwarden.rules.rulebook import Rulebook
 from tests.integration.cli_project import Shop
 from tests.integration.protected_world import conflicts_of, laid_out, limits, rules, second, tried, update
 from tests.integration.target_world import MARK
+from tests.patience import within
 
 UNTOUCHED = [(1, "100"), (2, "200")]
 
@@ -226,7 +227,7 @@ async def test_nor_does_one_that_takes_a_connection_and_says_nothing(
     async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         erp = f"host=127.0.0.1 port={port} dbname=another connect_timeout=0"
-        async with asyncio.timeout(60):
+        async with within():
             (result,) = await tried(shared, rulebook, "erp2", write, erp=erp)
         silence.set()
     assert result.status == "applied"
@@ -342,7 +343,7 @@ async def test_owners_are_asked_at_once(shared: str) -> None:
         port = server.sockets[0].getsockname()[1]
         read, written = (f"host=127.0.0.1 port={port} dbname={name} gssencmode=disable" for name in ("a", "b"))
         check = ColumnCheck(rulebook.systems["erp2"], Owners(rulebook, {"erp": read}, {"erp": written}))
-        async with session(shared) as connection, asyncio.timeout(60):
+        async with session(shared) as connection, within():
             await check.begin(connection)
 
 

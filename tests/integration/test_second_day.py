@@ -12,7 +12,8 @@ import psycopg
 
 from fieldwarden.engine.hub.migrate import known_migrations, migrate
 from fieldwarden.engine.hub.rows import contributions_of
-from tests.integration.cli_project import Shop, eventually
+from tests.integration.cli_project import Shop
+from tests.patience import eventually
 
 ALDER = "regexp_replace({}, '\\s', '', 'g') = 'DE811907980'"
 

@@ -34,6 +34,7 @@ from fieldwarden.rules.rulebook import System
 from stack import Stack
 from tests.builders import debezium
 from tests.integration.connect_server import ConnectServer, connect_server
+from tests.patience import within
 
 ASKED = Asked("fieldwarden/0a1b2c3d/customer/public.account", "public.account")
 SCAN = "TABLE_SCAN_COMPLETED"
@@ -317,7 +318,8 @@ async def test_a_silence_is_said_once(connector: Connector, life: Life) -> None:
         spoken.set()
 
     async def nothing() -> None:
-        await asyncio.wait_for(spoken.wait(), 20)
+        async with within():
+            await spoken.wait()
 
     async with connector.answering([("STARTED", {}), nothing, *scanned("SUCCEEDED", 9)[1:]]):
         assert await ask(connector, life.server, tell, patience=2) == 9

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -18,6 +17,7 @@ from structlog.testing import capture_logs
 from fieldwarden.connectors.postgres.reading import renewal
 from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.engine.errors import SourceGap, TransientError
+from tests import patience
 from tests.integration.reading import Reader, ask, reading, run, source, stream, system
 from tests.integration.test_postgres_source import CONFIRMED, eventually, small_decoding_memory, until
 
@@ -46,10 +46,7 @@ def now(session: psycopg.Connection, query: str) -> Any:
 
 async def let_go(session: psycopg.Connection) -> None:
     """Wait until nobody streams."""
-    deadline = time.monotonic() + 30
-    while now(session, READER) is not None:
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
+    await patience.until(lambda: now(session, READER) is None, "nobody to stream")
 
 
 async def replaced(dsn: str, before: int) -> None:

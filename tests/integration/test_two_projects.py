@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable
 
 import psycopg
@@ -17,6 +15,7 @@ from fieldwarden.engine.ports.foothold import Followed
 from fieldwarden.engine.process import PROCESS, session_mark
 from fieldwarden.engine.testing.footholds import MemoryFootholds
 from tests.integration.reading import Outlook, ask, mark, reading, run, source, stream, system
+from tests.patience import until
 
 ACCOUNT = "create table account (id int primary key, name text)"
 CRM = system(stream("public.account", ("id",), ("name",)))
@@ -36,10 +35,8 @@ def write(dsn: str, id: int, prefix: str) -> None:
 
 
 async def idle(dsn: str) -> None:
-    deadline = time.monotonic() + 30
-    while not ask(dsn, "select bool_and(not active) from pg_replication_slots where database = current_database()"):
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
+    active = "select bool_and(not active) from pg_replication_slots where database = current_database()"
+    await until(lambda: ask(dsn, active), "nobody to stream")
 
 
 def about(found: list[Finding], subject: str = "slot") -> Finding:

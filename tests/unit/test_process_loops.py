@@ -20,6 +20,7 @@ from fieldwarden.operations.run.loops import Loops
 from fieldwarden.rules.rulebook import System
 from fieldwarden.rules.settings import Settings
 from tests.builders import debezium, postgres
+from tests.patience import within
 
 CRM, READ_ERP, WRITE_ERP = LoopName("source", "crm"), LoopName("source", "erp"), LoopName("target", "erp")
 
@@ -110,7 +111,7 @@ class Running:
         return self.process.work.get(loop, [])
 
     async def until(self, question: Any) -> None:
-        async with asyncio.timeout(20):
+        async with within():
             while not question():
                 if self.task.done() and not self.task.cancelled() and self.task.exception():
                     await self.task  # what ended it says more than that the time is over

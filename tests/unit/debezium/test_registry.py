@@ -15,6 +15,7 @@ from fieldwarden.connectors.debezium.decoding.avro_format import Avro
 from fieldwarden.connectors.debezium.decoding.schemas import Unreadable
 from fieldwarden.connectors.debezium.kafka.registry import Registry
 from fieldwarden.engine.errors import EnvironmentUnfit, TransientError
+from tests.patience import within
 
 SCHEMA = '{"type":"string"}'
 
@@ -89,7 +90,7 @@ async def test_no_connection_is_kept_that_somebody_would_have_to_close() -> None
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as listening:
         registry = Registry(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
         assert await registry.fetch(7) == SCHEMA
-        async with asyncio.timeout(10):
+        async with within():
             await left.wait()
 
 
