@@ -9,6 +9,8 @@ import pytest
 from tests.integration.cli_project import Run, Shop
 from tests.patience import eventually
 
+pytestmark = pytest.mark.long
+
 WIDE = 500
 ROWS = (130_000, 300_000)
 """Bytes of a row, and rows: both transactions are larger than what a source keeps in memory (64 MiB)."""

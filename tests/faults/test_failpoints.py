@@ -12,6 +12,7 @@ import pytest
 from fieldwarden.engine.failpoints import NAMES, ROW_BY_ROW
 from tests.faults.landscape import ITEMS
 from tests.faults.world import World, make_world
+from tests.parts import first
 from tests.patience import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,6 +23,11 @@ LATER = {"ingest": 12, "delivery": 5}
 
 
 ELSEWHERE = ("apply", "partial", "intent")
+
+
+DYING = [name for name in NAMES if name.split(".")[0] not in ELSEWHERE]
+TELLING = ("ingest.before_commit", "delivery.before_settle_commit")
+"""Those of the first part: each stands between an effect and its being known."""
 
 
 def test_every_name_is_passed_somewhere_and_no_other() -> None:
@@ -37,7 +43,7 @@ def die(world: World, failpoint: str) -> None:
     world.acknowledged_is_durable()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.split(".")[0] not in ELSEWHERE])
+@pytest.mark.parametrize("name", first(len(TELLING), sorted(DYING, key=lambda name: name not in TELLING)))
 def test_killed_at(name: str, tmp_path: Path, make_database: Callable[[], str]) -> None:
     """(Where an apply, or the reading of a table that was mapped later, is killed: `test_apply`; and between a write's
     intent and its answer: `test_vendor`.)

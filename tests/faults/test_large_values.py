@@ -5,8 +5,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.integration.cli_project import Run, Shop
 from tests.patience import eventually
+
+pytestmark = pytest.mark.long
 
 MIB = 1 << 20
 SIZE = 32 * MIB

@@ -194,6 +194,7 @@ def run_through_it(planted: Planted) -> None:
     del planted.environment["FIELDWARDEN_FAILPOINT"]
 
 
+@pytest.mark.long
 def test_no_secret_and_no_personal_value_is_in_anything_that_is_written(
     planted: Planted, monkeypatch: pytest.MonkeyPatch
 ) -> None:

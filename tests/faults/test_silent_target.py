@@ -13,6 +13,8 @@ from tests.faults.test_server_restarts import databases
 from tests.faults.world import SCHEMA, World, make_world
 from tests.patience import eventually
 
+pytestmark = pytest.mark.long
+
 BEFORE = """
 create function shout() returns trigger language plpgsql as $$ begin
     new.phone := upper(new.phone);

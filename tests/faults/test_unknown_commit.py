@@ -22,7 +22,12 @@ def now_and_then(commit: int) -> When | None:
 
 @pytest.mark.parametrize(
     ("where", "whose"),
-    [("hub", "fieldwarden ingest"), ("hub", "fieldwarden delivery"), ("crm", "fieldwarden"), ("erp", "fieldwarden")],
+    [
+        ("hub", "fieldwarden ingest"),
+        pytest.param("hub", "fieldwarden delivery", marks=pytest.mark.long),
+        ("crm", "fieldwarden"),
+        pytest.param("erp", "fieldwarden", marks=pytest.mark.long),
+    ],
     ids=["ingest", "settlement", "target", "owner"],
 )
 def test_a_reply_that_is_lost(where: str, whose: str, tmp_path: Path, make_database: Callable[[], str]) -> None:

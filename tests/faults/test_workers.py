@@ -14,6 +14,7 @@ import pytest
 from fieldwarden.engine.ports.duties import SHARDS
 from tests.faults.world import SCHEMA, World, make_world
 from tests.integration.cli_project import Run
+from tests.parts import first
 from tests.patience import eventually
 
 FAULTS = 4
@@ -58,6 +59,7 @@ def come_to_rest(world: World, *runs: Run) -> None:
     world.check()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1])
 def test_killed_and_stopped_again_and_again(seed: int, world: World) -> None:
     rng = random.Random(seed)
@@ -83,11 +85,7 @@ def test_killed_and_stopped_again_and_again(seed: int, world: World) -> None:
 
 @pytest.mark.parametrize(
     "point",
-    [
-        "ingest.before_commit:5",
-        "delivery.after_claim:3",
-        "delivery.before_target_commit:3",
-    ],
+    first(1, ["ingest.before_commit:5", "delivery.after_claim:3", "delivery.before_target_commit:3"]),
 )
 def test_a_zombie_changes_nothing(point: str, world: World) -> None:
     """It stands still in the midst of something until long after others have done that, and then goes on."""

@@ -108,6 +108,7 @@ def test_wal_level_is_not_logical(tmp_path: Path, make_database: Callable[..., s
         assert run.end()[0] == 143
 
 
+@pytest.mark.long
 def test_privileges_are_missing(shop: Shop, make_role: Callable[..., str]) -> None:
     shop.settle()
     dsn = shop.environment["CRM_DSN"] = make_role(shop.crm)

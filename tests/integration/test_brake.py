@@ -85,6 +85,7 @@ def test_a_truncate_retires_nothing_until_it_is_approved(shop: Shop) -> None:
     assert shop.call_here("status", "--check")[0] == 0
 
 
+@pytest.mark.long
 def test_a_truncate_that_was_a_mistake_is_discarded(shop: Shop) -> None:
     shop.sql("crm", "truncate account")
     shop.settle()
@@ -95,6 +96,7 @@ def test_a_truncate_that_was_a_mistake_is_discarded(shop: Shop) -> None:
     assert (rows(shop), held(shop)) == ((ROWS, ROWS), [])
 
 
+@pytest.mark.long
 def test_rows_that_come_back_take_themselves_off_the_list(shop: Shop) -> None:
     shop.sql("crm", "truncate account")
     shop.settle()
@@ -107,6 +109,7 @@ def test_rows_that_come_back_take_themselves_off_the_list(shop: Shop) -> None:
     assert shop.call_here("audit", "verify")[0] == 0
 
 
+@pytest.mark.long
 def test_an_edit_elsewhere_of_a_record_whose_deletion_is_held_waits_with_it(shop: Shop) -> None:
     shop.sql("crm", "truncate account")
     shop.settle()
@@ -133,6 +136,7 @@ def test_a_delete_of_most_rows_is_held_from_the_bound_on(shop: Shop) -> None:
     assert len(held(shop)) == ROWS - 5
 
 
+@pytest.mark.long
 def test_clearing_all_dead_letters_answers_no_question(shop: Shop) -> None:
     shop.sql("crm", "truncate account")
     shop.settle()
@@ -143,6 +147,7 @@ def test_clearing_all_dead_letters_answers_no_question(shop: Shop) -> None:
     assert "fieldwarden deletes approve" in body["result"]["waits_for"]
 
 
+@pytest.mark.long
 def test_a_running_process_names_the_question(shop: Shop) -> None:
     with shop.running() as run:
         run.await_ready()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 
+import pytest
+
 from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.hub.views.overview import Overview
 from fieldwarden.engine.running.ingest.session import Pipeline
@@ -55,6 +57,7 @@ def test_a_change_that_meets_a_bug_is_a_dead_letter_until_the_bug_is_gone(shop: 
     assert "Dogwood Paper" in names(shop, "crm")
 
 
+@pytest.mark.long
 def test_a_delivery_that_meets_a_bug_is_a_dead_letter_and_the_others_are_made(shop: Shop) -> None:
     run_with(shop)
     ((record,),) = execute(

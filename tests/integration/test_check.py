@@ -205,6 +205,7 @@ def test_what_was_refused_and_left(shop: Shop) -> None:
     assert reasons(shop) == (0, [("crm", "credit_limit", "refused and left")])
 
 
+@pytest.mark.long
 def test_what_cannot_be_read_spoils_its_field(settled: Shop) -> None:
     settled.sql("crm", f"update account set terms = 'whenever' where {ALDER}")
     settled.sql("crm", "insert into account (name, vat_number, terms) values ('Elm', 'X1', 'whenever')")
@@ -263,6 +264,7 @@ def test_without_a_hub(shop: Shop) -> None:
 # --- while it lives, and how much it holds ---------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_live_traffic_is_no_difference_without_a_reason(settled: Shop) -> None:
     ended = threading.Event()
 

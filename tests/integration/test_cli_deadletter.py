@@ -120,6 +120,7 @@ def test_filters(shop: Shop) -> None:
     assert call(shop, "retry", "--all", "--entity", "customer")[1]["result"] == {"retried": 2}
 
 
+@pytest.mark.long
 def test_what_waits_for_a_former_key_is_released_by_id_or_kind_only(shop: Shop) -> None:
     shop.sql(
         "hub", "update fieldwarden.set_aside set kind = 'rekey' where id = (select min(id) from fieldwarden.set_aside)"
@@ -133,6 +134,7 @@ def test_what_waits_for_a_former_key_is_released_by_id_or_kind_only(shop: Shop) 
     assert call(shop, "retry", "--all", "--kind", "rekey")[1]["result"] == {"retried": 1}
 
 
+@pytest.mark.long
 def test_wrong_words(shop: Shop) -> None:
     for words in (["retry"], ["discard"], ["discard", "--system", "erp"], ["discard", "1", "--all"]):
         code, body = call(shop, *words)
@@ -146,6 +148,7 @@ def test_wrong_words(shop: Shop) -> None:
     assert len(ids(shop)) == 2, "nothing was discarded by a wrong word"
 
 
+@pytest.mark.long
 def test_people_read_a_table(shop: Shop) -> None:
     result = shop.invoke("deadletter", "list")
     assert result.exit_code == 0

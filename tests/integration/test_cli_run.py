@@ -129,6 +129,7 @@ def test_a_bug_stops_the_process_and_says_so(shop: Shop) -> None:
     assert crm == erp, "nothing was acknowledged"
 
 
+@pytest.mark.long
 def test_standing_still_is_not_ready_and_a_second_signal_ends_at_once(shop: Shop) -> None:
     shop.settle()
     with shop.running("--stall-after", "1") as run:
@@ -168,6 +169,7 @@ def test_deliveries_that_wait_for_a_system_to_be_read_say_which_and_why(shop: Sh
     assert "until all rows" not in shop.invoke("status").stdout
 
 
+@pytest.mark.long
 def test_a_bounded_run_does_not_wait_for_ever_for_a_system_that_nobody_reads(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ def slots(shop: Shop, system: str) -> set[str]:
     return {name for (name,) in rows}
 
 
+@pytest.mark.long
 def test_a_copy_works_beside_the_project_and_each_hears_the_others_writes(shop: Shop, copy: Shop) -> None:
     for project in (shop, copy, shop, copy):
         project.settle()
@@ -87,6 +88,7 @@ def test_a_copy_that_names_the_same_slot_is_refused_by_doctor_and_halted_by_run(
     assert shop.settle()["decisions"] > 0, "nothing was taken from it"
 
 
+@pytest.mark.long
 def test_a_slot_of_the_same_name_in_another_database_is_no_ok(shop: Shop) -> None:
     shop.edit("systems/crm.yaml", "kind: postgres,", "kind: postgres, slot: taken,")
     shop.sql("hub", "select pg_create_logical_replication_slot('taken', 'pgoutput')")
@@ -97,6 +99,7 @@ def test_a_slot_of_the_same_name_in_another_database_is_no_ok(shop: Shop) -> Non
     assert checks(shop, "erp")[0]["level"] == "note"
 
 
+@pytest.mark.long
 def test_an_upgraded_hub_streams_on_by_the_slot_of_before(shop: Shop) -> None:
     """Its systems are not read anew; a write under the mark of before that comes later is an echo still."""
     for system in ("crm", "erp"):
@@ -125,6 +128,7 @@ def test_an_upgraded_hub_streams_on_by_the_slot_of_before(shop: Shop) -> None:
     assert shop.call_here("doctor")[0] == 0
 
 
+@pytest.mark.long
 def test_a_copied_hub_is_given_an_id_of_its_own(shop: Shop, copy: Shop, make_database: Callable[..., str]) -> None:
     """As docs/operating.md has it: restored from a dump, and about to work beside its original."""
     shop.settle()

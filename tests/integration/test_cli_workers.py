@@ -90,6 +90,7 @@ def check(shop: Shop) -> None:
     shop.holds_what_is_golden()
 
 
+@pytest.mark.long
 def test_two_share_the_work_and_one_alone_does_it_all(shop: Shop, two: tuple[Run, Run]) -> None:
     edit(shop, 9001)
     eventually(lambda: arrived(shop, 9001), "edits on both sides")
@@ -120,6 +121,7 @@ def test_one_is_killed_and_the_other_takes_over_at_once(shop: Shop, two: tuple[R
     check(shop)
 
 
+@pytest.mark.long
 def test_one_hangs_past_its_lease_and_goes_on_later(shop: Shop, two: tuple[Run, Run]) -> None:
     hanging, other = two
     hanging.process.send_signal(signal.SIGSTOP)
@@ -136,6 +138,7 @@ def test_one_hangs_past_its_lease_and_goes_on_later(shop: Shop, two: tuple[Run, 
     check(shop)
 
 
+@pytest.mark.long
 def test_a_process_with_nothing_to_do_stands_by_and_ends_at_once(shop: Shop) -> None:
     """Six processes for five duties: erp is read, and each of crm's shards is another's."""
     shop.edit("systems/erp.yaml", "system: erp\n", "system: erp\nmode: source\n")
@@ -157,6 +160,7 @@ def test_a_process_with_nothing_to_do_stands_by_and_ends_at_once(shop: Shop) -> 
         assert idle.end(signal.SIGINT)[0] == 130
 
 
+@pytest.mark.long
 def test_a_source_is_read_anew_by_whoever_is_told_to(shop: Shop, two: tuple[Run, Run]) -> None:
     """And by nobody else: the one that reads it now gives it up, and deliveries wait until it is done."""
     with shop.running("--rebaseline", "crm") as third:
@@ -187,6 +191,7 @@ def test_a_bounded_run_beside_another_ends_when_all_is_delivered(shop: Shop) -> 
     check(shop)
 
 
+@pytest.mark.long
 def test_a_bounded_run_is_told_what_holds_up_another(shop: Shop) -> None:
     shop.settle()
     shop.sql("crm", f"select pg_drop_replication_slot('{shop.slot('crm')}')")

@@ -42,6 +42,7 @@ def test_our_own_create_comes_back_from_a_clock_a_year_ahead(shop: Shop) -> None
     shop.holds_what_is_golden()
 
 
+@pytest.mark.long
 def test_what_is_set_aside_holds_up_only_itself_and_the_run_ends_and_says_so(shop: Shop) -> None:
     shop.sql("crm", f"update account set email = 'new@alder.example' where {ALDER}")
     code, body = until_idle(shop)

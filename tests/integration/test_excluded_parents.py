@@ -52,6 +52,7 @@ def test_they_come_in_with_their_parent_as_they_are_by_then(two: Parties) -> Non
     two.is_sound()
 
 
+@pytest.mark.long
 def test_one_that_is_deleted_meanwhile_stays_gone(two: Parties) -> None:
     two.erp("delete from mechanism where id = 2")
     two.settle()
@@ -61,6 +62,7 @@ def test_one_that_is_deleted_meanwhile_stays_gone(two: Parties) -> None:
     two.is_sound()
 
 
+@pytest.mark.long
 def test_a_parent_that_nothing_leaves_out_and_that_is_missing_is_trouble(parties: Parties) -> None:
     parties.erp("alter table mechanism drop constraint mechanism_party_id_fkey")
     parties.erp(CHILDREN)
@@ -68,6 +70,7 @@ def test_a_parent_that_nothing_leaves_out_and_that_is_missing_is_trouble(parties
     assert letters(parties) == ["its parent row in public.party is not known yet"] * 2
 
 
+@pytest.mark.long
 def test_children_are_left_out_and_come_back_with_a_parent_that_was_in(two: Parties) -> None:
     two.crm("update account set email = 'crm@x'")
     two.settle()

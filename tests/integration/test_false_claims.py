@@ -85,6 +85,7 @@ def test_it_is_told_once_however_often_the_row_is_edited(shop: Shop, clerk: Say)
     assert told.count("was not believed") == 1
 
 
+@pytest.mark.long
 def test_the_row_is_one_of_its_own_once_it_claims_nothing_any_more(shop: Shop, clerk: Say) -> None:
     true = of_birch(shop)
     clerk(COPY.format("fieldwarden_id"))
@@ -97,6 +98,7 @@ def test_the_row_is_one_of_its_own_once_it_claims_nothing_any_more(shop: Shop, c
     shop.is_sound()
 
 
+@pytest.mark.long
 def test_a_row_entered_anew_in_place_of_one_that_is_gone_is_believed(shop: Shop, clerk: Say) -> None:
     record = record_of(shop)
     shop.sql(
@@ -113,6 +115,7 @@ def test_a_row_entered_anew_in_place_of_one_that_is_gone_is_believed(shop: Shop,
     shop.is_sound()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("order", ["a copy, then the old one deleted", "the old one deleted later"])
 def test_a_row_that_takes_the_place_of_another_is_believed_once_that_is_gone(
     shop: Shop, clerk: Say, order: str
@@ -146,6 +149,7 @@ def test_a_match_key_that_only_another_system_may_give_is_suspicious(shop: Shop,
     assert "tax_id, which only erp may give" in str(letter["reason"])
 
 
+@pytest.mark.long
 def test_a_row_typed_twice_is_a_duplicate_and_no_crime(shop: Shop, clerk: Say) -> None:
     """Everybody may give a tax id here: two rows with the same one wait for a steward, as ever."""
     clerk(COPY.format("vat_number"))
@@ -154,6 +158,7 @@ def test_a_row_typed_twice_is_a_duplicate_and_no_crime(shop: Shop, clerk: Say) -
     assert len(suspicious(shop, "ambiguous")) == 1
 
 
+@pytest.mark.long
 def test_a_row_said_to_be_merged_does_not_bring_a_record_that_it_only_claims(shop: Shop, clerk: Say) -> None:
     """Merged into his own account, the clerk's copy would give him all that the ERP has of Birch."""
     shop.sql("crm", "alter table account add merged_into bigint")
@@ -169,6 +174,7 @@ def test_a_row_said_to_be_merged_does_not_bring_a_record_that_it_only_claims(sho
     assert len(suspicious(shop)) == 1
 
 
+@pytest.mark.long
 def test_records_that_differ_in_a_key_of_another_system_are_not_merged_by_the_clerk(shop: Shop, clerk: Say) -> None:
     """The ERP's row of Alder is gone, what it said of the tax id is not: no word of the CRM makes it Birch."""
     shop.edit("entities/customer.yaml", "{type: text}\n  email", "{type: text, owner: erp, protected: true}\n  email")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.integration.cli_project import Shop
 
 ENTITY, CRM = "entities/customer.yaml", "systems/crm.yaml"
@@ -41,6 +43,7 @@ def test_it_waits_alone_with_its_reason_until_it_is_mended(shop: Shop) -> None:
     shop.holds_what_is_golden()
 
 
+@pytest.mark.long
 def test_another_check_is_a_change_of_rules_that_lets_it_go(shop: Shop) -> None:
     checked(shop, "check: {length: 20}")
     shop.sql("crm", f"update account set name = '{LONG}' where {ALDER}")

@@ -47,6 +47,7 @@ def test_an_edit_of_a_row_that_is_not_the_first_changes_nothing(plural: Parties)
     plural.is_sound()
 
 
+@pytest.mark.long
 def test_a_row_becomes_the_first_by_its_order_by_a_newer_row_and_by_a_delete(plural: Parties) -> None:
     plural.erp("update mechanism set sequence = 1 where id = 3")
     plural.settle()
@@ -67,6 +68,7 @@ def test_a_row_becomes_the_first_by_its_order_by_a_newer_row_and_by_a_delete(plu
     plural.is_sound()
 
 
+@pytest.mark.long
 def test_a_row_that_comes_first_takes_the_field_although_it_is_not_said_anew(plural: Parties) -> None:
     """Its own word is older than the CRM's: it holds another value, so it is written."""
     plural.crm("update account set email = 'crm@x'")
@@ -78,6 +80,7 @@ def test_a_row_that_comes_first_takes_the_field_although_it_is_not_said_anew(plu
     plural.is_sound()
 
 
+@pytest.mark.long
 def test_a_row_moves_to_another_party(plural: Parties) -> None:
     plural.erp("insert into party (id, name, tax) values (2, 'Bolt', 'T2')")
     plural.erp("insert into mechanism (id, party_id, type, value, sequence) values (5, 2, 'email', 'bolt@x', 5)")
@@ -88,6 +91,7 @@ def test_a_row_moves_to_another_party(plural: Parties) -> None:
     plural.is_sound()
 
 
+@pytest.mark.long
 def test_first_by_that_comes_later_is_read_and_one_that_goes_is_forgotten(parties: Parties) -> None:
     parties.erp(EMAILS)
     parties.settle()
@@ -106,6 +110,7 @@ def test_first_by_that_comes_later_is_read_and_one_that_goes_is_forgotten(partie
     parties.is_sound()
 
 
+@pytest.mark.long
 def test_doctor_names_parents_with_several_rows(parties: Parties) -> None:
     parties.erp(EMAILS)
     assert "1 row of public.party has several rows in email" in parties.invoke("doctor").output

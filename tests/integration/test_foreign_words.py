@@ -200,6 +200,7 @@ def test_a_result_does_not_show_what_the_target_said() -> None:
     assert EMAIL not in repr(WriteResult(1, "rejected", said=EMAIL))
 
 
+@pytest.mark.long
 def test_a_running_project_parks_the_row_and_keeps_the_words_for_whoever_asks(shop: Shop) -> None:
     shop.settle()
     shop.sql(

@@ -116,6 +116,7 @@ def test_a_mark_copied_out_of_the_log_hides_no_edit(shop: Shop, clerk: psycopg.C
     assert [act["system"] for act in acts(shop)] == ["crm"]
 
 
+@pytest.mark.long
 def test_neither_a_new_row_nor_a_deleted_one_is_hidden_by_a_forged_mark(shop: Shop, clerk: psycopg.Connection) -> None:
     prefix = mark(shop)
     with clerk.transaction():
@@ -144,6 +145,7 @@ def test_neither_a_new_row_nor_a_deleted_one_is_hidden_by_a_forged_mark(shop: Sh
     shop.is_sound()
 
 
+@pytest.mark.long
 def test_what_we_write_is_known_for_ours_still(shop: Shop, clerk: psycopg.Connection) -> None:
     before = refused(shop)
     for value in (100, 200, 100):
@@ -169,6 +171,7 @@ BESIDE = [
 """What we write for the ERP, and what a trigger of the CRM does once, when that is written."""
 
 
+@pytest.mark.long
 def test_what_triggers_do_beside_our_writes_is_recorded_and_put_back(shop: Shop, clerk: psycopg.Connection) -> None:
     """In our own transactions, and so under marks that are ours."""
     before = refused(shop)
@@ -193,6 +196,7 @@ def test_what_triggers_do_beside_our_writes_is_recorded_and_put_back(shop: Shop,
     shop.is_sound()
 
 
+@pytest.mark.long
 def test_an_upgraded_hub_takes_the_marks_of_before_for_what_they_are(shop: Shop, clerk: psycopg.Connection) -> None:
     """On their way when it was stopped: no alarm. What was marked so by somebody else is no echo even then."""
     shop.sql("hub", "update fieldwarden.followed set sealed_from = null")
@@ -209,6 +213,7 @@ def test_an_upgraded_hub_takes_the_marks_of_before_for_what_they_are(shop: Shop,
     assert (limit(shop), refused(shop), len(acts(shop))) == ("5000.00", before + 2, 1)
 
 
+@pytest.mark.long
 def test_doctor_advises_to_take_the_right_from_everybody(shop: Shop) -> None:
     def about() -> list[tuple[str, str, str]]:
         _, body = shop.call_here("doctor")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from tests.integration.cli_project import Shop
 from tests.patience import eventually
 
@@ -64,6 +66,7 @@ def test_an_invoice_is_found_by_its_customer_and_number(shop: Shop) -> None:
     assert [shop.sql(system, "select count(*) from invoice") for system in ("crm", "erp")] == [[(3,)], [(3,)]]
 
 
+@pytest.mark.long
 def test_two_records_that_come_to_share_a_match_key_are_named_and_never_by_what_they_share(shop: Shop) -> None:
     with shop.running() as run:
         run.await_ready()

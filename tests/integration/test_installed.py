@@ -12,6 +12,8 @@ import pytest
 
 from tests.patience import called
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 OTHERS = "rules==3.5 --hash=sha256:0f00fc9ee448b3f82e9aff9334ab0c56c76dce4dfa14f1598f57969f1022acc0"
 """Somebody else's package on PyPI, whose name is that of one of our folders."""

@@ -76,6 +76,7 @@ def test_a_customer_entered_in_both_while_run_was_stopped_is_one(late: Shop) -> 
     late.holds_what_is_golden()
 
 
+@pytest.mark.long
 def test_a_transaction_longer_than_a_batch_is_read_whole_before_anything_of_it_is_created(late: Shop) -> None:
     """All parties first, all tax ids last: the customers are in the CRM already, and stay one each."""
     path = late.folder / "systems/erp.yaml"
@@ -124,6 +125,7 @@ def test_two_records_become_one_by_a_tax_id_entered_later_and_two_again_by_a_spl
     assert any('"act":"split"' in body and "two branches" in body for (body,) in acts)
 
 
+@pytest.mark.long
 def test_a_steward_joins_what_contradicts_itself_and_keeps_apart_what_is_alike(late: Shop) -> None:
     crm, erp = two_of_one(late)
     late.sql("crm", "update account set vat_number = 'GB1' where name = 'Elm'")
@@ -139,6 +141,7 @@ def test_a_steward_joins_what_contradicts_itself_and_keeps_apart_what_is_alike(l
     assert late.call_here("audit", "verify")[0] == 0
 
 
+@pytest.mark.long
 def test_what_one_system_holds_twice_is_named_and_never_joined(late: Shop) -> None:
     late.settle()
     late.sql("crm", "insert into account (name, vat_number) values ('Elm', 'GB1'), ('Elm & Co', 'GB7')")
@@ -155,6 +158,7 @@ def test_what_one_system_holds_twice_is_named_and_never_joined(late: Shop) -> No
     assert late.call_here("match", "list")[1]["result"] == {"duplicates": []}
 
 
+@pytest.mark.long
 def test_a_steward_says_which_of_two_records_a_row_stands_for(late: Shop) -> None:
     """Two records carry the tax id of a new party of the ERP: it waits, with its children, until somebody chooses."""
     for system in ("crm", "erp"):
@@ -209,6 +213,7 @@ def test_a_tax_id_that_moves_to_another_party_finds_that_ones_record(late: Shop)
     assert late.sql("hub", f"{both} where r.golden ->> 'name' = 'Oak'") == [(1,)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -226,6 +231,7 @@ def test_what_cannot_be_is_said(late: Shop, words: tuple[str, ...], code: int, s
     assert said in body["error"]["message"]
 
 
+@pytest.mark.long
 def test_a_split_of_what_was_never_joined_and_a_row_alone(late: Shop) -> None:
     late.settle()
     ((record, key),) = late.sql(

@@ -8,6 +8,7 @@ from itertools import permutations
 import pytest
 
 from tests.integration.mechanisms import Parties
+from tests.parts import first
 
 LIVE = "select count(*) from record where not retired"
 
@@ -112,7 +113,7 @@ ENTERED = {
 ORDERS = ["".join(order) for order in permutations("123")]
 
 
-@pytest.mark.parametrize("order", [*ORDERS[::2], *(f"c{order}" for order in ORDERS[1::2])])
+@pytest.mark.parametrize("order", first(1, [*ORDERS[::2], *(f"c{order}" for order in ORDERS[1::2])]))
 def test_a_chain_ends_in_its_last_row_whatever_comes_first(order: str, merging: Parties) -> None:
     for each in order:
         (merging.crm if each == "c" else merging.erp)(ENTERED[each])
@@ -128,7 +129,7 @@ def test_a_chain_ends_in_its_last_row_whatever_comes_first(order: str, merging: 
     merging.is_sound()
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", first(1, ORDERS))
 def test_a_chain_is_followed_in_a_first_read(order: str, merging: Parties) -> None:
     for each in order:
         merging.erp(ENTERED[each])
@@ -157,6 +158,7 @@ def test_a_row_that_names_itself_is_itself(merging: Parties) -> None:
     assert (groups(merging), letters(merging)) == (["1", "2", "3"], [])
 
 
+@pytest.mark.long
 def test_one_that_was_merged_stands_for_itself_again_with_its_child_rows(merging: Parties) -> None:
     known(merging, "insert into mechanism (party_id, type, value) values (1, 'email', 'acme@x'), (2, 'phone', '22')")
     assert merging.account() == ("acme@x", None)
@@ -174,6 +176,7 @@ def test_one_that_was_merged_stands_for_itself_again_with_its_child_rows(merging
     merging.is_sound()
 
 
+@pytest.mark.long
 def test_a_child_row_that_moves_to_the_row_named_speaks_again(merging: Parties) -> None:
     known(merging, "insert into mechanism (party_id, type, value) values (1, 'email', 'acme@x')")
     merge(merging, (1, 2))
@@ -186,6 +189,7 @@ def test_a_child_row_that_moves_to_the_row_named_speaks_again(merging: Parties) 
     merging.is_sound()
 
 
+@pytest.mark.long
 def test_what_is_deleted_of_it_later_changes_nothing(merging: Parties) -> None:
     known(merging)
     merge(merging, (1, 2))
@@ -223,7 +227,7 @@ def test_a_steward_does_not_part_what_the_system_itself_merged(merging: Parties)
 CIRCLES = [[(1, 2), (2, 1)], [(1, 2), (2, 3), (3, 1)]]
 
 
-@pytest.mark.parametrize("broken", [1, 2])
+@pytest.mark.parametrize("broken", first(1, [1, 2]))
 @pytest.mark.parametrize("circle", CIRCLES, ids=["of two", "of three"])
 def test_in_a_circle_nobody_is_merged_until_it_is_broken(
     circle: Sequence[tuple[int, int]], broken: int, merging: Parties
@@ -240,6 +244,7 @@ def test_in_a_circle_nobody_is_merged_until_it_is_broken(
     merging.is_sound()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("broken", [1, 2])
 def test_a_circle_that_is_read_first_is_named_and_broken_too(broken: int, merging: Parties) -> None:
     merging.erp("insert into party (id, name, tax, replaced_by) values (1, 'Acme', 'T1', 2), (2, 'Bolt', 'T2', 1)")
@@ -251,6 +256,7 @@ def test_a_circle_that_is_read_first_is_named_and_broken_too(broken: int, mergin
     merging.is_sound()
 
 
+@pytest.mark.long
 def test_a_row_that_its_where_leaves_out_once_it_is_merged_is_followed_all_the_same(merging: Parties) -> None:
     merging.edit(
         "systems/erp.yaml", "    merged_into: replaced_by\n", "    merged_into: replaced_by\n    where: active\n"
@@ -264,6 +270,7 @@ def test_a_row_that_its_where_leaves_out_once_it_is_merged_is_followed_all_the_s
     merging.is_sound()
 
 
+@pytest.mark.long
 def test_rules_that_begin_or_cease_to_say_so(merging: Parties) -> None:
     merging.edit("systems/erp.yaml", "    merged_into: replaced_by\n", "")
     known(merging)
@@ -282,6 +289,7 @@ def test_rules_that_begin_or_cease_to_say_so(merging: Parties) -> None:
     merging.is_sound()
 
 
+@pytest.mark.long
 def test_a_circle_ends_when_one_of_its_rows_is_deleted(merging: Parties) -> None:
     known(merging)
     merge(merging, (1, 2), (2, 1))
@@ -292,6 +300,7 @@ def test_a_circle_ends_when_one_of_its_rows_is_deleted(merging: Parties) -> None
     merging.is_sound()
 
 
+@pytest.mark.long
 def test_rows_that_are_left_out_and_name_what_nobody_knows_are_deletions_to_the_brake(merging: Parties) -> None:
     merging.edit("systems/erp.yaml", "replaced_by\n", "replaced_by\n    where: active\n")
     merging.edit("entities/customer.yaml", "identity:", "delete: {authority: [erp]}\nidentity:")
@@ -308,6 +317,7 @@ def test_rows_that_are_left_out_and_name_what_nobody_knows_are_deletions_to_the_
     merging.is_sound()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at_once", [True, False], ids=["in one transaction", "one after the other"])
 def test_an_old_row_that_is_merged_into_its_duplicate_makes_room_for_it(at_once: bool, merging: Parties) -> None:
     known(merging)
@@ -326,6 +336,7 @@ def test_an_old_row_that_is_merged_into_its_duplicate_makes_room_for_it(at_once:
     merging.is_sound()
 
 
+@pytest.mark.long
 def test_what_a_row_refers_to_is_not_what_it_is_merged_into(merging: Parties) -> None:
     merging.erp("alter table party add above integer")
     merging.edit("systems/erp.yaml", "fields: {name: name, tax: tax}", "fields: {name: name, tax: tax, above: above}")
@@ -340,6 +351,7 @@ def test_what_a_row_refers_to_is_not_what_it_is_merged_into(merging: Parties) ->
     merging.is_sound()
 
 
+@pytest.mark.long
 def test_a_row_that_refers_to_itself_still_does_when_it_is_itself_again(merging: Parties) -> None:
     merging.erp("alter table party add above integer")
     merging.edit("systems/erp.yaml", "fields: {name: name, tax: tax}", "fields: {name: name, tax: tax, above: above}")

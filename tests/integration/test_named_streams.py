@@ -41,6 +41,7 @@ def test_a_row_that_becomes_another_thing_leaves_one_stream_and_comes_into_the_o
     known.is_sound()
 
 
+@pytest.mark.long
 def test_a_row_is_never_written_as_what_it_was_before_it_changed_its_type(known: Parties) -> None:
     """An edit of the CRM meets rows that are something else by now."""
     known.erp("update mechanism set type = 'phone', value = '9' where id = 1")
@@ -51,6 +52,7 @@ def test_a_row_is_never_written_as_what_it_was_before_it_changed_its_type(known:
     known.is_sound()
 
 
+@pytest.mark.long
 def test_another_key_a_delete_and_a_truncate_are_told_to_each_stream(known: Parties) -> None:
     known.erp("update mechanism set id = id + 10; update mechanism set value = 'moved@x' where id = 11")
     known.settle()
@@ -67,6 +69,7 @@ def test_another_key_a_delete_and_a_truncate_are_told_to_each_stream(known: Part
     assert known.mechanisms() == []
 
 
+@pytest.mark.long
 def test_a_stream_that_comes_later_is_read_by_itself_and_one_that_leaves_is_forgotten(known: Parties) -> None:
     fax = (
         "  fax:\n    table: mechanism\n    entity: customer\n    parent: {public.party: party_id}\n    key: id\n"
@@ -92,6 +95,7 @@ def test_a_stream_that_comes_later_is_read_by_itself_and_one_that_leaves_is_forg
     assert known.account("email, phone, fax") == ("a@x", "1", "7")
 
 
+@pytest.mark.long
 def test_a_stream_cannot_pass_to_another_table(known: Parties) -> None:
     known.erp("create table other (like mechanism including all)")
     known.edit("systems/erp.yaml", "  phone:\n    table: public.mechanism", "  phone:\n    table: public.other")
@@ -100,6 +104,7 @@ def test_a_stream_cannot_pass_to_another_table(known: Parties) -> None:
     assert "phone changes its table from public.mechanism to public.other" in body["error"]["message"]
 
 
+@pytest.mark.long
 def test_a_row_that_is_in_two_streams_is_set_aside_and_written_through_neither(known: Parties) -> None:
     """No check of files can tell; the row can."""
     known.edit("systems/erp.yaml", "where: type = 'phone'", "where: type = 'phone' or value like '+%'")

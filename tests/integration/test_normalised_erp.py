@@ -114,6 +114,7 @@ ORDERS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("seed", "order"), ORDERS)
 def test_one_record_per_customer_whichever_system_is_read_first(
     seed: float, order: Sequence[Sequence[str]], example: Example
@@ -166,6 +167,7 @@ def test_what_each_edit_ends_in(example: Example) -> None:
     example.is_sound()
 
 
+@pytest.mark.long
 def test_all_edits_made_while_nothing_ran_end_in_agreement_too(example: Example) -> None:
     example.connect(*SYSTEMS)
     for step in steps(example.folder):
@@ -176,6 +178,7 @@ def test_all_edits_made_while_nothing_ran_end_in_agreement_too(example: Example)
     example.is_sound()
 
 
+@pytest.mark.long
 def test_an_emptied_table_of_the_erp_retires_nobody_before_a_person_says_so(example: Example) -> None:
     example.connect(*SYSTEMS)
     accounts = example.sql("crm", "select * from account order by id")
@@ -203,6 +206,7 @@ ENTERED = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("order", [("erp", "crm"), ("crm", "erp")], ids=" then ".join)
 def test_a_customer_entered_in_two_systems_while_nothing_ran_is_one(order: Sequence[str], example: Example) -> None:
     example.connect(*SYSTEMS)

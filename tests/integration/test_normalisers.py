@@ -6,9 +6,12 @@ import hashlib
 import json
 from typing import Any
 
+import pytest
 from psycopg import sql
 
 from tests.integration.cli_project import Shop, execute
+
+pytestmark = pytest.mark.long
 
 ENTITY = "entities/customer.yaml"
 MATCH = "{tax_id: tax_id(DE)}"

@@ -15,6 +15,7 @@ import pytest
 from fieldwarden.operations.onboarding import ONBOARDING
 from tests.integration.cli_project import COMMAND, Shop
 from tests.integration.test_normalised_erp import CUSTOMERS, OTHERS, SYSTEMS, Example
+from tests.parts import first
 from tests.patience import eventually
 
 ROWS = {"crm": "select * from public.account order by id", "erp": "select * from public.party order by id"}
@@ -209,6 +210,7 @@ def test_a_run_that_works_begins_to_deliver_without_a_restart(new: Shop) -> None
         assert json.loads(run.get("/readyz")[1])["remarks"] == []
 
 
+@pytest.mark.long
 def test_rules_that_were_mended_after_looking_are_looked_at_again(new: Shop) -> None:
     first = new.call_here("onboard")[1]["result"]
     new.edit(
@@ -223,6 +225,7 @@ def test_rules_that_were_mended_after_looking_are_looked_at_again(new: Shop) -> 
     assert ("Alder and Sons GmbH",) in new.sql("crm", "select name from account")
 
 
+@pytest.mark.long
 def test_rules_changed_after_looking_are_applied_and_then_delivered(new: Shop) -> None:
     new.call_here("onboard")
     new.edit(
@@ -249,6 +252,7 @@ def test_nothing_is_let_before_all_has_been_read(new: Shop) -> None:
     new.holds_what_is_golden()
 
 
+@pytest.mark.long
 def test_a_source_that_halts_after_its_first_rows_is_mended_before_anything_is_let(new: Shop) -> None:
     assert new.call_here("onboard")[1]["result"]["complete"]
     new.sql("crm", f"select pg_drop_replication_slot('{new.slot('crm')}')")
@@ -273,6 +277,7 @@ def test_check_says_that_nothing_is_delivered_yet(new: Shop) -> None:
     assert new.call_here("check")[1]["result"]["waits"] == ""
 
 
+@pytest.mark.long
 def test_a_second_onboard_says_since_when_it_is_done(new: Shop) -> None:
     new.call_here("onboard")
     new.call_here("apply")
@@ -284,6 +289,7 @@ def test_a_second_onboard_says_since_when_it_is_done(new: Shop) -> None:
     assert (code, body["result"]["onboarded"]) == (0, False)
 
 
+@pytest.mark.long
 def test_files_that_turn_automatic_end_the_waiting(new: Shop) -> None:
     new.call_here("onboard")
     new.edit("fieldwarden.yaml", "systems:", "onboarding: automatic\nsystems:")
@@ -292,6 +298,7 @@ def test_files_that_turn_automatic_end_the_waiting(new: Shop) -> None:
     new.holds_what_is_golden()
 
 
+@pytest.mark.long
 def test_an_automatic_project_can_be_looked_at_first(shop: Shop) -> None:
     before = rows(shop)
     assert shop.call_here("onboard")[1]["result"]["complete"]
@@ -306,6 +313,7 @@ def test_what_cannot_be_reached_is_said_and_nothing_is_complete(new: Shop, monke
     assert "erp" in body["error"]["message"]
 
 
+@pytest.mark.long
 def test_a_system_that_a_run_cannot_reach_is_said_and_not_waited_for(
     new: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,7 +327,9 @@ def test_a_system_that_a_run_cannot_reach_is_said_and_not_waited_for(
     assert body["result"]["stuck"][0].startswith("crm: reading it is retrying")
 
 
-@pytest.mark.parametrize("failpoint", ["snapshot.slot_created", "ingest.before_commit:3", "ingest.after_commit:2"])
+@pytest.mark.parametrize(
+    "failpoint", first(1, ["ingest.after_commit:2", "snapshot.slot_created", "ingest.before_commit:3"])
+)
 def test_one_that_was_killed_goes_on(new: Shop, failpoint: str) -> None:
     before = rows(new)
     killed = subprocess.run(
@@ -341,6 +351,7 @@ TABLES = {
 }
 
 
+@pytest.mark.long
 def test_an_erp_of_many_tables_meets_a_crm_and_billing(tmp_path: Path, make_database: Callable[..., str]) -> None:
     """Nothing is written anywhere before it is let; then each customer is one, and `check` finds nothing."""
     example = Example(tmp_path / "example", make_database)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.integration.cli_project import Shop
 
 NEW = "insert into {} ({}, name) values ('T-1', 'Elm Works')"
@@ -14,6 +16,7 @@ def letters(shop: Shop) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.long
 def test_a_customer_entered_in_both_systems_while_nobody_looked_leaves_no_dead_letter(shop: Shop) -> None:
     shop.settle()
     for system, table, key in (("crm", "account", "vat_number"), ("erp", "party", "tax_number")):
@@ -27,6 +30,7 @@ def test_a_customer_entered_in_both_systems_while_nobody_looked_leaves_no_dead_l
     assert shop.sql("erp", "select name from party where tax_number = 'T-1'") == [("Elm Works Ltd",)]
 
 
+@pytest.mark.long
 def test_a_parked_delivery_is_done_once_the_record_needs_nothing_any_more(shop: Shop) -> None:
     shop.settle()
     shop.sql("crm", "alter table account add constraint plain check (email not like '%+%')")
@@ -68,6 +72,7 @@ def test_a_field_that_a_target_refuses_is_parked_and_the_others_go_on(shop: Shop
     assert alder(shop, "terms, credit_limit::text") == ("Net 60", "78000.00")
 
 
+@pytest.mark.long
 def test_a_person_who_has_mended_the_target_has_the_field_tried_again(shop: Shop) -> None:
     shop.settle()
     shop.sql("crm", "alter table account add constraint small check (credit_limit < 50000)")
@@ -83,6 +88,7 @@ def test_a_person_who_has_mended_the_target_has_the_field_tried_again(shop: Shop
     assert alder(shop, "credit_limit::text") == ("77000.00",)
 
 
+@pytest.mark.long
 def test_what_is_parked_on_the_way_is_said_by_a_bounded_run_and_by_status(shop: Shop) -> None:
     shop.settle()
     assert shop.call("run", "--until-idle", "--port", "0")[0] == 0

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.integration.cli_project import Shop
+
+pytestmark = pytest.mark.long
 
 TERMS = """
 entity: customer_terms

@@ -9,6 +9,8 @@ import pytest
 from fieldwarden.engine.hub.views import planning
 from tests.integration.cli_project import Shop
 
+pytestmark = pytest.mark.long
+
 ENTITY = "entities/customer.yaml"
 MANY = """
 insert into account (name, vat_number, email)

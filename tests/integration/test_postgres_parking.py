@@ -114,6 +114,7 @@ EVERY_STATE_KEPT = (
 )
 
 
+@pytest.mark.long
 def test_run_says_which_stream_is_parked_and_goes_on_by_itself(shop: Shop) -> None:
     shop.sql("crm", "create table note (id int primary key, account int references account, body text)")
     shop.edit(

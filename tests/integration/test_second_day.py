@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from fieldwarden.engine.hub.migrate import known_migrations, migrate
 from fieldwarden.engine.hub.rows import contributions_of
@@ -44,6 +45,7 @@ def test_a_word_that_was_outranked_and_corrected_does_not_come_back_with_a_delet
     assert shop.call_here("audit", "verify")[0] == 0
 
 
+@pytest.mark.long
 def test_a_refused_edit_of_what_nobody_has_said_is_put_back(shop: Shop) -> None:
     shop.edit("systems/erp.yaml", "    create: true\n", "")
     shop.sql("crm", "update account set credit_limit = 50 where vat_number = 'FR40303265045'")
@@ -56,6 +58,7 @@ def test_a_refused_edit_of_what_nobody_has_said_is_put_back(shop: Shop) -> None:
     assert shop.sql("crm", "select credit_limit::text from account where vat_number = 'FR40303265045'") == [("50.00",)]
 
 
+@pytest.mark.long
 def test_a_row_that_is_inserted_again_stays_whenever_the_echo_of_our_delete_comes(shop: Shop) -> None:
     """Insert in the delete authority, wait for the copy, delete, insert again at once: ten rounds of it, live."""
     shop.edit("systems/erp.yaml", "create: true", "create: true\n    on_retire: delete")
@@ -81,6 +84,7 @@ def test_a_row_that_is_inserted_again_stays_whenever_the_echo_of_our_delete_come
     assert len(contributions_of(records[0][0])) <= 2 * 17, "bounded, however often it went and came"
 
 
+@pytest.mark.long
 def test_a_hub_of_the_first_day_is_upgraded(database: str, tmp_path: Path) -> None:
     """A word that a write of ours had replaced is no candidate any more; golden is what it was."""
     for each in known_migrations()[:7]:

@@ -87,6 +87,7 @@ def test_each_system_holds_again_what_it_held_before_the_join(two: Shop) -> None
     two.is_sound()
 
 
+@pytest.mark.long
 def test_what_came_back_is_the_word_of_who_had_said_it(two: Shop) -> None:
     record = join_by_a_late_tax_id(two)
     split(two, record, "--yes")
@@ -123,6 +124,7 @@ def test_the_preview_shows_all_and_changes_nothing(two: Shop) -> None:
     assert len(set(records(two))) == 1
 
 
+@pytest.mark.long
 def test_what_somebody_said_since_stays(two: Shop) -> None:
     record = join_by_a_late_tax_id(two)
     two.sql("erp", "update party set email = 'new@elm.example' where name = 'Elm'")
@@ -152,6 +154,7 @@ def test_what_is_not_as_it_was_shown_is_not_done(two: Shop) -> None:
     assert len(set(records(two))) == 2
 
 
+@pytest.mark.long
 def test_an_edit_between_the_split_and_the_write_wins(two: Shop) -> None:
     """The row that is to get its former word back is written by somebody before we come to it."""
     record = join_by_a_late_tax_id(two)
@@ -165,6 +168,7 @@ def test_an_edit_between_the_split_and_the_write_wins(two: Shop) -> None:
     two.is_sound()
 
 
+@pytest.mark.long
 def test_another_field_edited_before_the_write_leaves_what_comes_back(two: Shop) -> None:
     """The row's image shows the joined values once more: nobody has said them."""
     record = join_by_a_late_tax_id(two)
@@ -175,6 +179,7 @@ def test_another_field_edited_before_the_write_leaves_what_comes_back(two: Shop)
     two.is_sound()
 
 
+@pytest.mark.long
 def test_a_join_of_which_nothing_was_delivered(two: Shop) -> None:
     """The systems hold what they held, and go on to."""
     crm, erp = records(two)
@@ -200,6 +205,7 @@ def test_what_another_system_owns_by_now_is_left_to_it(two: Shop) -> None:
     two.is_sound()
 
 
+@pytest.mark.long
 def test_a_field_that_left_the_rules_is_named(two: Shop) -> None:
     record = join_by_a_late_tax_id(two)
     path = two.folder / "entities/customer.yaml"
@@ -247,6 +253,7 @@ def test_a_group_comes_back_whole_or_stays_whole(two: Shop, edit: str, party: tu
     two.is_sound()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("since", [False, True], ids=["before the join", "since"])
 def test_a_row_that_has_another_key_by_now(two: Shop, since: bool) -> None:
     """It goes back all the same, and what it had said under the former key is its word."""
@@ -265,6 +272,7 @@ def test_a_row_that_has_another_key_by_now(two: Shop, since: bool) -> None:
     two.is_sound()
 
 
+@pytest.mark.long
 def test_what_golden_has_become_meanwhile_is_not_given_back_any_more(two: Shop) -> None:
     """Before the write the two are joined again, so that golden is what the row still holds: that is done with."""
     record = join_by_a_late_tax_id(two)
@@ -328,6 +336,7 @@ def state(shop: Shop, *tables: str) -> None:
         shop.settle()
 
 
+@pytest.mark.long
 def test_of_three_records_the_one_in_the_middle(three: Shop) -> None:
     crm, erp = records(three)
     state(three, "account", "party", "outlet")
@@ -341,6 +350,7 @@ def test_of_three_records_the_one_in_the_middle(three: Shop) -> None:
     three.is_sound()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("last_first", [True, False], ids=["the last one first", "the first one first"])
 def test_of_three_records_what_only_one_has_stays_with_it(three: Shop, last_first: bool) -> None:
     """The e-mail is the till's, the credit limit the ERP's."""
@@ -358,6 +368,7 @@ def test_of_three_records_what_only_one_has_stays_with_it(three: Shop, last_firs
     three.is_sound()
 
 
+@pytest.mark.long
 def test_what_came_with_another_record_is_parted_after_that(three: Shop) -> None:
     crm, erp = records(three)
     till = till_of(three)
@@ -375,6 +386,7 @@ def test_what_came_with_another_record_is_parted_after_that(three: Shop) -> None
     three.is_sound()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("at_once", [True, False], ids=["from the last one", "one after the other"])
 def test_a_row_that_got_another_key_in_a_record_in_between(three: Shop, at_once: bool) -> None:
     crm, erp = records(three)
@@ -395,6 +407,7 @@ def test_a_row_that_got_another_key_in_a_record_in_between(three: Shop, at_once:
     three.is_sound()
 
 
+@pytest.mark.long
 def test_what_refers_to_itself_means_its_own_record_again(two: Shop) -> None:
     two.edit(
         "entities/customer.yaml",
@@ -430,6 +443,7 @@ fields:
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("restore", [(), ("--restore", "--yes")], ids=["plain", "restored"])
 def test_what_refers_to_a_row_that_goes_back_refers_to_its_record(two: Shop, restore: tuple[str, ...]) -> None:
     (two.folder / "entities/bill.yaml").write_text(BILL)
@@ -465,6 +479,7 @@ def test_what_refers_to_a_row_that_goes_back_refers_to_its_record(two: Shop, res
     two.is_sound()
 
 
+@pytest.mark.long
 def test_a_split_that_was_done_without_is_said_to_be_done(two: Shop) -> None:
     record = join_by_a_late_tax_id(two)
     code, body = two.call_here("record", "split", record, *WHY)

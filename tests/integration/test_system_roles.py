@@ -187,6 +187,7 @@ def test_the_target_role_writes_what_is_delivered_and_nothing_that_finance_owns(
     assert not refused(roled.target("erp"), "update public.party set email = 'x'")
 
 
+@pytest.mark.long
 def test_rows_are_deleted_only_where_the_mapping_deletes(shop: Shop, roled: Roles) -> None:
     assert refused(roled.target("erp"), "delete from public.party where id = 1")
     shop.edit("systems/erp.yaml", "create: true", "create: true\n    on_retire: delete")
@@ -200,6 +201,7 @@ def test_rows_are_deleted_only_where_the_mapping_deletes(shop: Shop, roled: Role
     assert shop.sql("erp", rows) == [(0,)]
 
 
+@pytest.mark.long
 def test_a_publication_of_ours_becomes_one_that_is_only_checked(shop: Shop) -> None:
     """A project that ran as a superuser goes on under its roles, through a new baseline."""
     shop.settle()
@@ -218,6 +220,7 @@ def test_a_publication_of_ours_becomes_one_that_is_only_checked(shop: Shop) -> N
         roles.gone()
 
 
+@pytest.mark.long
 def test_the_large_example_runs_wholly_with_what_is_printed(tmp_path: Path, make_database: Callable[..., str]) -> None:
     """Normalised tables, sequences behind defaults, triggers, child rows: every edit of the demo."""
     systems = {name: make_database() for name in ("crm", "billing", "erp")}
@@ -277,6 +280,7 @@ def test_what_the_runtime_adds_to_a_block_that_is_there_is_found(shop: Shop, rol
     assert code == 1, body
 
 
+@pytest.mark.long
 def test_an_auditor_is_shown_everything_and_changes_nothing(shop: Shop, roled: Roles) -> None:
     shop.settle()
     shop.environment["HUB_DSN"] = make_conninfo(shop.hub, user=f"auditor_{roled.number}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.integration.cli_project import Shop
 
 ENTITY, CRM, ERP = "entities/customer.yaml", "systems/crm.yaml", "systems/erp.yaml"
@@ -18,6 +20,7 @@ def dated(shop: Shop) -> None:
     shop.edit(ERP, "system: erp\n", "system: erp\ntimezone: Europe/Berlin\n")
 
 
+@pytest.mark.long
 def test_a_moment_keeps_its_meaning_on_every_way(shop: Shop) -> None:
     dated(shop)
     shop.sql("crm", f"update account set signed = '2026-07-31 08:00+00' where vat_number = '{ALDER}'")

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tests.integration.cli_project import Shop
 
 TAX = "regexp_replace({}, '\\s', '', 'g') = 'ATU12345675'"
@@ -69,6 +71,7 @@ def test_an_unknown_code_in_what_another_system_owns_is_put_right_and_the_rest_f
     assert shop.call_here("check")[0] == 0
 
 
+@pytest.mark.long
 def test_a_code_that_is_put_back_by_hand_needs_nobody(shop: Shop) -> None:
     """The same while nothing runs: both words come at once."""
     shop.settle()

@@ -129,6 +129,7 @@ def test_any_interleaving_with_rewinds_ends_as_the_oracle_says(seed: int) -> Non
         assert world.golden() == expected
 
 
+@pytest.mark.long
 @settings(max_examples=150)
 @given(seed=st.integers(0, 2**32))
 def test_any_order_ends_the_same_where_the_source_names_what_it_changed(seed: int) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.parts import first
 from tests.simulation.test_second_day import Days, _days
 from tests.simulation.virtual_time import simulate
 
@@ -25,7 +26,7 @@ def told(seed: int) -> str:
     return hashlib.sha256("\n".join([*lines, f"{world.rng.random()}"]).encode()).hexdigest()
 
 
-@pytest.mark.parametrize("seed", [0, 2])
+@pytest.mark.parametrize("seed", first(1, [0, 2]))
 def test_a_seed_is_the_same_history_under_any_hash_seed(seed: int) -> None:
     ask = f"from tests.simulation.test_repeatable import told; print(told({seed}))"
 
