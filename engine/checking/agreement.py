@@ -65,47 +65,47 @@ class Judge:
         self._plan = plan
 
     def stranger(self, seen: Seen, aside: str, *, excluded: bool = False) -> Disagreement:
-        """A row that the hub has linked to no record. `aside`: why a change of it is set aside, if one is; `excluded`:
-        it waits with a parent row that is left out."""
+        """The finding for a row that the hub has linked to no record. `aside`: why a change of it is set aside, "" if
+        none is; `excluded`: it waits with a parent row that is left out."""
         if ROW in seen.unreadable:
             return self._row(seen.key, "", "unreadable", seen.unreadable[ROW])
         if aside:
             return self._row(seen.key, "", "excluded" if excluded else "parked", f"set aside: {aside}")
         return self._row(seen.key, "", "unknown", "the hub does not know this row", unheard=True)
 
-    def gone(self, key: str, record: Record, mark: Noted | None, aside: str) -> Disagreement | None:
-        """A row that the hub has linked, and that is not there; None if the hub knows so."""
+    def gone(self, key: str, record: Record, due: Noted | None, aside: str) -> Disagreement | None:
+        """The finding for a row that the hub has linked and that is not there. None if the hub knows that it was
+        deleted. `due`: what the hub has noted of a delivery to it."""
         row = self._contribution(record, key)
         if row is None or row.deleted is not None:
             return None
         if aside:
             return self._row(key, record.id, "parked", f"set aside: {aside}")
-        if mark is not None:
-            return self._row(key, record.id, *_marked(mark))
+        if due is not None:
+            return self._row(key, record.id, *_noted(due))
         return self._row(key, record.id, "unknown", "the row is not there, and the hub has not heard so", unheard=True)
 
-    def there(self, seen: Seen, record: Record, mark: Noted | None, aside: str) -> list[Disagreement]:
-        """A row that the hub has linked: where it differs from its record."""
+    def there(self, seen: Seen, record: Record, due: Noted | None, aside: str) -> list[Disagreement]:
+        """The findings for a row that the hub has linked and that is there: where it differs from its record, and why.
+        Nothing if it agrees."""
         row = self._contribution(record, seen.key)
         if ROW in seen.unreadable:
             return [self._row(seen.key, record.id, "unreadable", seen.unreadable[ROW])]
         if row is not None and row.deleted is not None and seen.merged and (row.merged or seen.outside):
             return []
         if row is None or row.deleted is not None:
-            return [self._come_back(seen.key, record, mark, aside)]
+            return [self._come_back(seen.key, record, due, aside)]
         if seen.merged and row.merged and not aside:
             return [self._row(seen.key, record.id, "parked", "it stands in a circle of merged rows")]
         if seen.merged:
-            why, words = (
-                self._unheard(mark, aside) if aside else ("unknown", "the hub has not heard that it was merged")
-            )
+            why, words = self._unheard(due, aside) if aside else ("unknown", "the hub has not heard that it was merged")
             return [self._row(seen.key, record.id, why, words, unheard=True)]
         if record.retired:
-            return self._retired(record, row, mark)
-        return list(self._fields(seen, record, row, mark, aside))
+            return self._retired(record, row, due)
+        return list(self._fields(seen, record, row, due, aside))
 
     def compared(self, record: Record) -> tuple[str, ...]:
-        """The fields in which a row of this record is compared: none, once it is retired."""
+        """The fields in which a row of this record is compared. There are none once the record is retired."""
         return () if record.retired else tuple(self._stream.fields)
 
     # --- whole rows ------------------------------------------------------------------------------------------
@@ -114,19 +114,19 @@ class Judge:
         ref = RowRef(self._stream.system, self._stream.name, key)
         return next((row for row in record.rows if row.ref == ref), None)
 
-    def _come_back(self, key: str, record: Record, mark: Noted | None, aside: str) -> Disagreement:
+    def _come_back(self, key: str, record: Record, due: Noted | None, aside: str) -> Disagreement:
         if aside:
             return self._row(key, record.id, "parked", f"set aside: {aside}")
-        if mark is not None:
-            return self._row(key, record.id, *_marked(mark))
+        if due is not None:
+            return self._row(key, record.id, *_noted(due))
         return self._row(key, record.id, "unknown", "the hub holds this row to be deleted", unheard=True)
 
-    def _retired(self, record: Record, row: Contribution, mark: Noted | None) -> list[Disagreement]:
+    def _retired(self, record: Record, row: Contribution, due: Noted | None) -> list[Disagreement]:
         """Rows of a retired record stay where the mapping says so."""
         if not any(difference.row is row for difference in self._plan.differences(record)):
             return []
-        if mark is not None:
-            return [self._row(row.key, record.id, *_marked(mark))]
+        if due is not None:
+            return [self._row(row.key, record.id, *_noted(due))]
         return [self._row(row.key, record.id, "unknown", "its record is retired, and nothing is going to delete it")]
 
     def _row(self, key: str, record: str, why: Why, words: str, *, unheard: bool = False) -> Disagreement:
@@ -136,17 +136,17 @@ class Judge:
     # --- fields ----------------------------------------------------------------------------------------------
 
     def _fields(
-        self, seen: Seen, record: Record, row: Contribution, mark: Noted | None, aside: str
+        self, seen: Seen, record: Record, row: Contribution, due: Noted | None, aside: str
     ) -> Iterator[Disagreement]:
         golden = record.golden
         for name, value in seen.fields.items():
             if value != golden.get(name):
                 heard = _nothing(row.holds(name)) == value
-                why, words = self._why(name, record, row, mark) if heard else self._unheard(mark, aside)
+                why, words = self._why(name, record, row, due) if heard else self._unheard(due, aside)
                 # Our own write that has not been told back yet may be a word that is not golden yet.
                 yield self._field(seen, record, name, value, why, words, unheard=not heard or name in row.sent)
         for name, ref in seen.references.items():
-            why, words = self._unheard(mark, aside)
+            why, words = self._unheard(due, aside)
             if why == "unknown":
                 words = f"it refers to a row of {ref.stream} that no record is known for"
             yield self._field(seen, record, name, ref.key, why, words, unheard=True)
@@ -161,19 +161,19 @@ class Judge:
             stream.system, stream.name, stream.entity, seen.key, record.id, name, why, words, holds, golden, unheard
         )  # fmt: skip
 
-    def _unheard(self, mark: Noted | None, aside: str) -> tuple[Why, str]:
+    def _unheard(self, due: Noted | None, aside: str) -> tuple[Why, str]:
         if aside:
             return "parked", f"a change of this row is set aside: {aside}"
-        if mark is not None:
-            return _marked(mark)
+        if due is not None:
+            return _noted(due)
         return "unknown", "the hub has not heard of what this row holds"
 
-    def _why(self, name: str, record: Record, row: Contribution, mark: Noted | None) -> tuple[Why, str]:
+    def _why(self, name: str, record: Record, row: Contribution, due: Noted | None) -> tuple[Why, str]:
         """Why a difference stands that the hub knows of."""
         stream, unit = self._stream, self._entity.unit_of[name]
         for each in self._plan.differences(record):
             if each.row is row and (name in each.fields or each.operation == "delete"):
-                return self._due(name, record, row, mark)
+                return self._due(name, record, row, due)
         winner = choose(unit, record.rows)
         if name in row.still and name not in stream.update_fields:
             words = f"a split gave {name} back, which is not written there: {stream.system} does not take it any more"
@@ -198,9 +198,9 @@ class Judge:
             return "not deliverable", f"several rows of {stream.name} stand for it, and none is written"
         return "unknown", "nothing is due for it"
 
-    def _due(self, name: str, record: Record, row: Contribution, mark: Noted | None) -> tuple[Why, str]:
-        if mark is not None:
-            return _marked(mark)
+    def _due(self, name: str, record: Record, row: Contribution, due: Noted | None) -> tuple[Why, str]:
+        if due is not None:
+            return _noted(due)
         try:
             deliverable(self._stream.fields[name], wanted(record, row, name))
         except ValueRefused as error:
@@ -208,21 +208,21 @@ class Judge:
         return "unknown", "it should be written, but no delivery is due (one was discarded, or lost)"
 
 
-def missing(plan: TargetPlan, record: Record, mark: Noted | None) -> Iterator[Disagreement]:
-    """The rows that a record should have in a system, and that the hub has not created there."""
+def missing(plan: TargetPlan, record: Record, due: Noted | None) -> Iterator[Disagreement]:
+    """The findings for rows that a record should have in a system, and that the hub has not created there."""
     for difference in plan.differences(record):
         if difference.operation == "create":
-            why, words = _marked(mark) if mark is not None else ("unknown", "no delivery is due that would create it")
+            why, words = _noted(due) if due is not None else ("unknown", "no delivery is due that would create it")
             stream = difference.stream
             yield Disagreement(
                 stream.system, stream.name, stream.entity, "", record.id, ROW, why, f"no row yet: {words}"
             )
 
 
-def _marked(mark: Noted) -> tuple[Why, str]:
-    if mark.status == "due":
+def _noted(due: Noted) -> tuple[Why, str]:
+    if due.status == "due":
         return "in flight", "a delivery is due"
-    return "parked", mark.reason or f"its delivery is {mark.status}"
+    return "parked", due.reason or f"its delivery is {due.status}"
 
 
 def _nothing(value: Value | msgspec.UnsetType) -> Value:

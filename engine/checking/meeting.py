@@ -65,7 +65,7 @@ ValuePlace = tuple[str, str, str]
 
 
 class Meeting:
-    """Feed it every record; then read the counts."""
+    """Counts what stands in the hub before anything is delivered. Feed it every record; then read the counts."""
 
     def __init__(self, rulebook: Rulebook) -> None:
         self.records = 0
@@ -81,6 +81,7 @@ class Meeting:
         self._born = {name: _born(rulebook, name) for name in self._plans}
 
     def take(self, record: Record, once_more: Callable[[], Record]) -> None:
+        """Count one record; it is not changed. `once_more` is what counts of this kind are handed, and is not asked."""
         del once_more  # nothing is changed
         entity = self._rulebook.entities.get(record.entity)
         if entity is None:
@@ -95,11 +96,11 @@ class Meeting:
             self._count_overruled(entity, record, writing)
 
     def empty(self) -> Meeting:
-        """The same question, about other records."""
+        """The same question, with nothing counted yet: for another process that counts other records."""
         return Meeting(self._rulebook)
 
     def add(self, other: Meeting) -> None:
-        """Counts of other records; samples are those of the first of all."""
+        """Add the counts of other records; samples are those of the first of all."""
         self.records += other.records
         self.rows.update(other.rows)
         self.unfit.update(other.unfit)
@@ -223,11 +224,11 @@ def _fits(mapping: FieldMap, record: Record, row: Contribution | None) -> bool:
     """Whether what a row should hold can be written over what it holds: it passes the checks, and has a code there."""
     if mapping.plain or mapping.reference is not None:
         return True
-    held = msgspec.UNSET if row is None or mapping.field in row.unreadable else row.holds(mapping.field)
+    holds = msgspec.UNSET if row is None or mapping.field in row.unreadable else row.holds(mapping.field)
     try:
         deliverable(mapping, wanted(record, row, mapping.field))
-        if held is not msgspec.UNSET:
-            outward(mapping, held)
+        if holds is not msgspec.UNSET:
+            outward(mapping, holds)
     except ValueRefused:
         return False
     return True

@@ -35,13 +35,15 @@ class FieldCount:
     samples: list[Sample] = field(default_factory=list)
 
     def add(self, other: FieldCount) -> None:
+        """Add the counts of other records. The samples are the first of both."""
         self.values += other.values
         self.winners += other.winners
         self.samples = first(self.samples + other.samples)
 
 
 class Preview:
-    """Feed it every record of the entities that `changes` names; then read the counts."""
+    """Counts what new rules would make of the records there are. Feed it every record of the entities that `changes`
+    names; then read the counts."""
 
     def __init__(self, old: Rulebook, new: Rulebook, changes: Changes, *, mixed: bool) -> None:
         """`mixed`: some records have not been resolved under `old` yet."""
@@ -64,7 +66,7 @@ class Preview:
         )
 
     def take(self, record: Record, once_more: Callable[[], Record]) -> None:
-        """The record is changed; `once_more` gives it as it was, and is asked for few."""
+        """Count one record. The record is changed; `once_more` gives it as it was, and is asked for few."""
         self.records += 1
         before = {unit.name: choose(unit, record.rows) for unit in self._units.get(record.entity, ())}
         applied = self._resolve(record)
@@ -88,12 +90,12 @@ class Preview:
             self._count_rows(record, once_more, names)
 
     def empty(self) -> Preview:
-        """The same question, about other records."""
+        """The same question, with nothing counted yet: for another process that counts other records."""
         old, new, changes, mixed = self._question
         return Preview(old, new, changes, mixed=mixed)
 
     def add(self, other: Preview) -> None:
-        """Counts of other records; samples are those of the first of all."""
+        """Add the counts of other records; samples are those of the first of all."""
         self.records += other.records
         self.touched += other.touched
         for mine, its in ((self.retired, other.retired), (self.revived, other.revived)):

@@ -11,7 +11,7 @@ SAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """`winner` is the system whose word makes it `after`; empty: nobody's does."""
+    """One record's value before and after. `winner` is the system whose word makes it `after`; "": nobody's does."""
 
     record: str
     before: Value
@@ -20,5 +20,9 @@ class Sample:
 
 
 def first(samples: list[Sample]) -> list[Sample]:
-    """The first of them by their records' ids, whoever counted them."""
+    """The first SAMPLES of them by their records' ids, whoever counted them.
+
+    >>> [each.record for each in first([Sample(id, None, "A", "crm") for id in ("4", "2", "1", "3")])]
+    ['1', '2', '3']
+    """
     return sorted(samples, key=lambda each: each.record)[:SAMPLES]

@@ -16,8 +16,9 @@ from fieldwarden.rules.rulebook import Entity, Stream
 
 @dataclass(slots=True)
 class Seen:
-    """`fields` holds canonical values. Those of `references` are not in it before `resolve` was told which records they
-    mean; `unreadable` says of a field (or, under "", of the whole row) why it cannot be read."""
+    """A row as it was seen. `fields` holds canonical values. Those of `references` are not in it before `resolve` was
+    told which records they mean. `unreadable` says of a field (or, under "", of the whole row) why it cannot be read.
+    """
 
     key: str
     fields: dict[str, Value] = field(default_factory=dict)
@@ -31,7 +32,14 @@ class Seen:
     """Its stream's `where` leaves it out since."""
 
     def resolve(self, records: dict[RowRef, str]) -> None:
-        """Put records in the place of the references that these rows are known by; the others stay references."""
+        """Put records in the place of the references to these rows; other references stay. The row is changed in place.
+
+        >>> row = RowRef("crm", "account", "1")
+        >>> seen = Seen("7", references={"customer": row, "payer": RowRef("crm", "account", "2")})
+        >>> seen.resolve({row: "0190"})
+        >>> seen.fields, list(seen.references)
+        ({'customer': '0190'}, ['payer'])
+        """
         for name, row in list(self.references.items()):
             if row in records:
                 self.fields[name] = records[row]
@@ -39,7 +47,7 @@ class Seen:
 
 
 class Seeing:
-    """Reads the rows of one stream in one shape. Raises SchemaDrift if a needed column is not there."""
+    """Reads the rows of one stream in one shape. Making one raises SchemaDrift if a needed column is not there."""
 
     def __init__(self, stream: Stream, entity: Entity, relation: Relation) -> None:
         self._stream = replace(stream, changed_at=None, external_id=None)
@@ -47,7 +55,7 @@ class Seeing:
         self._key = [relation.columns.index(column) for column in stream.key]
 
     def __call__(self, raw: RawChange) -> Seen | None:
-        """None for a row that the stream does not speak of."""
+        """The row as it is seen now. None for a row that the stream does not speak of."""
         if raw.undecoded is not None:
             row = undecoded_row(self._stream, raw)
             return Seen(row.key, unreadable={"": raw.undecoded.reason}, nameless=UNKNOWN in raw.values)

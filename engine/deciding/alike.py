@@ -15,7 +15,8 @@ from fieldwarden.rules.rulebook import Entity
 
 
 class Alike:
-    """Works on what one batch knows, and gathers what it does in the batch's builder."""
+    """Joins records while one batch is decided. Works on what the batch knows, and gathers what it does in the batch's
+    builder."""
 
     def __init__(self, scope: Scope, known: Known, builder: OutcomeBuilder) -> None:
         self._scope = scope
@@ -23,7 +24,7 @@ class Alike:
         self._builder = builder
 
     def follow(self) -> None:
-        """Whatever is at hand and refers to a record that was joined to another refers to that one from now on."""
+        """Let whatever is at hand and refers to a record that was joined to another refer to that one from now on."""
         joined = self._known.joined
         for record in list(self._known.records.values()) if joined else ():
             fields = self._scope.referring.get(record.entity, ())
@@ -33,13 +34,14 @@ class Alike:
                 self._unite(self._scope.entities[record.entity], record, None)
 
     def found_anew(self, entity: Entity, record: Record, cause: Change | None) -> None:
-        """A record may be found by other match pairs now: note them, and join it with those that carry one of them, if
-        nothing contradicts it."""
+        """A record may be found by other match pairs now. Note them, and join the record with those that state one of
+        them, if nothing contradicts it. `cause`: the change that told, if any."""
         if self._builder.rematch(entity, record):  # nearly never
             self._unite(entity, record, cause)
 
     def reunite(self, ids: Collection[str]) -> None:
-        """Look anew into records that carry one match pair."""
+        """Join those of these records that state one match pair, if nothing contradicts it. Records that are not at
+        hand are passed over."""
         for id in sorted(ids):
             record = self._known.records.get(id)
             if record is not None and record.entity in self._scope.entities:
@@ -83,5 +85,5 @@ class Alike:
 
 
 def referred(known: Known, scope: Scope) -> set[str]:
-    """The records that those at hand refer to."""
+    """The ids of the records that those at hand refer to."""
     return {id for record in known.records.values() for id in named(record, scope.referring.get(record.entity, ()))}

@@ -17,7 +17,7 @@ from fieldwarden.engine.deciding.known import Known, Mapped, Tally
 from fieldwarden.engine.deciding.letters import Letters, is_ahead
 from fieldwarden.engine.deciding.merging import Merging
 from fieldwarden.engine.deciding.outcome import OutcomeBuilder
-from fieldwarden.engine.deciding.plural import first, ordered, without_husks
+from fieldwarden.engine.deciding.plural import first, hung, ordered, without_husks
 from fieldwarden.engine.deciding.rekeying import Rekeying
 from fieldwarden.engine.deciding.reresolve import Reresolver
 from fieldwarden.engine.deciding.resolve import choose, decide, retired
@@ -47,16 +47,20 @@ class BatchInHand:
         self._under = {stream for _, stream in scope.above}
 
     def finish(self) -> IngestOutcome:
+        """All that is to become durable together. Ask once, after the last `take`."""
         return self._builder.finish()
 
     def resolve_again(self, resolve: Reresolver) -> None:
-        """Every record at hand comes under the live rules first: it may have been resolved under former ones."""
+        """Bring every record at hand under the live rules, before the first `take`: it may have been resolved under
+        former ones."""
         for record in self._known.records.values():
             applied = resolve(record)
             if applied.stored:
                 self._builder.applied(record, applied)
 
     def take(self, mapped: Mapped, latest: int) -> None:
+        """Decide one change: it is applied, set aside with its reason, or has nothing to say. `latest`: the latest time
+        (µs since 1970 UTC) that a source may state before it counts as being in the future."""
         changes = self._tally.changes
         changes[mapped.entity] = changes.get(mapped.entity, 0) + 1
         change, letters = mapped.change, self._letters
@@ -198,7 +202,7 @@ class BatchInHand:
             row = begin(change)
             record.rows.append(row)
         was_deleted = row.deleted is not None
-        hung = self._hang(row, change) if change.row.stream in self._under else False
+        rehung = hung(row, change) if change.row.stream in self._under else False
         refusable = self._scope.refusable[record.entity]
         before = {} if fresh or change.observation else outcomes.words(row, change, refusable)
         own = frozenset(row.fields) if change.echo else frozenset()
@@ -233,15 +237,8 @@ class BatchInHand:
             self._led(record, change, leader)
         if was_deleted and row.deleted is None:
             self._follow(record, change)
-        if hung and not fresh:
+        if rehung and not fresh:
             self._again(record, change, row, row.names())
-
-    def _hang(self, row: Contribution, change: Change) -> bool:
-        """Note the row above a child row; True if it is another one now."""
-        if change.parent is None or change.position < row.said or row.under == change.parent.key:
-            return False
-        row.under = change.parent.key
-        return True
 
     def _follow(self, record: Record, change: Change) -> None:
         """Child rows count where their parents are there: what they say is decided again once a parent came or went."""
@@ -290,7 +287,7 @@ class BatchInHand:
             self._builder.after(record)
         else:
             self._builder.store(record)
-            self._builder.mark(record, suspect=True)
+            self._builder.make_dirty(record, suspect=True)
 
     def _unordered(self, record: Record, change: Change, heard: str) -> None:
         """Without an order of its own to rely on, a source's late words are recorded, and its newest position kept."""
@@ -320,7 +317,7 @@ class BatchInHand:
             row.removed = True
             self._tally.echoes += 1
             self._builder.store(record)
-            self._builder.mark(record)
+            self._builder.make_dirty(record)
             self._led(record, change, leader)
             forget_older(record, row)
             return

@@ -228,11 +228,11 @@ def refuse(row: Contribution, name: str, before: Value | msgspec.UnsetType) -> N
 
 def disown(row: Contribution, name: str) -> None:
     """What the row carries there belongs to another record: it is to be cleared where golden has no value."""
-    if name not in row.fields and (held := row.holds(name)) is not msgspec.UNSET:
+    if name not in row.fields and (holds := row.holds(name)) is not msgspec.UNSET:
         row.carried.pop(name, None)
         row.sent.pop(name, None)
         row.still.pop(name, None)
-        row.void[name] = held
+        row.void[name] = holds
         row.restore[name] = None
 
 
@@ -268,21 +268,21 @@ def leave_blocks(row: Contribution, change: Change, changed: Sequence[str], unit
 
 def take_back(row: Contribution, name: str) -> None:
     """A former word that was given back is not meant any more: the row carries there what it holds."""
-    held = row.still.pop(name)
-    if row.told(name) != held:
+    holds = row.still.pop(name)
+    if row.told(name) != holds:
         row.fields.pop(name, None)
         row.stamps.pop(name, None)
-        row.carried[name] = held
+        row.carried[name] = holds
 
 
 def overtaken(row: Contribution, golden: Mapping[str, Value], units: Mapping[str, Unit]) -> None:
     """Where golden has become what the row holds before its former word was written there, nothing is to be written,
     and that word is done with: as if it had been written, and the golden value over it."""
-    for name, held in list(row.still.items()):
-        if name not in row.still or name in row.sent or golden.get(name) != held:
+    for name, holds in list(row.still.items()):
+        if name not in row.still or name in row.sent or golden.get(name) != holds:
             continue
         unit = units.get(name)
-        for other in (name,) if unit is None or row.word(name) == held else unit.fields:
+        for other in (name,) if unit is None or row.word(name) == holds else unit.fields:
             if other in row.still and other not in row.sent:
                 take_back(row, other)
 

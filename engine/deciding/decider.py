@@ -42,7 +42,7 @@ class Decider:
         is."""
 
     def unknown(self, batch: Iterable[Mapped], known: Known) -> list[Mapped]:
-        """Changes of rows that the crosswalk does not know and that may begin a record."""
+        """Of a batch, the changes of root rows that the crosswalk does not know: they may begin a record."""
         return [
             mapped
             for mapped in batch
@@ -62,8 +62,8 @@ class Decider:
         return found
 
     def stated(self, unknown: Iterable[Mapped], known: Known) -> tuple[dict[str, list[MatchPair]], list[Mapped]]:
-        """Their match pairs by entity, with what child rows of theirs in the batch state, and those changes whose pairs
-        hang on references yet to be translated."""
+        """The match pairs that these changes state, by entity, with what child rows of theirs in the batch state; and
+        those changes whose pairs hang on references that are yet to be translated. `mapped.pairs` is set for all."""
         pairs: dict[str, list[MatchPair]] = {}
         children = known.children
         hanging = []
@@ -80,7 +80,8 @@ class Decider:
         return pairs, hanging
 
     def pairs_of(self, known: Known, ids: Collection[str]) -> dict[str, list[MatchPair]]:
-        """By entity, the match pairs by which these records can be found."""
+        """By entity, the match pairs by which these records can be found. Records that are not at hand are passed
+        over."""
         pairs: dict[str, list[MatchPair]] = {}
         for id in sorted(ids):
             if (record := known.records.get(id)) is not None and (entity := self.scope.entities.get(record.entity)):
@@ -88,7 +89,8 @@ class Decider:
         return pairs
 
     def hanging_pairs(self, mapped: Mapped, possible: Callable[[RowRef], Collection[str]]) -> list[MatchPair]:
-        """The pairs that such a change may come to state, with all records that the rows it refers to may stand for."""
+        """The pairs that a hanging change (`stated`) may come to state, with all records that the rows it refers to may
+        stand for."""
         said = mapped.identifying
         assert said is not None, "only what can be mapped begins a record"
         names = self.scope.matching_references[said.entity] & said.references.keys()
@@ -107,9 +109,12 @@ class Decider:
         applying: bool = False,
         alike: Sequence[Collection[str]] = (),
     ) -> IngestOutcome:
-        """`now` and `tolerance` in µs: a stated time further ahead than that is set aside. `applying`: records may have
-        been resolved under former rules last. `alike`: groups of records that carry the same match pair, to be joined
-        where nothing contradicts it.
+        """Decide the batch in its order. `known` and its records are taken over and changed; what comes back must
+        become durable as a whole.
+
+        `now` and `tolerance` in µs: a stated time further ahead than that is set aside. `new_id` makes the id of a new
+        record. `applying`: records may have been resolved under former rules last. `alike`: groups of records that
+        state the same match pair, to be joined where nothing contradicts it.
 
         Raises Blamed for what one change met."""
         course = BatchInHand(self.scope, known, new_id, tally)

@@ -28,6 +28,8 @@ Claim = Literal["record_id", "match_key", "merge"]
 
 @dataclass(frozen=True, slots=True)
 class Found:
+    """The row speaks of `record`; `how` it was found stands in the ledger."""
+
     record: str
     how: Literal["crosswalk", "external_id", "match", "parent"]
 
@@ -39,7 +41,9 @@ class New:
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """`suspicious`: the row claims what it should not be able to say of itself; "" where it does not, else what."""
+    """A steward has to say which record the row speaks of: `candidates` are the ids that it may be, `reason` says why
+    in words. `suspicious`: by what the row claims something that it should not be able to say of itself; "" where it
+    does not."""
 
     candidates: tuple[str, ...]
     reason: str
@@ -60,6 +64,7 @@ def _joined(parts: Sequence[str]) -> str:
     """One key's parts as one text, different for different parts. A long one is named by its hash, and so is one that
     holds what parts are joined by, or looks like a hash."""
     text = parts[0] if len(parts) == 1 else _BETWEEN.join(parts)
+    # Else ("a\x1fb", "c") and ("a", "b\x1fc") would be one key.
     torn = len(parts) > 1 and text.count(_BETWEEN) >= len(parts)
     if len(text) <= LONGEST and not torn and not text.startswith(_HASHED):
         return text
@@ -68,7 +73,13 @@ def _joined(parts: Sequence[str]) -> str:
 
 
 def match_pairs(entity: Entity, fields: Mapping[str, Value]) -> list[MatchPair]:
-    """The (match key name, normalised value) pairs that these values state; incomplete keys state nothing."""
+    """The (match key, normalised value) pairs that these values state. A key of which a field is null, unknown or
+    normalised to nothing states nothing.
+
+    >>> customer = Entity("customer", {}, (), {}, match=(MatchKey("tax_id", ("tax_id",), ("alphanumeric",)),))
+    >>> match_pairs(customer, {"tax_id": "de 12-3"}), match_pairs(customer, {"tax_id": None})
+    ([('tax_id', 'de123')], [])
+    """
     pairs = []
     for key in entity.match:
         parts = [normalised(fields.get(name) or "") for name, normalised in key.parts]
@@ -81,8 +92,8 @@ def match_pairs(entity: Entity, fields: Mapping[str, Value]) -> list[MatchPair]:
 def possible_pairs(
     entity: Entity, fields: Mapping[str, Value], possible: Mapping[str, Collection[str]]
 ) -> list[MatchPair]:
-    """The pairs that a row may come to state: `possible` gives, for each of its references, the records that this may
-    turn out to mean."""
+    """The pairs that a row may come to state, once its references are translated. `possible` gives, for each reference
+    field, the ids of the records that it may turn out to mean; with none of them the field states nothing."""
     names = list(possible)
     told = {name: value for name, value in fields.items() if name not in possible}
     return [
@@ -93,11 +104,10 @@ def possible_pairs(
 
 
 def record_pairs(entity: Entity, record: Record) -> list[MatchPair]:
-    """The pairs by which a record can be found: what its golden values and each of its rows state.
+    """The pairs by which a record can be found: what its golden values and each of its rows state, sorted, each once.
 
-    Deleted rows and retired records count: whether a row comes before or after another's deletion must not
-    decide to which record it belongs.
-    """
+    Deleted rows and retired records count: whether a row comes before or after another's deletion must not decide to
+    which record it belongs."""
     if not entity.match:
         return []
     if len(record.rows) == 1 and record.golden == record.rows[0].fields and not record.rows[0].carried:
@@ -123,15 +133,25 @@ def identify(
     roots: Collection[tuple[str, str]] = (),
     ours: bool = False,
 ) -> Found | New | Ambiguous:
-    """Find the record of a row that the crosswalk does not know. The first match key that finds any decides; a record
-    that disagrees in a key before that one is another.
+    """Find the record of a root row that the crosswalk does not know: by the record id that it carries, else by the
+    first match key that finds any record. `New` if none does. Nothing is changed.
 
-    `becoming`: rows of which their system tells just now that they are merged into this one. `roots`: the (system,
-    stream) whose rows stand for the entity's records. `ours`: we wrote the row, and its record id with it."""
+    `pairs` are what the row states, in the order of the entity's keys; `matches` the ids of the records that state each
+    pair; `records` those at hand. `becoming`: rows of which their system tells just now that they are merged into this
+    one. `roots`: the (system, stream) pairs whose rows stand for the entity's records. `ours`: we wrote the row, and
+    its record id with it.
+
+    >>> customer = Entity("customer", {}, (), {}, match=(MatchKey("tax_id", ("tax_id",)),))
+    >>> erp = Record("0190", "customer", 1, {"tax_id": "1"}, [])
+    >>> pair = ("tax_id", "1")
+    >>> identify(customer, RowRef("crm", "account", "7"), None, [pair], {pair: ["0190"]}, {"0190": erp})
+    Found(record='0190', how='match')
+    """
     carried = records.get(external_id) if external_id is not None else None
     if carried is not None and carried.entity == entity.name:
         if _stands(carried, row, becoming, () if ours else roots):
             reason = f"it carries the record id of a row of {row.system} that is there: copied, or forged"
+            # A copied row brings the record id along with everything else.
             return Ambiguous((carried.id,), reason, "record_id")
         return Found(carried.id, "external_id")
     for place, pair in enumerate(pairs):
@@ -144,6 +164,7 @@ def identify(
         )
         if not candidates:
             continue
+        # Two rows of one stream with the same key are two customers, or one entered twice: only a steward can tell.
         free = [id for id in candidates if not _stands(records[id], row, becoming)]
         if len(free) == 1 and len(candidates) == 1:
             return Found(free[0], "match")
@@ -163,7 +184,8 @@ def _stated(entity: Entity, record: Record) -> set[str]:
 
 
 def keeper(entity: Entity, key: str, system: str) -> str:
-    """The system that alone may state a field of this match key; "" if this system may as well."""
+    """The system that alone may state a field of this match key, so that another's stating it is a claim. "" if
+    `system` may state it as well, or nobody keeps it."""
     fields = next((each.fields for each in entity.match if each.name == key), ())
     kept = [policy for name in fields if (policy := entity.unit_of[name].policy).protected]
     owners = [policy.owner for policy in kept if system != policy.owner and system not in policy.seed_from]
@@ -184,7 +206,12 @@ def _stands(record: Record, row: RowRef, becoming: Collection[RowRef], roots: Co
 
 
 def uuid7(now_us: int, random: int) -> str:
-    """A UUIDv7 (RFC 9562, section 5.7): 48 bits of milliseconds, 12 + 62 random bits."""
+    """A UUIDv7 (RFC 9562, section 5.7) as text: 48 bits of milliseconds, then 12 and 62 random bits. `now_us`: µs since
+    1970 UTC; `random`: a number of at least 74 random bits.
+
+    >>> uuid7(1_700_000_000_000_000, 0)
+    '018bcfe5-6800-7000-8000-000000000000'
+    """
     milliseconds = (now_us // 1000) & ((1 << 48) - 1)
     high, low = (random >> 62) & 0xFFF, random & ((1 << 62) - 1)
     value = f"{(milliseconds << 80) | (0x7 << 76) | (high << 64) | (0b10 << 62) | low:032x}"

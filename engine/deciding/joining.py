@@ -38,10 +38,11 @@ class Joined:
 
 
 def contradiction(entity: Entity, records: Sequence[Record], roots: Roots, apart: Apart) -> str:
-    """Why these records of one entity may not be joined without a steward, in words without values; "" if they may.
+    """Why these records of one entity may not be joined without a steward, in words without values. "" if they may.
 
     Of two records the first match key that both state decides, as it does of a row that looks for its record: who
-    shares a tax id may differ in the e-mail, but not the other way round."""
+    shares a tax id may differ in the e-mail, but not the other way round. `roots`: whose rows stand for the entity's
+    records; `apart`: pairs of records that a steward keeps apart."""
     if why := obstacle(records, roots, apart):
         return why
     stated = [dict(match_pairs(entity, record.golden)) for record in records]
@@ -52,7 +53,16 @@ def contradiction(entity: Entity, records: Sequence[Record], roots: Roots, apart
 
 
 def parting(entity: Entity, one: Mapping[str, str], other: Mapping[str, str]) -> str:
-    """The match key that tells two apart, each as what it states by key; "" if none does."""
+    """The match key that tells two records apart, each given as what it states by key: the first that both state, if
+    they differ in it. "" if none does.
+
+    >>> keys = MatchKey("tax_id", ("tax_id",)), MatchKey("email", ("email",))
+    >>> customer = Entity("customer", {}, (), {}, match=keys)
+    >>> parting(customer, {"tax_id": "1", "email": "a@x"}, {"tax_id": "1", "email": "b@x"})
+    ''
+    >>> parting(customer, {"email": "a@x"}, {"tax_id": "1", "email": "b@x"})
+    'email'
+    """
     for key in entity.match:
         if key.name in one and key.name in other:
             return "" if one[key.name] == other[key.name] else key.name
@@ -60,17 +70,19 @@ def parting(entity: Entity, one: Mapping[str, str], other: Mapping[str, str]) ->
 
 
 def obstacle(records: Sequence[Record], roots: Roots, apart: Apart, but: RowRef | None = None) -> str:
-    """Why these records may not be joined, whatever their keys say; "" if they may. `but`: a row that counts not."""
+    """Why these records may not be joined, whatever their keys say. "" if they may. `but`: a row that does not
+    count."""
     ids = {record.id for record in records}
     if any(pair <= ids for pair in apart):
         return "a steward keeps them apart"
-    if double := held_twice(records, roots, but):
+    if double := rooted_twice(records, roots, but):
         return f"{double[0].system} has a row of its own in each"
     return ""
 
 
-def held_twice(records: Sequence[Record], roots: Roots, but: RowRef | None = None) -> list[Contribution]:
-    """The live root rows of the first system that has some in more than one of these records; none if none has."""
+def rooted_twice(records: Sequence[Record], roots: Roots, but: RowRef | None = None) -> list[Contribution]:
+    """The live root rows of the first system (by name) that has some in more than one of these records. None if no
+    system has."""
     rows: dict[str, list[tuple[str, Contribution]]] = {}
     for record in records:
         for row in record.rows:
@@ -83,8 +95,8 @@ def held_twice(records: Sequence[Record], roots: Roots, but: RowRef | None = Non
 
 
 def join(entity: Entity, roots: Roots, survivor: Record, absorbed: Record) -> Joined:
-    """Give all rows of `absorbed` to `survivor` and choose its golden values anew. Both are changed in place, but for
-    their versions; `absorbed` is left retired and empty, so that its id is never anybody else's."""
+    """Give all rows of `absorbed` to `survivor` and choose its golden values anew. Both are changed in place, except
+    for their versions; `absorbed` is left retired and empty, so that its id is never anybody else's."""
     survivor.rows += absorbed.rows
     chosen = [(unit, choose(unit, survivor.rows)) for unit in entity.units]
     decisions = redecided(chosen, survivor, "joined")
@@ -108,8 +120,9 @@ def split(
     give_back: Callable[[Record], Collection[str]] = lambda _: (),
 ) -> Joined:
     """Give these rows of `record` to `other`, which has none, and choose the golden values of both anew. Both are
-    changed in place, but for their versions. `given_up` are the decisions of `other`. `give_back` lets the rows of each
-    stand for what they held before a join, and names the fields."""
+    changed in place, except for their versions. In what comes back, `given_up` and `other_retired` are those of
+    `other`. `give_back` is called with each record once it has its rows, may change them, and names the fields that it
+    gave back."""
     other.rows = [row for row in record.rows if row.ref in rows]
     record.rows = [row for row in record.rows if row.ref not in rows]
     told = []
@@ -126,7 +139,7 @@ def split(
 
 
 def referring(entities: Mapping[str, Entity]) -> dict[str, tuple[str, ...]]:
-    """By entity, its fields that hold ids of records; entities without any are left out."""
+    """By entity, its fields that hold ids of records. Entities without any are left out."""
     found = {
         entity.name: tuple(name for name, field in entity.fields.items() if field.type.kind == "ref")
         for entity in entities.values()
@@ -135,14 +148,20 @@ def referring(entities: Mapping[str, Entity]) -> dict[str, tuple[str, ...]]:
 
 
 def named(record: Record, fields: Sequence[str]) -> set[str]:
-    """The records that this one refers to, in its golden values and in what its rows hold."""
+    """The ids of the records that this one refers to, in its golden values and in all that its rows keep."""
     kept = [record.golden, *(values for row in record.rows for values in values_of(row))]
     return {value for values in kept for name in fields if (value := values.get(name)) is not None}
 
 
 def follow(record: Record, fields: Sequence[str], joined: Mapping[str, str]) -> tuple[bool, list[Decision]]:
-    """Let what refers to a record that was joined to another refer to that one. Whether anything did, and the golden
-    values that changed."""
+    """Let a record that refers to joined records refer to those that go on (`joined`: old id -> new id). The record is
+    changed in place, except for its version. Gives whether anything was, and the decisions for the golden values that
+    changed.
+
+    >>> record = Record("0190", "order", 1, {"customer": "0001"}, [])
+    >>> follow(record, ["customer"], {"0001": "0002"})[0], record.golden
+    (True, {'customer': '0002'})
+    """
     decisions = []
     for name in fields:
         old = record.golden.get(name)
@@ -160,5 +179,5 @@ def follow(record: Record, fields: Sequence[str], joined: Mapping[str, str]) -> 
 
 
 def values_of(row: Contribution) -> tuple[dict[str, Value], ...]:
-    """All that it keeps by field."""
+    """All mappings by field in which a row keeps values. They are the row's own: who changes them changes the row."""
     return row.fields, row.carried, row.void, row.restore, row.sent, row.still

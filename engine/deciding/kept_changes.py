@@ -42,6 +42,13 @@ _decoder = msgspec.json.Decoder(Payload)
 
 
 def pack(raw: RawChange) -> bytes:
+    """A raw change as JSON, to be kept until it is tried again. `unpack` is the inverse, but for the relation's
+    siblings.
+
+    >>> raw = RawChange(Relation("account", ("id", "name"), ("text", "text")), "update", ("1", UNKNOWN), "7", None)
+    >>> unpack(pack(raw)).values
+    ('1', UNKNOWN)
+    """
     values, unknown = _split(raw.values)
     payload = Payload(
         raw.relation.stream,
@@ -69,6 +76,7 @@ def pack(raw: RawChange) -> bytes:
 
 
 def unpack(data: bytes) -> RawChange:
+    """The raw change that was packed. Raises msgspec.DecodeError for anything else."""
     payload = _decoder.decode(data)
     if payload.escaped:
         payload.values = [*map(_plain, payload.values)]
@@ -90,13 +98,14 @@ def unpack(data: bytes) -> RawChange:
 
 
 def shell(kept: SetAside) -> RawChange:
-    """What stands for a change that cannot be unpacked; its payload stays as it is."""
+    """What stands for a kept change that cannot be unpacked, so that it can be set aside again. Its payload stays as it
+    is."""
     return RawChange(Relation(kept.row.stream, (), ()), "update", (), kept.position, None)
 
 
 def has_its_key(kept: SetAside) -> bool:
-    """Whether it waits no more for the word that its row has taken a new key: it came further once, or a person says
-    that this word will not come."""
+    """True if a kept change waits no more for the word that its row has taken a new key: it came further once, or a
+    person says that this word will not come."""
     return kept.kind in FOR_ANOTHER or (kept.kind == "rekey" and kept.released)
 
 

@@ -38,6 +38,7 @@ class Mapped:
 
     @property
     def identifying(self) -> Change | None:
+        """The change to identify the row by: the newest that waits behind this one, else this one."""
         return self.identified_by or self.change
 
 
@@ -71,7 +72,13 @@ class Known:
     """Root rows, and what child rows of theirs in this batch state beside them."""
 
     def record_of(self, row: RowRef) -> str | None:
-        """The record of a row that another names, perhaps by a key that it has given up since."""
+        """The record of a row that another row names, perhaps by a key that it has given up since. None if it is not
+        known.
+
+        >>> old, new = RowRef("crm", "account", "1"), RowRef("crm", "account", "2")
+        >>> Known(links={new: "0190"}, next_keys={old: new}).record_of(old)
+        '0190'
+        """
         met = set()
         while row not in self.links and row in self.next_keys and row not in met:
             met.add(row)
@@ -79,7 +86,7 @@ class Known:
         return self.links.get(row)
 
     def merged(self, row: RowRef) -> list[RowRef]:
-        """The rows that a row says it is by now, or waits for to be merged into: of its stream."""
+        """The rows of its stream that a row says it is by now, or waits for to be merged into."""
         found = [letter.merges for letter in self.letters.get(row, ()) if letter.merges is not None]
         record = self.records.get(self.links.get(row, ""))
         said = record.row(row) if record is not None else None
@@ -88,7 +95,8 @@ class Known:
         return [each for each in found if each[:2] == row[:2]]
 
     def translated(self, change: Change) -> dict[str, Value]:
-        """What a change states, its references as the records they mean, as far as these are known."""
+        """What a change states, with its references as the ids of the records that they mean. A reference to a row that
+        is not known yet, or to the row itself, is left out."""
         fields = dict(change.fields)
         for name, row in change.references.items():
             record = None if row == change.row else self.record_of(row)
@@ -99,7 +107,7 @@ class Known:
         return fields
 
     def awaited(self, mapped: Mapped, change: Change, matching: Collection[str]) -> tuple[str, RowRef] | None:
-        """A field of a change and the row that it refers to, which is not known yet.
+        """A field of a change and the row that it refers to, where that is not known yet. None if all are.
 
         A row that is identified by a newer change of it also waits for what the match keys (`matching`) of that one
         refer to: without it the row would begin a record beside the one that it belongs to."""
@@ -110,7 +118,7 @@ class Known:
         return next(((name, row) for name, row in references if row != change.row and not self.record_of(row)), None)
 
     def stated(self, entity: Entity, mapped: Mapped, change: Change) -> list[MatchPair]:
-        """The match pairs by which a row is to be found, once all that it refers to is known."""
+        """The match pairs by which a row is to be found. What it refers to must be known (`awaited` gives None)."""
         if mapped.pairs is not None:
             return mapped.pairs
         said = mapped.identified_by or change

@@ -34,7 +34,8 @@ class Letters:
         self._freed: set[RowRef] = set()
 
     def block(self, mapped: Mapped) -> bool:
-        """Whether an earlier change of the row, under its former key too, is still set aside."""
+        """True if an earlier change of the row, also under its former key, is still set aside, so that this one has to
+        wait behind it."""
         row = mapped.row
         if not self._known.letters and not self._new:
             return False
@@ -46,9 +47,9 @@ class Letters:
         return _any_blocks(self._new.get(old, ())) or (old not in self._freed and _any_blocks(self._stored(old)))
 
     def are_pointless(self, mapped: Mapped, latest: int) -> bool:
-        """Whether this change leaves the row's earlier letters nothing to say: it is newer (or the same, told again),
-        its time is no later than `latest`, and it tells of every field, or that the row is gone. A row's change of key
-        is never skipped."""
+        """True if this change leaves the row's earlier letters nothing to say: it is newer (or the same, told again),
+        its time is no later than `latest` (µs since 1970 UTC), and it tells of every field, or that the row is gone. A
+        row's change of key is never skipped."""
         change = mapped.change
         if change is None or change.operation == "rekey" or change.old_row is not None or change.follows_rekey:
             return False
@@ -70,7 +71,8 @@ class Letters:
         return bool(before) and all(letter.kind == "brake" and letter.position < change.position for letter in before)
 
     def hold(self, mapped: Mapped) -> bool:
-        """Whether this deletion waits for a person's answer: it is set aside now, or one of its row is so already."""
+        """True if this deletion waits for a person's answer. It is set aside now, unless one of its row is so
+        already."""
         if mapped.release or (not mapped.held and not self._known.letters and not self._new):
             return False
         letters = (*self._stored(mapped.row), *self._new.get(mapped.row, ()))
@@ -93,8 +95,11 @@ class Letters:
         awaits: RowRef | None = None,
         candidates: tuple[str, ...] = (),
     ) -> None:
-        """Set a change aside. One that waits for another row lets go of bad data before it, which it outdates; one of
-        an excluded row of all before it, so that only the newest image waits, and one that is told again of itself."""
+        """Set a change aside, with the reason for people and the row that it `awaits`.
+
+        A change that waits for another row lets go of earlier bad data of its row, which it makes pointless. A change
+        of an excluded row lets go of all that was before it, so that only the newest image waits; so does one that is
+        told again of its own earlier letter. Where anything else stands before it, it waits behind that."""
         if kind in FOR_ANOTHER and (before := self._before(mapped)):
             again = all(letter.position == mapped.raw.position for letter in before)
             # It is newer (or the same) and whole, or it would wait behind.
@@ -109,8 +114,8 @@ class Letters:
         self._builder.set_aside(mapped, kind, reason, awaits=awaits, candidates=candidates, moves=moves)
 
     def doubt(self, mapped: Mapped, change: Change, found: Ambiguous) -> None:
-        """A steward has to say which record the row stands for. What is suspicious is told once in the ledger of each
-        record that it claims, and counted."""
+        """Set a change aside until a steward says which record its row stands for. What is suspicious is told once in
+        the ledger of each record that it claims, and counted."""
         kind: SetAsideKind = "suspicious" if found.suspicious else "ambiguous"
         told = (*self._stored(mapped.row), *self._new.get(mapped.row, ()))
         news = not mapped.release and all(letter.kind != kind for letter in told)
@@ -120,31 +125,34 @@ class Letters:
                 self._builder.claimed(self._known.records[id], change, found.suspicious)
 
     def awaited(self, row: RowRef) -> RowRef | None:
-        """The row of the same stream that this row is to be, as its newest letter that names one says."""
+        """The row of the same stream that this row is to be, as its newest letter that names one says. None if none
+        does."""
         letters = (*self._stored(row), *self._new.get(row, ()))
         named = [letter.merges for letter in letters if letter.merges is not None and letter.merges[:2] == row[:2]]
         return named[-1] if named else None
 
     def retry(self, row: RowRef, kinds: tuple[SetAsideKind, ...] = ("data",)) -> None:
-        """Let a row be tried again that stands in a circle of merged rows, of which another is merged no more, or that
-        could not be told from one that is to be this very row (`FOR_A_STEWARD`)."""
+        """Let the row's letters of these kinds be tried again: it stands in a circle of merged rows of which another is
+        merged no more ("data"), or it could not be told from a row that is to be this very one (`FOR_A_STEWARD`)."""
         for letter in self._stored(row):
             if letter.kind in kinds and (letter.kind != "data" or letter.awaits is not None):
                 self._builder.retry(letter.id)
 
     def wait_behind(self, mapped: Mapped) -> None:
+        """Set a change aside because an earlier one of its row is."""
         self.add(mapped, "behind", _BEHIND)
 
     def concern(self, mapped: Mapped, change: Change) -> bool:
-        """Whether `decided` has anything to do: nearly never."""
+        """True if `decided` has anything to do, which is nearly never."""
         return bool(mapped.release or change.unreadable or self._known.letters or self._new)
 
     def decided(
         self, mapped: Mapped, change: Change, record: Record | None, row: Contribution | None, *, known: bool
     ) -> None:
-        """The change went through: what it makes pointless goes, and of what it could not read a letter is kept.
+        """The change went through. Letters that it makes pointless go, and one is kept of what could not be read in it.
 
-        `known`: its row was linked before, so that a delivery to it may have been parked because of the letter."""
+        `record` and `row` are what it was decided for (None: nobody knows the row). `known`: its row was linked before,
+        so that a delivery to it may have been parked because of the letter."""
         if self.block(mapped):
             self._drop(mapped, self._before(mapped), record)
             if record is None and change.operation == "delete":
@@ -155,10 +163,10 @@ class Letters:
         if not kept:
             self.outdated(mapped)
             if mapped.release and record is not None and known:
-                self._builder.remark(record, mapped.row.system)
+                self._builder.make_dirty_in(record, mapped.row.system)
 
     def outdated(self, mapped: Mapped) -> None:
-        """The change has nothing to say (any more): if it was set aside, it is so no longer."""
+        """The change has nothing to say, or has been decided. If it was set aside, it is so no longer."""
         if mapped.release:
             self._freed.add(mapped.row)
             self._gone.add(mapped.release)
@@ -222,11 +230,16 @@ class Letters:
                 self._new[row] = [letter for letter in self._new[row] if letter not in dropped]
         if stored and record is not None and mapped.change is not None:
             self._builder.entry(record, mapped.change, "mended", [], "", was=", ".join(stored))
-            self._builder.remark(record, mapped.row.system)
+            self._builder.make_dirty_in(record, mapped.row.system)
 
 
 def is_ahead(change: Change, latest: int) -> bool:
-    """Whether the source's clock puts the change too far into the future. Our own write has no clock: it is ours."""
+    """True if the source's clock puts the change after `latest` (µs since 1970 UTC). Our own write has no clock of its
+    own, so an echo is never ahead.
+
+    >>> is_ahead(Change(RowRef("crm", "account", "1"), "customer", "upsert", "7", 2000), latest=1000)
+    True
+    """
     return change.at is not None and change.at > latest and not change.echo
 
 

@@ -27,14 +27,16 @@ Canonical = Callable[[str], str]
 
 
 def deletion(stream: Stream, raw: RawChange) -> Change:
-    """A delete or vanish that carries nothing but its key, which needs no mapping. Raises ValueRefused."""
+    """The change that a delete or vanish means which carries nothing but its key (`is_bare`): that needs no mapping.
+    Raises ValueRefused for a key that is too long."""
     row = _row_of_key(stream, raw, raw.values)
     vanished = raw.operation == "vanish"
     return Change(row, stream.entity, "delete", raw.position, raw.at, observation=vanished, echo=bool(raw.echo))
 
 
 def rekeying(stream: Stream, raw: RawChange) -> Change:
-    """A row that goes on under another key, of which nothing else is said. Raises ValueRefused."""
+    """The change that a "rekey" means: the row goes on under another key, and nothing else is said of it. Raises
+    ValueRefused for a key that is too long."""
     assert raw.old_values is not None, "a rekey names the old key"
     row, old = _row_of_key(stream, raw, raw.values), _row_of_key(stream, raw, raw.old_values)
     return Change(
@@ -49,11 +51,19 @@ def _row_of_key(stream: Stream, raw: RawChange, values: Sequence[RawValue]) -> R
 
 
 def is_bare(stream: Stream, raw: RawChange) -> bool:
+    """True for a delete or vanish of which the source told the key alone.
+
+    >>> account = Stream("crm", "account", "customer", ("id",), {})
+    >>> raw = RawChange(Relation("account", ("id",), ("text",)), "delete", ("1",), "7", None)
+    >>> is_bare(account, raw), deletion(account, raw).row
+    (True, RowRef(system='crm', stream='account', key='1'))
+    """
     return raw.operation in ("delete", "vanish") and raw.relation.columns == stream.key
 
 
 def undecoded_row(stream: Stream, raw: RawChange) -> RowRef:
-    """The source row of a change of which its key at most could be read; else a name for it, by the key's bytes."""
+    """The source row of a change of which at most the key could be read. Where not even that could, or it is too long,
+    a name for the row, by the bytes of its key."""
     index = {column: position for position, column in enumerate(raw.relation.columns)}
     parts = [raw.values[index[column]] for column in stream.key]
     texts = tuple(part for part in parts if isinstance(part, str))
@@ -72,7 +82,8 @@ def _bounded(key: str) -> str:
 
 
 class StreamMapper:
-    """Maps the raw changes of one stream in one shape. Raises SchemaDrift when a needed column is not there."""
+    """Maps the raw changes of one stream in one shape (`relation`). Making one raises SchemaDrift when a needed column
+    is not there, or an expression does not fit the columns any more."""
 
     def __init__(self, stream: Stream, entity: Entity, relation: Relation) -> None:
         self.stream = stream
@@ -187,7 +198,7 @@ class StreamMapper:
                 )
 
     def row(self, raw: RawChange) -> RowRef:
-        """The source row of a change that cannot be mapped; where its key is what is wrong, a name for it."""
+        """The source row of a change that cannot be mapped. Where its key is what is wrong, a name for it."""
         try:
             return self._row(raw.values)
         except ValueRefused:
@@ -197,6 +208,7 @@ class StreamMapper:
     def _row(self, values: Sequence[RawValue]) -> RowRef:
         if self._single_key is not None:
             key = values[self._single_key]
+            # The short way: 500 characters are at most 2,000 bytes, which is no longer than a key may be.
             if type(key) is str and len(key) < 500:
                 return RowRef(self.stream.system, self.stream.name, key)
         parts = []
@@ -328,14 +340,20 @@ def _canonical(entity: Entity, field: FieldMap) -> Canonical | None:
 
 
 def deliverable(field: FieldMap, value: Value) -> Value:
-    """As `outward`, of a value that is to be written. Raises ValueRefused, too, for one that fails a check."""
+    """As `outward`, of a value that is to be written. Raises ValueRefused, too, for one that fails a check of the
+    field."""
     if value is not None and (reason := wrong(field.checks, value)):
         raise ValueRefused(f"{field.field}: {reason}")
     return outward(field, value)
 
 
 def outward(field: FieldMap, value: Value) -> Value:
-    """A canonical value in the target's own spelling. Raises ValueRefused for one that has none there."""
+    """A canonical value in the target's own spelling: its code, or a moment by its clocks. Null is null everywhere.
+    Raises ValueRefused where the target has no code for it.
+
+    >>> outward(FieldMap("name", "name"), "Ann")
+    'Ann'
+    """
     codes = field.codes
     if value is None:
         return None
@@ -353,7 +371,8 @@ def outward(field: FieldMap, value: Value) -> Value:
 
 
 def inward(entity: Entity, field: FieldMap, value: Value) -> Value:
-    """What a target's own value means canonically; a value it cannot mean is given back as it is."""
+    """What a target's own value means canonically. A value that means nothing here is given back as it is, so that it
+    differs from every canonical one."""
     if value is None:
         return None
     canonical = _canonical(entity, field)

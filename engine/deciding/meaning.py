@@ -28,7 +28,8 @@ class Meanings:
         self._mappers: dict[int, tuple[StreamMapper, object]] = {}
 
     def all(self, changes: Iterable[RawChange]) -> list[Mapped]:
-        """What these changes mean, in their order: one of a table that several streams read means something to each."""
+        """What these changes mean, in their order. A change of a table that several streams read means something to
+        each of them."""
         found: list[Mapped] = []
         for raw in changes:
             if raw.relation.siblings:
@@ -38,7 +39,8 @@ class Meanings:
         return found
 
     def of(self, raw: RawChange, release: int = 0) -> Mapped:
-        """`release` is the id of the set-aside change that this is, when it is tried again."""
+        """What one change means to its own stream. Where it cannot be mapped, `change` is None and `refused` says why.
+        `release`: the id of the set-aside change that this is, when it is tried again."""
         try:
             return self._of(raw, release)
         except Exception as error:
@@ -48,9 +50,11 @@ class Meanings:
             return self._unmapped(raw, release, bugs.reason(error, "this change"))
 
     def forget(self, relation: Relation) -> None:
+        """Drop the mapper of this shape, whose columns are not followed any more."""
         self._mappers.pop(id(relation), None)
 
     def clear(self) -> None:
+        """Drop all mappers."""
         self._mappers.clear()
 
     def _each(self, raw: RawChange) -> list[Mapped]:

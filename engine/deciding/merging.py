@@ -28,7 +28,8 @@ from fieldwarden.engine.record import Contribution, Record
 
 
 class Merging:
-    """Works on what one batch knows, and gathers what it does in the batch's builder."""
+    """Follows merged rows while one batch is decided. Works on what the batch knows, and gathers what it does in the
+    batch's builder."""
 
     def __init__(
         self,
@@ -48,8 +49,9 @@ class Merging:
         self._now_itself: RowRef | None = None
 
     def merge(self, mapped: Mapped, change: Change, named: RowRef) -> bool:
-        """The row is `named` by now. False if the change had to be set aside: that row is not known yet, a steward has
-        to decide, or the rows name each other in a circle."""
+        """The row is `named` by now: its record joins that of `named`, and what is left of it says nothing any more.
+        False if the change had to be set aside: that row is not known yet, a steward has to decide, or the rows name
+        each other in a circle."""
         known, linked = self._known, self._known.links.get(change.row)
         row = known.records[linked].row(change.row) if linked is not None else None
         if row is not None and change.position <= row.said:
@@ -102,7 +104,7 @@ class Merging:
         self._alike.found_anew(entity, record, change)
 
     def is_itself(self, change: Change) -> None:
-        """The row is no more what it was said to be: what stood in a circle with it is merged, or tried again."""
+        """The row is no more what it was said to be. What stood in a circle with it is merged now, or tried again."""
         row = self._contribution(change.row)
         each = self._letters.awaited(change.row)
         if row is not None and row.merged:
@@ -134,8 +136,8 @@ class Merging:
             self._absorb(Change(row, record.entity, "upsert", said.said, None), named, said, home, record)
 
     def part(self, row: Contribution, record: Record) -> Record:
-        """A husk stands for itself again: the record that it has of its own now, with its child rows and with the rows
-        that were merged into it."""
+        """A husk stands for itself again. Gives the record that it has of its own from now on, with its child rows and
+        with the rows that were merged into it."""
         entity = self._scope.entities[record.entity]
         other = Record(self._new_id(), record.entity, 0, {}, [])
         self._known.records[other.id] = other
@@ -145,7 +147,7 @@ class Merging:
         return other
 
     def next(self, row: RowRef) -> RowRef | None:
-        """The row that this one is by now, or is to be once that is known, as its system says; None if itself."""
+        """The row that this one is by now, or is to be once that is known, as its system says. None if it is itself."""
         if row != self._now_itself and (awaited := self._letters.awaited(row)) is not None:
             return awaited
         said = self._contribution(row)

@@ -21,7 +21,7 @@ _TOGETHER = 8
 
 
 class Blamed(Exception):
-    """One change was being decided when the error that is its cause came up."""
+    """Raised while one change (`item`) was decided. Its cause is the error that came up."""
 
     def __init__(self, item: Mapped) -> None:
         super().__init__("one change met an unexpected error")
@@ -29,7 +29,10 @@ class Blamed(Exception):
 
 
 async def narrowed(commit: Commit, batch: Sequence[Mapped], told: Told, *, last: bool = True) -> None:
-    """Commit `batch`, in order. `told` hears what each change met that is put aside for it."""
+    """Commit `batch`, in order and perhaps in several transactions. Each change that is to blame for an unexpected
+    error is set aside with it, and `told` hears the error. `last`: nothing comes after this batch.
+
+    Raises the error where it is no single record's, or where it comes again with nothing left to set aside."""
     found = 0
     while True:
         try:

@@ -37,6 +37,7 @@ class OutcomeBuilder:
         self._moved: set[tuple[str, str]] = set()
 
     def finish(self) -> IngestOutcome:
+        """All that was gathered, as one value that must become durable as a whole. Ask once."""
         outcome = self._outcome
         outcome.records = list(self._stored.values())
         for row, record in self._links.items():
@@ -47,6 +48,7 @@ class OutcomeBuilder:
         for id, pairs in self._rematch.items():
             record_ = self._stored[id]
             if pairs is None:
+                # It was decided on after they were noted: a later change of the batch may have changed what it states.
                 pairs = record_pairs(self._scope.entities[record_.entity], record_)
             outcome.match_keys[id] = (record_.entity, pairs)
         outcome.dirty = list(self._dirty)
@@ -64,6 +66,8 @@ class OutcomeBuilder:
         candidates: tuple[str, ...] = (),
         moves: bool = False,
     ) -> None:
+        """Keep a change back with its reason (`engine.ports.aside.SetAside`). One that was set aside before takes its
+        own letter's place."""
         kept = SetAside(
             mapped.row,
             mapped.entity,
@@ -79,17 +83,21 @@ class OutcomeBuilder:
         self._outcome.set_aside.append(kept)
 
     def released(self, id: int) -> None:
+        """This letter's change has been decided: the letter goes."""
         self._outcome.released.append(id)
 
     def retry(self, id: int) -> None:
+        """This letter's change is to be tried again."""
         self._outcome.retried.append(id)
 
     def vacated(self, *records: Record) -> None:
-        """A row is gone that may have stood in another's way to these records."""
+        """A row is gone that may have stood in another's way to these records: what waits for a steward because of it
+        is tried again."""
         self._outcome.vacated += [record.id for record in records]
 
     def withdraw(self, rows: Collection[RowRef], letter: Letter) -> None:
-        """A letter that is pointless now, whether the hub has it or this batch was about to add it."""
+        """A letter is pointless now, whether the hub has it or this batch was about to add it. `rows`: its row, and the
+        same row under its former key."""
         outcome = self._outcome
         outcome.set_aside = [
             kept
@@ -100,23 +108,27 @@ class OutcomeBuilder:
             outcome.released.append(letter.id)
             self._tally.mended += 1
 
-    def remark(self, record: Record, target: str) -> None:
-        """What was parked in this target because of a row's letter is to be looked at again, whatever comes of it."""
+    def make_dirty_in(self, record: Record, target: str) -> None:
+        """What was parked in this target because of a row's letter is to be looked at once more, whether or not
+        anything differs there."""
         self.store(record)
         if any(name == target for name, _ in self._scope.plans[record.entity]):
             self._dirty[target, record.id] = None
 
     def gone(self, change: Change) -> None:
-        """A row that no record knows is gone: what it said before is past, as where a row gives up its key."""
+        """A row that no record knows is deleted. What it said before is past, as where a row gives up its key."""
         self._outcome.rekeyed.append(Rekey(change.row, change.row, change.position, False))
 
     def rekeyed(self, old: RowRef, change: Change) -> None:
+        """The row `old` goes on under the key of `change.row`: what waits for that goes on."""
         self._outcome.rekeyed.append(Rekey(old, change.row, change.position, change.follows_rekey))
 
     def arrived(self, row: RowRef) -> None:
+        """A row that took a new key has told its first news under it, so that nothing has to wait for them any more."""
         self._outcome.arrived.append(row)
 
     def link(self, row: RowRef, record: str | None) -> None:
+        """The row stands for this record from now on; None: for no record."""
         self._links[row] = record
         if record is None:
             self._known.links.pop(row, None)
@@ -124,26 +136,30 @@ class OutcomeBuilder:
             self._known.links[row] = record
 
     def store(self, record: Record) -> None:
+        """The record was changed and has to be stored."""
         self._stored[record.id] = record
 
     def after(self, record: Record) -> None:
+        """The record was decided on: store it and mark it dirty where anything is to be written."""
         self.store(record)
         if record.id in self._rematch:
             self._rematch[record.id] = None
-        self.mark(record)
+        self.make_dirty(record)
 
-    def mark(self, record: Record, *, suspect: bool = False) -> None:
+    def make_dirty(self, record: Record, *, suspect: bool = False) -> None:
+        """Note in which targets something is to be written for the record, and in which nothing is. `suspect`: our own
+        write came back other than golden, so the record is marked only where it is not marked yet."""
         for row in record.rows:
             if row.still:
                 overtaken(row, record.golden, self._scope.entities[record.entity].unit_of)
-        marks = self._suspect if suspect else self._dirty
+        dirty = self._suspect if suspect else self._dirty
         for name, plan in self._scope.plans[record.entity]:
             pending = plan.pending(record)
-            (marks if pending else self._agreed)[(name, record.id)] = None
+            (dirty if pending else self._agreed)[(name, record.id)] = None
 
     def rematch(self, entity: Entity, record: Record) -> bool:
-        """The record may be found by other match pairs now; later rows of this batch see them. Whether any other
-        carries one of them."""
+        """The record may be found by other match pairs now. They are noted, and later rows of this batch see them. True
+        if another record states one of them too."""
         pairs = self._rematch[record.id] = record_pairs(entity, record)
         matches = self._known.matches.setdefault(entity.name, {})
         shared = False
@@ -166,8 +182,8 @@ class OutcomeBuilder:
         joined: Joined,
         cause: Change | None,
     ) -> None:
-        """Two records were made one; `former` are the rows and the match pairs that the absorbed one had, `cause` the
-        change that told."""
+        """Two records were made one (`joined` says how). `former` are the rows and the match pairs that the absorbed
+        one had, `cause` the change that told, if any. Both are stored, told in the ledger and marked dirty."""
         rows, pairs = former
         for row in rows:
             self.link(row, survivor.id)
@@ -185,14 +201,16 @@ class OutcomeBuilder:
         for pair in pairs:
             if absorbed.id in (ids := matches.get(pair, [])):
                 ids.remove(absorbed.id)
+        # Nobody is to find it any more.
         self._rematch[absorbed.id] = []
         self._took_over(survivor, joined.given_up)
-        self.mark(absorbed)
+        self.make_dirty(absorbed)
         self.after(survivor)
         self.rematch(self._scope.entities[survivor.entity], survivor)
 
     def split(self, record: Record, other: Record, done: Joined) -> None:
-        """Some rows of a record were given to another."""
+        """Some rows of `record` were given to `other` (`done` says how). Both are stored, told in the ledger and marked
+        dirty."""
         for each, whose, decisions, flipped in (
             (record, other, done.decisions, done.retired),
             (other, record, done.given_up, done.other_retired),
@@ -205,7 +223,7 @@ class OutcomeBuilder:
             self.rematch(self._scope.entities[each.entity], each)
 
     def followed(self, record: Record, decisions: list[Decision], to: str = "") -> None:
-        """What the record refers to was joined to another, and it says so now; with `to`: a row that it refers to went
+        """What the record refers to was joined to another, and it says so now. With `to`: a row that it refers to went
         back to that record, which it means now."""
         if decisions:
             self._told(record, "parted" if to else "followed", decisions, to, None, None)
@@ -239,13 +257,17 @@ class OutcomeBuilder:
         was: str = "",
         retired_: bool | None = None,
     ) -> None:
+        """Store the record and append an entry about it to the ledger: what happened to the row of `change`, and what
+        was decided. The record's version goes up by one. `how`: how a new row found its record; `retired_`: set if the
+        record was retired or revived."""
         record.version += 1
         self.store(record)
         self._append(record, _body(record, change, event, decisions, how, was, retired_))
         self._count(self._scope.entities[record.entity], decisions)
 
     def claimed(self, record: Record, change: Change, claim: Claim) -> None:
-        """A row claimed to stand for this record, and was not believed."""
+        """A row claimed to stand for this record and was not believed. The record's ledger says so, and it is
+        counted."""
         self.entry(record, change, "claimed", [], "", was=claim)
         key = (change.row.system, claim)
         self._tally.suspicious[key] = self._tally.suspicious.get(key, 0) + 1
@@ -259,7 +281,7 @@ class OutcomeBuilder:
         before: Mapping[str, Value],
         how: str,
     ) -> None:
-        """An entry that accepted all of the row's own word."""
+        """As `entry`, where all decisions accepted the row's own word (`Unrivalled.accept`)."""
         record.version += 1
         if record.large or self._known.large:
             system = change.row.system
@@ -277,7 +299,8 @@ class OutcomeBuilder:
         self._tally.decisions[key] = self._tally.decisions.get(key, 0) + len(accepted)
 
     def applied(self, record: Record, applied: Applied, *, rematch: bool = True) -> None:
-        """A record that was resolved again under new rules, if it was not as they want it."""
+        """A record was resolved under new rules. It is stored and told in the ledger if it was not as they want it.
+        `rematch`: its match pairs have to be noted in any case."""
         if applied.news:
             record.version += 1
             body = EntryBody(
@@ -292,7 +315,7 @@ class OutcomeBuilder:
         if entity is None:
             self._rematch[record.id] = []
             return
-        self.mark(record)  # first: a word that ends here finds the record no more
+        self.make_dirty(record)  # first: a word that ends here finds the record no more
         if applied.stored or rematch:
             self.store(record)
             self.rematch(entity, record)

@@ -20,8 +20,9 @@ Referring = Mapping[tuple[str, str], Collection[str]]
 
 
 def referring_to(rulebook: Rulebook, gone: Sequence[Contribution], kept: Sequence[Contribution]) -> Referring:
-    """Which fields of which rows mean the record that these rows have gone to: those of systems that have no row of
-    that stream any more in the record that they have left."""
+    """Which fields of which rows mean the record that the rows `gone` have gone to. They are the fields that refer to a
+    stream of which a live row has gone, in systems that `kept` no live row of that stream in the record that was left.
+    """
     leaving = _places(gone) - _places(kept)
     found: dict[tuple[str, str], list[str]] = {}
     for system in rulebook.systems.values():
@@ -33,15 +34,20 @@ def referring_to(rulebook: Rulebook, gone: Sequence[Contribution], kept: Sequenc
 
 
 def refer_to(entity: Entity, record: Record, fields: Referring, left: str, to: str) -> tuple[bool, list[Decision]]:
-    """Let the record's rows refer to `to` instead of `left` in these fields, and choose anew. Whether any did, and the
-    golden values that changed."""
+    """Let the record's rows refer to `to` instead of `left` in these fields, and choose anew. The record is changed in
+    place, except for its version. Gives whether any row did, and the decisions for the golden values that changed."""
     moved = refer(record.rows, fields, left, to)
     units = {unit.name: unit for name in sorted(moved) if (unit := entity.unit_of.get(name)) is not None}
     return bool(moved), redecided([(unit, choose(unit, record.rows)) for unit in units.values()], record, "split")
 
 
 def refer(rows: Sequence[Contribution], fields: Referring, left: str, to: str) -> set[str]:
-    """Let these rows refer to `to` instead of `left`; the fields in which any did."""
+    """Let these rows refer to `to` instead of `left`; they are changed in place. Gives the fields in which any did.
+
+    >>> row = Contribution("crm", "order", "1", "7", Stamp("7", None), {"customer": "0001"})
+    >>> refer([row], {("crm", "order"): ["customer"]}, "0001", "0002"), row.fields
+    ({'customer'}, {'customer': '0002'})
+    """
     moved = set()
     for row in rows:
         for name in fields.get((row.system, row.stream), ()):

@@ -6,22 +6,23 @@ receive. A burst of a thousand changes to one record therefore costs one write.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from fieldwarden.engine.change import Value
-from fieldwarden.engine.deciding.mapping import deliverable, outward
+from fieldwarden.engine.deciding.mapping import deliverable
 from fieldwarden.engine.deciding.meant import is_another_records, wanted
 from fieldwarden.engine.deciding.plural import first, rows_of
 from fieldwarden.engine.deciding.resolve import choose, is_spoken_for
+from fieldwarden.engine.deciding.translating import NoKey, key_or_value
 from fieldwarden.engine.deciding.unreadable import stands as left_unread
 from fieldwarden.engine.errors import ValueRefused
 from fieldwarden.engine.ports.target import Write
 from fieldwarden.engine.record import Contribution, Record
-from fieldwarden.rules.rulebook import Entity, FieldMap, Rulebook, Stream
+from fieldwarden.rules.rulebook import Entity, Rulebook, Stream
 
 
 class Difference(NamedTuple):
@@ -91,7 +92,8 @@ class TargetPlan:
         return stream.create_fields
 
     def pending(self, record: Record) -> bool:
-        """Whether anything is to be done here for the record."""
+        """True if anything is to be done here for the record: `differences` would name a row. A record of an entity
+        that nothing is written of here has nothing to be done."""
         if record.entity not in self.entities:
             return False
         for name in self._created_plainly(record):
@@ -100,8 +102,9 @@ class TargetPlan:
         return next(self._differences(record, once=True), None) is not None
 
     def creation(self, record: Record) -> dict[str, Value] | None:
-        """The values of the one row that is to be created for the record, in the plainest case: no row stands for it
-        here, and values are written as they are. None: `plan` has to find out what is to be done."""
+        """The values of the one row that is to be created for the record, in the plainest case: no row of it is here,
+        nothing follows its creation, and values are written as they are. None: ask `plan` what is to be done, if
+        anything."""
         golden = record.golden
         names = self._created_plainly(record)
         return {name: value for name in names if (value := golden.get(name)) is not None} or None if names else None
@@ -116,11 +119,12 @@ class TargetPlan:
         return names
 
     def root(self, entity: str) -> Stream:
-        """The stream whose rows stand for the entity's records here."""
+        """The stream whose rows stand for the entity's records here. KeyError if there is none."""
         return self._root[entity]
 
     def references(self, record: Record) -> set[str]:
-        """The records whose key in this target a plan needs."""
+        """The ids of the records whose keys in this target `plan` needs: those that fields to be written refer to, now
+        and as the rows hold them."""
         if record.entity not in self._referring:
             return set()
         entity = self._entities[record.entity]
@@ -131,13 +135,14 @@ class TargetPlan:
                 if value is not None and entity.fields[name].type.kind == "ref":
                     needed.add(value)
                 if difference.row is not None and entity.fields[name].type.kind == "ref":
-                    held = difference.row.holds(name)
-                    if isinstance(held, str):
-                        needed.add(held)
+                    holds = difference.row.holds(name)
+                    if isinstance(holds, str):
+                        needed.add(holds)
         return needed
 
     def blocks(self, entity: str, values: Mapping[str, Value]) -> tuple[tuple[str, ...], ...]:
-        """Those of these fields that win or lose together."""
+        """Of these fields, the groups of which several are there: they win or lose together, so they are written
+        together."""
         groups = self._groups[entity]
         if not groups:
             return ()
@@ -145,18 +150,19 @@ class TargetPlan:
         return tuple(block for block in found if len(block) > 1)
 
     def writes_golden(self, stream: Stream) -> bool:
-        """Whether what is written into a created row are the golden values as they are."""
+        """True if what is written into a created row are the golden values as they are."""
         return stream.name in self._as_they_are
 
     def follows(self, stream: Stream) -> bool:
-        """Whether more may be written for a record once its row in this stream has been created."""
+        """True if more may be written for a record once its row in this stream has been created: child rows, or fields
+        that a create may not carry."""
         return stream.name in self._followed
 
     def plan(self, record: Record, keys: Mapping[str, Mapping[str, str]], token: int = 0) -> Plan:
-        """The writes that bring the target's rows to the golden values.
+        """The writes that bring the target's rows to the golden values; and what stands in the way of others (`Plan`).
+        Nothing is changed.
 
-        `keys`: record id -> stream -> key, for `references(record)`. All writes carry `token`.
-        """
+        `keys`: record id -> stream -> key, for `references(record)`. All writes carry `token`."""
         plan = Plan()
         for difference in self._differences(record):
             self._write(plan, record, difference, keys, token)
@@ -330,14 +336,14 @@ class TargetPlan:
                     write.expected[name] = holds
                 continue
             try:
-                value = self._outward(stream, name, value, keys, deliverable)
+                value = key_or_value(stream, name, value, keys, deliverable)
                 if holds is not msgspec.UNSET:
-                    write.expected[name] = self._outward(stream, name, holds, keys)
+                    write.expected[name] = key_or_value(stream, name, holds, keys)
             except ValueRefused as error:
                 plan.problem = f"{plan.problem}; {error.message}" if plan.problem else error.message
                 refused.append(name)
                 continue
-            except _NoKey as missing:
+            except NoKey as missing:
                 plan.awaits, waited = missing.record, True
                 continue
             write.values[name] = value
@@ -374,25 +380,3 @@ class TargetPlan:
                 for name in group:
                     write.values.pop(name, None)
                     write.expected.pop(name, None)
-
-    def _outward(
-        self,
-        stream: Stream,
-        name: str,
-        value: Value,
-        keys: Mapping[str, Mapping[str, str]],
-        spelt: Callable[[FieldMap, Value], Value] = outward,
-    ) -> Value:
-        mapping = stream.fields[name]
-        if mapping.reference is None or value is None:
-            return spelt(mapping, value)
-        key = keys.get(value, {}).get(mapping.reference)
-        if key is None:
-            raise _NoKey(value)
-        return key
-
-
-class _NoKey(Exception):
-    def __init__(self, record: str) -> None:
-        super().__init__(record)
-        self.record = record

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
-from fieldwarden.engine.change import UNKNOWN, RawValue, RowRef
+from fieldwarden.engine.change import UNKNOWN, Change, RawValue, RowRef
 from fieldwarden.engine.errors import ValueRefused
 from fieldwarden.engine.record import Contribution
 from fieldwarden.rules.values import moment_micros
@@ -52,6 +52,15 @@ def ordered(row: Contribution, told: Sequence[RawValue]) -> None:
     # Where the lengths differ, other rules had the row ordered otherwise.
     known = row.order if len(row.order) == len(told) else (None,) * len(told)  # other rules had it ordered otherwise
     row.order = tuple(was if now is UNKNOWN else now for was, now in zip(known, told, strict=True))
+
+
+def hung(row: Contribution, change: Change) -> bool:
+    """Note the row above a child row, as a change of it tells; `row` is changed in place. True if it is another row
+    than before. Nothing is noted where the change tells of none, or is older than what the row said."""
+    if change.parent is None or change.position < row.said or row.under == change.parent.key:
+        return False
+    row.under = change.parent.key
+    return True
 
 
 def first(rows: Sequence[Contribution], place: Place) -> Contribution | None:

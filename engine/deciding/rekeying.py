@@ -16,8 +16,9 @@ class Rekeying:
         self._displaced: dict[RowRef, str] = {}
 
     def rekey(self, change: Change, old: RowRef) -> None:
-        """The row goes on under another key. A key that a deleted row had is taken over; one that a live row still has
-        will be given up by that row's own change (a swap within one transaction)."""
+        """The row `old` goes on under the key of `change.row`, with its link and all that is known of it. A key that a
+        deleted row had is taken over; one that a live row still has will be given up by that row's own change (a swap
+        within one transaction)."""
         linked = self._displaced.pop(old, None) or self._known.links.get(old)
         if linked is None:
             return
@@ -38,8 +39,8 @@ class Rekeying:
             self._builder.entry(record, change, "rekeyed", [], "", was=old.key)
 
     def take_key(self, change: Change) -> None:
-        """The row goes on under another key, and its next news may come from another partition, whose positions
-        say nothing of this one's: whatever comes is newer."""
+        """As `rekey`, of a change that says nothing else. The row's next news may come from another partition, whose
+        positions say nothing of this one's: whatever comes is newer then."""
         assert change.old_row is not None, "a rekey names the old key"
         self.rekey(change, change.old_row)
         self._builder.rekeyed(change.old_row, change)

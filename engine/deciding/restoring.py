@@ -35,12 +35,13 @@ class Keys:
     _given: list[tuple[Moment, RowRef, RowRef]] = field(default_factory=list)
 
     def learn(self, moment: Moment, body: EntryBody) -> None:
+        """Take in an entry that may tell that a row got another key."""
         if body.event == "rekeyed":
             row = RowRef(*body.row)
             self._given.append((moment, row._replace(key=body.was), row))
 
     def now(self, moment: Moment, row: RowRef) -> RowRef:
-        """What the row that had this key then is called now."""
+        """The row that had this key at this moment, by the key that it has now."""
         for given, old, new in self._given:
             if given > moment and old == row:
                 row = new
@@ -72,6 +73,7 @@ class BeforeJoin:
     """Those of them that came after the join."""
 
     def before(self, body: EntryBody) -> None:
+        """Take in the next entry of before the join."""
         row = RowRef(*body.row)
         if body.event == "joined":
             self._beneath[body.was] = {}
@@ -86,6 +88,7 @@ class BeforeJoin:
                 self._said[row, each.field] = each.proposed, Stamp(body.position, body.at)
 
     def since(self, body: EntryBody) -> None:
+        """Take in the next entry of the joined record, of after the join."""
         row = RowRef(*body.row)
         joined = body.event == "joined" and self.stays
         if body.event == "split":
@@ -153,7 +156,7 @@ class BeforeJoin:
                 self.follow({each.before: body.was}, [each.field])
 
     def follow(self, joined: Mapping[str, str], fields: Collection[str]) -> None:
-        """What these fields referred to is another record by now."""
+        """What these fields referred to is another record by now (`joined`: old id -> new id)."""
         for values in (self.golden, self.meant):
             for name in fields:
                 value = values.get(name)
@@ -164,7 +167,7 @@ class BeforeJoin:
                 self._said[row, name] = joined[value], stamp
 
     def speaker(self, unit: Unit, rows: Sequence[Contribution]) -> tuple[Contribution, Stamp] | None:
-        """The row that had said what is meant, and when; None where none is known to."""
+        """The row that had said what is meant in the unit, and when. None where no such row is known."""
         for row in rows:
             for name in unit.fields:
                 value, stamp = self._said.get((row.ref, name), (None, None))
@@ -178,6 +181,7 @@ class BeforeJoin:
         return None
 
     def said_since(self, unit: Unit, row: Contribution) -> bool:
+        """True if the row's own word on the unit was said after the join."""
         return any((row.ref, name) in self._since and row.own(name) for name in unit.fields)
 
 
@@ -203,9 +207,10 @@ def give_all_back(
     now: Mapping[str, Value],
     unread: Collection[tuple[str, str]] = (),
 ) -> list[Returned]:
-    """Give the record what the join took, as far as its rows let it be; it is changed in place, but for its golden
-    values. `now`: those of the joined record; `unread`: the streams that are written but not read. Tells what is not as
-    before, or would not be without."""
+    """Give the record what the join took, as far as its rows let it be. `record.rows` are changed in place; its golden
+    values are not. Gives the fields that are not as before the join, or would not be without this.
+
+    `now`: the golden values of the joined record; `unread`: the streams that are written but not read."""
     told = []
     for unit in entity.units:
         meant = _values(unit, former.meant)

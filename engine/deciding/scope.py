@@ -48,8 +48,8 @@ class Scope:
     """By entity: those fields."""
 
     def orphans(self, stream: Stream) -> tuple[Literal["parent", "excluded"], str]:
-        """As what rows of a child stream wait whose parent row is not known, and why: a `where` above may leave it out,
-        and them with it."""
+        """As what rows of this child stream are set aside whose parent row is not known, and why. "excluded": a `where`
+        of a stream above may leave the parent out, and them with it."""
         above: Stream | None = stream
         while above is not None and above.parent is not None:
             above = self.streams.get(above.parent)
@@ -59,11 +59,13 @@ class Scope:
 
 
 def plans_of(rulebook: Rulebook) -> dict[str, TargetPlan]:
-    """By name, the plans of the systems that anything is written to."""
+    """By system, the plans of the systems that anything is written to."""
     return {name: plan for name in rulebook.systems if (plan := TargetPlan(rulebook, name)).entities}
 
 
 def scope_of(rulebook: Rulebook, system: str, plans: Mapping[str, TargetPlan], *, ordered: bool) -> Scope:
+    """What the rulebook says of the part of `system` in deciding. `plans`: of all systems that are written
+    (`plans_of`); `ordered`: as in `Scope`."""
     owned = {
         entity.name: frozenset(name for name, unit in entity.unit_of.items() if unit.policy.owner == system)
         for entity in rulebook.entities.values()
@@ -136,7 +138,13 @@ def _keyed(rulebook: Rulebook) -> dict[str, list[tuple[str, MatchKey, int]]]:
 
 
 def matching_references(entity: Entity) -> frozenset[str]:
-    """Fields that hold a record's id and are part of a match key."""
+    """The fields of an entity that hold a record's id and are part of a match key.
+
+    >>> order = {"id": FieldType("text"), "customer": FieldType("ref", target="customer")}
+    >>> fields = {name: Field(name, kind) for name, kind in order.items()}
+    >>> sorted(matching_references(Entity("order", fields, (), {}, match=(MatchKey("key", ("customer", "id")),))))
+    ['customer']
+    """
     return frozenset(name for name in _matched(entity) if entity.fields[name].type.kind == "ref")
 
 

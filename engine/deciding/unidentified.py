@@ -32,7 +32,7 @@ class Unidentified:
                     self._late.setdefault(stream.entity, {})[system.name, stream.name] = wait, keys
 
     def __bool__(self) -> bool:
-        """Whether there are any of this kind at all."""
+        """True if any record may have to wait at all."""
         return bool(self._late)
 
     def wait(self, record: Record, now: float) -> float:
@@ -55,12 +55,12 @@ class Unidentified:
 
 
 def waits_for_logs(rulebook: Rulebook, target: str) -> bool:
-    """Whether nothing is written to a target before the logs have been read as they stood at the start: what is in them
+    """True if nothing is written to a target before the logs have been read as they stood at the start: what is in them
     may be an edit of the target's own, or tell that two records are one.
 
-    It cannot where the target is not read, and of each entity written there one system alone tells, without merged rows
-    and with its match keys in its root rows; but for a row that was deleted, entered again without its match key and
-    given that later."""
+    False only where the target is not read, and of each entity written there one system alone tells, without merged
+    rows and with its match keys in its root rows. (That leaves out a row that was deleted, entered again without its
+    match key and given that later.)"""
     if rulebook.systems[target].read_streams:
         return True
     streams = rulebook.systems[target].streams.values()

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from fieldwarden.engine.change import RowRef
-from fieldwarden.engine.deciding.joining import contradiction, held_twice, join, split
+from fieldwarden.engine.deciding.joining import contradiction, join, rooted_twice, split
 from fieldwarden.engine.deciding.known import Known, Tally
 from fieldwarden.engine.deciding.outcome import OutcomeBuilder
 from fieldwarden.engine.deciding.parted import Referring, refer, refer_to, referring_to
@@ -101,7 +101,7 @@ class Stewards:
             survivor, absorbed = sorted(await deciding.records(ids), key=lambda record: record.id)
             entity = deciding.scope.entities[survivor.entity]
             roots = deciding.scope.roots[entity.name]
-            if twice := held_twice([survivor, absorbed], roots):
+            if twice := rooted_twice([survivor, absorbed], roots):
                 rows = ", ".join(f"{row.stream} {deciding.mask.key(*row.ref)}" for row in twice)
                 raise CannotDecide(
                     f"{twice[0].system} has a row of its own in each: {rows}",

@@ -44,7 +44,12 @@ BreakKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """One thing that is not as it was written: what, and where as far as it applies."""
+    """One thing that is not as it was written: what it is, and where, as far as that is known. No value of an entry is
+    in it.
+
+    >>> str(Break("block_missing", "block 3 is missing", "crm/0", 3))
+    'lane crm/0, block 3: block 3 is missing'
+    """
 
     kind: BreakKind
     words: str
@@ -107,7 +112,17 @@ class Chain:
         self._follows: tuple[bytes, ...] = (GENESIS,)
 
     def take(self, block: Block, entries: Sequence[StoredEntry]) -> list[Break]:
-        """Check one block with its entries (in order of their ordinals) and its place in the chain."""
+        """Check one block with the entries that lie at its height (in the order of their ordinals), and its place in
+        the chain. Gives what is amiss; nothing if all is as it was written. Blocks must come in order of height.
+
+        >>> empty = merkle_root([])
+        >>> hashed = block_hash("crm/0", 0, GENESIS, empty, "r1", 0, 1000)
+        >>> first = Block("crm/0", 0, GENESIS, empty, hashed, "r1", 0, 1000)
+        >>> Chain("crm/0").take(first, [])
+        []
+        >>> [each.kind for each in Chain("crm/0").take(replace(first, rulebook="r2"), [])]
+        ['block_altered']
+        """
         leaves = [_leaf(entry) for entry in entries]
         root = merkle_root(leaves)
         hashed = _hash(block)
@@ -125,11 +140,12 @@ class Chain:
             breaks += self._numbers(block, entries, leaves)
         self.blocks += 1
         self.height, self.head = block.height, block.hash
+        # The next block may name either: where this one's hash column was altered, that is told once, here.
         self._follows = (block.hash, hashed)
         return breaks
 
     def stray(self, height: int, entries: Sequence[StoredEntry]) -> list[Break]:
-        """Entries at a height at which there is no block."""
+        """What is amiss with entries at a height at which there is no block: each belongs to none."""
         return [self._entry(height, entry, "entry_extra", "it belongs to no block") for entry in entries]
 
     def _place(self, block: Block) -> list[Break]:
@@ -198,7 +214,11 @@ class Chain:
 
 
 def entity_of(body: bytes) -> str:
-    """What entity a body speaks of; "" if it cannot be read."""
+    """The entity that a body speaks of. "" if the body cannot be read.
+
+    >>> entity_of(b"no entry")
+    ''
+    """
     try:
         return decode(body).entity
     except (msgspec.MsgspecError, UnicodeDecodeError):

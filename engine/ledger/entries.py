@@ -64,12 +64,11 @@ Event = Literal[
 
 
 class Decision(NamedTuple):
-    """What was decided for one field: encoded as a JSON array in this order.
+    """What was decided for one field. It is encoded as a JSON array in this order.
 
-    `proposed` is what the row said (None also for a withdrawal), `before`/`after` the golden value around it,
+    `proposed` is what the row said (None also for a withdrawal), `before` and `after` the golden value around it,
     `winner` the system whose contribution stands afterwards ("" if none). `rule` says in words why, where that is not
-    what the block's rulebook says of the field: it is left out then, since the hub keeps every rulebook.
-    """
+    what the block's rulebook says of the field. Otherwise it is left out, since the hub keeps every rulebook."""
 
     field: str
     outcome: Outcome
@@ -171,12 +170,20 @@ _LARGE = 1 << 16
 
 
 def encode(body: EntryBody) -> bytes:
-    """The body as canonical JSON: fields in declared order, defaults left out, no blanks, UTF-8."""
+    """The body as canonical JSON: fields in declared order, defaults left out, no blanks, UTF-8. `decode` is the
+    inverse.
+
+    >>> refused = Decision("terms", "refused", "NET90", "NET30", "NET30", "erp")
+    >>> body = EntryBody("customer", ("crm", "account", "1"), "said", "7", 1000, [refused])
+    >>> decode(encode(body)) == body
+    True
+    """
     return _encoder.encode(_wire(body))
 
 
 def encode_large(body: EntryBody) -> bytes | Pieces:
-    """The same where values may be large: then in pieces, which are made as they are read."""
+    """As `encode`, where values may be large (`engine.record.LARGE`): then in pieces, which are made as they are
+    read."""
     wire, apart = _wire(body), Apart()
     if wire.accepted is not msgspec.UNSET:
         wire.accepted, wire.before = apart.without(wire.accepted), apart.without(wire.before)
@@ -208,9 +215,13 @@ def encode_accepted(
     transaction: str = "",
     linked: str = "",
 ) -> bytes:
-    """`encode` of a body all of whose decisions accepted the row's own word, without making them one by one.
+    """As `encode` of a body all of whose decisions accepted the row's own word, without making them one by one.
 
-    `accepted` must not be empty, nor may a value in `before` be None or equal to the one that replaces it."""
+    `accepted` must not be empty. A value in `before` must not be None or equal to the one that replaces it.
+
+    >>> encode_accepted("customer", ("crm", "account", "1"), "said", "7", 1000, {"name": "Anna"}, {"name": "Ann"})[-51:]
+    b'"accepted":{"name":"Anna"},"before":{"name":"Ann"}}'
+    """
     return _encoder.encode(
         _Body(entity, row, event, position, at, msgspec.UNSET, accepted, before, transaction, linked)
     )
@@ -219,6 +230,7 @@ def encode_accepted(
 def _plainly_accepted(body: EntryBody) -> bool:
     system = body.row[0]
     names = {each.field for each in body.decisions}
+    # A field that is decided twice in one entry cannot stand in one JSON object: all are listed then.
     return 0 < len(names) == len(body.decisions) and all(
         outcome == "accepted" and winner == system and proposed == after and not rule
         for _, outcome, proposed, _, after, winner, rule in body.decisions
@@ -226,7 +238,7 @@ def _plainly_accepted(body: EntryBody) -> bool:
 
 
 def decode(body: bytes | str | Pieces) -> EntryBody:
-    """The inverse of `encode`. Raises msgspec.DecodeError for anything that is not an entry's body."""
+    """The body that was encoded. Raises msgspec.DecodeError for anything that is not an entry's body."""
     wire = _decoder.decode(bytes(body) if isinstance(body, Pieces) else body)
     if wire.accepted is msgspec.UNSET and wire.decisions is msgspec.UNSET:
         raise msgspec.ValidationError("the body says nothing of decisions")
@@ -251,17 +263,19 @@ def decode(body: bytes | str | Pieces) -> EntryBody:
 
 
 def encode_act(act: Act) -> bytes:
-    """The act as canonical JSON: as entries' bodies are, its details in order of their names."""
+    """The act as canonical JSON, as entries' bodies are, its details in the order of their names. `decode_act` is the
+    inverse."""
     return _encoder.encode(msgspec.structs.replace(act, details=dict(sorted(act.details.items()))))
 
 
 def decode_act(body: bytes | str) -> Act:
-    """The inverse of `encode_act`. Raises msgspec.DecodeError for anything that is not an act."""
+    """The act that was encoded. Raises msgspec.DecodeError for anything that is not an act."""
     return _act_decoder.decode(body)
 
 
 def leaf(record: str, version: int, body: bytes | Pieces) -> bytes:
-    """The hash of one entry: the 32 bytes that the Merkle tree is built on. `record` is a UUID's text."""
+    """The hash of one entry: 32 bytes on which the Merkle tree is built. `record` is a UUID's text. Raises struct.error
+    for a version that is negative."""
     head = b"\0" + bytes.fromhex(record.replace("-", "")) + _version(version)
     if isinstance(body, bytes) and len(body) <= _LARGE:
         return sha256(head + body).digest()
@@ -272,7 +286,13 @@ def leaf(record: str, version: int, body: bytes | Pieces) -> bytes:
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """The root over a block's leaves in their order; of none, the hash of nothing (RFC 6962, section 2.1)."""
+    """The root over a block's leaves in their order: 32 bytes. Of no leaves it is the hash of nothing (RFC 6962,
+    section 2.1).
+
+    >>> one = leaf("0190d2c0-1234-7abc-8def-0123456789ab", 1, b"{}")
+    >>> merkle_root([one]) == one, merkle_root([one, one]) == one
+    (True, False)
+    """
     if not leaves:
         return sha256().digest()
     level = list(leaves)
@@ -284,7 +304,8 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
 
 
 def block_hash(lane: str, height: int, previous: bytes, root: bytes, rulebook: str, entries: int, at: int) -> bytes:
-    """The hash that names a block and that the lane's next block refers to. `at`: µs since 1970 UTC."""
+    """The hash that names a block and that the lane's next block names as its previous one: 32 bytes. `at`: µs since
+    1970 UTC. Raises struct.error for numbers that do not fit the formula."""
     return sha256(
         b"fieldwarden-block-1"
         + lane.encode()

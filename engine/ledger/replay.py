@@ -26,7 +26,16 @@ class Mismatch(NamedTuple):
 
 
 class Fold:
-    """What the ledger says of one record so far. Feed entries in version order to `apply`, then `compare`."""
+    """What the ledger says of one record so far. Feed its entries in the order of their versions to `apply`, then ask
+    `compare`.
+
+    >>> said = Decision("name", "accepted", "Ann", None, "Ann", "crm")
+    >>> fold = Fold()
+    >>> fold.apply(1, EntryBody("customer", ("crm", "account", "1"), "said", "7", 1000, [said]))
+    []
+    >>> [each.words for each in fold.compare("customer", 1, {"name": "Bob"}, False)]
+    ['the golden value of name differs from the ledger']
+    """
 
     __slots__ = ("_sure", "entity", "golden", "retired", "version")
 
@@ -39,7 +48,7 @@ class Fold:
         """After a break: the fields that an entry has told again since. None: nothing is broken, all are sure."""
 
     def apply(self, version: int, body: EntryBody) -> list[Mismatch]:
-        """Take the next entry in; what does not link up with those before it (usually nothing)."""
+        """Take the next entry in. Gives what does not link up with the entries before it, which is usually nothing."""
         findings: list[Mismatch] = []
         if version != self.version + 1:
             findings.append(self._out_of_order(version))
@@ -69,19 +78,21 @@ class Fold:
         return findings
 
     def skip(self, version: int) -> list[Mismatch]:
-        """Take note of an entry whose body cannot be read: from here on only what is told again is sure."""
+        """Take note of an entry whose body cannot be read. From here on only what is told once more is sure. Gives a
+        gap before it, if there is one."""
         findings = [] if version == self.version + 1 else [self._out_of_order(version)]
         self.version = max(self.version, version)
         self.lose()
         return findings
 
     def lose(self) -> None:
-        """Something between the entries is lost."""
+        """Something between the entries is lost: no golden value is sure until an entry tells of it."""
         self._sure = set()
         self.retired = None
 
     def compare(self, entity: str, version: int, golden: Mapping[str, Value], retired: bool) -> list[Mismatch]:
-        """What the hub's record says otherwise than the ledger."""
+        """What the hub's record says otherwise than the ledger. Fields that are not sure are passed over; where entries
+        at the end are missing, only that is told."""
         findings: list[Mismatch] = []
         if self.entity and entity != self.entity:
             words = f"the record is one of {entity}, the ledger speaks of {self.entity}"

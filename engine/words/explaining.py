@@ -75,6 +75,18 @@ class Circumstances(NamedTuple):
 
 
 def explain(entity: Entity, record: Record, name: str, label: str, show: Show, around: Circumstances) -> Explanation:
+    """Why the field of the record holds its value: whose word stands, what every row says about it, and what became of
+    that. `label` is what the record is called, `show` how a value may be shown. `history` and `files` of what comes
+    back are left empty.
+
+    >>> unit = Unit("name", ("name",), Policy("source_priority", ("crm",), sentence="crm"))
+    >>> row = Contribution("crm", "account", "1", "7", Stamp("7", None), {"name": "Ann"})
+    >>> record = Record("0190", "customer", 1, {"name": "Ann"}, [row])
+    >>> known = Circumstances({}, {}, set())
+    >>> customer = Entity("customer", {}, (unit,), {"name": unit})
+    >>> explain(customer, record, "name", "1", lambda _, value: value, known).text
+    'name of customer 1 is Ann because crm comes first in the order crm. crm said so when it was first read.'
+    """
     unit = entity.unit_of[name]
     winner = choose(unit, record.rows)
     value = record.golden.get(name)
@@ -102,7 +114,8 @@ def explain(entity: Entity, record: Record, name: str, label: str, show: Show, a
 
 
 def otherwise(files: Rulebook, record: Record, told: Explanation, show: Show) -> str:
-    """What other rules would make of a field that is told by the live ones; empty where that is the same."""
+    """What other rules (`files`) would make of a field that is told by the live ones, in a clause. "" where that is the
+    same."""
     entity = files.entities.get(record.entity)
     if entity is None or told.field not in entity.fields:
         return f"they do not have {told.field} any more: its value would be dropped"

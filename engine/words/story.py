@@ -111,7 +111,12 @@ class Trail:
 
 
 def when(micros: int | None) -> str | None:
-    """`2026-01-31 10:02:15` (UTC); None where no time was stated."""
+    """A moment for people: `2026-01-31 10:02:15` (UTC). None where no time was stated; `... µs` for one that no
+    calendar has.
+
+    >>> when(1_700_000_000_000_000)
+    '2023-11-14 22:13:20'
+    """
     if micros is None:
         return None
     try:
@@ -121,7 +126,13 @@ def when(micros: int | None) -> str | None:
 
 
 def decision_words(decision: Decision, event: str, show: Show) -> str:
-    """One decision as a clause that begins with the field's name."""
+    """One decision as a clause that begins with the field's name. `event` is that of its entry; each value is shown by
+    `show`.
+
+    >>> refused = Decision("terms", "refused", "NET90", "NET30", "NET30", "erp", "owner erp, protected")
+    >>> decision_words(refused, "said", lambda field, value: value)
+    'terms NET90 refused: stays NET30 (owner erp, protected)'
+    """
     name, outcome, proposed, before, after, winner, rule = decision
     new, old, said = show(name, after), show(name, before), show(name, proposed)
     stays = f"stays {new}" if before == after else f"becomes {new}"
@@ -181,7 +192,12 @@ LINKED = {
 
 
 def headline(body: EntryBody, key: str, was: str) -> str:
-    """What happened to the row: `crm public.account 42 said; a new record`."""
+    """What happened to the row, in a clause. `key` and `was` are given as they may be shown.
+
+    >>> body = EntryBody("customer", ("crm", "account", "1"), "said", "7", 1000, [], linked="new")
+    >>> headline(body, "1", "")
+    'crm account 1 said; a new record'
+    """
     system, stream, _ = body.row
     row = f"{system} {stream} {key}"
     words = [_EVENTS[body.event].format(row=row, was=was)]
