@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from fieldwarden.operations.report import Failure, Report
+from fieldwarden.operations.shell.report import Failure, Report
 from fieldwarden.rules.errors import FieldwardenError
 
 Operation = Callable[..., Report]

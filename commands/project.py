@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fieldwarden.commands.program import cli, command, in_project, say
-from fieldwarden.operations.report import Report
+from fieldwarden.operations.shell.report import Report
 
 _CHECK = (
     "Exit with 1 if a source is halted, a stream of it parked, a partition standing still, deletions are held, or "
@@ -105,7 +105,7 @@ def doctor(folder: Path | None) -> Report:
 @in_project
 def run(folder: Path | None, **options: Any) -> Report:
     """Replicate until told to stop (SIGTERM or Ctrl-C)."""
-    from fieldwarden.operations.run.run import run
+    from fieldwarden.operations.shell.run import run
 
     return run(folder, **options)
 
@@ -115,6 +115,6 @@ def run(folder: Path | None, **options: Any) -> Report:
 @in_project
 def status(folder: Path | None, check: bool) -> Report:
     """How far every source and target is, and what waits for a person."""
-    from fieldwarden.operations.status import status
+    from fieldwarden.operations.shell.status import status
 
     return status(folder, check=check)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fieldwarden.commands.program import Operation, cli, command, in_project
-from fieldwarden.operations.report import Report
+from fieldwarden.operations.shell.report import Report
 
 unmasked = click.option("--unmask", is_flag=True, help="Show personal values too.")
 
@@ -21,7 +21,7 @@ unmasked = click.option("--unmask", is_flag=True, help="Show personal values too
 @in_project
 def trail(folder: Path | None, entity: str, key: str, unmask: bool) -> Report:
     """One record's whole story across the systems; KEY is any system's key, a match key, or the record's id."""
-    from fieldwarden.operations.proving import trail
+    from fieldwarden.operations.shell.trail import trail
 
     return trail(folder, entity, key, unmask)
 
@@ -33,7 +33,7 @@ def trail(folder: Path | None, entity: str, key: str, unmask: bool) -> Report:
 @in_project
 def explain(folder: Path | None, name: str, key: str, unmask: bool) -> Report:
     """Why a field holds its value, and who lost."""
-    from fieldwarden.operations.proving import explain
+    from fieldwarden.operations.shell.explain import explain
 
     return explain(folder, name, key, unmask)
 
@@ -47,7 +47,7 @@ def explain(folder: Path | None, name: str, key: str, unmask: bool) -> Report:
 @in_project
 def check(folder: Path | None, **options: Any) -> Report:
     """Read the systems as they are, and compare them with the golden records."""
-    from fieldwarden.operations.check import check
+    from fieldwarden.operations.shell.check import check
 
     return check(folder, **options)
 
@@ -71,7 +71,7 @@ def audit() -> None:
 @in_project
 def audit_export(folder: Path | None, **options: Any) -> Report:
     """Write decisions as JSON Lines or CSV, oldest first."""
-    from fieldwarden.operations.proving import export
+    from fieldwarden.operations.shell.audit import export
 
     return export(folder, **options)
 
@@ -80,7 +80,7 @@ def audit_export(folder: Path | None, **options: Any) -> Report:
 @in_project
 def audit_verify(folder: Path | None) -> Report:
     """Recompute the chain, and replay the ledger against the golden records."""
-    from fieldwarden.operations.proving import verify
+    from fieldwarden.operations.shell.audit import verify
 
     return verify(folder)
 
@@ -129,7 +129,7 @@ def reason_for(said: str | None) -> str:
 @in_project
 def deadletter_list(folder: Path | None, **filters: Any) -> Report:
     """List what is set aside, oldest first; values are not shown."""
-    from fieldwarden.operations.deadletter import list_them
+    from fieldwarden.operations.shell.deadletter import list_them
 
     return list_them(folder, **filters)
 
@@ -140,7 +140,7 @@ def deadletter_list(folder: Path | None, **filters: Any) -> Report:
 @in_project
 def deadletter_show(folder: Path | None, id: str, values: bool) -> Report:
     """Show one: its reason, where it came from, and what it waits for."""
-    from fieldwarden.operations.deadletter import show
+    from fieldwarden.operations.shell.deadletter import show
 
     return show(folder, id, values=values)
 
@@ -153,7 +153,7 @@ def deadletter_show(folder: Path | None, id: str, values: bool) -> Report:
 @in_project
 def deadletter_retry(folder: Path | None, ids: tuple[str, ...], **filters: Any) -> Report:
     """Try again: the ones named, or all that the filters leave (--all)."""
-    from fieldwarden.operations.deadletter import retry
+    from fieldwarden.operations.shell.deadletter import retry
 
     return retry(folder, ids, **filters)
 
@@ -166,7 +166,7 @@ def deadletter_retry(folder: Path | None, ids: tuple[str, ...], **filters: Any) 
 @in_project
 def deadletter_discard(folder: Path | None, ids: tuple[str, ...], **filters: Any) -> Report:
     """Drop for good: the ones named, or all that the filters leave (--all)."""
-    from fieldwarden.operations.deadletter import discard
+    from fieldwarden.operations.shell.deadletter import discard
 
     return discard(folder, ids, **filters)
 
@@ -196,7 +196,7 @@ def _held(function: Operation) -> Operation:
 @in_project
 def deletes_list(folder: Path | None, **filters: Any) -> Report:
     """List the rows whose deletion is held, oldest first."""
-    from fieldwarden.operations.deletes import list_them
+    from fieldwarden.operations.shell.deletes import list_them
 
     return list_them(folder, **filters)
 
@@ -208,7 +208,7 @@ def deletes_list(folder: Path | None, **filters: Any) -> Report:
 @in_project
 def deletes_approve(folder: Path | None, ids: tuple[int, ...], **filters: Any) -> Report:
     """They are meant: retire what they delete. The ones named, or all of a system or stream."""
-    from fieldwarden.operations.deletes import approve
+    from fieldwarden.operations.shell.deletes import approve
 
     return approve(folder, ids, **filters)
 
@@ -220,6 +220,6 @@ def deletes_approve(folder: Path | None, ids: tuple[int, ...], **filters: Any) -
 @in_project
 def deletes_discard(folder: Path | None, ids: tuple[int, ...], **filters: Any) -> Report:
     """They are not: nothing is retired. The ones named, or all of a system or stream."""
-    from fieldwarden.operations.deletes import discard
+    from fieldwarden.operations.shell.deletes import discard
 
     return discard(folder, ids, **filters)

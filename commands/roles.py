@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fieldwarden.commands.program import cli, command, in_project
-from fieldwarden.operations.report import Report
+from fieldwarden.operations.shell.report import Report
 
 
 @cli.group()

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fieldwarden.commands.program import cli, command, in_project, say
-from fieldwarden.operations.report import Report
+from fieldwarden.operations.shell.report import Report
 
 
 @command(cli)
@@ -15,7 +15,7 @@ from fieldwarden.operations.report import Report
 @in_project
 def onboard(folder: Path | None, unmask: bool) -> Report:
     """Before anything is delivered: read all systems, and show what matches, would be created and be changed."""
-    from fieldwarden.operations.onboard import onboard
+    from fieldwarden.operations.shell.onboard import onboard
 
     return onboard(folder, unmask=unmask, say=say)
 
@@ -26,7 +26,7 @@ def onboard(folder: Path | None, unmask: bool) -> Report:
 @in_project
 def plan(folder: Path | None, detailed_exitcode: bool, unmask: bool) -> Report:
     """Show what the files would change in the records and systems there are; nothing is changed."""
-    from fieldwarden.operations.plan import plan
+    from fieldwarden.operations.shell.plan import plan
 
     return plan(folder, detailed_exitcode=detailed_exitcode, unmask=unmask)
 
@@ -37,6 +37,6 @@ def plan(folder: Path | None, detailed_exitcode: bool, unmask: bool) -> Report:
 @in_project
 def apply(folder: Path | None, plan_hash: str | None, reason: str) -> Report:
     """Make the files the live rulebook, and bring every record under it."""
-    from fieldwarden.operations.apply import apply
+    from fieldwarden.operations.shell.apply import apply
 
     return apply(folder, plan_hash=plan_hash, reason=reason)

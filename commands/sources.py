@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fieldwarden.commands.program import cli, command, in_project, say
-from fieldwarden.operations.report import Report
+from fieldwarden.operations.shell.report import Report
 
 
 @cli.group()

@@ -9,7 +9,7 @@ import click
 
 from fieldwarden.commands.program import Operation, cli, command, in_project
 from fieldwarden.commands.proving import reason_for, unmasked, with_reason
-from fieldwarden.operations.report import Report
+from fieldwarden.operations.shell.report import Report
 
 
 def of_two(function: Operation) -> Operation:
@@ -26,7 +26,7 @@ def match() -> None:
 @in_project
 def match_list(folder: Path | None, limit: int) -> Report:
     """The queue of duplicates, and why they were not joined by themselves."""
-    from fieldwarden.operations.stewards import listed
+    from fieldwarden.operations.shell.stewards import listed
 
     return listed(folder, limit=limit)
 
@@ -37,7 +37,7 @@ def match_list(folder: Path | None, limit: int) -> Report:
 @in_project
 def match_show(folder: Path | None, one: str, other: str, unmask: bool) -> Report:
     """Two records side by side."""
-    from fieldwarden.operations.stewards import show
+    from fieldwarden.operations.shell.stewards import show
 
     return show(folder, one, other, unmask=unmask)
 
@@ -48,7 +48,7 @@ def match_show(folder: Path | None, one: str, other: str, unmask: bool) -> Repor
 @in_project
 def match_join(folder: Path | None, one: str, other: str, reason: str) -> Report:
     """Make two records one: the older goes on."""
-    from fieldwarden.operations.stewards import join
+    from fieldwarden.operations.shell.stewards import join
 
     return join(folder, one, other, reason=reason)
 
@@ -59,7 +59,7 @@ def match_join(folder: Path | None, one: str, other: str, reason: str) -> Report
 @in_project
 def match_keep_apart(folder: Path | None, one: str, other: str, reason: str) -> Report:
     """Never join two records, whatever they share."""
-    from fieldwarden.operations.stewards import keep_apart
+    from fieldwarden.operations.shell.stewards import keep_apart
 
     return keep_apart(folder, one, other, reason=reason)
 
@@ -82,7 +82,7 @@ def of_row(function: Operation) -> Operation:
 @in_project
 def record_link(folder: Path | None, system: str, stream: str, key: str, id: str, reason: str) -> Report:
     """Say which record a row that waits as ambiguous stands for."""
-    from fieldwarden.operations.stewards import link
+    from fieldwarden.operations.shell.stewards import link
 
     return link(folder, (system, stream, key), id, reason=reason)
 
@@ -93,7 +93,7 @@ def record_link(folder: Path | None, system: str, stream: str, key: str, id: str
 @in_project
 def record_unlink(folder: Path | None, system: str, stream: str, key: str, reason: str) -> Report:
     """Let a row begin a record of its own."""
-    from fieldwarden.operations.stewards import unlink
+    from fieldwarden.operations.shell.stewards import unlink
 
     return unlink(folder, (system, stream, key), reason=reason)
 
@@ -112,7 +112,7 @@ def record_split(
     folder: Path | None, id: str, other: str | None, restore: bool, yes: bool, reason: str | None, unmask: bool
 ) -> Report:
     """Undo a join: give the rows back that came with OTHER (by default the one joined last)."""
-    from fieldwarden.operations.stewards import parting, split
+    from fieldwarden.operations.shell.stewards import parting, split
 
     if not restore or yes:
         return split(folder, id, other, reason=reason_for(reason), restore=restore)

@@ -1,4 +1,4 @@
-"""`fieldwarden apply`: the files become the live rulebook, and every record is brought under it.
+"""The files become the live rulebook, and every record is brought under it.
 
 Beside live traffic and in bounded batches. Killed at any point, the next apply goes on where it was.
 """
@@ -6,22 +6,20 @@ Beside live traffic and in bounded batches. Killed at any point, the next apply 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from fieldwarden.engine.errors import RulesChanged, TransientError
 from fieldwarden.engine.hub.rules import Again, LiveRules
 from fieldwarden.engine.hub.views.overview import Overview
-from fieldwarden.operations import person
+from fieldwarden.engine.principal import Principal
+from fieldwarden.operations.acts import act
+from fieldwarden.operations.hub import no_hub
 from fieldwarden.operations.onboarding import not_read
 from fieldwarden.operations.plan import Planned, planned
-from fieldwarden.operations.project import Opened, opened
-from fieldwarden.operations.report import Report, count
+from fieldwarden.operations.project import Opened
 from fieldwarden.operations.rules import rules_of, take_live
 from fieldwarden.rules.errors import FieldwardenError
-
-_ONBOARDED = "the systems have been introduced: `fieldwarden run` delivers from now on"
 
 
 class StalePlan(FieldwardenError):
@@ -43,40 +41,61 @@ class CannotApply(FieldwardenError):
     exit_code = 2
 
 
-def apply(folder: Path | None, *, plan_hash: str | None, reason: str) -> Report:
-    """Also ends the onboarding. Raises ConfigurationError, StalePlan, NotRead, CannotApply, ApplyRuns,
-    EnvironmentUnfit."""
-    with opened(folder) as project:
-        project.migrate()
-        result = asyncio.run(applied(project, plan_hash=plan_hash, reason=reason, onboarding=True))
-    return Report(result, _text(result), notes=[each["how"] for each in result["reading"] if not each["by_itself"]])
+@dataclass(frozen=True, slots=True)
+class ReadAgain:
+    """Columns that have to be read (no field: all rows), in words `how`; `by_itself`: without anybody's doing."""
+
+    system: str
+    stream: str
+    fields: Sequence[str]
+    by_itself: bool
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """`old` and `new` are rulebooks by their hash ("" where there were no records under another). `records` were
+    resolved again, `changed` of them became others. `resumed`: an apply that had been interrupted went on. `onboarded`:
+    deliveries are made from now on, and were not before."""
+
+    old: str
+    new: str
+    records: int = 0
+    changed: int = 0
+    resumed: bool = False
+    reading: Sequence[ReadAgain] = ()
+    onboarded: bool = False
 
 
 async def applied(
-    project: Opened, *, plan_hash: str | None = None, reason: str = "", onboarding: bool = False
-) -> dict[str, Any]:
+    project: Opened, who: Principal, *, plan_hash: str | None = None, reason: str = "", onboarding: bool = False
+) -> Applied:
     """Make the files live, and bring the records under them; what was done. `onboarding`: what waits for its end may be
-    delivered from then on. The hub has been migrated."""
+    delivered from then on.
+
+    Raises StalePlan if `plan_hash` is not that of what would be done, NotRead, CannotApply, ApplyRuns,
+    EnvironmentUnfit."""
+    await asyncio.to_thread(project.migrate)
     rules = rules_of(project)
     try:
         if await rules.begin(project.project.rulebook, onboarded=project.onboards_itself) and project.onboards_itself:
-            return _result("", project.project.rulebook.hash)
+            return Applied("", project.project.rulebook.hash)
         await take_live(project, begin=True)
         live = await rules.live()
         waits = onboarding and live is not None and live.onboarded is None
         if waits:
             await _check_read(project)
         async with rules.alone():
-            result = await _applied(project, rules, plan_hash, reason)
+            result = await _applied(project, who, rules, plan_hash, reason)
             if waits:
                 await take_live(project)
                 await _check_read(project)  # again: of what these rules map anew nobody has seen a row
-                result["onboarded"] = await rules.end_onboarding(person.act("onboarded", reason))
+                result = replace(result, onboarded=await rules.end_onboarding(act(who, "onboarded", reason)))
             return result
     except RulesChanged as error:
         raise StalePlan(error.message, suggestion=error.suggestion) from error
     except TransientError as error:
-        raise project.no_hub(error) from error
+        raise no_hub(error) from error
     finally:
         await rules.close()
 
@@ -94,7 +113,7 @@ async def _check_read(project: Opened) -> None:
         )
 
 
-async def _applied(project: Opened, rules: LiveRules, plan_hash: str | None, reason: str) -> dict[str, Any]:
+async def _applied(project: Opened, who: Principal, rules: LiveRules, plan_hash: str | None, reason: str) -> Applied:
     found = await planned(project)
     assert found is not None, "there is a live rulebook"
     if plan_hash is not None and plan_hash != found.hash:
@@ -105,35 +124,40 @@ async def _applied(project: Opened, rules: LiveRules, plan_hash: str | None, rea
     if found.changes.obstacles:
         words = "; ".join(each.words for each in found.changes.obstacles)
         raise CannotApply(words, suggestion=found.changes.obstacles[0].suggestion)
-    result = _result(found.old.hash, found.new.hash)
+    result = Applied(found.old.hash, found.new.hash, resumed=not found.differs)
     if found.differs:
-        act = person.act("applied", reason, old=found.old.hash, new=found.new.hash, plan=found.hash)
-        await rules.switch(found.live.hash, found.new, act, _again(found))
-        result["reading"] = [
-            {
-                "system": each.system,
-                "stream": each.stream,
-                "fields": list(each.fields),
-                "by_itself": _direct(found, each.system),
-                "how": _how(found, each.system, each.entity, each.stream),
-            }
-            for each in found.changes.reading
-        ]
+        said = act(who, "applied", reason, old=found.old.hash, new=found.new.hash, plan=found.hash)
+        await rules.switch(found.live.hash, found.new, said, _again(found))
+        result = replace(
+            result,
+            reading=[
+                ReadAgain(
+                    each.system,
+                    each.stream,
+                    list(each.fields),
+                    _direct(found, each.system),
+                    _how(found, each.system, each.entity, each.stream),
+                )
+                for each in found.changes.reading
+            ],
+        )
     elif found.live.former is None:
-        return result
-    result["resumed"] = not found.differs
-    await _resolve(rules, found, result)
-    return result
+        return replace(result, resumed=False)
+    records, changed = await _resolve(rules, found)
+    return replace(result, records=records, changed=changed)
 
 
-async def _resolve(rules: LiveRules, found: Planned, result: dict[str, Any]) -> None:
+async def _resolve(rules: LiveRules, found: Planned) -> tuple[int, int]:
+    """How many records were resolved again, and how many of them became others."""
     whole = not found.differs or found.live.former is not None  # they come from rules that are not at hand
     entities = None if whole else found.changes.entities
     rematch = frozenset(found.new.entities) if whole else _rematched(found)
     former = None if whole else found.old
+    records = changed = 0
     while (step := await rules.resolve(found.new, entities, rematch, former)) is not None:
-        result["records"] += step.seen
-        result["changed"] += step.changed
+        records += step.seen
+        changed += step.changed
+    return records, changed
 
 
 def _rematched(found: Planned) -> frozenset[str]:
@@ -172,26 +196,3 @@ def _how(found: Planned, system: str, entity: str, stream: str) -> str:
         f"{system} {stream} is not read by itself: `fieldwarden connector register`, then "
         f"`fieldwarden backfill start --system {system} --entity {entity}`"
     )
-
-
-def _result(old: str, new: str) -> dict[str, Any]:
-    return {"old": old, "new": new, "records": 0, "changed": 0, "resumed": False, "reading": [], "onboarded": False}
-
-
-def _text(result: dict[str, Any]) -> str:
-    return f"{_rules_text(result)}\n{_ONBOARDED}" if result["onboarded"] else _rules_text(result)
-
-
-def _rules_text(result: dict[str, Any]) -> str:
-    if not result["old"]:
-        return f"rulebook {result['new'][:12]} is live; there were no records under another"
-    if result["old"] == result["new"] and not result["resumed"]:
-        return f"nothing to apply: rulebook {result['new'][:12]} is live"
-    head = f"rulebook {result['new'][:12]} is live"
-    head += " (an apply that had been interrupted went on)" if result["resumed"] else f", {result['old'][:12]} was"
-    lines = [
-        head,
-        f"  {count(result['records'], 'record')} resolved again, {count(result['changed'], 'record')} changed",
-    ]
-    lines += [f"  {each['how']}" for each in result["reading"] if each["by_itself"]]
-    return "\n".join(lines)

@@ -23,7 +23,8 @@ from fieldwarden.connectors.postgres.looking.condition import ConditionRefused, 
 from fieldwarden.engine.hub.asking import UnknownName, closest
 from fieldwarden.operations.connector_state import chosen, connected, named
 from fieldwarden.operations.project import Opened, opened
-from fieldwarden.operations.report import Failure, Report, count, table
+from fieldwarden.operations.shell.report import Failure, Report, table
+from fieldwarden.operations.words import count
 from fieldwarden.rules.allowed import FUNCTIONS, OPERATORS
 from fieldwarden.rules.connections import database_settings
 from fieldwarden.rules.errors import FieldwardenError

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fieldwarden.engine.bugs import described
-from fieldwarden.operations.report import Failure, Report
+from fieldwarden.operations.shell.report import Failure, Report
 
 _ROOT = Path(__file__).resolve().parent.parent
 

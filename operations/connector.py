@@ -27,7 +27,8 @@ from fieldwarden.operations.connector_state import (
     tasks,
 )
 from fieldwarden.operations.project import Opened, opened
-from fieldwarden.operations.report import Failure, Report, count, table
+from fieldwarden.operations.shell.report import Failure, Report, table
+from fieldwarden.operations.words import count
 from fieldwarden.rules.connections import debezium_settings
 from fieldwarden.rules.errors import FieldwardenError
 from fieldwarden.rules.secret import Secretive

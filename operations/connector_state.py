@@ -14,7 +14,7 @@ from fieldwarden.connectors.debezium.connect.heartbeat import SILENT, silent_for
 from fieldwarden.connectors.debezium.connect.states import State
 from fieldwarden.connectors.postgres.session import connect as connect_database
 from fieldwarden.operations.project import Opened, UnknownSystem
-from fieldwarden.operations.report import age
+from fieldwarden.operations.words import age
 from fieldwarden.rules.connections import database_settings, debezium_names
 from fieldwarden.rules.errors import FieldwardenError
 

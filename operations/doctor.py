@@ -17,8 +17,9 @@ from fieldwarden.engine.hub.views.footing import HubFooting
 from fieldwarden.operations.onboarding import ONBOARDING, waits
 from fieldwarden.operations.project import Opened, embedded_in, opened
 from fieldwarden.operations.protected import protection
-from fieldwarden.operations.report import Failure, Report, count
 from fieldwarden.operations.rules import live_of
+from fieldwarden.operations.shell.report import Failure, Report
+from fieldwarden.operations.words import count
 from fieldwarden.rules.connections import database_settings
 from fieldwarden.rules.errors import FieldwardenError
 from fieldwarden.rules.loading import PROJECT_FILE, Project

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fieldwarden.engine.errors import EnvironmentUnfit, TransientError
 from fieldwarden.operations import examples
-from fieldwarden.operations.report import Report
+from fieldwarden.operations.shell.report import Report
 from fieldwarden.rules.errors import FieldwardenError
 from fieldwarden.rules.references import holds_password, resolve_reference
 

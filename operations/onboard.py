@@ -1,5 +1,5 @@
-"""`fieldwarden onboard`: the systems meet for the first time. All rows are read, nothing is delivered, and a person
-sees what would be, before `fieldwarden apply` lets it.
+"""The systems meet for the first time. All rows are read, nothing is delivered, and a person sees what would be, before
+`fieldwarden apply` lets it.
 
 It reads by itself, or, where `fieldwarden run` works, waits for that. The files' rules are what it shows: as long as
 nothing was delivered they are made live with each look, so that a mended rule is looked at by running it again.
@@ -8,29 +8,26 @@ nothing was delivered they are made live with each look, so that a mended rule i
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from datetime import datetime
 
 from fieldwarden.engine.checking.meeting import Meeting
 from fieldwarden.engine.errors import TransientError
-from fieldwarden.engine.hub.asking import Mask
 from fieldwarden.engine.hub.rules import Live
-from fieldwarden.engine.hub.views.overview import AmbiguousCount, Overview, SourceState
+from fieldwarden.engine.hub.views.overview import Overview, SourceState
 from fieldwarden.engine.hub.views.planning import preview
+from fieldwarden.engine.principal import Principal
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.operations.apply import applied
+from fieldwarden.operations.hub import no_hub
+from fieldwarden.operations.introduction import Ambiguous, Introduction, NotUnique, SetAside, introduction
 from fieldwarden.operations.onboarding import not_read
-from fieldwarden.operations.onboarding_words import done_since, lines, told
 from fieldwarden.operations.plan import planned, processors
-from fieldwarden.operations.project import Opened, is_partitioned, opened
-from fieldwarden.operations.report import Failure, Report
+from fieldwarden.operations.project import Opened, is_partitioned
 from fieldwarden.operations.rules import rules_of, take_live
-from fieldwarden.operations.run.logs import configure
-from fieldwarden.operations.run.run import replicate
+from fieldwarden.operations.run.run import Ending, Ran, replicate
 from fieldwarden.operations.run.watch import PATIENCE, Watch
 from fieldwarden.operations.stewards import alike
 from fieldwarden.operations.unread import stands, unread
@@ -41,53 +38,73 @@ SILENCE = 30.0
 _LOOK = 1.0
 _TELL = 5.0
 _LISTED = 20
-_READ_ON = "mend that, and run `fieldwarden onboard` again: it goes on; a system for later goes under planned: [...]"
 
 
-def onboard(folder: Path | None, *, unmask: bool = False, say: Say = lambda _line: None) -> Report:
-    """Exit code 1 where not all could be read: what is shown then is not the whole.
+@dataclass(frozen=True, slots=True)
+class Introduced:
+    """Somebody has let deliveries be made already; `by` is empty where nobody had to."""
+
+    since: datetime
+    by: str
+    rulebook: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that is shown. `plan`: what an apply may insist on, None if not all was read; `unread`: by system, why not
+    all was; `stuck`: what kept it from reading; `left_out`: systems that the files plan for later."""
+
+    rulebook: str
+    plan: str | None
+    unread: dict[str, str]
+    stuck: Sequence[str]
+    left_out: Sequence[str]
+    introduction: Introduction
+    seconds: float
+
+    @property
+    def complete(self) -> bool:
+        return not self.unread and not self.stuck
+
+
+async def onboard(
+    project: Opened, who: Principal, ending: Ending, *, unmask: bool = False, say: Say = lambda _line: None
+) -> Introduced | Ran | Seen:
+    """`Ran` is how it was ended before all was read.
 
     Raises ConfigurationError, CannotApply, ApplyRuns, EnvironmentUnfit; bugs as they are."""
-    configure("auto", "error")
-    with opened(folder) as project:
-        project.migrate()
-        done = asyncio.run(_prepared(project))
-        if done is not None:
-            return _done(done)
-        reading = _Reading(project, say)
-        ended = reading.until_read()
-        if ended is not None:
-            return ended
-        if reading.overtaken is not None:
-            return _done(reading.overtaken)
-        result = asyncio.run(_seen(project, reading.stuck, unmask))
-    return _report(result)
+    await asyncio.to_thread(project.migrate)
+    if (done := await _prepared(project, who)) is not None:
+        return done
+    reading = _Reading(project, who, say)
+    if (ended := await reading.until_read(ending)) is not None:
+        return ended
+    if reading.overtaken is not None:
+        return reading.overtaken
+    return await _seen(project, reading.stuck, unmask)
 
 
-async def _prepared(project: Opened) -> Live | None:
-    """Make the files' rules the live ones, and let nothing be delivered; what is live where deliveries are made."""
+async def _prepared(project: Opened, who: Principal) -> Introduced | None:
+    """Make the files' rules the live ones, and let nothing be delivered. If deliveries are made already: since when."""
     rules = rules_of(project)
     try:
         await rules.begin(project.project.rulebook, onboarded=False)
         live = await rules.live()
     except TransientError as error:
-        raise project.no_hub(error) from error
+        raise no_hub(error) from error
     finally:
         await rules.close()
-    if live is not None and live.onboarded is not None:
-        return live
-    await applied(project, reason="onboard")
+    if (done := _introduced(live)) is not None:
+        return done
+    await applied(project, who, reason="onboard")
     await take_live(project, begin=True)
     return None
 
 
-@contextlib.asynccontextmanager
-async def _overview(project: Opened) -> AsyncIterator[Overview]:
-    overview = Overview(project.hub_dsn, project.hub_schema)
-    try:
-        yield overview
-    finally:
-        await overview.close()
+def _introduced(live: Live | None) -> Introduced | None:
+    if live is None or live.onboarded is None:
+        return None
+    return Introduced(live.onboarded, live.onboarded_by, live.hash)
 
 
 async def _others(overview: Overview) -> bool:
@@ -104,31 +121,29 @@ class _Reading:
     from that, in words."""
 
     project: Opened
+    who: Principal
     say: Say
     stuck: list[str] = field(default_factory=list)
-    overtaken: Live | None = None
+    overtaken: Introduced | None = None
     """What is live, if meanwhile somebody let deliveries be made: then there is nothing to wait for any more."""
     _told: float = 0.0
     _trying: dict[str, float] = field(default_factory=dict)
     """Systems that others cannot reach, with since when (monotonic seconds)."""
 
-    def until_read(self) -> Report | None:
-        """The report of what a signal ended before; None: as far as it goes, all is read."""
-        if asyncio.run(self._beside()):
+    async def until_read(self, ending: Ending) -> Ran | None:
+        """How it was ended before; None: as far as it goes, all is read."""
+        if await self._beside():
             return None
-        report = replicate(self.project, self._guide, holding=True)
-        return None if report.result["stopped_by"] == "idle" else report
+        ran = await replicate(self.project, self.who, ending, self._guide, holding=True)
+        return ran if ran.signal else None
 
     async def _beside(self) -> bool:
         """See how others read, as long as there are any; False if they are gone before they are done."""
-        async with _overview(self.project) as overview:
-            try:
-                while await _others(overview):
-                    self.say("  `fieldwarden run` reads the systems; waiting for it")
-                    if await self._seeing(overview):
-                        return True
-            except TransientError as error:
-                raise self.project.no_hub(error) from error
+        async with self.project.live_hub.part(Overview) as overview:
+            while await _others(overview):
+                self.say("  `fieldwarden run` reads the systems; waiting for it")
+                if await self._seeing(overview):
+                    return True
         return False
 
     async def _seeing(self, overview: Overview) -> bool:
@@ -140,7 +155,7 @@ class _Reading:
             watching.cancel()
 
     async def _guide(self, watch: Watch) -> None:
-        async with _overview(self.project) as overview:
+        async with self.project.live_hub.part(Overview) as overview:
             await self._rest(watch, overview, alone=True)
 
     async def _rest(self, watch: Watch, overview: Overview, *, alone: bool) -> bool:
@@ -151,9 +166,8 @@ class _Reading:
         try:
             while not (await asyncio.wait({idle}, timeout=_LOOK))[0]:
                 try:
-                    live = await rules.live()
-                    if live is not None and live.onboarded is not None:
-                        self.overtaken = live
+                    self.overtaken = _introduced(await rules.live())
+                    if self.overtaken is not None:
                         return True
                     if not alone and not await _others(overview):
                         return False
@@ -192,65 +206,34 @@ class _Reading:
 # --- looking -------------------------------------------------------------------------------------------------
 
 
-async def _seen(project: Opened, stuck: list[str], unmask: bool) -> dict[str, Any]:
+async def _seen(project: Opened, stuck: list[str], unmask: bool) -> Seen:
     """All that is shown, from the hub alone."""
     began = time.monotonic()
-    meeting = Meeting(project.rulebook)
-    try:
-        async with _overview(project) as overview:
-            missing = await not_read(project, overview)
-            entities = frozenset(project.rulebook.entities)
-            await preview(project.hub_dsn, project.hub_schema, entities, meeting, processors())
-            found = await planned(project)
-            mask = project.mask(unmask=unmask)
-            return {
-                "onboarded": None,
-                "rulebook": project.rulebook.hash,
-                "plan": found.hash if found is not None and not missing and not stuck else None,
-                "complete": not missing and not stuck,
-                "unread": missing,
-                "stuck": stuck,
-                "left_out": list(project.project.settings.planned),
-                **told(project.rulebook, meeting, mask),
-                "not_unique": {
-                    "counts": await overview.duplicate_counts(),
-                    "first": await alike(project, _LISTED),
-                },
-                "ambiguous": [_ambiguous(each, mask) for each in await overview.ambiguous(_LISTED)],
-                "set_aside": [
-                    {"system": each.system, "kind": each.kind, "number": each.number}
-                    for each in await overview.set_aside()
-                ],
-                "seconds": round(time.monotonic() - began, 1),
-            }
-    except TransientError as error:
-        raise project.no_hub(error) from error
-
-
-def _ambiguous(each: AmbiguousCount, mask: Mask) -> dict[str, Any]:
-    keys = [mask.key(each.system, each.stream, key) for key in each.keys]
-    return {
-        "system": each.system,
-        "stream": each.stream,
-        "reason": each.reason,
-        "rows": each.number,
-        "keys": sorted(set(keys)),
-    }
-
-
-# --- telling -------------------------------------------------------------------------------------------------
-
-
-def _done(live: Live) -> Report:
-    assert live.onboarded is not None
-    onboarded = {"since": live.onboarded.isoformat(), "by": live.onboarded_by}
-    return Report({"onboarded": onboarded, "rulebook": live.hash}, done_since(live.onboarded, live.onboarded_by))
-
-
-def _report(result: dict[str, Any]) -> Report:
-    text = "\n".join(lines(result))
-    if result["complete"]:
-        return Report(result, text)
-    why = [*(f"{system}: {reason}" for system, reason in result["unread"].items()), *result["stuck"]]
-    failure = Failure("not_read", f"not all has been read, and what is shown is a part: {'; '.join(why)}", _READ_ON)
-    return Report(result, text, failure, exit_code=1)
+    meeting, hub = Meeting(project.rulebook), project.live_hub
+    mask = hub.mask(unmask=unmask)
+    async with hub.part(Overview) as overview:
+        missing = await not_read(project, overview)
+        entities = frozenset(project.rulebook.entities)
+        await preview(hub.dsn, hub.schema, entities, meeting, processors())
+        found = await planned(project)
+        not_unique = NotUnique(await overview.duplicate_counts(), await alike(hub, _LISTED))
+        ambiguous = [
+            Ambiguous(
+                each.system,
+                each.stream,
+                each.reason,
+                each.number,
+                sorted({mask.key(each.system, each.stream, key) for key in each.keys}),
+            )
+            for each in await overview.ambiguous(_LISTED)
+        ]
+        aside = [SetAside(each.system, each.kind, each.number) for each in await overview.set_aside()]
+    return Seen(
+        rulebook=project.rulebook.hash,
+        plan=found.hash if found is not None and not missing and not stuck else None,
+        unread=missing,
+        stuck=stuck,
+        left_out=list(project.project.settings.planned),
+        introduction=introduction(project.rulebook, meeting, mask, not_unique, ambiguous, aside),
+        seconds=round(time.monotonic() - began, 1),
+    )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fieldwarden.engine.running.ingest.session import PARKED
-from fieldwarden.operations import person
+from fieldwarden.operations.acts import act
 from fieldwarden.operations.rules import rules_of
 from fieldwarden.operations.unread import stands, unread
 
 if TYPE_CHECKING:
     from fieldwarden.engine.hub.rules import Live
     from fieldwarden.engine.hub.views.overview import Overview
+    from fieldwarden.engine.principal import Principal
     from fieldwarden.operations.project import Opened
 
 ONBOARDING = (
@@ -26,21 +27,16 @@ def waits(live: Live | None) -> str:
     return ONBOARDING if live is not None and live.onboarded is None else ""
 
 
-async def end_onboarding(project: Opened, reason: str) -> bool:
-    """Let deliveries be made from now on, in the name of the person at the keyboard; False if they may be already.
-
-    Raises TransientError."""
+async def onboarded_by_itself(project: Opened, who: Principal) -> None:
+    """Where the files say `onboarding: automatic`, nothing waits any more: said in the name of whoever runs it. Raises
+    TransientError."""
+    if not project.onboards_itself:
+        return
     rules = rules_of(project)
     try:
-        return await rules.end_onboarding(person.act("onboarded", reason))
+        await rules.end_onboarding(act(who, "onboarded", "onboarding: automatic"))
     finally:
         await rules.close()
-
-
-async def onboarded_by_itself(project: Opened) -> None:
-    """Where the files say `onboarding: automatic`, nothing waits any more. Raises TransientError."""
-    if project.onboards_itself:
-        await end_onboarding(project, "onboarding: automatic")
 
 
 async def not_read(project: Opened, overview: Overview) -> dict[str, str]:

@@ -1,31 +1,28 @@
-"""`fieldwarden plan`: what the files would change, counted over the hub's real records; nothing is changed."""
+"""What the files would change, counted over the hub's real records; nothing is changed."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
+from fieldwarden.engine.change import Value
 from fieldwarden.engine.checking.preview import Preview
 from fieldwarden.engine.errors import EnvironmentUnfit
 from fieldwarden.engine.hub.asking import Mask
 from fieldwarden.engine.hub.rules import Live
 from fieldwarden.engine.hub.views.planning import preview
-from fieldwarden.operations.counted import change, rows_table, rows_told
-from fieldwarden.operations.project import Opened, opened
+from fieldwarden.operations.counted import RowCount, rows_counted
+from fieldwarden.operations.project import Opened
 from fieldwarden.operations.protected import protection
-from fieldwarden.operations.report import Report, count, table
-from fieldwarden.operations.rules import live_of, loaded_from, prepare_hub
+from fieldwarden.operations.rules import live_of, loaded_from
+from fieldwarden.operations.words import count
 from fieldwarden.rules.changes import Changes, Reading, compare
 from fieldwarden.rules.rulebook import Rulebook
 
 _PROCESSES = 8
-_NOTHING = "no differences: the files are the live rulebook"
 
 
 @dataclass(frozen=True)
@@ -46,15 +43,108 @@ class Planned:
         return hashlib.sha256(f"{self.old.hash}\n{self.new.hash}".encode()).hexdigest()[:16]
 
 
-def plan(folder: Path | None, *, detailed_exitcode: bool, unmask: bool) -> Report:
-    """Exit code 0, or, with `detailed_exitcode`, 4 where something differs. Raises ConfigurationError and
-    EnvironmentUnfit."""
-    with opened(folder) as project:
-        prepare_hub(project)
-        found = asyncio.run(_plan(project, unmask))
-    text = "\n".join(_lines(found)) if found["differences"] else _NOTHING
-    notes = [f"warning: {warning}" for warning in found["warnings"]]
-    return Report(found, text, exit_code=4 if detailed_exitcode and found["differences"] else 0, notes=notes)
+@dataclass(frozen=True, slots=True)
+class RuleChange:
+    entity: str
+    unit: str
+    before: str
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteChange:
+    """`what` differs in how a stream or entity is written."""
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToRead:
+    """Columns that have to be read (no field: all rows), and how they are."""
+
+    system: str
+    stream: str
+    entity: str
+    fields: Sequence[str]
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class InTheWay:
+    message: str
+    suggestion: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One record's value, masked, and whose word wins."""
+
+    record: str
+    before: Value
+    after: Value
+    winner: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """In how many records a field would get another value, and another winner."""
+
+    entity: str
+    field: str
+    protected: bool
+    values: int
+    winners: int
+    samples: Sequence[Sample]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedChanges:
+    """All that the files would change; `given_up` are entities with all their records."""
+
+    rules: Sequence[RuleChange]
+    came: Sequence[str]
+    left: Sequence[str]
+    writing: Sequence[WriteChange]
+    given_up: Sequence[str]
+    reading: Sequence[ToRead]
+    obstacles: Sequence[InTheWay]
+    fields: Sequence[FieldChange]
+    rows: Sequence[RowCount]
+    retired: Mapping[str, int]
+    revived: Mapping[str, int]
+    records: int
+    touched: int
+    seconds: float
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`live` and `files` are rulebooks by their hash; `plan` is what an apply may insist on, None where no rules are
+    live; `changes` are None where nothing differs."""
+
+    live: str | None
+    files: str
+    plan: str | None
+    differences: bool
+    warnings: Sequence[str]
+    changes: PlannedChanges | None
+
+
+async def plan(project: Opened, *, unmask: bool = False) -> Plan:
+    """The hub's live rules have been taken. Raises EnvironmentUnfit."""
+    await _check_version(project)
+    found = await planned(project)
+    files = project.project.rulebook.hash
+    warnings = [str(warning) for warning in project.project.warnings]
+    protected = await protection(project)
+    warnings += [f"{each.path}: {each.message} (try: {each.suggestion})" for each in protected.found]
+    warnings += protected.unchecked
+    if found is None:
+        return Plan(None, files, None, False, warnings, None)
+    changes = await _counted(project, found, unmask) if found.differs else None
+    return Plan(found.old.hash, files, found.hash, found.differs, warnings, changes)
 
 
 async def planned(project: Opened) -> Planned | None:
@@ -64,35 +154,6 @@ async def planned(project: Opened) -> Planned | None:
         return None
     old = loaded_from(live)
     return Planned(live, old, project.project.rulebook, compare(old, project.project.rulebook))
-
-
-async def _plan(project: Opened, unmask: bool) -> dict[str, Any]:
-    await _check_version(project)
-    found = await planned(project)
-    files = project.project.rulebook.hash
-    warnings = [str(warning) for warning in project.project.warnings]
-    protected = await protection(project)
-    warnings += [f"{each.path}: {each.message} (try: {each.suggestion})" for each in protected.found]
-    warnings += protected.unchecked
-    if found is None:
-        return {"live": None, "files": files, "plan": None, "differences": False, "warnings": warnings}
-    result = {
-        "live": found.old.hash,
-        "files": files,
-        "plan": found.hash,
-        "differences": found.differs,
-        "warnings": warnings,
-    }
-    if not found.differs:
-        return result
-    began = time.monotonic()
-    mixed = found.live.former is not None
-    seen = Preview(found.old, found.new, found.changes, mixed=mixed)
-    processes = 1
-    if found.changes.entities:
-        where = project.hub_dsn, project.hub_schema
-        processes = await preview(*where, found.changes.entities, seen, processors())
-    return result | _told(found, seen, processes, time.monotonic() - began, unmask)
 
 
 def processors() -> int:
@@ -112,7 +173,18 @@ async def _check_version(project: Opened) -> None:
         )
 
 
-def _told(found: Planned, seen: Preview, processes: int, seconds: float, unmask: bool) -> dict[str, Any]:
+async def _counted(project: Opened, found: Planned, unmask: bool) -> PlannedChanges:
+    began = time.monotonic()
+    mixed = found.live.former is not None
+    seen = Preview(found.old, found.new, found.changes, mixed=mixed)
+    processes = 1
+    if found.changes.entities:
+        where = project.hub_dsn, project.hub_schema
+        processes = await preview(*where, found.changes.entities, seen, processors())
+    return _changes(found, seen, processes, time.monotonic() - began, unmask)
+
+
+def _changes(found: Planned, seen: Preview, processes: int, seconds: float, unmask: bool) -> PlannedChanges:
     masks = Mask(found.old, unmask=unmask), Mask(found.new, unmask=unmask)
 
     def shown(entity: str, name: str, value: str | None) -> str | None:
@@ -125,47 +197,39 @@ def _told(found: Planned, seen: Preview, processes: int, seconds: float, unmask:
     changes = found.changes
     how = f"streamed pass over {count(seen.records, 'record')} of {', '.join(sorted(changes.entities)) or 'nothing'}"
     how += f", in {processes} processes," if processes > 1 else ""
-    return {
-        "rules": [
-            {"entity": entity, "unit": unit, "before": before, "now": now}
-            for entity, unit, before, now in (
-                *((entity, "identity", before, now) for entity, before, now in changes.matching),
-                *changes.rules,
-            )
+    return PlannedChanges(
+        rules=[
+            *(RuleChange(entity, "identity", before, now) for entity, before, now in changes.matching),
+            *(RuleChange(*each) for each in changes.rules),
         ],
-        "came": list(changes.came),
-        "left": list(changes.left),
-        "writing": [{"where": where, "what": what} for where, what in changes.writing],
-        "given_up": sorted(found.old.entities.keys() - found.new.entities.keys()),
-        "reading": [_reading(found.new, each) for each in changes.reading],
-        "obstacles": [{"message": each.words, "suggestion": each.suggestion} for each in changes.obstacles],
-        "fields": [
-            {
-                "entity": entity,
-                "field": name,
-                "protected": _protected(found, entity, name),
-                "values": counts.values,
-                "winners": counts.winners,
-                "samples": [
-                    {
-                        "record": each.record,
-                        "before": shown(entity, name, each.before),
-                        "after": shown(entity, name, each.after),
-                        "winner": each.winner,
-                    }
+        came=list(changes.came),
+        left=list(changes.left),
+        writing=[WriteChange(where, what) for where, what in changes.writing],
+        given_up=sorted(found.old.entities.keys() - found.new.entities.keys()),
+        reading=[_reading(found.new, each) for each in changes.reading],
+        obstacles=[InTheWay(each.words, each.suggestion) for each in changes.obstacles],
+        fields=[
+            FieldChange(
+                entity,
+                name,
+                _protected(found, entity, name),
+                counts.values,
+                counts.winners,
+                [
+                    Sample(each.record, shown(entity, name, each.before), shown(entity, name, each.after), each.winner)
                     for each in counts.samples
                 ],
-            }
+            )
             for (entity, name), counts in sorted(seen.fields.items())
         ],
-        "rows": rows_told(seen.rows),
-        "retired": seen.retired,
-        "revived": seen.revived,
-        "records": seen.records,
-        "touched": seen.touched,
-        "seconds": round(seconds, 2),
-        "method": f"{how} in {seconds:.1f} s",
-    }
+        rows=rows_counted(seen.rows),
+        retired=seen.retired,
+        revived=seen.revived,
+        records=seen.records,
+        touched=seen.touched,
+        seconds=round(seconds, 2),
+        method=f"{how} in {seconds:.1f} s",
+    )
 
 
 def _protected(found: Planned, entity: str, name: str) -> bool:
@@ -174,65 +238,11 @@ def _protected(found: Planned, entity: str, name: str) -> bool:
     return any(unit is not None and unit.policy.protected for unit in units)
 
 
-def _reading(rules: Rulebook, each: Reading) -> dict[str, Any]:
+def _reading(rules: Rulebook, each: Reading) -> ToRead:
     direct = not rules.systems[each.system].partitioned
     how = (
         "read by `fieldwarden run` itself, before anything is delivered"
         if direct
         else f"not read by itself: `fieldwarden backfill start --system {each.system} --entity {each.entity}`"
     )
-    return {
-        "system": each.system,
-        "stream": each.stream,
-        "entity": each.entity,
-        "fields": list(each.fields),
-        "how": how,
-    }
-
-
-def _lines(found: dict[str, Any]) -> Iterator[str]:
-    yield f"live rulebook {found['live'][:12]}, files {found['files'][:12]}"
-    for title, names in (("comes", found["came"]), ("goes", found["left"])):
-        for name in names:
-            yield f"  {title:<6} {name}"
-    for name in found["given_up"]:
-        yield f"         {name}: all its records are given up, with their golden values and what links rows to them;"
-        yield "         the ledger keeps their history, rows that are mapped again begin new records"
-    for each in found["rules"]:
-        yield f"  rule   {each['entity']}.{each['unit']}: {each['before']}"
-        yield f"         now: {each['now']}"
-    for each in found["writing"]:
-        yield f"  write  {each['where']}: other {each['what']}"
-    for each in found["reading"]:
-        what = ", ".join(each["fields"]) or "all rows"
-        yield f"  read   {each['system']} {each['stream']}: {what}; {each['how']}"
-    yield ""
-    yield from _counts(found)
-    for each in found["obstacles"]:
-        yield f"  cannot be applied: {each['message']}"
-        yield f"    try: {each['suggestion']}"
-    yield ""
-    yield f"  {found['method']}; {count(found['touched'], 'record')} would change"
-    yield f"plan {found['plan']}: fieldwarden apply --plan-hash {found['plan']}"
-
-
-def _counts(found: dict[str, Any]) -> Iterator[str]:
-    rows = [
-        [f"{e['entity']}.{e['field']}", e["winners"], e["values"], "protected" if e["protected"] else ""]
-        for e in found["fields"]
-    ]
-    if rows:
-        yield table(["field", "other word", "other value", ""], rows)
-    if any(each["samples"] for each in found["fields"]):
-        yield ""
-    for each in found["fields"]:
-        for sample in each["samples"]:
-            name = f"{each['entity']}.{each['field']}"
-            said = f" ({sample['winner']})" if sample["winner"] else ""
-            yield f"  e.g. {name} of {sample['record']}: {change(sample['before'], sample['after'])}{said}"
-    if found["rows"]:
-        yield ""
-        yield rows_table(found["rows"])
-    for word in ("retired", "revived"):
-        for entity, number in found[word].items():
-            yield f"  {count(number, 'record')} of {entity} {word}"
+    return ToRead(each.system, each.stream, each.entity, list(each.fields), how)

@@ -23,10 +23,10 @@ from fieldwarden.rules.secret import Secret
 
 if TYPE_CHECKING:
     from fieldwarden.connectors.debezium.kafka.access import KafkaAccess
-    from fieldwarden.engine.hub.asking import Mask
     from fieldwarden.engine.hub.names import RowNames
     from fieldwarden.engine.hub.server.embedded import EmbeddedServer
     from fieldwarden.engine.hub.store import PostgresHub
+    from fieldwarden.operations.hub import LiveHub
 
 STATE = ".fieldwarden"
 _HUB_DATABASE = "fieldwarden"
@@ -110,11 +110,12 @@ class Opened:
             "`fieldwarden plan` shows what they would change, `fieldwarden apply` makes them live"
         )
 
-    def mask(self, *, unmask: bool = False) -> Mask:
-        """What a reader of the hub may see, by the rules in force."""
-        from fieldwarden.engine.hub.names import mask_by
+    @property
+    def live_hub(self) -> LiveHub:
+        """The hub as it can be asked, by the rules in force. Raises ReferenceUnresolved."""
+        from fieldwarden.operations.hub import LiveHub
 
-        return mask_by(self.names, self.rulebook, unmask=unmask)
+        return LiveHub(self.hub_dsn, self.hub_schema, self.rulebook, self.names)
 
     @property
     def hub_schema(self) -> str:
@@ -178,22 +179,6 @@ class Opened:
             name for name, system in self.rulebook.systems.items() if isinstance(system.settings, DebeziumConnector)
         ]
 
-    def check_filters(
-        self, entity: str | None = None, system: str | None = None, stream: str | None = None, **_others: object
-    ) -> None:
-        """Raises UnknownName for a filter that can match nothing."""
-        from fieldwarden.engine.hub.asking import UnknownName, closest, entity_named
-
-        if entity is not None:
-            entity_named(self.rulebook, entity)
-        if system is not None and system not in self.rulebook.systems:
-            raise UnknownName(f"there is no system {system!r}", suggestion=closest(system, self.rulebook.systems))
-        named = [each for each in self.rulebook.systems.values() if system in (None, each.name)]
-        streams = sorted({name for each in named for name in each.streams})
-        if stream is not None and stream not in streams:
-            of = f" of {system}" if system else ""
-            raise UnknownName(f"{stream!r} is not a stream{of}", suggestion=closest(stream, streams))
-
     def check_systems(self, names: Sequence[str]) -> None:
         """Raises UnknownSystem for the first name that is no source of the project."""
         for name in names:
@@ -246,16 +231,6 @@ class Opened:
         embedded = self.project.settings.hub.dsn is None
         schema = self.hub_schema
         return migrate_for(self.owner_dsn, schema, _RUNTIME) if embedded else migrate(self.hub_dsn, schema)
-
-    def no_hub(self, error: FieldwardenError) -> FieldwardenError:
-        """The hub failed a command that only asks: there is nothing to try again by itself."""
-        from fieldwarden.engine.errors import EnvironmentUnfit
-
-        return EnvironmentUnfit(
-            f"the hub cannot be asked: {error.message}",
-            suggestion="is its server up, and has `fieldwarden run` ever worked on this project?",
-            path=f"{PROJECT_FILE}: hub",
-        )
 
     @contextlib.asynccontextmanager
     async def hub(self) -> AsyncIterator[PostgresHub]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fieldwarden.engine.errors import EnvironmentUnfit
 from fieldwarden.operations.project import Opened, UnknownSystem, load, opened
-from fieldwarden.operations.report import Report
+from fieldwarden.operations.shell.report import Report
 from fieldwarden.rules.connections import database_settings
 
 

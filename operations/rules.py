@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fieldwarden.engine.errors import TransientError
 from fieldwarden.engine.running.ingest.session import microseconds
+from fieldwarden.operations.hub import no_hub
 from fieldwarden.rules.changes import in_force
 from fieldwarden.rules.errors import ConfigurationError, FieldwardenError
 from fieldwarden.rules.loading import load_rulebook_source
@@ -14,6 +15,7 @@ from fieldwarden.rules.rulebook import Rulebook
 
 if TYPE_CHECKING:
     from fieldwarden.engine.hub.rules import Live, LiveRules
+    from fieldwarden.operations.hub import LiveHub
     from fieldwarden.operations.project import Opened
 
 
@@ -37,7 +39,7 @@ async def live_of(project: Opened) -> Live | None:
     try:
         return await rules.live()
     except TransientError as error:
-        raise project.no_hub(error) from error
+        raise no_hub(error) from error
     finally:
         await rules.close()
 
@@ -66,24 +68,22 @@ async def take_live(project: Opened, *, begin: bool = False) -> None:
     project.live = await live_rules(project, begin=begin)
 
 
-def prepare_hub(project: Opened) -> None:
-    """For commands that only ask: an embedded hub is made ready, so that a project in which nothing ran yet can be
-    asked; a server of the user's is only read. Raises EnvironmentUnfit if there is no hub on it."""
-    if project.project.settings.hub.dsn is None:
-        project.migrate()
-    asyncio.run(_check_hub(project))
-
-
-async def _check_hub(project: Opened) -> None:
+async def prepare_hub(project: Opened) -> LiveHub:
+    """For operations that only ask: the hub, its live rules and names known. An embedded hub is made ready, so that a
+    project in which nothing ran yet can be asked; a server of the user's is only read. Raises EnvironmentUnfit if there
+    is no hub on it."""
     from fieldwarden.engine.hub.names import row_names
     from fieldwarden.engine.hub.reading import snapshot
 
+    if project.project.settings.hub.dsn is None:
+        await asyncio.to_thread(project.migrate)
     async with snapshot(project.hub_dsn, project.hub_schema) as connection:
         project.names = await row_names(connection)
     try:
         await take_live(project)
     except TransientError as error:
-        raise project.no_hub(error) from error
+        raise no_hub(error) from error
+    return project.live_hub
 
 
 def loaded_from(live: Live) -> Rulebook:

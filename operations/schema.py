@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from fieldwarden.operations.report import Report
+from fieldwarden.operations.shell.report import Report
 
 
 def schema(kind: str) -> Report:

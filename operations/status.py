@@ -1,16 +1,16 @@
-"""`fieldwarden status`: how far everything is, what waits, and for what or whom, whether `run` works or not."""
+"""How far everything is, what waits, and for what or whom, whether `fieldwarden run` works or not."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import inf
-from pathlib import Path
 from typing import Any
 
-from fieldwarden.engine.errors import FieldwardenError, TransientError
+from fieldwarden.engine.errors import FieldwardenError
 from fieldwarden.engine.hub.views.footing import HubFooting
 from fieldwarden.engine.hub.views.held_deletions import HeldDeletions
 from fieldwarden.engine.hub.views.overview import (
@@ -25,13 +25,14 @@ from fieldwarden.engine.hub.views.pulse import Pulse
 from fieldwarden.engine.running.ingest.session import PARKED
 from fieldwarden.operations.deletes import question
 from fieldwarden.operations.onboarding import waits
-from fieldwarden.operations.project import Opened, is_partitioned, opened
-from fieldwarden.operations.report import Report, age
-from fieldwarden.operations.rules import live_of, prepare_hub
-from fieldwarden.operations.status_words import HOURS, lines
+from fieldwarden.operations.project import Opened, is_partitioned
+from fieldwarden.operations.rules import live_of
 from fieldwarden.operations.systems import lookout as lookout_of
 from fieldwarden.operations.unread import unread
+from fieldwarden.operations.words import age
 
+HOURS = 24
+"""Refused and held edits are counted over so many."""
 _PATIENCE = 10.0
 _NAMED = 5
 """Parked and waiting deliveries that are named; the others are counted."""
@@ -39,43 +40,178 @@ _LONG = 300.0
 """Seconds for which deliveries may be due, while somebody works, before their target counts as halted."""
 
 
-def status(folder: Path | None, *, check: bool = False) -> Report:
-    """Read from the hub, and each source's lag from its server. Exit code 1 with `check` if anything is `halted`.
-    Raises EnvironmentUnfit without a hub."""
-    with opened(folder) as project:
-        prepare_hub(project)
-        result = asyncio.run(_status(project))
-    result["halted"] = list(halted(result))
-    return Report(result, "\n".join(lines(result)), exit_code=1 if check and result["halted"] else 0)
+@dataclass(frozen=True, slots=True)
+class Applying:
+    """How many records have been resolved again under the live rules, of how many, and by whom."""
+
+    done: int
+    total: int
+    worker: str
 
 
-def halted(result: dict[str, Any]) -> Iterator[str]:
-    """What does not go on, in words; `result` is what status tells of everything."""
-    for source in result["sources"]:
-        if source["state"] == "halted":
-            yield f"source {source['name']} is halted: {source['message']}"
-        elif source["message"].startswith(PARKED):
-            yield f"source {source['name']}: {source['message']}"
-    for held in result["held_deletions"]:
-        yield held["question"]
-    for part in result["partitions"]:
-        if part["message"]:
-            yield f"source {part['source']}: {part['topic']}/{part['partition']} stands still: {part['message']}"
-    held = result["rules"]["waits"] or any(not source["read"] for source in result["sources"])
-    since = result["rules"]["onboarded"]
-    let = _age(datetime.fromisoformat(since["since"])) if since else inf  # before, nothing could be taken
-    for target in result["targets"]:
-        due = min(target["due_seconds"] or 0, let)
-        if result["running"] and not held and due > _LONG:
-            yield f"target {target['name']} is behind: deliveries have been due for {age(due)}"
+@dataclass(frozen=True, slots=True)
+class Onboarded:
+    since: datetime
+    by: str
 
 
-async def _status(project: Opened) -> dict[str, Any]:
-    overview = Overview(project.hub_dsn, project.hub_schema)
-    pulse = Pulse(project.hub_dsn, project.hub_schema)
-    footing = HubFooting(project.hub_dsn, project.hub_schema)
-    held = HeldDeletions(project.hub_dsn, project.hub_schema)
-    try:
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The live rulebook beside the files (both by their hash), `remark` in words if they differ. `waits`: in words,
+    that nothing is delivered before the onboarding has ended, which it has since `onboarded`."""
+
+    live: str | None
+    files: str
+    remark: str
+    since: datetime | None
+    applying: Applying | None
+    onboarded: Onboarded | None
+    waits: str
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    number: int
+    process: str
+    since: datetime
+    age_seconds: float
+    hangs: bool
+    same_rulebook: bool
+    duties: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`lag_bytes` or, of a system with partitions, `lag_records` are not acknowledged yet. `read`: whether all its rows
+    have been; until then nothing is delivered, and `unread` says why."""
+
+    name: str
+    state: str
+    message: str
+    age_seconds: float | None
+    lag_bytes: int | None
+    lag_records: int | None
+    changes: int
+    echoes: int
+    read: bool
+    unread: str
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """`offset` is that of the next record, `message` says why it stands still."""
+
+    source: str
+    topic: str
+    partition: int
+    offset: int | None
+    lag: int | None
+    lane: str | None
+    message: str
+    age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    name: str
+    due: int
+    waiting: int
+    parked: int
+    oldest_seconds: float | None
+    due_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    system: str
+    kind: str
+    number: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOfStream:
+    system: str
+    stream: str
+    number: int
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One that is parked or waits."""
+
+    id: str
+    target: str
+    entity: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    live: int
+    retired: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forged:
+    """Transactions of a system that somebody has marked as our own writes, and the last one's name and age."""
+
+    system: str
+    number: int
+    last: str
+    age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Same:
+    """Records that carry the same value of a match key, by their ids: what they share may be personal."""
+
+    entity: str
+    match_key: str
+    records: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """How many per entity, and the first of them."""
+
+    counts: Mapping[str, int]
+    first: Sequence[Same]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    project: str
+    rulebook: str
+    rules: Rules
+    running: bool
+    workers: Sequence[Worker]
+    sources: Sequence[Source]
+    partitions: Sequence[Partition]
+    targets: Sequence[Target]
+    set_aside: Sequence[SetAside]
+    held_deletions: Sequence[HeldOfStream]
+    parked: Sequence[Delivery]
+    waiting: Sequence[Delivery]
+    records: Mapping[str, Records]
+    forged_marks: Sequence[Forged]
+    duplicates: Duplicates
+    refused_24h: int
+    held_24h: int
+
+
+async def status(project: Opened) -> Status:
+    """Read from the hub, whose live rules have been taken, and each source's lag from its server. Raises
+    EnvironmentUnfit."""
+    hub = project.live_hub
+    async with AsyncExitStack() as stack:
+        overview, pulse, footing, held = (
+            await stack.enter_async_context(hub.part(Overview)),
+            await stack.enter_async_context(hub.part(Pulse)),
+            await stack.enter_async_context(hub.part(HubFooting)),
+            await stack.enter_async_context(hub.part(HeldDeletions)),
+        )
         states = await overview.sources()
         known = {source.name: source for source in states}
         not_read = await unread(project, overview, states)
@@ -83,77 +219,83 @@ async def _status(project: Opened) -> dict[str, Any]:
         workers = await overview.workers()
         parts = await overview.partitions()
         looks = await asyncio.gather(*(_look(project, name, parts, footing) for name in project.sources))
-        return {
-            "project": project.project.settings.project,
-            "rulebook": project.rulebook.hash,
-            "rules": await _rules(project),
-            "running": bool(workers),
-            "workers": [_worker(worker, project.rulebook.hash) for worker in workers],
-            "sources": [
-                {**_source(name, known.get(name), bool(workers), look), **_reading(not_read.get(name))}
-                for name, look in zip(project.sources, looks, strict=True)
-            ],
-            "partitions": [
+        sources = list(zip(project.sources, looks, strict=True))
+        return Status(
+            project=project.project.settings.project,
+            rulebook=project.rulebook.hash,
+            rules=await _rules(project),
+            running=bool(workers),
+            workers=[_worker(worker, project.rulebook.hash) for worker in workers],
+            sources=[_source(name, known.get(name), bool(workers), look, not_read.get(name)) for name, look in sources],
+            partitions=[
                 _partition(part, look.lags.get(part.name))
-                for name, look in zip(project.sources, looks, strict=True)
+                for name, look in sources
                 for part in parts
                 if part.source == name
             ],
-            "targets": [_target(name, pending.get(name)) for name in project.targets],
-            "set_aside": [
-                {"system": each.system, "kind": each.kind, "number": each.number, "oldest_seconds": _age(each.oldest)}
-                for each in await overview.set_aside()
+            targets=[_target(name, pending.get(name)) for name in project.targets],
+            set_aside=[
+                SetAside(each.system, each.kind, each.number, _age(each.oldest)) for each in await overview.set_aside()
             ],
-            "held_deletions": [
-                {"system": each.system, "stream": each.stream, "number": each.number, "question": question(each)}
-                for each in await held.counts()
+            held_deletions=[
+                HeldOfStream(each.system, each.stream, each.number, question(each)) for each in await held.counts()
             ],
-            "parked": [_letter(each) for each in await overview.dead_letters(kind="delivery", limit=_NAMED)],
-            "waiting": [_letter(each) for each in await overview.dead_letters(kind="waiting", limit=_NAMED)],
-            "records": {each.entity: {"live": each.live, "retired": each.retired} for each in await overview.records()},
-            "forged_marks": [
-                {"system": each.system, "number": each.number, "last": each.transaction, "age_seconds": _since(each.at)}
+            parked=[_delivery(each) for each in await overview.dead_letters(kind="delivery", limit=_NAMED)],
+            waiting=[_delivery(each) for each in await overview.dead_letters(kind="waiting", limit=_NAMED)],
+            records={each.entity: Records(each.live, each.retired) for each in await overview.records()},
+            forged_marks=[
+                Forged(each.system, each.number, each.transaction, _since(each.at))
                 for each in await overview.forged_marks()
             ],
-            "duplicates": await _duplicates(overview),
-            "refused_24h": await pulse.refused(HOURS),
-            "held_24h": await pulse.held(HOURS),
-        }
-    except TransientError as error:
-        raise project.no_hub(error) from error
-    finally:
-        await overview.close()
-        await pulse.close()
-        await footing.close()
-        await held.close()
+            duplicates=await _duplicates(overview),
+            refused_24h=await pulse.refused(HOURS),
+            held_24h=await pulse.held(HOURS),
+        )
 
 
-async def _duplicates(overview: Overview) -> dict[str, Any]:
-    """How many per entity, and the first of them by their ids: what they share may be personal."""
-    return {
-        "counts": await overview.duplicate_counts(),
-        "first": [
-            {"entity": each.entity, "match_key": each.key, "records": list(each.records)}
-            for each in await overview.duplicates()
-        ],
-    }
+def halted(found: Status) -> Iterator[str]:
+    """What does not go on, in words."""
+    for source in found.sources:
+        if source.state == "halted":
+            yield f"source {source.name} is halted: {source.message}"
+        elif source.message.startswith(PARKED):
+            yield f"source {source.name}: {source.message}"
+    for held in found.held_deletions:
+        yield held.question
+    for part in found.partitions:
+        if part.message:
+            yield f"source {part.source}: {part.topic}/{part.partition} stands still: {part.message}"
+    waiting = found.rules.waits or any(not source.read for source in found.sources)
+    since = found.rules.onboarded
+    let = _age(since.since) if since else inf  # before, nothing could be taken
+    for target in found.targets:
+        due = min(target.due_seconds or 0, let)
+        if found.running and not waiting and due > _LONG:
+            yield f"target {target.name} is behind: deliveries have been due for {age(due)}"
 
 
-async def _rules(project: Opened) -> dict[str, Any]:
-    """The live rulebook beside the files. `applying`: records that have been resolved again under it, of how many.
-    `waits`: that nothing is delivered before the onboarding has ended, which it has since `onboarded`."""
+# --- parts ---------------------------------------------------------------------------------------------------
+
+
+async def _duplicates(overview: Overview) -> Duplicates:
+    return Duplicates(
+        await overview.duplicate_counts(),
+        [Same(each.entity, each.key, list(each.records)) for each in await overview.duplicates()],
+    )
+
+
+async def _rules(project: Opened) -> Rules:
     live = await live_of(project)
     applying = live is not None and live.former is not None
-    onboarded = live.onboarded if live else None
-    return {
-        "live": live.hash if live else None,
-        "files": project.project.rulebook.hash,
-        "remark": project.remark,
-        "since": live.since.isoformat() if live else None,
-        "applying": {"done": live.done, "total": live.total, "worker": live.worker} if live and applying else None,
-        "onboarded": {"since": onboarded.isoformat(), "by": live.onboarded_by} if live and onboarded else None,
-        "waits": waits(live),
-    }
+    return Rules(
+        live=live.hash if live else None,
+        files=project.project.rulebook.hash,
+        remark=project.remark,
+        since=live.since if live else None,
+        applying=Applying(live.done, live.total, live.worker) if live and applying else None,
+        onboarded=Onboarded(live.onboarded, live.onboarded_by) if live and live.onboarded else None,
+        waits=waits(live),
+    )
 
 
 @dataclass(frozen=True)
@@ -184,51 +326,41 @@ async def _look(project: Opened, name: str, parts: Sequence[PartitionState], foo
     return _Look(behind=slot.behind_bytes) if slot.usable else _Look(reason=slot.reason)
 
 
-def _worker(worker: WorkerState, rulebook: str) -> dict[str, Any]:
-    return {
-        "number": worker.number,
-        "process": worker.name,
-        "since": worker.since.isoformat(),
-        "age_seconds": _age(worker.since),
-        "hangs": worker.hangs,
-        "same_rulebook": worker.rulebook == rulebook,
-        "duties": [str(duty) for duty in worker.duties],
-    }
+def _worker(worker: WorkerState, rulebook: str) -> Worker:
+    same, duties = worker.rulebook == rulebook, [str(duty) for duty in worker.duties]
+    return Worker(worker.number, worker.name, worker.since, _age(worker.since), worker.hangs, same, duties)
 
 
-def _source(name: str, known: SourceState | None, running: bool, look: _Look) -> dict[str, Any]:
+def _source(name: str, known: SourceState | None, running: bool, look: _Look, unread: str | None) -> Source:
     state = known.state if known else "new"
     if not running and state in ("streaming", "snapshot", "retrying"):
         state = "stopped"
-    return {
-        "name": name,
-        "state": state,
-        "message": (known.message if known else "") or (look.reason if known else ""),
-        "age_seconds": _age(known.updated_at) if known else None,
-        "lag_bytes": look.behind,
-        "lag_records": sum(look.lags.values()) if look.lags else None,
-        "changes": known.changes if known else 0,
-        "echoes": known.echoes if known else 0,
-    }
+    return Source(
+        name=name,
+        state=state,
+        message=(known.message if known else "") or (look.reason if known else ""),
+        age_seconds=_age(known.updated_at) if known else None,
+        lag_bytes=look.behind,
+        lag_records=sum(look.lags.values()) if look.lags else None,
+        changes=known.changes if known else 0,
+        echoes=known.echoes if known else 0,
+        read=unread is None,
+        unread=unread or "",
+    )
 
 
-def _reading(reason: str | None) -> dict[str, Any]:
-    """`read`: whether all its rows have been; until then nothing is delivered, and `unread` says why."""
-    return {"read": reason is None, "unread": reason or ""}
-
-
-def _partition(part: PartitionState, lag: int | None) -> dict[str, Any]:
+def _partition(part: PartitionState, lag: int | None) -> Partition:
     topic, _, number = part.name.rpartition("/")
-    return {
-        "source": part.source,
-        "topic": topic,
-        "partition": int(number),
-        "offset": _offset(part.position),
-        "lag": lag,
-        "lane": f"{part.source}#{part.worker}" if part.worker is not None else None,
-        "message": part.message,
-        "age_seconds": _age(part.updated_at),
-    }
+    return Partition(
+        source=part.source,
+        topic=topic,
+        partition=int(number),
+        offset=_offset(part.position),
+        lag=lag,
+        lane=f"{part.source}#{part.worker}" if part.worker is not None else None,
+        message=part.message,
+        age_seconds=_age(part.updated_at),
+    )
 
 
 def _offset(position: str | None) -> int | None:
@@ -237,19 +369,19 @@ def _offset(position: str | None) -> int | None:
     return int(numbers[1], 16) if len(numbers) > 1 else None
 
 
-def _target(name: str, pending: TargetState | None) -> dict[str, Any]:
-    return {
-        "name": name,
-        "due": pending.due if pending else 0,
-        "waiting": pending.waiting if pending else 0,
-        "parked": pending.parked if pending else 0,
-        "oldest_seconds": _age(pending.oldest) if pending and pending.oldest else None,
-        "due_seconds": _age(pending.oldest_due) if pending and pending.oldest_due else None,
-    }
+def _target(name: str, pending: TargetState | None) -> Target:
+    return Target(
+        name=name,
+        due=pending.due if pending else 0,
+        waiting=pending.waiting if pending else 0,
+        parked=pending.parked if pending else 0,
+        oldest_seconds=_age(pending.oldest) if pending and pending.oldest else None,
+        due_seconds=_age(pending.oldest_due) if pending and pending.oldest_due else None,
+    )
 
 
-def _letter(letter: DeadLetter) -> dict[str, Any]:
-    return {"id": letter.id, "target": letter.system, "entity": letter.entity, "reason": letter.reason}
+def _delivery(letter: DeadLetter) -> Delivery:
+    return Delivery(letter.id, letter.system, letter.entity, letter.reason)
 
 
 def _age(moment: datetime) -> float:

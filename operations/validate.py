@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from fieldwarden.operations.project import find
-from fieldwarden.operations.report import Failure, Report, count
+from fieldwarden.operations.shell.report import Failure, Report
+from fieldwarden.operations.words import count
 from fieldwarden.rules.errors import ConfigurationError
 from fieldwarden.rules.loading import Project, load_project
 

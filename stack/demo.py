@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fieldwarden.operations.demo.on_kafka import EXAMPLE, demo_kafka, uninterrupted
 from fieldwarden.operations.examples import lay_out
-from fieldwarden.operations.report import Failure, Report
+from fieldwarden.operations.shell.report import Failure, Report
 from fieldwarden.rules.errors import FieldwardenError
 from stack.artefacts import StackUnfit, fetch, why_unfit
 from stack.running import Stack

@@ -129,13 +129,15 @@ class Act(msgspec.Struct, omit_defaults=True):
     """What a person did: "applied" (a rulebook), "discarded" or "retried" (a letter), "rebaselined" ...
 
     `who` did it, `why` in that person's words ("" if none were given), `at` in µs since 1970 UTC. `details` say what it
-    was done to: ids, hashes, systems, never a row's values."""
+    was done to: ids, hashes, systems, never a row's values. `known_by` says how it is known who it was; "" in
+    entries of versions that did not say, and where nobody is known."""
 
     act: str
     who: str
     why: str
     at: int
     details: dict[str, str] = {}
+    known_by: str = ""
 
 
 class _Body(msgspec.Struct, omit_defaults=True):

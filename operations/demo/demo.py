@@ -22,14 +22,16 @@ import psycopg
 
 from fieldwarden.engine.hub.views.audit import VerifyReport
 from fieldwarden.operations.audit import verify
-from fieldwarden.operations.check import Agreement, checked, verdict
+from fieldwarden.operations.check import Agreement, checked
 from fieldwarden.operations.demo.project import Marker, carry_out, prepare, psql, steps, title
 from fieldwarden.operations.demo.proof import Proof, prove
 from fieldwarden.operations.project import Opened, opened
-from fieldwarden.operations.report import Failure, Report, count, table
 from fieldwarden.operations.run.logs import configure
-from fieldwarden.operations.run.run import replicate
 from fieldwarden.operations.run.watch import Watch
+from fieldwarden.operations.shell.check import verdict
+from fieldwarden.operations.shell.report import Failure, Report, table
+from fieldwarden.operations.shell.run import replicate
+from fieldwarden.operations.words import count
 from fieldwarden.rules.rulebook import Rulebook
 from fieldwarden.rules.secret import Secretive, revealed
 

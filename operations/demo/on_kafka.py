@@ -29,10 +29,10 @@ from fieldwarden.operations import connector
 from fieldwarden.operations.demo.demo import DemoFindings, Say, Showing, server_version
 from fieldwarden.operations.demo.project import prepare
 from fieldwarden.operations.project import opened, state_folder
-from fieldwarden.operations.report import Report, table
 from fieldwarden.operations.run.logs import configure
-from fieldwarden.operations.run.run import replicate
-from fieldwarden.operations.status import status
+from fieldwarden.operations.shell.report import Report, table
+from fieldwarden.operations.shell.run import replicate
+from fieldwarden.operations.shell.status import status
 
 EXAMPLE = "quote-to-cash-kafka"
 _STOP_SECONDS = 30.0

@@ -1,4 +1,4 @@
-"""`fieldwarden run`: the background process, one of any number that share a project's work.
+"""Replication: the background process, one of any number that share a project's work.
 
     serving health  ->  its share of duties (or standby)  ->  pipelines and deliveries  ->  a clean stop
 
@@ -14,10 +14,9 @@ import contextlib
 import gc
 import os
 import signal
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import structlog
 
@@ -25,15 +24,15 @@ from fieldwarden.engine.errors import TransientError
 from fieldwarden.engine.hub.duties import Duties
 from fieldwarden.engine.hub.views.overview import DeadLetter, Overview
 from fieldwarden.engine.ports.duties import Duty
+from fieldwarden.engine.principal import Principal
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.running.wake import either, pause
+from fieldwarden.operations.hub import no_hub
 from fieldwarden.operations.onboarding import onboarded_by_itself
-from fieldwarden.operations.project import Opened, is_partitioned, opened
-from fieldwarden.operations.report import Failure, Report, count
+from fieldwarden.operations.project import Opened, is_partitioned
 from fieldwarden.operations.rules import take_live
 from fieldwarden.operations.run.allocation import give_back
 from fieldwarden.operations.run.health import Health, serving
-from fieldwarden.operations.run.logs import configure, nothing_untold
 from fieldwarden.operations.run.loops import Loops, duties_of
 from fieldwarden.operations.run.watch import Watch
 from fieldwarden.rules.errors import FieldwardenError
@@ -56,22 +55,28 @@ class RunFailed(FieldwardenError):
     code = "run_failed"
 
 
-_NAMED = 5
-
-
 @dataclass
 class Ending:
-    """Why the process stops: a signal, or the end of what it was asked to see through. `forced` is what a second signal
-    does, with the exit code."""
+    """Why a run stops: `stop` is set, by whoever holds it, by one of these `signals`, or at the end of what the run was
+    asked to see through. `forced` is what a second signal does, with the exit code."""
 
+    signals: Sequence[signal.Signals] = ()
     forced: Callable[[int], object] = os._exit
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     caught: signal.Signals | None = None
 
-    def listen(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """The signals are heard meanwhile, and do afterwards what they did before."""
+        loop, before = asyncio.get_running_loop(), {number: signal.getsignal(number) for number in self.signals}
+        for number in self.signals:
             loop.add_signal_handler(number, self._caught, number)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                loop.remove_signal_handler(number)
+                signal.signal(number, handler)
 
     def _caught(self, number: signal.Signals) -> None:
         if self.caught is not None:
@@ -79,42 +84,6 @@ class Ending:
         self.caught = number
         log.info("run.stopping", signal=number.name)
         self.stop.set()
-
-
-def run(
-    folder: Path | None,
-    *,
-    rebaseline: Sequence[str] = (),
-    apply: bool = False,
-    until_idle: bool = False,
-    log_format: Literal["auto", "human", "json"] = "auto",
-    log_level: str = "info",
-    port: int | None = None,
-    stall_after: float = 30.0,
-) -> Report:
-    """Replicate until a signal (exit code 130 or 143) or, with `until_idle`, until all is delivered (0).
-
-    Raises EnvironmentUnfit, ConfigurationError; bugs as they are."""
-    configure(log_format, log_level)
-    with nothing_untold(), opened(folder) as project:
-        if apply:
-            from fieldwarden.operations.apply import applied
-
-            project.migrate()
-            done = asyncio.run(applied(project, reason="run --apply"))
-            log.info("rules.applied", **{name: done[name] for name in ("old", "new", "records", "changed")})
-        project.check_systems(rebaseline)
-        settings = project.project.settings.run
-        return replicate(
-            project,
-            to_rest if until_idle else None,
-            strict=until_idle,
-            rebaseline=rebaseline,
-            host=settings.host,
-            port=settings.port if port is None else port,
-            token=project.run_token,
-            stall_after=stall_after,
-        )
 
 
 async def to_rest(watch: Watch) -> None:
@@ -125,32 +94,53 @@ async def to_rest(watch: Watch) -> None:
     log.info("run.idle")
 
 
-def replicate(
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Where the health checks are served (`port` 0: any free one) and what they ask for; with no change moved for
+    `stall_after` seconds, though some wait, the process is not ready."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    token: Secretive | None = None
+    stall_after: float = 30.0
+
+
+ANY_PORT = Serving()
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a run ended, by a signal or (None) as it was asked to, and what it did. `onboarding`: in words, that nothing
+    is delivered yet; None where that is not known. `parked`: what was set aside meanwhile and needs somebody."""
+
+    signal: signal.Signals | None
+    onboarding: str | None
+    totals: Mapping[str, int]
+    parked: Sequence[DeadLetter]
+
+
+async def replicate(
     project: Opened,
+    who: Principal,
+    ending: Ending,
     guide: Guide | None = None,
     *,
     strict: bool = False,
     holding: bool = False,
     rebaseline: Sequence[str] = (),
-    host: str = "127.0.0.1",
-    port: int = 0,
-    token: Secretive | None = None,
-    stall_after: float = 30.0,
-    forced: Callable[[int], object] = os._exit,
-) -> Report:
-    """Run all loops of an opened project until a signal, or until `guide` returns; what it raises ends the process.
+    health: Serving = ANY_PORT,
+) -> Ran:
+    """Run all loops of an opened project until `ending`, or until `guide` returns; what it raises ends the run. What
+    the ledger has to be told of it is told in `who`'s name.
 
-    `holding`: nothing is delivered from here, and an onboarding that the files would end goes on. `port` 0 serves the
-    health checks on any free one, `token` is what they ask for; `stall_after` is the readiness patience in seconds;
-    `forced` is what a second signal does (`sys.exit` where something else has to be stopped yet)."""
-    running = _Running(project, guide, tuple(rebaseline), Ending(forced), strict=strict, holding=holding)
-    before = signal.getsignal(signal.SIGTERM)
+    `strict`: `parked` is wanted. `holding`: nothing is delivered from here, and an onboarding that the files would end
+    goes on. Raises EnvironmentUnfit; bugs as they are."""
+    running = _Running(project, who, guide, tuple(rebaseline), ending, strict=strict, holding=holding)
     try:
-        return asyncio.run(running.main(host, port, token, stall_after))
+        with ending.listening():
+            return await running.main(health)
     except BaseExceptionGroup as group:
         raise _first(group) from group
-    finally:
-        signal.signal(signal.SIGTERM, before)  # the event loop leaves the system's own behind
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -165,19 +155,19 @@ class _Running:
     """One process's run: from the health checks to the last loop's end."""
 
     project: Opened
+    who: Principal
     guide: Guide | None
     rebaseline: tuple[str, ...]
-    ending: Ending = field(default_factory=Ending)
+    ending: Ending
     telemetry: Telemetry = field(default_factory=Telemetry)
     strict: bool = False
-    """What is set aside or parked meanwhile makes the exit code 1."""
+    """What is set aside or parked meanwhile is looked for at the end."""
     holding: bool = False
 
-    async def main(self, host: str, port: int, token: Secretive | None, stall_after: float) -> Report:
-        self.ending.listen()
-        project, health = self.project, Health(self.telemetry, patience=stall_after)
+    async def main(self, served: Serving) -> Ran:
+        project, health = self.project, Health(self.telemetry, patience=served.stall_after)
         async with contextlib.AsyncExitStack() as stack:
-            url = stack.enter_context(serving(health, host, port, token))
+            url = stack.enter_context(serving(health, served.host, served.port, served.token))
             beating = asyncio.create_task(health.keep_beating())
             stack.callback(beating.cancel)
             log.info("run.listening", url=url, pid=os.getpid())
@@ -194,7 +184,7 @@ class _Running:
                 await self._take_live(health)
                 rebaseline = () if loops.began_again else rebaseline
             parked = [each for each in await self._letters() if each.id not in before]
-        return _report(self.ending, self.telemetry, parked, health.onboarding)
+        return Ran(self.ending.caught, health.onboarding, self.telemetry.totals(), parked)
 
     async def _letters(self) -> list[DeadLetter]:
         """What needs somebody; what only stands behind another goes with that."""
@@ -213,11 +203,11 @@ class _Running:
             try:
                 await take_live(project, begin=True)
                 if not self.holding:
-                    await onboarded_by_itself(project)
+                    await onboarded_by_itself(project, self.who)
                 break
             except TransientError as error:
                 if project.live is None:
-                    raise project.no_hub(error) from error
+                    raise no_hub(error) from error
                 log.warning("hub.unreachable", message=error.message)
                 await pause(1.0, self.ending.stop)
         health.remark = project.remark
@@ -270,24 +260,3 @@ def _spare_the_collector() -> None:
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
     give_back()
-
-
-def _report(ending: Ending, telemetry: Telemetry, parked: Sequence[DeadLetter], onboarding: str | None) -> Report:
-    totals = telemetry.totals()
-    stopped_by = ending.caught.name if ending.caught else "idle"
-    text = (
-        f"stopped cleanly ({stopped_by}): {count(totals['changes'], 'change')}, "
-        f"{count(totals['decisions'], 'decision')}, {count(totals['deliveries'], 'delivery', 'deliveries')}"
-    )
-    text += f"\n{onboarding}" if onboarding else ""
-    stage = "unknown" if onboarding is None else "waits" if onboarding else "done"
-    result: dict[str, Any] = {"stopped_by": stopped_by, "onboarding": stage, **totals}
-    if ending.caught or not parked:
-        return Report(result, text, exit_code=128 + ending.caught if ending.caught else 0)
-    result["parked"] = [each.id for each in parked]
-    told = [f"{each.id} ({each.system}): {each.reason}" for each in parked[:_NAMED]]
-    told += [f"{len(parked) - _NAMED} more"] if len(parked) > _NAMED else []
-    what = (
-        f"{count(len(parked), 'change or delivery', 'changes and deliveries')} set aside meanwhile: {'; '.join(told)}"
-    )
-    return Report(result, text, Failure("parked", what, "see `fieldwarden deadletter list`"), exit_code=1)

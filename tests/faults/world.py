@@ -24,7 +24,8 @@ from typing import Any, ClassVar, TypeVar
 import psycopg
 
 from fieldwarden.engine.ledger.entries import decode
-from fieldwarden.operations.audit import text, verify
+from fieldwarden.operations.audit import verify
+from fieldwarden.operations.shell.audit import text
 from tests.faults import landscape
 from tests.faults.naive import COLUMNS, Cells, Expected, Touch, expected
 from tests.faults.people import PERSON, People

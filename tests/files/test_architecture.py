@@ -30,6 +30,7 @@ COMMANDS = {
     "operations",
     "operations.run",
 }
+SHELL = {*COMMANDS, "operations.shell"}
 ROOMS = {
     "rules": {"rules"},
     "engine": WORDS,
@@ -54,10 +55,11 @@ ROOMS = {
     f"{DEBEZIUM}.connect": {*KAFKA, f"{DEBEZIUM}.connect"},
     f"{DEBEZIUM}.reading": {*READ_POSTGRES, *KAFKA, f"{DEBEZIUM}.decoding", f"{DEBEZIUM}.reading"},
     f"{DEBEZIUM}.looking": {*PURE, *CONNECTORS} - {f"{POSTGRES}.writing"},
-    "operations": COMMANDS,
+    "operations": SHELL,
     "operations.run": COMMANDS,
-    "operations.demo": {*COMMANDS, "operations.demo"},
-    "commands": {"commands", "operations", "operations.demo", "operations.run", "rules"},
+    "operations.shell": SHELL,
+    "operations.demo": {*SHELL, "operations.demo"},
+    "commands": {"commands", "operations", "operations.shell", "operations.demo", "rules"},
     "cli": {"commands"},
 }
 """Each room, and those it may look into. Data flows one way, and so do imports: a room that stands lower here may look

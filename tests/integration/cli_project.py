@@ -23,7 +23,8 @@ from click.testing import CliRunner, Result
 from fieldwarden.cli import cli
 from fieldwarden.operations.init import lay_out
 from fieldwarden.operations.project import opened
-from fieldwarden.operations.run.run import replicate, to_rest
+from fieldwarden.operations.run.run import to_rest
+from fieldwarden.operations.shell.run import replicate
 from tests.patience import called, ended, eventually
 
 COMMAND = Path(sys.executable).with_name("fieldwarden")

@@ -14,7 +14,8 @@ from fieldwarden.engine.hub.reading import snapshot
 from fieldwarden.engine.hub.views.audit import VerifyReport, verify
 from fieldwarden.engine.hub.views.export import Filters
 from fieldwarden.engine.ledger.entries import PEOPLE, Act, decode_act, encode_act
-from fieldwarden.operations.audit import export
+from fieldwarden.operations.hub import LiveHub
+from fieldwarden.operations.shell.audit import written
 from tests.builders import rulebook
 from tests.integration.ledger_builder import RULEBOOK, START, Builder
 
@@ -100,7 +101,7 @@ async def test_an_act_is_exported_with_who_and_why(hub: str) -> None:
 
     async def exported(filters: Filters) -> list[dict[str, str]]:
         out = io.StringIO()
-        await export(hub, SCHEMA, rules, filters, "jsonl", out)
+        await written(LiveHub(hub, SCHEMA, rules), filters, "jsonl", out)
         return [msgspec.json.decode(line) for line in out.getvalue().splitlines()]
 
     assert [row["event"] for row in await exported(Filters(system="crm"))] == ["said"]

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from fieldwarden.engine.ports.duties import SHARDS
-from fieldwarden.operations.audit import text, verify
+from fieldwarden.operations.audit import verify
+from fieldwarden.operations.shell.audit import text
 from tests.integration.cli_project import Run, Shop
 from tests.patience import eventually
 

@@ -15,7 +15,8 @@ from fieldwarden.engine.errors import LedgerBroken
 from fieldwarden.engine.hub.asking import MASK, UnknownName
 from fieldwarden.engine.hub.views.export import COLUMNS, Filters
 from fieldwarden.engine.ledger.entries import leaf
-from fieldwarden.operations.audit import Format, export
+from fieldwarden.operations.hub import LiveHub
+from fieldwarden.operations.shell.audit import Format, written
 from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import CUSTOMER, rulebook
 from tests.integration.ledger_builder import RULEBOOK, Builder, record_id
@@ -47,12 +48,12 @@ async def exported(
     hub: str, rules: Rulebook, format: Format = "jsonl", *, unmask: bool = False, **filters: Any
 ) -> list[dict[str, Any]]:
     out = io.StringIO()
-    written = await export(hub, SCHEMA, rules, Filters(**filters), format, out, unmask)
+    number = await written(LiveHub(hub, SCHEMA, rules), Filters(**filters), format, out, unmask=unmask)
     if format == "csv":
         rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(out.getvalue())))
     else:
         rows = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert len(rows) == written
+    assert len(rows) == number
     return rows
 
 
@@ -167,7 +168,7 @@ async def test_csv_says_what_json_says_but_for_formulas(hub: str, rules: Ruleboo
 
 async def test_postgresql_reads_the_csv_back_nulls_and_empty_texts_apart(hub: str, rules: Rulebook) -> None:
     out = io.StringIO()
-    await export(hub, SCHEMA, rules, Filters(field="name"), "csv", out, unmask=True)
+    await written(LiveHub(hub, SCHEMA, rules), Filters(field="name"), "csv", out, unmask=True)
     with psycopg.connect(hub) as connection:
         columns = ", ".join(f'"{name}" text' for name in COLUMNS)
         connection.execute(f"create temp table back ({columns})".encode())

@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 
 from fieldwarden.engine.hub.parting import CannotDecide
-from fieldwarden.operations import stewards
+from fieldwarden.operations.shell import stewards
 from tests.integration.cli_project import Shop
 
 ACCOUNT = "select name, vat_number, email, terms, credit_limit from account where name like '%Elm%'"

@@ -30,6 +30,9 @@ from fieldwarden.engine.testing.target import TargetRow
 from fieldwarden.engine.words.story import Trail
 from fieldwarden.operations import explain as explaining
 from fieldwarden.operations import trail as trailing
+from fieldwarden.operations.hub import LiveHub
+from fieldwarden.operations.shell import explain as explain_words
+from fieldwarden.operations.shell import trail as trail_words
 from fieldwarden.rules.loading import rulebook_from_documents
 from fieldwarden.rules.rulebook import Rulebook
 from tests.builders import BILLING, CRM, CUSTOMER, ERP, RANKS
@@ -109,11 +112,11 @@ class Stage:
                 pass
 
     async def trail(self, key: str, entity: str = "customer", **more: Any) -> Trail:
-        return await trailing.trail(self.dsn, SCHEMA, RULES, entity, key, **more)
+        return await trailing.trail(LiveHub(self.dsn, SCHEMA, RULES), entity, key, **more)
 
     async def why(self, field: str, key: str, **more: Any) -> str:
-        found = await explaining.explain(self.dsn, SCHEMA, RULES, "customer", field, key, **more)
-        assert explaining.text(found)
+        found = await explaining.explain(LiveHub(self.dsn, SCHEMA, RULES), "customer", field, key, **more)
+        assert explain_words.text(found)
         return found.text
 
 
@@ -243,13 +246,13 @@ async def test_decisions_can_be_looked_at_by_hand_however_their_entry_says_them(
 
 
 async def test_a_trail_reads_well(acme: Stage) -> None:
-    text = trailing.text(await acme.trail("1"))
+    text = trail_words.text(await acme.trail("1"))
     assert max(map(len, text.splitlines())) <= 110
     assert "In the systems" in text
     assert "2026-01-31 10:05:00  crm public.account 1 said" in text
     assert "Still to be delivered" in text
     assert MASK in text
-    assert "x222" in trailing.text(await acme.trail("1", unmask=True))
+    assert "x222" in trail_words.text(await acme.trail("1", unmask=True))
 
 
 async def test_references_are_told_both_ways(acme: Stage) -> None:
@@ -314,7 +317,7 @@ async def test_set_aside_changes_of_its_rows_belong_to_the_story(acme: Stage) ->
     story = await acme.trail("3")
     assert [(each.kind, each.reason) for each in story.set_aside] == [("unreadable", story.set_aside[0].reason)]
     assert "credit_limit" in story.set_aside[0].reason or "decimal" in story.set_aside[0].reason
-    assert "Set aside" in trailing.text(story)
+    assert "Set aside" in trail_words.text(story)
 
 
 async def test_a_retired_record_is_still_found_by_its_name(acme: Stage) -> None:
@@ -322,7 +325,7 @@ async def test_a_retired_record_is_still_found_by_its_name(acme: Stage) -> None:
     story = await acme.trail("DE1")
     assert story.retired
     assert story.timeline[-1].headline == "crm public.account 1 was deleted; the record is retired"
-    assert "retired" in trailing.text(story).splitlines()[0]
+    assert "retired" in trail_words.text(story).splitlines()[0]
 
 
 # --- explain ----------------------------------------------------------------------------------------------------
@@ -371,9 +374,9 @@ async def test_why_an_owners_last_word_outlives_its_row(acme: Stage) -> None:
 
 
 async def test_the_history_of_a_field_ends_an_explanation(acme: Stage) -> None:
-    found = await explaining.explain(acme.dsn, SCHEMA, RULES, "customer", "credit_limit", "1")
+    found = await explaining.explain(LiveHub(acme.dsn, SCHEMA, RULES), "customer", "credit_limit", "1")
     assert [event.outcomes["credit_limit"] for event in found.history] == ["refused", "accepted", "accepted"]
-    text = explaining.text(found)
+    text = explain_words.text(found)
     assert "Who says what" in text
     assert "Latest decisions" in text
     assert max(map(len, text.splitlines())) <= 100

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from fieldwarden.operations.onboarding import ONBOARDING
-from fieldwarden.operations.status import halted
+from fieldwarden.operations.status import Duplicates, Onboarded, Rules, Source, Status, Target, halted
 
 
-def told(*, due: float, let: float | None) -> dict[str, Any]:
+def told(*, due: float, let: float | None) -> Status:
     """Of one target, whose deliveries have been due for so many seconds; `let`: since when they may be made."""
-    since = None if let is None else {"since": (datetime.now(UTC) - timedelta(seconds=let)).isoformat(), "by": "ann"}
-    return {
-        "running": True,
-        "rules": {"waits": ONBOARDING if since is None else "", "onboarded": since},
-        "sources": [{"name": "erp", "state": "streaming", "message": "", "read": True}],
-        "partitions": [],
-        "held_deletions": [],
-        "targets": [{"name": "crm", "due_seconds": due}],
-    }
+    since = None if let is None else Onboarded(datetime.now(UTC) - timedelta(seconds=let), "ann")
+    waits = ONBOARDING if since is None else ""
+    return Status(
+        project="shop",
+        rulebook="abc",
+        rules=Rules("abc", "abc", "", datetime.now(UTC), None, since, waits),
+        running=True,
+        workers=[],
+        sources=[Source("erp", "streaming", "", 1.0, 0, None, 7, 0, read=True, unread="")],
+        partitions=[],
+        targets=[Target("crm", due=1, waiting=0, parked=0, oldest_seconds=due, due_seconds=due)],
+        set_aside=[],
+        held_deletions=[],
+        parked=[],
+        waiting=[],
+        records={},
+        forged_marks=[],
+        duplicates=Duplicates({}, []),
+        refused_24h=0,
+        held_24h=0,
+    )
 
 
 def test_a_target_whose_deliveries_have_long_been_due_is_told() -> None:

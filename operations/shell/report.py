@@ -1,14 +1,15 @@
-"""What every operation hands back: one result for machines, calm lines for people, and how it ended.
+"""What every command hands back: one result for machines, calm lines for people, and how it ended.
 
-Operations compute and return; only the command line prints. So each one can be called from Python or a test as it
-is, and `--json` can never say something else than the text.
+Operations compute and return values; a shell makes a report of them, and only the command line prints it. So `--json`
+can never say something else than the text.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import datetime
 from typing import Any
 
 from fieldwarden.rules.errors import FieldwardenError
@@ -64,24 +65,25 @@ class Report:
         return json.dumps(body, ensure_ascii=False, default=str)
 
 
+def plain(found: Any) -> Any:
+    """What an operation found, made of JSON's own types: `{"name": "erp", "since": "2026-11-28T10:00:00+00:00"}` of a
+    dataclass of a name and a time. Times are ISO 8601."""
+    if is_dataclass(found):
+        return {each.name: plain(getattr(found, each.name)) for each in fields(found)}
+    if isinstance(found, datetime):
+        return found.isoformat()
+    if isinstance(found, tuple) and hasattr(found, "_asdict"):
+        return plain(found._asdict())
+    if isinstance(found, Mapping):
+        return {name: plain(each) for name, each in found.items()}
+    if isinstance(found, (list, tuple)):
+        return [plain(each) for each in found]
+    return found
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, indent: str = "  ") -> str:
     """Plain aligned columns: readable on a terminal, in a log, and by `awk`."""
     cells = [[str(cell) for cell in row] for row in [columns, *rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
     return "\n".join(indent + line for line in lines)
-
-
-def age(seconds: float | None) -> str:
-    """`3 s`, `4 min`, `2 h`, `5 d`: how long ago, as one reads it."""
-    if seconds is None:
-        return "never"
-    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
-        if seconds < limit:
-            return f"{max(0, int(seconds / size))} {unit}"
-    return f"{int(seconds / 86_400)} d"
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    """`1 entity`, `3 entities`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
