@@ -46,7 +46,7 @@ class Program(click.Group):
         except FieldwardenError as error:
             code = _emit(Report(failure=Failure.of(error), exit_code=error.exit_code), "--json" in options)
         except Exception as error:
-            from fieldwarden.operations.bugs import own_up, traceback_of
+            from fieldwarden.operations.shell.bugs import own_up, traceback_of
 
             if "--debug" in options:
                 click.echo(traceback_of(error), err=True, nl=False)

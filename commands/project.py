@@ -45,7 +45,7 @@ def demo(folder: Path, fresh: bool, keep_running: bool) -> Report:
 @click.option("--system", metavar="NAME", help="With --from: what to call it (default: the database's name).")
 def init(name: Path, example: str | None, source: str | None, tables: str | None, system: str | None) -> Report:
     """Lay out a small project in a new folder NAME, ready to run, or a draft of one from a database (--from)."""
-    from fieldwarden.operations.init import draft, lay_out
+    from fieldwarden.operations.shell.init import draft, lay_out
 
     if source is None:
         if tables or system:
@@ -60,7 +60,7 @@ def init(name: Path, example: str | None, source: str | None, tables: str | None
 @in_project
 def validate(folder: Path | None) -> Report:
     """Check all files of the project; name every problem at once."""
-    from fieldwarden.operations.validate import validate
+    from fieldwarden.operations.shell.validate import validate
 
     return validate(folder)
 
@@ -69,7 +69,7 @@ def validate(folder: Path | None) -> Report:
 @click.argument("kind", type=click.Choice(["entity", "system", "project"]))
 def schema(kind: str) -> Report:
     """Print the JSON Schema of a kind of file, for your editor."""
-    from fieldwarden.operations.schema import schema
+    from fieldwarden.operations.shell.schema import schema
 
     return schema(kind)
 
@@ -78,7 +78,7 @@ def schema(kind: str) -> Report:
 @in_project
 def doctor(folder: Path | None) -> Report:
     """Look whether the hub and every system can be reached and fit the files."""
-    from fieldwarden.operations.doctor import doctor
+    from fieldwarden.operations.shell.doctor import doctor
 
     return doctor(folder)
 

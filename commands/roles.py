@@ -19,7 +19,7 @@ def hub() -> None:
 @in_project
 def hub_migrate(folder: Path | None) -> Report:
     """Bring the hub's schema up to date, as its owner (hub.owner_dsn)."""
-    from fieldwarden.operations.roles import hub_migrate
+    from fieldwarden.operations.shell.roles import hub_migrate
 
     return hub_migrate(folder)
 
@@ -42,7 +42,7 @@ def hub_roles(
     folder: Path | None, owner: str, runtime: str, reader: str, auditor: str, only_print: bool, new: bool
 ) -> Report:
     """Make the hub's roles and give them their exact rights (by hub.owner_dsn)."""
-    from fieldwarden.operations.roles import hub_roles
+    from fieldwarden.operations.shell.roles import hub_roles
 
     if new and not only_print:
         raise click.UsageError("--new goes with --print: without it the hub is made first")
@@ -62,7 +62,7 @@ def target() -> None:
 @in_project
 def target_roles(folder: Path | None, system: str, source: str | None, target: str | None, only_print: bool) -> Report:
     """Print the SQL that makes SYSTEM's roles, with the rights that its mapping needs and no more."""
-    from fieldwarden.operations.roles import target_roles
+    from fieldwarden.operations.shell.roles import target_roles
 
     del only_print
     return target_roles(folder, system, source, target)

@@ -21,7 +21,7 @@ def connector() -> None:
 @in_project
 def connector_list(folder: Path | None) -> Report:
     """List every connector of the Connect cluster, and our systems that have none."""
-    from fieldwarden.operations.connector import list_them
+    from fieldwarden.operations.shell.connector import list_them
 
     return list_them(folder)
 
@@ -31,7 +31,7 @@ def connector_list(folder: Path | None) -> Report:
 @in_project
 def connector_show(folder: Path | None, system: str) -> Report:
     """Show what SYSTEM's connector is registered with, and where that differs from the files; no secrets."""
-    from fieldwarden.operations.connector import show
+    from fieldwarden.operations.shell.connector import show
 
     return show(folder, system)
 
@@ -43,7 +43,7 @@ def connector_show(folder: Path | None, system: str) -> Report:
 @in_project
 def connector_register(folder: Path | None, system: str | None, **options: Any) -> Report:
     """Create SYSTEM's connector, or give it the files' configuration (default: every system's)."""
-    from fieldwarden.operations.connector import register
+    from fieldwarden.operations.shell.connector import register
 
     return register(folder, system, **options, say=say)
 
@@ -53,7 +53,7 @@ def connector_register(folder: Path | None, system: str | None, **options: Any) 
 @in_project
 def connector_status(folder: Path | None, system: str | None) -> Report:
     """Tell how the connectors and their tasks fare; exit code 1 unless all run."""
-    from fieldwarden.operations.connector import status
+    from fieldwarden.operations.shell.connector import status
 
     return status(folder, system)
 
@@ -64,7 +64,7 @@ def connector_status(folder: Path | None, system: str | None) -> Report:
 @in_project
 def connector_restart(folder: Path | None, system: str, everything: bool) -> Report:
     """Restart what has failed: the connector, its tasks."""
-    from fieldwarden.operations.connector import restart
+    from fieldwarden.operations.shell.connector import restart
 
     return restart(folder, system, everything=everything)
 
@@ -74,7 +74,7 @@ def connector_restart(folder: Path | None, system: str, everything: bool) -> Rep
 @in_project
 def connector_pause(folder: Path | None, system: str) -> Report:
     """Let SYSTEM's connector rest."""
-    from fieldwarden.operations.connector import pause
+    from fieldwarden.operations.shell.connector import pause
 
     return pause(folder, system)
 
@@ -84,7 +84,7 @@ def connector_pause(folder: Path | None, system: str) -> Report:
 @in_project
 def connector_resume(folder: Path | None, system: str) -> Report:
     """Let it go on."""
-    from fieldwarden.operations.connector import resume
+    from fieldwarden.operations.shell.connector import resume
 
     return resume(folder, system)
 
@@ -95,7 +95,7 @@ def connector_resume(folder: Path | None, system: str) -> Report:
 @in_project
 def connector_delete(folder: Path | None, system: str, yes: bool) -> Report:
     """Remove SYSTEM's connector from Kafka Connect; its offsets and its replication slot stay."""
-    from fieldwarden.operations.connector import delete
+    from fieldwarden.operations.shell.connector import delete
 
     if not yes:
         if not sys.stdin.isatty():
@@ -134,7 +134,8 @@ def backfill_start(
     patience: float,
 ) -> Report:
     """Have the rows of ENTITY in SYSTEM read again."""
-    from fieldwarden.operations.backfill import Wanted, start
+    from fieldwarden.operations.backfill import Wanted
+    from fieldwarden.operations.shell.backfill import start
 
     return start(folder, Wanted(system, entity, stream, where), wait=wait, patience=patience, say=say)
 
@@ -145,6 +146,6 @@ def backfill_start(
 @in_project
 def backfill_status(folder: Path | None, system: str, limit: int) -> Report:
     """List backfills and how far each is, as the connector tells it; newest first."""
-    from fieldwarden.operations.backfill import status
+    from fieldwarden.operations.shell.backfill import status
 
     return status(folder, system, limit)

@@ -1,4 +1,4 @@
-"""`fieldwarden backfill`: have Debezium tell the rows of an entity again, while changes go on streaming.
+"""Have Debezium tell the rows of an entity again, while changes go on streaming.
 
 The rows come as observations into the same topics, are decided on like any others, and change nothing that is known
 already. A name that Fieldwarden gives each request comes back with every notification about it, so progress and
@@ -7,13 +7,11 @@ outcome are what the connector says, never what was asked for.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from fieldwarden.connectors.debezium.connect.signals import Notification, Signals, snapshot_of
@@ -22,9 +20,7 @@ from fieldwarden.connectors.debezium.kafka.topics import Topics
 from fieldwarden.connectors.postgres.looking.condition import ConditionRefused, check_condition
 from fieldwarden.engine.hub.asking import UnknownName, closest
 from fieldwarden.operations.connector_state import chosen, connected, named
-from fieldwarden.operations.project import Opened, opened
-from fieldwarden.operations.shell.report import Failure, Report, table
-from fieldwarden.operations.words import count
+from fieldwarden.operations.project import Opened
 from fieldwarden.rules.allowed import FUNCTIONS, OPERATORS
 from fieldwarden.rules.connections import database_settings
 from fieldwarden.rules.errors import FieldwardenError
@@ -57,57 +53,73 @@ class Wanted:
     where: str | None = None
 
 
-def start(folder: Path | None, wanted: Wanted, *, wait: bool, patience: float, say: Say) -> Report:
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`state`: "sent", "completed" or "failed"; `rows` that were told again, None where that is not known."""
+
+    table: str
+    state: str
+    rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """What was asked for, and what came of it. `failure`: why it did not come to its end; `streams` are read again, and
+    `left_out` are those that a condition does not speak of."""
+
+    backfill: str
+    system: str
+    entity: str
+    tables: Sequence[Table]
+    failure: FieldwardenError | None = None
+    streams: Sequence[str] = ()
+    left_out: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A backfill of one table, as the connector's notifications tell of it."""
+
+    backfill: str
+    entity: str | None
+    table: str
+    state: str
+    rows: int | None
+    total: int | None
+    since: str
+
+
+async def start(
+    project: Opened, wanted: Wanted, *, wait: bool = True, patience: float = 30.0, say: Say = lambda _line: None
+) -> Backfill:
     """Ask for the rows, and with `wait` see them through, table by table: parents first.
 
-    Raises ConnectorDown before anything is sent; SignalIgnored, SnapshotFailed with what had been read by then said."""
-    with opened(folder) as project:
-        chosen(project, wanted.system)
-        condition = (
-            None if wanted.where is None else condition_of(project.rulebook.systems[wanted.system], wanted.where)
+    Raises ConnectorDown before anything is sent, NothingToRead, ConditionRefused, UnknownName, UnknownSystem. What ends
+    it on the way (SignalIgnored, SnapshotFailed) is its `failure`."""
+    chosen(project, wanted.system)
+    system = project.rulebook.systems[wanted.system]
+    condition = None if wanted.where is None else condition_of(system, wanted.where)
+    streams = _streams(project, wanted)
+    left_out: list[str] = []
+    if condition is not None:
+        left_out = [stream.name for stream in streams[1:]]
+        streams = streams[:1]
+    if not wait and len({stream.table for stream in streams}) > 1:
+        names = ", ".join(stream.name for stream in streams)
+        raise NothingToRead(
+            "without waiting, one table at a time may be asked for",
+            suggestion=f"choose with --stream one of {names}, or leave --no-wait out",
         )
-        streams = _streams(project, wanted)
-        left_out: list[str] = []
-        if condition is not None:
-            left_out = [stream.name for stream in streams[1:]]
-            streams = streams[:1]
-        if not wait and len({stream.table for stream in streams}) > 1:
-            names = ", ".join(stream.name for stream in streams)
-            raise NothingToRead(
-                "without waiting, one table at a time may be asked for",
-                suggestion=f"choose with --stream one of {names}, or leave --no-wait out",
-            )
-        report = asyncio.run(_start(project, wanted, streams, condition, wait, patience, say))
-    if left_out:
-        names = ", ".join(left_out)
-        report.notes.append(f"--where speaks of {streams[0].name}; not read again: {names} (--stream chooses another)")
-    return report
+    done = await _start(project, wanted, streams, condition, wait, patience, say)
+    return replace(done, streams=[stream.name for stream in streams], left_out=left_out)
 
 
-def status(folder: Path | None, system: str, limit: int) -> Report:
+async def history(project: Opened, system: str, limit: int = 20) -> list[Told]:
     """The backfills that the connector's notifications still tell of, newest first."""
-    with opened(folder) as project:
-        chosen(project, system)
-        signals = Signals(project.rulebook.systems[system], project.kafka().brokers)
-
-        async def look() -> list[Notification]:
-            await signals.prepare()
-            return await signals.history()
-
-        found = _told(asyncio.run(look()))[:limit]
-    rows = [
-        [
-            each["backfill"],
-            each["entity"],
-            each["table"],
-            each["state"],
-            _of(each["rows"], each["total"]),
-            each["since"],
-        ]
-        for each in found
-    ]
-    text = table(["backfill", "entity", "table", "state", "rows", "since"], rows, indent="") if rows else "no backfill"
-    return Report({"system": system, "backfills": found}, text)
+    chosen(project, system)
+    signals = Signals(project.rulebook.systems[system], project.kafka().brokers)
+    await signals.prepare()
+    return _told(await signals.history())[:limit]
 
 
 # --- start ---------------------------------------------------------------------------------------------------
@@ -157,7 +169,7 @@ async def _start(
     wait: bool,
     patience: float,
     say: Say,
-) -> Report:
+) -> Backfill:
     system = project.rulebook.systems[wanted.system]
     name, backfill = named(project, wanted.system), uuid.uuid4().hex[:8]
     topics = Topics(system)
@@ -166,8 +178,8 @@ async def _start(
         for where in dict.fromkeys(topics.table(topics.of_table(stream.table)) for stream in streams)
     ]
     signals = Signals(system, project.kafka().brokers)
-    done: list[dict[str, Any]] = []
-    result = {"backfill": backfill, "system": wanted.system, "entity": wanted.entity, "tables": done}
+    done: list[Table] = []
+    result = Backfill(backfill, wanted.system, wanted.entity, done)
     async with connected(project) as connect:
         await check_runs(connect, name)
         await signals.prepare()
@@ -175,18 +187,16 @@ async def _start(
             await check_condition(wanted.system, project.dsn(wanted.system), asked[0].table, condition[0])
         if not wait:
             await signals.send(asked[0].id, "execute-snapshot", snapshot_of(asked[0].table, asked[0].where))
-            return _sent(result | {"tables": [{"table": asked[0].table, "state": "sent"}]}, wanted.system)
+            return replace(result, tables=[Table(asked[0].table, "sent", None)])
         for each in asked:
             say(f"  {each.table}: asking {name}")
             try:
                 rows = await read_again(connect, name, signals, each, _teller(say), patience=patience)
             except FieldwardenError as error:
-                done.append({"table": each.table, "state": "failed", "rows": None})
-                failure = Failure.of(error)
-                return Report(result, _table(done), failure, error.exit_code)
-            done.append({"table": each.table, "state": "completed", "rows": rows})
-    total = sum(each["rows"] or 0 for each in done)
-    return Report(result, f"{_table(done)}\n{count(total, 'row')} told again; `fieldwarden run` decides on them")
+                done.append(Table(each.table, "failed", None))
+                return replace(result, failure=error)
+            done.append(Table(each.table, "completed", rows))
+    return result
 
 
 def _teller(say: Say) -> Callable[[Progress], None]:
@@ -195,7 +205,7 @@ def _teller(say: Say) -> Callable[[Progress], None]:
 
     def tell(progress: Progress) -> None:
         nonlocal last
-        line = f"  {progress.table}: {progress.note or _of(progress.rows, progress.total)}"
+        line = f"  {progress.table}: {progress.note or of(progress.rows, progress.total)}"
         if line != last:
             say(line)
         last = line
@@ -203,28 +213,17 @@ def _teller(say: Say) -> Callable[[Progress], None]:
     return tell
 
 
-def _sent(result: dict[str, Any], system: str) -> Report:
-    where = result["tables"][0]["table"]
-    text = f"backfill {result['backfill']} of {where} is asked for; see `fieldwarden backfill status --system {system}`"
-    return Report(result, text)
+# --- status --------------------------------------------------------------------------------------------------
 
 
-def _table(done: Sequence[dict[str, Any]]) -> str:
-    rows = [[each["table"], each["state"], "-" if each["rows"] is None else f"{each['rows']:,}"] for each in done]
-    return table(["table", "state", "rows"], rows, indent="")
-
-
-def _of(rows: int | None, total: int | None) -> str:
+def of(rows: int | None, total: int | None) -> str:
     """A truthful total: rows read, and of how many where that is known."""
     if rows is None:
         return "reading" if total is None else f"of {total:,} rows"
     return f"{rows:,} rows" if total is None else f"{rows:,} of {total:,} rows"
 
 
-# --- status --------------------------------------------------------------------------------------------------
-
-
-def _told(notifications: Sequence[Notification]) -> list[dict[str, Any]]:
+def _told(notifications: Sequence[Notification]) -> list[Told]:
     """Notifications, oldest first, as backfills, newest first. A later attempt at a table takes the earlier's place."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for each in notifications:
@@ -247,4 +246,4 @@ def _told(notifications: Sequence[Notification]) -> list[dict[str, Any]]:
         elif each.kind == "RESUMED":
             entry["state"] = "reading"
         entry.setdefault("state", "reading")
-    return list(found.values())[::-1]
+    return [Told(**each) for each in found.values()][::-1]

@@ -1,35 +1,22 @@
-"""`fieldwarden connector`: registering the systems' connectors with Kafka Connect, and seeing how they fare.
+"""Registering the systems' connectors with Kafka Connect, and seeing how they fare.
 
-A connector that Connect calls RUNNING may have failed tasks, and then nothing flows: that is a failure here. Passwords
-are sent, never shown.
+A connector that Connect calls RUNNING may have failed tasks, and then nothing flows: it is not running here. Passwords
+are sent, never given back.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from fieldwarden.connectors.debezium.connect.client import Connect, UnknownConnector
 from fieldwarden.connectors.debezium.connect.registration import configuration, masked
 from fieldwarden.connectors.debezium.connect.signals import Signals
 from fieldwarden.connectors.debezium.connect.states import KeyProblem
-from fieldwarden.operations.connector_state import (
-    ailment,
-    alive,
-    chosen,
-    connected,
-    lines,
-    missing,
-    named,
-    plain,
-    tasks,
-)
-from fieldwarden.operations.project import Opened, opened
-from fieldwarden.operations.shell.report import Failure, Report, table
+from fieldwarden.operations.connector_state import Registered, alive, chosen, connected, missing, named, registered
+from fieldwarden.operations.project import Opened
 from fieldwarden.operations.words import count
-from fieldwarden.rules.connections import debezium_settings
 from fieldwarden.rules.errors import FieldwardenError
 from fieldwarden.rules.secret import Secretive
 
@@ -44,108 +31,100 @@ class ConnectorInvalid(FieldwardenError):
     exit_code = 2
 
 
+@dataclass(frozen=True, slots=True)
+class Differing:
+    """An option as it is registered and as the files have it, secrets blotted out; None where it is not there."""
+
+    option: str
+    registered: str | None
+    files: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    connector: str
+    system: str
+    configuration: Mapping[str, str]
+    differences: Sequence[Differing]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A connector that was created, or given another configuration; `state` is None if nobody waited for it."""
+
+    connector: str
+    system: str
+    created: bool
+    state: Registered | None
+
+
 # --- looking -------------------------------------------------------------------------------------------------
 
 
-def list_them(folder: Path | None) -> Report:
+async def listed(project: Opened) -> list[Registered]:
     """Every connector of the Connect cluster, ours by their system, and our systems that have none."""
-    with opened(folder) as project:
-        chosen(project, None)
-        states = asyncio.run(_ask(project, lambda connect: connect.states()))
-        ours = {named(project, system): system for system in project.debezium_systems}
-    found = [plain(state, ours.get(name)) for name, state in states.items()]
-    found += [missing(name, system) for name, system in ours.items() if name not in states]
-    rows = [[each["connector"], each["system"] or "-", each["state"], tasks(each)] for each in found]
-    return Report({"connectors": found}, table(["connector", "system", "state", "tasks"], rows, indent=""))
+    chosen(project, None)
+    ours = {named(project, system): system for system in project.debezium_systems}
+    states = await _ask(project, lambda connect: connect.states())
+    found = [registered(state, ours.get(name)) for name, state in states.items()]
+    return found + [missing(name, system) for name, system in ours.items() if name not in states]
 
 
-def show(folder: Path | None, system: str) -> Report:
+async def shown(project: Opened, system: str) -> Shown:
     """A system's connector as it is registered, and where that differs from what the files say."""
-    with opened(folder) as project:
-        chosen(project, system)
-        name, wanted = named(project, system), _configuration(project, system)
-        live = asyncio.run(_about(project, system, lambda connect: connect.configuration(name)))
+    chosen(project, system)
+    name, wanted = named(project, system), _configuration(project, system)
+    live = await _about(project, system, lambda connect: connect.configuration(name))
     differing = sorted(key for key in wanted.keys() | live.keys() if wanted.get(key) != live.get(key) and key != "name")
-    shown, ours = masked(live), masked(wanted)
-    differences = [{"option": key, "registered": shown.get(key), "files": ours.get(key)} for key in differing]
-    lines = [f"{key}: {value}" for key, value in shown.items()]
-    if differences:
-        rows = [[each["option"], each["registered"] or "-", each["files"] or "-"] for each in differences]
-        lines += ["", "differs from the files:", table(["option", "registered", "files"], rows)]
-        lines.append(f"`fieldwarden connector register {system}` makes it what the files say")
-    result = {"connector": name, "system": system, "configuration": shown, "differences": differences}
-    return Report(result, "\n".join(lines))
+    there, ours = masked(live), masked(wanted)
+    return Shown(name, system, there, [Differing(key, there.get(key), ours.get(key)) for key in differing])
 
 
-def status(folder: Path | None, system: str | None) -> Report:
-    """How the connectors of our systems fare; a failure (exit code 1) unless all run, with all their tasks."""
-    with opened(folder) as project:
-        systems = {named(project, each): each for each in chosen(project, system)}
-        states, silent = asyncio.run(_ask(project, lambda connect: alive(project, connect)))
-    found = [
-        plain(states[name], each, silent.get(each, "")) if name in states else missing(name, each)
+async def states(project: Opened, system: str | None = None) -> list[Registered]:
+    """How the connector of one of our systems, or of all, fares."""
+    systems = {named(project, each): each for each in chosen(project, system)}
+    found, silent = await _ask(project, lambda connect: alive(project, connect))
+    return [
+        registered(found[name], each, silent.get(each, "")) if name in found else missing(name, each)
         for name, each in systems.items()
     ]
-    text = "\n".join(line for each in found for line in lines(each))
-    ill = [each for each in found if not each["running"]]
-    if not ill:
-        return Report({"connectors": found}, text)
-    message = "; ".join(f"{each['system']}: {ailment(each)}" for each in ill)
-    failure = Failure("connector_failed", message, ill[0]["suggestion"], str(ill[0]["system"]))
-    return Report({"connectors": found}, text, failure, 1)
+
+
+def configurations(project: Opened, system: str | None = None) -> dict[str, dict[str, str]]:
+    """What `register` would send, by system, secrets blotted out. Raises UnknownSystem."""
+    return {each: masked(_configuration(project, each)) for each in chosen(project, system)}
 
 
 # --- changing ------------------------------------------------------------------------------------------------
 
 
-def register(
-    folder: Path | None, system: str | None, *, dry_run: bool, wait: bool, say: Callable[[str], None]
-) -> Report:
+async def register(
+    project: Opened, system: str | None = None, *, wait: bool = True, say: Callable[[str], None] = lambda _line: None
+) -> list[Made]:
     """Validate, then create or replace: one system's connector, or every system's.
 
     Raises ConnectorInvalid with what Connect says of each key, before anything is changed."""
-    with opened(folder) as project:
-        wanted = {each: _configuration(project, each) for each in chosen(project, system)}
-        if dry_run:
-            shown = {each: masked(configuration) for each, configuration in wanted.items()}
-            text = "\n\n".join(
-                "\n".join([f"# {named(project, each)}", *(f"{key}: {value}" for key, value in configuration.items())])
-                for each, configuration in shown.items()
-            )
-            return Report({"dry_run": True, "configurations": shown}, text)
-        return asyncio.run(_ask(project, lambda connect: _register(project, connect, wanted, wait, say)))
+    wanted = {each: _configuration(project, each) for each in chosen(project, system)}
+    return await _ask(project, lambda connect: _register(project, connect, wanted, wait, say))
 
 
-def restart(folder: Path | None, system: str, *, everything: bool) -> Report:
-    """Restart what has failed of a connector, or all of it."""
-    what = "the connector and its tasks restart" if everything else "what had failed restarts"
-    return _tell(folder, system, lambda connect, name: connect.restart(name, everything=everything), "restarted", what)
+async def restart(project: Opened, system: str, *, everything: bool) -> str:
+    """Restart what has failed of a connector, or all of it; its name, as of the three below."""
+    return await _tell(project, system, lambda connect, name: connect.restart(name, everything=everything))
 
 
-def pause(folder: Path | None, system: str) -> Report:
+async def pause(project: Opened, system: str) -> str:
     """Let a connector rest; it goes on where it stopped."""
-    what = "pauses; the database keeps its log meanwhile, so do not leave it so for long"
-    return _tell(folder, system, lambda connect, name: connect.pause(name), "paused", what)
+    return await _tell(project, system, lambda connect, name: connect.pause(name))
 
 
-def resume(folder: Path | None, system: str) -> Report:
-    return _tell(folder, system, lambda connect, name: connect.resume(name), "resumed", "goes on")
+async def resume(project: Opened, system: str) -> str:
+    return await _tell(project, system, lambda connect, name: connect.resume(name))
 
 
-def delete(folder: Path | None, system: str) -> Report:
-    """Remove a connector from Connect. Its offsets, slot, publication and topics stay; the report says how to drop
-    them."""
-    report = _tell(folder, system, lambda connect, name: connect.delete(name), "deleted", "is gone from Kafka Connect")
-    with opened(folder) as project:
-        settings = debezium_settings(project.rulebook.systems[system])
-    report.notes.append("its offsets and topics stay in Kafka: registered again, it goes on where it stopped")
-    if settings.is_postgres:
-        names = settings.names(system)
-        report.notes.append(
-            "its replication slot stays too and keeps the database's log: if it is not to come back, there:\n"
-            f"  select pg_drop_replication_slot('{names.slot}'); drop publication {names.publication};"
-        )
-    return report
+async def delete(project: Opened, system: str) -> str:
+    """Remove a connector from Connect. Its offsets, slot, publication and topics stay."""
+    return await _tell(project, system, lambda connect, name: connect.delete(name))
 
 
 # --- parts ---------------------------------------------------------------------------------------------------
@@ -164,18 +143,11 @@ async def _about(project: Opened, system: str, question: Callable[[Connect], Awa
         raise
 
 
-def _tell(
-    folder: Path | None,
-    system: str,
-    word: Callable[[Connect, str], Awaitable[None]],
-    done: str,
-    what: str,
-) -> Report:
-    with opened(folder) as project:
-        chosen(project, system)
-        name = named(project, system)
-        asyncio.run(_about(project, system, lambda connect: word(connect, name)))
-    return Report({"connector": name, "system": system, done: True}, f"{name}: {what}")
+async def _tell(project: Opened, system: str, word: Callable[[Connect, str], Awaitable[None]]) -> str:
+    chosen(project, system)
+    name = named(project, system)
+    await _about(project, system, lambda connect: word(connect, name))
+    return name
 
 
 def _configuration(project: Opened, system: str) -> dict[str, Secretive]:
@@ -184,7 +156,7 @@ def _configuration(project: Opened, system: str) -> dict[str, Secretive]:
 
 async def _register(
     project: Opened, connect: Connect, wanted: dict[str, dict[str, Secretive]], wait: bool, say: Callable[[str], None]
-) -> Report:
+) -> list[Made]:
     wrong: dict[str, Sequence[KeyProblem]] = {
         system: found
         for system, each in wanted.items()
@@ -192,29 +164,16 @@ async def _register(
     }
     if wrong:
         raise _invalid(project, wrong)
-    done: list[dict[str, Any]] = []
+    done = []
     for system, each in wanted.items():
         name = named(project, system)
         await Signals(project.rulebook.systems[system], project.kafka().brokers).prepare()
         new = await connect.register(name, each)
         say(f"  {name}: {'created' if new else 'replaced'}")
         state = await connect.started(name, _START_SECONDS) if wait else None
-        outcome = plain(state, system) if state is not None else missing(name, system)
-        done.append(outcome | {"created": new})
-    return _registered(done, wait)
-
-
-def _registered(done: list[dict[str, Any]], wait: bool) -> Report:
-    if not wait:
-        done = [{key: each[key] for key in ("connector", "system", "created")} for each in done]
-    text = "\n".join(
-        f"{each['connector']}: {'created' if each['created'] else 'its configuration was replaced'}" for each in done
-    )
-    ill = [each for each in done if wait and not each["running"]]
-    if not ill:
-        return Report({"connectors": done}, text)
-    message = "; ".join(f"{each['connector']} is registered, but {ailment(each)}" for each in ill)
-    return Report({"connectors": done}, text, Failure("connector_failed", message, ill[0]["suggestion"]), 1)
+        outcome = registered(state, system) if state is not None else missing(name, system)
+        done.append(Made(name, system, new, outcome if wait else None))
+    return done
 
 
 def _invalid(project: Opened, wrong: dict[str, Sequence[KeyProblem]]) -> ConnectorInvalid:

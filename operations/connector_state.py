@@ -6,8 +6,8 @@ RUNNING says little: tasks may have failed under it, and while its database is a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 
 from fieldwarden.connectors.debezium.connect.client import Connect
 from fieldwarden.connectors.debezium.connect.heartbeat import SILENT, silent_for
@@ -86,35 +86,47 @@ async def _database(project: Opened, system: str) -> str:
     return ""
 
 
-def plain(state: State, system: str | None, silent: str = "") -> dict[str, Any]:
-    """One connector, for `--json`. `silent`: why it does not live although it runs."""
+@dataclass(frozen=True, slots=True)
+class Task:
+    id: int
+    state: str
+    worker: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A connector, of a system of ours or (None) of somebody else's. `state` is what Connect says, or "missing" where
+    it is not registered; `running`: it lives, with all its tasks; `error`: why not, and `suggestion`: what to do."""
+
+    connector: str
+    system: str | None
+    state: str
+    running: bool
+    worker: str
+    error: str
+    tasks: Sequence[Task]
+    suggestion: str
+
+
+def registered(state: State, system: str | None, silent: str = "") -> Registered:
+    """`silent`: why it does not live although it runs."""
     running = state.running and not silent
-    return {
-        "connector": state.name,
-        "system": system,
-        "state": state.state,
-        "running": running,
-        "worker": state.worker,
-        "error": silent or state.error,
-        "tasks": [
-            {"id": task.id, "state": task.state, "worker": task.worker, "error": task.error} for task in state.tasks
-        ],
-        "suggestion": "" if running else SILENT if silent else advice(state, system),
-    }
+    return Registered(
+        connector=state.name,
+        system=system,
+        state=state.state,
+        running=running,
+        worker=state.worker,
+        error=silent or state.error,
+        tasks=[Task(task.id, task.state, task.worker, task.error) for task in state.tasks],
+        suggestion="" if running else SILENT if silent else advice(state, system),
+    )
 
 
-def missing(name: str, system: str) -> dict[str, Any]:
-    """A system's connector that is not registered, in the same shape."""
-    return {
-        "connector": name,
-        "system": system,
-        "state": "missing",
-        "running": False,
-        "worker": "",
-        "error": "",
-        "tasks": [],
-        "suggestion": f"fieldwarden connector register {system}",
-    }
+def missing(name: str, system: str) -> Registered:
+    """A system's connector that is not registered."""
+    return Registered(name, system, "missing", False, "", "", [], f"fieldwarden connector register {system}")
 
 
 def advice(state: State, system: str | None) -> str:
@@ -126,33 +138,25 @@ def advice(state: State, system: str | None) -> str:
     return "look again in a moment: Kafka Connect is giving its work to its workers"
 
 
-def ailment(each: dict[str, Any]) -> str:
+def ailment(each: Registered) -> str:
     """What is wrong with it, in a sentence."""
-    failed = [task for task in each["tasks"] if task["state"] == "FAILED"]
-    if each["state"] == "missing":
-        return f"connector {each['connector']} is not registered"
-    if failed and each["state"] == "RUNNING":
-        return f"the connector is RUNNING, but {_which(failed, each)} failed: {failed[0]['error']}"
-    if "FAILED" in (each["state"], *(task["state"] for task in each["tasks"])):
-        return f"the connector has failed: {each['error'] or failed[0]['error']}"
-    if each["state"] == "RUNNING" and each["error"]:
-        return f"the connector is RUNNING, but {each['error']}"
-    return f"the connector is {each['state']}, {tasks(each)}"
+    failed = [task for task in each.tasks if task.state == "FAILED"]
+    if each.state == "missing":
+        return f"connector {each.connector} is not registered"
+    if failed and each.state == "RUNNING":
+        return f"the connector is RUNNING, but {_which(failed, each)} failed: {failed[0].error}"
+    if "FAILED" in (each.state, *(task.state for task in each.tasks)):
+        return f"the connector has failed: {each.error or failed[0].error}"
+    if each.state == "RUNNING" and each.error:
+        return f"the connector is RUNNING, but {each.error}"
+    return f"the connector is {each.state}, {tasks(each)}"
 
 
-def _which(failed: list[dict[str, Any]], each: dict[str, Any]) -> str:
-    return "its task has" if len(each["tasks"]) == 1 else f"{len(failed)} of its {len(each['tasks'])} tasks have"
+def _which(failed: Sequence[Task], each: Registered) -> str:
+    return "its task has" if len(each.tasks) == 1 else f"{len(failed)} of its {len(each.tasks)} tasks have"
 
 
-def tasks(each: dict[str, Any]) -> str:
+def tasks(each: Registered) -> str:
     """`1 RUNNING, 1 FAILED`."""
-    states = [task["state"] for task in each["tasks"]]
+    states = [task.state for task in each.tasks]
     return ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states))) or "no task"
-
-
-def lines(each: dict[str, Any]) -> list[str]:
-    """One connector for people: its state, every error, what to do."""
-    lines = [f"{each['connector']} ({each['system']}): {each['state']}, {tasks(each)}"]
-    lines += [f"  error: {each['error']}"] if each["error"] else []
-    lines += [f"  task {task['id']} on {task['worker']}: {task['error']}" for task in each["tasks"] if task["error"]]
-    return lines + ([f"  try: {each['suggestion']}"] if each["suggestion"] else [])

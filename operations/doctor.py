@@ -1,24 +1,22 @@
-"""`fieldwarden doctor`: can everything be reached, and do databases and files fit? A checklist; nothing is changed.
+"""Can everything be reached, and do databases and files fit? A checklist; nothing is changed.
 
 What only a live system can tell is wrong (a missing column, a privilege) is shown with the place in the files that
-speaks of it. Exit code 3 if a server, a secret or a server's setting is amiss, else 2 if files and tables do not fit.
+speaks of it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from fieldwarden.engine.hub.views.checkup import Checkup, check_up
 from fieldwarden.engine.hub.views.footing import HubFooting
 from fieldwarden.operations.onboarding import ONBOARDING, waits
-from fieldwarden.operations.project import Opened, embedded_in, opened
+from fieldwarden.operations.project import Opened, embedded_in
 from fieldwarden.operations.protected import protection
 from fieldwarden.operations.rules import live_of
-from fieldwarden.operations.shell.report import Failure, Report
 from fieldwarden.operations.words import count
 from fieldwarden.rules.connections import database_settings
 from fieldwarden.rules.errors import FieldwardenError
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 _CHOOSE = 'openssl rand -hex 32, and run: {token: "${env:RUN_TOKEN}"}'
 _SHORTEST_TOKEN = 16
 Level = Literal["ok", "note", "warning", "error"]
-_SHOWN: dict[Level, str] = {"ok": "ok", "note": "note", "warning": "warning", "error": "ERROR"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +44,22 @@ class Check:
     """An error of the environment, rather than of the files."""
 
 
-def doctor(folder: Path | None) -> Report:
-    """Raises NoProject, ConfigurationError; EnvironmentUnfit if the embedded server does not start."""
-    with opened(folder) as project:
-        checks = [_files(project.project), *_health(project), *asyncio.run(_live(project))]
-        wrong = [check for check in checks if check.level == "error"]
-        next_step = "" if wrong else asyncio.run(_waits(project))
-    result = {"checks": [asdict(check) for check in checks], "errors": len(wrong), "waits": next_step}
-    text = "\n".join(_lines(checks))
-    if not wrong:
-        return Report(result, f"{text}\nall well: `fieldwarden run` can start{next_step and f'; {next_step}'}")
-    unfit = [check for check in wrong if check.environment]
-    first = (unfit or wrong)[0]
-    code = "environment" if unfit else "does_not_fit"
-    failure = Failure(code, f"{count(len(wrong), 'thing')} to mend first", first.suggestion, first.path)
-    return Report(result, text, failure, 3 if unfit else 2)
+@dataclass(frozen=True, slots=True)
+class Checklist:
+    """`waits`: in words, what has to be done before `run` delivers anything, if nothing is wrong."""
+
+    checks: Sequence[Check]
+    waits: str
+
+    @property
+    def wrong(self) -> list[Check]:
+        return [each for each in self.checks if each.level == "error"]
+
+
+async def examined(project: Opened) -> Checklist:
+    """Raises EnvironmentUnfit if the hub fails meanwhile."""
+    checks = Checklist([_files(project.project), *_health(project), *await _live(project)], "")
+    return checks if checks.wrong else replace(checks, waits=await _waits(project))
 
 
 async def _waits(project: Opened) -> str:
@@ -252,15 +250,3 @@ def _place(project: Project, system: str, finding: Finding) -> str:
         if column is not None and column in columns:
             return str(project.locate(system, stream.name, part=part))
     return str(project.locate(system, stream.name))
-
-
-def _lines(checks: list[Check]) -> Iterator[str]:
-    width = max(len(check.about) for check in checks)
-    for check in checks:
-        place = f"{check.path}: " if check.path and check.level in ("warning", "error") else ""
-        head, *more = f"{place}{check.message}".splitlines() or [""]
-        yield f"  {check.about:<{width}}  {_SHOWN[check.level]:<7}  {head}"
-        for line in more:
-            yield " " * (width + 13) + line
-        if check.suggestion:
-            yield " " * (width + 13) + f"try: {check.suggestion}"

@@ -1,24 +1,21 @@
-"""`fieldwarden init`: a small project that runs as it is, to be turned into one's own file by file.
+"""A small project that runs as it is, to be turned into one's own file by file.
 
 The files are ordinary examples (`examples/starter`, `examples/quote-to-cash` ...), so the tests run what users get.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fieldwarden.engine.errors import EnvironmentUnfit, TransientError
 from fieldwarden.operations import examples
-from fieldwarden.operations.shell.report import Report
 from fieldwarden.rules.errors import FieldwardenError
-from fieldwarden.rules.references import holds_password, resolve_reference
+from fieldwarden.rules.secret import Secretive
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-_VARIABLE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 _PROJECT_LINE = re.compile(r"^project:[^\n#]*", re.MULTILINE)
 
 
@@ -29,7 +26,24 @@ class CannotInit(FieldwardenError):
     exit_code = 2
 
 
-def lay_out(folder: Path, example: str | None = None) -> Report:
+@dataclass(frozen=True, slots=True)
+class LaidOut:
+    """A new project's folder and files."""
+
+    project: str
+    folder: Path
+    files: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """A draft that was laid out, and the variable of the environment by which its files reach the database."""
+
+    laid_out: LaidOut
+    variable: str
+
+
+def lay_out(folder: Path, example: str | None = None) -> LaidOut:
     """Copy an example (default: the starter) into the new folder `folder`, named after it.
 
     Raises CannotInit: the folder holds something already, its name is no project name, no such example."""
@@ -41,14 +55,16 @@ def lay_out(folder: Path, example: str | None = None) -> Report:
         raise _unwritable(folder, error) from error
     settings = folder / "fieldwarden.yaml"
     settings.write_text(_PROJECT_LINE.sub(f"project: {name}", settings.read_text("utf-8"), count=1), "utf-8")
-    return _laid_out(folder, name, f"cd {folder} && fieldwarden validate && fieldwarden doctor && fieldwarden onboard")
+    return _laid_out(folder, name)
 
 
-def draft(folder: Path, source: str, tables: Sequence[str], system: str | None) -> Report:
+async def draft(
+    folder: Path, dsn: Secretive, tables: Sequence[str], *, system: str | None = None, variable: str | None = None
+) -> Drafted:
     """Lay out a draft in the new folder `folder` of what a PostgreSQL database's tables (none named: all) may mean.
 
-    `source` is a connection string, or `${env:NAME}`; it is not written down. Raises CannotInit, EnvironmentUnfit,
-    ReferenceUnresolved."""
+    `dsn` is not written down: the files name an environment's `variable`, by default after the system, which is by
+    default called as its database is. Raises CannotInit, EnvironmentUnfit."""
     from fieldwarden.connectors.postgres.looking.survey import survey
     from fieldwarden.operations.drafting import drafted, plain
     from fieldwarden.operations.drafts import files
@@ -56,11 +72,11 @@ def draft(folder: Path, source: str, tables: Sequence[str], system: str | None) 
 
     name = _free(folder)
     try:
-        found = asyncio.run(survey(resolve_reference(source, os.environ, None), tables))
+        found = await survey(dsn, tables)
     except TransientError as error:
         raise EnvironmentUnfit(error.message, suggestion=error.suggestion) from error
     system = plain(system or found.database)
-    variable = match[1] if (match := _VARIABLE.fullmatch(source)) else f"{system.upper()}_DSN"
+    variable = variable or f"{system.upper()}_DSN"
     drafts, unfit = drafted(found)
     if not drafts:
         raise EnvironmentUnfit("no table has a key by which its rows could be followed", suggestion="add primary keys")
@@ -71,14 +87,7 @@ def draft(folder: Path, source: str, tables: Sequence[str], system: str | None) 
     except OSError as error:
         raise _unwritable(folder, error) from error
     load(folder)
-    report = _laid_out(
-        folder, name, f"look for DECIDE in these files; export {variable}=..., cd {folder} && fieldwarden doctor"
-    )
-    if holds_password(source):
-        report.notes.append(
-            "the password stood among the arguments, which others can list: better --from '${env:NAME}'"
-        )
-    return report
+    return Drafted(_laid_out(folder, name), variable)
 
 
 def _free(folder: Path) -> str:
@@ -103,11 +112,9 @@ def _unwritable(folder: Path, error: OSError) -> CannotInit:
     return CannotInit(f"the folder cannot be written: {error.strerror}", path=str(folder))
 
 
-def _laid_out(folder: Path, name: str, next_step: str) -> Report:
+def _laid_out(folder: Path, name: str) -> LaidOut:
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    lines = [f"{folder}: a project of {len(files)} files", *(f"  {file}" for file in files), ""]
-    lines.append(f"next: {next_step}")
-    return Report({"project": name, "folder": str(folder.resolve()), "files": files}, "\n".join(lines))
+    return LaidOut(name, folder, files)
 
 
 def _example(name: str | None) -> str:

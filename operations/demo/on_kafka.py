@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from fieldwarden.engine.hub.server import private
-from fieldwarden.operations import connector
 from fieldwarden.operations.demo.demo import DemoFindings, Say, Showing, server_version
 from fieldwarden.operations.demo.project import prepare
 from fieldwarden.operations.project import opened, state_folder
 from fieldwarden.operations.run.logs import configure
+from fieldwarden.operations.shell import connector
 from fieldwarden.operations.shell.report import Report, table
 from fieldwarden.operations.shell.run import replicate
 from fieldwarden.operations.shell.status import status

@@ -23,7 +23,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
-from fieldwarden.operations import validate
+from fieldwarden.operations.shell import validate
 from fieldwarden.rules import scrubbing
 from tests.faults.leaks import leaks, processes
 from tests.integration.cli_project import Run, Shop, make_shop

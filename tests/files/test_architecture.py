@@ -55,7 +55,7 @@ ROOMS = {
     f"{DEBEZIUM}.connect": {*KAFKA, f"{DEBEZIUM}.connect"},
     f"{DEBEZIUM}.reading": {*READ_POSTGRES, *KAFKA, f"{DEBEZIUM}.decoding", f"{DEBEZIUM}.reading"},
     f"{DEBEZIUM}.looking": {*PURE, *CONNECTORS} - {f"{POSTGRES}.writing"},
-    "operations": SHELL,
+    "operations": COMMANDS,
     "operations.run": COMMANDS,
     "operations.shell": SHELL,
     "operations.demo": {*SHELL, "operations.demo"},
@@ -71,7 +71,7 @@ OUTSIDE = {
     "engine": {"msgspec", "prometheus_client", "sqlglot", "structlog"},
     "engine.hub": {"msgspec", "psycopg", "structlog", "sqlglot"},
     "connectors": {"aiokafka", "fastavro", "httpx", "msgspec", "psycopg", "structlog", "sqlglot"},
-    "operations": {"h11", "msgspec", "pydantic", "prometheus_client", "rich", "structlog"},
+    "operations": {"h11", "msgspec", "pydantic", "prometheus_client", "structlog"},
     "commands": {"click"},
     "cli": set(),
 }
@@ -186,6 +186,42 @@ def test_modules_read_like_a_page(path: Path) -> None:
         assert word not in path.stem, f"{name(path)}: name it after what it does"
     if path.name != "__init__.py":
         assert ast.get_docstring(ast.parse(text)), f"{name(path)} does not say why it exists"
+
+
+LOOPS = {
+    "operations/shell/opening.py",
+    "engine/hub/views/planning.py",  # in processes of its own, which count records side by side
+    "operations/run/server.py",  # in a thread of its own, which answers though the loops hang
+}
+"""Where an event loop begins. All else is called in one that is there: an operation by a shell, an API or a console."""
+
+
+def calls(path: Path) -> Iterator[str]:
+    """Everything that a file calls by name, as `asyncio.run` or `opened`."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func)
+
+
+@pytest.mark.parametrize("path", modules(), ids=name)
+def test_operations_begin_no_event_loop(path: Path) -> None:
+    begun = {"asyncio.run", "asyncio.Runner", "asyncio.new_event_loop"} & {*calls(path)}
+    assert not begun or name(path) in LOOPS, f"{name(path)} begins an event loop: {begun}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=name)
+def test_who_acts_is_asked_at_the_command_line_and_nowhere_else(path: Path) -> None:
+    asks = {"getpass"} & {*imports(path)} or {"os.getlogin"} & {*calls(path)}
+    assert not asks or name(path) == "operations/shell/person.py", f"{name(path)} asks who somebody is: {asks}"
+
+
+def operations() -> list[Path]:
+    return [path for path in modules() if room(module(path)) in ("operations", "operations.run")]
+
+
+@pytest.mark.parametrize("path", operations(), ids=name)
+def test_an_operation_opens_no_project_and_prints_nothing(path: Path) -> None:
+    assert not {"print", "opened"} & {*calls(path)}, f"{name(path)} does what a shell does"
 
 
 MADE = {"secrets", ".fieldwarden", "__pycache__"}

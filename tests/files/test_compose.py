@@ -30,7 +30,7 @@ from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.operations import examples
 from fieldwarden.operations.project import Opened
-from fieldwarden.operations.validate import validate
+from fieldwarden.operations.shell.validate import validate
 from fieldwarden.rules.loading import Project, ReferenceUnresolved, load_project
 from stack.parts import Broker, Connect
 from tests.integration.cli_project import execute

@@ -9,7 +9,7 @@ import pytest
 from fieldwarden.operations import examples
 from fieldwarden.operations.demo.project import steps, system_of
 from fieldwarden.operations.demo.proof import read_shared
-from fieldwarden.operations.validate import validate
+from fieldwarden.operations.shell.validate import validate
 from fieldwarden.rules.loading import load_project
 
 ROOT = Path(__file__).resolve().parents[2] / "examples"

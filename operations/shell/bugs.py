@@ -15,7 +15,7 @@ from pathlib import Path
 from fieldwarden.engine.bugs import described
 from fieldwarden.operations.shell.report import Failure, Report
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def traceback_of(error: BaseException) -> str:
