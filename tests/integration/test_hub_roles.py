@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -672,6 +673,7 @@ def test_who_holds_the_turn_is_said_while_it_is_waited_for(
 ) -> None:
     migrate(database)
     monkeypatch.setattr(migrating, "_SILENT_SECONDS", 0.05)
+    caplog.set_level(logging.WARNING)  # a command that ran in this process before may have made it quieter
     with (
         psycopg.connect(database, autocommit=True, application_name="a clerk") as clerk,
         ThreadPoolExecutor(1) as aside,
