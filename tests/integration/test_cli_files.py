@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fieldwarden.cli import cli
-from tests.patience import called
 from fieldwarden.operations.shell import validate
+from tests.patience import called
 
 COMMAND = Path(sys.executable).with_name("fieldwarden")
 
