@@ -325,7 +325,7 @@ def _hear_late(
                     echoed.append(name)
             elif _take(row, name, value, change):
                 changed.append(name)
-        elif (
+        elif (  # a newer image repeated the value: this one tells when it was really changed
             change.changed is not None
             and not change.echo
             and name in change.changed

@@ -237,8 +237,10 @@ class TargetPlan:
                 return None
             names = stream.create_fields
             if rows:
+                # The owner deleted its own row here: what it owns is not brought back.
                 names = tuple(n for n in names if entity.unit_of[n].policy.owner != self.system)
             return self._creation(record, stream, names)
+        # Two phones of one customer, and nothing says which is meant: neither is overwritten.
         if len(live) > 1 and not stream.first_by:
             return None
         row = first(live, (self.system, stream.name)) or live[0]
@@ -328,6 +330,8 @@ class TargetPlan:
             value = golden[name] if name in golden else wanted(record, row, name)
             holds = row.holds(name) if row is not None else msgspec.UNSET
             if row is not None and name in row.unreadable and name not in row.sent:
+                # What stands there cannot be read, so it cannot be compared either: it is written over whatever it is
+                # by now.
                 write.unguarded |= {name}
                 holds = msgspec.UNSET
             if name in plain:

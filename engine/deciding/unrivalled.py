@@ -38,10 +38,9 @@ class Unrivalled:
         """Take the changed fields over into `record.golden`, if this is that case. Gives (the accepted values, those
         non-null values that they replace), as `encode_accepted` wants them.
 
-        The row has taken the change in already. `changed` are fields that it has told: some of its own words, or all of
-        them and others. None, and nothing is done, where this is not that case: then `decide` has to be asked."""
-        if row.deleted is not None:
-            return None
+        The row has taken the change in already, so it is live. `changed` are fields that it has told: some of its own
+        words, or all of them and others. None, and nothing is done, where this is not that case: then `decide` has to
+        be asked."""
         names = tuple(changed)
         owners = self._owners.get(names)
         if owners is None:
