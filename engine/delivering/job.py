@@ -6,9 +6,12 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+import msgspec
+
 from fieldwarden.engine.change import RowRef, Value
 from fieldwarden.engine.deciding.meant import wanted
 from fieldwarden.engine.delivering.refusals import Place, Refusals, refusal, remembered, said, still_refused
+from fieldwarden.engine.delivering.settling import overlaid
 from fieldwarden.engine.ports.hub import Pending
 from fieldwarden.engine.ports.target import Write
 from fieldwarden.engine.record import Record
@@ -83,6 +86,11 @@ class Job:
     def learn(self, ref: RowRef, values: Mapping[str, Value]) -> None:
         known = self.held.get(ref)
         self.held = {**self.held, ref: {**known, **values} if known else values}
+
+    def looks_anew(self) -> None:
+        """The record as it would be once what is learnt so far is settled."""
+        rows = overlaid(self.record.rows, self.held, self.links, self.row_versions)
+        self.record = msgspec.structs.replace(self.record, rows=rows)
 
     def knows_version(self, ref: RowRef, version: str) -> None:
         self.row_versions = {**self.row_versions, ref: version}

@@ -58,7 +58,7 @@ class Judge:
         entity = self._rulebook.entities[stream.entity]
         plain = {name: value for name, value in values.items() if name in stream.fields}
         held = {n: inward(entity, stream.fields[n], v) for n, v in plain.items() if not stream.fields[n].reference}
-        if intent.operation == "create":
+        if intent.operation == "create" and ref not in job.links:
             job.links = (*job.links, ref)
         job.learn(ref, held)
         job.knows_version(ref, row_version)

@@ -68,8 +68,10 @@ class Doubts:
             self._since.setdefault(each.key, now)
         found = {each.intent: each for each in await self._target.look_up(intents)}
         for job in jobs:
-            for intent in open_intents.get(job.record.id, ()):
-                self._resolve(job, intent, found.get(intent.key), now)
+            if mine := open_intents.get(job.record.id):
+                for intent in mine:
+                    self._resolve(job, intent, found.get(intent.key), now)
+                job.looks_anew()
         return [job for job in jobs if job.unfinished is None]
 
     def _resolve(self, job: Job, intent: Intent, found: Found | None, now: float) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-import msgspec
 import structlog
 
 from fieldwarden.engine import bugs, failpoints
@@ -25,7 +24,6 @@ from fieldwarden.engine.delivering.conclusion import ATTEMPTS, concluded
 from fieldwarden.engine.delivering.habits import Habits
 from fieldwarden.engine.delivering.job import Job, between_jobs, newest_words
 from fieldwarden.engine.delivering.judging import Judge
-from fieldwarden.engine.delivering.settling import overlaid
 from fieldwarden.engine.ports.hub import Hub, Pending, Settlement
 from fieldwarden.engine.ports.target import Target, Write, WriteResult
 from fieldwarden.engine.running import parking as behind
@@ -202,8 +200,7 @@ class Writing:
                 self._absorb(writes[result.token], owners[result.token], result)
         again = list({id(job): job for job in owners if job.more}.values())
         for job in again:
-            rows = overlaid(job.record.rows, job.held, job.links, job.row_versions)
-            job.record = msgspec.structs.replace(job.record, rows=rows)
+            job.looks_anew()
         return [job for job in again if job.bug is None and job.unfinished is None]
 
     async def _made(self, writes: Sequence[Write], owners: Sequence[Job], unsettled: _Open) -> list[WriteResult]:

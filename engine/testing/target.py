@@ -62,7 +62,7 @@ class MemoryTarget:
 
     async def write(self, writes: Sequence[Write]) -> AsyncGenerator[WriteResult, None]:
         self.before(writes)
-        results = [self._write(write) for write in writes]
+        results = [self.carry_out(write) for write in writes]
         self.after(writes)
         for result in results:
             yield result
@@ -73,7 +73,7 @@ class MemoryTarget:
     async def close(self) -> None:
         return
 
-    def _write(self, write: Write) -> WriteResult:
+    def carry_out(self, write: Write) -> WriteResult:
         reason = self.reject(write)
         if reason:
             return WriteResult(write.token, "rejected", reason=reason)
