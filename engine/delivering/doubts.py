@@ -14,17 +14,18 @@ from fieldwarden.engine.ports.target import Found, Intent
 Verdict = Literal["known", "gone", "repeat", "wait"]
 
 
-def judged(intent: Intent, found: Found | None, *, settled: bool, creates_once: bool) -> Verdict:
+def judged(intent: Intent, found: Found | None, *, settled: bool) -> Verdict:
     """What is known of an intent in doubt. `found` is what the target holds (None: it cannot say yet), `settled` that
-    the call cannot take effect any more, `creates_once` that creating twice yields one row there.
+    the call cannot take effect any more.
 
     known: the row is there, and what it holds is what came of it. gone: there is no such row (any more). repeat: make
-    the call again under the same idempotency key; no second row can come of it. wait: look again later.
+    the call again under the same idempotency key; no second row can come of it. wait: look again later. That external
+    ids are unique is no reason to repeat it sooner: were the row deleted meanwhile, the first call would make it anew.
 
     >>> create = Intent("k", "r", "s", "create", None, None, 1)
-    >>> judged(create, Found("k", None), settled=False, creates_once=False)
+    >>> judged(create, Found("k", None), settled=False)
     'wait'
-    >>> judged(create, Found("k", None), settled=True, creates_once=False)
+    >>> judged(create, Found("k", None), settled=True)
     'repeat'
     """
     if found is None:
@@ -32,7 +33,7 @@ def judged(intent: Intent, found: Found | None, *, settled: bool, creates_once: 
     if intent.operation == "create":
         if found.row is not None:
             return "known"
-        return "repeat" if settled or creates_once else "wait"
+        return "repeat" if settled else "wait"
     if not settled:
         return "wait"
     return "gone" if found.row is None else "known"

@@ -55,9 +55,8 @@ class Job:
     """Seconds after which to go on, and why: the target is busy, or has not answered. It was no attempt."""
     answered: Sequence[str] = ()
     """The idempotency keys of intents whose result is known."""
-    repeats: Mapping[str, tuple[str, bool]] = MappingProxyType({})
-    """By stream the key of a call without an answer that may be made again, and whether it can have no effect itself
-    any more."""
+    repeats: Mapping[str, str] = MappingProxyType({})
+    """By stream the idempotency key of a create without an answer that may be made again."""
     row_versions: Mapping[RowRef, str] = MappingProxyType({})
     outstanding = 0
     """Writes without a result."""

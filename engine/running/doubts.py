@@ -75,14 +75,13 @@ class Doubts:
         return [job for job in jobs if job.unfinished is None]
 
     def _resolve(self, job: Job, intent: Intent, found: Found | None, now: float) -> None:
-        able = self._target.capabilities
-        left = self._since[intent.key] + able.settles_within - now
-        verdict = judged(intent, found, settled=left <= 0, creates_once=able.creates_once)
+        left = self._since[intent.key] + self._target.capabilities.settles_within - now
+        verdict = judged(intent, found, settled=left <= 0)
         if verdict == "wait":
             self.wait(job, left)
             return
         if verdict == "repeat":
-            job.repeats = {**job.repeats, intent.stream: (intent.key, left <= 0)}
+            job.repeats = {**job.repeats, intent.stream: intent.key}
             return
         job.answered = (*job.answered, intent.key)
         self._since.pop(intent.key, None)
@@ -91,19 +90,19 @@ class Doubts:
         elif intent.operation == "delete" and intent.row is not None:
             self._judge.deleted(job, intent.stream, intent.row)
 
+    def over(self, write: Write) -> None:
+        """Its result is known."""
+        self._since.pop(write.idempotency_key, None)
+
     def wait(self, job: Job, left: float = 0.0) -> None:
         """Nothing more is done for this record until it is looked up (again)."""
         delay = min(left, _LOOK_AGAIN) if left > 0 else 1.0
         job.unfinished = max(job.unfinished or (0.0, ""), (delay, _WHY.format(self._target.system)))
 
     def given_up(self, job: Job) -> None:
-        """What was to be repeated is not wanted any more, once the first call can have no effect either."""
+        """What was to be repeated is not wanted any more: the record has no row to be made here by now."""
         written = {each.stream for each in job.writes if each.operation == "create"}
-        for stream, (key, settled) in job.repeats.items():
-            if stream in written or job.awaits is not None:
-                continue
-            if settled:
+        for stream, key in job.repeats.items():
+            if stream not in written and job.awaits is None:
                 job.answered = (*job.answered, key)
                 self._since.pop(key, None)
-            else:
-                self.wait(job)

@@ -188,7 +188,7 @@ class Writing:
             job.outstanding += 1
         if self._doubts is not None:
             for write, job in zip(writes, owners, strict=True):
-                write.repeats = job.repeats.get(write.stream, ("", True))[0] if write.operation == "create" else ""
+                write.repeats = job.repeats.get(write.stream, "") if write.operation == "create" else ""
             await self._doubts.intend(writes)
         contested = await self._made(writes, owners, unsettled)
         if contested:
@@ -256,6 +256,7 @@ class Writing:
                 self._doubts.wait(job, self._target.capabilities.settles_within)
                 job.wrote = True
                 return
+            self._doubts.over(write)
             job.answered = (*job.answered, write.idempotency_key)
             job.more |= self._judge.absorb(job, write, result)
         except Exception as error:

@@ -11,6 +11,7 @@ import pytest
 from fieldwarden.engine.change import Value
 from fieldwarden.engine.ports.target import Target, Write, WriteResult, answers
 from fieldwarden.engine.testing import MemoryTarget, TargetRow
+from fieldwarden.engine.testing.vendor import KINDS, Manners, Vendor, VendorTarget
 from tests.integration.target_world import World, stream
 
 FIELDS = ("name", "phone")
@@ -71,10 +72,19 @@ class MemoryBench:
         del self.memory.rows[stream][key]
 
 
-@pytest.fixture(params=["memory", "postgres"])
+class VendorBench(MemoryBench):
+    """A service with one call per record, on its good days."""
+
+    def __init__(self, manners: Manners) -> None:
+        vendor = Vendor("erp", manners, refuse=self._refuse)
+        self.memory = vendor.memory
+        self.target = VendorTarget(vendor)
+
+
+@pytest.fixture(params=["memory", "vendor", "postgres"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
-    if request.param == "memory":
-        yield MemoryBench()
+    if request.param != "postgres":
+        yield MemoryBench() if request.param == "memory" else VendorBench(KINDS["unique ids"])
         return
     real = RealBench(request.getfixturevalue("database"))
     async with real.world:

@@ -142,18 +142,17 @@ def test_every_kind_of_result_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("settled", [True, False])
-@pytest.mark.parametrize("once", [True, False])
 @pytest.mark.parametrize("operation", ["create", "update", "delete"])
 @pytest.mark.parametrize("found", ["row", "none", "not known"])
-def test_what_is_done_about_a_write_without_an_answer(found: str, operation: Any, once: bool, settled: bool) -> None:
+def test_what_is_done_about_a_write_without_an_answer(found: str, operation: Any, settled: bool) -> None:
     intent = Intent("k", "r", STREAM, operation, None if operation == "create" else "K", None, 1)
     told = {"row": Found("k", "K"), "none": Found("k", None), "not known": None}[found]
     expected = {
         ("row", "create"): "known",  # it was made, and is made once
-        ("none", "create"): "repeat" if settled or once else "wait",
+        ("none", "create"): "repeat" if settled else "wait",
         ("row", "update"): "known" if settled else "wait",  # before that it may change yet
         ("none", "update"): "gone" if settled else "wait",
         ("row", "delete"): "known" if settled else "wait",
         ("none", "delete"): "gone" if settled else "wait",
     }.get((found, operation), "wait")
-    assert judged(intent, told, settled=settled, creates_once=once) == expected
+    assert judged(intent, told, settled=settled) == expected

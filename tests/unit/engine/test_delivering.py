@@ -1,0 +1,158 @@
+"""The delivery loop and what a target states: pauses, calls at once, results as they come, lines that are cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from fieldwarden.engine.errors import TransientError
+from fieldwarden.engine.ports.target import Write, WriteResult
+from fieldwarden.engine.running.delivery import Delivery
+from fieldwarden.engine.running.telemetry import Telemetry
+from fieldwarden.engine.testing import MemoryHub, MemoryTarget, ScriptedSource
+from fieldwarden.engine.testing.vendor import Fate, Manners, Vendor, VendorTarget
+from tests.simulation.virtual_time import simulate
+from tests.unit.engine.test_loops import RULES, account, live
+
+STREAM = "public.customer"
+
+
+def due(count: int) -> MemoryHub:
+    """So many customers of the CRM are due elsewhere."""
+    hub = MemoryHub()
+    live(ScriptedSource("crm", [account(n, f"C-{n}", tax_id=f"T{n}", name="Acme") for n in range(1, count + 1)]), hub)
+    return hub
+
+
+def running(
+    hub: MemoryHub, target: VendorTarget, seconds: float, also: MemoryTarget | None = None
+) -> list[tuple[str, str]]:
+    """Deliver for some virtual seconds, to another target beside. What is said of the first just before the end."""
+    telemetry = Telemetry()
+
+    async def main() -> list[tuple[str, str]]:
+        began = asyncio.get_running_loop().time()
+        start = hub.clock()
+        hub.clock = lambda: start + int((asyncio.get_running_loop().time() - began) * 1e6)
+        for system in ("crm", "billing", "erp"):
+            await hub.lease(system)
+            hub.sources[system].read = True
+        stop = asyncio.Event()
+        loops = [Delivery(RULES, "billing", target, hub, telemetry, chance=lambda: 0.5).run(stop)]
+        if also is not None:
+            loops.append(Delivery(RULES, also.system, also, hub, Telemetry(), chance=lambda: 0.5).run(stop))
+        tasks = [asyncio.create_task(loop) for loop in loops]
+        await asyncio.sleep(seconds)
+        told = [(each.state, each.message) for each in telemetry.connectors()]
+        stop.set()
+        await asyncio.gather(*tasks)
+        return told
+
+    return simulate(main())
+
+
+def marks(hub: MemoryHub, target: str = "billing") -> list[tuple[str, int]]:
+    return [(mark.status, mark.attempts) for (name, _), mark in hub.dirty.items() if name == target]
+
+
+def vendor(manners: Manners, fate: Callable[[Write], Fate] = lambda _: Fate()) -> VendorTarget:
+    return VendorTarget(Vendor("billing", manners), fate)
+
+
+def test_a_busy_target_pauses_as_a_whole_and_no_attempt_is_counted_and_others_go_on() -> None:
+    hub, calls = due(3), list[str]()
+
+    def fate(write: Write) -> Fate:
+        calls.append(write.record)
+        return Fate(busy=60.0) if len(calls) == 1 else Fate()
+
+    target, other = vendor(Manners(batch=1), fate), MemoryTarget("erp")
+    told = running(hub, target, 50, other)
+    assert len(calls) == 1
+    assert told == [("busy", "billing is busy and has asked for a pause of 60 s")]
+    assert marks(hub) == [("due", 0)] * 3
+    assert len(other.rows["public.party"]) == 3
+
+
+def test_once_the_pause_is_over_all_is_delivered() -> None:
+    fates: Iterator[Fate] = iter([Fate(busy=60.0)])
+    hub, target = due(3), vendor(Manners(batch=1), lambda _: next(fates, Fate()))
+    running(hub, target, 80)
+    assert (len(target.vendor.rows[STREAM]), marks(hub)) == (3, [])
+
+
+class Counting:
+    """How many calls are under way at once, and for which records."""
+
+    def __init__(self, target: VendorTarget) -> None:
+        self.now: list[str] = []
+        self.most = 0
+        self.twice = False
+        self._call = target._call
+        target._call = self.call  # type: ignore[method-assign]
+
+    async def call(self, write: Write, fate: Fate) -> WriteResult:
+        self.twice |= write.record in self.now
+        self.now.append(write.record)
+        self.most = max(self.most, len(self.now))
+        try:
+            return await self._call(write, fate)
+        finally:
+            self.now.remove(write.record)
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_as_many_calls_are_under_way_as_the_target_takes_and_never_two_of_one_record(concurrency: int) -> None:
+    target = vendor(Manners(batch=1, concurrency=concurrency), lambda _: Fate(1.0, 0.5))
+    counting, hub = Counting(target), due(9)
+    running(hub, target, 40)
+    assert (len(target.vendor.rows[STREAM]), marks(hub)) == (9, [])
+    assert (counting.most, counting.twice) == (concurrency, False)
+
+
+def test_a_slow_call_holds_up_no_other_lane() -> None:
+    fates: Iterator[Fate] = iter([Fate(1000.0)])
+    target = vendor(Manners(batch=1, concurrency=2), lambda _: next(fates, Fate(0.1, 0.1)))
+    target.patience = 2000.0
+    hub = due(9)
+    running(hub, target, 10)
+    assert len(marks(hub)) <= 1
+
+
+def test_results_of_one_call_are_settled_while_others_are_still_to_come() -> None:
+    target, hub = vendor(Manners(batch=10), lambda _: Fate(1.0, 0.0)), due(4)
+    seen: list[int] = []
+
+    def fate(_: Write) -> Fate:
+        seen.append(len(marks(hub)))
+        return Fate(1.0, 0.0)
+
+    target.fate = fate
+    running(hub, target, 20)
+    assert seen == [4, 3, 2, 1]
+
+
+def test_a_line_that_is_cut_loses_no_result_that_was_given() -> None:
+    fates: Iterator[Fate] = iter([Fate(), Fate(), Fate(lands=None, breaks=True)])
+    hub = due(4)
+    target = vendor(Manners(batch=10), lambda _: next(fates))
+
+    async def once() -> None:
+        for system in ("crm", "billing", "erp"):
+            await hub.lease(system)
+            hub.sources[system].read = True
+        await Delivery(RULES, "billing", target, hub, Telemetry()).step()
+
+    with pytest.raises(TransientError):
+        simulate(once())
+    assert marks(hub) == [("due", 0)] * 2
+    linked = {row.key for row in hub.crosswalk if row.system == "billing"}
+    assert linked == set(target.vendor.rows[STREAM])
+
+
+def test_an_answer_that_comes_twice_is_heard_once() -> None:
+    hub, target = due(2), vendor(Manners(batch=10), lambda _: Fate(twice=True))
+    running(hub, target, 20)
+    assert (len(target.vendor.rows[STREAM]), marks(hub)) == (2, [])
