@@ -14,6 +14,7 @@ from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.ports.durable import IngestOutcome
 from fieldwarden.engine.record import Contribution, Record, Stamp
 from tests.faults.vendor_service import Service
+from tests.parts import first
 
 RECORDS = 5
 
@@ -53,7 +54,8 @@ def held(service: Service) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "failpoint", ["intent.durable", "intent.answered", "delivery.before_settle_commit", "delivery.after_settle"]
+    "failpoint",
+    first(1, ["intent.answered", "intent.durable", "delivery.before_settle_commit", "delivery.after_settle"]),
 )
 async def test_killed_anywhere_between_intent_call_and_settlement(failpoint: str, hub_dsn: str) -> None:
     service = Service()

@@ -45,7 +45,7 @@ def running(
             loops.append(Delivery(RULES, also.system, also, hub, Telemetry(), chance=lambda: 0.5).run(stop))
         tasks = [asyncio.create_task(loop) for loop in loops]
         await asyncio.sleep(seconds)
-        told = [(each.state, each.message) for each in telemetry.connectors()]
+        told: list[tuple[str, str]] = [(each.state, each.message) for each in telemetry.connectors()]
         stop.set()
         await asyncio.gather(*tasks)
         return told
