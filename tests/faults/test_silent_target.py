@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,6 +38,18 @@ def phone(world: World, number: str, customer: str, n: int) -> None:
     world.by_hand("crm", f"update account set phone = '{number}', phoned_at = {at} where tax = '{customer}'")
 
 
+def letters(world: World) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = world.call_here("deadletter", "list")[1]["result"]["dead_letters"]
+    return found
+
+
+def states(world: World) -> dict[str, str]:
+    """Source -> how it fares, as `status` says."""
+    code, body = world.call("status")
+    assert code == 0, body
+    return {source["name"]: source["state"] for source in body["result"]["sources"]}
+
+
 @pytest.mark.parametrize("trigger", [BEFORE, AFTER], ids=["before", "after"])
 def test_a_target_that_upper_cases_what_it_is_given(
     trigger: str, tmp_path: Path, make_database: Callable[[], str]
@@ -48,7 +61,7 @@ def test_a_target_that_upper_cases_what_it_is_given(
         phone(world, "ext. 1", "T-1", 1)
         parked = f"select 1 from {SCHEMA}.dirty where status = 'parked'"
         eventually(lambda: world.sql("hub", parked), "the delivery to be parked")
-        (letter,) = world.call("deadletter", "list")[1]["result"]["dead_letters"]
+        (letter,) = eventually(lambda: letters(world), "the dead letter")
         assert (letter["kind"], letter["system"], letter["entity"]) == ("delivery", "billing", "customer")
         assert "rewrites phone" in letter["reason"] or "does not keep" in letter["reason"]
         assert "ext" not in letter["reason"].lower()
@@ -68,7 +81,7 @@ def test_a_target_that_upper_cases_what_it_is_given(
     assert world.call("deadletter", "retry", "--reason", "tried", "--all")[0] == 0
     world.rest()
     world.check_agreement()
-    assert world.call("deadletter", "list")[1]["result"]["dead_letters"] == []
+    assert letters(world) == []
 
 
 def test_a_target_that_is_down_holds_up_nobody_else(
@@ -85,10 +98,7 @@ def test_a_target_that_is_down_holds_up_nobody_else(
             lambda: world.sql("crm", "select 1 from account where credit_limit = 77.50"), "the ERP's word in crm"
         )
         eventually(lambda: "billing is retrying" in run.get("/readyz")[1], "billing to be named")
-        code, body = world.call("status")
-        assert code == 0
-        states = {source["name"]: source["state"] for source in body["result"]["sources"]}
-        assert (states["crm"], states["erp"]) == ("streaming", "streaming")
+        eventually(lambda: {states(world)[name] for name in ("crm", "erp")} == {"streaming"}, "the others to stream")
         crashable_postgres.start()
         eventually(lambda: world.sql("billing", "select 1 from customer where credit = 77.50"), "billing to catch up")
         assert run.end()[0] == 143

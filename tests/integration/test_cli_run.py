@@ -7,6 +7,7 @@ import json
 import signal
 import socket
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -51,6 +52,23 @@ def test_until_idle_brings_both_systems_to_agreement(shop: Shop) -> None:
     assert shop.settle()["decisions"] == 0, "an idle project decides nothing"
 
 
+def status(shop: Shop) -> dict[str, Any]:
+    code, body = shop.call("status")
+    assert code == 0, body
+    result: dict[str, Any] = body["result"]
+    return result
+
+
+def states(shop: Shop) -> dict[str, str]:
+    """Source -> how it fares, as `status` says."""
+    return {source["name"]: source["state"] for source in status(shop)["sources"]}
+
+
+def read(shop: Shop) -> dict[str, tuple[bool, str]]:
+    """Source -> whether all its rows have been read; why not."""
+    return {source["name"]: (source["read"], source["unread"]) for source in status(shop)["sources"]}
+
+
 def test_it_replicates_reports_and_stops_cleanly(shop: Shop) -> None:
     with shop.running() as run:
         run.await_event("run.started")
@@ -64,24 +82,23 @@ def test_it_replicates_reports_and_stops_cleanly(shop: Shop) -> None:
         families = {family.name: family for family in text_string_to_metric_families(run.get("/metrics")[1])}
         changes = {s.labels["system"] for s in families["fieldwarden_changes_received"].samples}
         assert changes == {"crm", "erp"}
-        states = [s.labels for s in families["fieldwarden_connector_state"].samples if s.value == 1]
-        assert {"connector": "crm.source", "state": "streaming"} in states
-        assert {"connector": "erp.target", "state": "delivering"} in states
         assert "fieldwarden_deliveries" in families
+        for state in ('connector="crm.source",state="streaming"', 'connector="erp.target",state="delivering"'):
+            eventually(lambda: f"fieldwarden_connector_state{{{state}}} 1.0" in run.get("/metrics")[1], state)  # noqa: B023
         eventually(lambda: "fieldwarden_replication_slot_retained_bytes{" in run.get("/metrics")[1], "slots")
 
-        code, body = shop.call("status")
-        assert (code, body["result"]["running"]) == (0, True)
-        assert {s["name"]: s["state"] for s in body["result"]["sources"]} == {"crm": "streaming", "erp": "streaming"}
+        assert status(shop)["running"] is True
+        eventually(
+            lambda: states(shop) == {"crm": "streaming", "erp": "streaming"}, "status to say it", lambda: states(shop)
+        )
 
         code, body = run.end(signal.SIGTERM)
         assert (code, body["ok"], body["result"]["stopped_by"]) == (143, True, "SIGTERM")
         text = run.log.read_text()
     assert "alder" not in text.lower(), "no value is logged"
     assert "not_shown" not in text, "no loop logs a key that is not allowed"
-    code, body = shop.call("status")
-    assert body["result"]["running"] is False
-    assert {s["state"] for s in body["result"]["sources"]} == {"stopped"}
+    assert status(shop)["running"] is False
+    assert states(shop) == {"crm": "stopped", "erp": "stopped"}
     assert shop.settle()["decisions"] == 0, "nothing was left half done"
 
 
@@ -101,8 +118,7 @@ def test_a_halted_source_stops_nobody_else_and_a_rebaseline_mends_it(shop: Shop)
         eventually(lambda: "source crm is halted" in run.get("/readyz")[1], "not ready")
         shop.sql("erp", "update party set credit_limit = 9000 where tax_number = 'ATU12345675'")
         eventually(lambda: shop.sql("crm", "select 1 from account where credit_limit = 9000"), "erp's change in crm")
-        code, body = shop.call("status")
-        assert [s["state"] for s in body["result"]["sources"] if s["name"] == "crm"] == ["halted"]
+        eventually(lambda: states(shop)["crm"] == "halted", "status to say it", lambda: states(shop))
         run.end()
     code, body = shop.call("run", "--until-idle", "--port", "0")
     assert (code, body["error"]["code"]) == (1, "run_failed")
@@ -157,10 +173,10 @@ def test_deliveries_that_wait_for_a_system_to_be_read_say_which_and_why(shop: Sh
     with shop.running("--stall-after", "1") as run:
         held_up = "nothing is delivered until all rows of crm have been read: reading it is retrying"
         eventually(lambda: held_up in run.get("/readyz")[1], "not ready")
-        crm, erp = sorted(shop.call_here("status")[1]["result"]["sources"], key=lambda source: source["name"])
-        assert (erp["read"], erp["unread"]) == (True, "")
-        assert (crm["read"], crm["unread"].startswith("reading it is retrying: ")) == (False, True)
-        assert held_up in shop.invoke("status").stdout
+        eventually(lambda: held_up in shop.invoke("status").stdout, "status to say it")
+        eventually(lambda: read(shop)["erp"] == (True, ""), "the erp to be read")
+        told, why = read(shop)["crm"]
+        assert (told, why.startswith("reading it is retrying: ")) == (False, True)
         run.end()
     shop.environment["CRM_DSN"] = reached
     shop.settle()

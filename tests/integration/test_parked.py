@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.integration.cli_project import Shop
+from tests.patience import eventually
 
 NEW = "insert into {} ({}, name) values ('T-1', 'Elm Works')"
 
@@ -109,14 +110,19 @@ def test_what_is_parked_on_the_way_is_said_by_a_bounded_run_and_by_status(shop: 
     assert "fieldwarden deadletter list --kind delivery" in said
 
 
+def failing(shop: Shop) -> dict[str, Any]:
+    """What `status --check` says, if it fails."""
+    code, body = shop.call_here("status", "--check")
+    return body if code == 1 else {}
+
+
 def test_status_names_a_halted_source_and_check_fails_for_it(shop: Shop) -> None:
     shop.settle()
     shop.sql("crm", "alter table account drop column terms")
     shop.sql("crm", "update account set name = name || '.'")
     with shop.running() as run:
         run.await_event("source.halted")
-        code, body = shop.call_here("status", "--check")
-        assert code == 1
+        body = eventually(lambda: failing(shop), "status to say it")
         assert body["result"]["halted"][0].startswith("source crm is halted: ")
         assert shop.call_here("status")[0] == 0
 
