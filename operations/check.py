@@ -24,13 +24,13 @@ from fieldwarden.operations.onboarding import waits
 from fieldwarden.operations.project import Opened
 from fieldwarden.operations.rules import live_of
 from fieldwarden.operations.systems import looking as looking_of
+from fieldwarden.operations.systems import sessions
 from fieldwarden.operations.unheard import unheard
-from fieldwarden.rules.connections import database_settings
 from fieldwarden.rules.errors import FieldwardenError
 from fieldwarden.rules.rulebook import Stream
 
 if TYPE_CHECKING:
-    from fieldwarden.connectors.postgres.looking.rows import Looking
+    from fieldwarden.engine.ports.looks import Looking
 
 _SORTS = 500
 """Kinds of differences that are told apart: reasons may name rows, and memory is bounded."""
@@ -111,7 +111,7 @@ async def checked(
     """Compare all systems (or one), in all entities (or one); list `limit` differences. Raises UnknownName,
     EnvironmentUnfit without a hub, TransientError if it fails."""
     check_names(project.rulebook, entity, system)
-    async with snapshot(project.hub_dsn, project.hub_schema) as connection:
+    async with sessions(project), snapshot(project.hub_dsn, project.hub_schema) as connection:
         mask = await mask_of(connection, project.rulebook, unmask=unmask)
         checking = _Checking(project, connection, limit, mask)
         checking.found.waits = waits(await live_of(project))
@@ -141,13 +141,12 @@ class _Checking:
                 self._skip(name, stream.name, "its mapping only writes it, and reads no rows of it")
         if not read:
             return False
-        looks = [looking_of(self._project, name) for _ in range(2)]
-        if looks[0] is None or looks[1] is None:
-            database = database_settings(self._project.rulebook.systems[name]).product
-            self._skip(name, "", f"it is {database}, which only Debezium asks")
+        one, other = looking_of(self._project, name), looking_of(self._project, name)
+        if isinstance(one, str) or isinstance(other, str):
+            self._skip(name, "", str(one))
             return False
         try:
-            async with looks[0] as looking, looks[1] as again:
+            async with one as looking, other as again:
                 for stream in read:
                     await self._stream(stream, looking, again)
         except FieldwardenError as error:

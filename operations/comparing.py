@@ -22,7 +22,7 @@ from fieldwarden.engine.record import Record
 from fieldwarden.rules.rulebook import Rulebook, Stream
 
 if TYPE_CHECKING:
-    from fieldwarden.connectors.postgres.looking.rows import Looking
+    from fieldwarden.engine.ports.looks import Looking
 
 Told = Callable[[Disagreement, Record | None], None]
 """Takes every finding that is final, with its record."""

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Literal
 from fieldwarden.engine.hub.views.checkup import Checkup, check_up
 from fieldwarden.engine.hub.views.footing import HubFooting
 from fieldwarden.operations.onboarding import ONBOARDING, waits
-from fieldwarden.operations.project import Opened, embedded_in
+from fieldwarden.operations.project import Opened
 from fieldwarden.operations.protected import protection
 from fieldwarden.operations.rules import live_of
+from fieldwarden.operations.systems import findings, sessions
 from fieldwarden.operations.words import count
-from fieldwarden.rules.connections import database_settings
 from fieldwarden.rules.errors import FieldwardenError
 from fieldwarden.rules.loading import PROJECT_FILE, Project
 
 if TYPE_CHECKING:
-    from fieldwarden.connectors.postgres.looking.finding import Finding
+    from fieldwarden.engine.ports.finding import Finding
 
 _CHOOSE = 'openssl rand -hex 32, and run: {token: "${env:RUN_TOKEN}"}'
 _SHORTEST_TOKEN = 16
@@ -102,7 +102,8 @@ async def _live(project: Opened) -> list[Check]:
     footing = None if broken else HubFooting(project.hub_dsn, project.hub_schema)
     rules = [] if broken else await _rules(project)
     try:
-        systems = await asyncio.gather(*(_system(project, name, footing) for name in project.rulebook.systems))
+        async with sessions(project):
+            systems = await asyncio.gather(*(_system(project, name, footing) for name in project.rulebook.systems))
     finally:
         if footing is not None:
             await footing.close()
@@ -189,36 +190,10 @@ async def _alike(project: Opened) -> list[Check]:
 
 
 async def _system(project: Opened, name: str, footing: HubFooting | None) -> list[Check]:
-    halves = [_database(project, name, footing)]
-    if name in project.debezium_systems:
-        halves.append(_kafka(project, name))
-    checks: list[Check] = []
-    for half in halves:
-        try:
-            checks += [_check(project.project, name, finding) for finding in await half]
-        except FieldwardenError as error:
-            message, hint = error.message, error.suggestion
-            checks.append(Check(name, "connection", "error", message, hint, error.path, environment=True))
-    return checks
-
-
-async def _database(project: Opened, name: str, footing: HubFooting | None) -> list[Finding]:
-    from fieldwarden.connectors.postgres.looking.finding import note
-    from fieldwarden.connectors.postgres.looking.probe import probe
-
-    system = project.rulebook.systems[name]
-    settings = database_settings(system)
-    if not settings.is_postgres:
-        return [note("database", f"{name} is {settings.product}, which only Debezium asks")]
-    ours = bool(embedded_in(settings.dsn))
-    entities, target_dsn = project.rulebook.entities, project.target_dsn(name)
-    return await probe(system, project.dsn(name), entities, footing, target_dsn=target_dsn, ours=ours)
-
-
-async def _kafka(project: Opened, name: str) -> list[Finding]:
-    from fieldwarden.connectors.debezium.looking.probe import probe
-
-    return await probe(project.rulebook.systems[name], project.rulebook.entities, project.kafka())
+    try:
+        return [_check(project.project, name, finding) for finding in await findings(project, name, footing)]
+    except FieldwardenError as error:
+        return [Check(name, "connection", "error", error.message, error.suggestion, error.path, environment=True)]
 
 
 def _check(project: Project, system: str, finding: Finding) -> Check:

@@ -30,6 +30,7 @@ from fieldwarden.operations.rules import rules_of, take_live
 from fieldwarden.operations.run.run import Ending, Ran, replicate
 from fieldwarden.operations.run.watch import PATIENCE, Watch
 from fieldwarden.operations.stewards import alike
+from fieldwarden.operations.systems import sessions
 from fieldwarden.operations.unread import stands, unread
 
 Say = Callable[[str], None]
@@ -139,7 +140,7 @@ class _Reading:
 
     async def _beside(self) -> bool:
         """See how others read, as long as there are any; False if they are gone before they are done."""
-        async with self.project.live_hub.part(Overview) as overview:
+        async with sessions(self.project), self.project.live_hub.part(Overview) as overview:
             while await _others(overview):
                 self.say("  `fieldwarden run` reads the systems; waiting for it")
                 if await self._seeing(overview):

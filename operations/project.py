@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fieldwarden.engine.running.ingest.brake import Bounds
+from fieldwarden.operations.kinds.table import KINDS
 from fieldwarden.rules.connections import DebeziumConnector, database_settings, debezium_settings
 from fieldwarden.rules.errors import FieldwardenError
 from fieldwarden.rules.loading import PROJECT_FILE, Project, ReferenceUnresolved, load_project
+from fieldwarden.rules.models import ProjectFile
+from fieldwarden.rules.references import embedded_in
 from fieldwarden.rules.rulebook import Rulebook, Stream, System
 from fieldwarden.rules.secret import Secret
 
@@ -32,7 +34,6 @@ STATE = ".fieldwarden"
 _HUB_DATABASE = "fieldwarden"
 _RUNTIME = "fieldwarden_runtime"
 """What the engine works as in an embedded hub, where a person who reaches the server is its superuser as he likes."""
-_EMBEDDED = re.compile(r"\$\{embedded:([^{}]*)\}")
 
 
 class NoProject(FieldwardenError):
@@ -45,18 +46,6 @@ class NoProject(FieldwardenError):
 class UnknownSystem(FieldwardenError):
     code = "unknown_system"
     exit_code = 2
-
-
-class NoKafka(FieldwardenError):
-    """Something asks for Kafka in a project that has none."""
-
-    code = "no_kafka"
-    exit_code = 2
-
-
-def slug(name: str) -> str:
-    """A project's name as part of other names: lower-case, words joined by `-`."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def find(folder: Path | None) -> Path:
@@ -81,7 +70,7 @@ def find(folder: Path | None) -> Path:
 
 def load(folder: Path | None) -> Project:
     """The project's files, checked. Raises NoProject, ConfigurationError."""
-    return load_project(find(folder))
+    return load_project(find(folder), kinds=KINDS)
 
 
 @dataclass
@@ -94,6 +83,8 @@ class Opened:
     """The live rules, once the hub was asked for them; systems are reached as the files say."""
     names: RowNames | None = None
     """By which the hub's rows are called whose keys are personal, once it was asked."""
+    sessions: dict[str, Any] | None = None
+    """By system, those that are made so far; None outside `operations.systems.sessions`."""
 
     @property
     def rulebook(self) -> Rulebook:
@@ -118,6 +109,15 @@ class Opened:
         return LiveHub(self.hub_dsn, self.hub_schema, self.rulebook, self.names)
 
     @property
+    def file(self) -> ProjectFile:
+        """What fieldwarden.yaml says."""
+        return self.project.settings
+
+    @property
+    def folder(self) -> Path:
+        return self.project.folder
+
+    @property
     def hub_schema(self) -> str:
         return self.project.settings.hub.schema_name
 
@@ -127,13 +127,13 @@ class Opened:
         given = self.project.settings.hub.dsn
         if given is None:
             return self._embedded(_HUB_DATABASE, role=_RUNTIME)
-        return self._resolve(given, f"{PROJECT_FILE}: hub.dsn")
+        return self.secret(given, f"{PROJECT_FILE}: hub.dsn")
 
     @property
     def run_token(self) -> Secret | None:
         """What has to be shown to be told of this process's health. Raises ReferenceUnresolved."""
         given, where = self.project.settings.run.token, f"{PROJECT_FILE}: run.token"
-        token = None if given is None else self._resolve(given, where)
+        token = None if given is None else self.secret(given, where)
         if token is not None and not token.reveal().strip():
             raise ReferenceUnresolved("the token is empty", suggestion="give it a long random value", path=where)
         return token
@@ -144,7 +144,7 @@ class Opened:
         hub = self.project.settings.hub
         if hub.dsn is None:
             return self._embedded(_HUB_DATABASE)
-        return self.hub_dsn if hub.owner_dsn is None else self._resolve(hub.owner_dsn, f"{PROJECT_FILE}: hub.owner_dsn")
+        return self.hub_dsn if hub.owner_dsn is None else self.secret(hub.owner_dsn, f"{PROJECT_FILE}: hub.owner_dsn")
 
     @property
     def onboards_itself(self) -> bool:
@@ -189,19 +189,13 @@ class Opened:
 
     def kafka(self) -> KafkaAccess:
         """How Kafka is reached, secrets included. Raises ReferenceUnresolved, NoKafka."""
-        from fieldwarden.operations.kafka_access import access
+        from fieldwarden.operations.kinds.kafka_access import kafka_of
 
-        given = self.project.settings.kafka
-        if given is None:
-            raise NoKafka(
-                f"{PROJECT_FILE} says nothing of Kafka", suggestion="add kafka: {servers: ...}", path=PROJECT_FILE
-            )
-
-        return access(given, slug(self.project.settings.project), self.project.folder, self._resolve, self._shown)
+        return kafka_of(self)
 
     def connect_dsn(self, system: str) -> Secret:
         """A debezium system's connection string as Kafka Connect uses it. Raises ReferenceUnresolved."""
-        return self._resolve(debezium_settings(self.rulebook.systems[system]).connected_by, self._where(system))
+        return self.secret(debezium_settings(self.rulebook.systems[system]).connected_by, self.where(system))
 
     def dsn(self, system: str) -> Secret:
         """A system's connection string. Raises ReferenceUnresolved."""
@@ -209,7 +203,7 @@ class Opened:
 
     def dsn_of(self, system: System) -> Secret:
         """The same, of a system by whatever rulebook. Raises ReferenceUnresolved."""
-        return self._resolve(database_settings(system).dsn, self._where(system.name))
+        return self.secret(database_settings(system).dsn, self.where(system.name))
 
     def target_dsn(self, system: str) -> Secret:
         """A system's connection string for writing to it. Raises ReferenceUnresolved."""
@@ -217,9 +211,9 @@ class Opened:
 
     def target_dsn_of(self, system: System) -> Secret:
         """The same, of a system by whatever rulebook. Raises ReferenceUnresolved."""
-        return self._resolve(database_settings(system).written_by, self._where(system.name))
+        return self.secret(database_settings(system).written_by, self.where(system.name))
 
-    def _where(self, system: str) -> str:
+    def where(self, system: str) -> str:
         """Where it is said how to reach a system: in the live rulebook, of one that the files do not have any more."""
         known = system in self.project.files.systems
         return str(self.project.locate(system)) if known else f"the live rulebook: {system}"
@@ -244,11 +238,13 @@ class Opened:
         finally:
             await hub.close()
 
-    def _resolve(self, text: str, where: str) -> Secret:
+    def secret(self, text: str, where: str) -> Secret:
+        """A text with every `${...}` followed. Raises ReferenceUnresolved, with `where` for its path."""
         with _told_where(where):
             return self.project.resolve(text, self._embedded)
 
-    def _shown(self, text: str, where: str) -> str:
+    def shown(self, text: str, where: str) -> str:
+        """The same of a text that is no secret. Raises ReferenceUnresolved."""
         with _told_where(where):
             return self.project.resolve_shown(text)
 
@@ -268,11 +264,6 @@ def _told_where(where: str) -> Iterator[None]:
 
 def _written(stream: Stream) -> bool:
     return bool(stream.creates or stream.update_fields or stream.on_retire == "delete")
-
-
-def embedded_in(text: str) -> list[str]:
-    """The databases of the embedded server that a text refers to."""
-    return _EMBEDDED.findall(text)
 
 
 def embedded_databases(project: Project) -> set[str]:

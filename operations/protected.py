@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fieldwarden.operations.project import Opened
 from fieldwarden.rules.checks import told, where
-from fieldwarden.rules.connections import database_settings
+from fieldwarden.rules.connections import in_postgres
 from fieldwarden.rules.loading import ReferenceUnresolved
 from fieldwarden.rules.protecting import owns_protected
 from fieldwarden.rules.rulebook import Rulebook
@@ -42,7 +42,7 @@ async def protection(project: Opened) -> Protection:
     target_dsns: dict[str, Secret] = {}
     unknown = []
     for name, system in rulebook.systems.items():
-        if not database_settings(system).is_postgres:
+        if not in_postgres(system):
             continue
         try:
             ways = project.dsn_of(system), project.target_dsn_of(system)

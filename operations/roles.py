@@ -15,7 +15,7 @@ from fieldwarden.engine.hub.migrate import make_roles, migrate, renew_rights
 from fieldwarden.engine.hub.roles import HubRoles
 from fieldwarden.engine.hub.views.footing import HubFooting
 from fieldwarden.operations.project import Opened, UnknownSystem
-from fieldwarden.rules.connections import database_settings
+from fieldwarden.rules.connections import DatabaseSettings, in_postgres
 from fieldwarden.rules.loading import Project
 from fieldwarden.rules.rulebook import System
 
@@ -45,10 +45,11 @@ def written_by_us(project: Project, name: str) -> System:
     if system is None:
         known = ", ".join(project.rulebook.systems)
         raise UnknownSystem(f"there is no system {name!r}", suggestion=f"the systems are {known}")
-    settings = database_settings(system)
-    if not settings.is_postgres:
+    if not isinstance(system.settings, DatabaseSettings):
+        raise EnvironmentUnfit(f"{name} is no database, and has no roles: it is of kind {system.kind}", path=name)
+    if not in_postgres(system):
         raise EnvironmentUnfit(
-            f"{name} is {settings.product}, which only Debezium reads",
+            f"{name} is {system.settings.product}, which only Debezium reads",
             suggestion="see Debezium's documentation for the rights of its user there",
             path=name,
         )

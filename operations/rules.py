@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fieldwarden.engine.errors import TransientError
 from fieldwarden.engine.running.ingest.session import microseconds
 from fieldwarden.operations.hub import no_hub
+from fieldwarden.operations.kinds.table import KINDS
 from fieldwarden.rules.changes import in_force
 from fieldwarden.rules.errors import ConfigurationError, FieldwardenError
 from fieldwarden.rules.loading import load_rulebook_source
@@ -89,7 +90,7 @@ async def prepare_hub(project: Opened) -> LiveHub:
 def loaded_from(live: Live) -> Rulebook:
     """Raises LiveUnreadable."""
     try:
-        return load_rulebook_source(live.body)
+        return load_rulebook_source(live.body, KINDS)
     except (ConfigurationError, ValueError, LookupError) as error:
         raise LiveUnreadable(
             f"the live rulebook {live.hash[:12]} in the hub cannot be read by this version",

@@ -27,7 +27,8 @@ from fieldwarden.operations.deletes import question
 from fieldwarden.operations.onboarding import waits
 from fieldwarden.operations.project import Opened, is_partitioned
 from fieldwarden.operations.rules import live_of
-from fieldwarden.operations.systems import lookout as lookout_of
+from fieldwarden.operations.systems import lag as lag_of
+from fieldwarden.operations.systems import sessions
 from fieldwarden.operations.unread import unread
 from fieldwarden.operations.words import age
 
@@ -218,7 +219,8 @@ async def status(project: Opened) -> Status:
         pending = {target.name: target for target in await overview.targets()}
         workers = await overview.workers()
         parts = await overview.partitions()
-        looks = await asyncio.gather(*(_look(project, name, parts, footing) for name in project.sources))
+        async with sessions(project):
+            looks = await asyncio.gather(*(_look(project, name, parts, footing) for name in project.sources))
         sources = list(zip(project.sources, looks, strict=True))
         return Status(
             project=project.project.settings.project,
@@ -309,20 +311,20 @@ class _Look:
 
 
 async def _look(project: Opened, name: str, parts: Sequence[PartitionState], footing: HubFooting) -> _Look:
-    lookout: Any = lookout_of(project, name, footing)
+    lag: Any = lag_of(project, name, footing)
     try:
         async with asyncio.timeout(_PATIENCE):
             if is_partitioned(project, name):
-                return _Look(
-                    lags=await lookout.lags({part.name: part.position for part in parts if part.source == name})
-                )
-            slot = await lookout.slot()
+                return _Look(lags=await lag.lags({part.name: part.position for part in parts if part.source == name}))
+            slot = await lag.slot()
     except FieldwardenError as error:
         return _Look(reason=error.message)
     except TimeoutError:
         return _Look(reason=f"it does not answer within {_PATIENCE:.0f} s")
     finally:
-        await lookout.close()
+        await lag.close()
+    if slot is None:
+        return _Look()
     return _Look(behind=slot.behind_bytes) if slot.usable else _Look(reason=slot.reason)
 
 

@@ -1,101 +1,95 @@
-"""The systems of a project, to be connected to: which code reads and writes each, by its kind of connector."""
+"""The systems of a project, to be connected to: what reads, writes and looks at each is made by its kind."""
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from fieldwarden.rules.connections import database_settings
-from fieldwarden.rules.protecting import owns_protected
+from fieldwarden.operations.kinds.table import KINDS, AnyKind
+from fieldwarden.rules.kinds import KindUnusable
 
 if TYPE_CHECKING:
-    from fieldwarden.connectors.debezium.reading.lag import KafkaLag
-    from fieldwarden.connectors.postgres.looking.lag import SourceLag
-    from fieldwarden.connectors.postgres.looking.rows import Looking
-    from fieldwarden.connectors.postgres.writing.protecting import Owners
-    from fieldwarden.connectors.postgres.writing.target import PostgresTarget
-    from fieldwarden.engine.hub.views.footing import HubFooting
+    from collections.abc import Sequence
+
+    from fieldwarden.engine.ports.finding import Finding
     from fieldwarden.engine.ports.hub import Hub
+    from fieldwarden.engine.ports.kinds import PartitionedKind, Reading, Session, Writing
+    from fieldwarden.engine.ports.looks import Footing, Lag, Looking
     from fieldwarden.engine.ports.source import Source
+    from fieldwarden.engine.ports.target import Target
     from fieldwarden.operations.project import Opened
 
-_EAGER_SECONDS = 0.1
+
+@contextlib.asynccontextmanager
+async def sessions(project: Opened) -> AsyncIterator[None]:
+    """Inside, each system that anything is made of here has one session; at the end they are closed. One inside another
+    is the outer one."""
+    if project.sessions is not None:
+        yield
+        return
+    project.sessions = {}
+    try:
+        yield
+    finally:
+        made, project.sessions = project.sessions, None
+        for each in made.values():
+            await each.close()
 
 
-def source(
-    project: Opened,
-    name: str,
-    hub: Hub,
-    id: str,
-    *,
-    rebaseline: bool = False,
-    eager: bool = False,
-    room: asyncio.Event | None = None,
-) -> Source:
-    """The source of a system; not connected yet. `id` is the project's, as the hub has it. `eager`: move an idle
-    position on within a moment, not seconds. `room`: as `Wake` has it."""
-    system = project.rulebook.systems[name]
-    if system.partitioned:
-        from fieldwarden.operations.kafka import kafka_source
-
-        return kafka_source(project, name, hub, rebaseline=rebaseline, eager=eager)
-    from fieldwarden.connectors.postgres.reading.pace import IDLE_SECONDS
-    from fieldwarden.connectors.postgres.reading.source import PostgresSource
-
-    idle = _EAGER_SECONDS if eager else IDLE_SECONDS
-    return PostgresSource(system, project.dsn(name), id, hub, rebaseline=rebaseline, idle_seconds=idle, room=room)
+def session(project: Opened, name: str) -> Session:
+    """The session of a system. Raises ReferenceUnresolved."""
+    assert project.sessions is not None, "whoever connects to systems does it inside `sessions`"
+    if name not in project.sessions:
+        system = project.rulebook.systems[name]
+        project.sessions[name] = _kind(project, name).session(system, project)
+    found: Session = project.sessions[name]
+    return found
 
 
-def target(project: Opened, name: str, hub: Hub, id: str, key: bytes) -> PostgresTarget:
-    """The target of a system; not connected yet. `id` is the project's and `key` that of its marks, as the hub has
-    them."""
-    from fieldwarden.connectors.postgres.following import mark_of
-    from fieldwarden.connectors.postgres.marks import Mark, Seal
-    from fieldwarden.connectors.postgres.writing.target import PostgresTarget
-
-    system = project.rulebook.systems[name]
-    # What we write comes back through Debezium without the mark that a direct source would see.
-    announce = partial(hub.announce, name) if system.partitioned else None
-    return PostgresTarget(system, project.target_dsn(name), Mark(mark_of(id), Seal(key)), announce, owners(project))
+def source(project: Opened, reading: Reading) -> Source:
+    """Not connected yet."""
+    name = reading.system.name
+    return _kind(project, name).source(session(project, name), reading)
 
 
-def owners(project: Opened) -> Owners:
-    """Whose protected fields no target may touch."""
-    from fieldwarden.connectors.postgres.writing.protecting import Owners
-
-    systems = project.rulebook.systems.values()
-    names = [
-        system.name
-        for system in systems
-        if database_settings(system).is_postgres and owns_protected(project.rulebook, system)
-    ]
-    others = [name for name in names if database_settings(project.rulebook.systems[name]).target_dsn is not None]
-    return Owners(
-        project.rulebook,
-        {name: project.dsn(name) for name in names},
-        {name: project.target_dsn(name) for name in others},
-    )
+def target(project: Opened, writing: Writing) -> Target:
+    """Not connected yet."""
+    name = writing.system.name
+    return _kind(project, name).target(session(project, name), writing)
 
 
-def lookout(project: Opened, name: str, footing: HubFooting) -> SourceLag | KafkaLag:
-    """A look at a source from outside its stream; not connected yet."""
-    system = project.rulebook.systems[name]
-    if system.partitioned:
-        from fieldwarden.operations.kafka import kafka_lookout
-
-        return kafka_lookout(project, name)
-    from fieldwarden.connectors.postgres.looking.lag import SourceLag
-
-    return SourceLag(system, project.dsn(name), footing)
+def lag(project: Opened, name: str, footing: Footing) -> Lag:
+    """How far a system is ahead; not connected yet."""
+    return _kind(project, name).lag(session(project, name), project.rulebook.systems[name], footing)
 
 
-def looking(project: Opened, name: str) -> AbstractAsyncContextManager[Looking] | None:
-    """A look at a system's rows as they are now; None where nobody but Debezium can ask it."""
-    system = project.rulebook.systems[name]
-    if not database_settings(system).is_postgres:
-        return None
-    from fieldwarden.connectors.postgres.looking.rows import Looking
+def looking(project: Opened, name: str) -> AbstractAsyncContextManager[Looking] | str:
+    """A look at a system's rows as they are now; or why there can be none, in words."""
+    return _kind(project, name).looking(session(project, name), project.rulebook.systems[name])
 
-    return Looking.at(system, project.dsn(name))
+
+async def findings(project: Opened, name: str, footing: Footing | None) -> Sequence[Finding]:
+    """What `doctor` says of a system. Raises FieldwardenError."""
+    return await _kind(project, name).findings(session(project, name), project.rulebook.systems[name], footing)
+
+
+async def begin_again(project: Opened, name: str, hub: Hub) -> None:
+    """Begin a new baseline of a partitioned system. Raises EnvironmentUnfit, TransientError."""
+    kind = cast("PartitionedKind[Any]", _kind(project, name))
+    await kind.begin_again(session(project, name), project.rulebook.systems[name], hub)
+
+
+def _kind(project: Opened, name: str) -> AnyKind:
+    """Raises KindUnusable: a live rulebook may have a system that the files do not have any more, of a kind that is not
+    installed."""
+    kind = project.rulebook.systems[name].kind
+    try:
+        return KINDS[kind]
+    except KeyError:
+        raise KindUnusable(
+            f"{name} is of the kind {kind!r}, which is not installed here",
+            suggestion=f"there is {', '.join(KINDS)}; install the package that brings it",
+            path=project.where(name),
+        ) from None

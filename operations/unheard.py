@@ -10,12 +10,11 @@ from fieldwarden.engine.hub.views.footing import HubFooting
 from fieldwarden.engine.hub.views.overview import Overview, SourceState
 from fieldwarden.engine.hub.views.pulse import Pulse
 from fieldwarden.operations.project import Opened, is_partitioned
-from fieldwarden.operations.systems import lookout as lookout_of
+from fieldwarden.operations.systems import lag as lag_of
 from fieldwarden.operations.unread import unread
 
 if TYPE_CHECKING:
-    from fieldwarden.connectors.postgres.looking.rows import Looking
-    from fieldwarden.operations.run.watch import Lag
+    from fieldwarden.engine.ports.looks import Lag, Looking
 
 _PATIENCE = 12.0
 """Seconds: a `run` that has nothing to read moves its position on every ten."""
@@ -29,20 +28,20 @@ async def unheard(project: Opened, system: str, looking: Looking) -> str:
     overview = Overview(project.hub_dsn, project.hub_schema)
     pulse = Pulse(project.hub_dsn, project.hub_schema)
     footing = HubFooting(project.hub_dsn, project.hub_schema)
-    lookout = lookout_of(project, system, footing)
+    lag = lag_of(project, system, footing)
     try:
         states = await overview.sources()
         if why := (await unread(project, overview, states)).get(system):
             return f"not all rows of {system} have been read: {why}"
         awaited = await _is_read(system, overview, states)
-        if await _reached(project, system, lookout, pulse, _PATIENCE if awaited else 0.0):
+        if await _reached(project, system, lag, pulse, _PATIENCE if awaited else 0.0):
             return ""
         followed = None if is_partitioned(project, system) else await footing.followed(system)
         if followed is not None and await looking.untold(followed, (await pulse.positions()).get(system)) is False:
             return ""
         return f"{system} has changes that have not been read yet"
     finally:
-        await lookout.close()
+        await lag.close()
         await footing.close()
         await pulse.close()
         await overview.close()
@@ -54,17 +53,17 @@ async def _is_read(system: str, overview: Overview, states: list[SourceState]) -
     return not halted and bool(await overview.workers())
 
 
-async def _reached(project: Opened, system: str, lookout: Lag, pulse: Pulse, patience: float) -> bool:
+async def _reached(project: Opened, system: str, lag: Lag, pulse: Pulse, patience: float) -> bool:
     """Whether everything that is committed by now has been read."""
     try:
-        end = await lookout.end()
+        end = await lag.end()
     except FieldwardenError:
         return False
     deadline = asyncio.get_running_loop().time() + patience
     while True:
         parts = is_partitioned(project, system)
         position = (await pulse.parts()).get(system, {}) if parts else (await pulse.positions()).get(system)
-        if lookout.reached(position, end):
+        if lag.reached(position, end):
             return True
         if asyncio.get_running_loop().time() >= deadline:
             return False

@@ -171,6 +171,11 @@ def database_settings(system: System) -> DatabaseSettings:
     return system.settings
 
 
+def in_postgres(system: System) -> bool:
+    """Whether its rows are in a PostgreSQL that we can ask."""
+    return isinstance(system.settings, DatabaseSettings) and system.settings.is_postgres
+
+
 def debezium_settings(system: System) -> DebeziumConnector:
     """The settings of a system that Debezium reads."""
     assert isinstance(system.settings, DebeziumConnector), f"{system.name} is of kind {system.kind}"

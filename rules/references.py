@@ -79,6 +79,11 @@ def without_references(text: str) -> str:
     return _REFERENCE.sub("", text)
 
 
+def embedded_in(text: str) -> list[str]:
+    """The databases of the embedded server that a text refers to."""
+    return [match["name"] for match in _REFERENCE.finditer(text) if match["kind"] == "embedded"]
+
+
 def holds_login(url: str) -> bool:
     """Whether an address names a user in front of its host, with or without a password, spelled out or referred to.
 

@@ -23,7 +23,7 @@ from fieldwarden.engine.hub.views.footing import HubFooting
 from fieldwarden.engine.hub.views.overview import Overview, PartitionState, SourceState
 from fieldwarden.engine.running.wake import pause
 from fieldwarden.operations.project import Opened, is_partitioned
-from fieldwarden.operations.systems import lookout
+from fieldwarden.operations.systems import lag as lag_of
 from fieldwarden.rules.errors import FieldwardenError
 
 log = structlog.get_logger(__name__)
@@ -41,7 +41,7 @@ class _Log:
     """One system's log, and where it ended when it was first asked (a text, or an offset for each partition)."""
 
     system: str
-    lookout: Any
+    lag: Any
     parted: bool
     began: float
     end: Any = None
@@ -61,13 +61,13 @@ class _Log:
 
     def reached(self, source: SourceState, parts: dict[str, PartitionState], now: float) -> bool:
         if not self.parted:
-            return bool(self.lookout.reached(source.position, self.end))
+            return bool(self.lag.reached(source.position, self.end))
         read = {name: part.position for name, part in parts.items()}
         for name in self.end:
             at, since = self.moved.get(name, (read.get(name), now))
             self.moved[name] = read.get(name), since if at == read.get(name) else now
         moving = {name: end for name, end in self.end.items() if now - self.moved[name][1] < _STILL}
-        return bool(self.lookout.reached(read, moving))
+        return bool(self.lag.reached(read, moving))
 
 
 async def caught_up(
@@ -81,7 +81,7 @@ async def caught_up(
     then a person is needed, and has been told."""
     footing = HubFooting(project.hub_dsn, project.hub_schema)
     logs = {
-        each: _Log(each, lookout(project, each, footing), is_partitioned(project, each), clock())
+        each: _Log(each, lag_of(project, each, footing), is_partitioned(project, each), clock())
         for each in project.sources
     }
     overview = Overview(project.hub_dsn, project.hub_schema)
@@ -103,7 +103,7 @@ async def caught_up(
                 await pause(_POLL, stop)
     finally:
         for log_ in logs.values():
-            await log_.lookout.close()
+            await log_.lag.close()
         await overview.close()
         await footing.close()
 
@@ -119,7 +119,7 @@ async def _is_read(
         return True
     try:
         if log.end is None:
-            log.end = await (log.lookout.ends() if log.parted else log.lookout.end())
+            log.end = await (log.lag.ends() if log.parted else log.lag.end())
     except TransientError:
         return not awaited_when_down
     except FieldwardenError:

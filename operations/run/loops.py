@@ -23,12 +23,14 @@ import structlog
 from fieldwarden.engine.deciding.unidentified import waits_for_logs
 from fieldwarden.engine.errors import Fenced, FieldwardenError, TransientError
 from fieldwarden.engine.ports.duties import SHARDS, Duty, Half, LoopName
+from fieldwarden.engine.ports.kinds import Reading, Writing
 from fieldwarden.engine.running.delivery import Delivery
 from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.wake import Wake, either
 from fieldwarden.operations.onboarding import ONBOARDING
 from fieldwarden.operations.project import is_partitioned
 from fieldwarden.operations.run.catching_up import caught_up
+from fieldwarden.operations.systems import begin_again, session
 from fieldwarden.operations.systems import source as source_of
 from fieldwarden.operations.systems import target as target_of
 
@@ -180,8 +182,6 @@ class Loops:
         await self.hub.reread(direct)
         for name in self.rebaseline:
             if name not in direct and name not in self._begun:
-                from fieldwarden.operations.kafka import begin_again
-
                 try:
                     await begin_again(self.project, name, self.hub)
                 except TransientError as error:
@@ -281,11 +281,9 @@ class Loops:
     async def _do(self, loop: Pipeline | Delivery, stop: asyncio.Event, system: str, former: Collection[str]) -> None:
         """Do a duty, after workers that were cut off from it: they may still hold a slot, or locks on rows."""
         for process in former:
-            from fieldwarden.connectors.postgres.session import end_sessions
-
             with contextlib.suppress(FieldwardenError):  # then the server's own timeouts have to do
-                reached = self.project.target_dsn if isinstance(loop, Delivery) else self.project.dsn
-                await end_sessions(system, reached(system), process)
+                half: Half = "target" if isinstance(loop, Delivery) else "source"
+                await session(self.project, system).cut_off(process, half)
         if isinstance(loop, Delivery) and waits_for_logs(self.project.rulebook, system):
             await caught_up(self.project, system, stop)
         await loop.run(stop)
@@ -295,7 +293,8 @@ class Loops:
         source = self._sources.get(name)
         if source is None:  # kept: it knows whether it has begun to read anew
             anew, room = name in self.rebaseline, self._wake.room
-            source = source_of(project, name, self.hub, self.id, rebaseline=anew, eager=self.eager, room=room)
+            system = project.rulebook.systems[name]
+            source = source_of(project, Reading(system, self.hub, self.id, anew, self.eager, room))
             self._sources[name] = source
         return Pipeline(
             project.rulebook,
@@ -309,7 +308,8 @@ class Loops:
         )
 
     def _delivery(self, name: str, duties: frozenset[Duty]) -> Delivery:
-        target = _WhileHeld(target_of(self.project, name, self.hub, self.id, self.key), self.duties, duties)
+        writing = Writing(self.project.rulebook.systems[name], self.hub, self.id, self.key)
+        target = _WhileHeld(target_of(self.project, writing), self.duties, duties)
         return Delivery(
             self.project.rulebook,
             name,

@@ -35,6 +35,7 @@ from fieldwarden.operations.run.allocation import give_back
 from fieldwarden.operations.run.health import Health, serving
 from fieldwarden.operations.run.loops import Loops, duties_of
 from fieldwarden.operations.run.watch import Watch
+from fieldwarden.operations.systems import sessions
 from fieldwarden.rules.errors import FieldwardenError
 from fieldwarden.rules.secret import Secretive
 
@@ -178,7 +179,8 @@ class _Running:
             rebaseline = self.rebaseline
             while True:
                 loops = self._loops(hub, health, id, key, rebaseline)
-                await self._supervise(loops)
+                async with sessions(project):
+                    await self._supervise(loops)
                 if not loops.superseded or self.ending.stop.is_set():
                     break
                 await self._take_live(health)

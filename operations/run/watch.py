@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -23,11 +23,11 @@ from fieldwarden.engine.ports.duties import Duty, Half
 from fieldwarden.engine.running.telemetry import Connector, Telemetry
 from fieldwarden.operations.deletes import question
 from fieldwarden.operations.project import Opened, is_partitioned
-from fieldwarden.operations.systems import lookout as lookout_of
+from fieldwarden.operations.systems import lag as lag_of
 from fieldwarden.operations.unread import held_up, unread
 
 if TYPE_CHECKING:
-    from fieldwarden.connectors.postgres.reading.slots import SlotHealth
+    from fieldwarden.engine.ports.looks import Lag, PartitionsLag
 
 log = structlog.get_logger("fieldwarden.watch")
 PERIOD = 3.0
@@ -38,19 +38,6 @@ SILENCE = 300.0
 restarts of Debezium's task, and says nothing while it does."""
 _POLL = 0.05
 _LOOK_SECONDS = 3.0
-
-
-class Lag(Protocol):
-    """A look at a source from outside. Its position is a text, or, where it has many partitions, one for each."""
-
-    async def end(self) -> Any: ...
-    def reached(self, position: Any, end: Any) -> bool: ...
-    async def slot(self) -> SlotHealth | None: ...
-    async def close(self) -> None: ...
-
-
-class PartitionsLag(Lag, Protocol):
-    async def lags(self, positions: Mapping[str, str | None]) -> dict[str, int]: ...
 
 
 class Watch:
@@ -81,13 +68,13 @@ class Watch:
         self._overview = Overview(project.hub_dsn, project.hub_schema)
         self._held = HeldDeletions(project.hub_dsn, project.hub_schema)
         self._footing = HubFooting(project.hub_dsn, project.hub_schema)
-        self._lookouts: dict[str, Lag] = {}
+        self._lags: dict[str, Lag] = {}
         self._parted: dict[str, PartitionsLag] = {}
         for name in project.sources:
-            lookout: Any = lookout_of(project, name, self._footing)
-            self._lookouts[name] = lookout
+            lag: Any = lag_of(project, name, self._footing)
+            self._lags[name] = lag
             if is_partitioned(project, name):
-                self._parted[name] = lookout
+                self._parted[name] = lag
         self._positions: dict[str, str | None] = {}
         self._retrying: dict[str, float] = {}
         self._told: dict[str, str] = {}
@@ -101,7 +88,7 @@ class Watch:
         """Until cancelled."""
         try:
             while True:
-                looks = [self._looking_at(name) for name in self._lookouts if self._does("source", name)]
+                looks = [self._looking_at(name) for name in self._lags if self._does("source", name)]
                 for look in (self._look_at_hub, *looks):
                     await self._try(look)
                 await asyncio.sleep(PERIOD)
@@ -110,8 +97,8 @@ class Watch:
             await self._overview.close()
             await self._held.close()
             await self._footing.close()
-            for lookout in self._lookouts.values():
-                await lookout.close()
+            for lag in self._lags.values():
+                await lag.close()
 
     async def _try(self, look: Callable[[], Awaitable[None]]) -> None:
         """A server that does not answer holds up no other look: then what it would tell simply does not move."""
@@ -186,7 +173,7 @@ class Watch:
 
     def _looking_at(self, name: str) -> Callable[[], Awaitable[None]]:
         async def look() -> None:
-            slot = await self._lookouts[name].slot()
+            slot = await self._lags[name].slot()
             if slot is not None:
                 self._telemetry.slot(slot.slot, slot.retained_bytes)
             if name in self._parted:
@@ -196,9 +183,9 @@ class Watch:
 
         return look
 
-    async def _look_at_partitions(self, name: str, lookout: PartitionsLag) -> None:
+    async def _look_at_partitions(self, name: str, lag: PartitionsLag) -> None:
         known = [part for part in await self._overview.partitions() if part.source == name]
-        lags = await lookout.lags({part.name: part.position for part in known})
+        lags = await lag.lags({part.name: part.position for part in known})
         mine = {p.name: (p.position, lags[p.name], p.message) for p in known if p.ours and p.name in lags}
         self._telemetry.partitions(name, mine if self._does("source", name) else {})
 
@@ -220,13 +207,13 @@ class Watch:
 
     async def _ends(self) -> dict[str, Any]:
         """Where each source's log ends now; without those that cannot be asked, which `_stuck` tells about."""
-        ends = await asyncio.gather(*map(self._end, self._lookouts.values()))
-        return {name: end for name, end in zip(self._lookouts, ends, strict=True) if end is not None}
+        ends = await asyncio.gather(*map(self._end, self._lags.values()))
+        return {name: end for name, end in zip(self._lags, ends, strict=True) if end is not None}
 
-    async def _end(self, lookout: Lag) -> Any:
+    async def _end(self, lag: Lag) -> Any:
         while not self._stuck():
             try:
-                return await lookout.end()
+                return await lag.end()
             except FieldwardenError as error:
                 log.debug("watch.failed", message=error.message)
                 await asyncio.sleep(_POLL)
@@ -237,7 +224,7 @@ class Watch:
             positions, parts = await self._pulse.positions(), await self._pulse.parts()
             for name, end in ends.items():
                 position: Any = parts.get(name, {}) if name in self._parted else positions.get(name)
-                if not self._lookouts[name].reached(position, end):
+                if not self._lags[name].reached(position, end):
                     return False
             return True
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fieldwarden.operations.project import find
+from fieldwarden.operations.project import find, load
 from fieldwarden.operations.shell.report import Failure, Report
 from fieldwarden.operations.words import count
 from fieldwarden.rules.errors import ConfigurationError
-from fieldwarden.rules.loading import Project, load_project
+from fieldwarden.rules.loading import Project
 
 
 def validate(folder: Path | None) -> Report:
     """Every problem at once, or what was checked. Raises NoProject."""
     place = find(folder)
     try:
-        project = load_project(place)
+        project = load(place)
     except ConfigurationError as error:
         return _problems(place, error)
     return _right(project)

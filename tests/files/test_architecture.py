@@ -21,8 +21,10 @@ KAFKA = {*PURE, f"{DEBEZIUM}.kafka"}
 CONNECTORS = {POSTGRES, f"{POSTGRES}.reading", f"{POSTGRES}.writing", f"{POSTGRES}.looking"} | {
     f"{DEBEZIUM}.{room}" for room in ("kafka", "decoding", "connect", "reading", "looking")
 }
+KINDS = {"connectors", *CONNECTORS, *PURE, "operations.kinds"}
 COMMANDS = {
     *WHOLE_HUB,
+    "operations.kinds",
     "engine.running",
     "engine.running.ingest",
     "connectors",
@@ -55,6 +57,7 @@ ROOMS = {
     f"{DEBEZIUM}.connect": {*KAFKA, f"{DEBEZIUM}.connect"},
     f"{DEBEZIUM}.reading": {*READ_POSTGRES, *KAFKA, f"{DEBEZIUM}.decoding", f"{DEBEZIUM}.reading"},
     f"{DEBEZIUM}.looking": {*PURE, *CONNECTORS} - {f"{POSTGRES}.writing"},
+    "operations.kinds": KINDS,
     "operations": COMMANDS,
     "operations.run": COMMANDS,
     "operations.shell": SHELL,
@@ -158,6 +161,27 @@ def test_only_the_named_libraries_are_used_where(path: Path) -> None:
         top = each.split(".")[0]
         if top not in OURS and top not in sys.stdlib_module_names:
             assert top in allowed, f"{name(path)} may not import {each}"
+
+
+KIND_NAMES = {"postgres", "debezium"}
+KNOW_KINDS = {
+    "rules/connections.py",  # their settings
+    "rules/kinds.py",  # what `validate` says of them
+    "operations/kinds/table.py",  # the one table
+    "rules/debezium_checks.py",
+    "operations/project.py",  # the systems that `fieldwarden connector` is about
+}
+
+
+@pytest.mark.parametrize("path", [each for each in modules() if name(each) not in KNOW_KINDS], ids=name)
+def test_nothing_but_the_table_knows_which_kinds_of_connector_there_are(path: Path) -> None:
+    """Whatever depends on the kind asks its settings, or the kind itself: so a kind can come from outside."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq):
+            compared = {each.value for each in (node.left, *node.comparators) if isinstance(each, ast.Constant)}
+            assert not compared & KIND_NAMES, f"{name(path)}:{node.lineno} compares a kind's name"
+        elif isinstance(node, ast.Name):
+            assert node.id not in {"PostgresConnector", "DebeziumConnector"}, f"{name(path)}:{node.lineno} knows a kind"
 
 
 def pure() -> list[Path]:

@@ -9,7 +9,8 @@ import pytest
 from fieldwarden.connectors.debezium.kafka.access import Endpoint, KafkaAccess
 from fieldwarden.connectors.debezium.kafka.brokers import Brokers
 from fieldwarden.engine.errors import EnvironmentUnfit
-from fieldwarden.operations.project import NoKafka, Opened
+from fieldwarden.operations.kinds.kafka_access import NoKafka
+from fieldwarden.operations.project import Opened
 from fieldwarden.rules.loading import ReferenceUnresolved
 from tests.unit.rules import projects, test_debezium
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fieldwarden.connectors.postgres.looking.finding import Finding
 from fieldwarden.connectors.postgres.looking.probe import probe
+from fieldwarden.engine.ports.finding import Finding
 from fieldwarden.rules.loading import rulebook_from_documents
 from tests.integration.reading import run
 

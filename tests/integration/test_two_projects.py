@@ -7,10 +7,10 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from fieldwarden.connectors.postgres.looking.finding import Finding
 from fieldwarden.connectors.postgres.looking.probe import probe
 from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.engine.errors import SlotTaken, SourceGap, TransientError
+from fieldwarden.engine.ports.finding import Finding
 from fieldwarden.engine.ports.foothold import Followed
 from fieldwarden.engine.process import PROCESS, session_mark
 from fieldwarden.engine.testing.footholds import MemoryFootholds

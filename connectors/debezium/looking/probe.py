@@ -17,8 +17,8 @@ from fieldwarden.connectors.debezium.kafka.access import KafkaAccess
 from fieldwarden.connectors.debezium.kafka.brokers import Brokers, reach
 from fieldwarden.connectors.debezium.kafka.topics import Topics
 from fieldwarden.connectors.debezium.looking.sampling import Sample, sample
-from fieldwarden.connectors.postgres.looking.finding import Finding, bad, good, note, warning
 from fieldwarden.engine.errors import EngineError
+from fieldwarden.engine.ports.finding import Finding, bad, good, note, warning
 from fieldwarden.rules.connections import debezium_names
 from fieldwarden.rules.debezium_options import contradictions, in_force
 from fieldwarden.rules.rulebook import Entity, System

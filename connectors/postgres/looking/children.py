@@ -10,9 +10,9 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.postgres.catalog import Table, table_name
-from fieldwarden.connectors.postgres.looking.finding import Finding, bad, warning
 from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.session import rows
+from fieldwarden.engine.ports.finding import Finding, bad, warning
 from fieldwarden.rules.rulebook import Stream
 
 _SEVERAL = """

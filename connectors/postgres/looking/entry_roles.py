@@ -10,10 +10,10 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.postgres.catalog import Table, describe, table_name
-from fieldwarden.connectors.postgres.looking.finding import Finding, note, warning
 from fieldwarden.connectors.postgres.looking.fit import readable
 from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.session import connect, rows
+from fieldwarden.engine.ports.finding import Finding, note, warning
 from fieldwarden.engine.wanted import wanted_columns
 from fieldwarden.rules.rulebook import Stream, System
 from fieldwarden.rules.secret import Secretive, revealed

@@ -8,7 +8,7 @@ from typing import Any
 from fieldwarden.connectors.postgres.catalog import Column, Table
 from fieldwarden.connectors.postgres.harm import harms, untold
 from fieldwarden.connectors.postgres.looking.advice import instead, listed, make_unique, quoted
-from fieldwarden.connectors.postgres.looking.finding import Finding, bad, note, warning
+from fieldwarden.engine.ports.finding import Finding, bad, note, warning
 from fieldwarden.engine.wanted import wanted_columns
 from fieldwarden.rules.rulebook import Entity, Stream
 from fieldwarden.rules.values import FieldType

@@ -9,9 +9,9 @@ from __future__ import annotations
 import psycopg
 from psycopg.rows import TupleRow
 
-from fieldwarden.connectors.postgres.looking.finding import Finding, bad, note
 from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.session import rows
+from fieldwarden.engine.ports.finding import Finding, bad, note
 from fieldwarden.rules.connections import database_settings
 from fieldwarden.rules.rulebook import System
 

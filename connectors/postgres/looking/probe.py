@@ -17,7 +17,6 @@ from psycopg.rows import TupleRow
 from fieldwarden.connectors.postgres.catalog import Table, describe, table_name
 from fieldwarden.connectors.postgres.looking.children import child_findings
 from fieldwarden.connectors.postgres.looking.entry_roles import role_findings, unreadable_findings, writer
-from fieldwarden.connectors.postgres.looking.finding import Finding, bad, good, warning
 from fieldwarden.connectors.postgres.looking.fit import reading_findings, writing_findings
 from fieldwarden.connectors.postgres.looking.mark_function import mark_findings
 from fieldwarden.connectors.postgres.looking.publication import debezium_findings
@@ -27,6 +26,7 @@ from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.reading.slots import SlotHealth, slot_health
 from fieldwarden.connectors.postgres.session import connect, rows, translated
 from fieldwarden.engine.errors import EngineError
+from fieldwarden.engine.ports.finding import Finding, bad, good, warning
 from fieldwarden.rules.connections import database_settings, debezium_names
 from fieldwarden.rules.rulebook import Entity, Stream, System
 from fieldwarden.rules.secret import Secretive

@@ -10,10 +10,10 @@ from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.postgres.catalog import Table, table_name, tables_of
 from fieldwarden.connectors.postgres.harm import needs_stored
-from fieldwarden.connectors.postgres.looking.finding import Finding, bad, good, note
 from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.reading.publications import is_ours
 from fieldwarden.connectors.postgres.session import rows
+from fieldwarden.engine.ports.finding import Finding, bad, good, note
 from fieldwarden.engine.wanted import wanted_columns
 from fieldwarden.rules.connections import debezium_names
 from fieldwarden.rules.rulebook import System

@@ -19,12 +19,12 @@ from psycopg.rows import TupleRow
 from fieldwarden.connectors.postgres import following
 from fieldwarden.connectors.postgres.catalog import Table
 from fieldwarden.connectors.postgres.following import resolved
-from fieldwarden.connectors.postgres.looking.finding import Finding, bad, good, note, warning
 from fieldwarden.connectors.postgres.looking.publication import publication_findings
 from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.reading.position import WalPosition, parse_lsn
 from fieldwarden.connectors.postgres.reading.slots import MOVED, SlotHealth, another, foreign, slot_health
 from fieldwarden.connectors.postgres.session import rows
+from fieldwarden.engine.ports.finding import Finding, bad, good, note, warning
 from fieldwarden.engine.ports.foothold import Followed
 from fieldwarden.rules.rulebook import System
 

@@ -15,7 +15,7 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.postgres.catalog import Table
-from fieldwarden.connectors.postgres.looking.finding import Finding, good, note, warning
+from fieldwarden.engine.ports.finding import Finding, good, note, warning
 from fieldwarden.rules.errors import ValueRefused
 from fieldwarden.rules.normalising import EXACT
 from fieldwarden.rules.rulebook import Entity, FieldMap, MatchKey, Stream

@@ -25,6 +25,7 @@ from fieldwarden.connectors.postgres.reading.position import lsn_text, parse_lsn
 from fieldwarden.connectors.postgres.session import connect, take_bytes_as_they_are, translated
 from fieldwarden.connectors.postgres.words import words
 from fieldwarden.engine.errors import DecodeError, EngineError, TransientError
+from fieldwarden.engine.ports.kinds import Room
 from fieldwarden.rules.secret import Secretive
 
 _STATUS_SECONDS = 1.0
@@ -57,7 +58,7 @@ class ReplicationConnection:
         system: str,
         connection: psycopg.AsyncConnection[TupleRow],
         high_water: int,
-        room: asyncio.Event | None = None,
+        room: Room | None = None,
     ) -> None:
         self.frames: deque[Payload] = deque()
         self.received = self.largest = 0
@@ -79,7 +80,7 @@ class ReplicationConnection:
 
     @classmethod
     async def connect(
-        cls, system: str, dsn: Secretive, *, high_water: int, room: asyncio.Event | None = None
+        cls, system: str, dsn: Secretive, *, high_water: int, room: Room | None = None
     ) -> ReplicationConnection:
         """`high_water` in bytes: reading pauses while more than that waits, and for a moment while there is no `room`.
         Raises as `session.connect`."""
@@ -187,7 +188,7 @@ class ReplicationConnection:
         loop.add_reader(self._socket, self._read)
         loop.call_soon(self._read)  # libpq may hold frames already, for which the socket will not become readable
 
-    def _gives_way(self, room: asyncio.Event) -> bool:
+    def _gives_way(self, room: Room) -> bool:
         """Whether reading waits for something large that is being delivered."""
         if room.is_set():
             self._impatient = False
@@ -198,7 +199,7 @@ class ReplicationConnection:
             self._waiting = asyncio.create_task(self._until_room(room))
         return True
 
-    async def _until_room(self, room: asyncio.Event) -> None:
+    async def _until_room(self, room: Room) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 await room.wait()

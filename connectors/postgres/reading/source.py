@@ -36,6 +36,7 @@ from fieldwarden.engine.change import RawChange, RowRef
 from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift, TransientError
 from fieldwarden.engine.failpoints import hit
 from fieldwarden.engine.ports.foothold import Followed
+from fieldwarden.engine.ports.kinds import Room
 from fieldwarden.engine.ports.source import Batch
 from fieldwarden.engine.process import PROCESS
 from fieldwarden.engine.wanted import wanted_tables
@@ -69,7 +70,7 @@ class PostgresSource:
         spill_bytes: int = 64 << 20,
         idle_seconds: float = IDLE_SECONDS,
         look_seconds: float = LOOK_SECONDS,
-        room: asyncio.Event | None = None,
+        room: Room | None = None,
     ) -> None:
         self.system = system.name
         self._system = system

@@ -22,11 +22,12 @@ from fieldwarden.connectors.debezium.reading.baselines import new_baseline
 from fieldwarden.connectors.debezium.reading.lag import KafkaLag
 from fieldwarden.connectors.debezium.reading.source import IDLE_SECONDS, KafkaSource, Look
 from fieldwarden.engine.errors import EnvironmentUnfit
-from fieldwarden.rules.connections import database_settings, debezium_names
+from fieldwarden.rules.connections import debezium_names
 
 if TYPE_CHECKING:
     from fieldwarden.engine.ports.hub import Hub
-    from fieldwarden.operations.project import Opened
+    from fieldwarden.engine.ports.kinds import Reading
+    from fieldwarden.operations.kinds.kafka_access import DebeziumSession
     from fieldwarden.rules.rulebook import System
 
 log = structlog.get_logger("fieldwarden.rebaseline")
@@ -35,53 +36,51 @@ _SHORTEST_SESSION = 6.0
 """What brokers allow unless told otherwise (group.min.session.timeout.ms)."""
 
 
-def kafka_source(project: Opened, name: str, hub: Hub, *, rebaseline: bool, eager: bool) -> KafkaSource:
+def kafka_source(session: DebeziumSession, reading: Reading) -> KafkaSource:
     """Not connected yet. Raises ReferenceUnresolved, NoKafka."""
-    system, kafka = project.rulebook.systems[name], project.kafka()
+    system, kafka, reach = reading.system, session.kafka, session.reach
     return KafkaSource(
         system,
-        project.rulebook.entities,
+        reach.rulebook.entities,
         kafka.brokers,
         kafka.open_registry(),
-        group=f"{kafka.group}.{name}",
-        hub=hub,
-        lookout=kafka_lookout(project, name),
-        tell_again=_tell_again(system, kafka) if rebaseline else None,
-        look=_look(project, name),
-        idle_seconds=EAGER_SECONDS if eager else IDLE_SECONDS,
-        timeouts=timeouts(project.project.settings.run.lease.total_seconds()),
+        group=f"{kafka.group}.{system.name}",
+        hub=reading.hub,
+        lookout=kafka_lag(session, system),
+        tell_again=_tell_again(system, kafka) if reading.rebaseline else None,
+        look=_look(session),
+        idle_seconds=EAGER_SECONDS if reading.eager else IDLE_SECONDS,
+        timeouts=timeouts(reach.file.run.lease.total_seconds()),
     )
 
 
-async def begin_again(project: Opened, name: str, hub: Hub) -> None:
+async def begin_again(session: DebeziumSession, system: System, hub: Hub) -> None:
     """Begin a new baseline: from here on nothing is delivered before every row has been told again.
 
     Raises EnvironmentUnfit, TransientError."""
-    _endpoint(name, project.kafka())
-    lookout = kafka_lookout(project, name)
+    _endpoint(system.name, session.kafka)
+    lag = kafka_lag(session, system)
     try:
-        ends = await lookout.ends()
+        ends = await lag.ends()
     finally:
-        await lookout.close()
-    floor, positions = new_baseline(await hub.baseline(name), ends)
-    if not await hub.begin_again(name, floor, positions):
-        log.info("rebaseline.joined", system=name)  # another worker's, of a moment ago: it tells what ours would
+        await lag.close()
+    floor, positions = new_baseline(await hub.baseline(system.name), ends)
+    if not await hub.begin_again(system.name, floor, positions):
+        log.info("rebaseline.joined", system=system.name)  # another worker's, of a moment ago: it tells what ours would
 
 
-def kafka_lookout(project: Opened, name: str) -> KafkaLag:
+def kafka_lag(session: DebeziumSession, system: System) -> KafkaLag:
     """Not connected yet. Raises ReferenceUnresolved, NoKafka."""
-    system = project.rulebook.systems[name]
-    dsn = project.dsn(name) if database_settings(system).is_postgres else None
-    return KafkaLag(system, project.kafka().brokers, dsn)
+    return KafkaLag(system, session.kafka.brokers, session.dsn if session.settings.is_postgres else None)
 
 
-def _look(project: Opened, name: str) -> Look | None:
+def _look(session: DebeziumSession) -> Look | None:
     """What asks the system itself, where that can be done."""
-    if not database_settings(project.rulebook.systems[name]).is_postgres:
+    if not session.settings.is_postgres:
         return None
     from fieldwarden.connectors.postgres.looking.still_there import standing
 
-    dsn = project.dsn(name)
+    name, dsn = session.name, session.dsn
     return lambda stream, keys: standing(name, dsn, stream, keys)
 
 
