@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 PROJECT_FILE = "fieldwarden.yaml"
-_INSTALL = "or install the package that brings the kind {}: see docs/connectors.md"
+_INSTALL = "install the package that brings {} (docs/connectors.md)"
 
 
 @dataclass(frozen=True)
@@ -177,8 +177,9 @@ class _Reader:
         except KindUnusable as error:
             problem = place.problem(error.message, error.suggestion)
         except KeyError:
-            there = " or ".join(self._kinds)
-            problem = place.problem(f"'kind' must be {there}", closest(kind, self._kinds, _INSTALL.format(kind)))
+            *others, last = self._kinds
+            message = f"there is no kind of connector {kind!r}; there are {', '.join(others)} and {last}"
+            problem = place.problem(message, closest(kind, self._kinds, _INSTALL.format(kind)))
         if not self._lenient:
             self.problems.append(problem)
         return system_file(UnknownSettings)

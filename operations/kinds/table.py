@@ -27,17 +27,14 @@ class Table(Mapping[str, AnyKind]):
     """The kinds by name. A name is looked for among the installed packages only where it is not built in; those of
     packages cannot take a built-in one's place."""
 
-    def __init__(self) -> None:
-        self._loaded = dict(_BUILT_IN)
-
     def __getitem__(self, name: str) -> AnyKind:
         """Raises KeyError for a kind that is not there, KindUnusable for one that cannot be used."""
-        if name not in self._loaded:
-            found = entry_points(group=GROUP, name=name)
-            if not found:
-                raise KeyError(name)
-            self._loaded[name] = _loaded(name, *found)
-        return self._loaded[name]
+        if name in _BUILT_IN:
+            return _BUILT_IN[name]
+        found = entry_points(group=GROUP, name=name)
+        if not found:
+            raise KeyError(name)
+        return _loaded(name, *found)
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys([*_BUILT_IN, *sorted(entry_points(group=GROUP).names)]))

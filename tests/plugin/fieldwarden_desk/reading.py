@@ -1,0 +1,158 @@
+"""What changed in a desk, by asking for it again and again; and what its objects hold now.
+
+A desk numbers its changes in one row, over all objects. It tells of each changed object once, with the number of its
+last change: so whoever asks from 0 is told of everything there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from typing import Any, Literal
+
+from fieldwarden.engine.change import UNKNOWN, RawChange, RawValue, Relation, RowRef
+from fieldwarden.engine.ports.foothold import Followed
+from fieldwarden.engine.ports.kinds import Reading
+from fieldwarden.engine.ports.source import Batch
+from fieldwarden.engine.wanted import wanted_columns
+from fieldwarden.rules.rulebook import Stream
+
+from .session import DeskSession
+
+_PAGE = 50
+_POLL = 0.2
+_EAGER = 0.02
+
+
+class DeskSource:
+    """Its positions are `{"read": N, "first": M}`: changes up to N are durable, and up to M they were what was there
+    when it was read for the first time. `first` is left out once all that is read."""
+
+    def __init__(self, session: DeskSession, reading: Reading) -> None:
+        self.system = reading.system.name
+        self._session = session
+        self._anew = reading.rebaseline
+        self._poll = _EAGER if reading.eager else _POLL
+        self._relations = {each.table: relation(each) for each in reading.system.read_streams.values()}
+        self._read = 0
+        self._first: int | None = None
+
+    async def open(self, position: str | None) -> None:
+        if position is None or self._anew:
+            self._read, self._first, self._anew = 0, await end(self._session), False
+            return
+        held = json.loads(position)
+        self._read, self._first = held["read"], held.get("first")
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        if self._first == 0:
+            yield self._batch([])
+        while True:
+            told = await _changes(self._session, self._read)
+            if told:
+                self._read = told[-1]["number"]
+                yield self._batch([raw for each in told if (raw := self._raw(each)) is not None])
+            else:
+                await asyncio.sleep(self._poll)
+
+    def _batch(self, changes: list[RawChange]) -> Batch:
+        snapshot: Literal["running", "done"] | None = None
+        if self._first is not None:
+            snapshot = "done" if self._read >= self._first else "running"
+        held = {"read": self._read} | ({"first": self._first} if snapshot == "running" else {})
+        if snapshot == "done":
+            self._first = None
+        return Batch(changes, json.dumps(held), snapshot)
+
+    def _raw(self, told: Mapping[str, Any]) -> RawChange | None:
+        shape = self._relations.get(told["type"])
+        if shape is None:
+            return None
+        number = f"{told['number']:012d}"
+        if self._first is not None:
+            return None if told["deleted"] else RawChange(shape, "observe", values(shape, told), number, None)
+        return RawChange(shape, "delete" if told["deleted"] else "update", values(shape, told), number, told["at"])
+
+    async def acknowledge(self, batch: Batch) -> None:
+        """A desk keeps its changes for ever."""
+
+    async def again(self, raw: RawChange) -> RawChange:
+        return raw
+
+    async def standing(self, rows: Sequence[RowRef]) -> set[RowRef]:
+        return {row for row in rows if await held(self._session, row.stream, row.key) is not None}
+
+    async def close(self) -> None:
+        """The session is not ours."""
+
+
+class DeskLag:
+    """How far a desk is ahead: the number of its last change."""
+
+    def __init__(self, session: DeskSession) -> None:
+        self._session = session
+
+    async def end(self) -> int:
+        return await end(self._session)
+
+    def reached(self, position: str | None, end: int) -> bool:
+        read = json.loads(position) if position else {"read": -1}
+        return "first" not in read and bool(read["read"] >= end)
+
+    async def slot(self) -> None:
+        return None
+
+    async def close(self) -> None:
+        """The session is not ours."""
+
+
+class DeskLooking:
+    """A desk's objects as they are now."""
+
+    def __init__(self, session: DeskSession) -> None:
+        self._session = session
+
+    def relation(self, stream: Stream) -> Relation:
+        return relation(stream)
+
+    async def rows(self, stream: Stream, relation: Relation) -> AsyncGenerator[list[RawChange], None]:
+        objects = (await self._session.ask("GET", f"/objects/{stream.table}")).json()
+        ordered = sorted(objects, key=lambda each: str(each["id"]).encode())
+        yield [RawChange(relation, "observe", values(relation, each), "", None) for each in ordered]
+
+    async def again(self, stream: Stream, relation: Relation, keys: Sequence[str]) -> list[RawChange]:
+        found = [await held(self._session, stream.table, key) for key in keys]
+        return [RawChange(relation, "observe", values(relation, each), "", None) for each in found if each is not None]
+
+    async def untold(self, followed: Followed, position: str | None) -> bool | None:
+        return None
+
+
+def relation(stream: Stream) -> Relation:
+    """Everything in a desk is text."""
+    columns = tuple(sorted(wanted_columns(stream).columns))
+    return Relation(stream.name, columns, ("text",) * len(columns))
+
+
+def values(shape: Relation, told: Mapping[str, Any]) -> tuple[RawValue, ...]:
+    """In the order of the columns; of a deleted object the key is all there is."""
+    if told.get("deleted"):
+        return tuple(told["id"] if column == "id" else UNKNOWN for column in shape.columns)
+    return tuple(told["id"] if column == "id" else told["fields"].get(column) for column in shape.columns)
+
+
+async def end(session: DeskSession) -> int:
+    number: int = (await session.ask("GET", "/desk")).json()["number"]
+    return number
+
+
+async def held(session: DeskSession, type: str, id: str) -> dict[str, Any] | None:
+    """An object with its version; None if there is none."""
+    answer = await session.ask("GET", f"/objects/{type}/{id}")
+    return None if answer.status_code == 404 else answer.json() | {"version": answer.headers["ETag"]}
+
+
+async def _changes(session: DeskSession, read: int) -> list[dict[str, Any]]:
+    told: list[dict[str, Any]] = (await session.ask("GET", "/changes", params={"after": read, "limit": _PAGE})).json()
+    return told
