@@ -19,6 +19,7 @@ from fieldwarden.operations.onboarding import not_read
 from fieldwarden.operations.plan import Planned, planned
 from fieldwarden.operations.project import Opened
 from fieldwarden.operations.rules import rules_of, take_live
+from fieldwarden.operations.systems import reread
 from fieldwarden.rules.errors import FieldwardenError
 
 
@@ -173,14 +174,7 @@ def _again(found: Planned) -> dict[str, Again]:
             wanted.setdefault(each.system, set()).add(each.stream)
 
     def moved(system: str, position: str) -> str:
-        """Without these streams: the source reads what its position does not name."""
-        from fieldwarden.connectors.postgres.reading.position import WalPosition
-
-        try:
-            known = WalPosition.decode(position)
-        except ValueError:
-            return position
-        return replace(known, streams=tuple(s for s in known.streams if s not in wanted[system])).encode()
+        return reread(found.new.systems[system], position, wanted[system])
 
     return dict.fromkeys(wanted, moved)
 

@@ -11,15 +11,16 @@ from fieldwarden.operations.kinds.table import KINDS, AnyKind
 from fieldwarden.rules.kinds import KindUnusable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from fieldwarden.engine.ports.finding import Finding
     from fieldwarden.engine.ports.hub import Hub
-    from fieldwarden.engine.ports.kinds import PartitionedKind, Reading, Session, Writing
+    from fieldwarden.engine.ports.kinds import DirectKind, PartitionedKind, Reading, Session, Writing
     from fieldwarden.engine.ports.looks import Footing, Lag, Looking
     from fieldwarden.engine.ports.source import Source
     from fieldwarden.engine.ports.target import Target
     from fieldwarden.operations.project import Opened
+    from fieldwarden.rules.rulebook import System
 
 
 @contextlib.asynccontextmanager
@@ -73,6 +74,12 @@ def looking(project: Opened, name: str) -> AbstractAsyncContextManager[Looking] 
 async def findings(project: Opened, name: str, footing: Footing | None) -> Sequence[Finding]:
     """What `doctor` says of a system. Raises FieldwardenError."""
     return await _kind(project, name).findings(session(project, name), project.rulebook.systems[name], footing)
+
+
+def reread(system: System, position: str, streams: Collection[str]) -> str:
+    """Where the source of a system that is read directly goes on, to read all rows of these streams first."""
+    kind = cast("DirectKind[Any]", KINDS[system.kind])
+    return kind.reread(position, streams)
 
 
 async def begin_again(project: Opened, name: str, hub: Hub) -> None:

@@ -8,7 +8,7 @@ somebody else's is found by its entry point (docs/connectors.md); nothing but th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,6 +119,14 @@ class Kind(RulesOfKind, Protocol[S]):
     async def findings(self, session: S, system: System, footing: Footing | None) -> Sequence[Finding]:
         """What `doctor` says of a system: everything that was looked at, good and bad. `footing` is None where the hub
         cannot be asked. A server that cannot be reached is a finding, or any FieldwardenError."""
+
+
+class DirectKind(Kind[S], Protocol[S]):
+    """A kind whose settings do not say `partitioned`: its sources are read from one position."""
+
+    def reread(self, position: str, streams: Collection[str]) -> str:
+        """Where a source goes on that has read up to `position`, and has to read all rows of these streams first, since
+        more of their columns are mapped by now. A position that is no source's of this kind stays as it is."""
 
 
 class PartitionedKind(Kind[S], Protocol[S]):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -116,6 +117,16 @@ class PostgresKind:
             idle_seconds=_EAGER_SECONDS if reading.eager else IDLE_SECONDS,
             room=reading.room,
         )
+
+    def reread(self, position: str, streams: Collection[str]) -> str:
+        """The source reads what its position does not name."""
+        from fieldwarden.connectors.postgres.reading.position import WalPosition
+
+        try:
+            known = WalPosition.decode(position)
+        except ValueError:
+            return position
+        return replace(known, streams=tuple(each for each in known.streams if each not in streams)).encode()
 
     def target(self, session: PostgresSession, writing: Writing) -> PostgresTarget:
         return postgres_target(session, writing)

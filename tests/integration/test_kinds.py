@@ -152,6 +152,19 @@ def test_what_is_deleted_in_a_desk_that_may_retire_is_deleted_as_the_files_say(d
     assert desks.parties() == set()
 
 
+def test_a_field_that_is_mapped_later_is_read_of_all_objects_that_are_there(desks: Desks) -> None:
+    mapped = "fields: {email: mail, name: full_name, phone: phone}"
+    desks.edit("systems/desk.yaml", mapped, mapped.replace(", phone: phone", ""))
+    desks.desk.put("people", "p1", {"mail": "ann@x.test", "full_name": "Ann", "phone": "1"})
+    desks.settle()
+    assert desks.parties() == {("ann@x.test", "Ann", None)}
+    desks.edit("systems/desk.yaml", mapped.replace(", phone: phone", ""), mapped)
+    code, body = desks.call_here("apply", "--reason", "phones")
+    assert code == 0, body
+    desks.settle()
+    assert desks.parties() == {("ann@x.test", "Ann", "1")}
+
+
 def test_the_source_and_the_target_of_a_system_keep_one_pace(desks: Desks) -> None:
     """The desk counts what comes beside another request, or too soon after one: a session of its own for each half
     would be too hasty."""

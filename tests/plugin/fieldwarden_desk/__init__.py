@@ -5,7 +5,7 @@ It is found by its entry point alone (fieldwarden_desk-1.0.dist-info); nothing i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import ClassVar, Literal
 
@@ -21,7 +21,7 @@ from fieldwarden.rules.rulebook import System
 from fieldwarden.rules.settings import Settings
 from fieldwarden.rules.shapes import Text
 
-from .reading import DeskLag, DeskLooking, DeskSource
+from .reading import DeskLag, DeskLooking, DeskSource, reread
 from .session import DeskSession
 from .writing import DeskTarget
 
@@ -57,6 +57,9 @@ class DeskKind:
 
     def source(self, session: DeskSession, reading: Reading) -> DeskSource:
         return DeskSource(session, reading)
+
+    def reread(self, position: str, streams: Collection[str]) -> str:
+        return reread(position)
 
     def target(self, session: DeskSession, writing: Writing) -> DeskTarget:
         return DeskTarget(session, writing.system)
