@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.operations.project import Opened, opened
 from fieldwarden.operations.run.watch import Watch
+from fieldwarden.operations.systems import sessions
 from tests.integration.cli_project import Shop
 from tests.patience import ended, eventually, within
 
@@ -195,14 +196,15 @@ def test_a_bounded_run_does_not_wait_for_ever_for_a_system_that_nobody_reads(
         monkeypatch.setenv(name, value)
 
     async def stuck(project: Opened) -> list[str]:
-        watch = Watch(project, Telemetry(), lambda *_: False, lambda _: [], silence=0.1)
-        looking = asyncio.create_task(watch.run())
-        try:
-            async with within():
-                return await watch.idle()
-        finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
+        async with sessions(project):
+            watch = Watch(project, Telemetry(), lambda *_: False, lambda _: [], silence=0.1)
+            looking = asyncio.create_task(watch.run())
+            try:
+                async with within():
+                    return await watch.idle()
+            finally:
+                looking.cancel()
+                await asyncio.gather(looking, return_exceptions=True)
 
     with opened(shop.folder) as project:
         assert asyncio.run(stuck(project)) == [
