@@ -26,7 +26,8 @@ def concluded(job: Job, system: str, streams: Mapping[str, Stream], habits: Habi
     """The settlement of a record in `system`, whose streams these are. `undone`: what is said where nothing is kept."""
     pending = job.pending
     settlement = Settlement(job.record.id, pending.mark, pending.revision, "done", held=job.held, links=job.links)
-    settlement.row_versions, settlement.answered = job.row_versions, job.answered
+    if job.row_versions or job.answered:
+        settlement.row_versions, settlement.answered = job.row_versions, job.answered
     refused = [told(job.refused)] if job.refused else []
     if job.bug is not None:
         settlement.status, settlement.reason = "park", bugs.reason(job.bug, "this delivery")

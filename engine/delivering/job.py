@@ -58,8 +58,8 @@ class Job:
     repeats: Mapping[str, str] = MappingProxyType({})
     """By stream the idempotency key of a create without an answer that may be made again."""
     row_versions: Mapping[RowRef, str] = MappingProxyType({})
-    outstanding = 0
-    """Writes without a result."""
+    unanswered = False
+    """A write of it is without a result."""
     more = False
     """Planning again at once may do more."""
     newly = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, Protocol
 
 from fieldwarden.engine.change import RowRef, Value
@@ -127,6 +128,9 @@ class Pending:
     last_result: str = ""
 
 
+_NO_VERSIONS: Mapping[RowRef, str] = MappingProxyType({})
+
+
 @dataclass(slots=True)
 class Settlement:
     """What became of one claimed delivery.
@@ -152,7 +156,7 @@ class Settlement:
     result: str = ""
     awaits_at: int = 0
     frees: bool = False
-    row_versions: Mapping[RowRef, str] = field(default_factory=dict)
+    row_versions: Mapping[RowRef, str] = field(default_factory=lambda: _NO_VERSIONS)
     answered: Sequence[str] = ()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -98,7 +98,7 @@ class Writing:
         """Those of which something is known, though not all that they were to bring was written."""
         found = [job for job in jobs if job.wrote or job.answered]
         for job in found:
-            if job.outstanding or job.more:
+            if job.unanswered or job.more:
                 job.unfinished = max(job.unfinished or (0.0, ""), (0.0, _UNANSWERED))
         return found
 
@@ -185,18 +185,20 @@ class Writing:
         """Make these writes, and note what came of them; give the jobs for which planning again may do more."""
         for write, job in zip(writes, owners, strict=True):
             write.system, write.version = self._system, job.record.version
-            job.outstanding += 1
         if self._doubts is not None:
             for write, job in zip(writes, owners, strict=True):
                 write.repeats = job.repeats.get(write.stream, "") if write.operation == "create" else ""
             await self._doubts.intend(writes)
         contested = await self._made(writes, owners, unsettled)
         if contested:
+            for each in contested:
+                owners[each.token].unanswered = True
             handover = Handover(self._target, self._plan, self._hub)
             results = await handover.tried(writes, contested, lambda error: self._telemetry.bug(self._system, error))
             for token, other in handover.behind.items():
                 owners[token].behind = other
             for result in results:
+                owners[result.token].unanswered = False
                 self._absorb(writes[result.token], owners[result.token], result)
         again = list({id(job): job for job in owners if job.more}.values())
         for job in again:
@@ -221,12 +223,19 @@ class Writing:
                             continue
                         self._absorb(write, owners[result.token], result)
                         if now() - settled > _SOON:
-                            await self._conclude(_complete(owners, unsettled.jobs), unsettled)
+                            waiting = _waiting(left, contested, pieces)
+                            done = _complete(owners, {id(owners[token]) for token in waiting}, unsettled.jobs)
+                            await self._conclude(done, unsettled)
                             settled = now()
                 for write in left.values():
                     self._absorb(write, owners[write.token], WriteResult(write.token, "unknown"))
             except Exception as error:
+                waiting = _waiting(left, contested, pieces)
+                for token in waiting:
+                    owners[token].unanswered = True
                 pieces += self._narrowed(list(left.values()), owners, error)
+                for token in waiting:
+                    owners[token].unanswered = False
         return contested
 
     def _narrowed(self, writes: Sequence[Write], owners: Sequence[Job], error: Exception) -> list[Sequence[Write]]:
@@ -243,12 +252,12 @@ class Writing:
         return [writes[middle:], writes[:middle]]
 
     def _absorb(self, write: Write, job: Job, result: WriteResult) -> None:
-        job.outstanding -= 1
         try:
             if result.status == "busy":
                 self.pause = max(self.pause, result.pause)
             if self._doubts is None:
-                job.more |= self._judge.absorb(job, write, result)
+                if self._judge.absorb(job, write, result):
+                    job.more = True
                 return
             failpoints.hit("intent.answered")
             if result.status == "unknown":
@@ -319,7 +328,12 @@ class Writing:
             telemetry.lag(source, name, now - at / 1e6)
 
 
-def _complete(owners: Sequence[Job], unsettled: Mapping[int, Job]) -> list[Job]:
+def _waiting(left: Iterable[int], contested: Iterable[WriteResult], pieces: Iterable[Sequence[Write]]) -> list[int]:
+    """The tokens of writes of which the last word has not been heard."""
+    return [*left, *(each.token for each in contested), *(write.token for piece in pieces for write in piece)]
+
+
+def _complete(owners: Sequence[Job], waiting: Collection[int], unsettled: Mapping[int, Job]) -> list[Job]:
     """Those of whom every result is there, and for whom planning again does no more."""
-    found = {id(job): job for job in owners if not job.outstanding and not job.more and id(job) in unsettled}
+    found = {id(job): job for job in owners if id(job) not in waiting and not job.more and id(job) in unsettled}
     return list(found.values())
