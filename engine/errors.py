@@ -89,6 +89,11 @@ class SourceGap(EngineError):
 
     code = "source_gap"
 
+    def __init__(self, message: str, *, suggestion: str = "", path: str = "", safe: bool = False) -> None:
+        """`safe`: it is the same system as before, so that all its rows may be read again without asking a person."""
+        super().__init__(message, suggestion=suggestion, path=path)
+        self.safe = safe
+
 
 class SchemaDrift(EngineError):
     """A mapped column vanished or changed. Its stream stops until the mapping is mended."""

@@ -26,6 +26,7 @@ from fieldwarden.engine.running.ingest.session import PARKED
 from fieldwarden.operations.deletes import question
 from fieldwarden.operations.onboarding import waits
 from fieldwarden.operations.project import Opened, is_partitioned
+from fieldwarden.operations.rebaselined import Rebaselined, rebaselined
 from fieldwarden.operations.rules import live_of
 from fieldwarden.operations.systems import lag as lag_of
 from fieldwarden.operations.systems import sessions
@@ -197,6 +198,7 @@ class Status:
     waiting: Sequence[Delivery]
     records: Mapping[str, Records]
     forged_marks: Sequence[Forged]
+    rebaselined: Sequence[Rebaselined]
     duplicates: Duplicates
     refused_24h: int
     held_24h: int
@@ -249,6 +251,7 @@ async def status(project: Opened) -> Status:
                 Forged(each.system, each.number, each.transaction, _since(each.at))
                 for each in await overview.forged_marks()
             ],
+            rebaselined=await rebaselined(overview),
             duplicates=await _duplicates(overview),
             refused_24h=await pulse.refused(HOURS),
             held_24h=await pulse.held(HOURS),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fieldwarden.engine.ports.hub import Hub
     from fieldwarden.engine.ports.kinds import DirectKind, PartitionedKind, Reading, Session, Writing
     from fieldwarden.engine.ports.looks import Footing, Lag, Looking
+    from fieldwarden.engine.ports.parts import Begun
     from fieldwarden.engine.ports.source import Source
     from fieldwarden.engine.ports.target import Target
     from fieldwarden.operations.project import Opened
@@ -82,10 +83,10 @@ def reread(system: System, position: str, streams: Collection[str]) -> str:
     return kind.reread(position, streams)
 
 
-async def begin_again(project: Opened, name: str, hub: Hub) -> None:
+async def begin_again(project: Opened, name: str, hub: Hub, begun: Begun) -> None:
     """Begin a new baseline of a partitioned system. Raises EnvironmentUnfit, TransientError."""
     kind = cast("PartitionedKind[Any]", _kind(project, name))
-    await kind.begin_again(session(project, name), project.rulebook.systems[name], hub)
+    await kind.begin_again(session(project, name), project.rulebook.systems[name], hub, begun)
 
 
 def _kind(project: Opened, name: str) -> AnyKind:

@@ -77,14 +77,16 @@ def compare(old: Rulebook, new: Rulebook) -> Changes:
 
 
 def in_force(live: Rulebook, local: Rulebook) -> Rulebook:
-    """The live rules, with each system reached as the local files say. A system that these do not name any more is
-    reached as it was when its rules became live."""
+    """The live rules, with each system reached, and its gaps mended, as the local files say. A system that these do not
+    name any more is reached as it was when its rules became live."""
     systems = {name: _reached(system, local.systems.get(name)) for name, system in live.systems.items()}
     return replace(live, systems=systems)
 
 
 def _reached(system: System, local: System | None) -> System:
-    return system if local is None else replace(system, settings=local.settings)
+    if local is None:
+        return system
+    return replace(system, settings=local.settings, mends_gaps=local.mends_gaps)
 
 
 def _touched(old: Rulebook, new: Rulebook, name: str) -> bool:

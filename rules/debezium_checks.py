@@ -110,6 +110,7 @@ def kafka_problems(
                 message = f"{file.model.system} is read from Kafka, and fieldwarden.yaml does not say where that is"
                 yield file.document.at("connector", "kind").problem(message, "add kafka: {servers: ...} there")
         return
+    yield from _unasked(kafka, files)
     yield from _references(kafka, top, databases)
     yield from _servers(kafka, top)
     yield from _security(kafka, top)
@@ -119,6 +120,17 @@ def kafka_problems(
     for path, name in _paths(kafka):
         if without_references(name) == name and not exists(name):
             yield top.at(*path).problem(f"there is no file {name}", "a path is relative to this folder")
+
+
+def _unasked(kafka: Kafka, files: Files) -> Iterator[Problem]:
+    """Systems whose rows are to be told again by connectors that nobody can ask to."""
+    for file in files.systems.values() if kafka.connect is None else ():
+        if isinstance(file.model.connector, DebeziumConnector) and file.model.on_gap == "rebaseline":
+            message = (
+                f"to have all rows of {file.model.system} told again, its connector in Kafka Connect must be asked, "
+                "and fieldwarden.yaml does not say where that is"
+            )
+            yield file.document.at("on_gap").problem(message, "add kafka: {connect: {url: ...}} there")
 
 
 def _texts(kafka: Kafka) -> Iterator[tuple[tuple[str, ...], str]]:

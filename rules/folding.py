@@ -18,6 +18,7 @@ from fieldwarden.rules.shapes import MatchPart
 from fieldwarden.rules.tables import overlap
 from fieldwarden.rules.zones import zone
 
+_NO_RULES = {"connector", "on_gap"}
 _PLAIN_COLUMN = re.compile(r"[^\W\d][\w$]*$")
 _PLAIN_WORDS = re.compile(r"[^\W\d][\w$]*( [\w$]+)+$")
 
@@ -35,10 +36,11 @@ def fold(files: Files) -> Rulebook:
 def canonical_source(files: Files, *, connectors: bool = True) -> str:
     """All that the files say about rules, as one JSON text: files in order of name, keys as written.
 
-    Without `connectors`: how each system is reached is no rule, and may differ from one process to the next."""
+    Without `connectors`: how each system is reached, and what is done where its changes are gone, is no rule, and may
+    differ from one process to the next."""
     systems = [files.systems[name].document.data for name in sorted(files.systems)]
     if not connectors:
-        systems = [{key: value for key, value in data.items() if key != "connector"} for data in systems]
+        systems = [{key: value for key, value in data.items() if key not in _NO_RULES} for data in systems]
     content: dict[str, object] = {
         "ranks": files.ranked(),
         "entities": [files.entities[name].document.data for name in sorted(files.entities)],
@@ -155,7 +157,7 @@ def _optional(model: EntityFile, names: tuple[str, ...]) -> frozenset[str]:
 def _system(files: Files, entities: Mapping[str, Entity], model: SystemFile, rank: int) -> System:
     streams = {name: _stream(files, entities, model, name, stream) for name, stream in model.streams.items()}
     streams = {name: _among(stream, streams, model) for name, stream in streams.items()}
-    return System(model.system, rank, model.connector, streams)
+    return System(model.system, rank, model.connector, streams, model.on_gap == "rebaseline")
 
 
 def _among(stream: Stream, streams: Mapping[str, Stream], model: SystemFile) -> Stream:

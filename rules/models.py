@@ -38,6 +38,7 @@ from fieldwarden.rules.shapes import (
 Mode = Literal["both", "source", "target"]
 OnNull = Literal["ignore", "value"]
 OnInvalid = Literal["park", "refuse"]
+OnGap = Literal["halt", "rebaseline"]
 
 # --- fieldwarden.yaml ----------------------------------------------------------------------------------------
 
@@ -326,6 +327,11 @@ class SystemFile(Strict):
         default=None, description="The zone of moments whose columns have none (default: UTC)."
     )
     mode: Mode = Field(default="both", description="source: never written; target: never read.")
+    on_gap: OnGap = Field(
+        default="halt",
+        description="Where changes that were not read are gone: halt until a person says `run --rebaseline`, or"
+        " rebaseline: all rows are read again by itself.",
+    )
     streams: Annotated[dict[Text, StreamModel], Field(min_length=1)] = Field(
         description="The streams, by table or name."
     )

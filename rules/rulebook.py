@@ -209,12 +209,15 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """A participant: its connector's settings (secrets still references), rank and streams."""
+    """A participant: its connector's settings (secrets still references), rank and streams.
+
+    `mends_gaps`: where changes that were not read are gone, all its rows are read again by itself."""
 
     name: str
     rank: int
     settings: Settings
     streams: Mapping[str, Stream]
+    mends_gaps: bool = False
 
     @property
     def kind(self) -> str:
@@ -261,7 +264,7 @@ class System:
 @dataclass(frozen=True, slots=True)
 class Rulebook:
     """The loaded, validated set of files. `hash` is the SHA-256 (hex) over their canonical content,
-    without how each system is reached."""
+    without how each system is reached, and what is done where its changes are gone."""
 
     hash: str
     entities: Mapping[str, Entity]

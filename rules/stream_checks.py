@@ -42,6 +42,15 @@ class SystemCheck:
             self.groups(entity)
         check_tables(self.model, self.page, written)
         self.circle()
+        self.gaps()
+
+    def gaps(self) -> None:
+        """Of a system that is only written to no change can be missed."""
+        if "on_gap" in self.page.document.data and not any(
+            reads(self.model, stream) for stream in self.model.streams.values()
+        ):
+            message = f"{self.model.system} is only written to: no change of it is read, so none can be missed"
+            self.page.error_at_key(("on_gap",), message, "remove on_gap:")
 
     def circle(self) -> None:
         """Streams that refer to each other in a circle: rows read for the first time would wait for each other for

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from fieldwarden.engine.change import Change, RawChange, RawValue, Relation, RowRef, Value
+from fieldwarden.engine.ports.parts import Begun
 from fieldwarden.rules.connections import DebeziumConnector, PostgresConnector
 from fieldwarden.rules.loading import rulebook_from_documents
 from fieldwarden.rules.rulebook import Rulebook
+
+BEGUN = Begun("steward@desk", "a test", 1)
+"""Who begins a new baseline, where that does not matter."""
 
 
 def postgres(dsn: str = "x", **given: Any) -> PostgresConnector:

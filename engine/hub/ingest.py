@@ -189,7 +189,7 @@ class PostgresIngest:
         if parts:
             await self._move_parts(parts)
         duplicates = await self.write(outcome, rulebook)
-        moved = [position, changes, echoes, state, state, message, state, self._lane, rulebook, rulebook]
+        moved = [position, position, changes, echoes, state, state, message, state, self._lane, rulebook, rulebook]
         cursor = await self._connection.execute(QUERIES["move_source"], moved, prepare=True)
         if not cursor.rowcount:
             raise RulesChanged(

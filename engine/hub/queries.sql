@@ -56,7 +56,7 @@ select system, number, transaction, at from forged_mark order by system
 -- name: lease
 insert into source as s (name, system, epoch) values (%s, %s, 1)
 on conflict (name) do update set epoch = s.epoch + 1, leased_at = clock_timestamp()
-returning epoch, position
+returning epoch, position, baseline, anew
 
 -- name: forget_seen
 delete from seen where system = %s
@@ -452,15 +452,12 @@ where id = %s
 delete from set_aside where id = any(%s::bigint[])
 
 -- name: move_source
-update source set position = coalesce(nullif(%s, ''), position), changes = changes + %s, echoes = echoes + %s,
+update source set position = coalesce(nullif(%s, ''), position), anew = anew and %s = '', changes = changes + %s, echoes = echoes + %s,
     state = coalesce(%s, state), message = case when %s::text is null then message else %s end,
     read_at = case %s::text when 'snapshot' then null when 'streaming' then coalesce(read_at, clock_timestamp())
         else read_at end,
     updated_at = clock_timestamp()
 where name = %s and (%s = '' or not exists (select from live_rulebook where hash <> %s))
-
--- name: reread
-update source set read_at = null where name = any(%s::text[])
 
 -- name: unread
 -- A source of partitions is read once each of them has come to where its first rows end and, in a new baseline, rows that
@@ -571,25 +568,28 @@ where p.source = %s and p.name = n.name and p.epoch = n.epoch
 insert into source as s (name, system, state, read_at, streams)
 values (%(source)s, %(source)s, 'streaming', clock_timestamp(), %(streams)s::text[])
 on conflict (name) do update set read_at = excluded.read_at, streams = excluded.streams
-where s.read_at is null and s.floor = %(floor)s
+where s.read_at is null and s.baseline = %(baseline)s
 returning name
 
 -- name: note_streams
-update source set streams = %(streams)s::text[] where name = %(source)s and floor = %(floor)s and streams = '{}'
+update source set streams = %(streams)s::text[] where name = %(source)s and baseline = %(baseline)s and streams = '{}'
 
 -- name: forget_until
 update partition set until = null where source = %s and until is not null
 
 -- name: baseline
-select floor, read_at is not null, swept, position, read_at is not null and not exists (
+select baseline, read_at is not null, swept, position, read_at is not null and not exists (
     select from partition p where p.source = s.name and p.until > coalesce(p.position, '')
 ), streams from source s where name = %s
 
 -- name: begin_again
-insert into source as s (name, system, floor, swept) values (%(source)s, %(source)s, %(floor)s, false)
-on conflict (name) do update set floor = excluded.floor, swept = false, read_at = null, position = null,
-    leased_at = clock_timestamp()
-where s.floor < excluded.floor
+-- `anew`: its source reads its rows by itself, and looks then for those that are gone. Of partitions that is done apart.
+insert into source as s (name, system, baseline, anew, swept, began_at, began_why)
+values (%(source)s, %(source)s, %(baseline)s, %(anew)s, %(anew)s, clock_timestamp(), %(why)s)
+on conflict (name) do update set baseline = excluded.baseline, anew = excluded.anew, swept = excluded.swept,
+    read_at = null, position = case when excluded.anew then s.position end, leased_at = clock_timestamp(),
+    began_at = excluded.began_at, began_why = excluded.began_why
+where s.baseline < excluded.baseline
 returning name
 
 -- name: fence_lanes
@@ -603,7 +603,7 @@ on conflict (source, name) do update set epoch = p.epoch + 1, position = exclude
 
 -- name: swept
 -- What was seen is forgotten with it: whoever is still looking must find nothing missing.
-update source set swept = true, leased_at = '-infinity' where name = %s and floor = %s and not swept returning name
+update source set swept = true, leased_at = '-infinity' where name = %s and baseline = %s and not swept returning name
 
 -- name: vacated
 -- Rows that wait for a steward because another row stood for the record that they may be: it is gone. They may name the
@@ -791,6 +791,9 @@ returning system, stream, key, record::text
 
 -- name: sources
 select system, name, state, message, position, changes, echoes, updated_at from source order by system, name
+
+-- name: rebaselined
+select name, baseline, began_at, began_why from source where began_at is not null order by name
 
 -- name: targets
 -- A record that several commits marked counts once, but in a long backlog once for each: it is asked for all the time.

@@ -67,6 +67,13 @@ async def has_table(connection: Connection, name: str) -> bool:
     return row is not None and bool(row[0])
 
 
+async def has_column(connection: Connection, table: str, name: str) -> bool:
+    """Whether such a table has this column."""
+    asked = "select exists (select from pg_attribute where attrelid = to_regclass(%s) and attname = %s)"
+    row = await (await connection.execute(asked, [table, name])).fetchone()
+    return row is not None and bool(row[0])
+
+
 class Session:
     """A connection for one purpose. `transaction` hands it out to one task at a time.
 

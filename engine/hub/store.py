@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 
 from fieldwarden.engine.change import RowRef
 from fieldwarden.engine.errors import Fenced
+from fieldwarden.engine.hub import acts
 from fieldwarden.engine.hub.deliveries import Deliveries
 from fieldwarden.engine.hub.forging import note_forged
 from fieldwarden.engine.hub.ingest import PostgresIngest
@@ -21,13 +22,14 @@ from fieldwarden.engine.hub.queries import QUERIES
 from fieldwarden.engine.hub.rows import contributions_of, notes_of, plain_array, record_of
 from fieldwarden.engine.hub.session import Session
 from fieldwarden.engine.hub.waiting import releasable
+from fieldwarden.engine.ledger.entries import Act
 from fieldwarden.engine.ports.aside import SetAside
 from fieldwarden.engine.ports.durable import AlikePair
 from fieldwarden.engine.ports.duties import SHARDS
 from fieldwarden.engine.ports.foothold import Followed
 from fieldwarden.engine.ports.forged import Forged, Noted
 from fieldwarden.engine.ports.hub import ANNOUNCED_FOR, AT_ONCE, MANY_ALIKE, Lease, Pending, Settlement
-from fieldwarden.engine.ports.parts import Baseline, Part
+from fieldwarden.engine.ports.parts import FIRST_BASELINE, Baseline, Begun, Part
 from fieldwarden.engine.ports.target import Intent
 from fieldwarden.engine.process import PROCESS
 from fieldwarden.engine.record import Record
@@ -98,11 +100,11 @@ class PostgresHub:
         async with self._reading.transaction() as connection:
             found = await (await connection.execute(QUERIES["lease"], [lane or source, source])).fetchone()
             assert found is not None
-            epoch, position = found
+            epoch, position, baseline, anew = found
             if not lane:
                 await connection.execute(QUERIES["forget_seen"], [source])
             await connection.commit()
-        return Lease(source, epoch, position, lane)
+        return Lease(source, epoch, position, lane, baseline, anew)
 
     async def take(self, source: str, partitions: Sequence[str]) -> dict[str, Part]:
         async with self._reading.transaction() as connection:
@@ -116,25 +118,31 @@ class PostgresHub:
             row = await (await connection.execute(QUERIES["baseline"], [source])).fetchone()
         if row is None:
             return Baseline()
-        floor, told, swept, direct, heard, streams = row
-        return Baseline(floor, told, swept, direct, heard, tuple(streams))
+        number, told, swept, direct, heard, streams = row
+        return Baseline(number, told, swept, direct, heard, tuple(streams))
 
-    async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> bool:
+    async def begin_again(self, source: str, number: int, positions: Mapping[str, str] | None, begun: Begun) -> bool:
+        begins = {"source": source, "baseline": number, "anew": positions is None, "why": begun.why}
         async with self._reading.transaction() as connection:
-            cursor = await connection.execute(QUERIES["begin_again"], {"source": source, "floor": floor})
+            cursor = await connection.execute(QUERIES["begin_again"], begins)
             if await cursor.fetchone() is None:
                 return False
             await connection.execute(QUERIES["fence_lanes"], [source])
             await connection.execute(QUERIES["forget_seen"], [source])
             await connection.execute(QUERIES["forget_until"], [source])
-            await connection.execute(QUERIES["begin_parts_again"], [source, list(positions), list(positions.values())])
+            if positions:
+                parts = [source, list(positions), list(positions.values())]
+                await connection.execute(QUERIES["begin_parts_again"], parts)
+            details = {"system": source, "baseline": str(number)}
+            act = Act("rebaselined", begun.who, begun.why, begun.at, details, begun.known_by)
+            await acts.append(connection, act, self.rulebook)
             await connection.commit()
         return True
 
     async def read_until(
-        self, source: str, ends: Mapping[str, str], floor: str = "", streams: Collection[str] = ()
+        self, source: str, ends: Mapping[str, str], number: int = FIRST_BASELINE, streams: Collection[str] = ()
     ) -> None:
-        told = {"source": source, "floor": floor, "streams": sorted(streams)}
+        told = {"source": source, "baseline": number, "streams": sorted(streams)}
         async with self._reading.transaction() as connection:
             cursor = await connection.execute(QUERIES["begin_reading"], told)
             if await cursor.fetchone() is None:
@@ -144,9 +152,9 @@ class PostgresHub:
                 await connection.execute(QUERIES["read_until"], [source, list(ends), list(ends.values())])
             await connection.commit()
 
-    async def swept(self, source: str, floor: str) -> None:
+    async def swept(self, source: str, number: int) -> None:
         async with self._reading.transaction() as connection:
-            cursor = await connection.execute(QUERIES["swept"], [source, floor])
+            cursor = await connection.execute(QUERIES["swept"], [source, number])
             if await cursor.fetchone() is not None:
                 await connection.execute(QUERIES["forget_seen"], [source])
             await connection.commit()
@@ -163,11 +171,6 @@ class PostgresHub:
         async with session.transaction() as connection:
             await connection.execute(QUERIES["announce"], [system, transaction, at])
             await connection.execute(QUERIES["forget_announced"], [system, at - ANNOUNCED_FOR])
-            await connection.commit()
-
-    async def reread(self, sources: Sequence[str]) -> None:
-        async with self._reading.transaction() as connection:
-            await connection.execute(QUERIES["reread"], [list(sources)])
             await connection.commit()
 
     async def note(self, source: str, state: str, message: str) -> None:

@@ -14,7 +14,7 @@ from fieldwarden.engine.ports.durable import AlikePair, Duplicate, IngestOutcome
 from fieldwarden.engine.ports.duties import SHARDS
 from fieldwarden.engine.ports.foothold import Footholds
 from fieldwarden.engine.ports.forged import Forged, Noted
-from fieldwarden.engine.ports.parts import Baseline, Part
+from fieldwarden.engine.ports.parts import FIRST_BASELINE, Baseline, Begun, Part
 from fieldwarden.engine.ports.target import Intent
 from fieldwarden.engine.record import Record
 
@@ -26,12 +26,15 @@ class Lease:
     """The right to commit for one source; a newer epoch fences an older worker out.
 
     `lane` is the chain of the ledger it appends to: the source itself, or, where many workers share the source's
-    partitions, the worker's own (`crm#2`)."""
+    partitions, the worker's own (`crm#2`). `baseline` is the number of the present one; `anew`: it has begun, and
+    nothing of it is durable, so that `position` is of the one before."""
 
     source: str
     epoch: int
     position: str | None
     lane: str = ""
+    baseline: int = FIRST_BASELINE
+    anew: bool = False
 
     @property
     def chain(self) -> str:
@@ -186,24 +189,31 @@ class Hub(Footholds, Protocol):
         """Take over these partitions of a source: raises their epochs, and tells how far each is durable."""
 
     async def baseline(self, source: str) -> Baseline:
-        """How a source of partitions stands to its first rows."""
+        """How a source stands to its first rows."""
 
-    async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> bool:
-        """A new baseline of a source of partitions: it is `unread`, whoever works in one of its lanes is fenced and
-        loses its partitions, and each of those goes on from its position here, all of them at or above `floor`.
+    async def begin_again(self, source: str, number: int, positions: Mapping[str, str] | None, begun: Begun) -> bool:
+        """A new baseline of a source, which is an act in the ledger: it is `unread`, until a commit says `streaming`
+        or all its partitions are heard, and whoever works in one of its lanes is fenced.
 
-        False, and nothing is changed, if another baseline has begun meanwhile whose floor is not below this one."""
+        Of a source of partitions each goes on from its position here, and is nobody's. None: the source reads its rows
+        by itself; its next lease is `anew`.
+
+        False, and nothing is changed, if another baseline of this `number` or a greater one has begun meanwhile."""
 
     async def read_until(
-        self, source: str, ends: Mapping[str, str], floor: str = "", streams: Collection[str] = ()
+        self,
+        source: str,
+        ends: Mapping[str, str],
+        number: int = FIRST_BASELINE,
+        streams: Collection[str] = (),
     ) -> None:
-        """The rows that these streams of a source of partitions had to begin with (since the baseline of this floor)
+        """The rows that these streams of a source of partitions had to begin with (in the baseline of this number)
         stand before these positions: once the partitions are that far (and a new baseline is `swept`), it is read.
 
         Says nothing of another baseline's, and nothing new of a source of which that is known, but for its streams if
         nobody has noted them."""
 
-    async def swept(self, source: str, floor: str) -> None:
+    async def swept(self, source: str, number: int) -> None:
         """The rows that were not told of again in this baseline have been looked for: nothing is `unseen` any more."""
 
     async def reconsider(self, source: str) -> None:
@@ -212,10 +222,6 @@ class Hub(Footholds, Protocol):
     async def announce(self, system: str, transaction: str, at: int) -> None:
         """Our own write to a system is about to be committed there under this transaction's name, at this time of its
         server (µs since 1970 UTC). Durable when it returns, so that it is known before its changes come back."""
-
-    async def reread(self, sources: Sequence[str]) -> None:
-        """All rows of these sources are about to be read again: `unread` until a commit says `streaming`, also for
-        whoever goes on after a crash."""
 
     async def note(self, source: str, state: str, message: str) -> None:
         """How a source fares, for people: retrying or halted, and why."""

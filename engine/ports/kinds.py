@@ -18,6 +18,7 @@ from fieldwarden.engine.ports.duties import Half
 from fieldwarden.engine.ports.finding import Finding
 from fieldwarden.engine.ports.hub import Hub
 from fieldwarden.engine.ports.looks import Footing, Lag, Looking
+from fieldwarden.engine.ports.parts import Begun
 from fieldwarden.engine.ports.source import Source
 from fieldwarden.engine.ports.target import Target
 from fieldwarden.rules.kinds import RulesOfKind
@@ -76,8 +77,8 @@ class Session(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a source is made for. `project` is the project's id. `rebaseline`: all rows are to be read anew; `eager`:
-    an idle position is moved on within a moment, not seconds."""
+    """What a source is made for. `project` is the project's id. `rebaseline`: a person has all rows of its
+    partitions told again; `eager`: an idle position is moved on within a moment, not seconds."""
 
     system: System
     hub: Hub
@@ -132,6 +133,6 @@ class DirectKind(Kind[S], Protocol[S]):
 class PartitionedKind(Kind[S], Protocol[S]):
     """A kind whose settings say `partitioned`."""
 
-    async def begin_again(self, session: S, system: System, hub: Hub) -> None:
+    async def begin_again(self, session: S, system: System, hub: Hub, begun: Begun) -> None:
         """Begin a new baseline: nothing is delivered before every row has been told again. Raises TransientError,
         EnvironmentUnfit."""

@@ -17,16 +17,33 @@ class Part:
     message: str | None = None
 
 
+FIRST_BASELINE = 1
+"""The number of a source's first reading of all its rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Who begins a new baseline and why, in words, and when (µs since 1970 UTC); `known_by` as an act has it."""
+
+    who: str
+    why: str
+    at: int
+    known_by: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """How a source of partitions stands to the rows that its system had to begin with.
+    """How a source stands to the rows that its system had to begin with.
 
-    `told`: where they end is known; `heard`: all that stands before has come. `floor` is set by a new baseline: what
-    is told since stands at or above it, and once all is heard, rows that were not told of are gone (`swept`: they have
-    been looked for). `direct` is the position of whoever read the system before as one stream, whose positions do not
+    `number` counts how many times its rows have been read from the beginning, the present one included. It stands in
+    front of every position, so that what a new baseline says is newer than all that was said before.
+
+    The rest is of sources of partitions. `told`: where the rows end is known; `heard`: all that stands before has come.
+    In a new baseline, once all is heard, rows that were not told of are gone (`swept`: they have been looked for).
+    `direct` is the position of whoever read the system before as one stream, whose positions do not
     compare with these. `streams` are those whose rows these are; empty: nobody has noted them."""
 
-    floor: str = ""
+    number: int = FIRST_BASELINE
     told: bool = False
     swept: bool = True
     direct: str | None = None

@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 from fieldwarden.engine.change import RawChange, RowRef
 from fieldwarden.engine.ports.forged import NONE, Forged
-from fieldwarden.engine.ports.parts import Part
+from fieldwarden.engine.ports.parts import FIRST_BASELINE, Part
 
 
 @dataclass(slots=True)
@@ -31,14 +31,32 @@ class Batch:
     forged: Forged = NONE
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """From where a source is opened: after `position`, the last that is durable (None: none is).
+
+    `baseline` is the present one's number, which stands in front of the positions of all that is told. `anew`: it has
+    begun, and all rows are to be read, whatever `position` says; that is where the one before stood."""
+
+    position: str | None = None
+    baseline: int = FIRST_BASELINE
+    anew: bool = False
+
+
 class Source(Protocol):
     """One ordered stream of committed changes out of one system."""
 
     system: str
 
-    async def open(self, position: str | None) -> None:
-        """Start after `position` (None: never started; begin with a snapshot). Raises SourceGap, EnvironmentUnfit,
+    async def open(self, start: Start) -> None:
+        """Go on from `start`; without a position, or `anew`, begin with a snapshot. Raises SourceGap, EnvironmentUnfit,
         TransientError."""
+
+    async def ends(self, baseline: int) -> Mapping[str, str] | None:
+        """Where each part ends now, as positions of a baseline of this number that begins there: what stands before is
+        passed over, and every row is told once more behind it. None: the source reads its rows by itself.
+
+        It may be asked while the source is closed. Raises EnvironmentUnfit, TransientError."""
 
     def batches(self) -> AsyncIterator[Batch]:
         """Whatever has queued, as soon as there is any, bounded in changes and bytes. Empty batches only move

@@ -107,6 +107,7 @@ class Telemetry:
         self._forged = counter(
             "forged_marks", "Transactions that somebody has marked as our own write, and that are not.", "system"
         )
+        self._rebaselined = counter("rebaselines", "Baselines begun by the process itself after a gap.", "system")
         self._decisions = counter("decisions", "Decisions, one per field of a change.", "entity", "outcome")
         self._refusals = counter("guard_refusals", "Edits of protected fields refused.", "entity", "owner")
         self._suspicious = counter(
@@ -139,6 +140,10 @@ class Telemetry:
         self._dead_age = gauge("dead_letter_oldest_age_seconds", "Age of the oldest set aside.", "target")
 
     # --- what the pipeline says ------------------------------------------------------------------------------
+
+    def rebaselined(self, system: str) -> None:
+        """A gap was found, and all rows of the system are read again."""
+        self._rebaselined.labels(system).inc()
 
     def decided(self, system: str, tally: Tally) -> None:
         """A batch of this source that is durable now."""

@@ -13,7 +13,7 @@ from fieldwarden.engine.errors import Fenced
 from fieldwarden.engine.ports.aside import FOR_A_STEWARD, SetAside
 from fieldwarden.engine.ports.duties import SHARDS, shard_of
 from fieldwarden.engine.ports.hub import ANNOUNCED_FOR, AT_ONCE, Lease, Pending, Settlement
-from fieldwarden.engine.ports.parts import Baseline, Part
+from fieldwarden.engine.ports.parts import FIRST_BASELINE, Baseline, Begun, Part
 from fieldwarden.engine.ports.target import Intent
 from fieldwarden.engine.testing.aside import FOR_A_PERSON
 from fieldwarden.engine.testing.ingest import MemoryIngest
@@ -34,7 +34,7 @@ class MemoryHub(MemoryState):
         row.leased_at = next(self._numbers)
         if not lane:
             self._forget_seen(source)
-        return Lease(source, row.epoch, row.position, lane)
+        return Lease(source, row.epoch, row.position, lane, row.baseline, row.anew)
 
     async def take(self, source: str, partitions: Sequence[str]) -> dict[str, Part]:
         taken = {}
@@ -49,41 +49,44 @@ class MemoryHub(MemoryState):
         if row is None:
             return Baseline()
         heard = row.read and source not in self._behind()
-        return Baseline(row.floor, row.read, row.swept, row.position, heard, row.streams)
+        return Baseline(row.baseline, row.read, row.swept, row.position, heard, row.streams)
 
-    async def begin_again(self, source: str, floor: str, positions: Mapping[str, str]) -> bool:
+    async def begin_again(self, source: str, number: int, positions: Mapping[str, str] | None, begun: Begun) -> bool:
         await free(self._locks, [name for name in self.sources if name.partition("#")[0] == source])
         row = self.sources.get(source)
-        if row is not None and row.floor >= floor:
+        if row is not None and row.baseline >= number:
             return False
         row = self.sources.setdefault(source, SourceRow())
-        row.floor, row.swept, row.read, row.position = floor, False, False, None
+        row.baseline, row.anew, row.swept, row.read = number, positions is None, positions is None, False
+        if positions is not None:
+            row.position = None
+        self.begun.append((source, number, begun))
         row.leased_at = next(self._numbers)
         for name, lane in self.sources.items():
             if name.partition("#")[0] == source:
                 lane.epoch += 1
         self._forget_seen(source)
         self._forget_until(source)
-        for name, position in positions.items():
+        for name, position in (positions or {}).items():
             part = self.partitions.setdefault((source, name), PartitionRow())
             part.epoch, part.position, part.message = part.epoch + 1, position, ""
         return True
 
     async def read_until(
-        self, source: str, ends: Mapping[str, str], floor: str = "", streams: Collection[str] = ()
+        self, source: str, ends: Mapping[str, str], number: int = FIRST_BASELINE, streams: Collection[str] = ()
     ) -> None:
         row = self.sources.setdefault(source, SourceRow())
-        if row.floor == floor and not (row.read and row.streams):
+        if row.baseline == number and not (row.read and row.streams):
             row.streams = tuple(streams)
-        if not row.read and row.floor == floor:
+        if not row.read and row.baseline == number:
             row.read = True
             self._forget_until(source)
             for name, end in ends.items():
                 self.partitions.setdefault((source, name), PartitionRow()).until = end
 
-    async def swept(self, source: str, floor: str) -> None:
+    async def swept(self, source: str, number: int) -> None:
         row = self.sources[source]
-        if row.floor == floor and not row.swept:
+        if row.baseline == number and not row.swept:
             row.swept, row.leased_at = True, 0
             self._forget_seen(source)
 
@@ -108,11 +111,6 @@ class MemoryHub(MemoryState):
         for each in old:
             del self.announcements[each]
         self.announcements[system, transaction] = at
-
-    async def reread(self, sources: Sequence[str]) -> None:
-        await free(self._locks, sources)
-        for name in self.sources.keys() & set(sources):
-            self.sources[name].read = False
 
     async def note(self, source: str, state: str, message: str) -> None:
         row = self.sources.setdefault(source, SourceRow())

@@ -144,6 +144,7 @@ class MemoryIngest:
             row.message = row.message if part.message is None else part.message
         source = hub.sources[self._lease.chain]
         source.position = position or source.position
+        source.anew = source.anew and not position
         source.changes += changes
         source.echoes += echoes
         if state is not None:

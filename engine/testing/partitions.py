@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from fieldwarden.engine.change import RawChange, RowRef
 from fieldwarden.engine.ports.parts import Part
-from fieldwarden.engine.ports.source import Batch
+from fieldwarden.engine.ports.source import Batch, Start
 
 Take = Callable[[Sequence[str]], Awaitable[dict[str, Part]]]
 
@@ -45,8 +45,8 @@ class PartitionedSource:
         """There is more in the log."""
         self._news.set()
 
-    async def open(self, position: str | None) -> None:
-        assert position is None, "its positions are its partitions'"
+    async def open(self, start: Start) -> None:
+        assert start.position is None, "its positions are its partitions'"
         self._rebalanced = True
 
     async def batches(self) -> AsyncIterator[Batch]:
@@ -76,6 +76,10 @@ class PartitionedSource:
     async def acknowledge(self, batch: Batch) -> None:
         """Nobody asks how far it is but the hub."""
         del batch
+
+    async def ends(self, baseline: int) -> dict[str, str]:
+        del baseline  # its offsets go on, whatever is told again
+        return {name: f"{len(told):016x}" for name, told in self._log.items()}
 
     async def again(self, raw: RawChange) -> RawChange:
         return raw

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from fieldwarden.engine.change import RawChange, RowRef
-from fieldwarden.engine.ports.source import Batch
+from fieldwarden.engine.ports.source import Batch, Start
 
 
 def _never(_next: int) -> None:
@@ -60,11 +60,12 @@ class ScriptedSource:
         self._finished = True
         self._news.set()
 
-    async def open(self, position: str | None) -> None:
+    async def open(self, start: Start) -> None:
+        position = start.position
         self.opened.append(position)
         done = int(position) if position else 0
         self._reached = done
-        self._reading = done in self._snapshot
+        self._reading = start.anew or done in self._snapshot
         self._next = self._snapshot.start if self._reading else max(0, done - self._rewind)
 
     async def batches(self) -> AsyncIterator[Batch]:
@@ -91,6 +92,9 @@ class ScriptedSource:
 
     async def acknowledge(self, batch: Batch) -> None:
         self.acknowledged.append(batch.position)
+
+    async def ends(self, baseline: int) -> None:
+        del baseline  # it reads its rows by itself
 
     async def again(self, raw: RawChange) -> RawChange:
         return raw

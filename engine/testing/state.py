@@ -15,6 +15,7 @@ from fieldwarden.engine.ledger.entries import GENESIS, block_hash, leaf, merkle_
 from fieldwarden.engine.ports.aside import SetAside
 from fieldwarden.engine.ports.durable import Entry, IngestOutcome, Rekey
 from fieldwarden.engine.ports.hub import Lease, Pending
+from fieldwarden.engine.ports.parts import Begun
 from fieldwarden.engine.ports.target import Intent
 from fieldwarden.engine.record import Contribution, Record
 from fieldwarden.engine.testing.aside import MemoryAside
@@ -64,6 +65,8 @@ class MemoryState(MemoryJoins, MemoryFootholds, MemoryAside):
         self.released: set[int] = set()
         self.seen: set[RowRef] = set()
         self.blocks: list[Block] = []
+        self.begun: list[tuple[str, int, Begun]] = []
+        """New baselines, as the ledger has them: source, number, and who began it."""
         self.partitions: dict[tuple[str, str], PartitionRow] = {}
         self.announcements: dict[tuple[str, str], int] = {}
         self.rekeys: dict[RowRef, Rekey] = {}

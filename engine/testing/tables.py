@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fieldwarden.engine.ports.durable import Entry
+from fieldwarden.engine.ports.parts import FIRST_BASELINE
 
 
 @dataclass(slots=True)
@@ -17,7 +18,8 @@ class SourceRow:
     echoes: int = 0
     leased_at: int = 0
     read: bool = False
-    floor: str = ""
+    baseline: int = FIRST_BASELINE
+    anew: bool = False
     swept: bool = True
     streams: tuple[str, ...] = ()
 

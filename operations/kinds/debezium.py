@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fieldwarden.engine.ports.hub import Hub
     from fieldwarden.engine.ports.kinds import Reach, Reading, Writing
     from fieldwarden.engine.ports.looks import Footing, Looking
+    from fieldwarden.engine.ports.parts import Begun
     from fieldwarden.engine.ports.source import Source
     from fieldwarden.operations.kinds.kafka_access import DebeziumSession
     from fieldwarden.rules.rulebook import System
@@ -63,7 +64,7 @@ class DebeziumKind:
             found = [note("database", f"{system.name} is {session.settings.product}, which only Debezium asks")]
         return found + await probe(system, session.reach.rulebook.entities, session.kafka)
 
-    async def begin_again(self, session: DebeziumSession, system: System, hub: Hub) -> None:
+    async def begin_again(self, session: DebeziumSession, system: System, hub: Hub, begun: Begun) -> None:
         from fieldwarden.operations.kinds.kafka import begin_again
 
-        await begin_again(session, system, hub)
+        await begin_again(session, system, hub, begun)

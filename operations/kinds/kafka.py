@@ -18,7 +18,7 @@ from fieldwarden.connectors.debezium.connect.snapshots import Asked, Progress, r
 from fieldwarden.connectors.debezium.kafka.access import Endpoint, KafkaAccess
 from fieldwarden.connectors.debezium.kafka.consumer import Timeouts
 from fieldwarden.connectors.debezium.kafka.topics import Topics
-from fieldwarden.connectors.debezium.reading.baselines import new_baseline
+from fieldwarden.connectors.debezium.reading.baselines import positions_at
 from fieldwarden.connectors.debezium.reading.lag import KafkaLag
 from fieldwarden.connectors.debezium.reading.source import IDLE_SECONDS, KafkaSource, Look
 from fieldwarden.engine.errors import EnvironmentUnfit
@@ -27,6 +27,7 @@ from fieldwarden.rules.connections import debezium_names
 if TYPE_CHECKING:
     from fieldwarden.engine.ports.hub import Hub
     from fieldwarden.engine.ports.kinds import Reading
+    from fieldwarden.engine.ports.parts import Begun
     from fieldwarden.operations.kinds.kafka_access import DebeziumSession
     from fieldwarden.rules.rulebook import System
 
@@ -47,14 +48,15 @@ def kafka_source(session: DebeziumSession, reading: Reading) -> KafkaSource:
         group=f"{kafka.group}.{system.name}",
         hub=reading.hub,
         lookout=kafka_lag(session, system),
-        tell_again=_tell_again(system, kafka) if reading.rebaseline else None,
+        tell_again=_tell_again(system, kafka) if reading.rebaseline or system.mends_gaps else None,
+        always=reading.rebaseline,
         look=_look(session),
         idle_seconds=EAGER_SECONDS if reading.eager else IDLE_SECONDS,
         timeouts=timeouts(reach.file.run.lease.total_seconds()),
     )
 
 
-async def begin_again(session: DebeziumSession, system: System, hub: Hub) -> None:
+async def begin_again(session: DebeziumSession, system: System, hub: Hub, begun: Begun) -> None:
     """Begin a new baseline: from here on nothing is delivered before every row has been told again.
 
     Raises EnvironmentUnfit, TransientError."""
@@ -64,8 +66,8 @@ async def begin_again(session: DebeziumSession, system: System, hub: Hub) -> Non
         ends = await lag.ends()
     finally:
         await lag.close()
-    floor, positions = new_baseline(await hub.baseline(system.name), ends)
-    if not await hub.begin_again(system.name, floor, positions):
+    number = (await hub.baseline(system.name)).number + 1
+    if not await hub.begin_again(system.name, number, positions_at(ends, number), begun):
         log.info("rebaseline.joined", system=system.name)  # another worker's, of a moment ago: it tells what ours would
 
 

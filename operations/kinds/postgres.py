@@ -113,7 +113,6 @@ class PostgresKind:
             session.dsn,
             reading.project,
             reading.hub,
-            rebaseline=reading.rebaseline,
             idle_seconds=_EAGER_SECONDS if reading.eager else IDLE_SECONDS,
             room=reading.room,
         )

@@ -24,7 +24,7 @@ _KEYS = """
     system source target connector entity stream table column field half state status result position lane epoch
     slot publication snapshot lag_bytes changes echoes decisions refused records rows pending waiting parked
     set_aside seconds attempt delay height rulebook host port url pid signal version count worker duty shards
-    partition offset claim transactions last largest record former files fingerprint kind places not_shown
+    partition offset baseline claim transactions last largest record former files fingerprint kind places not_shown
     old new changed
 """
 ALLOWED = frozenset(_KEYS.split())

@@ -24,8 +24,10 @@ from fieldwarden.engine.deciding.unidentified import waits_for_logs
 from fieldwarden.engine.errors import Fenced, FieldwardenError, TransientError
 from fieldwarden.engine.ports.duties import SHARDS, Duty, Half, LoopName
 from fieldwarden.engine.ports.kinds import Reading, Writing
+from fieldwarden.engine.ports.parts import Begun
+from fieldwarden.engine.principal import Principal
 from fieldwarden.engine.running.delivery import Delivery
-from fieldwarden.engine.running.ingest.session import Pipeline
+from fieldwarden.engine.running.ingest.session import Pipeline, microseconds
 from fieldwarden.engine.running.wake import Wake, either
 from fieldwarden.operations.onboarding import ONBOARDING
 from fieldwarden.operations.project import is_partitioned
@@ -91,6 +93,7 @@ class Loops:
     health: Health
     id: str
     """The project's own."""
+    who: Principal
     key: bytes = field(repr=False)
     """What its marks are sealed with."""
     rebaseline: Sequence[str] = ()
@@ -175,20 +178,25 @@ class Loops:
         """Before any delivery: a system that is read anew may hold rows that we have not heard of. And before that, so
         that it stays unread: whoever reads it now must not commit any more."""
         direct = [name for name in self.rebaseline if not is_partitioned(self.project, name)]
+        if not all(self.duties.holds(Duty("source", name)) for name in direct):
+            return
         for name in direct:
-            if not self.duties.holds(Duty("source", name)):
-                return
-            await self.hub.lease(name)
-        await self.hub.reread(direct)
+            if name not in self._begun:
+                number = (await self.hub.baseline(name)).number + 1
+                await self.hub.begin_again(name, number, None, self._begins())
+                self._begun.add(name)
         for name in self.rebaseline:
             if name not in direct and name not in self._begun:
                 try:
-                    await begin_again(self.project, name, self.hub)
+                    await begin_again(self.project, name, self.hub, self._begins())
                 except TransientError as error:
                     log.warning("source.not_begun_again", system=name, message=error.message)
                     return
                 self._begun.add(name)
         self._ready = True
+
+    def _begins(self) -> Begun:
+        return Begun(self.who.name, "run --rebaseline", microseconds(), self.who.known_by)
 
     def _wanted(self) -> dict[LoopName, _Work]:
         """The loops that should run, by name."""
@@ -305,6 +313,7 @@ class Loops:
             tolerance=project.future_tolerance,
             lane=lane,
             deletes=project.delete_bounds,
+            who=Principal(f"fieldwarden run of {self.who.name}", self.who.known_by),
         )
 
     def _delivery(self, name: str, duties: frozenset[Duty]) -> Delivery:

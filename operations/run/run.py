@@ -228,7 +228,8 @@ class _Running:
             keep=[Duty("source", name) for name in rebaseline if not is_partitioned(project, name)],
             lease=project.project.settings.run.lease.total_seconds(),
         )
-        return Loops(project, hub, self.telemetry, duties, health, id, key, rebaseline, eager=self.guide is not None)
+        eager = self.guide is not None
+        return Loops(project, hub, self.telemetry, duties, health, id, self.who, key, rebaseline, eager=eager)
 
     async def _supervise(self, loops: Loops) -> None:
         """Run all loops until they have stopped; any exception of theirs cancels the others and is raised."""

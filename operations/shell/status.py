@@ -110,6 +110,11 @@ def lines(found: Status) -> Iterator[str]:
             f"our own writes, the last ({forged.last}) {age(forged.age_seconds)} ago; their changes are decided "
             "like any other\n"
         )
+    for begun in found.rebaselined:
+        yield (
+            f"  all rows of {begun.system} were read again (baseline {begun.baseline}), begun "
+            f"{age(begun.age_seconds)} ago: {begun.why}\n"
+        )
     yield from _alike(found.duplicates)
     yield f"  {count(found.refused_24h, 'edit')} of protected fields refused in the last {HOURS} hours"
     if found.held_24h:

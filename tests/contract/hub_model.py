@@ -20,6 +20,7 @@ from fieldwarden.engine.ports.hub import Lease, Pending, Settlement
 from fieldwarden.engine.record import Contribution, Record, Stamp
 from fieldwarden.engine.testing import MemoryHub
 from fieldwarden.engine.testing.state import copied
+from tests.builders import BEGUN
 
 SYSTEMS = ("crm", "erp")
 RECORDS = [f"01900000-0000-7000-8000-{number:012x}" for number in range(1, 8)]
@@ -67,13 +68,16 @@ class Model:
     async def tell(self) -> None:
         source = self.chance.choice(SYSTEMS)
         doing = self.chance.randrange(3)
+        number = (await self.memory.baseline(source)).number + 1
         for hub in (self.memory, self.real):
             if doing == 0:
                 await hub.note(source, "halted", "why")
             elif doing == 1:
-                await hub.reread([source])
+                assert await hub.begin_again(source, number, None, BEGUN)
             else:
                 await hub.reconsider(source)
+        if doing == 1:
+            await self._lease(source)
 
     async def ingest(self) -> None:
         chance = self.chance

@@ -18,6 +18,7 @@ from fieldwarden.engine.ports.duties import SHARDS, shard_of
 from fieldwarden.engine.ports.hub import Hub, Pending, Settlement
 from fieldwarden.engine.record import Contribution, Record, Stamp
 from fieldwarden.engine.testing import MemoryHub
+from tests.builders import BEGUN
 from tests.patience import within
 
 AWKWARD = 'tab\t line\n back\\slash "quote" {brace} ünïcødé \u2028'
@@ -158,15 +159,26 @@ async def test_a_source_that_will_be_read_again_is_unread_at_once(hub: Hub) -> N
     lease = await hub.lease("crm")
     async with hub.ingest(lease) as tx:
         await tx.commit(IngestOutcome(), position="1", rulebook="book", state="streaming")
-    await hub.reread([])
-    assert await hub.unread(["crm"]) == []
-    await hub.reread(["crm", "never leased"])
+    for name in ("crm", "never leased"):
+        assert await hub.begin_again(name, 2, None, BEGUN)
+        assert not await hub.begin_again(name, 2, None, BEGUN), "it has begun"
     assert await hub.unread(["crm", "never leased"]) == ["crm", "never leased"]
+    with pytest.raises(Fenced):
+        async with hub.ingest(lease):
+            pass
+    for _ in range(2):
+        again = await hub.lease("crm")
+        assert (again.position, again.baseline, again.anew) == ("1", 2, True), "whoever goes on after a crash knows it"
+    assert await hub.unread(["crm"]) == ["crm"]
+    async with hub.ingest(again) as tx:
+        await tx.commit(IngestOutcome(), position="", rulebook="book")
+    assert (await hub.lease("crm")).anew, "until something of it is durable"
     again = await hub.lease("crm")
-    assert (again.position, await hub.unread(["crm"])) == ("1", ["crm"]), "whoever goes on after a crash knows it too"
     async with hub.ingest(again) as tx:
         await tx.commit(IngestOutcome(), position="2", rulebook="book", state="streaming")
     assert await hub.unread(["crm"]) == []
+    after = await hub.lease("crm")
+    assert (after.position, after.baseline, after.anew) == ("2", 2, False)
 
 
 async def test_links_move_and_go(hub: Hub) -> None:

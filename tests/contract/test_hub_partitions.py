@@ -14,6 +14,7 @@ from fieldwarden.engine.ports.durable import Entry, IngestOutcome, Rekey
 from fieldwarden.engine.ports.hub import AT_ONCE, Hub, Lease
 from fieldwarden.engine.ports.parts import Baseline, Part
 from fieldwarden.engine.testing import MemoryHub
+from tests.builders import BEGUN
 from tests.contract.test_hub_contract import A, B, may_go_on, record
 
 P0, P1 = "crm.public.account/0", "crm.public.account/1"
@@ -110,9 +111,10 @@ async def test_a_source_of_partitions_is_read_once_each_has_come_to_the_end_of_i
     assert await hub.unread(["crm", "erp"]) == ["erp"]
     await hub.read_until("crm", {P0: "0099"})
     assert await hub.unread(["crm"]) == []
-    await hub.reread(["crm"])
+    await hub.begin_again("crm", 2, {}, BEGUN)
     assert await hub.unread(["crm"]) == ["crm"]
-    await hub.read_until("crm", {})
+    await hub.read_until("crm", {}, 2)
+    await hub.swept("crm", 2)
     assert await hub.unread(["crm"]) == []
 
 
@@ -126,30 +128,30 @@ async def test_a_partition_that_nobody_has_taken_yet_holds_up_the_reading_too(hu
 
 async def test_a_stream_that_is_mapped_once_the_others_are_read_is_not_read_with_them(hub: Hub) -> None:
     both = {"crm": ["public.account", "public.contact"], "erp": ["public.party"]}
-    await hub.read_until("crm", {}, "", ["public.account"])
+    await hub.read_until("crm", {}, 1, ["public.account"])
     assert (await hub.baseline("crm")).streams == ("public.account",)
     assert await hub.unread(["crm"]) == []
     assert await hub.unread(["crm"], {"crm": ["public.account"]}) == []
     assert await hub.unread(["crm", "erp"], both) == ["crm", "erp"]
-    await hub.read_until("crm", {}, "", both["crm"])
+    await hub.read_until("crm", {}, 1, both["crm"])
     assert await hub.unread(["crm"], both) == ["crm"], "it takes more than a word"
-    await hub.begin_again("crm", "1.0", {})
-    await hub.read_until("crm", {}, "1.0", both["crm"])
-    await hub.swept("crm", "1.0")
+    await hub.begin_again("crm", 2, {}, BEGUN)
+    await hub.read_until("crm", {}, 2, both["crm"])
+    await hub.swept("crm", 2)
     assert await hub.unread(["crm"], both) == []
 
 
 async def test_a_hub_that_has_not_noted_the_streams_goes_on_and_notes_those_it_is_told_of_next(hub: Hub) -> None:
     await hub.read_until("crm", {})
     assert await hub.unread(["crm"], {"crm": ["public.account"]}) == []
-    await hub.read_until("crm", {}, "another", ["public.contact"])
-    await hub.read_until("crm", {}, "", ["public.account"])
+    await hub.read_until("crm", {}, 7, ["public.contact"])
+    await hub.read_until("crm", {}, 1, ["public.account"])
     assert (await hub.baseline("crm")).streams == ("public.account",)
     assert await hub.unread(["crm"], {"crm": ["public.account", "public.contact"]}) == ["crm"]
 
 
 async def test_a_source_that_is_read_as_one_stream_looks_after_its_streams_itself(hub: Hub) -> None:
-    await hub.read_until("crm", {}, "", ["public.account"])
+    await hub.read_until("crm", {}, 1, ["public.account"])
     lease = await hub.lease("crm")
     async with hub.ingest(lease) as tx:
         await tx.commit(IngestOutcome(), position="77", rulebook="book", state="streaming")
@@ -188,13 +190,13 @@ async def test_what_waits_for_a_rekey_goes_on_when_it_is_told_and_only_once(hub:
         assert await tx.still_aside([kept.id]) == set()
 
 
-async def test_a_new_baseline_takes_every_partition_away_and_is_told_only_by_its_own_floor(hub: Hub) -> None:
+async def test_a_new_baseline_takes_every_partition_away_and_is_told_only_by_its_own_number(hub: Hub) -> None:
     lease = await hub.lease("crm", "crm#1")
     taken = await hub.take("crm", [P0, P1])
     await hub.read_until("crm", {P0: "0005", P1: "0005"})
-    assert await hub.baseline("crm") == Baseline("", True, True, None)
-    assert await hub.begin_again("crm", "1.0", {P0: "1.7"})
-    assert await hub.baseline("crm") == Baseline("1.0", False, False, None)
+    assert await hub.baseline("crm") == Baseline(1, True, True, None)
+    assert await hub.begin_again("crm", 2, {P0: "1.7"}, BEGUN)
+    assert await hub.baseline("crm") == Baseline(2, False, False, None)
     with pytest.raises(Fenced):
         await commit(hub, lease)
     lease = await hub.lease("crm", "crm#1")
@@ -202,18 +204,18 @@ async def test_a_new_baseline_takes_every_partition_away_and_is_told_only_by_its
         await commit(hub, lease, {P0: Part(taken[P0].epoch, "0009")})
     again = await hub.take("crm", [P0])
     assert again[P0].position == "1.7"
-    for floor in ("", "0.0"):
-        await hub.read_until("crm", {}, floor)
+    for number in (1, 0):
+        await hub.read_until("crm", {}, number)
         assert await hub.unread(["crm"]) == ["crm"]
-    await hub.read_until("crm", {P0: "1.8"}, "1.0")
+    await hub.read_until("crm", {P0: "1.8"}, 2)
     assert await hub.unread(["crm"]) == ["crm"]
     assert not (await hub.baseline("crm")).heard
     await commit(hub, lease, {P0: Part(again[P0].epoch, "1.8")})
     assert (await hub.baseline("crm")).heard, "a partition of the baseline before holds up nothing any more"
-    await hub.swept("crm", "0.0")
+    await hub.swept("crm", 1)
     assert not (await hub.baseline("crm")).swept
     assert await hub.unread(["crm"]) == ["crm"], "rows that are gone still look as if they were there"
-    await hub.swept("crm", "1.0")
+    await hub.swept("crm", 2)
     assert (await hub.baseline("crm")).swept
     assert await hub.unread(["crm"]) == []
 
@@ -221,31 +223,31 @@ async def test_a_new_baseline_takes_every_partition_away_and_is_told_only_by_its
 async def test_of_two_that_begin_a_new_baseline_at_once_one_does(hub: Hub) -> None:
     lease = await hub.lease("crm", "crm#1")
     part = (await hub.take("crm", [P0]))[P0]
-    assert await hub.begin_again("crm", "1.0", {P0: "1.7"})
+    assert await hub.begin_again("crm", 2, {P0: "1.7"}, BEGUN)
     lease, part = await hub.lease("crm", "crm#1"), (await hub.take("crm", [P0]))[P0]
-    for floor in ("1.0", "0.0"):
-        assert not await hub.begin_again("crm", floor, {P0: "1.9"})
+    for number in (2, 1):
+        assert not await hub.begin_again("crm", number, {P0: "1.9"}, BEGUN)
     await commit(hub, lease, {P0: Part(part.epoch, "1.8")})
     assert (await hub.take("crm", [P0]))[P0].position == "1.8"
-    assert await hub.baseline("crm") == Baseline("1.0", False, False, None)
-    assert await hub.begin_again("crm", "2.0", {P0: "2.1"})
+    assert await hub.baseline("crm") == Baseline(2, False, False, None)
+    assert await hub.begin_again("crm", 3, {P0: "2.1"}, BEGUN)
 
 
 async def test_once_a_baseline_is_swept_nothing_is_unseen_any_more_for_whoever_still_looks(hub: Hub) -> None:
     lease = await hub.lease("crm", "crm#1")
     await commit(hub, lease, records=[record(A), record(B)], links=[(OLD, A), (NEW, B)])
-    await hub.begin_again("crm", "1.0", {})
-    await hub.read_until("crm", {}, "1.0")
+    await hub.begin_again("crm", 2, {}, BEGUN)
+    await hub.read_until("crm", {}, 2)
     lease = await hub.lease("crm", "crm#1")
     async with hub.ingest(lease) as tx:
         assert await tx.unseen([OLD, NEW]) == {OLD, NEW}
         await tx.saw([OLD, NEW])
         await tx.commit(IngestOutcome(), position="", rulebook="book")
-    await hub.swept("crm", "1.0")
+    await hub.swept("crm", 2)
     async with hub.ingest(lease) as tx:
         assert await tx.unseen([OLD, NEW]) == set()
     assert not (await rows(hub, "select from seen") if isinstance(hub, PostgresHub) else hub.seen)  # type: ignore[attr-defined]
-    await hub.begin_again("crm", "2.0", {})
+    await hub.begin_again("crm", 3, {}, BEGUN)
     async with hub.ingest(await hub.lease("crm", "crm#1")) as tx:
         assert await tx.unseen([OLD, NEW]) == {OLD, NEW}
 
@@ -277,8 +279,8 @@ async def test_what_is_ambiguous_in_one_source_may_be_considered_again(hub: Hub)
 async def test_a_baseline_that_was_left_half_done_holds_up_nothing_once_the_system_is_read_as_one_stream(
     hub: Hub,
 ) -> None:
-    await hub.begin_again("crm", "1.0", {P0: "1.7"})
-    await hub.read_until("crm", {P0: "1.8"}, "1.0")
+    await hub.begin_again("crm", 2, {P0: "1.7"}, BEGUN)
+    await hub.read_until("crm", {P0: "1.8"}, 2)
     direct = await hub.lease("crm")
     async with hub.ingest(direct) as tx:
         await tx.commit(IngestOutcome(), position="77", rulebook="book", state="streaming")
@@ -289,9 +291,9 @@ async def test_a_new_baseline_forgets_the_position_of_whoever_read_the_system_as
     lease = await hub.lease("crm")
     async with hub.ingest(lease) as tx:
         await tx.commit(IngestOutcome(), position="77", rulebook="book", state="streaming")
-    assert await hub.baseline("crm") == Baseline("", True, True, "77", heard=True)
-    await hub.begin_again("crm", "1.0", {})
-    assert await hub.baseline("crm") == Baseline("1.0", False, False, None)
+    assert await hub.baseline("crm") == Baseline(1, True, True, "77", heard=True)
+    await hub.begin_again("crm", 2, {}, BEGUN)
+    assert await hub.baseline("crm") == Baseline(2, False, False, None)
 
 
 async def test_what_was_decided_without_knowing_of_another_lanes_record_is_not_committed(hub: Hub) -> None:

@@ -15,7 +15,7 @@ from fieldwarden.engine.change import RawChange
 from fieldwarden.engine.errors import PartitionLost
 from fieldwarden.engine.ports.durable import IngestOutcome
 from fieldwarden.engine.ports.hub import Hub
-from fieldwarden.engine.ports.source import Batch, Source
+from fieldwarden.engine.ports.source import Batch, Source, Start
 from fieldwarden.engine.testing import MemoryHub, PartitionedSource
 from stack import Stack
 from tests.builders import raw
@@ -84,7 +84,7 @@ class Reader:
 
     async def __aenter__(self) -> Reader:
         self.lease = await self.hub.lease("crm", "crm#1")
-        await self.source.open(None)
+        await self.source.open(Start())
         self.batches = aiter(self.source.batches())
         return self
 

@@ -17,17 +17,17 @@ from aiokafka import AIOKafkaProducer
 from fieldwarden.connectors.debezium.kafka.brokers import Brokers
 from fieldwarden.connectors.debezium.kafka.consumer import Timeouts
 from fieldwarden.connectors.debezium.kafka.registry import Registry
-from fieldwarden.connectors.debezium.reading.baselines import new_baseline
+from fieldwarden.connectors.debezium.reading.baselines import positions_at
 from fieldwarden.connectors.debezium.reading.lag import KafkaLag
 from fieldwarden.connectors.debezium.reading.source import KafkaSource
 from fieldwarden.engine.change import RawChange
 from fieldwarden.engine.ports.durable import IngestOutcome
 from fieldwarden.engine.ports.hub import Hub
-from fieldwarden.engine.ports.source import Batch
+from fieldwarden.engine.ports.source import Batch, Start
 from fieldwarden.rules.rulebook import Entity, Field, FieldMap, Policy, Stream, System, Unit
 from fieldwarden.rules.values import parse_type
 from stack.topics import create_topics
-from tests.builders import debezium
+from tests.builders import BEGUN, debezium
 from tests.patience import Patience, within
 
 ACCOUNT, CONTACT = "public.account", "public.contact"
@@ -185,13 +185,14 @@ class Worker:
 
     async def begin_again(self) -> None:
         """A new baseline, before anything is read."""
-        floor, positions = new_baseline(await self.hub.baseline("crm"), await self.lookout.ends())
-        await self.hub.begin_again("crm", floor, positions)
+        number = (await self.hub.baseline("crm")).number + 1
+        positions = positions_at(await self.lookout.ends(), number)
+        await self.hub.begin_again("crm", number, positions, BEGUN)
         await self.lookout.close()
 
     async def __aenter__(self) -> Worker:
         self._lease = await self.hub.lease("crm", f"crm#{self.number}")
-        await self.source.open(None)
+        await self.source.open(Start())
         self._stream = self.source.batches()
         return self
 

@@ -11,7 +11,8 @@ import psycopg
 from fieldwarden.connectors.postgres.marks import Seal
 from fieldwarden.connectors.postgres.reading.source import PostgresSource
 from fieldwarden.engine.change import RawChange
-from fieldwarden.engine.ports.source import Batch
+from fieldwarden.engine.ports.parts import FIRST_BASELINE
+from fieldwarden.engine.ports.source import Batch, Start
 from fieldwarden.engine.testing.footholds import MemoryFootholds
 from fieldwarden.rules.rulebook import FieldMap, Stream, System
 from tests.builders import postgres
@@ -112,8 +113,9 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(source: PostgresSource, position: str | None = None) -> AsyncIterator[Reader]:
-    await source.open(position)
+async def reading(source: PostgresSource, position: str | None = None, *, anew: int = 0) -> AsyncIterator[Reader]:
+    """`anew`: the number of a new baseline, which begins."""
+    await source.open(Start(position, anew or FIRST_BASELINE, anew=anew > 0))
     batches = source.batches()
     try:
         yield Reader(source, batches)

@@ -88,7 +88,7 @@ async def test_where_the_database_cannot_be_asked_the_stream_itself_gives_the_si
 
 async def test_a_table_that_is_mapped_later_is_a_gap_since_nobody_tells_its_rows(topics: Topics) -> None:
     hub = MemoryHub()
-    await hub.read_until("crm", {}, "", [ACCOUNT])
+    await hub.read_until("crm", {}, 1, [ACCOUNT])
     await topics.make(account=1, contact=1)
     async with Worker(topics.bootstrap, topics.prefix, hub) as worker:
         with pytest.raises(SourceGap, match="contact came into the mapping after the baseline"):

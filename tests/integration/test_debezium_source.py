@@ -69,7 +69,7 @@ async def test_it_begins_at_the_beginning_and_goes_on_where_the_hub_has_it(topic
     assert first.keys() == ["0", "1", "2"]
     assert second.keys() == ["3", "4"]
     assert second.changes[0].place == f"{topics.topic(ACCOUNT)}/0@3"
-    assert second.changes[0].position == "0000.0000000000000003"
+    assert second.changes[0].position == "0001.0000000000000003"
 
 
 async def test_what_kafka_has_of_our_progress_is_for_lag_tools_and_never_read_back(
@@ -158,7 +158,7 @@ async def test_an_idle_partition_moves_on_past_what_says_nothing(topics: Topics,
     for _ in range(3):
         await topics.put(ACCOUNT, key(1), None)
     async with worker(topics, hub) as reader:
-        await reader.until(lambda: position(hub, topics) == "0000.0000000000000004.0001")
+        await reader.until(lambda: position(hub, topics) == "0001.0000000000000004.0001")
     assert len(reader.changes) == 1
 
 
@@ -173,7 +173,7 @@ async def test_positions_pass_the_markers_of_transactions(topics: Topics, hub: M
         await producer.send_and_wait(topics.topic(ACCOUNT), value, key(2))
         await producer.abort_transaction()
     async with worker(topics, hub) as reader:
-        await reader.until(lambda: position(hub, topics) == "0000.0000000000000004.0001")
+        await reader.until(lambda: position(hub, topics) == "0001.0000000000000004.0001")
         ends = await reader.lookout.end()
     assert reader.keys() == ["1"]
     assert reader.lookout.reached({name: part.position for (_, name), part in hub.partitions.items()}, ends)
@@ -183,10 +183,10 @@ async def test_a_new_partition_gets_its_position_even_if_nothing_is_in_it(topics
     await topics.make(account=1, contact=1)
     await topics.account(1)
     async with worker(topics, hub) as reader:
-        await reader.until(lambda: position(hub, topics, stream=CONTACT) == "0000.0000000000000000.0001")
+        await reader.until(lambda: position(hub, topics, stream=CONTACT) == "0001.0000000000000000.0001")
 
 
-async def test_a_new_baseline_goes_on_at_the_ends_in_a_new_generation_for_all(topics: Topics, hub: Hub) -> None:
+async def test_a_new_baseline_goes_on_at_the_ends_under_the_next_number_for_all(topics: Topics, hub: Hub) -> None:
     await topics.make(account=2, contact=1)
     await topics.accounts(range(2))
     async with worker(topics, hub) as first:
@@ -199,7 +199,7 @@ async def test_a_new_baseline_goes_on_at_the_ends_in_a_new_generation_for_all(to
     await topics.account(9, partition=1)
     async with worker(topics, hub) as second:
         await second.count(1)
-    assert (second.keys(), second.changes[0].position[:4]) == (["9"], "0001")
+    assert (second.keys(), second.changes[0].position[:4]) == (["9"], "0002")
     assert await hub.unread(["crm"]) == ["crm"]
 
 
@@ -219,7 +219,7 @@ async def test_whoever_began_a_new_baseline_has_all_rows_told_again_once_and_onl
     one = worker(topics, hub, tell_again=tell_again)
     await one.begin_again()
     async with worker(topics, hub, number=2) as other:
-        await other.until(lambda: position(hub, topics) == "0001.0000000000000000.0001")
+        await other.until(lambda: position(hub, topics) == "0002.0000000000000000.0001")
         assert not await told()
     async with one:
         await one.count(1)
@@ -235,7 +235,7 @@ async def test_a_system_that_was_read_directly_before_asks_for_a_new_baseline_ab
 ) -> None:
     await topics.make(account=1)
     direct = await hub.lease("crm")
-    at = WalPosition("stream", 99, streams=(ACCOUNT,), server="s", epoch=7).encode()
+    at = WalPosition("stream", 99, streams=(ACCOUNT,), server="s", baseline=7).encode()
     async with hub.ingest(direct) as tx:
         await tx.commit(IngestOutcome(), position=at, rulebook="book", state="streaming")
     with pytest.raises(EnvironmentUnfit, match="read directly before") as caught:
@@ -324,7 +324,7 @@ async def test_a_stream_that_no_longer_fits_stands_still_and_goes_on_once_the_ma
         assert reader.keys() == ["1", "10"]
         assert "credit" in reader.held[name]
         assert f"{name}@1" in reader.held[name]
-        assert position(hub, topics) == "0000.0000000000000001.0001"
+        assert position(hub, topics) == "0001.0000000000000001.0001"
     async with worker(topics, hub, number=2) as again:
         await again.until(lambda: again.held.get(name))
     assert again.changes == []

@@ -30,7 +30,7 @@ from fieldwarden.engine.ports.hub import Lease, Settlement
 from fieldwarden.engine.ports.parts import Part
 from fieldwarden.engine.record import Contribution, Record, Stamp
 from fieldwarden.rules.secret import revealed
-from tests.builders import rulebook
+from tests.builders import BEGUN, rulebook
 from tests.contract.test_hub_contract import may_go_on
 from tests.patience import within
 
@@ -468,13 +468,13 @@ async def test_what_holds_up_deliveries_is_known_step_by_step(hub: PostgresHub, 
     assert await seen() == [UnreadSource("crm", told=True, again=False, partitions=("t/0", "t/1")), erp]
     await move("0002")
     assert await seen() == [erp]
-    await hub.begin_again("crm", "0003", {"t/0": "0003", "t/1": "0003"})
+    await hub.begin_again("crm", 2, {"t/0": "0003", "t/1": "0003"}, BEGUN)
     assert await seen() == [UnreadSource("crm", told=False, again=True, partitions=()), erp]
-    await hub.read_until("crm", {"t/0": "0004", "t/1": "0003"}, "0003", streams)
+    await hub.read_until("crm", {"t/0": "0004", "t/1": "0003"}, 2, streams)
     assert await seen() == [UnreadSource("crm", told=True, again=True, partitions=("t/0",)), erp]
     await move("0004")
     assert await seen() == [UnreadSource("crm", told=True, again=True, partitions=()), erp]
-    await hub.swept("crm", "0003")
+    await hub.swept("crm", 2)
     assert await seen() == [erp]
     streams.append("contact")
     assert await seen() == [UnreadSource("crm", told=True, again=False, partitions=(), later=True), erp]
@@ -505,6 +505,36 @@ def test_deliveries_that_wait_fall_into_shards(database: str, tmp_path: Path) ->
     for shard, number, records in found:
         assert ({shard}, number) == ({shard_of(id) for id in records}, len(records))
     assert ask(database, "select shard from dirty") == [(shard_of(ids[8]),)]
+
+
+def test_the_numbers_of_baselines_are_those_that_positions_begin_with(database: str, tmp_path: Path) -> None:
+    """A hub in which the same stood as the epoch in a position, and as a floor."""
+    before = next(index for index, each in enumerate(known_migrations()) if each.name.endswith("_baseline"))
+    for each in known_migrations()[:before]:
+        (tmp_path / f"{each.name}.sql").write_bytes(each.script)
+    migrate(database, folder=tmp_path)
+    token = '{"v":1,"phase":"stream","end":"0/16","streams":["a"],"server":"7"%s}'
+    told = [
+        ("direct", token % ',"epoch":12', "", 12),
+        ("older", token % "", "", 1),
+        ("unreadable", "from another connector", "", 20000),
+        ("topics", None, "", 0),
+        ("topics told again", None, "001f.0000000000000000", 31),
+        ("new", None, "", 1),
+    ]
+    with psycopg.connect(database, autocommit=True, options="-c search_path=fieldwarden") as connection:
+        for name, position, floor, _ in told:
+            connection.execute(
+                "insert into source (name, system, position, floor) values (%s, %s, %s, %s)",
+                [name, name, position, floor],
+            )
+        for name in ("topics", "topics told again"):
+            connection.execute("insert into source (name, system) values (%s, %s)", [f"{name}#2", name])
+            connection.execute("insert into partition (source, name) values (%s, 't/0')", [name])
+    migrate(database)
+    found = dict(ask(database, "select name, baseline from source where name = system"))
+    assert found == {name: number for name, _, _, number in told}
+    assert ask(database, "select 1 from source where anew or began_at is not null") == []
 
 
 def test_a_changed_or_newer_migration_is_noticed(database: str, tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
@@ -12,7 +14,9 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from stack import Stack
 from stack.topics import read
+from tests.integration.cli_project import Run
 from tests.integration.kafka_project import KafkaShop
+from tests.patience import eventually
 
 LEFT_OUT = """
 transforms: drop, transforms.drop.type: org.apache.kafka.connect.transforms.Filter, transforms.drop.predicate: contact,
@@ -119,3 +123,77 @@ def test_rows_that_the_connector_leaves_out_are_not_taken_for_gone_while_their_t
     assert result.exit_code == 0, result.output
     assert emails(shop) == ["ada@example.com", None]
     assert "fieldwarden backfill start --system crm --entity customer --stream public.contact" in result.output
+
+
+# --- on_gap: rebaseline ---------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def stopped(run: Run) -> Iterator[None]:
+    """While the process stands still, and hears of nothing."""
+    run.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        run.process.send_signal(signal.SIGCONT)
+
+
+async def remove(bootstrap: str, topic: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic])
+    finally:
+        await admin.close()
+
+
+@pytest.mark.parametrize("kind", ["records deleted", "topic made anew"])
+def test_a_gap_is_mended_while_it_runs_and_what_went_meanwhile_is_noticed(
+    shop: KafkaShop, stack: Stack, kind: str
+) -> None:
+    shop.edit("systems/crm.yaml", "streams:", "on_gap: rebaseline\nstreams:")
+    shop.edit("fieldwarden.yaml", "onboarding", "limits: {deletes: {share: 0.5, number: 3, window: 1h}}\nonboarding")
+    shop.sql("insert into account (name, credit) values ('Ada', 1), ('Bob', 2), ('Cyd', 3)")
+    assert shop.call("connector", "register")[0] == 0
+    assert shop.call("run", "--until-idle", "--port", "0")[0] == 0
+    topic = f"{shop.prefix}.public.account"
+    with shop.running("--log-format", "json") as run:
+        run.await_ready()
+        with stopped(run):
+            shop.sql("delete from account where name = 'Bob'")
+            shop.sql("update account set name = 'Cyrus' where name = 'Cyd'")
+            shop.sql("insert into account (name, credit) values ('Dee', 4)")
+            asyncio.run(lose(stack.bootstrap, topic, 7))  # a delete has a tombstone, too
+            if kind == "topic made anew":
+                asyncio.run(remove(stack.bootstrap, topic))
+                shop.sql("update account set credit = 5 where name = 'Dee'")  # its only record
+        assert run.await_event("source.rebaselined")["system"] == "crm"
+        eventually(lambda: customers(shop) == {"Ada": True, "Bob": False, "Cyrus": True, "Dee": True}, "all to be told")
+        shop.sql("update account set name = 'Ada L' where name = 'Ada'")
+        eventually(lambda: customers(shop).get("Ada L"), "news after that")
+        code, body = shop.call("status")
+        assert [(each["system"], each["baseline"]) for each in body["result"]["rebaselined"]] == [("crm", 2)], code
+    assert shop.call("audit", "verify")[0] == 0
+
+
+def test_rows_that_went_in_a_mass_during_a_gap_are_held(shop: KafkaShop, stack: Stack) -> None:
+    shop.edit("systems/crm.yaml", "streams:", "on_gap: rebaseline\nstreams:")
+    shop.edit("fieldwarden.yaml", "onboarding", "limits: {deletes: {share: 0.1, number: 1, window: 1h}}\nonboarding")
+    shop.edit("entities/customer.yaml", "fields:", "delete: {authority: [crm]}\nfields:")
+    shop.sql("insert into account (name, credit) values ('Ada', 1), ('Bob', 2), ('Cyd', 3)")
+    assert shop.call("connector", "register")[0] == 0
+    assert shop.call("run", "--until-idle", "--port", "0")[0] == 0
+    with shop.running("--log-format", "json") as run:
+        run.await_ready()
+        with stopped(run):
+            shop.sql("delete from account where name <> 'Ada'")
+            asyncio.run(lose(stack.bootstrap, f"{shop.prefix}.public.account", 7))
+        run.await_event("source.rebaselined")
+        eventually(lambda: held(shop) == 2, "what went to be held")
+    assert customers(shop) == {"Ada": True, "Bob": True, "Cyd": True}
+
+
+def held(shop: KafkaShop) -> int:
+    code, body = shop.call("deletes", "list")
+    assert code == 0, body
+    return len(body["result"]["deletions"])

@@ -26,7 +26,7 @@ from fieldwarden.engine.ports.hub import Lease
 from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import PartitionedSource
-from tests.builders import raw, rulebook
+from tests.builders import BEGUN, raw, rulebook
 from tests.integration.kafka_world import system
 from tests.patience import until, within
 
@@ -279,13 +279,13 @@ async def test_an_idle_worker_learns_of_a_new_baseline_and_nothing_is_swept_that
     async with Lane(hub_dsn, "crm", 1, log, one, other) as idle:
         await until(lambda: book.is_done(log), "all to be read")
         second = Lane(hub_dsn, "crm", 2, log, other)
-        await second.hub.begin_again("crm", "0", {name: f"{len(told):016x}" for name, told in log.items()})
+        await second.hub.begin_again("crm", 2, {name: f"{len(told):016x}" for name, told in log.items()}, BEGUN)
         async with second:
             idle.source.give([one])  # the rebalance as the second joins
             idle.tell(one, flat("public.account", "A", "TA", "observe"))
             second.tell(other, flat("public.account", "B", "TB", "observe"))
             await until(lambda: book.is_done(log), "all to be told again")
-            await second.hub.read_until("crm", {name: f"{len(told):016x}" for name, told in log.items()}, "0")
+            await second.hub.read_until("crm", {name: f"{len(told):016x}" for name, told in log.items()}, 2)
             await until(lambda: book.has("select from source where name = 'crm' and swept"), "the sweep")
     assert sorted(await book.records("crm")) == [[], ["A"], ["B"]], "only G was not told of again"
 
@@ -301,20 +301,20 @@ class Ends(KafkaLag):
 
 async def test_who_began_a_baseline_that_another_overtook_has_all_rows_told_again_for_the_new_one(hub_dsn: str) -> None:
     hub = PostgresHub(hub_dsn)
-    told_again: list[str] = []
+    told_again: list[int] = []
 
     async def tell_again() -> None:
-        told_again.append((await hub.baseline("crm")).floor)
+        told_again.append((await hub.baseline("crm")).number)
         if len(told_again) == 1:
-            await hub.begin_again("crm", "0002", {})
+            await hub.begin_again("crm", 3, {}, BEGUN)
 
-    async def tell(ends: Mapping[str, int], floor: str) -> None:
-        await hub.read_until("crm", {}, floor)
+    async def tell(ends: Mapping[str, int], number: int) -> None:
+        await hub.read_until("crm", {}, number)
 
-    await hub.begin_again("crm", "0001", {})
+    await hub.begin_again("crm", 2, {}, BEGUN)
     lookout = Ends(system("crm"), Brokers("nowhere"))
     async with within():
-        await FirstRows("crm", lookout, partial(hub.baseline, "crm"), tell, settle_seconds=0).run(tell_again)
-    assert told_again == ["0001", "0002"]
+        await FirstRows("crm", lookout, partial(hub.baseline, "crm"), tell, settle_seconds=0).run(lambda: tell_again)
+    assert told_again == [2, 3]
     assert (await hub.baseline("crm")).heard
     await hub.close()

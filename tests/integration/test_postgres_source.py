@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -19,6 +20,7 @@ from fieldwarden.connectors.postgres.reading.position import WalPosition, lsn_te
 from fieldwarden.engine.change import UNKNOWN, RawChange
 from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift, SourceGap, TransientError
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
+from fieldwarden.engine.ports.source import Start
 from tests import patience
 from tests.integration.reading import ask, image, mark, reading, run, stream, system
 from tests.integration.reading import source as direct
@@ -247,7 +249,7 @@ async def test_relation_changes_in_the_middle_of_the_stream(database: str) -> No
         with pytest.raises(SchemaDrift, match=r"public\.account has no column city"):
             await reader.count(4)
     with pytest.raises(SchemaDrift, match=r"public\.account has no column city"):
-        await direct(CRM, database).open(reader.positions[-1])
+        await direct(CRM, database).open(Start(reader.positions[-1]))
 
 
 async def test_a_type_made_while_streaming_is_looked_up(database: str) -> None:
@@ -353,9 +355,9 @@ async def test_a_slot_in_use_names_the_process(database: str) -> None:
             database, "select active_pid from pg_replication_slots where active and database = current_database()"
         )
         with pytest.raises(TransientError, match=rf"process {pid} of the server, fieldwarden \["):
-            await direct(CRM, database).open(reader.positions[-1])
+            await direct(CRM, database).open(Start(reader.positions[-1]))
         with pytest.raises(TransientError, match=f"process {pid}"):
-            await direct(CRM, database).open(None)
+            await direct(CRM, database).open(Start())
 
 
 @pytest.mark.parametrize(
@@ -390,14 +392,14 @@ async def test_gaps_halt_and_a_new_baseline_mends_them(database: str, statements
     await until(database, "select not active from pg_replication_slots where database = current_database()")
     run(database, *statements)
     with pytest.raises(SourceGap, match=message) as caught:
-        await direct(CRM, database).open(position)
+        await direct(CRM, database).open(Start(position))
     assert "fieldwarden run --rebaseline crm" in caught.value.suggestion
-    source = direct(CRM, database, rebaseline=True)
-    async with reading(source, position) as again:
+    source = direct(CRM, database)
+    async with reading(source, position, anew=2) as again:
         rows = len(await again.baseline())
         run(database, "insert into account values (9)")
         await again.count(rows + 1)
-    async with reading(source, again.positions[-1]) as resumed:  # the flag does not outlive the new baseline
+    async with reading(source, again.positions[-1]) as resumed:
         run(database, "insert into account values (10)")
         changes = await resumed.count(1)
     assert [change.values[0] for change in changes] == ["10"]
@@ -409,12 +411,12 @@ async def test_a_new_baseline_is_newer_than_what_was_read_at_higher_positions(da
     async with reading(direct(CRM, database)) as reader:
         await reader.baseline()
         ahead = replace(WalPosition.decode(reader.positions[-1]), end=1 << 60, server="7")
-        said = row_position(ahead.epoch, ahead.end, 5)
+        said = row_position(ahead.baseline, ahead.end, 5)
     await until(database, "select not active from pg_replication_slots where database = current_database()")
-    async with reading(direct(CRM, database, rebaseline=True), ahead.encode()) as again:
+    async with reading(direct(CRM, database), ahead.encode(), anew=2) as again:
         first = await again.step()
         assert (first.changes, first.snapshot) == ([], "running")
-        assert WalPosition.decode(first.position).epoch == ahead.epoch + 1, "durable before any row that carries it"
+        assert WalPosition.decode(first.position).baseline == 2, "durable before any row that carries it"
         await again.baseline()
         run(database, "update account set name = 'after'")
         changes = await again.count(2)
@@ -428,11 +430,11 @@ async def test_a_new_baseline_is_newer_than_what_was_read_at_higher_positions(da
 async def test_a_position_that_cannot_be_read_is_mended_by_a_new_baseline(database: str) -> None:
     run(database, ACCOUNT, "insert into account values (1, 'a')")
     with pytest.raises(EnvironmentUnfit) as caught:
-        await direct(CRM, database).open("from another connector")
+        await direct(CRM, database).open(Start("from another connector"))
     assert "--rebaseline crm" in caught.value.suggestion
-    async with reading(direct(CRM, database, rebaseline=True), "from another connector") as reader:
+    async with reading(direct(CRM, database), "from another connector", anew=20001) as reader:
         [change] = await reader.baseline()
-    assert change.position > row_position(0x1000, 1 << 60, 0)
+    assert change.position.startswith("4E21.")
 
 
 async def test_a_stream_mapped_later_is_read_before_the_stream_goes_on(database: str) -> None:
@@ -454,15 +456,16 @@ async def test_another_server_and_one_restored_to_an_earlier_state_are_gaps(data
         await reader.baseline()
         position = WalPosition.decode(reader.positions[-1])
     with pytest.raises(SourceGap, match="another server"):
-        await direct(CRM, database).open(replace(position, server="7").encode())
+        await direct(CRM, database).open(Start(replace(position, server="7").encode()))
     with pytest.raises(SourceGap, match="restored to an earlier state"):
-        await direct(CRM, database).open(replace(position, end=position.end + (1 << 40)).encode())
+        await direct(CRM, database).open(Start(replace(position, end=position.end + (1 << 40)).encode()))
 
 
 async def test_an_interrupted_baseline_starts_again(database: str) -> None:
     run(database, ACCOUNT, "insert into account select generate_series(1, 1000)")
     async with reading(direct(CRM, database, max_changes=300)) as reader:
-        batch = await reader.step()
+        await reader.count(300)
+        batch = reader.told[-1]
         assert batch.snapshot == "running"
     run(database, "delete from account where id > 500")
     async with reading(direct(CRM, database, max_changes=300), batch.position) as again:
@@ -470,7 +473,24 @@ async def test_an_interrupted_baseline_starts_again(database: str) -> None:
     assert len(changes) == 500
     assert {change.operation for change in changes} == {"observe"}
     assert again.snapshots == ["running", "running", "done"]
-    assert {change.position[:5] for change in changes} == {"0002."}
+    assert min(change.position for change in changes) > max(change.position for change in reader.changes)
+
+
+@pytest.mark.parametrize(
+    "other", [{"server": "7"}, {"end": 1 << 60}], ids=["another server", "restored to an earlier state"]
+)
+async def test_an_interrupted_baseline_of_a_server_that_is_not_as_it_was_takes_a_new_one(
+    database: str, other: dict[str, Any]
+) -> None:
+    """Rows that were read of it stand under the same number, and may be at higher places of the log."""
+    run(database, ACCOUNT, "insert into account select generate_series(1, 10)")
+    async with reading(direct(CRM, database)) as reader:
+        position = replace(WalPosition.decode((await reader.step()).position), **other).encode()
+    with pytest.raises(SourceGap) as caught:
+        await direct(CRM, database).open(Start(position))
+    assert not caught.value.safe
+    async with reading(direct(CRM, database), position, anew=2) as again:
+        assert {change.position[:5] for change in await again.baseline()} == {"0002."}
 
 
 async def test_parents_are_read_before_their_children(database: str) -> None:
@@ -516,11 +536,11 @@ async def test_a_foreign_publication_is_checked_and_left_alone(database: str) ->
     run(database, ACCOUNT, "create table other (id int primary key)", "create publication theirs for table other")
     crm = system(*CRM.streams.values(), publication="theirs")
     with pytest.raises(EnvironmentUnfit, match=r"does not cover public\.account"):
-        await direct(crm, database).open(None)
+        await direct(crm, database).open(Start())
     run(database, "alter publication theirs add table account (id, name, city, code)")
     run(database, "alter publication theirs set (publish = 'insert, update')")
     with pytest.raises(EnvironmentUnfit, match="does not publish delete, truncate"):
-        await direct(crm, database).open(None)
+        await direct(crm, database).open(Start())
     run(database, "alter publication theirs set (publish = 'insert, update, delete, truncate')")
     async with reading(direct(crm, database)) as reader:
         await reader.baseline()
@@ -532,11 +552,11 @@ async def test_a_foreign_publication_is_checked_and_left_alone(database: str) ->
 async def test_what_a_table_lacks_is_said_before_anything_is_made(database: str) -> None:
     run(database, "create table account (id int, name text, city text, code text)")
     with pytest.raises(EnvironmentUnfit, match=r"public\.account has no replica identity") as raised:
-        await direct(CRM, database).open(None)
+        await direct(CRM, database).open(Start())
     assert "ADD PRIMARY KEY (id)" in raised.value.suggestion
     missing = system(stream("public.nowhere", ("id",), ()))
     with pytest.raises(EnvironmentUnfit, match=r"there is no table public\.nowhere"):
-        await direct(missing, database).open(None)
+        await direct(missing, database).open(Start())
     assert ask(database, "select count(*) from pg_publication") == 0
     assert ask(database, "select count(*) from pg_replication_slots where database = current_database()") == 0
 
@@ -546,14 +566,14 @@ async def test_missing_privileges_are_named(database: str, make_role: Callable[.
     dsn = make_role(database)
     role = conninfo_to_dict(dsn)["user"]
     with pytest.raises(EnvironmentUnfit, match=r"no privilege to read public\.account"):
-        await direct(CRM, dsn).open(None)
+        await direct(CRM, dsn).open(Start())
     run(database, f"grant select on account to {role}")
     with pytest.raises(EnvironmentUnfit, match="no privilege to create the publication"):
-        await direct(CRM, dsn).open(None)
+        await direct(CRM, dsn).open(Start())
     run(database, f"grant create on database {ask(database, 'select current_database()')} to {role}")
     run(database, f"alter table account owner to {role}")
     with pytest.raises(EnvironmentUnfit, match="the role may not stream changes"):
-        await direct(CRM, dsn).open(None)
+        await direct(CRM, dsn).open(Start())
 
 
 async def test_a_consumer_that_is_slow_holds_the_server_back_and_is_not_cut_off(database: str) -> None:
@@ -581,12 +601,13 @@ async def test_a_baseline_that_is_killed_starts_again(database: str, failpoint: 
     run(database, ACCOUNT, "insert into account select generate_series(1, 100)")
     script = """if True:
         import asyncio, sys
+        from fieldwarden.engine.ports.source import Start
         from tests.integration.reading import source as direct
         from tests.integration.test_postgres_source import CRM
 
         async def main():
             source = direct(CRM, sys.argv[1], max_changes=30)
-            await source.open(None)
+            await source.open(Start())
             async for batch in source.batches():
                 print(batch.position, flush=True)
 
@@ -620,7 +641,7 @@ async def test_a_server_that_crashes_neither_loses_nor_repeats(crashable_postgre
         with pytest.raises(TransientError):
             await reader.count(51)
     with pytest.raises(TransientError):
-        await source.open(reader.positions[-1])
+        await source.open(Start(reader.positions[-1]))
     crashable_postgres.start()
     run(dsn, "insert into account values (51)")
     async with reading(source, reader.positions[-1]) as again:

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from fieldwarden.connectors.postgres.reading import renewal
 from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.engine.errors import SourceGap, TransientError
+from fieldwarden.engine.ports.source import Start
 from tests import patience
 from tests.integration.reading import Reader, ask, reading, run, source, stream, system
 from tests.integration.test_postgres_source import CONFIRMED, eventually, small_decoding_memory, until
@@ -214,7 +215,7 @@ async def test_a_slot_that_somebody_moves_on_between_two_connections_is_a_gap(da
             with pytest.raises(TransientError, match="moved on by somebody else"):
                 await more
     with pytest.raises(SourceGap):
-        await reader.source.open(reader.positions[-1])
+        await reader.source.open(Start(reader.positions[-1]))
 
 
 async def test_a_source_between_two_connections_can_be_stopped(database: str) -> None:

@@ -22,7 +22,7 @@ from fieldwarden.engine.ports.durable import Entry, IngestOutcome
 from fieldwarden.engine.running.ingest import second_tries as secondtry
 from fieldwarden.rules.changes import compare
 from fieldwarden.rules.rulebook import Rulebook
-from tests.builders import BILLING, CRM, CUSTOMER, ERP, rulebook
+from tests.builders import BEGUN, BILLING, CRM, CUSTOMER, ERP, rulebook
 from tests.parts import first
 from tests.simulation.test_whole_runs import RULES, World
 from tests.simulation.virtual_time import simulate
@@ -100,7 +100,7 @@ class Days(World):
         )
         for name in sorted({each.system for each in compare(former, rules).reading}):
             if self.systems[name].read_again():
-                await self.hub.reread([name])
+                await self.hub.begin_again(name, (await self.hub.baseline(name)).number + 1, None, BEGUN)
         reresolve, whole = Reresolver(rules, former), Reresolver(rules)
         plans = {name: TargetPlan(rules, name) for name in rules.systems}
         lease = await self.hub.lease("rules")

@@ -12,6 +12,7 @@ import pytest
 
 from fieldwarden.engine.errors import Fenced, TransientError
 from fieldwarden.engine.ports.duties import Duty, LoopName
+from fieldwarden.engine.principal import Principal
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import MemoryHub
 from fieldwarden.operations.onboarding import ONBOARDING
@@ -127,7 +128,9 @@ async def running() -> AsyncIterator[Running]:
     project: Any = SimpleNamespace(rulebook=rulebook, sources=["crm", "erp"], targets=["erp"])
     duties: Any = ScriptedDuties()
     telemetry = Telemetry()
-    process = Process(project, MemoryHub(), telemetry, duties, Health(telemetry), "inmemory", b"")
+    process = Process(
+        project, MemoryHub(), telemetry, duties, Health(telemetry), "inmemory", Principal("ann@desk", "a test"), b""
+    )
     stop = asyncio.Event()
     task = asyncio.create_task(process.run(stop))
     yield (running := Running(process, duties, stop, task))

@@ -27,6 +27,7 @@ def told(*, due: float, let: float | None) -> Status:
         waiting=[],
         records={},
         forged_marks=[],
+        rebaselined=[],
         duplicates=Duplicates({}, []),
         refused_24h=0,
         held_24h=0,

@@ -26,7 +26,7 @@ class Reading:
     partition: TopicPartition
     name: str
     epoch: int
-    generation: int
+    baseline: int
     next: int
     partitions: int
     said: str | None = None
@@ -36,7 +36,7 @@ class Reading:
 
     @property
     def position(self) -> str:
-        return PartitionPosition(self.generation, self.next, self.partitions, self.heard).encode()
+        return PartitionPosition(self.baseline, self.next, self.partitions, self.heard).encode()
 
     def hear(self, mark: LogPlace, *, readable: bool = True) -> bool:
         """Whether a change that stands there is news. What cannot be read makes no repeat of others: it may be
@@ -75,20 +75,20 @@ class Assignment:
         partition: TopicPartition,
         taken: Part,
         *,
-        generation: int,
+        baseline: int,
         partitions: int,
         extent: tuple[int, int],
     ) -> Reading:
-        """Go on with a partition where it was left; without a position of this generation, begin it.
+        """Go on with a partition where it was left; without a position of this baseline, begin it.
 
         `partitions` is how many its topic has, `extent` its beginning and end offset. Raises SourceGap,
         EnvironmentUnfit."""
         name = partition_name(*partition)
         stored = stored_position(self._system, name, taken.position)
-        if stored is None or stored.generation < generation:
+        if stored is None or stored.baseline < baseline:
             if extent[0] > 0:
                 log.warning("source.begins_late", system=self._system, position=f"{name}@{extent[0]}")
-            stored = PartitionPosition(generation, extent[0], partitions)
+            stored = PartitionPosition(baseline, extent[0], partitions)
         else:
             check_extent(self._system, name, stored, *extent)
             check_growth(self._system, partition.topic, stored, partitions)
@@ -96,7 +96,7 @@ class Assignment:
             partition,
             name,
             taken.epoch,
-            stored.generation,
+            stored.baseline,
             stored.offset,
             stored.partitions,
             taken.position,

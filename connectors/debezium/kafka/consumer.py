@@ -130,6 +130,11 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
     def partitions_of(self, topic: str) -> int:
         return len(self._consumer.partitions_for_topic(topic) or ())
 
+    def first_of(self, topics: Iterable[str]) -> TopicPartition | None:
+        """The first partition of all that these topics have."""
+        there = [topic for topic in topics if self.partitions_of(topic)]
+        return TopicPartition(min(there), 0) if there else None
+
     async def extents(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
         """Beginning and end offset of each. Raises EnvironmentUnfit, TransientError."""
         if not partitions:
@@ -168,7 +173,9 @@ class Member(ConsumerRebalanceListener):  # type: ignore[misc]
         except TransientError as error:
             if isinstance(error.__cause__, OffsetOutOfRangeError):
                 names = sorted(partition_name(*partition) for partition in error.__cause__.args[0])
-                raise gap(self._system, f"{', '.join(names)} no longer holds the records to read next") from error
+                raise gap(
+                    self._system, f"{', '.join(names)} no longer holds the records to read next", safe=True
+                ) from error
             raise
         return cast(Mapping[TopicPartition, Sequence[Record]], found)
 

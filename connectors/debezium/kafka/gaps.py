@@ -17,12 +17,14 @@ def check_extent(system: str, name: str, position: PartitionPosition, beginning:
             system,
             f"{name} begins at offset {beginning}, after {position.offset}, where reading stopped: "
             "records that were not read are gone (retention)",
+            safe=True,
         )
     if position.offset > end:
         raise gap(
             system,
             f"{name} ends at offset {end}, before what was read of it ({position.offset}): the topic was made anew, "
             "or the broker lost records",
+            safe=True,
         )
 
 
@@ -33,6 +35,7 @@ def check_growth(system: str, topic: str, position: PartitionPosition, partition
             system,
             f"the topic {topic} has {partitions} partitions and had {position.partitions}: "
             "rows may have moved to another one, so the order of their changes is lost",
+            safe=True,
         )
 
 
@@ -44,9 +47,11 @@ def check_streams(system: str, read: Collection[str], mapped: Collection[str]) -
         raise gap(system, f"{', '.join(unread)} came into the mapping after the baseline, unread until now")
 
 
-def gap(system: str, what: str) -> SourceGap:
+def gap(system: str, what: str, *, safe: bool = False) -> SourceGap:
+    """`safe`: see SourceGap. A table that was mapped later is first a matter of the connector's registration."""
     return SourceGap(
         f"{system}: {what}; changes may have been missed",
         suggestion=f"read everything again with `fieldwarden run --rebaseline {system}`",
         path=system,
+        safe=safe,
     )

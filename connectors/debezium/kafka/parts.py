@@ -2,11 +2,12 @@
 
 The hub compares positions as text, so every number in one is written in hex of a fixed width. A position is
 
-    generation . next offset . partitions        0000.00000000000004d2.0002
+    baseline . next offset . partitions        0001.00000000000004d2.0002
 
-A new baseline raises the generation, so that everything is newer than whatever was read before it. The number of
-partitions that the topic had says whether a key can have moved to another partition since. Behind that stands where in
-the database's own log the newest change was that we heard in this partition (see `repeats`):
+The number of the baseline stands first (`engine.ports.parts`), so that what a new one says is newer than whatever was
+read before it. The number of partitions that the topic had says whether a key can have moved to another partition
+since. Behind that stands where in the database's own log the newest change was that we heard in this partition (see
+`repeats`):
 
     commit before it . its own LSN . commit time, the latest one
 """
@@ -33,13 +34,13 @@ NOWHERE = LogPlace()
 class PartitionPosition:
     """`offset` is that of the next record to read, `heard` the newest change before it."""
 
-    generation: int
+    baseline: int
     offset: int
     partitions: int
     heard: LogPlace = NOWHERE
 
     def encode(self) -> str:
-        text = f"{self.generation:04x}.{self.offset:016x}.{self.partitions:04x}"
+        text = f"{self.baseline:04x}.{self.offset:016x}.{self.partitions:04x}"
         heard = self.heard
         return text if heard == NOWHERE else f"{text}.{heard.commit:016x}.{heard.lsn:016x}.{heard.at:016x}"
 
@@ -47,17 +48,17 @@ class PartitionPosition:
     def decode(cls, text: str) -> PartitionPosition:
         """Raises ValueError for what is no position."""
         try:
-            generation, offset, partitions, *heard = (int(part, 16) for part in text.split("."))
+            baseline, offset, partitions, *heard = (int(part, 16) for part in text.split("."))
             if len(heard) not in (0, 3):
                 raise ValueError
         except ValueError:
             raise ValueError("no position in a Kafka partition") from None
-        return cls(generation, offset, partitions, LogPlace(*heard))
+        return cls(baseline, offset, partitions, LogPlace(*heard))
 
 
-def row_position(generation: int, offset: int) -> str:
+def row_position(baseline: int, offset: int) -> str:
     """The position of one change: greater is newer, inside a row."""
-    return f"{generation:04x}.{offset:016x}"
+    return f"{baseline:04x}.{offset:016x}"
 
 
 def partition_name(topic: str, number: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
 
 import structlog
 
@@ -19,21 +20,23 @@ from fieldwarden.engine.ports.parts import Baseline
 
 log = structlog.get_logger(__name__)
 
+TellAgain: TypeAlias = Callable[[], Awaitable[None]]
+"""Has all rows told once more, and returns when they have been."""
 SETTLE_SECONDS = 10.0
 _AGAIN_SECONDS = 1.0
 _LOOK_SECONDS = 5.0
 
 
 class FirstRows:
-    """`baseline` is the hub's word on them; `tell` is called with the ends by partition and the floor, once they are
-    known and nobody has told them."""
+    """`baseline` is the hub's word on them; `tell` is called with the ends by partition and the number of the baseline,
+    once they are known and nobody has told them."""
 
     def __init__(
         self,
         system: str,
         lookout: KafkaLag,
         baseline: Callable[[], Awaitable[Baseline]],
-        tell: Callable[[Mapping[str, int], str], Awaitable[None]],
+        tell: Callable[[Mapping[str, int], int], Awaitable[None]],
         *,
         settle_seconds: float,
     ) -> None:
@@ -45,22 +48,23 @@ class FirstRows:
         self._said = ""
         self.sign = asyncio.Event()
 
-    async def run(self, tell_again: Callable[[], Awaitable[None]] | None) -> None:
-        """Until they are told, by us or by anybody; troubles are retried. `tell_again` has all rows told once more
-        first, if a new baseline has begun; without it that is somebody else's work."""
-        asked = ""  # the floor of the baseline whose rows we have had told again: a newer one may begin meanwhile
+    async def run(self, teller: Callable[[], TellAgain | None]) -> None:
+        """Until they are told, by us or by anybody; troubles are retried. If a new baseline has begun, all rows are
+        told again first, by what `teller` gives just then; None: that is somebody else's work."""
+        asked = 0  # the baseline whose rows we have had told again: a newer one may begin meanwhile
         while not (known := await self._known()).told:
             try:
-                if known.floor and tell_again is None:
+                tell_again = teller()
+                if not known.swept and tell_again is None and asked != known.number:
                     self._warn(
                         "a new baseline was begun, and whoever was to have all rows told again has not done so yet"
                     )
                     await asyncio.sleep(_LOOK_SECONDS)
                     continue
-                if known.floor != asked and tell_again is not None:
+                if not known.swept and known.number != asked and tell_again is not None:
                     await tell_again()
-                    asked = known.floor
-                await self._tell(await self._ends(), known.floor)
+                    asked = known.number
+                await self._tell(await self._ends(), known.number)
             except FieldwardenError as error:
                 self._warn(error.message, error.suggestion)
                 await asyncio.sleep(_AGAIN_SECONDS)

@@ -64,9 +64,9 @@ class Records:
     def tell_partitions(self, topic: str, number: int) -> None:
         self._decoder.partitions[topic] = number
 
-    def change(self, record: Record, generation: int) -> RawChange | None:
+    def change(self, record: Record, baseline: int) -> RawChange | None:
         """What a record says of a row, if anything. Raises SchemaNeeded (see `learn`), SchemaDrift."""
-        position = row_position(generation, record.offset)
+        position = row_position(baseline, record.offset)
         try:
             said = self._decoder.decode(record, position)
         except SchemaNeeded as needed:

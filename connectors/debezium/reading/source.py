@@ -31,15 +31,15 @@ from fieldwarden.connectors.debezium.kafka.record import Record, place
 from fieldwarden.connectors.debezium.kafka.registry import Registry
 from fieldwarden.connectors.debezium.kafka.repeats import is_ahead
 from fieldwarden.connectors.debezium.kafka.topics import Topics
-from fieldwarden.connectors.debezium.reading.baselines import generation_of, positions_at
-from fieldwarden.connectors.debezium.reading.first_rows import SETTLE_SECONDS, FirstRows
+from fieldwarden.connectors.debezium.reading.baselines import number_of, positions_at
+from fieldwarden.connectors.debezium.reading.first_rows import SETTLE_SECONDS, FirstRows, TellAgain
 from fieldwarden.connectors.debezium.reading.lag import KafkaLag
 from fieldwarden.connectors.debezium.reading.records import Records, SchemaNeeded
 from fieldwarden.engine.change import RawChange, RowRef
 from fieldwarden.engine.errors import SchemaDrift, TransientError
 from fieldwarden.engine.ports.hub import Hub
 from fieldwarden.engine.ports.parts import Baseline
-from fieldwarden.engine.ports.source import Batch
+from fieldwarden.engine.ports.source import Batch, Start
 from fieldwarden.rules.rulebook import Entity, Stream, System
 
 log = structlog.get_logger(__name__)
@@ -54,9 +54,10 @@ class KafkaSource:
     """`engine.ports.Source` over a consumer group: one worker's share of a system's topics.
 
     `registry` is for Avro. `group` is the consumer group's whole name. `max_changes` and `max_bytes` bound a batch, and
-    twice the bytes what is fetched ahead of it. `tell_again` has the connector tell all rows once more, and returns
-    when it has: for the worker that began a new baseline. `look` asks the system itself. The source closes `lookout`'s
-    connections with its own; they come back when needed. `clock`: µs since 1970 UTC.
+    twice the bytes what is fetched ahead of it. `tell_again` has the connector tell all rows once more, in a new
+    baseline: `always`, or while this worker has the first of all partitions, which one worker has at any time. `look`
+    asks the system itself. The source closes `lookout`'s connections with its own; they come back when needed.
+    `clock`: µs since 1970 UTC.
     """
 
     def __init__(
@@ -69,7 +70,8 @@ class KafkaSource:
         group: str,
         hub: Hub,
         lookout: KafkaLag,
-        tell_again: Callable[[], Awaitable[None]] | None = None,
+        tell_again: TellAgain | None = None,
+        always: bool = True,
         look: Look | None = None,
         max_changes: int = 2000,
         max_bytes: int = 8 << 20,
@@ -88,6 +90,7 @@ class KafkaSource:
         self._hub = hub
         self._lookout = lookout
         self._tell_again = tell_again
+        self._always = always
         self._look = look
         self._max_changes = max_changes
         self._max_bytes = max_bytes
@@ -100,8 +103,10 @@ class KafkaSource:
         self._telling: asyncio.Task[None] | None = None
         self._drained = asyncio.Event()
 
-    async def open(self, position: str | None) -> None:  # noqa: ARG002
-        """`position` is not looked at: positions are the partitions'. Raises EnvironmentUnfit, TransientError."""
+    async def open(self, start: Start) -> None:  # noqa: ARG002
+        """`start` is not looked at: positions are the partitions', and so is the baseline of each.
+
+        Raises EnvironmentUnfit, TransientError."""
         self._assignment = Assignment(self.system)
         self._intake = Intake(Buffers(depths(self._topics.streams)), 2 * self._max_bytes)
         self._records = Records(self._system, self._entities, self._registry, self._lookout)
@@ -124,7 +129,7 @@ class KafkaSource:
         except BaseException:
             await self.close()
             raise
-        self._telling = asyncio.create_task(self._first_rows.run(self._tell_again))
+        self._telling = asyncio.create_task(self._first_rows.run(self._teller))
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
         member = self._member
@@ -144,6 +149,13 @@ class KafkaSource:
                 self._outstanding += 1
                 self._drained.clear()
                 yield batch
+
+    async def ends(self, baseline: int) -> Mapping[str, str]:
+        return positions_at(await self._lookout.ends(), baseline)
+
+    def _teller(self) -> TellAgain | None:
+        first = self._member.first_of(self._topics.streams) if self._member is not None else None
+        return self._tell_again if self._always or first in self._assignment.parts else None
 
     def _check_first_rows(self) -> None:
         if self._telling is not None and self._telling.done() and not self._telling.cancelled():
@@ -176,7 +188,7 @@ class KafkaSource:
         self._intake.clear()
         names = [partition_name(*each) for each in assigned if each.topic in self._topics.streams]
         baseline = await self._baseline()
-        generation = generation_of(self.system, baseline)
+        number = number_of(self.system, baseline)
         await self._check_streams(baseline)
         taken = await self._hub.take(self.system, names) if names else {}
         extents = await member.extents(assigned)
@@ -193,7 +205,7 @@ class KafkaSource:
                 start = assignment.begin(
                     each,
                     taken[name],
-                    generation=generation,
+                    baseline=number,
                     partitions=partitions,
                     extent=extents[each],
                 ).next
@@ -206,15 +218,13 @@ class KafkaSource:
 
     async def _check_streams(self, baseline: Baseline) -> None:
         if baseline.told and not baseline.streams:  # as hubs of former versions have it
-            await self._hub.read_until(self.system, {}, baseline.floor, self._mapped)
+            await self._hub.read_until(self.system, {}, baseline.number, self._mapped)
         elif baseline.told:
             check_streams(self.system, baseline.streams, self._mapped)
 
-    async def _tell_ends(self, ends: Mapping[str, int], floor: str) -> None:
+    async def _tell_ends(self, ends: Mapping[str, int], baseline: int) -> None:
         """Tell the hub where the first rows end."""
-        generation = generation_of(self.system, Baseline(floor))
-        positions = positions_at(ends, generation)
-        await self._hub.read_until(self.system, positions, floor, self._mapped)
+        await self._hub.read_until(self.system, positions_at(ends, baseline), baseline, self._mapped)
 
     # --- records ----------------------------------------------------------------------------------------------------
 
@@ -236,7 +246,7 @@ class KafkaSource:
             partition, record = self._intake.buffers.peek()
             part = self._assignment.parts[partition]
             try:
-                change = self._records.change(record, part.generation)
+                change = self._records.change(record, part.baseline)
             except SchemaDrift as drift:
                 from_before = await self._records.is_from_before(record)
                 if self._is_stale(member):

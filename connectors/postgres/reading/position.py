@@ -6,19 +6,18 @@ a restart inside a transaction must neither lose nor repeat a row. `streams` are
 from the start; one that is mapped later has a gap. `parked` are those of them whose changes are missing, since their
 tables could not be followed for a while: they are read again. `server` is the source's system identifier.
 
-`epoch` counts the baselines. It stands in front of every row's position, since a baseline may be read from a server
-whose LSNs are lower than those read before (a restore, a new cluster): what it says is newer all the same.
+`baseline` is the number of the baseline that is read (`engine.ports.parts`). It stands in front of every row's
+position, since a baseline may be read from a server whose LSNs are lower than those read before (a restore, a new
+cluster): what it says is newer all the same. Tokens of former versions call it `epoch`.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass
 from typing import Literal
 
-FIRST_EPOCH = 1
-_DAY = 86_400
+from fieldwarden.engine.ports.parts import FIRST_BASELINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class WalPosition:
     ordinal: int = 0
     streams: tuple[str, ...] = ()
     server: str = ""
-    epoch: int = FIRST_EPOCH
+    baseline: int = FIRST_BASELINE
     parked: tuple[str, ...] = ()
 
     def encode(self) -> str:
@@ -40,7 +39,7 @@ class WalPosition:
             token["partial"] = [lsn_text(self.final), self.ordinal]
         token["streams"] = self.streams
         token["server"] = self.server
-        token["epoch"] = self.epoch
+        token["baseline"] = self.baseline
         if self.parked:
             token["parked"] = self.parked
         return json.dumps(token, separators=(",", ":"))
@@ -60,7 +59,7 @@ class WalPosition:
                 int(ordinal),
                 tuple(token["streams"]),
                 token["server"],
-                int(token.get("epoch", FIRST_EPOCH)),
+                int(token.get("baseline", token.get("epoch", FIRST_BASELINE))),
                 tuple(token.get("parked", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -77,24 +76,11 @@ def parse_lsn(text: str) -> int:
     return int(high, 16) << 32 | int(low, 16)
 
 
-def next_epoch(stored: str | None) -> int:
-    """The epoch of a baseline that begins now, after the `stored` position.
-
-    Where that cannot be read, the days since 1970: far above what counting baselines ever comes to, and with room in
-    the four digits to count on from there."""
-    if stored is None:
-        return FIRST_EPOCH
-    try:
-        return WalPosition.decode(stored).epoch + 1
-    except ValueError:
-        return int(time.time()) // _DAY
-
-
-def row_prefix(epoch: int, final_lsn: int) -> str:
+def row_prefix(baseline: int, final_lsn: int) -> str:
     """What the positions of one transaction's changes begin with."""
-    return f"{epoch:04X}.{final_lsn:016X}."
+    return f"{baseline:04X}.{final_lsn:016X}."
 
 
-def row_position(epoch: int, final_lsn: int, ordinal: int) -> str:
+def row_position(baseline: int, final_lsn: int, ordinal: int) -> str:
     """Where one change stands in its stream; as text, greater is newer. A snapshot's rows have ordinal 0."""
-    return f"{row_prefix(epoch, final_lsn)}{ordinal:08X}"
+    return f"{row_prefix(baseline, final_lsn)}{ordinal:08X}"

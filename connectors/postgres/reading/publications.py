@@ -45,11 +45,11 @@ async def check_publication(
     with translated(system.name):
         found = await rows(connection, QUERIES["publication"], [name])
     if not found:
-        raise gap(system, f"the publication {name} is gone, and changes without it cannot be read")
+        raise gap(system, f"the publication {name} is gone, and changes without it cannot be read", safe=True)
     needed = tables_of(system)
     uncovered = sorted(set(needed) - set(found[0]["tables"]))
     if uncovered:
-        raise gap(system, f"the publication {name} no longer covers {', '.join(uncovered)}")
+        raise gap(system, f"the publication {name} no longer covers {', '.join(uncovered)}", safe=True)
     _check_options(system, name, found[0]["options"])
     if is_ours(found[0]["mark"], project):
         with translated(system.name):

@@ -106,9 +106,12 @@ def _check_column(system: System, table: Table, stream: Stream, name: str, serve
         )
 
 
-def gap(system: System, what: str) -> SourceGap:
+def gap(system: System, what: str, *, safe: bool = False) -> SourceGap:
+    """`safe`: see SourceGap. Of another server, or one that was restored, a person has to say which rows are true;
+    where somebody else reads by our slot, it would be taken from him."""
     return SourceGap(
         f"{system.name}: {what}; changes may have been missed",
         suggestion=f"read everything again with `fieldwarden run --rebaseline {system.name}`",
         path=system.name,
+        safe=safe,
     )

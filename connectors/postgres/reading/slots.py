@@ -59,20 +59,13 @@ async def check_slot(system: System, connection: Connection, name: str, start: W
     """With a stored position: the slot must still hold everything after it, and nobody else may stream from it.
 
     Raises SourceGap, SlotTaken; TransientError while it is in use."""
-    if start.server and start.server != server.server:
-        raise gap(system, "this is another server than the one that was read before")
-    if start.end > server.end:
-        raise gap(
-            system,
-            f"the server ends at {lsn_text(server.end)}, before what was read of it ({lsn_text(start.end)}): "
-            "it was restored to an earlier state",
-        )
+    check_same(system, start, server)
     slot = await _slot(system, connection, name)
     if slot is None:
-        raise gap(system, f"the replication slot {name} is gone")
+        raise gap(system, f"the replication slot {name} is gone", safe=True)
     _check_kind(system, name, slot, server.database)
     if reason := _given_up(slot):
-        raise gap(system, f"the server gave up the replication slot {name} ({reason})")
+        raise gap(system, f"the server gave up the replication slot {name} ({reason})", safe=True)
     confirmed = parse_lsn(slot["confirmed_flush_lsn"])
     if confirmed > start.end:
         reader = f"; {slot['reader']} reads by it now" if slot["reader"] else ""
@@ -82,6 +75,18 @@ async def check_slot(system: System, connection: Connection, name: str, start: W
             f"stopped: {MOVED}{reader}",
         )
     _check_idle(system, name, slot)
+
+
+def check_same(system: System, start: WalPosition, server: Server) -> None:
+    """Raises SourceGap if this is not the server that was read before, or not as it was then."""
+    if start.server and start.server != server.server:
+        raise gap(system, "this is another server than the one that was read before")
+    if start.end > server.end:
+        raise gap(
+            system,
+            f"the server ends at {lsn_text(server.end)}, before what was read of it ({lsn_text(start.end)}): "
+            "it was restored to an earlier state",
+        )
 
 
 async def take_place(

@@ -54,17 +54,17 @@ class Snapshot:
         tables: Mapping[str, Table],
         connection: psycopg.AsyncConnection[TupleRow],
         point: int,
-        epoch: int,
+        baseline: int,
     ) -> None:
         self.point = point
-        self._epoch = epoch
+        self._baseline = baseline
         self._system = system
         self._tables = tables
         self._connection = connection
 
     @classmethod
     async def adopt(
-        cls, system: System, dsn: Secretive, tables: Mapping[str, Table], point: int, exported: str, epoch: int
+        cls, system: System, dsn: Secretive, tables: Mapping[str, Table], point: int, exported: str, baseline: int
     ) -> Snapshot:
         """Take the exported snapshot up, while the connection that made the slot has done nothing else."""
         connection = await connect(system.name, dsn)
@@ -76,7 +76,7 @@ class Snapshot:
         except BaseException:
             await connection.close()
             raise
-        return cls(system, tables, connection, point, epoch)
+        return cls(system, tables, connection, point, baseline)
 
     async def close(self) -> None:
         await self._connection.close()
@@ -107,6 +107,6 @@ class Snapshot:
         relation = Relation(
             stream.name, tuple(column.name for column in columns), tuple(column.type for column in columns)
         )
-        position = row_position(self._epoch, self.point, 0)
+        position = row_position(self._baseline, self.point, 0)
         observing = Observing(stream, table, relation, position, f"the first reading of {stream.name}")
         return observing.rows(self._connection)

@@ -22,12 +22,12 @@ from fieldwarden.connectors.postgres.following import Memory, prefixes_of, resol
 from fieldwarden.connectors.postgres.marks import Marks, Seal
 from fieldwarden.connectors.postgres.reading.pace import IDLE_SECONDS, SETTLING, patience, until_worth, worth_confirming
 from fieldwarden.connectors.postgres.reading.pgoutput import Decoder
-from fieldwarden.connectors.postgres.reading.position import WalPosition, next_epoch
+from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.connectors.postgres.reading.publications import check_publication, ensure_publication
 from fieldwarden.connectors.postgres.reading.renewal import Renewal, renewed
 from fieldwarden.connectors.postgres.reading.replication import ReplicationConnection
 from fieldwarden.connectors.postgres.reading.server import Server, check_server, check_tables, gap, troubles
-from fieldwarden.connectors.postgres.reading.slots import SlotHealth, check_slot, slot_health, take_place
+from fieldwarden.connectors.postgres.reading.slots import SlotHealth, check_same, check_slot, slot_health, take_place
 from fieldwarden.connectors.postgres.reading.snapshot import Snapshot
 from fieldwarden.connectors.postgres.reading.spill import Spool
 from fieldwarden.connectors.postgres.reading.transactions import Transactions
@@ -37,7 +37,7 @@ from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift, TransientEr
 from fieldwarden.engine.failpoints import hit
 from fieldwarden.engine.ports.foothold import Followed
 from fieldwarden.engine.ports.kinds import Room
-from fieldwarden.engine.ports.source import Batch
+from fieldwarden.engine.ports.source import Batch, Start
 from fieldwarden.engine.process import PROCESS
 from fieldwarden.engine.wanted import wanted_tables
 from fieldwarden.rules.connections import database_settings
@@ -52,9 +52,8 @@ class PostgresSource:
     """`engine.ports.Source` over logical replication.
 
     `max_changes` and `max_bytes` bound a batch, `spill_bytes` what open streamed transactions keep in memory.
-    `rebaseline`: read everything again, whatever the stored position; it may be one that cannot be read. `project` is
-    the project's id, and `memory` where it is noted what is followed on the server, before it is made. While there is
-    no `room`, reading waits a moment.
+    `project` is the project's id, and `memory` where it is noted what is followed on the server, before it is made.
+    While there is no `room`, reading waits a moment.
     """
 
     def __init__(
@@ -64,7 +63,6 @@ class PostgresSource:
         project: str,
         memory: Memory,
         *,
-        rebaseline: bool = False,
         max_changes: int = 2000,
         max_bytes: int = 8 << 20,
         spill_bytes: int = 64 << 20,
@@ -80,7 +78,6 @@ class PostgresSource:
         self._followed = Followed()
         self._marks = Marks(self.system, (), Seal(b""))
         self._names = Followed()
-        self._rebaseline = rebaseline
         self._max_changes = max_changes
         self._max_bytes = max_bytes
         self._spill_bytes = spill_bytes
@@ -104,17 +101,20 @@ class PostgresSource:
         self._stream: ReplicationConnection | None = None
         self._spool: Spool | None = None
 
-    async def open(self, position: str | None) -> None:
-        start = None if self._rebaseline else self._parse(position)
+    async def open(self, start: Start) -> None:
+        position = start.position
+        after = None if start.anew else self._parse(position)
         try:
             connection = self._catalog = await connect(self.system, self._dsn)
             server = self._server = await check_server(self._system, connection)
             with translated(self.system):
                 self._tables = await describe(connection, tables_of(self._system))
-            if start is not None and start.phase == "stream":
-                await self._resume(connection, server, start)
+            if after is not None and after.phase == "stream":
+                await self._resume(connection, server, after)
             else:
-                await self._begin(connection, server, position)
+                if after is not None:  # a baseline was interrupted: its rows have this number in front as well
+                    check_same(self._system, after, server)
+                await self._begin(connection, server, position, start.baseline)
             self._marks = await self._known_marks(server)
         except BaseException:
             await self.close()
@@ -147,7 +147,7 @@ class PostgresSource:
         self._start = replace(start, streams=kept, server=server.server, parked=parked)
         if self._unread:
             # Positions of these rows compare with those of the stream: whichever is newer stands.
-            await self._export(f"{names.slot[:50]}_{PROCESS}", start.epoch, temporary=True)
+            await self._export(f"{names.slot[:50]}_{PROCESS}", start.baseline, temporary=True)
 
     def _park(self, read: Collection[str], server: Server) -> None:
         """Leave out streams whose tables cannot be followed, and go on with the others. Raises what is wrong with one
@@ -186,25 +186,26 @@ class PostgresSource:
         self._drifted.update(names)
         raise TransientError(drift.message, suggestion=drift.suggestion) from drift
 
-    async def _begin(self, connection: psycopg.AsyncConnection[TupleRow], server: Server, position: str | None) -> None:
-        epoch = next_epoch(position)
+    async def _begin(
+        self, connection: psycopg.AsyncConnection[TupleRow], server: Server, position: str | None, baseline: int
+    ) -> None:
         self._reading, self._parked = self._system, {}
         check_tables(self._system, self._tables, server)
         names = await take_place(self._system, connection, server, self._memory, self._project, position)
         self._followed = self._names = names
         await ensure_publication(self._system, connection, names.publication, self._tables, server, self._project)
-        point = await self._export(names.slot, epoch)
+        point = await self._export(names.slot, baseline)
         streams = tuple(self._system.read_streams)
-        self._start = WalPosition("stream", point, streams=streams, server=server.server, epoch=epoch)
+        self._start = WalPosition("stream", point, streams=streams, server=server.server, baseline=baseline)
 
-    async def _export(self, slot: str, epoch: int, *, temporary: bool = False) -> int:
+    async def _export(self, slot: str, baseline: int, *, temporary: bool = False) -> int:
         """Make a slot, and a snapshot of the point where it begins; that point."""
         creator = await ReplicationConnection.connect(self.system, self._dsn, high_water=0)
         try:
             point, exported = await creator.create_slot(slot, temporary=temporary)
             hit("snapshot.slot_created")
             self._read_anew = point
-            self._snapshot = await Snapshot.adopt(self._reading, self._dsn, self._tables, point, exported, epoch)
+            self._snapshot = await Snapshot.adopt(self._reading, self._dsn, self._tables, point, exported, baseline)
         finally:
             await creator.close()
         return point
@@ -226,7 +227,7 @@ class PostgresSource:
 
     async def _baseline(self, snapshot: Snapshot, start: WalPosition) -> AsyncGenerator[Batch, None]:
         running = replace(start, phase="snapshot").encode()
-        # Before any row: were it killed after rows of this epoch, but before their position, the next would repeat it.
+        # Before any row: with it the baseline is begun, so that one after a crash finds what has gone since.
         yield Batch([], running, "running")
         waiting: Batch | None = None
         async with aclosing(snapshot.chunks(self._max_changes, self._max_bytes)) as chunks:
@@ -345,9 +346,11 @@ class PostgresSource:
 
     async def acknowledge(self, batch: Batch) -> None:
         durable = WalPosition.decode(batch.position)
-        self._rebaseline = False
         if durable.phase == "stream" and self._stream is not None:
             self._stream.acknowledge(durable.end)
+
+    async def ends(self, baseline: int) -> None:
+        del baseline  # it reads its rows by itself
 
     async def again(self, raw: RawChange) -> RawChange:
         return raw  # the server's own output is never undecodable for one row alone

@@ -266,7 +266,7 @@ class Transactions:
         self._in_transaction = True
         self._final, self._at, self._xid, self._ordinal = final_lsn, at, xid, 0
         self._echo = self._doubtful = False
-        self._prefix = row_prefix(start.epoch, final_lsn)
+        self._prefix = row_prefix(start.baseline, final_lsn)
         self._label = f"{self._system} xid {xid}"
         if final_lsn < start.end:
             self._skip = _EVERY

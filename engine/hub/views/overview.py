@@ -20,7 +20,7 @@ from fieldwarden.engine.hub.acts import append
 from fieldwarden.engine.hub.duties import lock_class
 from fieldwarden.engine.hub.migrate import SCHEMA
 from fieldwarden.engine.hub.queries import QUERIES
-from fieldwarden.engine.hub.session import Connection, Session, has_table
+from fieldwarden.engine.hub.session import Connection, Session, has_column, has_table
 from fieldwarden.engine.ledger.entries import Act
 from fieldwarden.engine.ports.durable import Duplicate
 from fieldwarden.engine.ports.duties import Duty
@@ -128,6 +128,17 @@ class ForgedMarks:
     number: int
     transaction: str
     at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rebaselined:
+    """A system whose rows are read, or have been, from the beginning once more: the number of that baseline, and when
+    and why it was begun."""
+
+    system: str
+    baseline: int
+    since: datetime
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +275,14 @@ class Overview:
                 return []
             rows = await (await connection.execute(QUERIES["forged_marks"])).fetchall()
         return [ForgedMarks(*row) for row in rows]
+
+    async def rebaselined(self) -> list[Rebaselined]:
+        """None where the schema is older than numbered baselines are."""
+        async with self._session.transaction() as connection:
+            if not await has_column(connection, "source", "began_at"):
+                return []
+            rows = await (await connection.execute(QUERIES["rebaselined"])).fetchall()
+        return [Rebaselined(*row) for row in rows]
 
     async def first_letter(self, row: RowRef) -> int | None:
         """The first change of a row that is set aside and that later ones wait for: its id."""

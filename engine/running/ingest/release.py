@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from fieldwarden.engine.deciding.meaning import Meanings
 from fieldwarden.engine.ports.hub import Hub, Lease
+from fieldwarden.engine.ports.parts import FIRST_BASELINE
 from fieldwarden.engine.ports.source import Source
 from fieldwarden.engine.running.ingest.commit import UNMOVED, Commits
 from fieldwarden.engine.running.ingest.reuniting import next_reunion
@@ -44,11 +45,15 @@ class Release:
         self._turn = turn
         self.telling_again = False
         """All rows are being told again by partitions: what comes is noted as seen, until the others are swept."""
+        self.baseline = FIRST_BASELINE
+        """The one that this session reads."""
 
     async def open(self, lease: Lease) -> None:
         """A session begins. Whoever begins a new baseline fences all lanes, so each session knows of it from its
         start."""
-        self.telling_again = bool(lease.lane) and not (await self._hub.baseline(self._system)).swept
+        baseline = await self._hub.baseline(self._system)
+        self.telling_again = bool(lease.lane) and not baseline.swept
+        self.baseline = baseline.number
 
     async def run(self, lease: Lease, stop: asyncio.Event) -> None:
         """Try again what was set aside and may go on now: its row is known, or a person said so."""
@@ -84,7 +89,7 @@ class Release:
         self.telling_again = not baseline.swept
         if baseline.heard and not baseline.swept:
             await self.sweep(lease, tuple(self._streams))
-            await self._hub.swept(self._system, baseline.floor)
+            await self._hub.swept(self._system, baseline.number)
             self.telling_again = False
 
     async def _round(self, lease: Lease) -> set[int]:

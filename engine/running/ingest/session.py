@@ -19,10 +19,11 @@ import structlog
 from fieldwarden.engine import failpoints
 from fieldwarden.engine.deciding.known import Mapped
 from fieldwarden.engine.deciding.meaning import Meanings
-from fieldwarden.engine.errors import FieldwardenError
+from fieldwarden.engine.errors import FieldwardenError, SourceGap
 from fieldwarden.engine.ports.hub import Hub, Lease
-from fieldwarden.engine.ports.parts import Part
-from fieldwarden.engine.ports.source import Batch, Source
+from fieldwarden.engine.ports.parts import Begun, Part
+from fieldwarden.engine.ports.source import Batch, Source, Start
+from fieldwarden.engine.principal import Principal
 from fieldwarden.engine.running.ingest.brake import Bounds
 from fieldwarden.engine.running.ingest.commit import UNMOVED, Commits
 from fieldwarden.engine.running.ingest.release import Release
@@ -34,6 +35,7 @@ from fieldwarden.rules.rulebook import Rulebook
 
 log = structlog.get_logger(__name__)
 
+_MOST_MENDED = 3
 PARKED = "parked, until it is mended"
 
 
@@ -63,10 +65,12 @@ class Pipeline:
         tolerance: int = 300_000_000,
         lane: str = "",
         deletes: Bounds | None = None,
+        who: Principal = Principal("fieldwarden", "a process"),  # noqa: B008 (it is frozen)
     ) -> None:
         """`clock` gives µs since 1970 UTC; `tolerance` (µs) is how far ahead of it a source's time may be; `bits` makes
         record ids unlike any other's (they are no secret), by default out of one seed from the system; `lane` is this
-        worker's own, where several share the source's partitions; past `deletes` deletions are held."""
+        worker's own, where several share the source's partitions; past `deletes` deletions are held; `who` mends gaps,
+        as the ledger says."""
         self._rulebook = rulebook
         self._source = source
         self._system = source.system
@@ -76,6 +80,7 @@ class Pipeline:
         self._chance = chance
         self._wake = wake or Wake()
         self._lane = lane
+        self._who = who
         self._streams = rulebook.systems[self._system].read_streams
         self._commits = Commits(
             rulebook,
@@ -91,8 +96,9 @@ class Pipeline:
         self._meanings = Meanings(rulebook.systems[self._system].streams, rulebook.entities, self._commits.found)
         self._turn = asyncio.Lock()
         self._release = Release(source, self._streams, hub, self._commits, self._meanings, self._turn)
-        self._position: str | None = None
         self._moves = 0
+        self._mended = 0
+        """Baselines begun for gaps, one after the other, of which none has come to its end."""
         self._rereading = False
         self._parked = ""
 
@@ -103,17 +109,43 @@ class Pipeline:
             before = self._moves
             try:
                 await self._session(stop)
-            except FieldwardenError as error:
+            except FieldwardenError as trouble:
+                error: FieldwardenError | None = trouble
+                attempt = 1 if self._moves != before else attempt + 1
+                if isinstance(trouble, SourceGap) and self._mends(trouble):
+                    error = await self._mend(trouble)
+                if error is None:
+                    continue
                 verdict = judge(error)
                 if verdict == "bug":
                     raise
-                attempt = 1 if self._moves != before else attempt + 1
                 await self._trouble(error, verdict == "halt")
                 if verdict == "halt":
                     await stop.wait()
                 else:
                     await pause(backoff(attempt, self._chance(), error), stop)
         self._telemetry.connector_state("source", self._system, "stopped")
+
+    def _mends(self, gap: SourceGap) -> bool:
+        """Whether all rows are read again without asking a person. Where that never comes to its end (a server that
+        gives up its slot while its rows are read), it would go on for ever."""
+        return self._rulebook.systems[self._system].mends_gaps and gap.safe and self._mended < _MOST_MENDED
+
+    async def _mend(self, gap: SourceGap) -> FieldwardenError | None:
+        """Begin a new baseline, unless another worker has begun one since this session began. What kept it from that;
+        None: one has begun."""
+        number = self._release.baseline + 1
+        try:
+            positions = await self._source.ends(number)
+            begun = Begun(self._who.name, f"by itself: {gap.message}", self._clock(), self._who.known_by)
+            if not await self._hub.begin_again(self._system, number, positions, begun):
+                return None
+        except FieldwardenError as error:
+            return error
+        self._mended += 1
+        log.warning("source.rebaselined", system=self._system, message=gap.message, baseline=number)
+        self._telemetry.rebaselined(self._system)
+        return None
 
     async def _trouble(self, error: FieldwardenError, halted: bool) -> None:
         state = "halted" if halted else "retrying"
@@ -126,15 +158,15 @@ class Pipeline:
 
     async def _session(self, stop: asyncio.Event) -> None:
         lease = await self._hub.lease(self._system, self._lane)
-        self._position = lease.position or None
-        self._rereading = self._position is not None
+        position = lease.position or None
+        self._rereading = position is not None
         await self._release.open(lease)
         self._meanings.clear()
         queue: asyncio.Queue[tuple[Batch, list[Mapped]]] = asyncio.Queue(maxsize=1)
         reader: asyncio.Task[None] | None = None
         releaser: asyncio.Task[None] | None = None
         try:
-            opening = asyncio.ensure_future(self._source.open(self._position))
+            opening = asyncio.ensure_future(self._source.open(Start(position, lease.baseline, lease.anew)))
             if not await either(opening, stop):
                 return
             opening.result()
@@ -212,6 +244,8 @@ class Pipeline:
             lease, mapped[start:], batch.position, seen=seen, faring=(state, parked), parts=batch.parts
         )
         self._moves += 1
+        if state == "streaming":
+            self._mended = 0
         if batch.snapshot == "done":
             self._wake.rouse(self._commits.plans)
         await self._source.acknowledge(batch)

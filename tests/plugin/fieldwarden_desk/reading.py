@@ -14,7 +14,7 @@ from typing import Any, Literal
 from fieldwarden.engine.change import UNKNOWN, RawChange, RawValue, Relation, RowRef
 from fieldwarden.engine.ports.foothold import Followed
 from fieldwarden.engine.ports.kinds import Reading
-from fieldwarden.engine.ports.source import Batch
+from fieldwarden.engine.ports.source import Batch, Start
 from fieldwarden.engine.wanted import wanted_columns
 from fieldwarden.rules.rulebook import Stream
 
@@ -32,17 +32,16 @@ class DeskSource:
     def __init__(self, session: DeskSession, reading: Reading) -> None:
         self.system = reading.system.name
         self._session = session
-        self._anew = reading.rebaseline
         self._poll = _EAGER if reading.eager else _POLL
         self._relations = {each.table: relation(each) for each in reading.system.read_streams.values()}
         self._read = 0
         self._first: int | None = None
 
-    async def open(self, position: str | None) -> None:
-        if position is None or self._anew:
-            self._read, self._first, self._anew = 0, await end(self._session), False
+    async def open(self, start: Start) -> None:
+        if start.position is None or start.anew:
+            self._read, self._first = 0, await end(self._session)
             return
-        held = json.loads(position)
+        held = json.loads(start.position)
         self._read, self._first = held["read"], held.get("first")
 
     async def batches(self) -> AsyncIterator[Batch]:
@@ -76,6 +75,9 @@ class DeskSource:
 
     async def acknowledge(self, batch: Batch) -> None:
         """A desk keeps its changes for ever."""
+
+    async def ends(self, baseline: int) -> None:
+        """It reads its objects by itself."""
 
     async def again(self, raw: RawChange) -> RawChange:
         return raw

@@ -33,8 +33,8 @@ def test_positions_compare_as_text(one: PartitionPosition, other: PartitionPosit
 
 
 @given(st.integers(0, 5), st.integers(0, 2**62))
-def test_what_comes_later_in_a_row_is_newer_and_a_new_baseline_is_newer_than_all(generation: int, offset: int) -> None:
-    assert row_position(generation, offset) < row_position(generation, offset + 1) < row_position(generation + 1, 0)
+def test_what_comes_later_in_a_row_is_newer_and_a_new_baseline_is_newer_than_all(baseline: int, offset: int) -> None:
+    assert row_position(baseline, offset) < row_position(baseline, offset + 1) < row_position(baseline + 1, 0)
 
 
 @pytest.mark.parametrize("text", ["", "7", "0000.0000000000000007", "stream:0/0:x", "0000.zz.0001", "0000.01.0001.02"])

@@ -47,7 +47,7 @@ def logs(draw: st.DrawFn) -> list[Event]:
 def reading(position: PartitionPosition) -> Reading:
     partition = TopicPartition("crm.public.account", 0)
     extent = 0, 1_000_000
-    return Assignment("crm").begin(partition, Part(1, position.encode()), generation=0, partitions=1, extent=extent)
+    return Assignment("crm").begin(partition, Part(1, position.encode()), baseline=0, partitions=1, extent=extent)
 
 
 def news(told: list[Event], handovers: set[int]) -> list[Event]:

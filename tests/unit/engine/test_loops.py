@@ -16,7 +16,7 @@ from fieldwarden.engine.delivering.conclusion import ATTEMPTS
 from fieldwarden.engine.errors import DecodeError, IdentityMoved, SourceGap, TargetBusy, TransientError
 from fieldwarden.engine.ports.durable import IngestOutcome
 from fieldwarden.engine.ports.hub import Settlement
-from fieldwarden.engine.ports.source import Batch, Source
+from fieldwarden.engine.ports.source import Batch, Source, Start
 from fieldwarden.engine.ports.target import Write
 from fieldwarden.engine.running.delivery import Delivery
 from fieldwarden.engine.running.ingest.session import Pipeline
@@ -25,7 +25,7 @@ from fieldwarden.engine.running.retry import backoff, judge
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import MemoryHub, MemoryTarget, PartitionedSource, ScriptedSource
 from fieldwarden.rules.rulebook import Rulebook
-from tests.builders import BILLING, CRM, CUSTOMER, raw, rulebook, whole
+from tests.builders import BEGUN, BILLING, CRM, CUSTOMER, raw, rulebook, whole
 from tests.simulation.virtual_time import simulate
 
 RULES = rulebook()
@@ -154,7 +154,7 @@ def test_a_source_that_does_not_open_holds_up_no_end() -> None:
     """As when Kafka's group waits for a member that is gone."""
     source = ScriptedSource("crm", [])
 
-    async def never(position: str | None) -> None:
+    async def never(start: Start) -> None:
         await asyncio.Event().wait()
 
     source.open = never  # type: ignore[method-assign]
@@ -515,8 +515,8 @@ def test_when_everything_was_told_again_rows_that_were_not_are_gone() -> None:
     again = [account(0, name="unread"), account(0, name="unread"), account(3, name="Acme"), account(4, "C-3")]
 
     async def tell_again() -> None:
-        await hub.begin_again("crm", "f", {"crm.account/0": f"{2:016x}"})
-        await hub.read_until("crm", {"crm.account/0": f"{4:016x}"}, "f")
+        await hub.begin_again("crm", 2, {"crm.account/0": f"{2:016x}"}, BEGUN)
+        await hub.read_until("crm", {"crm.account/0": f"{4:016x}"}, 2)
 
     asyncio.run(tell_again())
     live(partitioned(hub, *again), hub, lane="crm#1")
@@ -531,8 +531,8 @@ def test_a_row_that_was_left_out_when_everything_was_told_again_is_not_gone_whil
     live(partitioned(hub, *rows), hub, lane="crm#1")
 
     async def tell_again() -> None:
-        await hub.begin_again("crm", "f", {"crm.account/0": f"{3:016x}"})
-        await hub.read_until("crm", {"crm.account/0": f"{4:016x}"}, "f")
+        await hub.begin_again("crm", 2, {"crm.account/0": f"{3:016x}"}, BEGUN)
+        await hub.read_until("crm", {"crm.account/0": f"{4:016x}"}, 2)
 
     asyncio.run(tell_again())
     source = partitioned(hub, *rows, account(4, name="Acme"))
@@ -558,8 +558,8 @@ def test_a_row_that_another_worker_hears_of_while_it_is_swept_is_there(monkeypat
             yield page
 
     async def begin() -> None:
-        await hub.begin_again("crm", "f", {"crm.account/0": f"{2:016x}"})
-        await hub.read_until("crm", {}, "f")
+        await hub.begin_again("crm", 2, {"crm.account/0": f"{2:016x}"}, BEGUN)
+        await hub.read_until("crm", {}, 2)
 
     asyncio.run(begin())
     monkeypatch.setattr("fieldwarden.engine.running.ingest.release.unseen", meanwhile)
@@ -578,8 +578,8 @@ def retold(hub: MemoryHub, first: RawChange, again: RawChange) -> list[bool]:
             await asyncio.sleep(0.01)
 
     async def begin() -> None:
-        await hub.begin_again("crm", "f", {"crm.account/0": f"{1:016x}"})
-        await hub.read_until("crm", {"crm.account/0": f"{2:016x}"}, "f")
+        await hub.begin_again("crm", 2, {"crm.account/0": f"{1:016x}"}, BEGUN)
+        await hub.read_until("crm", {"crm.account/0": f"{2:016x}"}, 2)
 
     live(partitioned(hub, first), hub, lane="crm#1")
     asyncio.run(begin())

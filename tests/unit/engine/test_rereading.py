@@ -12,7 +12,7 @@ from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import MemoryHub, MemoryTarget, ScriptedSource
 from fieldwarden.rules.rulebook import Rulebook
-from tests.builders import CRM, FLAT, raw, rulebook
+from tests.builders import BEGUN, CRM, FLAT, raw, rulebook
 from tests.simulation.virtual_time import simulate
 
 NAMES = ("tax_id", "name", "phone", "segment", "credit_limit", "terms", "street", "city")
@@ -83,11 +83,11 @@ def test_nothing_is_delivered_while_a_source_is_read_again() -> None:
         asyncio.run(hub.lease(name))
         hub.sources[name].read = True
     delivery = Delivery(rules, "billing", target, hub, Telemetry())
-    asyncio.run(hub.reread(["billing"]))
+    asyncio.run(hub.begin_again("billing", 2, None, BEGUN))
     assert asyncio.run(delivery.step()) == 0
     hub.sources["billing"].read = True
     assert asyncio.run(delivery.step()) == 1
-    asyncio.run(hub.reread(["erp"]))
+    asyncio.run(hub.begin_again("erp", 2, None, BEGUN))
     read(hub, rules, [row("public.account", position, "2", "T2") for position in (2, 3)])
     assert asyncio.run(delivery.step()) == 0, "a delivery that has begun sees it too"
     assert target.written == 1
@@ -96,8 +96,8 @@ def test_nothing_is_delivered_while_a_source_is_read_again() -> None:
 def test_nothing_is_delivered_where_a_stream_was_mapped_that_nobody_has_read() -> None:
     hub, rules, target = MemoryHub(), rulebook(), MemoryTarget("billing")
     read(hub, rules, [row("public.account", 1, "1", "T1")])
-    asyncio.run(hub.read_until("billing", {}, "", ["public.customer"]))
-    asyncio.run(hub.read_until("erp", {}, "", ["public.party"]))
+    asyncio.run(hub.read_until("billing", {}, 1, ["public.customer"]))
+    asyncio.run(hub.read_until("erp", {}, 1, ["public.party"]))
     delivery = Delivery(rules, "billing", target, hub, Telemetry())
     assert asyncio.run(delivery.step()) == 0, "public.address may hold what would be made there a second time"
     hub.sources["erp"].streams += ("public.address",)

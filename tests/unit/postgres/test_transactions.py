@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fieldwarden.connectors.postgres.marks import Marks, Seal
 from fieldwarden.connectors.postgres.reading.pgoutput import Payload
-from fieldwarden.connectors.postgres.reading.position import WalPosition, next_epoch, parse_lsn, row_position
+from fieldwarden.connectors.postgres.reading.position import WalPosition, parse_lsn, row_position
 from fieldwarden.connectors.postgres.reading.spill import Spool
 from fieldwarden.connectors.postgres.reading.transactions import Transactions
 from fieldwarden.engine.change import UNKNOWN, RawChange
@@ -252,20 +252,21 @@ def test_what_is_no_position_is_refused(token: str) -> None:
 
 
 def test_every_baseline_is_newer_than_all_that_was_read_before_it() -> None:
-    stored = WalPosition("stream", 2**64 - 1, epoch=0x1F).encode()
-    assert WalPosition.decode(stored).epoch == 0x1F
-    assert next_epoch(None) == 1
-    assert next_epoch(stored) == 0x20
-    assert row_position(next_epoch(stored), 1, 0) > row_position(0x1F, 2**64 - 1, 2**32 - 1)
-    assert 0xFFFF > next_epoch("unreadable") > 10_000
-    old = '{"v":1,"phase":"stream","end":"1/0","streams":["a"],"server":"7"}'
-    assert row_position(WalPosition.decode(old).epoch, 1, 0) > "0000000100000000.00000001", (
-        "from before there were epochs"
-    )
+    assert row_position(0x20, 1, 0) > row_position(0x1F, 2**64 - 1, 2**32 - 1)
 
 
-def test_the_epoch_of_the_baseline_stands_in_front_of_the_streamed_positions() -> None:
-    later = WalPosition("stream", 0x100, streams=START.streams, server="1", epoch=3)
+@pytest.mark.parametrize(("said", "baseline"), [('"epoch":31', 31), ('"baseline":31', 31), ('"other":1', 1)])
+def test_tokens_of_former_versions_are_read(said: str, baseline: int) -> None:
+    """Which called it an epoch, and before that knew of none."""
+    old = '{"v":1,"phase":"stream","end":"1/0","streams":["a"],"server":"7",' + said + "}"
+    position = WalPosition.decode(old)
+    assert position == WalPosition("stream", 1 << 32, streams=("a",), server="7", baseline=baseline)
+    assert WalPosition.decode(position.encode()) == position
+    assert row_position(position.baseline, 1, 0) > "0000000100000000.00000001", "from before there were epochs"
+
+
+def test_the_number_of_the_baseline_stands_in_front_of_the_streamed_positions() -> None:
+    later = WalPosition("stream", 0x100, streams=START.streams, server="1", baseline=3)
     assert {change.position[:5] for change in take(transactions(later), history())} == {"0003."}
 
 

@@ -118,6 +118,18 @@ def test_a_mistake_is_named_where_it_stands(tmp_path: Path, file: str, old: str,
     assert "hunter2" not in "\n".join(everything)
 
 
+def test_rows_can_be_told_again_only_by_a_connector_that_can_be_asked(tmp_path: Path) -> None:
+    files = {**SOUND, CRM: SOUND[CRM].replace("streams:", "on_gap: rebaseline\nstreams:")}
+    assert load(write(tmp_path, files)).rulebook.systems["crm"].mends_gaps
+    files[PROJECT] = "".join(line for line in SOUND[PROJECT].splitlines(True) if not line.startswith("  connect:"))
+    [problem] = said(tmp_path, files)
+    line = 1 + files[CRM].splitlines().index("on_gap: rebaseline")
+    assert str(problem).startswith(
+        f"{CRM}:{line}:9: to have all rows of crm told again, its connector in Kafka Connect"
+    )
+    assert "kafka: {connect: {url: ...}}" in problem.suggestion
+
+
 @pytest.mark.parametrize("key", ["mechanism", "username", "password"])
 def test_credentials_without_sasl_mean_nothing(tmp_path: Path, key: str) -> None:
     files = {**SOUND, PROJECT: SOUND[PROJECT].replace("sasl_ssl", "plaintext")}

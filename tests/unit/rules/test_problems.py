@@ -27,6 +27,8 @@ SHAPE = [
     (PROJECT, "future_tolerance: 5m", "future_tolerance: ▸soon", "'future_tolerance': a length of time is a number"),
     (PROJECT, "future_tolerance: 5m", "deletes: {share: ▸20}", "'share': a share is a number from 0 to 1"),
     (PROJECT, "future_tolerance: 5m", "deletes: {share: ▸most}", "'share': a share is a number from 0 to 1"),
+    (CRM, "on_null: value", "on_null: value\non_gap: ▸stop", "'on_gap' must be halt or rebaseline"),
+    (BILLING, "streams:", "mode: target\n▸on_gap: rebaseline\nstreams:", "billing is only written to: no change of it is read, so none can be missed (remove on_gap:)"),
     (CUSTOMER, "{type: text, owner: erp, seed", "{type: text, ▸ownr: erp, seed", "unknown key 'ownr' (did you mean 'owner'?)"),
     (CUSTOMER, "owner: erp, seed_from", "owner: ▸{}, seed_from", "'owner' must be text"),
     (CUSTOMER, "owner: erp, seed_from: [crm]", "owner: erp, seed_from: ▸crm", "'seed_from' must be a list"),

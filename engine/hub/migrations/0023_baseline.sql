@@ -1,0 +1,19 @@
+-- How many times a source's rows have been read from the beginning: one number, in place of the epoch in the position of a
+-- system that is read directly, and of the generation of one that is read by partitions, which its floor began with.
+alter table source add column baseline integer not null default 1;
+-- The present one has begun, and nothing of it is durable: `position` is that of the one before.
+alter table source add column anew boolean not null default false;
+-- When the present one was begun, and why; of the first reading of a source neither is known.
+alter table source add column began_at timestamptz;
+alter table source add column began_why text not null default '';
+
+update source s set baseline = case
+    when floor <> '' then ('x' || left(floor, 4))::bit(16)::integer
+    -- Nobody knows what a position says that cannot be read: far above what counting ever comes to.
+    when position like '{%' then coalesce(substring(position from '"epoch":([0-9]+)')::integer, 1)
+    when position <> '' then 20000
+    when exists (select from partition p where p.source = s.name) then 0
+    else 1
+end
+where name = system;
+alter table source drop column floor;

@@ -1,0 +1,28 @@
+"""Systems whose rows were read from the beginning once more, for `status`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from fieldwarden.engine.hub.views.overview import Overview
+
+
+@dataclass(frozen=True, slots=True)
+class Rebaselined:
+    """A system whose rows are read, or have been, from the beginning once more: the number of that baseline, how long
+    ago it was begun, and why."""
+
+    system: str
+    baseline: int
+    age_seconds: float
+    why: str
+
+
+async def rebaselined(overview: Overview) -> list[Rebaselined]:
+    """As the hub has noted them, by name. Raises TransientError."""
+    now = datetime.now(UTC)
+    return [
+        Rebaselined(each.system, each.baseline, round((now - each.since).total_seconds(), 1), each.why)
+        for each in await overview.rebaselined()
+    ]
