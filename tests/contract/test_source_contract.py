@@ -1,4 +1,5 @@
-"""What every source of many partitions promises, said once, and held against Kafka's and the scripted one.
+"""What every source of many partitions promises, said once, and held against Kafka's, the scripted one and
+a polled feed.
 
 Two partitions, `first` and `second`; what is told in one is numbered from 0.
 """
@@ -16,7 +17,7 @@ from fieldwarden.engine.errors import PartitionLost
 from fieldwarden.engine.ports.durable import IngestOutcome
 from fieldwarden.engine.ports.hub import Hub
 from fieldwarden.engine.ports.source import Batch, Source, Start
-from fieldwarden.engine.testing import MemoryHub, PartitionedSource
+from fieldwarden.engine.testing import Feed, MemoryHub, PartitionedSource, PolledSource
 from stack import Stack
 from tests.builders import raw
 from tests.integration.kafka_world import ACCOUNT, Topics, Worker
@@ -50,6 +51,22 @@ class MemoryLog:
         return source
 
 
+class PolledLog:
+    """The parts of a feed that is asked again and again."""
+
+    def __init__(self) -> None:
+        self.names = ("crm.public.account/0", "crm.public.account/1")
+        self.feed = Feed("crm", self.names)
+
+    async def tell(self, partition: int, *numbers: int) -> None:
+        for number in numbers:
+            change = raw(ACCOUNT, "insert", 0, id=str(number))
+            self.feed.tell(self.names[partition], str(number), change, change)
+
+    def worker(self, hub: Hub) -> Source:
+        return PolledSource(self.feed, hub)
+
+
 class KafkaLog:
     def __init__(self, topics: Topics) -> None:
         self.topics = topics
@@ -63,10 +80,10 @@ class KafkaLog:
         return Worker(self.topics.bootstrap, self.topics.prefix, hub).source
 
 
-@pytest.fixture(params=[pytest.param("kafka", marks=pytest.mark.kafka), "memory"])
+@pytest.fixture(params=[pytest.param("kafka", marks=pytest.mark.kafka), "memory", "feed"])
 async def log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
-    if request.param == "memory":
-        yield MemoryLog()
+    if request.param != "kafka":
+        yield MemoryLog() if request.param == "memory" else PolledLog()
         return
     stack: Stack = request.getfixturevalue("kafka")
     async with Topics(stack.bootstrap, request.getfixturevalue("prefix")) as topics:
