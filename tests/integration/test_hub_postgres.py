@@ -531,9 +531,13 @@ def test_the_numbers_of_baselines_are_those_that_positions_begin_with(database: 
         for name in ("topics", "topics told again"):
             connection.execute("insert into source (name, system) values (%s, %s)", [f"{name}#2", name])
             connection.execute("insert into partition (source, name) values (%s, 't/0')", [name])
+        connection.execute("insert into source (name, system) values ('half read#2', 'half read')")
+        connection.execute(
+            "insert into partition (source, name, position) values ('half read', 't/0', '0000.0000000000000007.0001')"
+        )
     migrate(database)
     found = dict(ask(database, "select name, baseline from source where name = system"))
-    assert found == {name: number for name, _, _, number in told}
+    assert found == {name: number for name, _, _, number in told} | {"half read": 0}
     assert ask(database, "select 1 from source where anew or began_at is not null") == []
 
 

@@ -159,7 +159,7 @@ class Pipeline:
     async def _session(self, stop: asyncio.Event) -> None:
         lease = await self._hub.lease(self._system, self._lane)
         position = lease.position or None
-        self._rereading = position is not None
+        self._rereading = position is not None or lease.anew
         await self._release.open(lease)
         self._meanings.clear()
         queue: asyncio.Queue[tuple[Batch, list[Mapped]]] = asyncio.Queue(maxsize=1)
@@ -244,8 +244,8 @@ class Pipeline:
             lease, mapped[start:], batch.position, seen=seen, faring=(state, parked), parts=batch.parts
         )
         self._moves += 1
-        if state == "streaming":
-            self._mended = 0
+        if state == "streaming" and batch.snapshot is None and not self._release.telling_again:
+            self._mended = 0  # only what stands behind all its rows shows that they were read in time
         if batch.snapshot == "done":
             self._wake.rouse(self._commits.plans)
         await self._source.acknowledge(batch)

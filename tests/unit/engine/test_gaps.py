@@ -25,16 +25,17 @@ FIRST = [whole("public.account", n, f"C-{n}", tax_id=f"T{n}", name="Acme") for n
 
 class Gapped(ScriptedSource):
     """Loses its connection behind its first rows and finds, `times` over, that changes are gone meanwhile; `rows` are
-    those that its system has by then, of which it reads half before it happens again."""
+    those that its system has by then, of which it reads half before it happens again, or all (`late`)."""
 
-    def __init__(self, rows: list[RawChange], *, safe: bool = True, times: int = 1) -> None:
+    def __init__(self, rows: list[RawChange], *, safe: bool = True, times: int = 1, late: bool = False) -> None:
         never = whole("public.account", 9, "C-1", tax_id="T1", name="Never told")
         super().__init__("crm", [*FIRST, never], snapshot=len(FIRST), size=2, fail=self.lose)
-        self.rows, self.safe, self.left = rows, safe, times
+        self.rows, self.safe, self.left, self.late = rows, safe, times, late
         self.starts: list[Start] = []
 
     def lose(self, done: int) -> None:
-        if self.left and done >= len(FIRST) and done != self._snapshot.start:
+        first = self._snapshot.stop if self.late else max(len(FIRST), self._snapshot.start + 1)
+        if self.left and done >= first:
             raise TransientError("the connection was lost")
 
     async def open(self, start: Start) -> None:
@@ -44,6 +45,8 @@ class Gapped(ScriptedSource):
             raise SourceGap("the slot is gone", safe=self.safe)
         if start.anew and start.baseline == 2:
             self.tell_again(self.rows)
+            if self.late:
+                self.extend([later(6, "Behind all rows")])
         await super().open(start)
 
 
@@ -119,3 +122,11 @@ def test_baselines_that_never_come_to_their_end_are_a_matter_for_a_person() -> N
     assert [number for _, number, _ in hub.begun] == [2, 3, 4]
     assert hub.sources["crm"].state == "halted"
     assert asyncio.run(hub.unread(["crm"])) == ["crm"], "nothing is delivered meanwhile"
+
+
+def test_baselines_that_are_over_too_late_to_go_on_from_are_a_matter_for_a_person() -> None:
+    """As where a server gives up the new slot while its rows are read, which shows only behind the last of them."""
+    source, hub = Gapped(REST, times=9, late=True), MemoryHub()
+    live(source, MENDING, hub)
+    assert [number for _, number, _ in hub.begun] == [2, 3, 4]
+    assert hub.sources["crm"].state == "halted"

@@ -118,3 +118,14 @@ def test_a_reread_that_is_cut_off_leaves_its_source_unread() -> None:
     assert asyncio.run(hub.unread(["crm"])) == ["crm"]
     run(ScriptedSource("crm", changes, size=2, snapshot=4), hub, rulebook())
     assert asyncio.run(hub.unread(["crm"])) == []
+
+
+def test_what_went_is_noticed_where_partitions_were_read_before() -> None:
+    """Their positions are not the source's: it has none to go on from, and yet its rows are known."""
+    hub, rules = MemoryHub(), rulebook()
+    read(hub, rules, [row("public.account", 1, "1", "T1"), row("public.account", 2, "2", "T2")])
+    asyncio.run(hub.begin_again("crm", 2, {"t/0": "0002"}, BEGUN))
+    asyncio.run(hub.begin_again("crm", 3, None, BEGUN))
+    read(hub, rules, [row("public.account", 3, "1", "T1")])
+    rows = [each for id in hub.records for each in hub.record(id).rows]
+    assert {each.key: each.live for each in rows} == {"1": True, "2": False}
