@@ -246,7 +246,8 @@ from pg_publication p where pubname = %s
 -- name: server
 -- Who the server is, and where its log ends. A standby has no end of its own.
 select current_setting('server_version_num')::int as version, current_setting('wal_level') as wal_level,
-       (pg_control_system()).system_identifier::text as server, current_database() as database,
+       (pg_control_system()).system_identifier::text as server, (pg_control_checkpoint()).timeline_id as timeline,
+       current_database() as database,
        pg_is_in_recovery() as standby,
        (case when pg_is_in_recovery() then '0/0'::pg_lsn else pg_current_wal_lsn() end)::text as end_lsn
 

@@ -461,6 +461,22 @@ async def test_another_server_and_one_restored_to_an_earlier_state_are_gaps(data
         await direct(CRM, database).open(Start(replace(position, end=position.end + (1 << 40)).encode()))
 
 
+async def test_a_slot_that_is_gone_may_be_mended_but_not_where_the_server_was_promoted_or_restored(
+    database: str,
+) -> None:
+    """A restored server has no slots, and its log may have come past where reading stopped."""
+    run(database, ACCOUNT)
+    async with reading(direct(CRM, database)) as reader:
+        await reader.baseline()
+        position = WalPosition.decode(reader.positions[-1])
+    drop = "select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()"
+    run(database, drop)
+    for timeline, safe in [(position.timeline, True), (position.timeline + 1, False), (0, True)]:
+        with pytest.raises(SourceGap, match="is gone") as caught:
+            await direct(CRM, database).open(Start(replace(position, timeline=timeline).encode()))
+        assert caught.value.safe is safe
+
+
 async def test_an_interrupted_baseline_starts_again(database: str) -> None:
     run(database, ACCOUNT, "insert into account select generate_series(1, 1000)")
     async with reading(direct(CRM, database, max_changes=300)) as reader:

@@ -4,7 +4,8 @@
 batches, `final` is its commit's LSN and `ordinal` how many of its changes are durable: an LSN alone is not unique, and
 a restart inside a transaction must neither lose nor repeat a row. `streams` are those whose rows have been read
 from the start; one that is mapped later has a gap. `parked` are those of them whose changes are missing, since their
-tables could not be followed for a while: they are read again. `server` is the source's system identifier.
+tables could not be followed for a while: they are read again. `server` is the source's system identifier, and
+`timeline` the one that it was on (0: unknown, as in tokens of former versions).
 
 `baseline` is the number of the baseline that is read (`engine.ports.parts`). It stands in front of every row's
 position, since a baseline may be read from a server whose LSNs are lower than those read before (a restore, a new
@@ -32,6 +33,7 @@ class WalPosition:
     server: str = ""
     baseline: int = FIRST_BASELINE
     parked: tuple[str, ...] = ()
+    timeline: int = 0
 
     def encode(self) -> str:
         token: dict[str, object] = {"v": 1, "phase": self.phase, "end": lsn_text(self.end)}
@@ -42,6 +44,8 @@ class WalPosition:
         token["baseline"] = self.baseline
         if self.parked:
             token["parked"] = self.parked
+        if self.timeline:
+            token["timeline"] = self.timeline
         return json.dumps(token, separators=(",", ":"))
 
     @classmethod
@@ -61,6 +65,7 @@ class WalPosition:
                 token["server"],
                 int(token.get("baseline", token.get("epoch", FIRST_BASELINE))),
                 tuple(token.get("parked", ())),
+                int(token.get("timeline", 0)),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a position of a PostgreSQL source: {error}") from error

@@ -27,13 +27,16 @@ class Server:
     server: str
     database: str
     end: int
+    timeline: int
+    """Another one begins with each promotion, and with each restoration from a backup."""
 
 
 async def check_server(system: System, connection: Connection) -> Server:
     """Raises EnvironmentUnfit if this server cannot stream row changes at all."""
     with translated(system.name):
         (row,) = await rows(connection, QUERIES["server"])
-    server = Server(row["version"], row["wal_level"], row["server"], row["database"], parse_lsn(row["end_lsn"]))
+    end = parse_lsn(row["end_lsn"])
+    server = Server(row["version"], row["wal_level"], row["server"], row["database"], end, row["timeline"])
     if server.version < 140000:
         raise EnvironmentUnfit(
             f"{system.name}: PostgreSQL {server.version // 10000} is too old",

@@ -61,11 +61,14 @@ async def check_slot(system: System, connection: Connection, name: str, start: W
     Raises SourceGap, SlotTaken; TransientError while it is in use."""
     check_same(system, start, server)
     slot = await _slot(system, connection, name)
+    # Backups hold no slots: where one was restored, its log may well be past what was read of the former state.
+    same = start.timeline in (0, server.timeline)
+    since = "" if same else ", and since reading stopped the server was promoted, or restored to an earlier state"
     if slot is None:
-        raise gap(system, f"the replication slot {name} is gone", safe=True)
+        raise gap(system, f"the replication slot {name} is gone{since}", safe=same)
     _check_kind(system, name, slot, server.database)
     if reason := _given_up(slot):
-        raise gap(system, f"the server gave up the replication slot {name} ({reason})", safe=True)
+        raise gap(system, f"the server gave up the replication slot {name} ({reason}){since}", safe=same)
     confirmed = parse_lsn(slot["confirmed_flush_lsn"])
     if confirmed > start.end:
         reader = f"; {slot['reader']} reads by it now" if slot["reader"] else ""

@@ -144,7 +144,7 @@ class PostgresSource:
             await ensure_publication(reading, connection, names.publication, self._tables, server, self._project)
         await check_publication(reading, connection, names.publication, self._tables, server, self._project)
         parked = tuple(name for name in kept if name in missed or name in self._parked)
-        self._start = replace(start, streams=kept, server=server.server, parked=parked)
+        self._start = replace(start, streams=kept, server=server.server, parked=parked, timeline=server.timeline)
         if self._unread:
             # Positions of these rows compare with those of the stream: whichever is newer stands.
             await self._export(f"{names.slot[:50]}_{PROCESS}", start.baseline, temporary=True)
@@ -196,7 +196,9 @@ class PostgresSource:
         await ensure_publication(self._system, connection, names.publication, self._tables, server, self._project)
         point = await self._export(names.slot, baseline)
         streams = tuple(self._system.read_streams)
-        self._start = WalPosition("stream", point, streams=streams, server=server.server, baseline=baseline)
+        self._start = WalPosition(
+            "stream", point, streams=streams, server=server.server, baseline=baseline, timeline=server.timeline
+        )
 
     async def _export(self, slot: str, baseline: int, *, temporary: bool = False) -> int:
         """Make a slot, and a snapshot of the point where it begins; that point."""

@@ -241,7 +241,7 @@ def test_two_phase_transactions_are_refused_by_name() -> None:
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1))
 def test_positions_survive_the_hub(end: int, final: int, ordinal: int) -> None:
-    position = WalPosition("stream", end, final if ordinal else 0, ordinal, ("a", "b"), "7")
+    position = WalPosition("stream", end, final if ordinal else 0, ordinal, ("a", "b"), "7", timeline=ordinal)
     assert WalPosition.decode(position.encode()) == position
 
 
