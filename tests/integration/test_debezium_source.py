@@ -14,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 
 from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.engine.change import UNKNOWN
-from fieldwarden.engine.errors import EnvironmentUnfit, Fenced, SourceGap
+from fieldwarden.engine.errors import EnvironmentUnfit, Fenced, SourceGap, TransientError
 from fieldwarden.engine.ports.durable import IngestOutcome
 from fieldwarden.engine.ports.hub import Hub
 from fieldwarden.engine.testing import MemoryHub
@@ -201,6 +201,21 @@ async def test_a_new_baseline_goes_on_at_the_ends_under_the_next_number_for_all(
         await second.count(1)
     assert (second.keys(), second.changes[0].position[:4]) == (["9"], "0002")
     assert await hub.unread(["crm"]) == ["crm"]
+
+
+async def test_a_worker_that_has_nothing_to_tell_learns_of_a_new_baseline_when_partitions_are_dealt_out(
+    topics: Topics, hub: Hub
+) -> None:
+    """It may hold the first of them, and then it is the one who has all rows told again."""
+    await topics.make(account=1)
+    await topics.account(1)
+    async with worker(topics, hub) as idle:
+        await idle.count(1)
+        other = worker(topics, hub, number=2)
+        await other.begin_again()
+        async with other:
+            with pytest.raises(TransientError, match="a new baseline has begun"):
+                await idle.work()
 
 
 async def test_whoever_began_a_new_baseline_has_all_rows_told_again_once_and_only_then_the_system_is_read(

@@ -115,6 +115,7 @@ class KafkaSource:
         )
         self._round = self._outstanding = 0
         self._idle_until = 0.0
+        self._number = (await self._baseline()).number
         self._drained.set()
         self._member = Member(
             self.system,
@@ -183,12 +184,15 @@ class KafkaSource:
     # --- which partitions are ours ----------------------------------------------------------------------------------
 
     async def _adopt(self, member: Member) -> None:
-        """Take what was assigned, and go on with it where the hub has it. Raises SourceGap, EnvironmentUnfit."""
+        """Take what was assigned, and go on with it where the hub has it. Raises SourceGap, EnvironmentUnfit;
+        TransientError where a new baseline has begun since it was opened."""
         current, assigned = member.round, sorted(member.assigned)
         self._intake.clear()
         names = [partition_name(*each) for each in assigned if each.topic in self._topics.streams]
         baseline = await self._baseline()
         number = number_of(self.system, baseline)
+        if number != self._number:  # with nothing to commit nobody would be fenced, nor have all rows told again
+            raise TransientError(f"{self.system}: a new baseline has begun", suggestion="it is opened anew for it")
         await self._check_streams(baseline)
         taken = await self._hub.take(self.system, names) if names else {}
         extents = await member.extents(assigned)
