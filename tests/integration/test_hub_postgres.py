@@ -519,6 +519,7 @@ def test_the_numbers_of_baselines_are_those_that_positions_begin_with(database: 
         ("older", token % "", "", 1),
         ("unreadable", "from another connector", "", 20000),
         ("topics", None, "", 0),
+        ("topics, then direct", token % ',"epoch":5', "0002.0000000000000000", 5),
         ("topics told again", None, "001f.0000000000000000", 31),
         ("new", None, "", 1),
     ]

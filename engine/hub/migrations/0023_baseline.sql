@@ -7,14 +7,17 @@ alter table source add column anew boolean not null default false;
 alter table source add column began_at timestamptz;
 alter table source add column began_why text not null default '';
 
-update source s set baseline = case
-    when floor <> '' then ('x' || left(floor, 4))::bit(16)::integer
-    -- Nobody knows what a position says that cannot be read: far above what counting ever comes to.
-    when position like '{%' then coalesce(substring(position from '"epoch":([0-9]+)')::integer, 1)
-    when position <> '' then 20000
-    when exists (select from partition p where p.source = s.name) then 0
-    else 1
-end
+-- One that was read by partitions and directly since has both, and the greater one stands in front of what it said last.
+update source s set baseline = greatest(
+    case when floor <> '' then ('x' || left(floor, 4))::bit(16)::integer end,
+    case
+        when position like '{%' then coalesce(substring(position from '"epoch":([0-9]+)')::integer, 1)
+        -- Nobody knows what a position says that cannot be read: far above what counting ever comes to.
+        when position <> '' then 20000
+        when floor <> '' or exists (select from partition p where p.source = s.name) then 0
+        else 1
+    end
+)
 where name = system;
 -- One whose first rows nobody has told the end of has lanes and partitions, and no row of its own.
 insert into source (name, system, baseline)
