@@ -342,3 +342,21 @@ def test_the_kind_in_the_documentation_works(leads: Project) -> None:
     code, body = leads.call_here("validate")
     assert code == 2
     assert "leads is a file, which is only read" in {each["message"] for each in body["result"]["problems"]}
+
+
+def test_what_the_documented_kind_reads_again_is_newer_than_all_that_it_said_before(leads: Project) -> None:
+    """Also where the file was written anew, and its lines are counted from the first again."""
+    file = leads.folder / "leads.jsonl"
+
+    def emails() -> set[str | None]:
+        with psycopg.connect(leads.environment["ERP_DSN"]) as connection:
+            return {email for (email,) in connection.execute("select email from party")}
+
+    lines = [json.dumps({"id": "1", "mail": f"ann@{where}.test", "full_name": "Ann"}) for where in "xyz"]
+    file.write_text(f"{lines[0]}\n{lines[1]}\n")
+    leads.settle()
+    assert emails() == {"ann@y.test"}
+    file.write_text(f"{lines[2]}\n")
+    code, body = leads.call_here("run", "--rebaseline", "leads", "--until-idle", "--port", "0")
+    assert code == 0, body
+    assert emails() == {"ann@z.test"}

@@ -34,10 +34,12 @@ class DeskSource:
         self._session = session
         self._poll = _EAGER if reading.eager else _POLL
         self._relations = {each.table: relation(each) for each in reading.system.read_streams.values()}
+        self._baseline = 0
         self._read = 0
         self._first: int | None = None
 
     async def open(self, start: Start) -> None:
+        self._baseline = start.baseline
         if start.position is None or start.anew:
             self._read, self._first = 0, await end(self._session)
             return
@@ -68,7 +70,7 @@ class DeskSource:
         shape = self._relations.get(told["type"])
         if shape is None:
             return None
-        number = f"{told['number']:012d}"
+        number = f"{self._baseline:04x}.{told['number']:012d}"
         if self._first is not None:
             return None if told["deleted"] else RawChange(shape, "observe", values(shape, told), number, None)
         return RawChange(shape, "delete" if told["deleted"] else "update", values(shape, told), number, told["at"])
