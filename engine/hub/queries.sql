@@ -760,8 +760,8 @@ delete from marked where target = %s and mark = any(%s::bigint[])
 -- Before the call; where it is made again, what it brings now.
 insert into intent (key, target, record, stream, operation, row, parent, version, sent)
 values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
-on conflict (key) do update set version = excluded.version, sent = excluded.sent, row = excluded.row,
-    parent = excluded.parent
+on conflict (key) do update set record = excluded.record, version = excluded.version, sent = excluded.sent,
+    row = excluded.row, parent = excluded.parent
 
 -- name: intents
 -- Those of these records and of what was joined to them, with the record as it is called now. Mostly there are none.

@@ -39,6 +39,13 @@ async def test_one_of_the_same_key_stands_in_place_of_the_former(hub: Hub) -> No
     assert await hub.intents("erp", [A]) == {A: [again]}
 
 
+async def test_one_that_is_made_again_for_the_record_that_goes_on_is_that_records(hub: Hub) -> None:
+    made = await claimed(hub)
+    await commit(hub, records=[record(B), record(C)], joined=[Join("customer", A, B, ())])
+    await hub.intend("erp", [again := Intent(made.key, B, made.stream, "create", None, None, 4, {"name": "new"})])
+    assert await hub.intents("erp", [B]) == {B: [again]}
+
+
 async def test_the_settlement_that_names_it_forgets_it_and_no_other_does(hub: Hub) -> None:
     made = await claimed(hub)
     one, other = sorted(await hub.claim("erp", 10), key=lambda claim: claim.record.id)
