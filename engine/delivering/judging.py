@@ -53,15 +53,28 @@ class Judge:
         return False
 
     def observed(self, job: Job, intent: Intent, key: str, values: Mapping[str, Value], row_version: str) -> None:
-        """A row that was looked up is there and holds this: so the job goes on from."""
+        """A row that was looked up is there and holds this: so the job goes on from.
+
+        What neither we brought nor the row held before is somebody's newer word, where its changes are heard: it is not
+        ours, lest it is taken for an echo, and the row's version is not ours to write for until it has been heard."""
         ref, stream = RowRef(self._system, intent.stream, key), self._streams[intent.stream]
         entity = self._rulebook.entities[stream.entity]
-        plain = {name: value for name, value in values.items() if name in stream.fields}
-        held = {n: inward(entity, stream.fields[n], v) for n, v in plain.items() if not stream.fields[n].reference}
+        before = next((row for row in job.record.rows if row.ref == ref and row.deleted is None), None)
+        held, strange = dict[str, Value](), False
+        for name, value in values.items():
+            if name not in stream.fields or stream.fields[name].reference:
+                continue
+            meant = inward(entity, stream.fields[name], value)
+            ours = name in intent.values and meant == inward(entity, stream.fields[name], intent.values[name])
+            if ours or not stream.reads or (before is not None and before.holds(name) == meant):
+                held[name] = meant
+            else:
+                strange |= value is not None
         if intent.operation == "create" and ref not in job.links:
             job.links = (*job.links, ref)
         job.learn(ref, held)
-        job.knows_version(ref, row_version)
+        if not strange:
+            job.knows_version(ref, row_version)
 
     def _applied(self, job: Job, write: Write, result: WriteResult) -> bool:
         job.freed = job.freed or write.operation != "create"

@@ -156,3 +156,31 @@ def test_what_is_done_about_a_write_without_an_answer(found: str, operation: Any
         ("none", "delete"): "gone" if settled else "wait",
     }.get((found, operation), "wait")
     assert judged(intent, told, settled=settled) == expected
+
+
+@pytest.mark.parametrize(
+    ("holds", "known", "version"), [("new", "new", "2"), ("old", "old", "2"), ("newer", "old", "1")]
+)
+def test_what_is_found_in_a_row_is_ours_only_if_we_brought_it_or_it_stood_there(
+    holds: str, known: str, version: str
+) -> None:
+    """A person's newer word, still to be heard, would else be taken for an echo, and written over until then."""
+    rules = rulebook()
+    row = Contribution("billing", STREAM, "K", "p", Stamp("p", 1), {"name": "old"}, row_version="1")
+    job = Job(Pending(Record("r", "customer", 3, {"name": "new"}, [row]), 1, 1, 0))
+    lost = Intent("k", "r", STREAM, "update", "K", None, 3, {"name": "new"})
+    Judge(rules, "billing", TargetPlan(rules, "billing")).observed(job, lost, "K", {"name": holds}, "2")
+    job.looks_anew()
+    (now,) = job.record.rows
+    assert (now.holds("name"), now.row_version) == (known, version)
+
+
+def test_where_nobody_is_heard_the_row_holds_what_was_found_there() -> None:
+    rules = rulebook(billing=BILLING | {"mode": "target"})
+    row = Contribution("billing", STREAM, "K", "p", Stamp("p", 1), {"name": "old"}, row_version="1")
+    job = Job(Pending(Record("r", "customer", 3, {"name": "new"}, [row]), 1, 1, 0))
+    lost = Intent("k", "r", STREAM, "update", "K", None, 3, {"name": "new"})
+    Judge(rules, "billing", TargetPlan(rules, "billing")).observed(job, lost, "K", {"name": "newer"}, "2")
+    job.looks_anew()
+    (now,) = job.record.rows
+    assert (now.holds("name"), now.row_version) == ("newer", "2")
