@@ -372,13 +372,20 @@ class _WhileHeld:
         self._needed = needed
 
     async def write(self, writes: Sequence[Write]) -> AsyncGenerator[WriteResult, None]:
+        """Where a call may take effect late, none is begun either once the duties have run out in the midst: whoever
+        has them by now counts from when it saw the intents."""
+        self._held()
+        async with contextlib.aclosing(self._target.write(writes)) as results:
+            async for result in results:
+                yield result
+                if self.capabilities.leaves_doubt:
+                    self._held()
+
+    def _held(self) -> None:
         if not all(map(self._duties.holds, self._needed)):
             raise TransientError(
                 f"{self.system}: the right to write there ran out before the hub could be asked for it again"
             )
-        async with contextlib.aclosing(self._target.write(writes)) as results:
-            async for result in results:
-                yield result
 
     async def look_up(self, intents: Sequence[Intent]) -> Sequence[Found]:
         return await self._target.look_up(intents)

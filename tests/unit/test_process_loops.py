@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from fieldwarden.engine.errors import Fenced, TransientError
 from fieldwarden.engine.ports.duties import Duty, LoopName
+from fieldwarden.engine.ports.target import Capabilities, Found, Intent, Write, WriteResult
 from fieldwarden.engine.principal import Principal
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import MemoryHub
 from fieldwarden.operations.onboarding import ONBOARDING
 from fieldwarden.operations.run.health import Health
-from fieldwarden.operations.run.loops import Loops
+from fieldwarden.operations.run.loops import Loops, _WhileHeld
 from fieldwarden.rules.rulebook import System
 from fieldwarden.rules.settings import Settings
 from tests.builders import debezium, postgres
@@ -263,3 +265,36 @@ async def test_nothing_is_said_of_the_onboarding_before_the_hub_has_answered(run
     running.duties.onboarded = True
     await running.until(lambda: health.onboarding == "")
     assert health.ready()[1]["remarks"] == []
+
+
+@dataclass
+class Calls:
+    """A target of one call for each write, of which no answer comes at once with another."""
+
+    capabilities: Capabilities
+    system: str = "erp"
+    made: int = 0
+
+    async def write(self, writes: Sequence[Write]) -> AsyncGenerator[WriteResult, None]:
+        for each in writes:
+            self.made += 1
+            yield WriteResult(each.token, "applied", "K")
+
+    async def look_up(self, intents: Sequence[Intent]) -> Sequence[Found]:
+        raise NotImplementedError
+
+    async def close(self) -> None:
+        return
+
+
+@pytest.mark.parametrize(("able", "made"), [(Capabilities(settles_within=10.0), 1), (Capabilities(), 2)])
+async def test_once_the_duty_has_run_out_no_further_call_is_begun_that_somebody_else_could_not_know_of(
+    able: Capabilities, made: int
+) -> None:
+    duties, target = ScriptedDuties(), Calls(able)
+    held = _WhileHeld(target, cast(Any, duties), frozenset({Duty("target", "erp", 0)}))
+    writes = [Write(n, f"r-{n}", "public.party", "create", None, {}) for n in range(2)]
+    with pytest.raises(TransientError) if able.leaves_doubt else contextlib.nullcontext():
+        async for _ in held.write(writes):
+            duties.away = True
+    assert target.made == made
