@@ -101,6 +101,11 @@ class Job:
         if place in self.differing:
             self.differing = {other: value for other, value in self.differing.items() if other != place}
 
+    def intends(self, key: str) -> None:
+        """A call with this key is about to be made (again): what was known of the last one is not known of this."""
+        if key in self.answered:
+            self.answered = tuple(each for each in self.answered if each != key)
+
     def refuses(self, write: Write, reasons: Mapping[str, str]) -> None:
         """The target does not take these fields of a write, which is left with the others."""
         met = {(write.stream, name): refusal(write.values.pop(name), reason) for name, reason in reasons.items()}

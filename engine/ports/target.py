@@ -8,6 +8,7 @@ whoever writes a target.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -26,7 +27,8 @@ class Capabilities:
     records. `compares`: an update is made only where the row still is as we knew it (by `Write.expected`, or by
     `Write.row_version`). `creates_once`: creating twice yields one row, by an external id that is unique there.
     `settles_within`: seconds after which a call that nobody waits for any more has no effect; 0: it has none once it
-    has failed, as with a transaction that was not committed.
+    has failed, as with a transaction that was not committed. `at_once`: the results of a call come together, once all
+    of it is done, so that none is settled before the others.
 
     >>> Capabilities().leaves_doubt
     False
@@ -39,6 +41,7 @@ class Capabilities:
     compares: bool = True
     creates_once: bool = True
     settles_within: float = 0.0
+    at_once: bool = False
 
     @property
     def leaves_doubt(self) -> bool:
@@ -81,12 +84,18 @@ class Write:
     @property
     def idempotency_key(self) -> str:
         """What the target may know a repeated call by: made of the target, the record and its version, so that it is
-        the same after a restart; and the same when a call without an answer is made again for a later version.
+        the same after a restart; and the same when a call without an answer is made again for a later version. Of
+        several rows of one record each has its own.
 
         >>> Write(0, "0190-7", "customer", "create", None, {}, system="billing", version=3).idempotency_key
         'billing/customer/0190-7/3/create'
         """
-        return self.repeats or f"{self.system}/{self.stream}/{self.record}/{self.version}/{self.operation}"
+        row = (
+            ""
+            if self.key is None
+            else f"/{hashlib.sha256(self.key.encode(errors='backslashreplace')).hexdigest()[:16]}"
+        )
+        return self.repeats or f"{self.system}/{self.stream}/{self.record}/{self.version}/{self.operation}{row}"
 
     def torn(self, differing: Mapping[str, Value]) -> frozenset[str]:
         """The fields that were not written since somebody has changed one of their block: `differing` are those that

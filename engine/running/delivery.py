@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 
 _LIMIT = 2000
 _POLL = 0.5
+_SHORTEST = 1.0
+"""Seconds of rest where a busy target names none."""
 
 
 class Delivery:
@@ -65,21 +67,21 @@ class Delivery:
         self._writing = Writing(rulebook, target, hub, telemetry, clock, self._desk)
         self._calls: dict[asyncio.Task[None], frozenset[str]] = {}
         """Those under way, each with its records."""
+        self._failed = 0  # attempts since one came to a good end
         self._held_up = False  # some source is not read: what is due has to wait
         self._read = {name: other.read_streams for name, other in rulebook.systems.items() if other.read_streams}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`, and until the calls under way have ended. Raises bugs only."""
-        attempt = 0
         try:
             while not stop.is_set():
                 try:
-                    count = await self.step()
-                    attempt = 0
-                    if self._writing.pause:
-                        await self._rest(self._writing.pause, stop)
+                    if self._writing.pause is not None:
+                        await self._rest(self._writing.pause, stop)  # a call under way may hear of another meanwhile
                         continue
-                    self._telemetry.connector_state("target", self._system, "delivering")
+                    count = await self.step()
+                    if not self._failed:
+                        self._telemetry.connector_state("target", self._system, "delivering")
                     if count == 0 and not self._calls:
                         if not self._held_up:
                             self._telemetry.waiting("target", self._system, 0)
@@ -89,10 +91,10 @@ class Delivery:
                 except FieldwardenError as error:
                     if judge(error) == "bug":
                         raise
-                    attempt += 1
-                    log.warning("target.retrying", system=self._system, message=error.message, attempt=attempt)
+                    self._failed += 1
+                    log.warning("target.retrying", system=self._system, message=error.message, attempt=self._failed)
                     self._telemetry.connector_state("target", self._system, "retrying", error.message)
-                    await pause(backoff(attempt, self._chance(), error), stop)
+                    await pause(backoff(self._failed, self._chance(), error), stop)
             await asyncio.gather(*self._calls, return_exceptions=True)
         finally:
             for call in self._calls:
@@ -105,12 +107,14 @@ class Delivery:
         many as there is room for, and wait until one has ended."""
         self._held_up = bool(await self._hub.unread(list(self._read), self._read))
         if self._held_up:
+            await self._one_ended()
             return 0
         able = self._target.capabilities
         if able.concurrency == 1:
             claimed = await self._claim(min(able.batch, _LIMIT))
             if claimed:
                 await self._deliver(claimed)
+            self._failed = 0
             return len(claimed)
         room = able.concurrency - len(self._calls)
         claimed = await self._claim(min(room * able.batch, _LIMIT)) if room else []
@@ -118,8 +122,7 @@ class Delivery:
             some = claimed[start : start + able.batch]
             call = asyncio.create_task(self._deliver(some), name=f"deliver {self._system}")
             self._calls[call] = frozenset(pending.record.id for pending in some)
-        if self._calls:
-            await self._one_ended()
+        await self._one_ended()
         return len(claimed)
 
     async def _claim(self, limit: int) -> list[Pending]:
@@ -137,6 +140,9 @@ class Delivery:
 
     async def _one_ended(self) -> None:
         """Until a call has ended, or there may be more to claim. Raises what it has met."""
+        if not self._calls:
+            self._failed = 0
+            return
         await asyncio.wait(self._calls, timeout=_POLL, return_when=asyncio.FIRST_COMPLETED)
         ended = [call for call in self._calls if call.done()]
         for call in ended:
@@ -144,10 +150,13 @@ class Delivery:
         errors = [error for call in ended if (error := call.exception()) is not None]
         for error in sorted(errors, key=lambda each: judge(each) == "bug", reverse=True):
             raise error
+        if ended:
+            self._failed = 0
 
     async def _rest(self, seconds: float, stop: asyncio.Event) -> None:
         """The whole lane stands still for as long as the target has asked for."""
-        self._writing.pause = 0.0
+        self._writing.pause = None
+        seconds = max(seconds, _SHORTEST)
         message = f"{self._system} is busy and has asked for a pause of {seconds:.0f} s"
         log.info("target.busy", system=self._system, message=message)
         self._telemetry.connector_state("target", self._system, "busy", message)

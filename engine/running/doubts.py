@@ -10,7 +10,7 @@ seen first. No clock but this process's own is asked.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
 from fieldwarden.engine import failpoints
 from fieldwarden.engine.delivering.doubts import judged
@@ -27,7 +27,12 @@ _WHY = "a write to {} is without an answer; what became of it is looked up befor
 class Doubts:
     """Of one target, as one process knows them."""
 
-    def __init__(self, target: Target, hub: Hub, judge: Judge) -> None:
+    def __init__(
+        self, target: Target, hub: Hub, judge: Judge, streams: Container[str], spoilt: Callable[[Job, Exception], None]
+    ) -> None:
+        """`streams`: those of the target in the rules. `spoilt` is told of a bug that one record meets, or raises."""
+        self._streams = streams
+        self._spoilt = spoilt
         self._target = target
         self._hub = hub
         self._judge = judge
@@ -62,17 +67,24 @@ class Doubts:
         open_intents = await self._hub.intents(self._target.system, [job.record.id for job in jobs])
         if not open_intents:
             return list(jobs)
-        intents = [each for some in open_intents.values() for each in some]
+        # One of a stream that has left the rules stays, until that stream is back.
+        intents = [each for some in open_intents.values() for each in some if each.stream in self._streams]
+        if not intents:
+            return list(jobs)
         now = asyncio.get_running_loop().time()
         for each in intents:
             self._since.setdefault(each.key, now)
         found = {each.intent: each for each in await self._target.look_up(intents)}
         for job in jobs:
             if mine := open_intents.get(job.record.id):
-                for intent in mine:
-                    self._resolve(job, intent, found.get(intent.key), now)
-                job.looks_anew()
-        return [job for job in jobs if job.unfinished is None]
+                try:
+                    for intent in mine:
+                        if intent.stream in self._streams:
+                            self._resolve(job, intent, found.get(intent.key), now)
+                    job.looks_anew()
+                except Exception as error:
+                    self._spoilt(job, error)
+        return [job for job in jobs if job.unfinished is None and job.bug is None]
 
     def _resolve(self, job: Job, intent: Intent, found: Found | None, now: float) -> None:
         left = self._since[intent.key] + self._target.capabilities.settles_within - now
@@ -83,12 +95,12 @@ class Doubts:
         if verdict == "repeat":
             job.repeats = {**job.repeats, intent.stream: intent.key}
             return
-        job.answered = (*job.answered, intent.key)
-        self._since.pop(intent.key, None)
         if verdict == "known" and found is not None and found.row is not None:
             self._judge.observed(job, intent, found.row, found.values, found.row_version)
         elif intent.operation == "delete" and intent.row is not None:
             self._judge.deleted(job, intent.stream, intent.row)
+        job.answered = (*job.answered, intent.key)
+        self._since.pop(intent.key, None)
 
     def over(self, write: Write) -> None:
         """Its result is known."""

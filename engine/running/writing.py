@@ -74,10 +74,11 @@ class Writing:
         self._undone = f"{system} does not keep what it is given: it holds another value soon after"
         self._judge = Judge(rulebook, system, self._plan)
         able = target.capabilities
-        self._doubts = Doubts(target, hub, self._judge) if able.leaves_doubt else None
+        self._doubts = Doubts(target, hub, self._judge, self._streams, self._spoilt) if able.leaves_doubt else None
         self._hands_over = not able.leaves_doubt and able.concurrency == 1
-        self.pause = 0.0
-        """Seconds for which the target wants nothing more, as it said last; whoever has heard it sets it back."""
+        self.pause: float | None = None
+        """Seconds for which the target wants nothing more, as it said last; None: it is not busy. Whoever has heard it
+        sets it back."""
 
     async def deliver(self, claimed: Sequence[Pending]) -> None:
         """All that can be done for these. Raises what the target or the hub raises, once what is known is settled."""
@@ -188,6 +189,7 @@ class Writing:
         if self._doubts is not None:
             for write, job in zip(writes, owners, strict=True):
                 write.repeats = job.repeats.get(write.stream, "") if write.operation == "create" else ""
+                job.intends(write.idempotency_key)
             await self._doubts.intend(writes)
         contested = await self._made(writes, owners, unsettled)
         if contested:
@@ -211,6 +213,7 @@ class Writing:
         contested: list[WriteResult] = []
         now = asyncio.get_running_loop().time
         pieces, settled = [writes], now()
+        trickling = not self._target.capabilities.at_once
         while pieces:
             left = {write.token: write for write in pieces.pop()}
             try:
@@ -222,7 +225,7 @@ class Writing:
                             contested.append(result)
                             continue
                         self._absorb(write, owners[result.token], result)
-                        if now() - settled > _SOON:
+                        if trickling and now() - settled > _SOON:
                             waiting = _waiting(left, contested, pieces)
                             done = _complete(owners, {id(owners[token]) for token in waiting}, unsettled.jobs)
                             await self._conclude(done, unsettled)
@@ -254,7 +257,7 @@ class Writing:
     def _absorb(self, write: Write, job: Job, result: WriteResult) -> None:
         try:
             if result.status == "busy":
-                self.pause = max(self.pause, result.pause)
+                self.pause = max(self.pause or 0.0, result.pause)
             if self._doubts is None:
                 if self._judge.absorb(job, write, result):
                     job.more = True
@@ -265,9 +268,9 @@ class Writing:
                 self._doubts.wait(job, self._target.capabilities.settles_within)
                 job.wrote = True
                 return
+            job.more |= self._judge.absorb(job, write, result)
             self._doubts.over(write)
             job.answered = (*job.answered, write.idempotency_key)
-            job.more |= self._judge.absorb(job, write, result)
         except Exception as error:
             self._spoilt(job, error)
 

@@ -38,7 +38,7 @@ class PostgresTarget:
     for systems whose change stream does not carry it. `owners`: nothing is written without the check that no column is
     which one of their protected fields is read from; every `look_seconds` it is seen whether that still holds."""
 
-    capabilities = Capabilities()
+    capabilities = Capabilities(at_once=True)
 
     def __init__(
         self,

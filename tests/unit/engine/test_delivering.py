@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
 import pytest
 
 from fieldwarden.engine.errors import TransientError
-from fieldwarden.engine.ports.target import Write, WriteResult
+from fieldwarden.engine.ports.hub import Settlement
+from fieldwarden.engine.ports.target import Capabilities, Found, Intent, Write, WriteResult
 from fieldwarden.engine.running.delivery import Delivery
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import MemoryHub, MemoryTarget, ScriptedSource
@@ -156,3 +157,131 @@ def test_an_answer_that_comes_twice_is_heard_once() -> None:
     hub, target = due(2), vendor(Manners(batch=10), lambda _: Fate(twice=True))
     running(hub, target, 20)
     assert (len(target.vendor.rows[STREAM]), marks(hub)) == (2, [])
+
+
+def test_a_row_changed_once_more_after_a_look_up_is_in_doubt_again_though_the_key_of_the_call_is_the_same() -> None:
+    left: list[int] = []
+
+    class Watched(MemoryHub):
+        async def settle(self, target: str, settlements: Sequence[Settlement]) -> None:
+            await super().settle(target, settlements)
+            left.append(len(self.intended))
+
+    hub, target = Watched(), vendor(Manners(versioned=True, settles_within=1.0))
+    live(ScriptedSource("crm", [first := account(1, "C-1", tax_id="T1", phone="1")]), hub)
+    running(hub, target, 5)
+    live(ScriptedSource("crm", [first, account(2, "C-1", tax_id="T1", phone="2")]), hub)
+    left.clear()
+    target.fate = lambda _: Fate(lands=None)
+    running(hub, target, 20)
+    assert len(left) > 2
+    assert set(left) == {1}
+
+
+def test_calls_that_end_while_a_source_is_read_again_are_cleared_away_and_nobody_asks_without_a_pause() -> None:
+    asked: list[float] = []
+
+    class Rereading(MemoryHub):
+        async def unread(self, *args: object, **others: object) -> list[str]:
+            asked.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(0.001)
+            return ["crm"] if asked[-1] > asked[0] else []
+
+    hub = Rereading()
+    account_of = [account(1, "C-1", tax_id="T1", name="Acme")]
+    live(ScriptedSource("crm", account_of), hub)
+    asked.clear()
+    running(hub, vendor(Manners(batch=1, concurrency=2), lambda _: Fate(1.0, 0.5)), 20)
+    assert len(asked) < 60
+
+
+def test_a_line_that_stays_cut_is_tried_ever_more_rarely_also_with_several_calls_at_once() -> None:
+    calls: list[float] = []
+
+    def fate(_: Write) -> Fate:
+        calls.append(asyncio.get_running_loop().time())
+        return Fate(lands=None, breaks=True)
+
+    running(due(2), vendor(Manners(batch=1, concurrency=2), fate), 300)
+    assert len(calls) < 60
+
+
+def test_a_busy_target_that_names_no_pause_is_given_one() -> None:
+    calls: list[str] = []
+
+    class Busy(VendorTarget):
+        async def write(self, writes: Sequence[Write]) -> AsyncGenerator[WriteResult, None]:
+            for each in writes:
+                calls.append(each.record)
+                await asyncio.sleep(0.001)
+                yield WriteResult(each.token, "busy")
+
+    running(due(1), Busy(Vendor("billing", Manners())), 10)
+    assert 2 <= len(calls) <= 12
+
+
+def test_a_pause_that_a_call_hears_of_while_the_lane_rests_is_kept_too() -> None:
+    calls: list[str] = []
+
+    class Busy(VendorTarget):
+        async def write(self, writes: Sequence[Write]) -> AsyncGenerator[WriteResult, None]:
+            (each,) = writes
+            calls.append(each.record)
+            first = len(calls) == 1
+            await asyncio.sleep(0.7 if first else 2.0)
+            yield WriteResult(each.token, "busy", pause=10.0 if first else 60.0)
+
+    running(due(3), Busy(Vendor("billing", Manners(batch=1, concurrency=2))), 40)
+    assert len(calls) == 2
+
+
+def test_results_of_a_transaction_that_took_long_are_settled_at_once() -> None:
+    settled: list[int] = []
+
+    class Counted(MemoryHub):
+        async def settle(self, target: str, settlements: Sequence[Settlement]) -> None:
+            settled.append(len(settlements))
+            await super().settle(target, settlements)
+
+    class Transaction(VendorTarget):
+        async def write(self, writes: Sequence[Write]) -> AsyncGenerator[WriteResult, None]:
+            await asyncio.sleep(1.0)
+            for each in writes:
+                yield self.vendor.do(each)
+
+    hub = Counted()
+    live(ScriptedSource("crm", [account(n, f"C-{n}", tax_id=f"T{n}", name="Acme") for n in range(1, 6)]), hub)
+    target = Transaction(Vendor("billing", Manners()))
+    target.capabilities = Capabilities(at_once=True)
+    running(hub, target, 5)
+    assert settled == [5]
+
+
+def test_an_intent_of_a_stream_that_left_the_rules_stays_and_stops_nobody() -> None:
+    hub, target = due(2), vendor(Manners(unique=False, settles_within=1.0))
+    record = next(iter(hub.records))
+    simulate(hub.intend("billing", [Intent("k", record, "public.gone", "create", None, None, 1, {"name": "x"})]))
+    running(hub, target, 20)
+    assert (len(target.vendor.rows[STREAM]), marks(hub)) == (2, [])
+    assert list(hub.intended) == ["k"]
+
+
+def test_a_bug_met_while_looking_up_is_one_records_and_the_others_go_on() -> None:
+    hub = due(2)
+    record = next(iter(hub.records))
+
+    class Broken(VendorTarget):
+        async def look_up(self, intents: Sequence[Intent]) -> Sequence[Found]:
+            return [Found(each.key, "1", None) for each in intents]  # type: ignore[arg-type]
+
+    target = Broken(Vendor("billing", Manners(unique=False, settles_within=1.0)))
+    simulate(hub.intend("billing", [Intent("k", record, STREAM, "create", None, None, 1, {"name": "x"})]))
+    running(hub, target, 20)
+    assert [status for status, _ in marks(hub)] == ["parked"]
+    assert list(hub.intended) == ["k"]
+
+
+def test_two_rows_of_one_record_that_are_removed_are_two_calls_and_two_intents() -> None:
+    one, other = (Write(0, "r", "public.address", "delete", key, {}, system="erp", version=3) for key in ("A-1", "A-2"))
+    assert one.idempotency_key != other.idempotency_key
+    assert "A-1" not in one.idempotency_key
