@@ -60,6 +60,8 @@ class Job:
     row_versions: Mapping[RowRef, str] = MappingProxyType({})
     unanswered = False
     """A write of it is without a result."""
+    silent = False
+    """The target did not answer, and writing again is safe."""
     more = False
     """Planning again at once may do more."""
     newly = False

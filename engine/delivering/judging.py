@@ -44,6 +44,7 @@ class Judge:
                 job.missing = True
             case "unknown":
                 job.differs((write.stream, ""), None)
+                job.silent = True
             case "busy":
                 job.unfinished = max(job.unfinished or (0.0, ""), (result.pause, BUSY))
             case "refused" | "rejected":

@@ -106,7 +106,10 @@ CASES = {
     "busy, after many attempts": Case(
         "busy", "again", {"pause": 1.0}, attempts=99, met=signature(EQUAL), delay=1.0, reason=BUSY
     ),
-    "no answer, where writing again is safe": Case("unknown", "retry", delay=0.25),
+    "no answer, where writing again is safe": Case("unknown", "retry", delay=0.25, reason="did not answer"),
+    "no answer time and again, where nobody is heard": Case(
+        "unknown", "retry", heard=False, attempts=ATTEMPTS - 1, met=signature({(STREAM, ""): None}), delay=2.0
+    ),
 }
 
 
