@@ -68,6 +68,7 @@ def orders() -> Iterator[tuple[str, ...]]:
             yield order
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("company", [False, True], ids=["alone", "in a mark with another"])
 @pytest.mark.parametrize("order", list(orders()), ids=", ".join)
 async def test_the_newest_claim_has_the_last_word(hub: Hub, dsn: str, order: tuple[str, ...], company: bool) -> None:

@@ -14,6 +14,7 @@ from tests.faults.world import make_world
 KILLS = 8
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1])
 def test_killed_again_and_again(seed: int, tmp_path: Path, make_database: Callable[[], str]) -> None:
     rng = random.Random(seed)

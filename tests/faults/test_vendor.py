@@ -14,7 +14,6 @@ from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.ports.durable import IngestOutcome
 from fieldwarden.engine.record import Contribution, Record, Stamp
 from tests.faults.vendor_service import Service
-from tests.parts import first
 
 RECORDS = 5
 
@@ -53,9 +52,10 @@ def held(service: Service) -> list[tuple[str, str]]:
     return sorted((row["values"]["tax_id"], row["values"]["name"]) for row in service.rows.values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "failpoint",
-    first(1, ["intent.answered", "intent.durable", "delivery.before_settle_commit", "delivery.after_settle"]),
+    ["intent.answered", "intent.durable", "delivery.before_settle_commit", "delivery.after_settle"],
 )
 async def test_killed_anywhere_between_intent_call_and_settlement(failpoint: str, hub_dsn: str) -> None:
     service = Service()

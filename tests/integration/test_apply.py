@@ -61,6 +61,7 @@ def test_a_fresh_hub_takes_the_files_and_there_is_nothing_to_plan(shop: Shop) ->
     assert "is live" in shop.invoke("doctor").output
 
 
+@pytest.mark.long
 def test_other_files_change_nothing_until_they_are_applied(shop: Shop) -> None:
     """Case 5: whichever files a process has, it decides by the live rulebook, and says where they differ."""
     shop.settle()
@@ -95,6 +96,7 @@ def test_how_a_system_is_reached_is_no_rule(shop: Shop) -> None:
 # --- plan and apply ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_changed_rules_reach_the_records_that_are_there(shop: Shop) -> None:
     """Case 4: plan counts what apply then does, nothing personal is shown, the ledger says who and why."""
     shop.settle()
@@ -147,6 +149,7 @@ def test_rows_are_created_where_creating_is_switched_on_later(shop: Shop) -> Non
     assert shop.sql("erp", "select count(*) from party") == [(4,)]
 
 
+@pytest.mark.long
 def test_a_newly_mapped_column_is_read_by_itself_and_delivered(shop: Shop) -> None:
     map_phones_later(shop)
     plan = shop.call_here("plan")[1]["result"]
@@ -210,6 +213,7 @@ def test_a_field_that_left_is_dropped_and_its_rows_can_go(shop: Shop) -> None:
     well(shop)
 
 
+@pytest.mark.long
 def test_a_running_process_takes_over_what_another_applies(shop: Shop) -> None:
     shop.settle()
     with shop.running() as run:
@@ -227,6 +231,7 @@ def test_a_running_process_takes_over_what_another_applies(shop: Shop) -> None:
     well(shop)
 
 
+@pytest.mark.long
 def test_what_was_refused_once_never_comes_back_under_other_rules(shop: Shop) -> None:
     """Case 1, from beginning to end: refused and corrected, then the rules make the one who was refused the owner."""
     shop.settle()
@@ -335,6 +340,7 @@ def test_a_plan_needs_a_hub_of_this_version(shop: Shop) -> None:
     assert (code, "fieldwarden run" in told["error"]["suggestion"]) == (3, True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "point", first(1, ["after_switch", "before_switch", "before_batch", "after_batch", "before_end"])
 )

@@ -141,6 +141,7 @@ def test_a_table_has_no_key(shop: Shop) -> None:
     assert dead_letters(shop) == {}
 
 
+@pytest.mark.long
 def test_a_mapped_column_is_missing(shop: Shop) -> None:
     shop.settle()
     shop.edit("systems/crm.yaml", "name: name", "name: full_name")
@@ -158,6 +159,7 @@ def test_a_mapped_column_is_missing(shop: Shop) -> None:
     assert shop.sql("erp", "select 1 from party where name = 'Birch & Co'"), "the change made meanwhile is not lost"
 
 
+@pytest.mark.long
 def test_values_that_do_not_fit_are_kept_and_go_through_once_mended(shop: Shop) -> None:
     shop.edit("entities/customer.yaml", "  name:          {type: text}", "  name: {type: text}\n  since: {type: date}")
     for system in ("crm", "erp"):

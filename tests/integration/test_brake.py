@@ -54,6 +54,7 @@ def answer(shop: Shop, word: str, *words: str) -> dict[str, Any]:
     return dict(body["result"])
 
 
+@pytest.mark.long
 def test_a_truncate_retires_nothing_until_it_is_approved(shop: Shop) -> None:
     shop.sql("crm", "truncate account")
     shop.settle()

@@ -71,6 +71,7 @@ def test_systems_that_agree(settled: Shop) -> None:
     assert only["fields"]["credit_limit"] == {"compared": 4, "differ": 0, "why": {}}
 
 
+@pytest.mark.long
 def test_rows_that_are_none_of_the_stream_are_none_of_ours(settled: Shop) -> None:
     settled.edit("systems/crm.yaml", "    key: id\n", "    key: id\n    where: name <> 'test'\n")
     assert settled.call_here("apply")[0] == 0
@@ -83,6 +84,7 @@ def test_rows_that_are_none_of_the_stream_are_none_of_ours(settled: Shop) -> Non
 # --- what the hub has not heard of -----------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_an_edit_that_nobody_has_read_yet_is_in_flight(settled: Shop) -> None:
     settled.sql("crm", f"update account set credit_limit = 1 where {ALDER}")
     code, differences = found(settled)
@@ -92,6 +94,7 @@ def test_an_edit_that_nobody_has_read_yet_is_in_flight(settled: Shop) -> None:
     assert reasons(settled) == (0, [])
 
 
+@pytest.mark.long
 def test_an_edit_that_was_lost_has_no_reason(settled: Shop) -> None:
     settled.sql("crm", f"update account set name = 'Alder', email = 'a@b.example' where {ALDER}")
     lose(settled, "crm")
@@ -127,6 +130,7 @@ def test_rows_that_came_or_went_without_a_word(settled: Shop) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_row_that_came_back_without_a_word(settled: Shop) -> None:
     settled.sql("erp", "create table kept as select * from party where tax_number = 'ATU12345675'")
     settled.sql("erp", "delete from party where tax_number = 'ATU12345675'")
@@ -149,6 +153,7 @@ def test_nothing_was_ever_read(shop: Shop) -> None:
 # --- what the hub knows of -------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_delivery_that_is_due(settled: Shop) -> None:
     with unwritable(settled, "crm", "account"), settled.running() as run:
         run.await_ready()
@@ -173,6 +178,7 @@ def test_a_delivery_that_is_due(settled: Shop) -> None:
     assert "nothing" in differences[1][3] or "no delivery is due" in differences[1][3]
 
 
+@pytest.mark.long
 def test_a_value_that_the_target_cannot_hold_is_parked(settled: Shop) -> None:
     settled.sql("crm", "alter table account alter credit_limit type numeric(7,2)")
     settled.sql("erp", "update party set credit_limit = 999999 where tax_number = 'ATU12345675'")
@@ -182,6 +188,7 @@ def test_a_value_that_the_target_cannot_hold_is_parked(settled: Shop) -> None:
     assert "out of its column's range" in differences[0][3]
 
 
+@pytest.mark.long
 def test_a_value_that_the_target_rewrites_is_parked(settled: Shop) -> None:
     settled.sql(
         "crm",
@@ -195,6 +202,7 @@ def test_a_value_that_the_target_rewrites_is_parked(settled: Shop) -> None:
     assert (code, [each[:3] for each in differences]) == (0, [("crm", "credit_limit", "parked")])
 
 
+@pytest.mark.long
 def test_what_was_refused_and_left(shop: Shop) -> None:
     shop.edit(
         "entities/customer.yaml", "owner: erp, protected: true}", "owner: erp, protected: true, on_reject: leave}"
@@ -220,6 +228,7 @@ def test_what_cannot_be_read_spoils_its_field(settled: Shop) -> None:
     assert "whenever" not in str(differences)
 
 
+@pytest.mark.long
 def test_what_is_not_delivered_there(shop: Shop) -> None:
     shop.edit("systems/crm.yaml", "credit_limit: credit_limit", "credit_limit: {column: credit_limit, write: false}")
     shop.settle()
@@ -320,6 +329,7 @@ def test_rows_come_in_the_order_of_their_keys_bytes(database: str) -> None:
     assert again == set(found[:5])
 
 
+@pytest.mark.long
 def test_memory_is_bounded_however_many_rows_differ(settled: Shop) -> None:
     settled.sql(
         "crm", "insert into account (name, vat_number) select 'n' || i, 'V' || i from generate_series(1, 20000) i"

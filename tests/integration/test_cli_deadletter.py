@@ -36,6 +36,7 @@ def ids(shop: Shop, *words: str) -> list[str]:
     return [letter["id"] for letter in body["result"]["dead_letters"]]
 
 
+@pytest.mark.long
 def test_the_life_of_a_dead_letter(shop: Shop) -> None:
     _, body = call(shop, "list")
     letters = body["result"]["dead_letters"]
@@ -110,6 +111,7 @@ def test_show_names_what_it_waits_for(shop: Shop) -> None:
     )
 
 
+@pytest.mark.long
 def test_filters(shop: Shop) -> None:
     assert len(ids(shop, "--system", "erp")) == 2
     assert ids(shop, "--system", "crm") == []

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from fieldwarden.operations.onboarding import ONBOARDING
 from tests.integration.cli_project import Shop
 
@@ -27,6 +29,7 @@ def test_all_well_before_the_first_run_and_nothing_is_changed(shop: Shop) -> Non
     assert text.stdout.endswith("all well: `fieldwarden run` can start\n")
 
 
+@pytest.mark.long
 def test_all_well_says_what_comes_before_anything_is_delivered(shop: Shop) -> None:
     shop.edit("fieldwarden.yaml", "onboarding: automatic\n", "")
     for command in ("onboard", "apply"):

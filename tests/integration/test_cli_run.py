@@ -103,12 +103,14 @@ def test_it_replicates_reports_and_stops_cleanly(shop: Shop) -> None:
     assert shop.settle()["decisions"] == 0, "nothing was left half done"
 
 
+@pytest.mark.long
 def test_ctrl_c_is_130(shop: Shop) -> None:
     with shop.running() as run:
         run.await_event("run.started")
         assert run.end(signal.SIGINT)[0] == 130
 
 
+@pytest.mark.long
 def test_a_halted_source_stops_nobody_else_and_a_rebaseline_mends_it(shop: Shop) -> None:
     shop.settle()
     shop.sql("crm", f"select pg_drop_replication_slot('{shop.slot('crm')}')")
@@ -132,6 +134,7 @@ def test_a_halted_source_stops_nobody_else_and_a_rebaseline_mends_it(shop: Shop)
     assert any(row[1] == "Birch & Co" for row in erp)
 
 
+@pytest.mark.long
 def test_a_bug_stops_the_process_and_says_so(shop: Shop) -> None:
     shop.settle()
     shop.sql("hub", "alter table fieldwarden.record rename to elsewhere")
@@ -168,6 +171,7 @@ def test_standing_still_is_not_ready_and_a_second_signal_ends_at_once(shop: Shop
     assert crm == erp
 
 
+@pytest.mark.long
 def test_deliveries_that_wait_for_a_system_to_be_read_say_which_and_why(shop: Shop) -> None:
     reached = shop.environment["CRM_DSN"]
     shop.environment["CRM_DSN"] = "postgresql://nobody@127.0.0.1:1/nowhere"
@@ -215,6 +219,7 @@ def test_a_bounded_run_does_not_wait_for_ever_for_a_system_that_nobody_reads(
 # --- what cannot start ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_port_that_is_taken(shop: Shop) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
@@ -230,6 +235,7 @@ def test_an_unknown_system_to_rebaseline(shop: Shop) -> None:
     assert (code, body["error"]["code"]) == (2, "unknown_system")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", [["run", "--port", "0"], ["status"], ["doctor"], ["audit", "verify"]])
 def test_a_hub_that_cannot_be_reached(shop: Shop, words: list[str]) -> None:
     shop.environment["HUB_DSN"] = "postgresql://nobody:hunter2@127.0.0.1:1/none"
@@ -238,6 +244,7 @@ def test_a_hub_that_cannot_be_reached(shop: Shop, words: list[str]) -> None:
     assert "hunter2" not in json.dumps(body)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", [["run", "--port", "0"], ["status"]])
 def test_a_variable_that_is_not_set(shop: Shop, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HUB_DSN", raising=False)
@@ -248,6 +255,7 @@ def test_a_variable_that_is_not_set(shop: Shop, words: list[str], monkeypatch: p
     assert body["error"]["path"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", [["status"], ["deadletter", "list"], ["audit", "verify"], ["trail", "customer", "1"]])
 def test_a_server_without_a_hub(shop: Shop, words: list[str]) -> None:
     code, body = shop.call(*words)

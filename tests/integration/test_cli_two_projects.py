@@ -56,6 +56,7 @@ def test_a_copy_works_beside_the_project_and_each_hears_the_others_writes(shop: 
         assert (slot["level"], project.slot("crm") in slot["message"]) == ("ok", True)
 
 
+@pytest.mark.long
 def test_what_one_writes_is_an_edit_like_any_other_to_the_other(shop: Shop, copy: Shop) -> None:
     for project in (shop, copy):
         project.settle()

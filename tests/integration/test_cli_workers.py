@@ -129,6 +129,7 @@ def test_two_share_the_work_and_one_alone_does_it_all(shop: Shop, two: tuple[Run
     check(shop)
 
 
+@pytest.mark.long
 def test_one_is_killed_and_the_other_takes_over_at_once(shop: Shop, two: tuple[Run, Run]) -> None:
     killed, other = two
     killed.process.kill()

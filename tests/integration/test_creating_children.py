@@ -162,6 +162,7 @@ def test_an_email_is_created_in_a_table_in_which_nothing_is_unique(lacking: Part
     lacking.is_sound()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("key", "ddl"),
     [

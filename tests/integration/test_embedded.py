@@ -92,6 +92,7 @@ def test_durable_unless_told_otherwise(folder: Path) -> None:
         server.stop("immediate")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["immediate", "kill"])
 def test_it_comes_back_after_a_crash(server: EmbeddedServer, how: str) -> None:
     server.start()

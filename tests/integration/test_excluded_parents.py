@@ -40,6 +40,7 @@ def test_they_are_no_dead_letters_and_nobody_counts_them(two: Parties) -> None:
     two.is_sound()
 
 
+@pytest.mark.long
 def test_they_come_in_with_their_parent_as_they_are_by_then(two: Parties) -> None:
     for number in range(3):
         two.erp(f"update mechanism set value = 'out{number}@x' where id = 2")

@@ -295,6 +295,7 @@ def test_local_time_is_read_as_postgresql_reads_it_where_clocks_change(
             assert computed(text, row) == asked(oracle, text, row), (text, row)
 
 
+@pytest.mark.long
 @settings(max_examples=250, suppress_health_check=list(HealthCheck))
 @given(expressions, rows)
 def test_closure_original_and_rendered_sql_agree(oracle: psycopg.Connection, text: str, row: Row) -> None:

@@ -53,6 +53,7 @@ def suspicious(shop: Shop, kind: str = "suspicious") -> list[dict[str, object]]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "before", ["", "update account set fieldwarden_id = null where id = 2; "], ids=["beside it", "taken from it"]
 )
@@ -72,6 +73,7 @@ def test_a_copied_record_id_is_not_believed(shop: Shop, clerk: Say, before: str)
     assert shop.call_here("audit", "verify")[0] == 0
 
 
+@pytest.mark.long
 def test_it_is_told_once_however_often_the_row_is_edited(shop: Shop, clerk: Say) -> None:
     clerk(COPY.format("fieldwarden_id"))
     shop.settle()
@@ -137,6 +139,7 @@ def test_a_row_that_takes_the_place_of_another_is_believed_once_that_is_gone(
     shop.is_sound()
 
 
+@pytest.mark.long
 def test_a_match_key_that_only_another_system_may_give_is_suspicious(shop: Shop, clerk: Say) -> None:
     shop.edit("entities/customer.yaml", "{type: text}\n  email", "{type: text, owner: erp, protected: true}\n  email")
     assert shop.call_here("apply", "--reason", "the ERP gives tax ids")[0] == 0

@@ -22,6 +22,7 @@ def names(shop: Shop) -> tuple[str, str]:
     return crm, erp
 
 
+@pytest.mark.long
 def test_it_waits_alone_with_its_reason_until_it_is_mended(shop: Shop) -> None:
     checked(shop, "check: {length: 20}")
     shop.settle()

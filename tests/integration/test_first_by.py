@@ -27,6 +27,7 @@ def emails(parties: Parties) -> list[str]:
     return [value for _, value in parties.mechanisms() if "@" in value]
 
 
+@pytest.mark.long
 def test_the_first_row_states_the_field_and_is_the_one_that_is_written(plural: Parties) -> None:
     assert plural.account("email") == ("first@x",), "9 comes before 10, and null last"
     plural.crm("update account set email = 'crm@x'")

@@ -53,6 +53,7 @@ def acts(shop: Shop) -> list[dict[str, str]]:
     return [act["details"] for act in found if act["act"] == "forged_mark"]
 
 
+@pytest.mark.long
 def test_a_forged_mark_hides_no_edit_and_is_reported(shop: Shop, clerk: psycopg.Connection) -> None:
     """Before the edit and after it, of our own name and of none, and not even in the transaction."""
     before, prefix = refused(shop), mark(shop)

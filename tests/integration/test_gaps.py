@@ -90,6 +90,7 @@ def test_it_reads_everything_again_and_finds_what_went_meanwhile(shop: Shop, sta
     shop.is_sound()
 
 
+@pytest.mark.long
 def test_the_ledger_says_who_began_it_and_why(shop: Shop) -> None:
     mending(shop)
     with shop.running() as run:
@@ -104,6 +105,7 @@ def test_the_ledger_says_who_began_it_and_why(shop: Shop) -> None:
     assert "by itself: crm: the replication slot" in export.read_text()
 
 
+@pytest.mark.long
 def test_rows_that_went_in_a_mass_are_held_for_a_person(shop: Shop) -> None:
     settings = shop.folder / "fieldwarden.yaml"
     settings.write_text(settings.read_text() + "limits: {deletes: {share: 0.1, number: 1, window: 1h}}\n")
@@ -123,6 +125,7 @@ def test_rows_that_went_in_a_mass_are_held_for_a_person(shop: Shop) -> None:
     assert customers(shop, "erp") == before
 
 
+@pytest.mark.long
 def test_a_slot_that_the_server_gave_up_is_mended_too(shop: Shop, tmp_path: Path) -> None:
     """On a server of its own: what slots may keep is one setting for all of them."""
     with EmbeddedServer(tmp_path / "server").use() as server:

@@ -43,6 +43,7 @@ ROUND = "update account set name = translate(name, 'abc', 'bca')"
 SHIFT = "update account set name = translate(name, 'abc', 'bcd')"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("claimed", [1, 2000])
 @pytest.mark.parametrize("edit", first(1, [SWAP, ROUND, SHIFT]))
 def test_values_that_pass_from_row_to_row_arrive_however_deliveries_are_cut(

@@ -124,6 +124,7 @@ async def test_the_longest_match_values_are_stored_and_found(hub: PostgresHub) -
         ask(revealed(hub._dsn), "truncate record, match_key")
 
 
+@pytest.mark.long
 async def test_a_server_that_crashes_loses_nothing_committed(crashable_postgres: EmbeddedServer) -> None:
     server = crashable_postgres
     migrate(server.dsn())
@@ -169,6 +170,7 @@ async def commit_one(hub: PostgresHub, lease: Lease, position: str, *records: Re
         await tx.commit(IngestOutcome(records=list(records)), position=position, rulebook="book")
 
 
+@pytest.mark.long
 async def test_a_deadlock_is_transient(hub: PostgresHub, hub_dsn: str) -> None:
     await commit(hub, records=[record(A), record(B)])
     leases = [await hub.lease("crm"), await hub.lease("erp")]
@@ -258,6 +260,7 @@ class SwallowingProxy:
 # --- plans -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 async def test_hot_statements_planned_on_empty_tables_stay_fast_on_full_ones(hub: PostgresHub, hub_dsn: str) -> None:
     """Two thousand records come, are delivered and change again, on the connections that began with nothing."""
     ids = [f"01900000-0000-7000-8000-{number:012x}" for number in range(2000)]

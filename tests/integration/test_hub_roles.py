@@ -107,6 +107,7 @@ def rights_in(dsn: str) -> list[tuple[Any, ...]]:
 # --- what is printed --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_what_is_printed_makes_the_very_roles_that_are_made_by_itself(
     roled: str, named: HubRoles, hub_dsn: str
 ) -> None:
@@ -153,6 +154,7 @@ def test_every_thing_in_the_schema_has_its_rights_stated(hub_dsn: str) -> None:
             assert set(named) <= set(columns[table]), table
 
 
+@pytest.mark.long
 def test_a_new_hub_is_begun_by_a_superuser_and_made_by_its_owner(
     database: str, named: HubRoles, make_database: Callable[..., str]
 ) -> None:
@@ -285,6 +287,7 @@ FORBIDDEN = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("statement", FORBIDDEN)
 def test_the_runtime_may_not(statement: str, roled: str, named: HubRoles) -> None:
     assert refused(entered(roled, named.runtime), statement)
@@ -552,6 +555,7 @@ def test_an_embedded_hub_gives_the_rights_of_this_version_at_its_start(
     assert refused(entered(database, named.auditor), "select from seen")
 
 
+@pytest.mark.long
 def test_doctor_and_hub_migrate_speak_of_rights_that_another_version_gave(
     roled: str, named: HubRoles, otherwise: Callable[[], None], shop: Shop
 ) -> None:
@@ -612,6 +616,7 @@ def embedding() -> Iterator[Project]:
         yield Project(Path(place) / "shop")
 
 
+@pytest.mark.long
 def test_the_engine_enters_an_embedded_hub_as_the_runtime(embedding: Project) -> None:
     """Also one that was made before there were roles, whose superuser the engine was."""
     project = embedding
@@ -645,6 +650,7 @@ def test_processes_that_begin_together_on_a_new_hub_all_enter_it(database: str, 
         assert list(together.map(begin, range(8))) == [False] * 8
 
 
+@pytest.mark.long
 def test_rights_are_given_in_turn_and_the_turn_is_not_waited_for_without_end(
     database: str, named: HubRoles, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -132,6 +132,7 @@ def test_its_systems_are_validated_examined_replicated_shown_and_compared(desks:
     desks.is_sound()
 
 
+@pytest.mark.long
 def test_what_somebody_writes_over_a_protected_value_is_put_back(desks: Desks) -> None:
     desks.edit_erp("insert into party (email, name, phone) values ('ann@x.test', 'Ann', '1')")
     desks.settle()
@@ -141,6 +142,7 @@ def test_what_somebody_writes_over_a_protected_value_is_put_back(desks: Desks) -
     assert desks.people() == {("ann@x.test", "Ann", "1")} == desks.parties()
 
 
+@pytest.mark.long
 def test_what_is_deleted_in_a_desk_that_may_retire_is_deleted_as_the_files_say(desks: Desks) -> None:
     desks.edit("entities/customer.yaml", "fields:\n", "delete: {authority: [desk]}\nfields:\n")
     desks.edit("systems/erp.yaml", "    create: true\n", "    create: true\n    on_retire: delete\n")
@@ -152,6 +154,7 @@ def test_what_is_deleted_in_a_desk_that_may_retire_is_deleted_as_the_files_say(d
     assert desks.parties() == set()
 
 
+@pytest.mark.long
 def test_a_field_that_is_mapped_later_is_read_of_all_objects_that_are_there(desks: Desks) -> None:
     mapped = "fields: {email: mail, name: full_name, phone: phone}"
     desks.edit("systems/desk.yaml", mapped, mapped.replace(", phone: phone", ""))
@@ -165,6 +168,7 @@ def test_a_field_that_is_mapped_later_is_read_of_all_objects_that_are_there(desk
     assert desks.parties() == {("ann@x.test", "Ann", "1")}
 
 
+@pytest.mark.long
 def test_the_source_and_the_target_of_a_system_keep_one_pace(desks: Desks) -> None:
     """The desk counts what comes beside another request, or too soon after one: a session of its own for each half
     would be too hasty."""

@@ -167,6 +167,7 @@ def book(hub_dsn: str) -> Book:
 # --- one lane stands still between two statements ------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("statement", ["letters", "links", "records", "commit"])
 @pytest.mark.parametrize("operation", ["delete", "rekey"])
 async def test_a_change_that_meets_the_release_of_its_rows_insert_comes_after_it(
@@ -189,6 +190,7 @@ async def test_a_change_that_meets_the_release_of_its_rows_insert_comes_after_it
     assert await book.records("erp") == [["P1"] if operation == "delete" else ["A2", "P1"]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("statement", ["rekeyed", "letters", "links", "matches", "records", "commit"])
 async def test_a_row_under_a_new_key_that_meets_the_word_of_its_rekey_stays_one_row(
     statement: str, hub_dsn: str, book: Book
@@ -208,6 +210,7 @@ async def test_a_row_under_a_new_key_that_meets_the_word_of_its_rekey_stays_one_
     assert await book.records("erp") == [["K2"]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("statement", ["rekeyed", "letters", "links", "records", "commit"])
 async def test_a_child_under_a_new_key_and_parent_that_meets_its_rekey_leaves_the_old_parent(
     statement: str, hub_dsn: str, book: Book

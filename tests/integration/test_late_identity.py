@@ -65,6 +65,7 @@ def test_one_record_whichever_row_states_the_tax_id(late: Shop) -> None:
     late.holds_what_is_golden()
 
 
+@pytest.mark.long
 def test_a_customer_entered_in_both_while_run_was_stopped_is_one(late: Shop) -> None:
     late.settle()
     before = counts(late)
@@ -98,6 +99,7 @@ def test_a_transaction_longer_than_a_batch_is_read_whole_before_anything_of_it_i
     late.holds_what_is_golden()
 
 
+@pytest.mark.long
 def test_two_records_become_one_by_a_tax_id_entered_later_and_two_again_by_a_split(late: Shop) -> None:
     crm, erp = two_of_one(late)
     before = counts(late)

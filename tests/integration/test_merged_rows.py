@@ -53,6 +53,7 @@ def parties_of(parties: Parties) -> list[tuple[object, ...]]:
     return parties.erp("select id, name, tax, replaced_by from party order by id")
 
 
+@pytest.mark.long
 def test_its_record_is_that_of_the_row_named_and_it_stays_as_it_is(merging: Parties) -> None:
     known(merging)
     merge(merging, (1, 2))
@@ -78,6 +79,7 @@ fields:
 """
 
 
+@pytest.mark.long
 def test_what_refers_to_it_means_the_record_that_goes_on(merging: Parties) -> None:
     (merging.folder / "entities/invoice.yaml").write_text(INVOICE)
     for system, table in (("erp", "invoice"), ("crm", "bill")):
@@ -113,6 +115,7 @@ ENTERED = {
 ORDERS = ["".join(order) for order in permutations("123")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("order", first(1, [*ORDERS[::2], *(f"c{order}" for order in ORDERS[1::2])]))
 def test_a_chain_ends_in_its_last_row_whatever_comes_first(order: str, merging: Parties) -> None:
     for each in order:
@@ -140,6 +143,7 @@ def test_a_chain_is_followed_in_a_first_read(order: str, merging: Parties) -> No
     merging.is_sound()
 
 
+@pytest.mark.long
 def test_a_row_merged_into_one_that_is_not_known_waits_for_it(merging: Parties) -> None:
     known(merging)
     merge(merging, (1, 9))
@@ -200,6 +204,7 @@ def test_what_is_deleted_of_it_later_changes_nothing(merging: Parties) -> None:
     merging.is_sound()
 
 
+@pytest.mark.long
 def test_where_another_system_has_a_row_in_each_a_steward_decides(merging: Parties) -> None:
     known(merging)
     merging.crm("insert into account (name, tax) values ('Bolt', 'T2')")
@@ -227,6 +232,7 @@ def test_a_steward_does_not_part_what_the_system_itself_merged(merging: Parties)
 CIRCLES = [[(1, 2), (2, 1)], [(1, 2), (2, 3), (3, 1)]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("broken", first(1, [1, 2]))
 @pytest.mark.parametrize("circle", CIRCLES, ids=["of two", "of three"])
 def test_in_a_circle_nobody_is_merged_until_it_is_broken(

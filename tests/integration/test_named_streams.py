@@ -19,6 +19,7 @@ def known(parties: Parties) -> Parties:
     return parties
 
 
+@pytest.mark.long
 def test_rows_of_one_table_are_different_fields_of_one_record(known: Parties) -> None:
     known.erp("update mechanism set value = value || '!'")
     known.settle()
@@ -29,6 +30,7 @@ def test_rows_of_one_table_are_different_fields_of_one_record(known: Parties) ->
     known.is_sound()
 
 
+@pytest.mark.long
 def test_a_row_that_becomes_another_thing_leaves_one_stream_and_comes_into_the_other(known: Parties) -> None:
     known.erp("delete from mechanism where id = 2; update mechanism set type = 'phone', value = '3' where id = 1")
     known.settle()

@@ -140,6 +140,7 @@ def test_every_row_that_is_created_is_of_its_kind(example: Example) -> None:
     assert example.sql("erp", named) == [(25,)], "the application's own columns were not set"
 
 
+@pytest.mark.long
 def test_what_each_edit_ends_in(example: Example) -> None:
     example.connect(*SYSTEMS)
     shipping = "shipping_street, shipping_city, shipping_postal_code"

@@ -53,6 +53,7 @@ def test_status_and_health_say_calmly_what_is_waited_for(new: Shop) -> None:
         assert ONBOARDING in new.invoke("status").output
 
 
+@pytest.mark.long
 def test_what_was_seen_is_delivered_after_apply_and_all_agree(new: Shop) -> None:
     before = rows(new)
     code, body = new.call_here("onboard")
@@ -117,6 +118,7 @@ def cells(shop: Shop, system: str) -> dict[int, dict[str, object]]:
     return {id: dict(zip(columns.values(), values, strict=True)) for id, *values in found}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("on_reject", "limits"), [("correct", [25000, None]), ("leave", [100, 200])])
 def test_what_was_foretold_is_what_is_then_written_and_recorded(
     new: Shop, on_reject: str, limits: list[int | None]
@@ -167,6 +169,7 @@ def test_what_was_foretold_is_what_is_then_written_and_recorded(
     assert new.sql("hub", outcomes) == [("outranked", overruled["credit_limit"]["values"])]
 
 
+@pytest.mark.long
 def test_a_system_that_comes_with_the_rules_is_to_be_looked_at_too(new: Shop) -> None:
     new.edit("fieldwarden.yaml", "systems: [erp, crm]", "systems: [erp]\nplanned: [crm]")
     before = rows(new)
@@ -181,6 +184,7 @@ def test_a_system_that_comes_with_the_rules_is_to_be_looked_at_too(new: Shop) ->
     assert new.call_here("apply")[1]["result"]["onboarded"]
 
 
+@pytest.mark.long
 def test_personal_values_are_masked_unless_asked_for(new: Shop) -> None:
     new.sql("erp", "update party set email = 'other@alder.example' where name like 'Alder%'")
     masked, shown = new.invoke("onboard").output, new.invoke("onboard", "--unmask").output
@@ -199,6 +203,7 @@ def test_keys_that_are_not_unique_are_listed(new: Shop) -> None:
     assert "has the same tax_id" in each["reason"]
 
 
+@pytest.mark.long
 def test_a_run_that_works_begins_to_deliver_without_a_restart(new: Shop) -> None:
     with new.running() as run:
         run.await_event("onboarding.waits")
@@ -238,6 +243,7 @@ def test_rules_changed_after_looking_are_applied_and_then_delivered(new: Shop) -
     assert ("Alder and Sons GmbH",) in new.sql("crm", "select name from account")
 
 
+@pytest.mark.long
 def test_nothing_is_let_before_all_has_been_read(new: Shop) -> None:
     code, body = new.call_here("apply")
     assert (code, body["error"]["code"]) == (1, "not_read")
@@ -327,6 +333,7 @@ def test_a_system_that_a_run_cannot_reach_is_said_and_not_waited_for(
     assert body["result"]["stuck"][0].startswith("crm: reading it is retrying")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "failpoint", first(1, ["ingest.after_commit:2", "snapshot.slot_created", "ingest.before_commit:3"])
 )

@@ -50,6 +50,7 @@ def alder(shop: Shop, columns: str) -> tuple[Any, ...]:
     return row
 
 
+@pytest.mark.long
 def test_a_field_that_a_target_refuses_is_parked_and_the_others_go_on(shop: Shop) -> None:
     shop.settle()
     shop.sql("crm", "alter table account alter terms set default 'Unknown'")
@@ -127,6 +128,7 @@ def test_status_names_a_halted_source_and_check_fails_for_it(shop: Shop) -> None
         assert shop.call_here("status")[0] == 0
 
 
+@pytest.mark.long
 def test_edits_that_wait_for_an_approval_are_counted(shop: Shop) -> None:
     shop.edit(
         "entities/customer.yaml", "owner: erp, protected: true}", "owner: erp, protected: true, approval: finance}"

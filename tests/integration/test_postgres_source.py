@@ -360,6 +360,7 @@ async def test_a_slot_in_use_names_the_process(database: str) -> None:
             await direct(CRM, database).open(Start())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("statements", "message"),
     [
@@ -592,6 +593,7 @@ async def test_missing_privileges_are_named(database: str, make_role: Callable[.
         await direct(CRM, dsn).open(Start())
 
 
+@pytest.mark.long
 async def test_a_consumer_that_is_slow_holds_the_server_back_and_is_not_cut_off(database: str) -> None:
     run(database, ACCOUNT)
     run(database, f"alter database {ask(database, 'select current_database()')} set wal_sender_timeout = '1500ms'")
@@ -612,6 +614,7 @@ async def test_a_consumer_that_is_slow_holds_the_server_back_and_is_not_cut_off(
     assert len(changes) == 20000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("failpoint", ["snapshot.slot_created", "snapshot.running", "snapshot.done"])
 async def test_a_baseline_that_is_killed_starts_again(database: str, failpoint: str) -> None:
     run(database, ACCOUNT, "insert into account select generate_series(1, 100)")
@@ -645,6 +648,7 @@ async def test_a_baseline_that_is_killed_starts_again(database: str, failpoint: 
     assert changes[-1].values[0] == "101"
 
 
+@pytest.mark.long
 async def test_a_server_that_crashes_neither_loses_nor_repeats(crashable_postgres: EmbeddedServer) -> None:
     dsn = crashable_postgres.dsn()
     run(dsn, ACCOUNT)

@@ -26,6 +26,7 @@ async def refused(world: World, kind: type[EngineError]) -> EngineError:
     return raised.value
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("damage", "repair", "said"),
     [

@@ -135,6 +135,7 @@ create table party (id int generated always as identity primary key, ext text un
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "value", "kept"), TAKEN)
 async def test_a_value_that_fits_is_kept(database: str, kind: str, value: str, kept: str) -> None:
     async with World(database, stream(fields=("name", "v")), ddl=typed(kind)) as world:
@@ -151,6 +152,7 @@ async def test_a_value_that_fits_is_kept(database: str, kind: str, value: str, k
         assert world.row("xmin") == before
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "value", "why"), REJECTED)
 async def test_a_value_that_does_not_fit_is_refused_alone(database: str, kind: str, value: str, why: str) -> None:
     async with World(database, stream(fields=("name", "v")), ddl=typed(kind)) as world:
@@ -287,6 +289,7 @@ async def test_what_is_refused_of_an_update_is_refused_alone(database: str) -> N
         ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("value", [{"name": "refuse me"}, {"name": "a", "credit": "x"}])
 async def test_a_whole_batch_of_bad_rows_is_answered_in_time(database: str, value: dict[str, str]) -> None:
     async with World(database, stream(fields=("name", "credit")), ddl=BAD_ROWS) as world:

@@ -68,6 +68,7 @@ def test_the_page_has_every_kind_of_type() -> None:
     assert len(cases()) >= 40
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", cases(), ids=lambda case: f"{case.type} {case.value} as {case.field}")
 async def test_a_type_is_read_and_written_as_the_page_says(database: str, case: Case) -> None:
     found = await read_as(database, case)

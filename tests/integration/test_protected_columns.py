@@ -37,6 +37,7 @@ REACHING = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("table", "column"), REACHING)
 async def test_no_other_name_leads_to_it(table: str, column: str, shared: str) -> None:
     key: dict[str, Any] = {"key": "key"} if table == "twice" else {}
@@ -229,6 +230,7 @@ fields: {rating: {type: text, strategy: source_priority, order: [crm, erp]}}
 """
 
 
+@pytest.mark.long
 def test_doctor_and_plan_name_both_places(shop: Shop) -> None:
     shop.sql("erp", "create view party_view as select id, credit_limit as lim from party")
     shop.sql("crm", "create table vendor (id int primary key, rating text)")

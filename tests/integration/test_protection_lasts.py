@@ -67,6 +67,7 @@ create trigger before before update on triggered for each statement execute func
 RENAMED = "alter view renamed rename column tel to x; alter view renamed rename column lim to tel"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("table", "statements"),
     [
@@ -233,6 +234,7 @@ async def test_nor_does_one_that_takes_a_connection_and_says_nothing(
     assert result.status == "applied"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("changed", "may"),
     [
@@ -382,6 +384,7 @@ async def test_systems_that_do_not_answer_are_named(shared: str) -> None:
     assert found == ([], ["erp2"]), "what it writes was not seen"
 
 
+@pytest.mark.long
 def test_plan_says_what_was_not_checked(shop: Shop) -> None:
     assert shop.invoke("onboard").exit_code == 0
     assert shop.call_here("plan")[1]["result"]["warnings"] == []

@@ -71,6 +71,7 @@ def explained(shop: Shop, record: str) -> str:
     return " ".join(shop.invoke("explain", "customer.name", record).stdout.split())
 
 
+@pytest.mark.long
 def test_each_system_holds_again_what_it_held_before_the_join(two: Shop) -> None:
     before = rows(two)
     record = join_by_a_late_tax_id(two)
@@ -191,6 +192,7 @@ def test_a_join_of_which_nothing_was_delivered(two: Shop) -> None:
     two.is_sound()
 
 
+@pytest.mark.long
 def test_what_another_system_owns_by_now_is_left_to_it(two: Shop) -> None:
     record = join_by_a_late_tax_id(two)
     two.edit("entities/customer.yaml", "name:          {type: text}", "name: {type: text, owner: erp, protected: true}")
@@ -232,6 +234,7 @@ def group_contact(shop: Shop) -> None:
     assert shop.call_here("apply")[0] == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("edit", "party"),
     [
@@ -489,6 +492,7 @@ def test_a_split_that_was_done_without_is_said_to_be_done(two: Shop) -> None:
     assert "was split from" in body["error"]["message"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -70,6 +70,7 @@ async def test_what_the_engine_wrote_verifies(acme: Stage) -> None:
     assert report.entries >= 6
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("key", "how"),
     [

@@ -90,6 +90,7 @@ def roled(shop: Shop) -> Iterator[Roles]:
     roles.gone()
 
 
+@pytest.mark.long
 def test_a_project_runs_wholly_with_what_is_printed(shop: Shop, roled: Roles) -> None:
     """First copy, streaming, delivery, a correction, a deletion, a row created on either side, and what people ask."""
     assert shop.settle()["changes"] >= 5
@@ -109,6 +110,7 @@ def test_a_project_runs_wholly_with_what_is_printed(shop: Shop, roled: Roles) ->
         assert shop.call_here(*words)[0] == 0, words
 
 
+@pytest.mark.long
 def test_doctor_has_nothing_to_say_of_these_roles(shop: Shop, roled: Roles) -> None:
     for _ in range(2):
         code, body = shop.call_here("doctor")
@@ -117,6 +119,7 @@ def test_doctor_has_nothing_to_say_of_these_roles(shop: Shop, roled: Roles) -> N
         shop.settle()
 
 
+@pytest.mark.long
 def test_doctor_names_whom_nothing_would_stop(shop: Shop) -> None:
     shop.settle()
     code, body = shop.call_here("doctor")
@@ -265,6 +268,7 @@ def test_the_roles_of_a_system_that_is_not_there_are_not_printed(shop: Shop) -> 
     assert "crm" in body["error"]["suggestion"]
 
 
+@pytest.mark.long
 def test_what_the_runtime_adds_to_a_block_that_is_there_is_found(shop: Shop, roled: Roles) -> None:
     shop.settle()
     runtime = shop.environment["HUB_DSN"]
@@ -293,6 +297,7 @@ def test_an_auditor_is_shown_everything_and_changes_nothing(shop: Shop, roled: R
     assert "fieldwarden hub roles" in body["error"]["suggestion"]
 
 
+@pytest.mark.long
 def test_a_reader_is_told_what_it_may_not_see(shop: Shop, roled: Roles) -> None:
     shop.settle()
     shop.environment["HUB_DSN"] = make_conninfo(shop.hub, user=f"reader_{roled.number}")

@@ -56,6 +56,7 @@ def test_a_limit_that_does_not_fit_is_mended_by_the_next_one(shop: Shop) -> None
     assert shop.call_here("check")[0] == 0
 
 
+@pytest.mark.long
 def test_an_unknown_code_in_what_another_system_owns_is_put_right_and_the_rest_flows(shop: Shop) -> None:
     shop.settle()
     before = crm(shop, "terms"), erp(shop, "term_code")

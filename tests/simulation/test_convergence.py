@@ -116,6 +116,7 @@ def _without_marks(history: History) -> History:
     return plain
 
 
+@pytest.mark.long
 @settings(max_examples=150)
 @given(seed=st.integers(0, 2**32))
 def test_any_interleaving_with_rewinds_ends_as_the_oracle_says(seed: int) -> None:

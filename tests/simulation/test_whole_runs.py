@@ -265,6 +265,7 @@ def rows_by_tax(system: System) -> dict[str, dict[str, Value]]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", first(12, range(40)))
 def test_three_live_systems_end_in_agreement(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secondtry, "PAGE", (2000, 1, 2, 3)[seed % 4])
@@ -319,6 +320,7 @@ def test_the_same_seed_is_the_same_run() -> None:
     assert trace() == trace()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("field", ["segment", "terms"])
 def test_a_target_that_rewrites_what_it_is_given_is_parked_not_written_for_ever(field: str) -> None:
     """Also where its word is refused, and what it makes of ours is recorded: once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -50,7 +51,8 @@ def pytest_of(folder: Path, tests: str, *words: str) -> str:
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_some.py").write_text(tests)
     settings = ("-c", ROOT / "pyproject.toml", "--rootdir", folder, "-p", "no:cacheprovider", "-p", "no:xdist")
-    done = called([sys.executable, "-m", "pytest", *settings, *words, folder], cwd=ROOT)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    done = called([sys.executable, "-m", "pytest", *settings, *words, folder], cwd=ROOT, env=environment)
     return done.stdout + done.stderr
 
 

@@ -94,6 +94,7 @@ async def test_no_connection_is_kept_that_somebody_would_have_to_close() -> None
             await left.wait()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("status", "body", "error"),
     [

@@ -49,6 +49,7 @@ def test_no_piece_is_large_however_large_a_value_is() -> None:
     assert max(map(len, pieces)) < 8 << 20 < sum(map(len, pieces))
 
 
+@pytest.mark.long
 def test_equal_texts_of_several_rows_are_one_text_and_the_one_at_hand() -> None:
     large = ODD * LARGE
     row = Contribution("crm", "account", "1", "5", Stamp("5", None), {"note": large}, sent={"note": large, "x": None})
@@ -62,6 +63,7 @@ def test_equal_texts_of_several_rows_are_one_text_and_the_one_at_hand() -> None:
     assert alone[0].fields["note"] is alone[0].sent["note"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("where", [0, 1, LARGE // 2, LARGE + 1, LARGE * len(ODD) - 1])
 def test_a_text_that_is_like_one_at_hand_for_a_while_is_another(where: int) -> None:
     large = ODD * LARGE

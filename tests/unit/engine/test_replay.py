@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -95,6 +96,7 @@ def test_a_doubled_entry_is_named(history: History, data: st.DataObject) -> None
     assert folded.compare("customer", len(bodies), golden, retired) == []
 
 
+@pytest.mark.long
 @given(histories(), st.data())
 def test_a_changed_before_or_after_does_not_link_up(history: History, data: st.DataObject) -> None:
     bodies, golden, retired = history

@@ -24,6 +24,7 @@ def test_a_row_is_what_it_was(values: tuple[str | None, ...]) -> None:
     assert row_values(memoryview(row(*values))) == list(values)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("text", ["x", ODD, "\\", "漢", "😀", "\t", "x\\"])
 @pytest.mark.parametrize("before", first(1, ["", "1", "12", "123"]))
 def test_a_large_row_too_wherever_it_is_cut(text: str, before: str) -> None:

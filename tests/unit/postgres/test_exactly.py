@@ -205,6 +205,7 @@ def test_a_column_of_an_extensions_type_can_be_written(kind: str) -> None:
     assert type_text(kind).lower().replace(" ", "") == kind.lower()
 
 
+@pytest.mark.long
 @settings(FEW, max_examples=30)
 @given(asked(), st.data())
 def test_whatever_is_changed_in_a_statement_it_is_refused(asked: Asked, data: st.DataObject) -> None:
@@ -233,6 +234,7 @@ STREAM = Stream(
 SHAPE = TargetTable(dict.fromkeys(("id", "ext", "phone"), TEXT) | {"amount": KINDS[2]}, {})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("operation", ["create", "update", "delete"])
 def test_every_single_change_of_one_statement_is_refused(operation: Any) -> None:
     """The same exhaustively: no change at all is overlooked."""
