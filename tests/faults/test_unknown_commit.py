@@ -25,7 +25,7 @@ def now_and_then(commit: int) -> When | None:
     [
         ("hub", "fieldwarden ingest"),
         pytest.param("hub", "fieldwarden delivery", marks=pytest.mark.long),
-        ("crm", "fieldwarden"),
+        pytest.param("crm", "fieldwarden", marks=pytest.mark.long),
         pytest.param("erp", "fieldwarden", marks=pytest.mark.long),
     ],
     ids=["ingest", "settlement", "target", "owner"],

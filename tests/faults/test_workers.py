@@ -14,7 +14,6 @@ import pytest
 from fieldwarden.engine.ports.duties import SHARDS
 from tests.faults.world import SCHEMA, World, make_world
 from tests.integration.cli_project import Run
-from tests.parts import first
 from tests.patience import eventually
 
 FAULTS = 4
@@ -83,9 +82,9 @@ def test_killed_and_stopped_again_and_again(seed: int, world: World) -> None:
         come_to_rest(world, *runs)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
-    "point",
-    first(1, ["ingest.before_commit:5", "delivery.after_claim:3", "delivery.before_target_commit:3"]),
+    "point", ["ingest.before_commit:5", "delivery.after_claim:3", "delivery.before_target_commit:3"]
 )
 def test_a_zombie_changes_nothing(point: str, world: World) -> None:
     """It stands still in the midst of something until long after others have done that, and then goes on."""

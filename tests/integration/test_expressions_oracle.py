@@ -386,6 +386,7 @@ def test_edges(oracle: psycopg.Connection, column: str) -> None:
             assert (text, value, computed(text, row)) == (text, value, expected)
 
 
+@pytest.mark.long
 @settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(expressions, rows, rows, st.sets(st.integers(0, len(COLUMNS) - 1), min_size=1, max_size=4))
 def test_an_answer_given_without_a_column_does_not_depend_on_it(

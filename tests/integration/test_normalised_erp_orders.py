@@ -70,6 +70,7 @@ def told(rows: Rows, rng: random.Random, system: str) -> list[RawChange]:
     return [replace(row, operation="update", position=f"{n:08}", at=n + 1) for n, row in enumerate(order)]
 
 
+@pytest.mark.long
 def test_one_record_per_customer_in_any_order(rules: Rulebook, rows: Rows) -> None:
     for seed in range(SEEDS):
         world = Lanes(rules, lambda rng, system: told(rows, rng, system), seed, TODAY)

@@ -34,7 +34,7 @@ class Life:
         self.feed = Feed("crm", ["accounts/0", "accounts/1"])
         self.rows: dict[str, dict[str, Value]] = {}
         self.hub = MemoryHub()
-        self.calm = False
+        self.calm = self.halted = False
         self.said = 0
         size = self.rng.choice((1, 2, 100))
         self.source = PolledSource(self.feed, self.hub, page=size, seconds=1, fail=self.fail)
@@ -72,12 +72,7 @@ class Life:
 
     async def run(self) -> None:
         self.hub.clock = lambda: int(asyncio.get_running_loop().time() * 1e6)
-        stop = asyncio.Event()
-        pipeline = Pipeline(
-            RULES, self.source, self.hub, Telemetry(),
-            clock=self.hub.clock, chance=lambda: 0.5, bits=self.rng.getrandbits, lane="crm#1",
-        )  # fmt: skip
-        running = asyncio.create_task(pipeline.run(stop))
+        stop, running = self.begin()
         for _ in range(STEPS):
             self.step()
             await asyncio.sleep(self.rng.choice((0, 0.5, 4)))
@@ -85,6 +80,21 @@ class Life:
         await asyncio.sleep(120)
         stop.set()
         await running
+        if self.hub.sources["crm#1"].state == "halted":  # lost again and again: a person lets it try in calmer times
+            self.halted = True
+            stop, running = self.begin()
+            await asyncio.sleep(120)
+            stop.set()
+            await running
+
+    def begin(self) -> tuple[asyncio.Event, asyncio.Task[None]]:
+        """A worker that reads, until it is stopped."""
+        stop = asyncio.Event()
+        pipeline = Pipeline(
+            RULES, self.source, self.hub, Telemetry(),
+            clock=self.hub.clock, chance=lambda: 0.5, bits=self.rng.getrandbits, lane="crm#1",
+        )  # fmt: skip
+        return stop, asyncio.create_task(pipeline.run(stop))
 
 
 @pytest.mark.parametrize("seed", first(20, range(200)))
@@ -108,3 +118,4 @@ def test_tokens_expire_in_these_lives() -> None:
     for life in lives:
         simulate(life.run())
     assert sum(len(life.hub.begun) for life in lives) > 10
+    assert sum(life.halted for life in lives) < len(lives) / 2, "nearly all of them mend themselves"
