@@ -56,7 +56,8 @@ class Source(Protocol):
         """Where each part ends now, as positions of a baseline of this number that begins there: what stands before is
         passed over, and every row is told once more behind it. None: the source reads its rows by itself.
 
-        It may be asked while the source is closed. Raises EnvironmentUnfit, TransientError."""
+        It may be asked while the source is closed. Raises EnvironmentUnfit, SchemaDrift, TransientError; then no
+        baseline begins."""
 
     def batches(self) -> AsyncIterator[Batch]:
         """Whatever has queued, as soon as there is any, bounded in changes and bytes. Empty batches only move

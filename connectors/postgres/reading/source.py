@@ -352,7 +352,14 @@ class PostgresSource:
             self._stream.acknowledge(durable.end)
 
     async def ends(self, baseline: int) -> None:
-        del baseline  # it reads its rows by itself
+        """It reads its rows by itself. Raises what would keep it from that, so that no baseline begins which cannot be
+        read: deliveries to all systems would wait for it."""
+        del baseline
+        async with await connect(self.system, self._dsn) as connection:
+            server = await check_server(self._system, connection)
+            with translated(self.system):
+                tables = await describe(connection, tables_of(self._system))
+        check_tables(self._system, tables, server)
 
     async def again(self, raw: RawChange) -> RawChange:
         return raw  # the server's own output is never undecodable for one row alone
