@@ -85,6 +85,10 @@ class Duties:
         """Whether a duty is still ours, as far as can be told without asking."""
         return duty in self.held and time.monotonic() < self._good_until
 
+    def want(self, duties: Collection[Duty]) -> None:
+        """Take these from whoever has them with the next beats, until they are ours."""
+        self._wanted.update(duties)
+
     async def beat(self, *, leaving: Collection[Duty] = (), taking: bool = True) -> list[Duty]:
         """Renew what is held, and take what is due to this worker (unless not `taking`); gives what it should give up.
 

@@ -178,7 +178,9 @@ class Loops:
         """Before any delivery: a system that is read anew may hold rows that we have not heard of. And before that, so
         that it stays unread: whoever reads it now must not commit any more."""
         direct = [name for name in self.rebaseline if not is_partitioned(self.project, name)]
-        if not all(self.duties.holds(Duty("source", name)) for name in direct):
+        missing = [duty for duty in (Duty("source", name) for name in direct) if not self.duties.holds(duty)]
+        if missing:  # also where it was ours, and the lease ran out while this process hung
+            self.duties.want(missing)
             return
         for name in direct:
             if name not in self._begun:

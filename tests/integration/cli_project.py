@@ -62,7 +62,11 @@ class Run:
             return error.code, error.read().decode()
 
     def await_ready(self) -> None:
-        eventually(lambda: self.get("/readyz")[0] == 200, "ready")
+        eventually(
+            lambda: self.get("/readyz")[0] == 200,
+            "ready",
+            lambda: self.get("/readyz")[1] + self.log.read_text()[-3000:],
+        )
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, dict[str, Any]]:
         """Send a signal and wait: the exit code, and the object on the last line."""

@@ -17,6 +17,7 @@ from fieldwarden.engine.change import UNKNOWN
 from fieldwarden.engine.errors import EnvironmentUnfit, Fenced, SourceGap, TransientError
 from fieldwarden.engine.ports.durable import IngestOutcome
 from fieldwarden.engine.ports.hub import Hub
+from fieldwarden.engine.ports.parts import Begun
 from fieldwarden.engine.testing import MemoryHub
 from stack import Stack
 from tests.integration.kafka_world import ACCOUNT, CONTACT, Topics, Worker, event, key
@@ -249,6 +250,7 @@ async def test_a_system_that_was_read_directly_before_asks_for_a_new_baseline_ab
     topics: Topics, hub: Hub
 ) -> None:
     await topics.make(account=1)
+    await hub.begin_again("crm", 7, None, Begun("somebody", "read again and again", 0))
     direct = await hub.lease("crm")
     at = WalPosition("stream", 99, streams=(ACCOUNT,), server="s", baseline=7).encode()
     async with hub.ingest(direct) as tx:

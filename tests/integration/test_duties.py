@@ -186,6 +186,22 @@ async def test_what_a_worker_needs_itself_it_takes_and_keeps(worker: Make) -> No
     assert two.held >= {Duty("source", "crm"), Duty("source", "erp")}
 
 
+async def test_what_is_wanted_is_taken_back_from_whoever_took_it_meanwhile(worker: Make) -> None:
+    """Its lease ran out while it hung: what it is to read anew, it is still to read anew."""
+    crm = Duty("source", "crm")
+    one, two = worker("a"), worker("b", keep=[crm])
+    await two.beat()
+    await two.give(crm)
+    await one.beat()
+    assert (crm in one.held, crm in two.held) == (True, False)
+    await two.beat()
+    assert crm not in two.held, "it had it once, and was not told to take it again"
+    two.want([crm])
+    await two.beat()
+    await one.beat()
+    assert (crm in one.held, crm in two.held) == (False, True)
+
+
 async def test_a_lost_connection_is_no_lost_duty(worker: Make, hub_dsn: str) -> None:
     one = worker("a")
     await one.beat()

@@ -40,6 +40,7 @@ class ScriptedDuties:
     period: float = 0.01
     former: dict[Duty, str] = field(default_factory=dict)
     given: list[Duty] = field(default_factory=list)
+    wanted: set[Duty] = field(default_factory=set)
     left: bool = False
     live: str = ""
     """The hash of the live rulebook, as the hub tells it with every beat."""
@@ -47,6 +48,9 @@ class ScriptedDuties:
 
     def holds(self, name: Duty) -> bool:
         return name in self.held and not self.away
+
+    def want(self, duties: Collection[Duty]) -> None:
+        self.wanted.update(duties)
 
     async def beat(self, *, leaving: Collection[Duty] = (), taking: bool = True) -> list[Duty]:
         if self.away:
@@ -208,6 +212,24 @@ async def test_leases_that_ran_out_stop_what_they_were_for_until_the_hub_says_mo
     assert not running.begun(CRM)[0].cancelled, "Kafka says what is ours there"
     running.duties.away = False
     await running.until(lambda: len(running.begun(READ_ERP)) == len(running.begun(WRITE_ERP)) == 2)
+
+
+async def test_nothing_begins_before_what_is_to_be_read_anew_is_ours(running: Running) -> None:
+    duties: Any = running.duties
+    health, who = Health(running.process.telemetry), running.process.who
+    process = Process(
+        running.process.project, MemoryHub(), Telemetry(), duties, health, "inmemory", who, b"", rebaseline=["erp"]
+    )
+    running.duties.held -= {Duty("source", "erp")}
+    stop = asyncio.Event()
+    task = asyncio.create_task(process.run(stop))
+    await running.until(lambda: running.duties.wanted == {Duty("source", "erp")})
+    assert not process.work
+    running.duties.held |= {Duty("source", "erp")}
+    await running.until(lambda: process.work)
+    assert process.began_again
+    stop.set()
+    await task
 
 
 async def test_a_new_number_is_a_new_lane(running: Running) -> None:
