@@ -57,7 +57,7 @@ class Source(Protocol):
         passed over, and every row is told once more behind it. None: the source reads its rows by itself.
 
         It may be asked while the source is closed. Raises EnvironmentUnfit, SchemaDrift, TransientError; then no
-        baseline begins."""
+        baseline begins, and it is asked again after a pause."""
 
     def batches(self) -> AsyncIterator[Batch]:
         """Whatever has queued, as soon as there is any, bounded in changes and bytes. Empty batches only move

@@ -19,7 +19,7 @@ import structlog
 from fieldwarden.engine import failpoints
 from fieldwarden.engine.deciding.known import Mapped
 from fieldwarden.engine.deciding.meaning import Meanings
-from fieldwarden.engine.errors import FieldwardenError, SourceGap
+from fieldwarden.engine.errors import FieldwardenError, SchemaDrift, SourceGap, TransientError
 from fieldwarden.engine.ports.hub import Hub, Lease
 from fieldwarden.engine.ports.parts import Begun, Part
 from fieldwarden.engine.ports.source import Batch, Source, Start
@@ -140,6 +140,8 @@ class Pipeline:
             begun = Begun(self._who.name, f"by itself: {gap.message}", self._clock(), self._who.known_by)
             if not await self._hub.begin_again(self._system, number, positions, begun):
                 return None
+        except SchemaDrift as drift:  # a person mends the table while we run; no rows are read wrongly meanwhile
+            return TransientError(drift.message, suggestion=drift.suggestion)
         except FieldwardenError as error:
             return error
         self._mended += 1
