@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 from typing import Protocol
 
+from fieldwarden.engine.errors import EnvironmentUnfit
 from fieldwarden.engine.ports.foothold import Followed
+from fieldwarden.engine.ports.parts import Baseline
 from fieldwarden.rules.connections import database_settings
 from fieldwarden.rules.rulebook import System
 
@@ -28,11 +30,13 @@ class Footing(Protocol):
 
 
 class Memory(Protocol):
-    """Where a source notes what it follows, and learns by what our own marks are known (`engine.ports.foothold`)."""
+    """Where a source notes what it follows, and learns by what our own marks are known (`engine.ports.foothold`), and
+    how it stands to its rows (`engine.ports.hub`)."""
 
     async def mark_key(self) -> bytes: ...
     async def sealed_from(self, source: str, end: int) -> int: ...
 
+    async def baseline(self, source: str) -> Baseline: ...
     async def followed(self, source: str) -> Followed | None: ...
     async def follow(self, source: str, followed: Followed) -> None: ...
 
@@ -62,6 +66,16 @@ def resolved(system: System, followed: Followed) -> Followed:
     former = _said(system, f"fieldwarden_{system.name}")
     named = database_settings(system).publication
     return Followed(followed.slot or former.slot, named or followed.publication or former.publication)
+
+
+async def check_unread(system: System, memory: Memory) -> None:
+    """Raises EnvironmentUnfit where rows that are to be read for the first time have been told by topics before."""
+    if (await memory.baseline(system.name)).parts:
+        raise EnvironmentUnfit(
+            f"{system.name} was read by topics before, and positions there do not compare with those of its log",
+            suggestion=f"read all its rows again with `fieldwarden run --rebaseline {system.name}`",
+            path=system.name,
+        )
 
 
 def is_ours(slot: str, project: str, followed: Followed | None) -> bool:

@@ -580,7 +580,7 @@ update partition set until = null where source = %s and until is not null
 -- name: baseline
 select baseline, read_at is not null, swept, position, read_at is not null and not exists (
     select from partition p where p.source = s.name and p.until > coalesce(p.position, '')
-), streams from source s where name = %s
+), streams, exists (select from partition p where p.source = s.name and p.position > '') from source s where name = %s
 
 -- name: begin_again
 -- `anew`: its source reads its rows by itself, and looks then for those that are gone. Of partitions that is done apart.

@@ -118,8 +118,8 @@ class PostgresHub:
             row = await (await connection.execute(QUERIES["baseline"], [source])).fetchone()
         if row is None:
             return Baseline()
-        number, told, swept, direct, heard, streams = row
-        return Baseline(number, told, swept, direct, heard, tuple(streams))
+        number, told, swept, direct, heard, streams, parts = row
+        return Baseline(number, told, swept, direct, heard, tuple(streams), parts)
 
     async def begin_again(self, source: str, number: int, positions: Mapping[str, str] | None, begun: Begun) -> bool:
         begins = {"source": source, "baseline": number, "anew": positions is None, "why": begun.why}

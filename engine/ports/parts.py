@@ -38,10 +38,11 @@ class Baseline:
     `number` counts how many times its rows have been read from the beginning, the present one included. It stands in
     front of every position, so that what a new baseline says is newer than all that was said before.
 
-    The rest is of sources of partitions. `told`: where the rows end is known; `heard`: all that stands before has come.
-    In a new baseline, once all is heard, rows that were not told of are gone (`swept`: they have been looked for).
-    `direct` is the position of whoever read the system before as one stream, whose positions do not
-    compare with these. `streams` are those whose rows these are; empty: nobody has noted them."""
+    `parts`: a partition has a position, which does not compare with those of a source that reads the system as one
+    stream. The rest is of sources of partitions. `told`: where the rows end is known; `heard`: all that stands before
+    has come. In a new baseline, once all is heard, rows that were not told of are gone (`swept`: they have been looked
+    for). `direct` is the position of whoever read the system before as one stream, whose positions do not compare with
+    these. `streams` are those whose rows these are; empty: nobody has noted them."""
 
     number: int = FIRST_BASELINE
     told: bool = False
@@ -49,3 +50,4 @@ class Baseline:
     direct: str | None = None
     heard: bool = False
     streams: tuple[str, ...] = ()
+    parts: bool = False

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from fieldwarden.engine.ports.foothold import Followed
 from fieldwarden.engine.ports.forged import AGAIN_AFTER, NONE, Forged, Noted
+from fieldwarden.engine.ports.parts import Baseline
 
 
 class MemoryFootholds:
@@ -17,6 +18,8 @@ class MemoryFootholds:
         self.unsealed: dict[str, int | None] = {}
         """Sources whose marks were not sealed: up to which place, None before anybody has asked."""
         self.forgeries: dict[str, Forged] = {}
+        self.baselines: dict[str, Baseline] = {}
+        """Of sources that somebody has read, for a source that is tried without a hub."""
         self._told: dict[str, tuple[int, int]] = {}
 
     async def project(self) -> str:
@@ -31,6 +34,9 @@ class MemoryFootholds:
         if (noted := self.unsealed[source]) is None:
             noted = self.unsealed[source] = end
         return noted
+
+    async def baseline(self, source: str) -> Baseline:
+        return self.baselines.get(source, Baseline())
 
     async def followed(self, source: str) -> Followed | None:
         return self.follows.get(source)

@@ -49,7 +49,8 @@ class MemoryHub(MemoryState):
         if row is None:
             return Baseline()
         heard = row.read and source not in self._behind()
-        return Baseline(row.baseline, row.read, row.swept, row.position, heard, row.streams)
+        parts = any(part.position for (name, _), part in self.partitions.items() if name == source)
+        return Baseline(row.baseline, row.read, row.swept, row.position, heard, row.streams, parts)
 
     async def begin_again(self, source: str, number: int, positions: Mapping[str, str] | None, begun: Begun) -> bool:
         await free(self._locks, [name for name in self.sources if name.partition("#")[0] == source])

@@ -196,7 +196,7 @@ async def test_a_new_baseline_takes_every_partition_away_and_is_told_only_by_its
     await hub.read_until("crm", {P0: "0005", P1: "0005"})
     assert await hub.baseline("crm") == Baseline(1, True, True, None)
     assert await hub.begin_again("crm", 2, {P0: "1.7"}, BEGUN)
-    assert await hub.baseline("crm") == Baseline(2, False, False, None)
+    assert await hub.baseline("crm") == Baseline(2, False, False, None, parts=True)
     with pytest.raises(Fenced):
         await commit(hub, lease)
     lease = await hub.lease("crm", "crm#1")
@@ -229,7 +229,7 @@ async def test_of_two_that_begin_a_new_baseline_at_once_one_does(hub: Hub) -> No
         assert not await hub.begin_again("crm", number, {P0: "1.9"}, BEGUN)
     await commit(hub, lease, {P0: Part(part.epoch, "1.8")})
     assert (await hub.take("crm", [P0]))[P0].position == "1.8"
-    assert await hub.baseline("crm") == Baseline(2, False, False, None)
+    assert await hub.baseline("crm") == Baseline(2, False, False, None, parts=True)
     assert await hub.begin_again("crm", 3, {P0: "2.1"}, BEGUN)
 
 
@@ -285,6 +285,16 @@ async def test_a_baseline_that_was_left_half_done_holds_up_nothing_once_the_syst
     async with hub.ingest(direct) as tx:
         await tx.commit(IngestOutcome(), position="77", rulebook="book", state="streaming")
     assert await hub.unread(["crm"]) == []
+
+
+async def test_whoever_leases_a_system_as_one_stream_can_tell_that_a_partition_of_it_was_read(hub: Hub) -> None:
+    lease, _ = await hub.lease("crm", "crm#1"), await hub.lease("crm")
+    taken = await hub.take("crm", [P0, P1])
+    await commit(hub, lease, {P0: Part(taken[P0].epoch, None, "it stands still")})
+    assert not (await hub.baseline("crm")).parts
+    await commit(hub, lease, {P0: Part(taken[P0].epoch, "0001")})
+    assert (await hub.baseline("crm")).parts
+    assert not (await hub.baseline("erp")).parts
 
 
 async def test_a_new_baseline_forgets_the_position_of_whoever_read_the_system_as_one_stream(hub: Hub) -> None:

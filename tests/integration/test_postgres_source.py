@@ -20,7 +20,9 @@ from fieldwarden.connectors.postgres.reading.position import WalPosition, lsn_te
 from fieldwarden.engine.change import UNKNOWN, RawChange
 from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift, SourceGap, TransientError
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
+from fieldwarden.engine.ports.parts import Baseline
 from fieldwarden.engine.ports.source import Start
+from fieldwarden.engine.testing.footholds import MemoryFootholds
 from tests import patience
 from tests.integration.reading import ask, image, mark, reading, run, stream, system
 from tests.integration.reading import source as direct
@@ -460,6 +462,23 @@ async def test_another_server_and_one_restored_to_an_earlier_state_are_gaps(data
         await direct(CRM, database).open(Start(replace(position, server="7").encode()))
     with pytest.raises(SourceGap, match="restored to an earlier state"):
         await direct(CRM, database).open(Start(replace(position, end=position.end + (1 << 40)).encode()))
+
+
+async def test_a_system_that_was_read_by_topics_before_asks_for_a_new_baseline_above_all_they_said(
+    database: str,
+) -> None:
+    run(database, ACCOUNT, "insert into account values (1, 'Ann')")
+    hub = MemoryFootholds("test")
+    hub.baselines["crm"] = Baseline(7, parts=True)
+    with pytest.raises(EnvironmentUnfit, match="read by topics before") as caught:
+        await direct(CRM, database, hub).open(Start(None, 7))
+    assert "--rebaseline crm" in caught.value.suggestion
+    async with reading(direct(CRM, database, hub), anew=8) as reader:
+        [row] = await reader.baseline()
+        position = reader.positions[0]
+    assert row.position[:4] == "0008"
+    async with reading(direct(CRM, database, hub), position) as reader:  # that baseline was interrupted
+        assert len(await reader.baseline()) == 1
 
 
 async def test_a_slot_that_is_gone_may_be_mended_but_not_where_the_server_was_promoted_or_restored(

@@ -18,7 +18,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.postgres.catalog import Table, describe, table_name, tables_of, type_names
-from fieldwarden.connectors.postgres.following import Memory, prefixes_of, resolved
+from fieldwarden.connectors.postgres.following import Memory, check_unread, prefixes_of, resolved
 from fieldwarden.connectors.postgres.marks import Marks, Seal
 from fieldwarden.connectors.postgres.reading.pace import IDLE_SECONDS, SETTLING, patience, until_worth, worth_confirming
 from fieldwarden.connectors.postgres.reading.pgoutput import Decoder
@@ -104,6 +104,8 @@ class PostgresSource:
     async def open(self, start: Start) -> None:
         position = start.position
         after = None if start.anew else self._parse(position)
+        if after is None and not start.anew:
+            await check_unread(self._system, self._memory)
         try:
             connection = self._catalog = await connect(self.system, self._dsn)
             server = self._server = await check_server(self._system, connection)
