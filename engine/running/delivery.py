@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import structlog
 
@@ -96,9 +96,13 @@ class Delivery:
                     self._telemetry.connector_state("target", self._system, "retrying", error.message)
                     await pause(backoff(self._failed, self._chance(), error), stop)
             await asyncio.gather(*self._calls, return_exceptions=True)
+            met = _worst(self._calls)
+            if met is not None and judge(met) == "bug":
+                raise met
         finally:
             for call in self._calls:
                 call.cancel()
+            await asyncio.gather(*self._calls, return_exceptions=True)
         await self._target.close()
         self._telemetry.connector_state("target", self._system, "stopped")
 
@@ -147,17 +151,27 @@ class Delivery:
         ended = [call for call in self._calls if call.done()]
         for call in ended:
             del self._calls[call]
-        errors = [error for call in ended if (error := call.exception()) is not None]
-        for error in sorted(errors, key=lambda each: judge(each) == "bug", reverse=True):
+        error = _worst(ended)
+        if error is not None:
             raise error
         if ended:
             self._failed = 0
 
     async def _rest(self, seconds: float, stop: asyncio.Event) -> None:
         """The whole lane stands still for as long as the target has asked for."""
+        seconds = max(seconds, self._writing.pause or 0.0, _SHORTEST)
         self._writing.pause = None
-        seconds = max(seconds, _SHORTEST)
         message = f"{self._system} is busy and has asked for a pause of {seconds:.0f} s"
         log.info("target.busy", system=self._system, message=message)
         self._telemetry.connector_state("target", self._system, "busy", message)
         await pause(seconds, stop)
+
+
+def _worst(calls: Iterable[asyncio.Task[None]]) -> BaseException | None:
+    """Of what these calls have met, that which is to be heard: a bug; else the longest pause that was asked for."""
+
+    def weight(error: BaseException) -> tuple[bool, float]:
+        return judge(error) == "bug", error.retry_after if isinstance(error, TargetBusy) else -1.0
+
+    errors = (call.exception() for call in calls)
+    return max((error for error in errors if error is not None), key=weight, default=None)

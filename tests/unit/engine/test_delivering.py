@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
 import pytest
 
-from fieldwarden.engine.errors import TransientError
+from fieldwarden.engine.errors import FieldwardenError, TargetBusy, TransientError
 from fieldwarden.engine.ports.hub import Settlement
 from fieldwarden.engine.ports.target import Capabilities, Found, Intent, Write, WriteResult
 from fieldwarden.engine.running.delivery import Delivery
@@ -233,6 +233,63 @@ def test_a_pause_that_a_call_hears_of_while_the_lane_rests_is_kept_too() -> None
 
     running(due(3), Busy(Vendor("billing", Manners(batch=1, concurrency=2))), 40)
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("busy_first", [True, False])
+def test_of_calls_that_fail_at_once_the_pause_that_one_has_asked_for_is_kept(busy_first: bool) -> None:
+    calls: list[str] = []
+
+    class Overrun(VendorTarget):
+        async def _call(self, write: Write, fate: Fate) -> WriteResult:
+            calls.append(write.record)
+            busy = (len(calls) % 2 == 1) is busy_first
+            await asyncio.sleep(1.0)
+            if busy:
+                raise TargetBusy("billing is busy", retry_after=60.0)
+            raise TransientError("billing: the line was cut")
+
+    told = running(due(2), Overrun(Vendor("billing", Manners(batch=1, concurrency=2))), 50)
+    assert (len(calls), [state for state, _ in told]) == (2, ["busy"])
+
+
+class OneWithoutAnEnd(VendorTarget):
+    """The second of two calls meets a bug that is nobody's in particular, a second after it began."""
+
+    calls = 0
+    under_way = 0
+
+    async def write(self, writes: Sequence[Write]) -> AsyncGenerator[WriteResult, None]:
+        self.calls += 1
+        self.under_way += 1
+        try:
+            if self.calls == 2:
+                await asyncio.sleep(1.0)
+                raise FieldwardenError("nobody foresaw it")
+            await asyncio.sleep(1000.0 if self.calls == 1 else 0.0)
+            for each in writes:
+                yield self.vendor.do(each)
+        finally:
+            self.under_way -= 1
+
+
+def test_a_bug_ends_the_loop_and_no_call_of_it_goes_on() -> None:
+    hub, target = due(2), OneWithoutAnEnd(Vendor("billing", Manners(batch=1, concurrency=2)))
+
+    async def main() -> int:
+        for system in ("crm", "billing", "erp"):
+            await hub.lease(system)
+            hub.sources[system].read = True
+        with pytest.raises(FieldwardenError, match="nobody foresaw it"):
+            await Delivery(RULES, "billing", target, hub, Telemetry()).run(asyncio.Event())
+        return target.under_way
+
+    assert simulate(main()) == 0
+
+
+def test_a_bug_that_the_last_calls_meet_is_heard_though_the_loop_was_told_to_stop() -> None:
+    target = OneWithoutAnEnd(Vendor("billing", Manners(batch=1, concurrency=2)))
+    with pytest.raises(FieldwardenError, match="nobody foresaw it"):
+        running(due(2), target, 0.5)
 
 
 def test_results_of_a_transaction_that_took_long_are_settled_at_once() -> None:
