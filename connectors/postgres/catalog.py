@@ -12,8 +12,9 @@ from psycopg.rows import TupleRow
 from fieldwarden.connectors.postgres.harm import Part, parts_of
 from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.session import rows
+from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift
 from fieldwarden.rules.names import qualified
-from fieldwarden.rules.rulebook import System
+from fieldwarden.rules.rulebook import Stream, System
 
 _PORTABLE = {
     16: "boolean",
@@ -105,6 +106,24 @@ async def describe(connection: psycopg.AsyncConnection[TupleRow], names: Iterabl
         )
         for name, columns in tables.items()
     }
+
+
+def readable_column(system: str, stream: Stream, table: Table, name: str) -> Column:
+    """A mapped column, which is there and which we may read. Raises SchemaDrift, EnvironmentUnfit."""
+    column = table.columns.get(name)
+    if column is None:
+        raise SchemaDrift(
+            f"{system}: {stream.name} has no column {name}, but its mapping uses it",
+            suggestion=f"mend the mapping in the system file of {system}",
+            path=f"{stream.name}.{name}",
+        )
+    if not table.usable or not column.readable:
+        raise EnvironmentUnfit(
+            f"{system}: no privilege to read {stream.name}.{name}",
+            suggestion=f"GRANT USAGE ON SCHEMA {table.schema}; GRANT SELECT ON {stream.table} to Fieldwarden's role",
+            path=f"{stream.name}.{name}",
+        )
+    return column
 
 
 def type_names(tables: Iterable[Table]) -> dict[int, str]:

@@ -14,14 +14,14 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from fieldwarden.connectors.postgres.catalog import Table, describe, table_name
+from fieldwarden.connectors.postgres.catalog import Table, describe, readable_column, table_name
 from fieldwarden.connectors.postgres.following import resolved
 from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.reading.observing import Observing
 from fieldwarden.connectors.postgres.reading.position import WalPosition, lsn_text
 from fieldwarden.connectors.postgres.session import connect, take_bytes_as_they_are, translated
 from fieldwarden.engine.change import RawChange, Relation, key_parts
-from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift
+from fieldwarden.engine.errors import EnvironmentUnfit
 from fieldwarden.engine.ports.foothold import Followed
 from fieldwarden.engine.wanted import wanted_columns
 from fieldwarden.rules.rulebook import Stream, System
@@ -56,7 +56,7 @@ class Looking:
         names = wanted_columns(stream).columns
         table = self._table(stream)
         for name in sorted(names):
-            self._check(stream, table, name)
+            readable_column(self._system.name, stream, table, name)
         columns = [column for column in table.columns.values() if column.name in names]
         return Relation(stream.name, tuple(column.name for column in columns), tuple(column.type for column in columns))
 
@@ -148,18 +148,3 @@ class Looking:
                 path=name,
             )
         return self._tables[name]
-
-    def _check(self, stream: Stream, table: Table, name: str) -> None:
-        column = table.columns.get(name)
-        if column is None:
-            raise SchemaDrift(
-                f"{stream.system}: {stream.name} has no column {name}, but its mapping uses it",
-                suggestion=f"mend the mapping in the system file of {stream.system}",
-                path=f"{stream.name}.{name}",
-            )
-        if not table.usable or not column.readable:
-            raise EnvironmentUnfit(
-                f"{stream.system}: no privilege to read {stream.name}.{name}",
-                suggestion=f"GRANT USAGE ON SCHEMA {table.schema}; GRANT SELECT ON {stream.table} to our role",
-                path=f"{stream.name}.{name}",
-            )

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.rows import TupleRow
 
-from fieldwarden.connectors.postgres.catalog import Table, table_name
+from fieldwarden.connectors.postgres.catalog import Table, readable_column, table_name
 from fieldwarden.connectors.postgres.harm import harms, untold
 from fieldwarden.connectors.postgres.queries import QUERIES
 from fieldwarden.connectors.postgres.reading.position import parse_lsn
 from fieldwarden.connectors.postgres.session import rows, translated
-from fieldwarden.engine.errors import EngineError, EnvironmentUnfit, SchemaDrift, SourceGap
+from fieldwarden.engine.errors import EngineError, EnvironmentUnfit, SourceGap
 from fieldwarden.engine.wanted import wanted_columns
 from fieldwarden.rules.rulebook import Stream, System
 
@@ -88,23 +88,11 @@ def _check_table(system: System, stream: Stream, table: Table | None, server: Se
 
 
 def _check_column(system: System, table: Table, stream: Stream, name: str, server: Server) -> None:
-    column = table.columns.get(name)
-    if column is None:
-        raise SchemaDrift(
-            f"{system.name}: {stream.name} has no column {name}, but its mapping uses it",
-            suggestion=f"mend the mapping in the system file of {system.name}",
-            path=f"{stream.name}.{name}",
-        )
+    column = readable_column(system.name, stream, table, name)
     if column.generated and (server.version < 180000 or not column.stored):
         raise EnvironmentUnfit(
             f"{system.name}: {stream.name}.{name} is a generated column, which this server does not publish",
             suggestion="map an expression over the columns it is generated from instead",
-            path=f"{stream.name}.{name}",
-        )
-    if not table.usable or not column.readable:
-        raise EnvironmentUnfit(
-            f"{system.name}: no privilege to read {stream.name}.{name}",
-            suggestion=f"GRANT USAGE ON SCHEMA {table.schema}; GRANT SELECT ON {stream.table} to Fieldwarden's role",
             path=f"{stream.name}.{name}",
         )
 
