@@ -140,6 +140,7 @@ class DebeziumConnector(DatabaseSettings):
     )
     options: dict[Text, Constant] = Field(
         default={},
+        repr=False,
         description="Further connector properties, passed on as they are; a ${...} is for Connect's config providers.",
     )
 
@@ -195,7 +196,7 @@ class Endpoint(Strict):
     url: Annotated[Text, GIVEN] = Field(description="Its base address, http:// or https://.")
     username: Annotated[Text | None, GIVEN] = Field(default=None, description="For basic authentication.")
     password: Annotated[Text | None, GIVEN] = Field(
-        default=None, description="As ${env:NAME} or ${file:path}, never in the open."
+        default=None, repr=False, description="As ${env:NAME} or ${file:path}, never in the open."
     )
     ca_file: Annotated[Text | None, GIVEN] = Field(
         default=None, description="Certificates (PEM) that sign the server's, if no public authority does."
@@ -218,7 +219,7 @@ class Kafka(Strict):
     mechanism: Annotated[Mechanism | None, GIVEN] = Field(default=None, description="For sasl_plaintext and sasl_ssl.")
     username: Annotated[Text | None, GIVEN] = Field(default=None, description="For sasl_plaintext and sasl_ssl.")
     password: Annotated[Text | None, GIVEN] = Field(
-        default=None, description="As ${env:NAME} or ${file:path}, never in the open."
+        default=None, repr=False, description="As ${env:NAME} or ${file:path}, never in the open."
     )
     ca_file: Annotated[Text | None, GIVEN] = Field(
         default=None, description="Certificates (PEM) that sign the brokers', if no public authority does."

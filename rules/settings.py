@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 from pydantic import ConfigDict
 
@@ -25,6 +26,11 @@ class Settings(Strict):
     """Whether its tables come on topics, each in an order of its own, which any number of workers share."""
     needs_kafka: ClassVar[bool] = False
     """Whether the project has to say where Kafka is."""
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Without what may hold a secret in the open."""
+        shown = type(self).model_fields.keys() - {*self.connections, *self.secrets}
+        return [(key, value) for key, value in super().__repr_args__() if key in shown]
 
     @property
     def place(self) -> str:

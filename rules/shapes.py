@@ -191,4 +191,6 @@ MatchParts = Annotated[tuple[MatchPart, ...], PlainValidator(_match_parts), With
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    """Whatever a file holds may be a secret that somebody wrote there in the open: no error shows what was given."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
