@@ -112,6 +112,8 @@ class Job:
         """The target does not take these fields of a write, which is left with the others."""
         met = {(write.stream, name): refusal(write.values.pop(name), reason) for name, reason in reasons.items()}
         self.refused, self.newly = {**self.refused, **met}, True
+        for place in met:
+            self.agrees(place)  # whatever it held under another version, nothing more is to be written there
 
     def spare(self, write: Write) -> None:
         """Take out of a write what the target has refused already, at the same values."""

@@ -98,9 +98,6 @@ class Judge:
             return False
         moved = {n for n, value in result.differing.items() if value != write.expected.get(n)}
         self._learn(job, self._streams[write.stream], write, result, write.key, wrote=False)
-        if not moved:
-            for name in result.differing:
-                job.agrees((write.stream, name))
         return bool(result.row_version) and (not moved or not self._streams[write.stream].reads)
 
     def deleted(self, job: Job, stream: str, key: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -176,6 +177,31 @@ def test_a_row_changed_once_more_after_a_look_up_is_in_doubt_again_though_the_ke
     running(hub, target, 20)
     assert len(left) > 2
     assert set(left) == {1}
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_row_that_is_at_another_version_again_and_again_is_written_in_the_end(told: bool) -> None:
+    """Somebody edits other fields of it. `told`: the service says each time which version it is at."""
+
+    class Contended(Vendor):
+        edits = 0
+
+        def do(self, write: Write) -> WriteResult:
+            if write.operation != "update" or not self.edits:
+                return super().do(write)
+            self.edits -= 1
+            self.versions[write.stream, write.key or ""] += 1
+            result = super().do(write)
+            return result if told else replace(result, row_version="")
+
+    hub, service = MemoryHub(), Contended("billing", Manners(versioned=True))
+    live(ScriptedSource("crm", [first := account(1, "C-1", tax_id="T1", phone="1")]), hub)
+    running(hub, VendorTarget(service), 5)
+    live(ScriptedSource("crm", [first, account(2, "C-1", tax_id="T1", phone="2")]), hub)
+    service.edits = 5
+    running(hub, VendorTarget(service), 60)
+    (row,) = service.rows[STREAM].values()
+    assert (row.values["phone"], marks(hub)) == ("2", [])
 
 
 def test_calls_that_end_while_a_source_is_read_again_are_cleared_away_and_nobody_asks_without_a_pause() -> None:

@@ -69,7 +69,10 @@ CASES = {
         "missing", "park", heard=False, attempts=ATTEMPTS - 1, met="missing", reason="no longer exists"
     ),
     "another version, and the field as we knew it: write it for that": Case(
-        "conflict", "done", {"seen": True, "differing": OTHER, "row_version": "9"}, again=True, version="9"
+        "conflict", "retry", {"seen": True, "differing": OTHER, "row_version": "9"}, again=True, delay=0.25, version="9"
+    ),
+    "another version, nobody says which, and the field as we knew it": Case(
+        "conflict", "retry", {"seen": True, "differing": OTHER}, delay=0.25, version=""
     ),
     "another version, and a newer word that will be heard": Case(
         "conflict", "retry", {"seen": True, "differing": NEWER, "row_version": "9"}, delay=0.25, version="9"
@@ -142,6 +145,23 @@ def test_what_a_result_comes_to(name: str) -> None:
 
 def test_every_kind_of_result_is_in_the_table() -> None:
     assert {case.status for case in CASES.values()} == set(Status.__args__)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("then", "expected"),
+    [
+        (WriteResult(0, "applied", "K", row_version="10"), "done"),
+        (WriteResult(0, "rejected", "K", reason="too long", refused={"name": "too long"}), "park"),
+        (WriteResult(0, "conflict", "K", {"name": "old"}, seen=True, row_version="10"), "retry"),
+    ],
+    ids=lambda each: getattr(each, "status", ""),
+)
+def test_what_the_second_write_comes_to_counts_after_one_for_another_version(then: WriteResult, expected: str) -> None:
+    job, again, _ = verdict(CASES["another version, and the field as we knew it: write it for that"])
+    assert again
+    rules = rulebook()
+    Judge(rules, "billing", TargetPlan(rules, "billing")).absorb(job, job.writes[0], then)
+    assert concluded(job, "billing", rules.systems["billing"].streams, Habits(ATTEMPTS), "").status == expected
 
 
 @pytest.mark.parametrize("settled", [True, False])
