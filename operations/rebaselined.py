@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from fieldwarden.engine.hub.views.overview import Overview
+from fieldwarden.operations.words import seconds_since
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,7 @@ class Rebaselined:
 
 async def rebaselined(overview: Overview) -> list[Rebaselined]:
     """As the hub has noted them, by name. Raises TransientError."""
-    now = datetime.now(UTC)
     return [
-        Rebaselined(each.system, each.baseline, round((now - each.since).total_seconds(), 1), each.why)
+        Rebaselined(each.system, each.baseline, seconds_since(each.since), each.why)
         for each in await overview.rebaselined()
     ]

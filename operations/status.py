@@ -30,8 +30,9 @@ from fieldwarden.operations.rebaselined import Rebaselined, rebaselined
 from fieldwarden.operations.rules import live_of
 from fieldwarden.operations.systems import lag as lag_of
 from fieldwarden.operations.systems import sessions
+from fieldwarden.operations.unfinished import PutOff, Unanswered, put_off, unanswered
 from fieldwarden.operations.unread import unread
-from fieldwarden.operations.words import age
+from fieldwarden.operations.words import age, seconds_since
 
 HOURS = 24
 """Refused and held edits are counted over so many."""
@@ -192,6 +193,8 @@ class Status:
     sources: Sequence[Source]
     partitions: Sequence[Partition]
     targets: Sequence[Target]
+    put_off: Sequence[PutOff]
+    unanswered: Sequence[Unanswered]
     set_aside: Sequence[SetAside]
     held_deletions: Sequence[HeldOfStream]
     parked: Sequence[Delivery]
@@ -238,8 +241,11 @@ async def status(project: Opened) -> Status:
                 if part.source == name
             ],
             targets=[_target(name, pending.get(name)) for name in project.targets],
+            put_off=await put_off(overview),
+            unanswered=await unanswered(overview),
             set_aside=[
-                SetAside(each.system, each.kind, each.number, _age(each.oldest)) for each in await overview.set_aside()
+                SetAside(each.system, each.kind, each.number, seconds_since(each.oldest))
+                for each in await overview.set_aside()
             ],
             held_deletions=[
                 HeldOfStream(each.system, each.stream, each.number, question(each)) for each in await held.counts()
@@ -272,7 +278,7 @@ def halted(found: Status) -> Iterator[str]:
             yield f"source {part.source}: {part.topic}/{part.partition} stands still: {part.message}"
     waiting = found.rules.waits or any(not source.read for source in found.sources)
     since = found.rules.onboarded
-    let = _age(since.since) if since else inf  # before, nothing could be taken
+    let = seconds_since(since.since) if since else inf  # before, nothing could be taken
     for target in found.targets:
         due = min(target.due_seconds or 0, let)
         if found.running and not waiting and due > _LONG:
@@ -333,7 +339,7 @@ async def _look(project: Opened, name: str, parts: Sequence[PartitionState], foo
 
 def _worker(worker: WorkerState, rulebook: str) -> Worker:
     same, duties = worker.rulebook == rulebook, [str(duty) for duty in worker.duties]
-    return Worker(worker.number, worker.name, worker.since, _age(worker.since), worker.hangs, same, duties)
+    return Worker(worker.number, worker.name, worker.since, seconds_since(worker.since), worker.hangs, same, duties)
 
 
 def _source(name: str, known: SourceState | None, running: bool, look: _Look, unread: str | None) -> Source:
@@ -344,7 +350,7 @@ def _source(name: str, known: SourceState | None, running: bool, look: _Look, un
         name=name,
         state=state,
         message=(known.message if known else "") or (look.reason if known else ""),
-        age_seconds=_age(known.updated_at) if known else None,
+        age_seconds=seconds_since(known.updated_at) if known else None,
         lag_bytes=look.behind,
         lag_records=sum(look.lags.values()) if look.lags else None,
         changes=known.changes if known else 0,
@@ -364,7 +370,7 @@ def _partition(part: PartitionState, lag: int | None) -> Partition:
         lag=lag,
         lane=f"{part.source}#{part.worker}" if part.worker is not None else None,
         message=part.message,
-        age_seconds=_age(part.updated_at),
+        age_seconds=seconds_since(part.updated_at),
     )
 
 
@@ -380,8 +386,8 @@ def _target(name: str, pending: TargetState | None) -> Target:
         due=pending.due if pending else 0,
         waiting=pending.waiting if pending else 0,
         parked=pending.parked if pending else 0,
-        oldest_seconds=_age(pending.oldest) if pending and pending.oldest else None,
-        due_seconds=_age(pending.oldest_due) if pending and pending.oldest_due else None,
+        oldest_seconds=seconds_since(pending.oldest) if pending and pending.oldest else None,
+        due_seconds=seconds_since(pending.oldest_due) if pending and pending.oldest_due else None,
     )
 
 
@@ -389,9 +395,5 @@ def _delivery(letter: DeadLetter) -> Delivery:
     return Delivery(letter.id, letter.system, letter.entity, letter.reason)
 
 
-def _age(moment: datetime) -> float:
-    return round((datetime.now(UTC) - moment).total_seconds(), 1)
-
-
 def _since(at: int) -> float:
-    return _age(datetime.fromtimestamp(at / 1e6, UTC))
+    return seconds_since(datetime.fromtimestamp(at / 1e6, UTC))

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from fieldwarden.engine.hub.asking import MASK
+
+
+def seconds_since(moment: datetime) -> float:
+    """How long ago, to a tenth of a second, as results of operations give it."""
+    return round((datetime.now(UTC) - moment).total_seconds(), 1)
 
 
 def age(seconds: float | None) -> str:

@@ -812,6 +812,15 @@ select target, sum(due)::bigint, sum(waiting)::bigint, sum(parked)::bigint, min(
     select target, coalesce(f.number, b.number), 0, 0, since, since from backlog b left join few f using (target)
 ) as counts (target, due, waiting, parked, since, due_since) group by target order by target
 
+-- name: put_off
+-- Deliveries that have been tried, and are to be tried again, by target and reason: a busy target's are among them.
+select target, reason, count(*), min(since) from dirty where status = 'due' and reason <> ''
+group by target, reason order by target, count(*) desc, reason
+
+-- name: unanswered
+-- Writes without a result: under way, or in doubt.
+select target, count(*), min(since) from intent group by target order by target
+
 -- name: due
 select (
     select count(*) from dirty d where d.target = asked.target and d.shard = any(asked.shards) and d.status = 'due'

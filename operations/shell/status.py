@@ -87,6 +87,7 @@ def lines(found: Status) -> Iterator[str]:
         for source in found.sources:
             if not source.read:
                 yield f"  {held_up(source.name, source.unread)}\n"
+    yield from _unfinished(found)
     parked, waiting = sum(t.parked for t in found.targets), sum(t.waiting for t in found.targets)
     hint = "a person ends it: see fieldwarden deadletter list --kind delivery"
     yield from _deliveries("parked", found.parked, parked, hint)
@@ -119,6 +120,18 @@ def lines(found: Status) -> Iterator[str]:
     yield f"  {count(found.refused_24h, 'edit')} of protected fields refused in the last {HOURS} hours"
     if found.held_24h:
         yield f"  {count(found.held_24h, 'edit')} held for an approval in the last {HOURS} hours"
+
+
+def _unfinished(found: Status) -> Iterator[str]:
+    """What was begun and has come to no end yet."""
+    for off in found.put_off:
+        number = count(off.number, "delivery", "deliveries")
+        yield f"  {number} to {off.target} put off, the oldest due for {age(off.oldest_seconds)}: {off.reason}\n"
+    for each in found.unanswered:
+        yield (
+            f"  {count(each.number, 'write')} to {each.target} without an answer yet, the oldest for "
+            f"{age(each.oldest_seconds)}; what became of it is looked up before its record is tried again\n"
+        )
 
 
 def _deliveries(kind: str, named: Sequence[Delivery], number: int, hint: str) -> Iterator[str]:

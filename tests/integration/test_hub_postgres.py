@@ -28,10 +28,11 @@ from fieldwarden.engine.ports.durable import Entry, IngestOutcome
 from fieldwarden.engine.ports.duties import SHARDS, shard_of
 from fieldwarden.engine.ports.hub import Lease, Settlement
 from fieldwarden.engine.ports.parts import Part
+from fieldwarden.engine.ports.target import Intent
 from fieldwarden.engine.record import Contribution, Record, Stamp
 from fieldwarden.rules.secret import revealed
 from tests.builders import BEGUN, rulebook
-from tests.contract.test_hub_contract import may_go_on
+from tests.contract.test_hub_contract import may_go_on, settled
 from tests.patience import within
 
 A = "01900000-0000-7000-8000-000000000001"
@@ -288,9 +289,9 @@ async def test_a_mark_shrinks_to_what_is_left_of_it(hub: PostgresHub, hub_dsn: s
     await commit(hub, records=[record(id) for id in ids], dirty=[("erp", id) for id in ids])
     some = await hub.claim("erp", 3)
     assert [claim.record.id for claim in some] == ids[:3], "a claim takes no more than it was asked for"
-    settled = [Settlement(claim.record.id, claim.mark, claim.revision, "done") for claim in some[:2]]
-    settled.append(Settlement(ids[2], some[2].mark, some[2].revision, "park", reason="why"))
-    await hub.settle("erp", settled)
+    done = [Settlement(claim.record.id, claim.mark, claim.revision, "done") for claim in some[:2]]
+    done.append(Settlement(ids[2], some[2].mark, some[2].revision, "park", reason="why"))
+    await hub.settle("erp", done)
     assert ask(hub_dsn, "select number, records::text from marked") == [(2, f"{{{ids[3]},{ids[4]}}}")]
     assert ask(hub_dsn, "select record::text, status, attempts from dirty") == [(ids[2], "parked", 1)]
     rest = await hub.claim("erp", 10)
@@ -451,6 +452,22 @@ async def test_what_is_to_be_tried_again_later_is_not_due_for_long(overview: Ove
             (target,) = await overview.targets()
             assert target.oldest is not None
             assert (target.oldest_due is None) == (wait == "1 minute")
+
+
+async def test_what_a_target_has_not_finished_is_told(hub: PostgresHub, overview: Overview) -> None:
+    """Two deliveries are put off for one reason, one of them in doubt; that both ends is told by nothing being left."""
+    assert (await overview.put_off(), await overview.unanswered()) == ([], [])
+    await commit(hub, records=[record(A), record(B)], dirty=[("erp", A), ("erp", B)])
+    made = Intent("erp/party/1/create", A, "public.party", "create", None, None, 1, {"name": "Jane Doe"})
+    await hub.intend("erp", [made])
+    claims = await hub.claim("erp", 10)
+    await hub.settle("erp", [settled(claim, "again", reason="erp is busy") for claim in claims])
+    (off,), (open_writes,) = await overview.put_off(), await overview.unanswered()
+    assert (off.target, off.reason, off.number) == ("erp", "erp is busy", 2)
+    assert (open_writes.target, open_writes.number) == ("erp", 1)
+    assert "Jane" not in repr(open_writes)
+    await hub.settle("erp", [settled(claim, answered=[made.key]) for claim in await hub.claim("erp", 10)])
+    assert (await overview.put_off(), await overview.unanswered()) == ([], [])
 
 
 async def test_what_holds_up_deliveries_is_known_step_by_step(hub: PostgresHub, overview: Overview) -> None:

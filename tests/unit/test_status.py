@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from fieldwarden.operations.onboarding import ONBOARDING
+from fieldwarden.operations.shell.status import lines
 from fieldwarden.operations.status import Duplicates, Onboarded, Rules, Source, Status, Target, halted
+from fieldwarden.operations.unfinished import PutOff, Unanswered
 
 
 def told(*, due: float, let: float | None) -> Status:
@@ -21,6 +24,8 @@ def told(*, due: float, let: float | None) -> Status:
         sources=[Source("erp", "streaming", "", 1.0, 0, None, 7, 0, read=True, unread="")],
         partitions=[],
         targets=[Target("crm", due=1, waiting=0, parked=0, oldest_seconds=due, due_seconds=due)],
+        put_off=[],
+        unanswered=[],
         set_aside=[],
         held_deletions=[],
         parked=[],
@@ -46,3 +51,17 @@ def test_what_was_due_before_deliveries_were_let_counts_from_then_on() -> None:
 
 def test_what_waits_for_somebody_to_look_stands_rightly() -> None:
     assert list(halted(told(due=86_400, let=None))) == []
+
+
+def test_a_busy_target_and_writes_in_doubt_are_told() -> None:
+    found = replace(
+        told(due=1, let=7200),
+        put_off=[PutOff("crm", "the target is busy", 2, 240.0)],
+        unanswered=[Unanswered("crm", 1, 30.0)],
+    )
+    text = "\n".join(lines(found))
+    assert "2 deliveries to crm put off, the oldest due for 4 min: the target is busy" in text
+    assert "1 write to crm without an answer yet, the oldest for 30 s" in text
+    quiet = "\n".join(lines(told(due=1, let=7200)))
+    assert "put off" not in quiet
+    assert "without an answer" not in quiet

@@ -102,6 +102,27 @@ class TargetState:
 
 
 @dataclass(frozen=True, slots=True)
+class PutOff:
+    """Deliveries to a target that have been tried, and are to be tried again for one reason (it is busy, it did not
+    answer); `oldest` is when the first of them was due."""
+
+    target: str
+    reason: str
+    number: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """Writes to a target that have no result yet, whether they are under way or in doubt; `oldest` is when the first of
+    them was to begin."""
+
+    target: str
+    number: int
+    oldest: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SetAsideCount:
     system: str
     kind: str
@@ -225,6 +246,17 @@ class Overview:
         """Of these shards of a target's deliveries; in a long backlog a record that was marked again counts again."""
         ((number,),) = await self._rows("due", target, sorted(shards))
         return int(number)
+
+    async def put_off(self) -> list[PutOff]:
+        return [PutOff(*row) for row in await self._rows("put_off")]
+
+    async def unanswered(self) -> list[Unanswered]:
+        """None where the schema is older than intents are."""
+        async with self._session.transaction() as connection:
+            if not await has_table(connection, "intent"):
+                return []
+            rows = await (await connection.execute(QUERIES["unanswered"])).fetchall()
+        return [Unanswered(*row) for row in rows]
 
     async def set_aside(self) -> list[SetAsideCount]:
         return [SetAsideCount(*row) for row in await self._rows("set_aside_counts")]
