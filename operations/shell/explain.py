@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +12,8 @@ from fieldwarden.engine.words.explaining import Claim, Explanation
 from fieldwarden.operations import explain as explaining
 from fieldwarden.operations.project import Opened
 from fieldwarden.operations.shell.opening import asked
-from fieldwarden.operations.shell.report import Report, table
+from fieldwarden.operations.shell.report import Report, table, wrapped
 from fieldwarden.operations.words import hidden
-
-_WIDTH = 100
 
 
 def explain(folder: Path | None, name: str, key: str, unmask: bool) -> Report:
@@ -36,7 +33,7 @@ def text(explanation: Explanation) -> str:
 
 
 def _lines(explanation: Explanation) -> Iterator[str]:
-    yield _wrapped(explanation.text, 0, 0)
+    yield wrapped(explanation.text, 0, 0)
     if explanation.claims:
         yield ""
         yield "Who says what (times in UTC)"
@@ -47,11 +44,11 @@ def _lines(explanation: Explanation) -> Iterator[str]:
         yield ""
         yield "Latest decisions"
         for event in explanation.history:
-            yield _wrapped(f"{event.at[:19]}  {event.system}: {'; '.join(event.decisions)}", 2, 23)
+            yield wrapped(f"{event.at[:19]}  {event.system}: {'; '.join(event.decisions)}", 2, 23)
     yield ""
     yield f"  rule: {explanation.rule}"
     if explanation.files:
-        yield _wrapped(f"files that are not live: {explanation.files} (`fieldwarden plan`)", 2, 9)
+        yield wrapped(f"files that are not live: {explanation.files} (`fieldwarden plan`)", 2, 9)
     yield f"  record {explanation.record}"
     if explanation.value == MASK:
         yield f"  {hidden()}"
@@ -60,14 +57,3 @@ def _lines(explanation: Explanation) -> Iterator[str]:
 def _claim(claim: Claim) -> tuple[str, ...]:
     says = claim.said if claim.said is not None else f"({claim.holds})"
     return claim.system, claim.stream, claim.key, says, claim.said_at or "first read", claim.standing
-
-
-def _wrapped(line: str, indent: int, further: int) -> str:
-    return textwrap.fill(
-        line,
-        _WIDTH,
-        initial_indent=" " * indent,
-        subsequent_indent=" " * further,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

@@ -7,6 +7,7 @@ can never say something else than the text.
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
@@ -14,6 +15,8 @@ from typing import Any
 
 from fieldwarden.rules.errors import FieldwardenError
 from fieldwarden.rules.scrubbing import scrub
+
+_WIDTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +90,15 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, indent: s
     widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
     return "\n".join(indent + line for line in lines)
+
+
+def wrapped(line: str, indent: int, further: int) -> str:
+    """Prose in lines of at most a hundred characters, indented and from the second on so far; words stay whole."""
+    return textwrap.fill(
+        line,
+        _WIDTH,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * further,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,10 +11,8 @@ from fieldwarden.engine.hub.asking import MASK
 from fieldwarden.engine.words.story import Event, Reference, Trail
 from fieldwarden.operations import trail as trails
 from fieldwarden.operations.shell.opening import asked_of_hub
-from fieldwarden.operations.shell.report import Report, table
+from fieldwarden.operations.shell.report import Report, table, wrapped
 from fieldwarden.operations.words import count, hidden
-
-_WIDTH = 100
 
 
 def trail(folder: Path | None, entity: str, key: str, unmask: bool) -> Report:
@@ -58,7 +55,7 @@ def _values(story: Trail) -> Iterator[str]:
     width = max((len(name) for name in story.golden), default=0)
     for name, value in story.golden.items():
         if value is not None:
-            yield _wrapped(f"{name:<{width}}  {labels.get(name, value)}", 2, width + 4)
+            yield wrapped(f"{name:<{width}}  {labels.get(name, value)}", 2, width + 4)
 
 
 def _rows(story: Trail) -> Iterator[str]:
@@ -73,9 +70,9 @@ def _rows(story: Trail) -> Iterator[str]:
 def _event(event: Event) -> Iterator[str]:
     at, source = event.at[:19], event.source_time
     stated = f" (stated {source})" if source and source[:16] != at[:16] else ""
-    yield _wrapped(f"{at}  {event.headline}{stated}", 2, 23)
+    yield wrapped(f"{at}  {event.headline}{stated}", 2, 23)
     for decision in _decisions(event):
-        yield _wrapped(decision, 23, 25)
+        yield wrapped(decision, 23, 25)
 
 
 def _decisions(event: Event) -> Iterator[str]:
@@ -99,12 +96,12 @@ def _deliveries(story: Trail) -> Iterator[str]:
     for each in story.deliveries:
         tries = f", tried {count(each.attempts, 'time')}" if each.attempts else ""
         reason = f": {each.reason}" if each.reason else ""
-        yield _wrapped(f"{each.target}  {each.status} since {each.since}{tries}{reason}", 2, 4)
+        yield wrapped(f"{each.target}  {each.status} since {each.since}{tries}{reason}", 2, 4)
 
 
 def _set_aside(story: Trail) -> Iterator[str]:
     for each in story.set_aside:
-        yield _wrapped(
+        yield wrapped(
             f"#{each.id}  {each.system} {each.stream} {each.key}, {each.kind} since {each.since}: {each.reason}", 2, 4
         )
 
@@ -122,16 +119,3 @@ def _referred_by(story: Trail) -> Iterator[str]:
         yield f"  {each.entity} {each.label} as its {each.field}"
     if story.referring > len(story.referred_by):
         yield f"  and {story.referring - len(story.referred_by):,} more"
-
-
-def _wrapped(line: str, indent: int, further: int) -> str:
-    return textwrap.fill(
-        line,
-        _WIDTH,
-        initial_indent=" " * indent,
-        subsequent_indent=" " * further,
-        break_long_words=False,
-        break_on_hyphens=False,
-        replace_whitespace=True,
-        drop_whitespace=True,
-    )
