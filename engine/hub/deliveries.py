@@ -158,12 +158,14 @@ class Deliveries:
                 del self._claimed[each.record]
 
     async def intend(self, intents: Sequence[Intent]) -> None:
+        rows = [self._columns(each) for each in intents]
         async with self._session.transaction() as connection:
-            for each in intents:
-                row = (each.key, self._target, each.record, each.stream, each.operation, each.row, each.parent)
-                values = note(each.values).decode()
-                await connection.execute(QUERIES["intend"], [*row, each.version, values], prepare=True)
+            await connection.cursor().executemany(QUERIES["intend"], rows)
             await connection.commit()
+
+    def _columns(self, intent: Intent) -> tuple[object, ...]:
+        row = (intent.key, self._target, intent.record, intent.stream, intent.operation, intent.row, intent.parent)
+        return *row, intent.version, note(intent.values).decode()
 
     async def intents(self, records: Sequence[str]) -> dict[str, list[Intent]]:
         found: dict[str, list[Intent]] = {}
