@@ -117,16 +117,16 @@ class Decider:
         state the same match pair, to be joined where nothing contradicts it.
 
         Raises Blamed for what one change met."""
-        course = BatchInHand(self.scope, known, new_id, tally)
+        in_hand = BatchInHand(self.scope, known, new_id, tally)
         if applying:
-            course.resolve_again(self._reresolver)
+            in_hand.resolve_again(self._reresolver)
         for ids in alike:
-            course.alike.reunite(ids)
+            in_hand.alike.reunite(ids)
         for mapped in batch:
             try:
                 if mapped.change is not None:
                     failpoints.hit("ingest.deciding", mapped.row.key)
-                course.take(mapped, now + tolerance)
+                in_hand.take(mapped, now + tolerance)
             except Exception as error:
                 raise Blamed(mapped) from error
-        return course.finish()
+        return in_hand.finish()

@@ -20,7 +20,7 @@ ATTEMPTS = 4
 """Equal attempts after which a delivery is parked."""
 _SLOWEST = 30.0
 _REFUSED_FOR_NOW = "refused for now"
-_SILENT = "the target did not answer; it is tried again"
+UNANSWERED = "the target did not answer; it is tried again"
 
 
 def concluded(job: Job, system: str, streams: Mapping[str, Stream], habits: Habits, undone: str) -> Settlement:
@@ -80,7 +80,7 @@ def _unsettled(job: Job, settlement: Settlement, system: str, streams: Mapping[s
     attempts = job.pending.attempts + 1 if equal else 1
     deaf = not any(streams[write.stream].reads for write in job.writes)  # no change can come from here
     if job.silent:  # it says nothing of what the target makes of values
-        settlement.status, settlement.delay, settlement.reason = "retry", _delay(attempts), _SILENT
+        settlement.status, settlement.delay, settlement.reason = "retry", _delay(attempts), UNANSWERED
         return
     if attempts >= ATTEMPTS and (job.undone or deaf):
         settlement.status = "park"

@@ -43,6 +43,8 @@ class Job:
     """A row held what we expected, took our write, and holds something else all the same."""
     refused: Refusals = _NONE
     """Fields that the target refuses at their present value, met now or known from before."""
+    newly = False
+    """Some of them are refused for the first time."""
     behind: tuple[str, int] | None = None
     """The record whose row stands in the way of one of this record's writes, and its revision then."""
     freed = False
@@ -64,8 +66,6 @@ class Job:
     """The target did not answer, and writing again is safe."""
     more = False
     """Planning again at once may do more."""
-    newly = False
-    """Some of them are refused for the first time."""
     before: Refusals = _NONE
     met = ""
     """What the last attempt met; and what was refused until then."""

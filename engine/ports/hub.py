@@ -138,8 +138,8 @@ _NO_VERSIONS: Mapping[RowRef, str] = MappingProxyType({})
 class Settlement:
     """What became of one claimed delivery.
 
-    done: agree, forget the mark. retry: again after `delay` seconds. wait: until `awaits` (a record id) has a key
-    in this target. park: set aside for a person, with `reason`.
+    done: agree, forget the mark. retry: again after `delay` seconds. again: so too, and it was no attempt. wait: until
+    `awaits` (a record id) has a key in this target. park: set aside for a person, with `reason`.
     `held`: what rows are now known to hold, by field; `links`: rows that were created. A parked one may stand behind
     the record that it `awaits`, whose revision was `awaits_at` when that was tried: it is due again once that has
     moved, or a settlement of it `frees` what it held.

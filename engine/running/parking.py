@@ -12,8 +12,8 @@ from fieldwarden.engine.ports.hub import Hub, Settlement
 async def park(hub: Hub, target: str, jobs: Sequence[Job], settlements: Sequence[Settlement]) -> None:
     """Park what would wait for a row's own change although that change is set aside, with this reason.
 
-    It is looked at again when the change goes through or is made pointless (`Harvest.remark`). What has not met
-    another value in its row is delivered as ever."""
+    It is looked at again when the change goes through or is made pointless (`OutcomeBuilder.make_dirty_in`). What has
+    not met another value in its row is delivered as ever."""
     waiting = [(job, one) for job, one in zip(jobs, settlements, strict=True) if one.status == "retry"]
     if not waiting:
         return

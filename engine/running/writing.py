@@ -20,13 +20,13 @@ from fieldwarden.engine import bugs, failpoints
 from fieldwarden.engine.change import Value
 from fieldwarden.engine.deciding.plan import TargetPlan
 from fieldwarden.engine.deciding.unidentified import Unidentified
-from fieldwarden.engine.delivering.conclusion import ATTEMPTS, concluded
+from fieldwarden.engine.delivering.conclusion import ATTEMPTS, UNANSWERED, concluded
 from fieldwarden.engine.delivering.habits import Habits
 from fieldwarden.engine.delivering.job import Job, between_jobs, newest_words
 from fieldwarden.engine.delivering.judging import Judge
 from fieldwarden.engine.ports.hub import Hub, Pending, Settlement
 from fieldwarden.engine.ports.target import Target, Write, WriteResult
-from fieldwarden.engine.running import parking as behind
+from fieldwarden.engine.running import parking
 from fieldwarden.engine.running.doubts import Doubts
 from fieldwarden.engine.running.handover import Handover, keys_in
 from fieldwarden.engine.running.telemetry import Telemetry
@@ -38,7 +38,6 @@ _PASSES = 4
 _SOON = 0.2
 """Seconds after which results are settled while others are still to come."""
 _NOTHING: dict[str, Value] = {}
-_UNANSWERED = "the target did not answer; it is tried again"
 
 
 @dataclass(slots=True)
@@ -100,14 +99,14 @@ class Writing:
         found = [job for job in jobs if job.wrote or job.answered]
         for job in found:
             if job.unanswered or job.more:
-                job.unfinished = max(job.unfinished or (0.0, ""), (0.0, _UNANSWERED))
+                job.unfinished = max(job.unfinished or (0.0, ""), (0.0, UNANSWERED))
         return found
 
     async def _conclude(self, jobs: Sequence[Job], unsettled: _Open) -> None:
         if not jobs:
             return
         settlements = [self._concluded(job) for job in jobs]
-        await behind.park(self._hub, self._system, jobs, settlements)
+        await parking.park(self._hub, self._system, jobs, settlements)
         await self._settle(settlements)
         for job in jobs:
             del unsettled.jobs[id(job)]

@@ -59,7 +59,7 @@ class Fate:
 
 @dataclass
 class Vendor:
-    """The service. `made` counts rows that it made for each record, whatever became of them."""
+    """The service. `rewrite` and `refuse` are as a MemoryTarget has them."""
 
     system: str
     manners: Manners = field(default_factory=Manners)
