@@ -38,6 +38,7 @@ _PASSES = 4
 _SOON = 0.2
 """Seconds after which results are settled while others are still to come."""
 _NOTHING: dict[str, Value] = {}
+_MORE = "not all of it is written yet; it goes on"
 
 
 @dataclass(slots=True)
@@ -87,11 +88,14 @@ class Writing:
         try:
             for _ in range(_PASSES):
                 open_jobs = await self._pass(open_jobs, unsettled)
-                if not open_jobs:
+                if not open_jobs or self.pause is not None:
                     break
         except Exception:
             await self._conclude(self._answered(unsettled.jobs.values()), unsettled)
             raise
+        for job in open_jobs:
+            if not job.differing:  # else it waits for what its rows hold, and is tried again for that
+                job.unfinished = (0.0, _MORE)
         await self._conclude(list(unsettled.jobs.values()), unsettled)
 
     def _answered(self, jobs: Iterable[Job]) -> list[Job]:

@@ -42,7 +42,7 @@ def running(
             await hub.lease(system)
             hub.sources[system].read = True
         stop = asyncio.Event()
-        loops = [Delivery(RULES, "billing", target, hub, telemetry, chance=lambda: 0.5).run(stop)]
+        loops = [Delivery(RULES, target.system, target, hub, telemetry, chance=lambda: 0.5).run(stop)]
         if also is not None:
             loops.append(Delivery(RULES, also.system, also, hub, Telemetry(), chance=lambda: 0.5).run(stop))
         tasks = [asyncio.create_task(loop) for loop in loops]
@@ -83,6 +83,19 @@ def test_once_the_pause_is_over_all_is_delivered() -> None:
     hub, target = due(3), vendor(Manners(batch=1), lambda _: next(fates, Fate()))
     running(hub, target, 80)
     assert (len(target.vendor.rows[STREAM]), marks(hub)) == (3, [])
+
+
+@pytest.mark.parametrize(("seconds", "rows", "left"), [(50, [1], 2), (90, [2, 2], 0)])
+def test_nothing_is_sent_to_a_busy_target_for_a_record_half_of_which_is_written(
+    seconds: float, rows: list[int], left: int
+) -> None:
+    hub, fates = MemoryHub(), iter([Fate(), Fate(busy=60.0)])
+    changes = [account(n, f"C-{n}", tax_id=f"T{n}", street="Main St", city="Rome") for n in (1, 2)]
+    live(ScriptedSource("crm", changes), hub)
+    target = VendorTarget(Vendor("erp", Manners()), lambda _: next(fates, Fate()))
+    running(hub, target, seconds)
+    assert [len(some) for some in target.vendor.rows.values()] == rows
+    assert marks(hub, "erp") == [("due", 0)] * left
 
 
 class Counting:
