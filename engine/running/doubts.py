@@ -113,8 +113,10 @@ class Doubts:
 
     def given_up(self, job: Job) -> None:
         """What was to be repeated is not wanted any more: the record has no row to be made here by now."""
+        if job.awaits is not None or job.early or job.problem or job.bug is not None:
+            return  # it was not planned to its end, and may be wanted yet
         written = {each.stream for each in job.writes if each.operation == "create"}
         for stream, key in job.repeats.items():
-            if stream not in written and job.awaits is None:
+            if stream not in written:
                 job.answered = (*job.answered, key)
                 self._since.pop(key, None)

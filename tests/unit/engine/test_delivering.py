@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from fieldwarden.engine import failpoints
 from fieldwarden.engine.errors import FieldwardenError, TargetBusy, TransientError
 from fieldwarden.engine.ports.hub import Settlement
 from fieldwarden.engine.ports.target import Capabilities, Found, Intent, Write, WriteResult
@@ -359,6 +360,23 @@ def test_an_intent_of_a_stream_that_left_the_rules_stays_and_stops_nobody() -> N
     simulate(hub.intend("billing", [Intent("k", record, "public.gone", "create", None, None, 1, {"name": "x"})]))
     running(hub, target, 20)
     assert (len(target.vendor.rows[STREAM]), marks(hub)) == (2, [])
+    assert list(hub.intended) == ["k"]
+
+
+def test_a_call_to_be_made_again_stays_known_where_a_bug_keeps_it_from_being_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub, target = due(1), vendor(Manners(unique=False, keyed=True, settles_within=1.0))
+    (record,) = hub.records
+    simulate(hub.intend("billing", [Intent("k", record, STREAM, "create", None, None, 1, {"name": "x"})]))
+
+    def broken(step: str, _subject: str = "") -> None:
+        if step == "delivery.planning":
+            raise RuntimeError("nobody foresaw it")
+
+    monkeypatch.setattr(failpoints, "hit", broken)
+    running(hub, target, 20)
+    assert [status for status, _ in marks(hub)] == ["parked"]
     assert list(hub.intended) == ["k"]
 
 
