@@ -194,6 +194,15 @@ def run_through_it(planted: Planted) -> None:
     del planted.environment["FIELDWARDEN_FAILPOINT"]
 
 
+def test_no_secret_and_no_personal_value_is_in_what_a_run_writes(planted: Planted) -> None:
+    let_everything_go_wrong(planted)
+    run_through_it(planted)
+    assert leaks(planted.written, [*secrets(), *personal()]) == []
+    assert leaks(hub_words(planted), [*secrets(), *personal()]) == []
+    assert leaks(hub_tables(planted), secrets()) == []
+    assert {each for each in PERSONS if not leaks(hub_tables(planted), [email(each)])} == set(), "all were met"
+
+
 @pytest.mark.long
 def test_no_secret_and_no_personal_value_is_in_anything_that_is_written(
     planted: Planted, monkeypatch: pytest.MonkeyPatch
