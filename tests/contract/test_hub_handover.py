@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fieldwarden.engine.change import RowRef
 from fieldwarden.engine.ports.hub import Hub
-from tests.contract.test_hub_contract import PARTY, A, B, C, commit, due, record, said, settled
+from tests.contract.hub_builder import PARTY, A, B, C, commit, due, record, said, settled
 
 
 async def parked_behind_another(hub: Hub) -> int:

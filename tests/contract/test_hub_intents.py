@@ -9,7 +9,7 @@ from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.ports.durable import Join
 from fieldwarden.engine.ports.hub import Hub
 from fieldwarden.engine.ports.target import Intent
-from tests.contract.test_hub_contract import AWKWARD, PARTY, A, B, C, commit, due, load, record, said, settled
+from tests.contract.hub_builder import AWKWARD, PARTY, A, B, C, commit, due, load, record, said, settled
 
 
 def intent(record: str = A, key: str = "erp/party/1/create") -> Intent:

@@ -10,7 +10,7 @@ from fieldwarden.engine.change import RowRef
 from fieldwarden.engine.ports.durable import AlikePair, Join
 from fieldwarden.engine.ports.hub import MANY_ALIKE, Hub
 from fieldwarden.engine.record import Record
-from tests.contract.test_hub_contract import ACCOUNT, PARTY, A, B, C, commit, ident, load, record, said, settled
+from tests.contract.hub_builder import ACCOUNT, PARTY, A, B, C, commit, ident, load, record, said, settled
 
 TAX = ("tax_id", "1")
 

@@ -15,7 +15,7 @@ from fieldwarden.engine.ports.hub import AT_ONCE, Hub, Lease
 from fieldwarden.engine.ports.parts import Baseline, Part
 from fieldwarden.engine.testing import MemoryHub
 from tests.builders import BEGUN
-from tests.contract.test_hub_contract import A, B, may_go_on, record
+from tests.contract.hub_builder import A, B, may_go_on, record
 
 P0, P1 = "crm.public.account/0", "crm.public.account/1"
 OLD, NEW = RowRef("crm", "public.account", "1"), RowRef("crm", "public.account", "2")

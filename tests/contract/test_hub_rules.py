@@ -13,7 +13,7 @@ from fieldwarden.engine.ports.durable import IngestOutcome
 from fieldwarden.engine.ports.hub import Hub
 from fieldwarden.engine.testing import MemoryHub
 from tests.builders import CUSTOMER, rulebook
-from tests.contract.test_hub_contract import A, record
+from tests.contract.hub_builder import A, record
 
 RULES = rulebook()
 OTHER = rulebook({**CUSTOMER, "fields": {**CUSTOMER["fields"], "terms": {"type": "text"}}})

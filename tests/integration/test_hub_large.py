@@ -7,7 +7,7 @@ import tracemalloc
 from fieldwarden.engine.change import RowRef
 from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.record import Contribution, Record, Stamp
-from tests.contract.test_hub_contract import commit, ident, settled
+from tests.contract.hub_builder import commit, ident, settled
 
 MIB = 1 << 20
 IDS = [ident(number) for number in range(1, 7)]

@@ -32,7 +32,7 @@ from fieldwarden.engine.ports.target import Intent
 from fieldwarden.engine.record import Contribution, Record, Stamp
 from fieldwarden.rules.secret import revealed
 from tests.builders import BEGUN, rulebook
-from tests.contract.test_hub_contract import may_go_on, settled
+from tests.contract.hub_builder import may_go_on, settled
 from tests.patience import within
 
 A = "01900000-0000-7000-8000-000000000001"
