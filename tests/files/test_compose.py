@@ -15,11 +15,9 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
-import yaml
 from click.testing import CliRunner
 
 from fieldwarden.cli import cli
@@ -27,25 +25,17 @@ from fieldwarden.connectors.postgres.looking.probe import probe
 from fieldwarden.engine.hub.migrate import make_roles, migrate
 from fieldwarden.engine.hub.roles import HubRoles
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
-from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.operations import examples
 from fieldwarden.operations.project import Opened
 from fieldwarden.operations.shell.validate import validate
 from fieldwarden.rules.loading import Project, ReferenceUnresolved, load_project
 from stack.parts import Broker, Connect
+from tests.files.deployed import COMPOSE, DEPLOY, ROOT, SERVICES, read
 from tests.integration.cli_project import execute
 
-ROOT = Path(__file__).resolve().parents[2]
-DEPLOY = ROOT / "deploy"
 PINNED = re.compile(r"v?\d+\.\d+(\.\d+)?([.-]\S+)?|\d+\.\d+\.\d+_\d+-\S+")
 
 
-def read(path: Path) -> Any:
-    return yaml.safe_load(path.read_text("utf-8"))
-
-
-COMPOSE: dict[str, Any] = read(ROOT / "docker-compose.yml")
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ROLES = DEPLOY / "postgres" / "roles"
 SOURCES = {"crm": "crm_source", "billing": "billing_source", "erp": "erp_source"}
 
@@ -494,93 +484,3 @@ def test_the_health_checks_ask_the_port_that_is_served(project: Project) -> None
     assert scrape["dns_sd_configs"] == [
         {"names": ["fieldwarden"], "type": "A", "port": port, "refresh_interval": "10s"}
     ]
-
-
-# --- what is watched ------------------------------------------------------------------------------------------
-
-
-def metrics() -> dict[str, set[str]]:
-    """Every series that a process shows, with its labels."""
-    found: dict[str, set[str]] = {"up": {"job", "instance"}}
-    for family in Telemetry().registry.collect():
-        labels = set(_labels(family.name))
-        if family.type == "counter":
-            found[f"{family.name}_total"] = labels
-        elif family.type == "histogram":
-            found[f"{family.name}_bucket"] = labels | {"le"}
-            found |= {f"{family.name}_{part}": labels for part in ("sum", "count")}
-        else:
-            found[family.name] = labels
-    return found
-
-
-def _labels(name: str) -> tuple[str, ...]:
-    collectors = Telemetry().registry._names_to_collectors
-    return tuple(getattr(collectors[name], "_labelnames", ()))
-
-
-def expressions() -> Iterator[tuple[str, str]]:
-    dashboard = json.loads((DEPLOY / "grafana" / "dashboards" / "fieldwarden.json").read_text("utf-8"))
-    for panel in dashboard["panels"]:
-        for target in panel.get("targets", []):
-            yield panel["title"], target["expr"]
-    for group in read(DEPLOY / "prometheus" / "alerts.yml")["groups"]:
-        for rule in group["rules"]:
-            yield rule["alert"], rule["expr"]
-
-
-@pytest.mark.parametrize(("title", "expression"), list(expressions()))
-def test_what_is_drawn_and_watched_exists(title: str, expression: str) -> None:
-    known = metrics()
-    bare = re.sub(r'"[^"]*"', '""', expression)
-    used = set(re.findall(r"\b(fieldwarden_\w+|up)\b", bare))
-    assert used
-    assert used <= set(known), f"{title}: no such metric"
-    labels = set().union(*(known[name] for name in used))
-    named = {word.strip() for words in re.findall(r"\bby \(([^)]*)\)", bare) for word in words.split(",")}
-    named |= set(re.findall(r"[{,]\s*(\w+)\s*(?:=~|!~|!=|=)", bare))
-    assert named <= labels, f"{title}: no such label"
-
-
-def test_every_metric_is_drawn_or_watched() -> None:
-    """What nobody looks at need not be measured: a new one has its place in deploy/grafana/dashboards."""
-    used = " ".join(expression for _, expression in expressions())
-    families = {re.sub(r"_(total|bucket|sum|count|created)$", "", name) for name in metrics()}
-    assert {family for family in families if family not in used} == set()
-
-
-def test_states_that_are_watched_exist() -> None:
-    from fieldwarden.engine.running.telemetry import STATES
-
-    for title, expression in expressions():
-        for words in re.findall(r'state=~?"([^"]+)"', expression):
-            assert set(words.split("|")) <= set(STATES), title
-
-
-def test_alerts_say_what_is_the_matter_and_who_should_come() -> None:
-    for group in read(DEPLOY / "prometheus" / "alerts.yml")["groups"]:
-        for rule in group["rules"]:
-            assert rule["labels"]["severity"] in ("page", "warn"), rule["alert"]
-            assert set(rule["annotations"]) == {"summary", "description"}, rule["alert"]
-
-
-def test_the_dashboard_is_found_and_asks_the_provisioned_prometheus() -> None:
-    (source,) = read(DEPLOY / "grafana" / "provisioning" / "datasources" / "prometheus.yml")["datasources"]
-    (provider,) = read(DEPLOY / "grafana" / "provisioning" / "dashboards" / "fieldwarden.yml")["providers"]
-    mounted = dict(reversed(volume.split(":")[:2]) for volume in SERVICES["grafana"]["volumes"])
-    folder = ROOT / mounted[provider["options"]["path"]]
-    home = SERVICES["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
-    assert (folder / Path(home).name).exists()
-    assert source["url"].startswith("http://prometheus:")
-    for path in folder.glob("*.json"):
-        dashboard = json.loads(path.read_text("utf-8"))
-        assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
-        for panel in dashboard["panels"]:
-            for asked in [panel, *panel.get("targets", [])]:
-                if panel["type"] != "row":
-                    assert asked["datasource"] == {"type": "prometheus", "uid": source["uid"]}
-
-
-def test_prometheus_loads_the_alerts_beside_it() -> None:
-    assert read(DEPLOY / "prometheus" / "prometheus.yml")["rule_files"] == ["alerts.yml"]
-    assert (DEPLOY / "prometheus" / "alerts.yml").exists()
