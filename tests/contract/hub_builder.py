@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
+
 from fieldwarden.engine.change import RowRef, Value
 from fieldwarden.engine.ports.aside import SetAside
 from fieldwarden.engine.ports.durable import Duplicate, IngestOutcome
@@ -69,3 +71,10 @@ async def may_go_on(hub: Hub, source: str, limit: int) -> list[SetAside]:
 
 async def due(hub: Hub, target: str = "erp") -> list[str]:
     return [claim.record.id for claim in await hub.claim(target, 10)]
+
+
+def ask(dsn: str, query: str) -> list[tuple[Any, ...]]:
+    """Of the tables of a hub in PostgreSQL."""
+    with psycopg.connect(dsn, autocommit=True, options="-c search_path=fieldwarden") as connection:
+        cursor = connection.execute(query)
+        return cursor.fetchall() if cursor.description else []

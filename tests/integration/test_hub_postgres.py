@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import string
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ import pytest
 from fieldwarden.engine.change import RawChange, Relation, RowRef, Value
 from fieldwarden.engine.deciding.identity import LONGEST, match_pairs
 from fieldwarden.engine.deciding.kept_changes import pack
-from fieldwarden.engine.errors import EnvironmentUnfit, TransientError
-from fieldwarden.engine.hub.migrate import known_migrations, migrate
+from fieldwarden.engine.errors import TransientError
+from fieldwarden.engine.hub.migrate import migrate
 from fieldwarden.engine.hub.queries import QUERIES
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from fieldwarden.engine.hub.store import PostgresHub
@@ -25,14 +25,14 @@ from fieldwarden.engine.hub.views.overview import Overview, UnreadSource
 from fieldwarden.engine.ledger.entries import GENESIS, Act, block_hash, leaf, merkle_root
 from fieldwarden.engine.ports.aside import SetAside
 from fieldwarden.engine.ports.durable import Entry, IngestOutcome
-from fieldwarden.engine.ports.duties import SHARDS, shard_of
+from fieldwarden.engine.ports.duties import SHARDS
 from fieldwarden.engine.ports.hub import Lease, Settlement
 from fieldwarden.engine.ports.parts import Part
 from fieldwarden.engine.ports.target import Intent
 from fieldwarden.engine.record import Contribution, Record, Stamp
 from fieldwarden.rules.secret import revealed
 from tests.builders import BEGUN, rulebook
-from tests.contract.hub_builder import may_go_on, settled
+from tests.contract.hub_builder import ask, may_go_on, settled
 from tests.patience import within
 
 A = "01900000-0000-7000-8000-000000000001"
@@ -50,12 +50,6 @@ def record(id: str = A, **golden: str | None) -> Record:
 @pytest.fixture
 def hub(postgres_hub: PostgresHub) -> PostgresHub:
     return postgres_hub
-
-
-def ask(dsn: str, query: str) -> list[tuple[Any, ...]]:
-    with psycopg.connect(dsn, autocommit=True, options="-c search_path=fieldwarden") as connection:
-        cursor = connection.execute(query)
-        return cursor.fetchall() if cursor.description else []
 
 
 async def commit(hub: PostgresHub, position: str = "1", **parts: Any) -> None:
@@ -498,100 +492,6 @@ async def test_what_holds_up_deliveries_is_known_step_by_step(hub: PostgresHub, 
     assert await seen() == [erp]
     streams.append("contact")
     assert await seen() == [UnreadSource("crm", told=True, again=False, partitions=(), later=True), erp]
-
-
-# --- migrations --------------------------------------------------------------------------------------------------
-
-
-def test_migrations_are_applied_once(database: str) -> None:
-    assert migrate(database) == [each.name for each in known_migrations()]
-    assert migrate(database) == []
-    assert migrate(database, "another") == [each.name for each in known_migrations()]
-
-
-def test_deliveries_that_wait_fall_into_shards(database: str, tmp_path: Path) -> None:
-    """A hub that was left with a backlog before its deliveries were shared."""
-    for each in known_migrations()[:5]:
-        (tmp_path / f"{each.name}.sql").write_bytes(each.script)
-    migrate(database, folder=tmp_path)
-    ids = [f"01900000-0000-7000-8000-{number:012x}" for number in range(9)]
-    with psycopg.connect(database, autocommit=True, options="-c search_path=fieldwarden") as connection:
-        connection.execute("insert into marked select 'crm', nextval('mark'), 6, %s::uuid[]", [ids[:6]])
-        connection.execute("insert into marked select 'crm', nextval('mark'), 3, %s::uuid[]", [ids[5:8]])
-        connection.execute("insert into dirty (target, record, mark) select 'crm', %s, nextval('mark')", [ids[8]])
-    assert migrate(database) == [each.name for each in known_migrations()[5:]]
-    found = ask(database, "select shard, number, records::text[] from marked order by mark")
-    assert sorted(id for _, _, records in found for id in records) == sorted([*ids[:6], *ids[5:8]])
-    for shard, number, records in found:
-        assert ({shard}, number) == ({shard_of(id) for id in records}, len(records))
-    assert ask(database, "select shard from dirty") == [(shard_of(ids[8]),)]
-
-
-def test_the_numbers_of_baselines_are_those_that_positions_begin_with(database: str, tmp_path: Path) -> None:
-    """A hub in which the same stood as the epoch in a position, and as a floor."""
-    before = next(index for index, each in enumerate(known_migrations()) if each.name.endswith("_baseline"))
-    for each in known_migrations()[:before]:
-        (tmp_path / f"{each.name}.sql").write_bytes(each.script)
-    migrate(database, folder=tmp_path)
-    token = '{"v":1,"phase":"stream","end":"0/16","streams":["a"],"server":"7"%s}'
-    told = [
-        ("direct", token % ',"epoch":12', "", 12),
-        ("older", token % "", "", 1),
-        ("unreadable", "from another connector", "", 20000),
-        ("topics", None, "", 0),
-        ("topics, then direct", token % ',"epoch":5', "0002.0000000000000000", 5),
-        ("topics told again", None, "001f.0000000000000000", 31),
-        ("new", None, "", 1),
-    ]
-    with psycopg.connect(database, autocommit=True, options="-c search_path=fieldwarden") as connection:
-        for name, position, floor, _ in told:
-            connection.execute(
-                "insert into source (name, system, position, floor) values (%s, %s, %s, %s)",
-                [name, name, position, floor],
-            )
-        for name in ("topics", "topics told again"):
-            connection.execute("insert into source (name, system) values (%s, %s)", [f"{name}#2", name])
-            connection.execute("insert into partition (source, name) values (%s, 't/0')", [name])
-        connection.execute("insert into source (name, system) values ('half read#2', 'half read')")
-        connection.execute(
-            "insert into partition (source, name, position) values ('half read', 't/0', '0000.0000000000000007.0001')"
-        )
-    migrate(database)
-    found = dict(ask(database, "select name, baseline from source where name = system"))
-    assert found == {name: number for name, _, _, number in told} | {"half read": 0}
-    assert ask(database, "select 1 from source where anew or began_at is not null") == []
-
-
-def test_a_changed_or_newer_migration_is_noticed(database: str, tmp_path: Path) -> None:
-    (tmp_path / "0001_first.sql").write_text("create table t ();")
-    (tmp_path / "0002_second.sql").write_text("create table u ();")
-    assert migrate(database, folder=tmp_path) == ["0001_first", "0002_second"]
-    (tmp_path / "0001_first.sql").write_text("create table t (n int);")
-    with pytest.raises(EnvironmentUnfit, match=r"0001_first was applied .* in another form"):
-        migrate(database, folder=tmp_path)
-    (tmp_path / "0001_first.sql").write_text("create table t ();")
-    (tmp_path / "0002_second.sql").unlink()
-    with pytest.raises(EnvironmentUnfit, match="newer than this program"):
-        migrate(database, folder=tmp_path)
-
-
-def test_a_failed_migration_leaves_nothing_behind(database: str, tmp_path: Path) -> None:
-    (tmp_path / "0001_first.sql").write_text("create table t (); select nonsense;")
-    with pytest.raises(EnvironmentUnfit, match="0001_first failed and was undone"):
-        migrate(database, folder=tmp_path)
-    (tmp_path / "0001_first.sql").write_text("create table t ();")
-    assert migrate(database, folder=tmp_path) == ["0001_first"]
-
-
-def test_a_role_that_may_not_create_is_told_so(database: str, make_role: Callable[..., str]) -> None:
-    with pytest.raises(EnvironmentUnfit, match="may not create") as caught:
-        migrate(make_role(database))
-    assert "grant" in caught.value.suggestion
-
-
-def test_a_database_that_is_not_there_is_told_so(postgres: EmbeddedServer) -> None:
-    with pytest.raises(EnvironmentUnfit, match="cannot be reached"):
-        migrate(postgres.dsn("nowhere"))
 
 
 def test_every_statement_is_used_and_every_used_one_exists() -> None:
