@@ -9,12 +9,14 @@ from typing import Any
 import psycopg
 
 from fieldwarden.connectors.postgres.marks import Seal
+from fieldwarden.connectors.postgres.reading.position import lsn_text
 from fieldwarden.connectors.postgres.reading.source import PostgresSource
 from fieldwarden.engine.change import RawChange
 from fieldwarden.engine.ports.parts import FIRST_BASELINE
 from fieldwarden.engine.ports.source import Batch, Start
 from fieldwarden.engine.testing.footholds import MemoryFootholds
 from fieldwarden.rules.rulebook import FieldMap, Stream, System
+from tests import patience
 from tests.builders import postgres
 from tests.patience import within
 
@@ -137,3 +139,39 @@ def image(changes: list[RawChange], key: int = 0) -> dict[Any, tuple[Any, ...]]:
                 table.pop(change.old_values[key], None)
             table[change.values[key]] = change.values
     return table
+
+
+ACCOUNT = "create table account (id int primary key, name text, city text, code char(5), note text)"
+CRM = system(stream("public.account", ("id",), ("name", "city", "code")))
+CONFIRMED = """
+    select confirmed_flush_lsn::text from pg_replication_slots
+    where slot_name = 'fieldwarden_test_crm' and database = current_database()"""
+STREAMED = """
+    select stream_count from pg_stat_replication_slots join pg_replication_slots using (slot_name)
+    where database = current_database()"""
+
+
+def small_decoding_memory(dsn: str) -> None:
+    """Make the server stream large transactions before they commit."""
+    database = ask(dsn, "select current_database()")
+    run(dsn, f"alter database {database} set logical_decoding_work_mem = '64kB'")
+
+
+def fill(connection: psycopg.Connection, start: int, stop: int, name: str) -> None:
+    connection.execute(
+        "insert into account (id, name) select i, %s from generate_series(%s::int, %s::int) i", [name, start, stop - 1]
+    )
+
+
+async def eventually(dsn: str, query: str, lsn: int) -> None:
+    """Wait until the LSN that `query` asks for has come to `lsn`."""
+    await until(dsn, f"select pg_wal_lsn_diff(({query})::pg_lsn, '{lsn_text(lsn)}') >= 0")
+
+
+async def until(dsn: str, query: str) -> None:
+    """Wait until `query` is true."""
+    await patience.until(lambda: ask(dsn, query), query)
+
+
+def positions(changes: list[RawChange]) -> list[str]:
+    return [change.position for change in changes]

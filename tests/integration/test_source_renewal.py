@@ -19,8 +19,19 @@ from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.engine.errors import SourceGap, TransientError
 from fieldwarden.engine.ports.source import Start
 from tests import patience
-from tests.integration.reading import Reader, ask, reading, run, source, stream, system
-from tests.integration.test_postgres_source import CONFIRMED, eventually, small_decoding_memory, until
+from tests.integration.reading import (
+    CONFIRMED,
+    Reader,
+    ask,
+    eventually,
+    reading,
+    run,
+    small_decoding_memory,
+    source,
+    stream,
+    system,
+    until,
+)
 
 ACCOUNT = "create table account (id int primary key, name text)"
 CRM = system(stream("public.account", ("id",), ("name",)))
