@@ -91,6 +91,9 @@ CASES = {
     ),
     "another version, of which nothing is told: ask without one": Case("conflict", "retry", delay=0.25, version=""),
     "a removal for another version": Case("conflict", "retry", {"row_version": "9"}, "delete", delay=0.25, version="9"),
+    "a removal for another version, of which all is told": Case(
+        "conflict", "retry", {"seen": True, "row_version": "9"}, "delete", delay=0.25, version="9"
+    ),
     "a rule of the target forbids it": Case("refused", "park", {"reason": "the period is closed"}, reason="the period"),
     "bad data": Case("rejected", "park", {"reason": "no such country"}, reason="no such country"),
     "bad data in one field that is all there was": Case(
