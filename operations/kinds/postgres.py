@@ -121,9 +121,8 @@ class PostgresKind:
         """The source reads what its position does not name."""
         from fieldwarden.connectors.postgres.reading.position import WalPosition
 
-        try:
-            known = WalPosition.decode(position)
-        except ValueError:
+        known = WalPosition.known(position)
+        if known is None:
             return position
         return replace(known, streams=tuple(each for each in known.streams if each not in streams)).encode()
 

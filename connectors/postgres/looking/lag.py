@@ -46,11 +46,8 @@ class SourceLag:
 
     def reached(self, position: str | None, end: int) -> bool:
         """Whether a stored position is at or past `end`."""
-        try:
-            at = WalPosition.decode(position or "")
-        except ValueError:
-            return False  # nothing was read yet, or a new baseline is about to replace what cannot be read
-        return at.phase == "stream" and at.end >= end
+        at = WalPosition.known(position)  # None: nothing was read, or a new baseline is to replace it
+        return at is not None and at.phase == "stream" and at.end >= end
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None

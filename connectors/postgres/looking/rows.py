@@ -17,7 +17,7 @@ from psycopg.rows import TupleRow
 from fieldwarden.connectors.postgres.catalog import Table, describe, readable_column, table_name
 from fieldwarden.connectors.postgres.following import resolved
 from fieldwarden.connectors.postgres.queries import QUERIES
-from fieldwarden.connectors.postgres.reading.observing import Observing
+from fieldwarden.connectors.postgres.reading.observing import Observing, relation_of
 from fieldwarden.connectors.postgres.reading.position import WalPosition, lsn_text
 from fieldwarden.connectors.postgres.session import connect, take_bytes_as_they_are, translated
 from fieldwarden.engine.change import RawChange, Relation, key_parts
@@ -53,12 +53,10 @@ class Looking:
 
     def relation(self, stream: Stream) -> Relation:
         """The shape in which the stream's rows come."""
-        names = wanted_columns(stream).columns
         table = self._table(stream)
-        for name in sorted(names):
+        for name in sorted(wanted_columns(stream).columns):
             readable_column(self._system.name, stream, table, name)
-        columns = [column for column in table.columns.values() if column.name in names]
-        return Relation(stream.name, tuple(column.name for column in columns), tuple(column.type for column in columns))
+        return relation_of(stream, table)
 
     async def rows(self, stream: Stream, relation: Relation) -> AsyncGenerator[list[RawChange], None]:
         """Every row of the stream's table by key, in pages, as of one moment."""
@@ -94,15 +92,14 @@ class Looking:
     async def untold(self, followed: Followed, position: str | None) -> bool | None:
         """Whether the slot that is followed holds changes of the mapped tables that stand after a stored position; None
         where that cannot be seen, since somebody is reading it."""
-        try:
-            read = WalPosition.decode(position or "").end
-        except ValueError:
+        read = WalPosition.known(position)
+        if read is None:
             return True
         limit, names = _FIRST_PEEK, resolved(self._system, followed)
         with translated(self._system.name):
             try:
                 while True:
-                    number, found = await self._peek(names, read, limit)
+                    number, found = await self._peek(names, read.end, limit)
                     if found or number < limit:
                         return found
                     limit *= 10

@@ -78,11 +78,8 @@ def _names(system: System, project: str | None, followed: Followed | None) -> Fo
 
 
 def _start(position: str | None) -> WalPosition | None:
-    try:
-        start = WalPosition.decode(position or "")
-    except ValueError:
-        return None
-    return start if start.phase == "stream" else None
+    start = WalPosition.known(position)
+    return start if start is not None and start.phase == "stream" else None
 
 
 def _slot(

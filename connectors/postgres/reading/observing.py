@@ -19,10 +19,18 @@ from fieldwarden.connectors.postgres.reading.pgoutput import BPCHAR
 from fieldwarden.connectors.postgres.session import translated
 from fieldwarden.engine.change import UNKNOWN, RawChange, RawValue, Relation, Undecoded
 from fieldwarden.engine.record import LARGE
+from fieldwarden.engine.wanted import wanted_columns
 from fieldwarden.rules.rulebook import Stream
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 _NOTHING = sql.SQL("")
+
+
+def relation_of(stream: Stream, table: Table) -> Relation:
+    """The shape in which the stream's rows come: the mapped columns that the table has, in its order."""
+    wanted = wanted_columns(stream).columns
+    columns = [column for column in table.columns.values() if column.name in wanted]
+    return Relation(stream.name, tuple(column.name for column in columns), tuple(column.type for column in columns))
 
 
 class Observing:

@@ -70,6 +70,14 @@ class WalPosition:
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"not a position of a PostgreSQL source: {error}") from error
 
+    @classmethod
+    def known(cls, text: str | None) -> WalPosition | None:
+        """The position that is stored; None where there is none, or what is there cannot be read."""
+        try:
+            return None if text is None else cls.decode(text)
+        except ValueError:
+            return None
+
 
 def lsn_text(lsn: int) -> str:
     """PostgreSQL's way of writing an LSN: 16/B374D848."""

@@ -101,7 +101,7 @@ async def take_place(
     former = resolved(system, before) if before is not None else None
     await make_room(system, connection, wanted.slot, server, ours=is_ours(wanted.slot, project, former))
     if former is not None and former.slot != wanted.slot:
-        await leave_behind(system, connection, former.slot, server, _readable(position))
+        await leave_behind(system, connection, former.slot, server, WalPosition.known(position))
     await memory.follow(system.name, wanted)
     return wanted
 
@@ -206,10 +206,3 @@ def _wrong(slot: Mapping[str, Any], database: str) -> str:
     if slot["database"] != database:
         return f"belongs to the database {slot['database']} (names of slots are one to the whole server)"
     return "decodes two-phase transactions at PREPARE" if slot["two_phase"] else ""
-
-
-def _readable(position: str | None) -> WalPosition | None:
-    try:
-        return None if position is None else WalPosition.decode(position)
-    except ValueError:
-        return None

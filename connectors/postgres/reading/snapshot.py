@@ -15,11 +15,10 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.postgres.catalog import Table, table_name
-from fieldwarden.connectors.postgres.reading.observing import Observing
+from fieldwarden.connectors.postgres.reading.observing import Observing, relation_of
 from fieldwarden.connectors.postgres.reading.position import row_position
 from fieldwarden.connectors.postgres.session import connect, take_bytes_as_they_are, translated
-from fieldwarden.engine.change import RawChange, Relation
-from fieldwarden.engine.wanted import wanted_columns
+from fieldwarden.engine.change import RawChange
 from fieldwarden.rules.rulebook import Stream, System
 from fieldwarden.rules.secret import Secretive
 
@@ -102,11 +101,7 @@ class Snapshot:
 
     def _rows(self, stream: Stream) -> AsyncGenerator[tuple[RawChange, int], None]:
         table = self._tables[table_name(stream.table)]
-        wanted = wanted_columns(stream).columns
-        columns = [column for column in table.columns.values() if column.name in wanted]
-        relation = Relation(
-            stream.name, tuple(column.name for column in columns), tuple(column.type for column in columns)
-        )
         position = row_position(self._baseline, self.point, 0)
-        observing = Observing(stream, table, relation, position, f"the first reading of {stream.name}")
+        place = f"the first reading of {stream.name}"
+        observing = Observing(stream, table, relation_of(stream, table), position, place)
         return observing.rows(self._connection)
