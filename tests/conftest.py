@@ -1,9 +1,9 @@
 """The real servers every test works against: one throw-away PostgreSQL per worker, one Kafka stack per run.
 
 `postgres` is the shared server, `database` a fresh database's DSN, `make_database` makes more of them, `hub_dsn` is
-a database with the hub's schema in it (cloned from a template), `hub` a hub there and then one in memory.
-`crashable_postgres` is a server of the test's own, for those that kill it. `shop` is the starter project on databases
-of its own, `parties` one whose ERP keeps several things in one table.
+a database with the hub's schema in it (cloned from a template), `hub` a hub there and then one in memory, `roled` one
+whose roles are `named`. `crashable_postgres` is a server of the test's own, for those that kill it. `shop` is the
+starter project on databases of its own, `parties` one whose ERP keeps several things in one table.
 
 `kafka` is the run's stack with the broker up, `stack` the same with Kafka Connect, `registry` with the schema registry
 as well: started once, by whichever worker asks first, stopped when the run ends. `debezium` registers a source for
@@ -32,7 +32,8 @@ from hypothesis import settings
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from fieldwarden.engine.hub.migrate import migrate
+from fieldwarden.engine.hub.migrate import make_roles, migrate
+from fieldwarden.engine.hub.roles import HubRoles
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.ports.hub import Hub
@@ -41,7 +42,7 @@ from stack import Stack, connectors, why_unfit
 from stack.process import free_port
 from tests.faults import kafka as landscape_on_kafka
 from tests.faults.kafka import KafkaWorld
-from tests.integration import kafka_project
+from tests.integration import hub_roles, kafka_project
 from tests.integration.cli_project import Shop, make_shop
 from tests.integration.kafka_project import KafkaShop
 from tests.integration.kafka_world import Topics
@@ -198,6 +199,22 @@ def hub_template(postgres: EmbeddedServer) -> str:
 @pytest.fixture
 def hub_dsn(hub_template: str, make_database: Callable[..., str]) -> str:
     return make_database(hub_template)
+
+
+@pytest.fixture
+def named(database: str) -> Iterator[HubRoles]:
+    """Names that no other test has; the roles of these names go after the test."""
+    number = f"{os.getpid()}_{next(_numbers)}"
+    roles = HubRoles(*(f"{each}_{number}" for each in ("owner", "runtime", "reader", "auditor")))
+    yield roles
+    hub_roles.drop(database, *roles.named)
+
+
+@pytest.fixture
+def roled(database: str, named: HubRoles) -> str:
+    """A hub with its roles; the DSN is its superuser's."""
+    make_roles(database, named)
+    return database
 
 
 @pytest.fixture

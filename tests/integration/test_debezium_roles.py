@@ -8,8 +8,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from tests.integration.cli_project import execute
+from tests.integration.hub_roles import drop
 from tests.integration.kafka_project import KafkaShop
-from tests.integration.test_hub_roles import drop
 from tests.integration.test_system_roles import NOTHING_FOR_PUBLIC
 
 

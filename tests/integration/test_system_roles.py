@@ -15,8 +15,8 @@ from psycopg.conninfo import make_conninfo
 
 from fieldwarden.operations import examples
 from tests.integration.cli_project import Project, Shop, execute
+from tests.integration.hub_roles import drop, refused
 from tests.integration.test_cli_run import customers
-from tests.integration.test_hub_roles import drop, refused
 
 _numbers = itertools.count(1)
 
