@@ -54,9 +54,10 @@ select system, number, transaction, at from forged_mark order by system
 -- ingest ----------------------------------------------------------------------------------------------------------
 
 -- name: lease
+-- The baseline is its source's, also where it is one of the source's lanes.
 insert into source as s (name, system, epoch) values (%s, %s, 1)
 on conflict (name) do update set epoch = s.epoch + 1, leased_at = clock_timestamp()
-returning epoch, position, baseline, anew
+returning epoch, position, coalesce((select b.baseline from source b where b.name = s.system), s.baseline), anew
 
 -- name: forget_seen
 delete from seen where system = %s

@@ -34,7 +34,8 @@ class MemoryHub(MemoryState):
         row.leased_at = next(self._numbers)
         if not lane:
             self._forget_seen(source)
-        return Lease(source, row.epoch, row.position, lane, row.baseline, row.anew)
+        baseline = self.sources.get(source, row).baseline
+        return Lease(source, row.epoch, row.position, lane, baseline, row.anew)
 
     async def take(self, source: str, partitions: Sequence[str]) -> dict[str, Part]:
         taken = {}

@@ -200,6 +200,7 @@ async def test_a_new_baseline_takes_every_partition_away_and_is_told_only_by_its
     with pytest.raises(Fenced):
         await commit(hub, lease)
     lease = await hub.lease("crm", "crm#1")
+    assert (lease.baseline, (await hub.lease("crm", "crm#2")).baseline) == (2, 2), "every lane's is its source's"
     with pytest.raises(PartitionLost):
         await commit(hub, lease, {P0: Part(taken[P0].epoch, "0009")})
     again = await hub.take("crm", [P0])

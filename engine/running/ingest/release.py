@@ -51,9 +51,8 @@ class Release:
     async def open(self, lease: Lease) -> None:
         """A session begins. Whoever begins a new baseline fences all lanes, so each session knows of it from its
         start."""
-        baseline = await self._hub.baseline(self._system)
-        self.telling_again = bool(lease.lane) and not baseline.swept
-        self.baseline = baseline.number
+        self.telling_again = bool(lease.lane) and not (await self._hub.baseline(self._system)).swept
+        self.baseline = lease.baseline
 
     async def run(self, lease: Lease, stop: asyncio.Event) -> None:
         """Try again what was set aside and may go on now: its row is known, or a person said so."""
