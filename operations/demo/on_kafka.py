@@ -99,7 +99,7 @@ class _Worker:
 
 @contextlib.contextmanager
 def _second_worker(folder: Path) -> Iterator[_Worker]:
-    fieldwarden = [sys.executable, "-c", "from cli import main; main()"]
+    fieldwarden = [sys.executable, "-m", "fieldwarden"]
     command = [*fieldwarden, "run", "--project", str(folder), "--port", "0", "--log-level", "error"]
     with contextlib.ExitStack() as stack:
         errors = stack.enter_context(tempfile.TemporaryFile("w+"))
