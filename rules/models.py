@@ -339,7 +339,8 @@ class SystemFile(Strict):
 
 def system_file(connector: Any) -> type[SystemFile]:
     """The model of the file of a system whose connector's settings are of this type."""
-    return create_model("SystemFile", __base__=SystemFile, connector=(connector, Field(description="How to reach it.")))
+    reached = (connector, Field(description="How to reach it."))
+    return create_model("SystemFile", __base__=SystemFile, __doc__=SystemFile.__doc__, connector=reached)
 
 
 BuiltInSystemFile = system_file(Connector)

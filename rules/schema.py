@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal, get_args
 
-from fieldwarden.rules.models import BuiltInSystemFile, EntityFile, ProjectFile
+from pydantic import Field
+
+from fieldwarden.rules.models import BuiltInSystemFile, EntityFile, ProjectFile, system_file
+from fieldwarden.rules.settings import Settings
 from fieldwarden.rules.shapes import Strict
 
 Kind = Literal["entity", "system", "project"]
@@ -13,10 +19,18 @@ KINDS: tuple[str, ...] = get_args(Kind)
 _MODELS: dict[str, type[Strict]] = {"entity": EntityFile, "system": BuiltInSystemFile, "project": ProjectFile}
 
 
-def json_schema(kind: str) -> dict[str, Any]:
-    """The schema (draft 2020-12) of one kind of file. Raises KeyError for a kind that is not in KINDS."""
-    schema = _plain(_MODELS[kind].model_json_schema(by_alias=True))
+def json_schema(kind: str, connectors: Sequence[type[Settings]] = ()) -> dict[str, Any]:
+    """The schema (draft 2020-12) of one kind of file. `connectors`: the settings of the kinds of connector that a
+    system may have, two or more; those that are built in if none are given. Raises KeyError for a kind that is not in
+    KINDS."""
+    model = _system(connectors) if kind == "system" and connectors else _MODELS[kind]
+    schema = _plain(model.model_json_schema(by_alias=True))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": f"Fieldwarden {kind}"}
+
+
+def _system(connectors: Sequence[type[Settings]]) -> type[Strict]:
+    one_of: Any = reduce(or_, connectors)
+    return system_file(Annotated[one_of, Field(discriminator="kind")])
 
 
 def _plain(node: Any) -> Any:

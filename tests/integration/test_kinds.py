@@ -8,10 +8,12 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
+from fieldwarden.operations.shell.schema import schema
 from tests.integration.cli_project import Project
 from tests.plugin.desk_server import TOKEN, Desk, serving
 
@@ -215,6 +217,17 @@ def test_what_is_wrong_with_its_settings_is_said_with_its_place(
     assert expected in {(each["line"], each["column"], each["message"]) for each in body["result"]["problems"]}
 
 
+def kinds_in(document: dict[str, Any]) -> set[str]:
+    """Those that the schema of a system's file knows."""
+    return set(document["properties"]["connector"]["discriminator"]["mapping"])
+
+
+def test_an_editor_is_told_of_the_settings_of_a_kind_that_is_installed(installed: None) -> None:
+    document = schema("system").result
+    assert kinds_in(document) == {"postgres", "debezium", "desk"}
+    assert {"kind", "url", "token"} == set(document["$defs"]["DeskSettings"]["required"])
+
+
 def test_a_kind_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
     project = Project(laid_out(tmp_path / "desks", FILES))
     code, body = project.call_here("validate")
@@ -269,6 +282,11 @@ def test_a_package_that_cannot_be_imported_is_named_and_breaks_nothing_that_does
     assert "fieldwarden-broken" in problem["message"]
     assert words in problem["message"]
     assert "fieldwarden-broken" in problem["suggestion"]
+
+    report = schema("system")
+    assert kinds_in(report.result) == {"postgres", "debezium", "desk"}, "an editor goes on with the others"
+    (note,) = report.notes
+    assert words in note
 
 
 def test_two_packages_with_one_kind_are_both_named(
