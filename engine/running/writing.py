@@ -75,6 +75,8 @@ class Writing:
         self._judge = Judge(rulebook, system, self._plan)
         able = target.capabilities
         self._doubts = Doubts(target, hub, self._judge, self._streams, self._spoilt) if able.leaves_doubt else None
+        self._alone: set[str] = set()
+        """Records of a call that met a bug and could not be made again at once: each gets a call of its own once."""
         self._hands_over = not able.leaves_doubt and able.concurrency == 1
         self.pause: float | None = None
         """Seconds for which the target wants nothing more, as it said last; None: it is not busy. Whoever has heard it
@@ -215,10 +217,14 @@ class Writing:
         itself. Gives results that another row stands in the way of."""
         contested: list[WriteResult] = []
         now = asyncio.get_running_loop().time
-        pieces, settled = [writes], now()
+        pieces, settled = self._pieces(writes), now()
         trickling = not self._target.capabilities.at_once
         while pieces:
             left = {write.token: write for write in pieces.pop()}
+            if self.pause is not None:  # a call before this one was told so: nothing more is sent
+                for unsent in left.values():
+                    self._absorb(unsent, owners[unsent.token], WriteResult(unsent.token, "busy", pause=self.pause))
+                continue
             try:
                 async with aclosing(self._target.write(list(left.values()))) as results:
                     async for result in results:
@@ -251,11 +257,31 @@ class Writing:
         if not writes:
             raise error
         middle = between_jobs(writes, owners)
-        if middle is None or self._doubts is not None or not bugs.of_one_record(error):
-            for job in {id(owners[write.token]): owners[write.token] for write in writes}.values():
-                self._spoilt(job, error)
+        if middle is None or not bugs.of_one_record(error):
+            self._spoilt(owners[writes[0].token], error)
+            return []
+        if self._doubts is not None:  # each may have been made: what became of it is looked up first
+            for write in writes:
+                self._unknown(owners[write.token])
+                self._alone.add(write.record)
             return []
         return [writes[middle:], writes[:middle]]
+
+    def _pieces(self, writes: Sequence[Write]) -> list[Sequence[Write]]:
+        """What is sent in one call each: all together, but for the records that get a call of their own."""
+        if not self._alone:
+            return [writes]
+        pieces: dict[str, list[Write]] = {}
+        for write in writes:
+            pieces.setdefault(write.record if write.record in self._alone else "", []).append(write)
+        self._alone.difference_update(pieces)
+        return list(pieces.values())
+
+    def _unknown(self, job: Job) -> None:
+        """A call for this record may have been made, or may be yet."""
+        assert self._doubts is not None, "elsewhere it is simply made again"
+        self._doubts.wait(job, self._target.capabilities.settles_within)
+        job.wrote = True
 
     def _absorb(self, write: Write, job: Job, result: WriteResult) -> None:
         try:
@@ -268,8 +294,7 @@ class Writing:
             failpoints.hit("intent.answered")
             if result.status == "unknown":
                 self._doubts.begin([write])
-                self._doubts.wait(job, self._target.capabilities.settles_within)
-                job.wrote = True
+                self._unknown(job)
                 return
             job.more |= self._judge.absorb(job, write, result)
             self._doubts.over(write)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
 import pytest
 from structlog.testing import capture_logs
@@ -14,8 +14,10 @@ from fieldwarden.engine.errors import Fenced, SchemaDrift, ValueRefused
 from fieldwarden.engine.guard import GuardViolation
 from fieldwarden.engine.ports.durable import IngestOutcome
 from fieldwarden.engine.ports.hub import Lease, Settlement
-from fieldwarden.engine.ports.target import Write
+from fieldwarden.engine.ports.target import Write, WriteResult
 from fieldwarden.engine.testing import MemoryHub, MemoryTarget, ScriptedSource
+from fieldwarden.engine.testing.vendor import Manners, Vendor, VendorTarget
+from tests.unit.engine.test_delivering import marks, running
 from tests.unit.engine.test_loops import account, ahead, deliver, kinds, live
 
 Arm = Callable[[str], None]
@@ -159,6 +161,61 @@ def test_a_record_whose_write_meets_a_bug_is_parked_and_the_others_are_delivered
     deliver(hub, target)
     assert written(target) == ["Company A", "Company C", "Company D"]
     assert len(parked(hub)) == 1
+
+
+class Stumbling(VendorTarget):
+    """A connector that meets a bug at one record: once what stands before it in its call is made, or all of it is."""
+
+    made_all = False
+    calls: list[list[str]]
+
+    async def write(self, writes: Sequence[Write]) -> AsyncGenerator[WriteResult, None]:
+        self.calls.append(sorted(str(write.values["name"]) for write in writes))
+        broken = False
+        for write in writes:
+            if write.values.get("name") != "Company B":
+                self.vendor.do(write)
+            elif not self.made_all:
+                raise ZeroDivisionError
+            else:
+                broken = True
+        if broken:
+            raise ZeroDivisionError
+        for write in writes:
+            yield WriteResult(write.token, "unknown")
+
+
+@pytest.mark.parametrize("made_all", [True, False])
+def test_a_bug_in_a_call_that_leaves_doubt_is_its_records_and_what_became_of_the_others_is_looked_up(
+    made_all: bool,
+) -> None:
+    hub, target = stocked("A", "B", "C"), Stumbling(Vendor("billing", Manners(unique=False, settles_within=5.0)))
+    target.made_all, target.calls = made_all, []
+    running(hub, target, 60)
+    rows = sorted(str(row.values["name"]) for row in target.vendor.rows["public.customer"].values())
+    assert rows == ["Company A", "Company C"]
+    assert len(parked(hub)) == 1
+    assert "a bug in Fieldwarden met this delivery (fingerprint " in parked(hub)[0]
+    assert [status for status, _ in marks(hub)] == ["parked"], "the others are done"
+    assert target.calls[0] == ["Company A", "Company B", "Company C"]
+    assert all(len(call) == 1 for call in target.calls[1:]), "and each is by itself from then on"
+
+
+def test_where_the_first_of_several_calls_finds_the_target_busy_the_others_are_not_made() -> None:
+    asked: list[list[str]] = []
+
+    class Busy(VendorTarget):
+        async def write(self, writes: Sequence[Write]) -> AsyncGenerator[WriteResult, None]:
+            asked.append([write.record for write in writes])
+            if len(writes) > 1:
+                raise ZeroDivisionError
+            for write in writes:
+                yield WriteResult(write.token, "busy", pause=100.0)
+
+    hub = stocked("A", "B", "C")
+    running(hub, Busy(Vendor("billing", Manners(unique=False, settles_within=1.0))), 60)
+    assert [len(call) for call in asked] == [3, 1]
+    assert marks(hub) == [("due", 0)] * 3
 
 
 class ForgetfulHub(MemoryHub):
