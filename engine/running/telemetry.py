@@ -10,12 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from fieldwarden.engine.bugs import Bug, bug_of
+from fieldwarden.engine.deciding.identity import Claim
 from fieldwarden.engine.deciding.known import Tally
 from fieldwarden.engine.ports.durable import Duplicate
 from fieldwarden.engine.ports.duties import Half
@@ -297,7 +298,18 @@ class Telemetry:
         found = self._connectors.get((half, name))
         if found is None:
             found = self._connectors[half, name] = Connector(half, name, "new", "", 0, self._clock())
+            self._count_from_zero(half, name)
         return found
+
+    def _count_from_zero(self, half: Half, system: str) -> None:
+        """What nobody hopes to see is shown before it happens: an alert looks for what has risen, and a count that is
+        first shown as 1 has not."""
+        self._met.labels(system)
+        if half == "source":
+            self._forged.labels(system)
+            self._rebaselined.labels(system)
+            for claim in get_args(Claim):
+                self._suspicious.labels(system, claim)
 
 
 def _idle_since(before: Unread | None, changes: int, now: float) -> float:

@@ -71,6 +71,18 @@ def test_states_that_are_watched_exist() -> None:
             assert set(words.split("|")) <= set(STATES), title
 
 
+def test_what_an_alert_waits_for_is_shown_before_it_happens() -> None:
+    """Prometheus sees nothing rise where the first that it is shown is 1."""
+    telemetry = Telemetry()
+    telemetry.connector_state("source", "crm", "new")
+    found = (re.search(r"increase\((\w+)\[\w+\]\)\) > 0$", expression) for _, expression in expressions())
+    watched = {match[1] for match in found if match}
+    samples = [sample for family in telemetry.registry.collect() for sample in family.samples]
+    shown = {sample.name for sample in samples if sample.labels.get("system") == "crm" and sample.value == 0}
+    assert watched
+    assert watched - shown == set()
+
+
 def test_alerts_say_what_is_the_matter_and_who_should_come() -> None:
     for group in read(DEPLOY / "prometheus" / "alerts.yml")["groups"]:
         for rule in group["rules"]:
