@@ -88,6 +88,7 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool | None:
 
     def look(*_: object) -> None:
         if left.over():
+            cancel()  # once: raised again, it would break the report of the test that failed
             pytest_timeout.timeout_sigalrm(item, settings)
 
     def cancel() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 
 import pytest
@@ -14,6 +13,7 @@ from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.ports.durable import IngestOutcome
 from fieldwarden.engine.record import Contribution, Record, Stamp
 from tests.faults.vendor_service import Service
+from tests.patience import called
 
 RECORDS = 5
 
@@ -45,7 +45,7 @@ def delivering(dsn: str, service: Service, failpoint: str = "") -> int:
     """One process, until it dies or nothing is pending; how it ended."""
     command = [sys.executable, "-m", "tests.faults.vendor_loop", dsn, str(service.port)]
     environment = os.environ | {"FIELDWARDEN_FAILPOINT": failpoint}
-    return subprocess.run(command, env=environment, timeout=200, check=False, capture_output=True).returncode
+    return called(command, env=environment).returncode
 
 
 def held(service: Service) -> list[tuple[str, str]]:

@@ -160,11 +160,12 @@ class Shop(Project):
         return str(name)
 
     @contextlib.contextmanager
-    def applying(self, failpoint: str) -> Iterator[subprocess.Popen[bytes]]:
+    def applying(self, failpoint: str) -> Iterator[subprocess.Popen[str]]:
         """An apply that stands still at a failpoint, until it is sent SIGCONT."""
         process = subprocess.Popen(
             [COMMAND, "apply", "--project", self.folder],
             stdout=subprocess.DEVNULL,
+            text=True,
             env=os.environ | self.environment | {"FIELDWARDEN_FAILPOINT": f"{failpoint}:1:stop"},
         )
         state = Path(f"/proc/{process.pid}/stat")

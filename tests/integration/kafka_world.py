@@ -34,7 +34,6 @@ ACCOUNT, CONTACT = "public.account", "public.contact"
 COLUMNS = {ACCOUNT: ("id", "name", "credit"), CONTACT: ("id", "account_id", "email")}
 QUICK = Timeouts(session=6_000, heartbeat=500, rebalance=10_000, drain=5_000)
 _TYPES = {"id": "int32", "account_id": "int32"}
-_WIRE = {"text": "string", "decimal(14,2)": "string"}
 
 
 def system(prefix: str, columns: Sequence[str] = ("name", "credit"), **settings: str) -> System:

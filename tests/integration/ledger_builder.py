@@ -10,7 +10,7 @@ import psycopg
 
 from fieldwarden.engine.change import Value
 from fieldwarden.engine.ledger.entries import GENESIS, Decision, EntryBody, block_hash, encode, leaf, merkle_root
-from fieldwarden.engine.record import Contribution, Stamp
+from fieldwarden.engine.record import Contribution
 
 RULEBOOK = "ab" * 32
 START = 1_767_225_600_000_000  # 2026-01-01, µs
@@ -86,7 +86,3 @@ class Builder:
                     msgspec.json.encode((rows or {}).get(id, [])).decode(),
                 ],
             )
-
-
-def contribution(system: str, stream: str, key: str, fields: dict[str, Value], at: int | None) -> Contribution:
-    return Contribution(system, stream, key, "0/1", Stamp("0/1", at), fields)

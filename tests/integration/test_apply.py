@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.cli_project import Shop, execute
 from tests.parts import first
-from tests.patience import eventually
+from tests.patience import ended, eventually
 
 ENTITY, CRM, ERP = "entities/customer.yaml", "systems/crm.yaml", "systems/erp.yaml"
 LIMIT = 'credit_limit:  {type: "decimal(14,2)", owner: erp, protected: true}'
@@ -389,6 +389,7 @@ def test_a_second_apply_says_which_one_runs(shop: Shop) -> None:
         assert (code, told["error"]["code"]) == (1, "apply_runs")
         assert "@" in told["error"]["message"]
         os.kill(stopped.pid, signal.SIGCONT)
-        assert stopped.wait(60) == 0
+        ended(stopped)
+        assert stopped.returncode == 0
     assert shop.call_here("apply")[0] == 0
     well(shop)

@@ -14,7 +14,7 @@ from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import ScriptedSource
 from tests.builders import rulebook
 from tests.integration.cli_project import COMMAND, Shop, execute
-from tests.patience import called
+from tests.patience import called, until
 from tests.unit.engine.test_loops import account
 
 KEYS = ("C-1", "C\0-2", "C-3")
@@ -80,8 +80,7 @@ async def test_a_value_that_the_hub_cannot_keep_is_its_changes_and_nobody_elses(
     changes = [account(n, key, name=f"Company {n}") for n, key in enumerate(KEYS, 1)]
     source, stop = ScriptedSource("crm", changes), asyncio.Event()
     running = asyncio.create_task(Pipeline(rulebook(), source, hub, Telemetry()).run(stop))
-    while not source.acknowledged and not running.done():  # noqa: ASYNC110 (nobody tells)
-        await asyncio.sleep(0.01)
+    await until(lambda: source.acknowledged or running.done(), "the changes to be acknowledged")
     stop.set()
     await running
     [letter] = await overview.dead_letters()

@@ -12,7 +12,7 @@ import structlog
 from fieldwarden.operations.project import Opened
 from fieldwarden.operations.run.connector_watch import watch_connectors
 from tests.integration.connect_server import connect_server
-from tests.patience import within
+from tests.patience import until
 from tests.unit.rules import projects, test_debezium
 
 
@@ -37,9 +37,7 @@ async def logged(tmp_path: Path, *answers: tuple[int, Any]) -> list[Any]:
         server.answers("GET", path, *answers)
         with structlog.testing.capture_logs() as said:
             watching = asyncio.create_task(watch_connectors(project, period=0.001))
-            async with within():
-                while server.asked.count(("GET", path)) < len(answers) + 1:  # noqa: ASYNC110 - the server is no coroutine
-                    await asyncio.sleep(0.01)
+            await until(lambda: server.asked.count(("GET", path)) > len(answers), "all answers to be looked at")
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching

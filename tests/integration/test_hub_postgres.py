@@ -33,7 +33,7 @@ from fieldwarden.engine.record import Contribution, Record, Stamp
 from fieldwarden.rules.secret import revealed
 from tests.builders import BEGUN, rulebook
 from tests.contract.hub_builder import ask, may_go_on, settled
-from tests.patience import within
+from tests.patience import until, within
 
 A = "01900000-0000-7000-8000-000000000001"
 B = "01900000-0000-7000-8000-000000000002"
@@ -192,9 +192,8 @@ async def test_cancelling_a_transaction_leaves_the_hub_usable(hub: PostgresHub, 
                 raise AssertionError("entered")
 
         task = asyncio.create_task(blocked())
-        async with within():
-            while not ask(hub_dsn, "select 1 from pg_stat_activity where wait_event_type = 'Lock'"):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock'"
+        await until(lambda: ask(hub_dsn, waits), "the transaction to wait for the lock")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

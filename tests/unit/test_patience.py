@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests import patience
 from tests.patience import Patience, busy, called, ended, eventually, share, until, within
+from tests.unit.test_parts import pytest_of
 
 
 @pytest.mark.parametrize(
@@ -88,3 +90,23 @@ def test_a_process_that_does_not_end_is_named() -> None:
         with pytest.raises(AssertionError, match="waited in vain for the end"):
             ended(process)
         process.kill()
+
+
+HANGS = """
+import threading
+from tests import conftest
+
+conftest.LOOK_SECONDS = 0.05
+
+def test_that_hangs() -> None:
+    threading.Event().wait()
+def test_of_two_looks() -> None:
+    threading.Event().wait(0.2)
+"""
+
+
+@pytest.mark.parametrize(("test", "seconds", "outcome"), [("hangs", "0.2", "1 failed"), ("looks", "60", "1 passed")])
+def test_a_whole_test_has_its_time_too(test: str, seconds: str, outcome: str, tmp_path: Path) -> None:
+    told = pytest_of(tmp_path, HANGS, "-k", test, "-o", f"timeout={seconds}")
+    assert outcome in told
+    assert ("Timeout" in told) == (outcome == "1 failed")
