@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SPREAD = $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo demo-kafka test test-rest test-all fuzz lint bench stack stack-stop lock lock-artefacts pin-images audit sbom secrets clean
+.PHONY: demo demo-kafka test test-rest test-all fuzz lint bench stack stack-stop lock lock-artefacts pin-images audit sbom secrets protocol clean
 
 demo: $(READY)
 	$(BIN)/fieldwarden demo
@@ -74,6 +74,11 @@ sbom: $(READY)
 # A password of its own for every role of docker-compose.yml, in deploy/secrets; those that are there stay.
 secrets:
 	@$(PYTHON) deploy/make_secrets.py
+
+# Write the stubs of vendors' own protocols again, after a change of a .proto file.
+protocol: $(READY)
+	$(BIN)/python -m grpc_tools.protoc --proto_path=connectors/salesforce/protocol \
+	  --python_out=connectors/salesforce/protocol --pyi_out=connectors/salesforce/protocol pubsub_api.proto
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

