@@ -8,6 +8,6 @@ from typing import Final
 from fieldwarden.engine.named_sql import statements
 
 _HERE = Path(__file__).parent
-_FILES = ("queries.sql", "workers.sql", "agreement.sql", "brake.sql")
+_FILES = ("queries.sql", "workers.sql", "agreement.sql", "brake.sql", "inbox.sql")
 
 QUERIES: Final = statements(*(_HERE / name for name in _FILES))

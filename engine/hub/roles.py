@@ -57,6 +57,9 @@ RIGHTS: Mapping[str, str] = {
     "live_rulebook": "select, insert, update",
     "worker": "select, insert, update, delete",
     "duty": "select, insert, update",
+    # What systems told us by webhook, until it is read.
+    "inbox": "select, insert, update, delete",
+    "hook": "select, insert, update",
 }
 """What the runtime may do with each table."""
 
@@ -89,6 +92,8 @@ READABLE: Mapping[str, tuple[str, ...]] = {
     "partition": (),
     "worker": (),
     "duty": (),
+    "inbox": ("system", "number", "stream", "arrived", "taken_at"),
+    "hook": (),
     "project": ("single", "id", "created_at"),
 }
 """What the reader may read of each table: these columns, or (where none are named) all of it."""

@@ -213,6 +213,17 @@ EXAMPLES: dict[str, Sequence[Any] | Mapping[str, Any]] = {
     "held_deletions_of": {"system": "crm", "stream": None, "ids": None, "limit": 10},
     "approve_deletions": ["{7,8}"],
     "discard_deletions": ["{7,8}"],
+    "open_inbox": ["crm"],
+    "receive_events": {"system": "crm", "last": 30_000, "now": 1, "events": "{E00001,new}", "payloads": "{a,b}"},
+    "receive_hints": {"system": "crm", "last": 30_000, "now": 1, "streams": "{s,s}", "keys": "{K15001,new}"},
+    "received": {"system": "crm", "number": 2, "new": 1, "known": 1, "now": 1},
+    "inbox_after": {"system": "crm", "after": 15_000, "limit": 10, "bytes": 1_000_000},
+    "take_hints": {"system": "crm", "taken": 15_000, "number": 15_010},
+    "take_events": {"system": "crm", "taken": 15_000, "number": 15_010, "now": 1},
+    "inbox_taken": {"system": "crm", "number": 15_010, "gone": 10},
+    "forget_events": {"system": "crm", "limit": 10, "before": 10**15},
+    "hooks_refused": ["crm", 1],
+    "hooks": [],
 }  # fmt: skip
 WHOLE = {
     "rows_named": "finds by its digest the row of a stream that a person named so, once in a command",
@@ -238,7 +249,7 @@ WHOLE = {
 }
 PLANNED_FREELY = {*WHOLE, "sources", "payload", "release_changes", "approve_deletions", "discard_deletions",
                   "rebaselined", "workers", "partitions", "linked_page",
-                  "known_records", "record_page", "aside_of", "releasable_page"}  # fmt: skip
+                  "known_records", "record_page", "aside_of", "releasable_page", "inbox_after"}  # fmt: skip
 """Asked on connections that plan as PostgreSQL likes, on tables that it has counted."""
 
 FILL = """
@@ -283,6 +294,12 @@ insert into live_rulebook (hash) values ('book1');
 insert into source (name, system) values ('crm', 'crm'), ('erp', 'erp');
 insert into partition (source, name) select 'crm', 'topic/' || n from generate_series(1, 12) n;
 insert into duty (name) values ('source:crm');
+insert into inbox (system, number, event, payload, arrived, taken_at) select 'crm', n, 'E' || lpad(n::text, 5, '0'),
+    case when n > 15000 then '\\x61'::bytea end, now(), case when n <= 15000 then now() end
+    from generate_series(1, 20000) n;
+insert into inbox (system, number, stream, key, arrived) select 'crm', 20000 + n, 's', key(n), now()
+    from generate_series(15001, 20000) n;
+insert into hook (system, last, taken, unread) values ('crm', 40000, 15000, 10000);
 """.replace("%%", "%")
 
 
