@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -97,3 +98,29 @@ def test_the_security_page_states_the_very_rights_of_the_hubs_runtime() -> None:
     text = (ROOT / "docs" / "security.md").read_text("utf-8")
     stated = dict(re.findall(r"^\| (\w+) \| ((?:select|insert|update|delete)[a-z, ]*) \|$", text, re.MULTILINE))
     assert stated == dict(RIGHTS)
+
+
+def promised() -> list[tuple[str, str]]:
+    """The tests that docs/architecture.md names beside what each would catch the loss of."""
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    return re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+
+
+def test_every_invariant_has_a_test() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if re.match(r"\| I\d ", line)]
+    assert [line[2:4] for line in rows] == [f"I{number}" for number in range(1, 9)]
+    assert all("::" in line for line in rows)
+
+
+@pytest.mark.parametrize(("file", "test"), promised())
+def test_what_shows_an_invariant_is_of_the_first_part(file: str, test: str) -> None:
+    tree = ast.parse((ROOT / file).read_text("utf-8"))
+    [found] = [
+        each for each in tree.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef) and each.name == test
+    ]
+    marks = [ast.unparse(each) for each in found.decorator_list]
+    marks += [
+        ast.unparse(each) for each in tree.body if isinstance(each, ast.Assign) and "pytestmark" in ast.unparse(each)
+    ]
+    assert not any(re.search(r"(= |^)pytest\.mark\.(long|kafka)$", mark) for mark in marks)

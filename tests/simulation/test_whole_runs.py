@@ -265,7 +265,6 @@ def rows_by_tax(system: System) -> dict[str, dict[str, Value]]:
     return found
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("seed", first(12, range(40)))
 def test_three_live_systems_end_in_agreement(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(secondtry, "PAGE", (2000, 1, 2, 3)[seed % 4])

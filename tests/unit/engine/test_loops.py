@@ -136,6 +136,20 @@ def test_nothing_is_acknowledged_that_is_not_durable() -> None:
     assert len(source.opened) > 3
 
 
+def test_a_source_is_read_no_further_ahead_than_what_the_hub_can_take() -> None:
+    """Memory is bounded by batches: one in hand, one mapped behind it, one that waits to be queued."""
+
+    def crash(step: str) -> None:
+        if step == "ingest.before_commit":
+            raise TransientError("the hub is down")
+
+    begun: list[int] = []
+    changes = [account(n, f"C-{n}", name="Acme") for n in range(1, 1001)]
+    live(ScriptedSource("crm", changes, size=10, fail=begun.append), MemoryHub(crash=crash))
+    assert len(begun) > 3  # it was tried again
+    assert max(begun) <= 20
+
+
 def test_an_unknown_commit_is_settled_by_the_position_in_the_hub() -> None:
     crashes = iter([True])
 
