@@ -87,7 +87,17 @@ class Judge:
 
     def there(self, seen: Seen, record: Record, due: Noted | None, aside: str) -> list[Disagreement]:
         """The findings for a row that the hub has linked and that is there: where it differs from its record, and why.
-        Nothing if it agrees."""
+        Nothing if it agrees.
+
+        >>> row = Contribution("crm", "public.account", "C-1", "1", Stamp("1", 1), {"phone": "555"})
+        >>> record = Record("0190-7", "customer", 1, {"phone": "555"}, [row])
+        >>> judge = Judge(RULES, RULES.systems["crm"].streams["public.account"], TargetPlan(RULES, "crm"))
+        >>> judge.there(Seen("C-1", {"phone": "555"}), record, None, "")
+        []
+        >>> [found] = judge.there(Seen("C-1", {"phone": "556"}), record, None, "")
+        >>> found.field, found.why, found.holds, found.golden
+        ('phone', 'unknown', '556', '555')
+        """
         row = self._contribution(record, seen.key)
         if ROW in seen.unreadable:
             return [self._row(seen.key, record.id, "unreadable", seen.unreadable[ROW])]

@@ -81,7 +81,14 @@ class Meeting:
         self._born = {name: _born(rulebook, name) for name in self._plans}
 
     def take(self, record: Record, once_more: Callable[[], Record]) -> None:
-        """Count one record; it is not changed. `once_more` is what counts of this kind are handed, and is not asked."""
+        """Count one record; it is not changed. `once_more` is what counts of this kind are handed, and is not asked.
+
+        >>> row = Contribution("crm", "public.account", "C-1", "1", Stamp("1", 1), {"phone": "555"})
+        >>> meeting = Meeting(RULES)
+        >>> meeting.take(Record("0190-7", "customer", 1, {"phone": "555"}, [row]), lambda: None)
+        >>> dict(meeting.entities["customer"].systems), sorted(meeting.rows)
+        ({('crm',): 1}, [('billing', 'public.customer', 'create'), ('erp', 'public.party', 'create')])
+        """
         del once_more  # nothing is changed
         entity = self._rulebook.entities.get(record.entity)
         if entity is None:

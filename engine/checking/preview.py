@@ -66,7 +66,20 @@ class Preview:
         )
 
     def take(self, record: Record, once_more: Callable[[], Record]) -> None:
-        """Count one record. The record is changed; `once_more` gives it as it was, and is asked for few."""
+        """Count one record. The record is changed; `once_more` gives it as it was, and is asked for few.
+
+        >>> from copy import deepcopy
+        >>> from fieldwarden.rules.changes import compare
+        >>> phone = {"phone": {"type": "text", "owner": "billing"}}
+        >>> rules = rulebook(CUSTOMER | {"fields": CUSTOMER["fields"] | phone})
+        >>> by_crm = Contribution(*ACCOUNT, "1", Stamp("1", 2), {"phone": "555"})
+        >>> by_billing = Contribution(*SUBSCRIBER, "1", Stamp("1", 1), {"phone": "556"})
+        >>> record = Record("0190-7", "customer", 1, {"phone": "555"}, [by_crm, by_billing])
+        >>> preview = Preview(RULES, rules, compare(RULES, rules), mixed=False)
+        >>> preview.take(record, lambda: deepcopy(record))
+        >>> [(sample.before, sample.after) for sample in preview.fields["customer", "phone"].samples]
+        [('555', '556')]
+        """
         self.records += 1
         before = {unit.name: choose(unit, record.rows) for unit in self._units.get(record.entity, ())}
         applied = self._resolve(record)

@@ -41,7 +41,19 @@ class Alike:
 
     def reunite(self, ids: Collection[str]) -> None:
         """Join those of these records that state one match pair, if nothing contradicts it. Records that are not at
-        hand are passed over."""
+        hand are passed over.
+
+        >>> from fieldwarden.engine.deciding.known import Tally
+        >>> def record(id, row):
+        ...     said = Contribution(*row, "1", Stamp("1", 1), {"tax_id": "DE 1"})
+        ...     return Record(id, "customer", 1, {"tax_id": "DE 1"}, [said])
+        >>> older, newer = record("0190-7", ACCOUNT), record("0190-8", SUBSCRIBER)
+        >>> known = Known(records={"0190-7": older, "0190-8": newer})
+        >>> known.matches = {"customer": {("tax_id", "de1"): ["0190-7", "0190-8"]}}
+        >>> Alike(SCOPE, known, OutcomeBuilder(SCOPE, known, Tally())).reunite(["0190-7", "0190-8"])
+        >>> [row.key for row in older.rows], newer.rows
+        (['C-1', 'B-1'], [])
+        """
         for id in sorted(ids):
             record = self._known.records.get(id)
             if record is not None and record.entity in self._scope.entities:

@@ -35,10 +35,8 @@ class BatchInHand:
     """The state of one batch while it is decided. What one change links or creates, the next ones see."""
 
     def __init__(self, scope: Scope, known: Known, new_id: NewId, tally: Tally) -> None:
-        self._scope = scope
-        self._known = known
-        self._new_id = new_id
-        self._tally = tally
+        self._scope, self._known = scope, known
+        self._new_id, self._tally = new_id, tally
         self._builder = OutcomeBuilder(scope, known, tally)
         self._letters, self.alike = Letters(scope, known, self._builder), Alike(scope, known, self._builder)
         self._merging = Merging(scope, known, self._builder, self._letters, self.alike, new_id)
@@ -60,7 +58,13 @@ class BatchInHand:
 
     def take(self, mapped: Mapped, latest: int) -> None:
         """Decide one change: it is applied, set aside with its reason, or has nothing to say. `latest`: the latest time
-        (µs since 1970 UTC) that a source may state before it counts as being in the future."""
+        (µs since 1970 UTC) that a source may state before it counts as being in the future.
+
+        >>> in_hand = BatchInHand(SCOPE, Known(), lambda: "0190-7", Tally())
+        >>> in_hand.take(mapped(said(ACCOUNT, 1, phone="555")), latest=10**9)
+        >>> [record.golden for record in in_hand.finish().records]
+        [{'phone': '555'}]
+        """
         changes = self._tally.changes
         changes[mapped.entity] = changes.get(mapped.entity, 0) + 1
         change, letters = mapped.change, self._letters
@@ -113,8 +117,7 @@ class BatchInHand:
             return self._merge(mapped, change, change.merged)
         if not self._translate(mapped, change):
             return False
-        linked = self._known.links.get(change.row)
-        how = ""
+        linked, how = self._known.links.get(change.row), ""
         if stream.merged_into:
             self._merging.is_itself(change)
         if stream.parent is not None:

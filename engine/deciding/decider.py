@@ -116,7 +116,15 @@ class Decider:
         record. `applying`: records may have been resolved under former rules last. `alike`: groups of records that
         state the same match pair, to be joined where nothing contradicts it.
 
-        Raises Blamed for what one change met."""
+        Raises Blamed for what one change met.
+
+        >>> from fieldwarden.engine.deciding.scope import plans_of
+        >>> told = mapped(said(ACCOUNT, 1, tax_id="DE 1", phone="555"))
+        >>> decider = Decider(RULES, "crm", plans_of(RULES))
+        >>> outcome = decider.decide([told], Known(), lambda: "0190-7", Tally(), now=10**9, tolerance=0)
+        >>> outcome.records[0].golden, sorted(outcome.dirty)
+        ({'tax_id': 'DE 1', 'phone': '555'}, [('billing', '0190-7'), ('erp', '0190-7')])
+        """
         in_hand = BatchInHand(self.scope, known, new_id, tally)
         if applying:
             in_hand.resolve_again(self._reresolver)

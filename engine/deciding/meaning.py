@@ -40,7 +40,13 @@ class Meanings:
 
     def of(self, raw: RawChange, release: int = 0) -> Mapped:
         """What one change means to its own stream. Where it cannot be mapped, `change` is None and `refused` says why.
-        `release`: the id of the set-aside change that this is, when it is tried again."""
+        `release`: the id of the set-aside change that this is, when it is tried again.
+
+        >>> meanings = Meanings(RULES.systems["crm"].streams, RULES.entities, print)
+        >>> told = meanings.of(whole("public.account", 1, "C-1", phone="555", credit_limit="1.005"))
+        >>> told.row == ACCOUNT, told.change.fields["phone"], told.change.unreadable.keys() == {"credit_limit"}
+        (True, '555', True)
+        """
         try:
             return self._of(raw, release)
         except Exception as error:

@@ -147,7 +147,18 @@ class Merging:
         return other
 
     def next(self, row: RowRef) -> RowRef | None:
-        """The row that this one is by now, or is to be once that is known, as its system says. None if it is itself."""
+        """The row that this one is by now, or is to be once that is known, as its system says. None if it is itself.
+
+        >>> from fieldwarden.engine.deciding.known import Tally
+        >>> from fieldwarden.engine.record import Stamp
+        >>> husk = Contribution(*ACCOUNT, "1", Stamp("1", 1), {}, merged="C-2")
+        >>> known = Known({ACCOUNT: "0190-7"}, records={"0190-7": Record("0190-7", "customer", 1, {}, [husk])})
+        >>> builder = OutcomeBuilder(SCOPE, known, Tally())
+        >>> letters, alike = Letters(SCOPE, known, builder), Alike(SCOPE, known, builder)
+        >>> merging = Merging(SCOPE, known, builder, letters, alike, lambda: "0190-8")
+        >>> merging.next(ACCOUNT).key, merging.next(SUBSCRIBER)
+        ('C-2', None)
+        """
         if row != self._now_itself and (awaited := self._letters.awaited(row)) is not None:
             return awaited
         said = self._contribution(row)

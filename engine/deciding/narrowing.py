@@ -32,7 +32,20 @@ async def narrowed(commit: Commit, batch: Sequence[Mapped], told: Told, *, last:
     """Commit `batch`, in order and perhaps in several transactions. Each change that is to blame for an unexpected
     error is set aside with it, and `told` hears the error. `last`: nothing comes after this batch.
 
-    Raises the error where it is no single record's, or where it comes again with nothing left to set aside."""
+    Raises the error where it is no single record's, or where it comes again with nothing left to set aside.
+
+    >>> import asyncio
+    >>> batch, stored = [mapped(said(ACCOUNT, n, phone=phone)) for n, phone in enumerate(["555", "?", "556"])], []
+    >>> async def commit(part, last):
+    ...     for item in part:
+    ...         if item.change is not None and item.change.fields["phone"] == "?":
+    ...             raise ValueError("nobody foresaw this")
+    ...     stored.extend(part)
+    >>> asyncio.run(narrowed(commit, batch, lambda error: print(type(error).__name__)))
+    ValueError
+    >>> [item.refused[:5] if item.change is None else item.change.fields["phone"] for item in stored]
+    ['555', 'a bug', '556']
+    """
     found = 0
     while True:
         try:

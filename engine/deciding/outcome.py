@@ -128,7 +128,14 @@ class OutcomeBuilder:
         self._outcome.arrived.append(row)
 
     def link(self, row: RowRef, record: str | None) -> None:
-        """The row stands for this record from now on; None: for no record."""
+        """The row stands for this record from now on; None: for no record.
+
+        >>> known = Known()
+        >>> builder = OutcomeBuilder(SCOPE, known, Tally())
+        >>> builder.link(ACCOUNT, "0190-7")
+        >>> known.links == {ACCOUNT: "0190-7"}, builder.finish().links == [(ACCOUNT, "0190-7")]
+        (True, True)
+        """
         self._links[row] = record
         if record is None:
             self._known.links.pop(row, None)

@@ -162,7 +162,14 @@ class TargetPlan:
         """The writes that bring the target's rows to the golden values; and what stands in the way of others (`Plan`).
         Nothing is changed.
 
-        `keys`: record id -> stream -> key, for `references(record)`. All writes carry `token`."""
+        `keys`: record id -> stream -> key, for `references(record)`. All writes carry `token`.
+
+        >>> row = Contribution("crm", "public.account", "C-1", "1", Stamp("1", 1), {"phone": "555"})
+        >>> record = Record("0190-7", "customer", 1, {"phone": "556", "credit_limit": "9.00"}, [row])
+        >>> [write] = TargetPlan(RULES, "crm").plan(record, {}).writes
+        >>> write.operation, write.key, write.values, write.expected
+        ('update', 'C-1', {'phone': '556', 'credit_limit': '9.00'}, {'phone': '555'})
+        """
         plan = Plan()
         for difference in self._differences(record):
             self._write(plan, record, difference, keys, token)

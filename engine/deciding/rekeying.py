@@ -18,7 +18,17 @@ class Rekeying:
     def rekey(self, change: Change, old: RowRef) -> None:
         """The row `old` goes on under the key of `change.row`, with its link and all that is known of it. A key that a
         deleted row had is taken over; one that a live row still has will be given up by that row's own change (a swap
-        within one transaction)."""
+        within one transaction).
+
+        >>> from fieldwarden.engine.deciding.known import Tally
+        >>> from fieldwarden.engine.record import Contribution, Record, Stamp
+        >>> row = Contribution(*ACCOUNT, "1", Stamp("1", 1), {"phone": "555"})
+        >>> known = Known({ACCOUNT: "0190-7"}, records={"0190-7": Record("0190-7", "customer", 1, {}, [row])})
+        >>> builder = OutcomeBuilder(SCOPE, known, Tally())
+        >>> Rekeying(known, builder).rekey(said(ACCOUNT._replace(key="C-2"), 2), ACCOUNT)
+        >>> row.key, {row.key: record for row, record in known.links.items()}
+        ('C-2', {'C-2': '0190-7'})
+        """
         linked = self._displaced.pop(old, None) or self._known.links.get(old)
         if linked is None:
             return

@@ -41,7 +41,13 @@ class Keys:
             self._given.append((moment, row._replace(key=body.was), row))
 
     def now(self, moment: Moment, row: RowRef) -> RowRef:
-        """The row that had this key at this moment, by the key that it has now."""
+        """The row that had this key at this moment, by the key that it has now.
+
+        >>> keys, here = Keys(), ("crm", "public.account")
+        >>> keys.learn((1, 5), EntryBody("customer", (*here, "C-2"), "rekeyed", "", None, [], was="C-1"))
+        >>> keys.now((1, 4), RowRef(*here, "C-1")).key, keys.now((1, 6), RowRef(*here, "C-1")).key
+        ('C-2', 'C-1')
+        """
         for given, old, new in self._given:
             if given > moment and old == row:
                 row = new

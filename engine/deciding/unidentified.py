@@ -60,7 +60,11 @@ def waits_for_logs(rulebook: Rulebook, target: str) -> bool:
 
     False only where the target is not read, and of each entity written there one system alone tells, without merged
     rows and with its match keys in its root rows. (That leaves out a row that was deleted, entered again without its
-    match key and given that later.)"""
+    match key and given that later.)
+
+    >>> waits_for_logs(RULES, "crm")
+    True
+    """
     if rulebook.systems[target].read_streams:
         return True
     streams = rulebook.systems[target].streams.values()

@@ -40,7 +40,14 @@ class Unrivalled:
 
         The row has taken the change in already, so it is live. `changed` are fields that it has told: some of its own
         words, or all of them and others. None, and nothing is done, where this is not that case: then `decide` has to
-        be asked."""
+        be asked.
+
+        >>> row = Contribution("crm", "public.account", "C-1", "2", Stamp("2", 2), {"phone": "556"})
+        >>> record = Record("0190-7", "customer", 1, {"phone": "555"}, [row])
+        >>> short = Unrivalled(RULES.entities["customer"], "crm")
+        >>> short.accept(record, row, ["phone"]), record.golden
+        (({'phone': '556'}, {'phone': '555'}), {'phone': '556'})
+        """
         names = tuple(changed)
         owners = self._owners.get(names)
         if owners is None:
