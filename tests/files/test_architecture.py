@@ -16,12 +16,13 @@ JUDGED = {*PURE, "engine.delivering", "engine.checking", "engine.words"}
 HUB = {*JUDGED, "engine.hub"}
 WHOLE_HUB = {*HUB, "engine.hub.server", "engine.hub.views"}
 POSTGRES, DEBEZIUM, SALESFORCE = "connectors.postgres", "connectors.debezium", "connectors.salesforce"
+WIRE = "connectors.wire"
 READ_POSTGRES = {*PURE, POSTGRES, f"{POSTGRES}.reading"}
 KAFKA = {*PURE, f"{DEBEZIUM}.kafka"}
 CONNECTORS = {POSTGRES, f"{POSTGRES}.reading", f"{POSTGRES}.writing", f"{POSTGRES}.looking"} | {
     f"{DEBEZIUM}.{room}" for room in ("kafka", "decoding", "connect", "reading", "looking")
 }
-CONNECTORS |= {f"{SALESFORCE}.protocol"}
+CONNECTORS |= {WIRE, *(f"{SALESFORCE}.{room}" for room in ("protocol", "decoding"))}
 KINDS = {"connectors", *CONNECTORS, *PURE, "operations.kinds"}
 COMMANDS = {
     *WHOLE_HUB,
@@ -53,12 +54,14 @@ ROOMS = {
     f"{POSTGRES}.reading": READ_POSTGRES,
     f"{POSTGRES}.writing": {*PURE, POSTGRES, f"{POSTGRES}.writing"},
     f"{POSTGRES}.looking": {*READ_POSTGRES, f"{POSTGRES}.looking"},
+    WIRE: {WIRE},
     f"{DEBEZIUM}.kafka": KAFKA,
-    f"{DEBEZIUM}.decoding": {*KAFKA, f"{DEBEZIUM}.decoding", f"{POSTGRES}.looking"},
+    f"{DEBEZIUM}.decoding": {*KAFKA, WIRE, f"{DEBEZIUM}.decoding", f"{POSTGRES}.looking"},
     f"{DEBEZIUM}.connect": {*KAFKA, f"{DEBEZIUM}.connect"},
     f"{DEBEZIUM}.reading": {*READ_POSTGRES, *KAFKA, f"{DEBEZIUM}.decoding", f"{DEBEZIUM}.reading"},
     f"{DEBEZIUM}.looking": {*PURE, *CONNECTORS} - {f"{POSTGRES}.writing"},
     f"{SALESFORCE}.protocol": {f"{SALESFORCE}.protocol"},
+    f"{SALESFORCE}.decoding": {*PURE, WIRE, f"{SALESFORCE}.decoding"},
     "operations.kinds": KINDS,
     "operations": COMMANDS,
     "operations.run": COMMANDS,

@@ -13,9 +13,10 @@ from typing import Any, Literal
 import fastavro
 import msgspec
 
-from fieldwarden.connectors.debezium.decoding import avro_bounds
-from fieldwarden.connectors.debezium.decoding.schemas import Schema, Unreadable, from_avro
+from fieldwarden.connectors.debezium.decoding.schemas import Schema, from_avro
 from fieldwarden.connectors.debezium.kafka.record import Headers
+from fieldwarden.connectors.wire import avro_bounds
+from fieldwarden.connectors.wire.unreadable import Unreadable
 
 _LONGEST_SCHEMA = 1 << 22
 

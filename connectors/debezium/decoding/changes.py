@@ -19,7 +19,6 @@ from fieldwarden.connectors.debezium.decoding import json_format
 from fieldwarden.connectors.debezium.decoding.avro_format import Avro, framed
 from fieldwarden.connectors.debezium.decoding.envelope import Event, new_values, operation
 from fieldwarden.connectors.debezium.decoding.rows import check_key
-from fieldwarden.connectors.debezium.decoding.schemas import Unreadable
 from fieldwarden.connectors.debezium.decoding.storable import check_change, shown, spells_nul
 from fieldwarden.connectors.debezium.decoding.tables import Table
 from fieldwarden.connectors.debezium.decoding.unavailable import DEFAULT, Placeholder
@@ -27,6 +26,7 @@ from fieldwarden.connectors.debezium.kafka.parts import NOWHERE
 from fieldwarden.connectors.debezium.kafka.record import Headers, Record, place
 from fieldwarden.connectors.debezium.kafka.repeats import mark_of
 from fieldwarden.connectors.debezium.kafka.topics import Topics
+from fieldwarden.connectors.wire.unreadable import Unreadable
 from fieldwarden.engine.bugs import bug_of
 from fieldwarden.engine.change import UNKNOWN, RawChange, RawValue, Relation, Undecoded
 from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift

@@ -20,7 +20,8 @@ import msgspec
 
 from fieldwarden.connectors.debezium.decoding import numbers, times
 from fieldwarden.connectors.debezium.decoding.numbers import MOST_DECIMALS, as_bytes
-from fieldwarden.connectors.debezium.decoding.schemas import Schema, Unreadable
+from fieldwarden.connectors.debezium.decoding.schemas import Schema
+from fieldwarden.connectors.wire.unreadable import Unreadable
 
 Text = Callable[[Any], str]
 

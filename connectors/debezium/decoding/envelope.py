@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from fieldwarden.connectors.debezium.decoding.rows import RowReader
-from fieldwarden.connectors.debezium.decoding.schemas import Unreadable
+from fieldwarden.connectors.wire.unreadable import Unreadable
 from fieldwarden.engine.change import UNKNOWN, Operation, RawValue
 
 OPERATIONS: dict[str, Operation] = {"c": "insert", "u": "update", "d": "delete", "r": "observe", "t": "truncate"}

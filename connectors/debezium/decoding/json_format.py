@@ -18,7 +18,8 @@ import msgspec
 
 from fieldwarden.connectors.debezium.decoding.envelope import Event, Source
 from fieldwarden.connectors.debezium.decoding.rows import RowReader
-from fieldwarden.connectors.debezium.decoding.schemas import Schema, Unreadable, from_connect
+from fieldwarden.connectors.debezium.decoding.schemas import Schema, from_connect
+from fieldwarden.connectors.wire.unreadable import Unreadable
 from fieldwarden.rules.values import UNKNOWN
 
 _SCHEMAS = 16

@@ -7,8 +7,9 @@ from types import MappingProxyType
 from typing import Any
 
 from fieldwarden.connectors.debezium.decoding.columns import Column, NoText, column
-from fieldwarden.connectors.debezium.decoding.schemas import NeedsSchema, Schema, Unreadable
+from fieldwarden.connectors.debezium.decoding.schemas import NeedsSchema, Schema
 from fieldwarden.connectors.debezium.decoding.unavailable import Placeholder
+from fieldwarden.connectors.wire.unreadable import Unreadable
 from fieldwarden.engine.change import UNKNOWN, RawValue, Relation
 from fieldwarden.engine.errors import SchemaDrift
 from fieldwarden.engine.wanted import Wanted

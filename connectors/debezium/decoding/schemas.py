@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fieldwarden.connectors.wire.unreadable import MOST_DEEP, Unreadable
+
 SOURCE_TYPE = "__debezium.source.column.type"
 """The parameter that says a column's own type, if the connector has `column.propagate.source.type`."""
 
@@ -29,14 +31,6 @@ _AVRO_TYPES = {
     "map": "map",
     "record": "struct",
 }
-
-
-MOST_DEEP = 64
-"""A schema in a schema in a schema ...: Debezium's envelope of a row with an array of structs has five."""
-
-
-class Unreadable(Exception):
-    """These bytes cannot be read; the message says why, without a value in it."""
 
 
 class NeedsSchema(ValueError):

@@ -7,7 +7,7 @@ what it likes. Facts: PostgreSQL's documentation, "Character Types"; error 22P05
 
 from __future__ import annotations
 
-from fieldwarden.connectors.debezium.decoding.schemas import Unreadable
+from fieldwarden.connectors.wire.unreadable import Unreadable
 from fieldwarden.engine.change import RawChange
 
 _NUL = "\0"

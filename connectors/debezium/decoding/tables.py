@@ -12,8 +12,9 @@ from fieldwarden.connectors.debezium.decoding.avro_format import Avro
 from fieldwarden.connectors.debezium.decoding.envelope import Event, Source
 from fieldwarden.connectors.debezium.decoding.json_format import BareRows, Envelopes, Remembered
 from fieldwarden.connectors.debezium.decoding.rows import RowReader, check_columns, check_key, shape
-from fieldwarden.connectors.debezium.decoding.schemas import Schema, Unreadable
+from fieldwarden.connectors.debezium.decoding.schemas import Schema
 from fieldwarden.connectors.debezium.decoding.unavailable import PARAMETER, Placeholder
+from fieldwarden.connectors.wire.unreadable import Unreadable
 from fieldwarden.engine.change import UNKNOWN, Relation
 from fieldwarden.engine.wanted import Wanted
 

@@ -15,7 +15,7 @@ import pytest
 from fieldwarden.connectors.debezium.decoding import changes as decoding
 from fieldwarden.connectors.debezium.decoding.avro_format import Avro
 from fieldwarden.connectors.debezium.decoding.changes import Decoder
-from fieldwarden.connectors.debezium.decoding.schemas import Unreadable
+from fieldwarden.connectors.wire.unreadable import Unreadable
 from fieldwarden.engine.change import RawChange
 from fieldwarden.rules.rulebook import System
 from tests.builders import debezium

@@ -12,8 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from fieldwarden.connectors.debezium.decoding.avro_format import Avro
-from fieldwarden.connectors.debezium.decoding.schemas import Unreadable
 from fieldwarden.connectors.debezium.kafka.registry import Registry
+from fieldwarden.connectors.wire.unreadable import Unreadable
 from fieldwarden.engine.errors import EnvironmentUnfit, TransientError
 from tests.patience import within
 

@@ -1,10 +1,10 @@
 """How much memory a few bytes of Avro may become, told by the schema alone before any value is read.
 
-A schema comes from the registry, and so from whoever may write there. Avro writes a null, and a record of nothing
-else, in no bytes at all: an array of a billion of them is eight bytes, and records that each hold the one before twice
-double with every level. Values are read by a library that makes them all. So a schema is refused by which a value may
-take more than `_PER_BYTE` for each of its bytes, and `_AT_ONCE` beside. That is sound: `_Bounds` computes, for the
-worst value of each type, what it takes beyond its bytes' share.
+A schema comes from a registry, and so from whoever may write there, or from a vendor. Avro writes a null, and a record
+of nothing else, in no bytes at all: an array of a billion of them is eight bytes, and records that each hold the one
+before twice double with every level. Values are read by a library that makes them all. So a schema is refused by which
+a value may take more than `_PER_BYTE` for each of its bytes, and `_AT_ONCE` beside. That is sound: `_Bounds` computes,
+for the worst value of each type, what it takes beyond its bytes' share.
 
 Fact: Apache Avro 1.12, "Specification", "Binary Encoding". Sizes are those of CPython's objects, rounded up.
 """
@@ -15,7 +15,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from fieldwarden.connectors.debezium.decoding.schemas import MOST_DEEP, Unreadable
+from fieldwarden.connectors.wire.unreadable import MOST_DEEP, Unreadable
 
 _PER_BYTE = 512
 _AT_ONCE = 1 << 22
@@ -46,7 +46,7 @@ def check(schema: Any) -> None:
     try:
         worst = _Bounds().of(schema, MOST_DEEP)
     except (KeyError, TypeError, AttributeError, ValueError):
-        raise Unreadable("its Avro schema is not one that a Kafka Connect converter writes") from None
+        raise Unreadable("its Avro schema is none that can be read") from None
     if worst.excess > _AT_ONCE:
         raise Unreadable("its Avro schema lets a few bytes become more than can be held")
 
