@@ -66,7 +66,7 @@ def validate(folder: Path | None) -> Report:
 
 
 @command(cli)
-@click.argument("kind", type=click.Choice(["entity", "system", "project"]))
+@click.argument("kind", type=click.Choice(["entity", "system", "project", "vendor"]))
 def schema(kind: str) -> Report:
     """Print the JSON Schema of a kind of file, for your editor."""
     from fieldwarden.operations.shell.schema import schema

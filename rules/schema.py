@@ -24,6 +24,11 @@ def json_schema(kind: str, connectors: Sequence[type[Settings]] = ()) -> dict[st
     system may have, two or more; those that are built in if none are given. Raises KeyError for a kind that is not in
     KINDS."""
     model = _system(connectors) if kind == "system" and connectors else _MODELS[kind]
+    return schema_of(model, kind)
+
+
+def schema_of(model: type[Strict], kind: str) -> dict[str, Any]:
+    """The schema of the files that a model says the shape of."""
     schema = _plain(model.model_json_schema(by_alias=True))
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": f"Fieldwarden {kind}"}
 

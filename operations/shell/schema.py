@@ -16,8 +16,13 @@ def schema(kind: str) -> Report:
     connector that are installed; one that cannot be used is left out, with a note."""
     from fieldwarden.operations.kinds.table import KINDS
     from fieldwarden.rules.kinds import KindUnusable
-    from fieldwarden.rules.schema import json_schema
+    from fieldwarden.rules.schema import json_schema, schema_of
 
+    if kind == "vendor":
+        from fieldwarden.connectors.rest.description import Vendor
+
+        document = schema_of(Vendor, kind)
+        return Report(document, json.dumps(document, indent=2, ensure_ascii=False))
     settings: list[type[Settings]] = []
     notes: list[str] = []
     for name in KINDS if kind == "system" else ():

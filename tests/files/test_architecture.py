@@ -16,14 +16,15 @@ JUDGED = {*PURE, "engine.delivering", "engine.checking", "engine.words"}
 HUB = {*JUDGED, "engine.hub"}
 WHOLE_HUB = {*HUB, "engine.hub.server", "engine.hub.views"}
 POSTGRES, DEBEZIUM, SALESFORCE = "connectors.postgres", "connectors.debezium", "connectors.salesforce"
-WIRE = "connectors.wire"
+WIRE, REST = "connectors.wire", "connectors.rest"
 READ_POSTGRES = {*PURE, POSTGRES, f"{POSTGRES}.reading"}
 KAFKA = {*PURE, f"{DEBEZIUM}.kafka"}
 CONNECTORS = {POSTGRES, f"{POSTGRES}.reading", f"{POSTGRES}.writing", f"{POSTGRES}.looking"} | {
     f"{DEBEZIUM}.{room}" for room in ("kafka", "decoding", "connect", "reading", "looking")
 }
 CONNECTORS |= {WIRE, *(f"{SALESFORCE}.{room}" for room in ("protocol", "decoding"))}
-KINDS = {"connectors", *CONNECTORS, *PURE, "operations.kinds"}
+FEEDS = {REST}
+KINDS = {"connectors", *CONNECTORS, *FEEDS, *PURE, "operations.kinds"}
 COMMANDS = {
     *WHOLE_HUB,
     "operations.kinds",
@@ -31,6 +32,7 @@ COMMANDS = {
     "engine.running.ingest",
     "connectors",
     *CONNECTORS,
+    *FEEDS,
     "operations",
     "operations.run",
 }
@@ -62,6 +64,7 @@ ROOMS = {
     f"{DEBEZIUM}.looking": {*PURE, *CONNECTORS} - {f"{POSTGRES}.writing"},
     f"{SALESFORCE}.protocol": {f"{SALESFORCE}.protocol"},
     f"{SALESFORCE}.decoding": {*PURE, WIRE, f"{SALESFORCE}.decoding"},
+    REST: {*PURE, REST},
     "operations.kinds": KINDS,
     "operations": COMMANDS,
     "operations.run": COMMANDS,
@@ -79,6 +82,7 @@ OUTSIDE = {
     "engine": {"msgspec", "prometheus_client", "sqlglot", "structlog"},
     "engine.hub": {"msgspec", "psycopg", "structlog", "sqlglot"},
     "connectors": {"aiokafka", "fastavro", "google", "grpc", "httpx", "msgspec", "psycopg", "structlog", "sqlglot"},
+    REST: {"httpx", "jsonpath_rfc9535", "msgspec", "pydantic", "structlog"},
     "operations": {"h11", "msgspec", "pydantic", "prometheus_client", "structlog"},
     "commands": {"click"},
     "cli": set(),
@@ -116,7 +120,7 @@ def room(name: str) -> str:
 
 
 def layer(room: str) -> str:
-    return "engine.hub" if room.startswith("engine.hub") else room.partition(".")[0]
+    return next((each for each in ("engine.hub", REST) if room.startswith(each)), room.partition(".")[0])
 
 
 def imports(path: Path) -> Iterator[str]:

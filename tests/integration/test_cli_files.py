@@ -146,7 +146,7 @@ def test_no_project_here(words: list[str]) -> None:
 # --- schema --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["entity", "system", "project"])
+@pytest.mark.parametrize("kind", ["entity", "system", "project", "vendor"])
 def test_schema_is_json_schema(kind: str) -> None:
     text = invoke("schema", kind)
     assert text.exit_code == 0
