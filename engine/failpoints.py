@@ -31,6 +31,8 @@ NAMES = (
     "apply.after_batch",
     "apply.before_end",
     "partial.running",
+    "inbox.durable",
+    "inbox.read",
 )
 
 ROW_BY_ROW = ("ingest.mapping", "ingest.deciding", "delivery.planning")

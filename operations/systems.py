@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, cast
 
+from fieldwarden.engine.ports.inbound import ReceivingKind
 from fieldwarden.operations.kinds.table import KINDS, AnyKind
 from fieldwarden.rules.kinds import KindUnusable
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from fieldwarden.engine.ports.finding import Finding
     from fieldwarden.engine.ports.hub import Hub
+    from fieldwarden.engine.ports.inbound import Receiving
     from fieldwarden.engine.ports.kinds import DirectKind, PartitionedKind, Reading, Session, Writing
     from fieldwarden.engine.ports.looks import Footing, Lag, Looking
     from fieldwarden.engine.ports.parts import Begun
@@ -75,6 +77,12 @@ def looking(project: Opened, name: str) -> AbstractAsyncContextManager[Looking] 
 async def findings(project: Opened, name: str, footing: Footing | None) -> Sequence[Finding]:
     """What `doctor` says of a system. Raises FieldwardenError."""
     return await _kind(project, name).findings(session(project, name), project.rulebook.systems[name], footing)
+
+
+def receiving(project: Opened, name: str) -> Receiving | None:
+    """What a system's webhooks are made of; None: it sends none, or nothing takes them. Raises ReferenceUnresolved."""
+    kind = _kind(project, name)
+    return kind.receiving(project.rulebook.systems[name], project) if isinstance(kind, ReceivingKind) else None
 
 
 def reread(system: System, position: str, streams: Collection[str]) -> str:

@@ -300,6 +300,8 @@ class _FolderReader(_Reader):
             texts += [(at(key), text) for key in connector.connections if (text := getattr(connector, key)) is not None]
             hidden = ((at(key), text) for key in connector.secrets if (text := getattr(connector, key)) is not None)
             self.problems += [place.problem(*words) for place, text in hidden for words in secret_problems(text)]
+            for number, text in enumerate(connector.hooks.secrets if connector.hooks is not None else ()):
+                self.problems += [at("webhooks", "secrets", number).problem(*words) for words in secret_problems(text)]
         if settings.run.token is not None:
             self.problems += [top.at("run", "token").problem(*words) for words in secret_problems(settings.run.token)]
         for place, text in texts:

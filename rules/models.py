@@ -61,10 +61,14 @@ class Embedded(Strict):
 
 
 class Run(Strict):
-    host: Text = Field(default="127.0.0.1", description="Where /livez, /readyz and /metrics are served.")
+    host: Text = Field(default="127.0.0.1", description="Where /livez, /readyz, /metrics and /hooks/ are served.")
     port: Annotated[StrictInt, Field(ge=0, le=65535)] = Field(default=9187, description="0 takes any free port.")
     token: Annotated[Text | None, GIVEN] = Field(
         default=None, description="Asked for by /readyz and /metrics, as ${env:NAME} or ${file:path}."
+    )
+    address: Annotated[Text | None, GIVEN] = Field(
+        default=None,
+        description="How others reach this server for webhooks, as https://hooks.example.com (default: host and port).",
     )
     lease: Duration = Field(
         default=timedelta(seconds=15),

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field, StrictInt
 
 from fieldwarden.rules.shapes import Strict, Text
+
+
+class Webhooks(Strict):
+    """What a system's webhooks are known by, and what they may cost. A kind whose systems send any has it in its
+    settings, as `webhooks: Annotated[Webhooks | None, GIVEN] = None`, or a model made from it."""
+
+    secrets: tuple[Text, ...] = Field(
+        default=(),
+        repr=False,
+        description="What they are signed with, or the token that they carry, as ${env:NAME} or ${file:path}; the new"
+        " and the old one while it is changed.",
+    )
+    limit: Annotated[StrictInt, Field(ge=1024, le=64 * 1024 * 1024)] = Field(
+        default=1024 * 1024, description="Bytes of one request; a larger one is not read."
+    )
+    unread: Annotated[StrictInt, Field(ge=1)] = Field(
+        default=10_000, description="Items that may wait to be read; then the system is told to come again later."
+    )
 
 
 class Settings(Strict):
@@ -46,10 +64,17 @@ class Settings(Strict):
         """A table's name in its parts: two names of one table are equal, those of two tables are not."""
         return (name,)
 
+    @property
+    def hooks(self) -> Webhooks | None:
+        """What webhooks of the system are known by; None: it sends none, or its kind takes none."""
+        found = getattr(self, "webhooks", None)
+        return found if isinstance(found, Webhooks) else None
+
     def texts(self) -> list[str]:
         """All texts in which `${...}` may stand."""
         given = (getattr(self, key) for key in (*self.connections, *self.secrets))
-        return [text for text in given if text is not None]
+        hooks = self.hooks.secrets if self.hooks is not None else ()
+        return [text for text in given if text is not None] + list(hooks)
 
 
 class UnknownSettings(Settings):

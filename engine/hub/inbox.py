@@ -7,8 +7,19 @@ from typing import Any
 
 from fieldwarden.engine.hub.migrate import SCHEMA
 from fieldwarden.engine.hub.queries import QUERIES
-from fieldwarden.engine.hub.session import Connection, Session
-from fieldwarden.engine.ports.inbox import PAGE, PAGE_BYTES, REMEMBERED, Arrived, Event, Hint, Item, Received, Sorted
+from fieldwarden.engine.hub.session import Connection, Session, has_table
+from fieldwarden.engine.ports.inbox import (
+    PAGE,
+    PAGE_BYTES,
+    REMEMBERED,
+    Arrived,
+    Event,
+    Hint,
+    InboxState,
+    Item,
+    Received,
+    Sorted,
+)
 from fieldwarden.rules.secret import Secretive
 
 
@@ -63,6 +74,14 @@ class PostgresInbox:
         async with self._session.transaction() as connection:
             await connection.execute(QUERIES["hooks_refused"], [system, number])
             await connection.commit()
+
+    async def states(self) -> list[InboxState]:
+        """None where the schema is older than inboxes are."""
+        async with self._session.transaction() as connection:
+            if not await has_table(connection, "hook"):
+                return []
+            rows = await (await connection.execute(QUERIES["hooks"])).fetchall()
+        return [InboxState(*row) for row in rows]
 
     async def close(self) -> None:
         await self._session.close()

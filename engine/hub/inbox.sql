@@ -62,6 +62,7 @@ on conflict (system) do update set refused = h.refused + excluded.refused
 
 -- name: hooks
 -- Each inbox, and since when the first item in it waits.
-select system, unread, arrived, received, repeated, refused, (
-    select i.arrived from inbox i where i.system = h.system and i.number > h.taken order by i.number limit 1
-) from hook h order by system
+select system, unread, (
+    select (extract(epoch from i.arrived) * 1e6)::bigint from inbox i
+    where i.system = h.system and i.number > h.taken order by i.number limit 1
+), (extract(epoch from arrived) * 1e6)::bigint, received, repeated, refused from hook h order by system

@@ -62,6 +62,20 @@ class Received(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class InboxState:
+    """How one inbox fares: what is unread and since when the first of it, when something was sent last, and counts of
+    all items taken in, items known already and requests turned away. Times in µs since 1970 UTC."""
+
+    system: str
+    unread: int = 0
+    oldest: int | None = None
+    arrived: int | None = None
+    received: int = 0
+    repeated: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Sorted:
     """The items of one request as an inbox keeps them: each event and each hint once, under what can be stored."""
 
@@ -119,4 +133,24 @@ class Inbox(Protocol):
     async def refused(self, system: str, number: int) -> None:
         """So many more requests for this system were turned away."""
 
+    async def states(self) -> list[InboxState]:
+        """How every inbox fares that something was ever sent to, by system."""
+
     async def close(self) -> None: ...
+
+
+class Arrivals(Protocol):
+    """One system's inbox as its source reads it; `position` is that of the source's part INBOX: up to where items have
+    been given. It compares as text."""
+
+    position: str
+
+    async def open(self, position: str | None) -> None:
+        """Go on after the last position that is durable (None: none is). What a crash has left before it goes."""
+
+    async def wait(self, seconds: float) -> list[Arrived]:
+        """The next items, as soon as there are any; none when so many seconds have passed. Whichever process receives
+        them."""
+
+    async def durable(self, position: str) -> None:
+        """All up to this position is durable where it was read to."""

@@ -17,6 +17,7 @@ from typing import Literal, Protocol, TypeVar
 from fieldwarden.engine.ports.duties import Half
 from fieldwarden.engine.ports.finding import Finding
 from fieldwarden.engine.ports.hub import Hub
+from fieldwarden.engine.ports.inbox import Arrivals
 from fieldwarden.engine.ports.looks import Footing, Lag, Looking
 from fieldwarden.engine.ports.parts import Begun
 from fieldwarden.engine.ports.source import Source
@@ -78,7 +79,8 @@ class Session(Protocol):
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What a source is made for. `project` is the project's id. `rebaseline`: a person has all rows of its
-    partitions told again; `eager`: an idle position is moved on within a moment, not seconds."""
+    partitions told again; `eager`: an idle position is moved on within a moment, not seconds. `arrivals` is the inbox
+    of a system that sends webhooks; None: it sends none."""
 
     system: System
     hub: Hub
@@ -86,6 +88,7 @@ class Reading:
     rebaseline: bool = False
     eager: bool = False
     room: Room | None = None
+    arrivals: Arrivals | None = None
 
 
 @dataclass(frozen=True, slots=True)

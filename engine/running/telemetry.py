@@ -139,6 +139,9 @@ class Telemetry:
         self._dead_letters = gauge("dead_letters", "Changes and deliveries set aside.", "target", "reason")
         self._duplicates = gauge("duplicates", "Values of match keys that several live records carry.", "entity")
         self._dead_age = gauge("dead_letter_oldest_age_seconds", "Age of the oldest set aside.", "target")
+        self._webhooks = counter("webhooks", "Requests of systems to us, by what became of them.", "system", "outcome")
+        self._inbox = gauge("inbox_unread", "What webhooks brought and nobody has read yet.", "system")
+        self._inbox_age = gauge("inbox_oldest_age_seconds", "Age of the first unread item of an inbox.", "system")
 
     # --- what the pipeline says ------------------------------------------------------------------------------
 
@@ -169,6 +172,16 @@ class Telemetry:
     def source_progress(self, system: str, position_time: float) -> None:
         """The commit time (seconds since 1970) of the newest change that is durable in the hub."""
         self._last_change.labels(system).set(position_time)
+
+    def webhook(self, system: str, outcome: str) -> None:
+        """A request of a system that sends webhooks was answered. May be called on any thread."""
+        self._webhooks.labels(system, outcome).inc()
+
+    def inboxes(self, unread: Mapping[str, tuple[int, float]]) -> None:
+        """All inboxes anew: how many items are unread, and the age of the first one in seconds."""
+        for system, (number, age) in unread.items():
+            self._inbox.labels(system).set(number)
+            self._inbox_age.labels(system).set(age)
 
     # --- what the delivery says ------------------------------------------------------------------------------
 

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fieldwarden.engine.ports.inbox import PAGE, PAGE_BYTES, REMEMBERED, Arrived, Event, Item, Received, Sorted
+from fieldwarden.engine.ports.inbox import (
+    PAGE,
+    PAGE_BYTES,
+    REMEMBERED,
+    Arrived,
+    Event,
+    InboxState,
+    Item,
+    Received,
+    Sorted,
+)
 
 
 @dataclass
@@ -14,8 +24,18 @@ class _Box:
 
     last: int = 0
     unread: dict[int, Item] = field(default_factory=dict)
+    since: dict[int, int] = field(default_factory=dict)
     ids: dict[str, int | None] = field(default_factory=dict)
+    arrived: int | None = None
+    received: int = 0
+    repeated: int = 0
     refused: int = 0
+
+    def put(self, item: Item, since: int) -> None:
+        self.unread[self.last], self.since[self.last] = item, since
+
+    def pop(self, number: int) -> tuple[Item, int]:
+        return self.unread.pop(number), self.since.pop(number)
 
 
 class MemoryInbox:
@@ -25,7 +45,6 @@ class MemoryInbox:
         self.boxes: dict[str, _Box] = {}
 
     async def receive(self, system: str, items: Sequence[Item], room: int, now: int) -> Received | None:
-        del now
         box, found = self._box(system), Sorted.of(items)
         if len(box.unread) >= room:
             return None
@@ -35,15 +54,16 @@ class MemoryInbox:
             if id in box.ids:
                 known += 1
             else:
-                box.ids[id], box.unread[box.last] = None, Event(id, payload)
+                box.ids[id] = None
+                box.put(Event(id, payload), now)
         for hint in found.hints:
             box.last += 1
             there = next((number for number, item in box.unread.items() if item == hint), None)
-            if there is not None:
-                known += 1
-                del box.unread[there]
-            box.unread[box.last] = hint
-        return Received(len(found.events) + len(found.hints) + found.repeated - known, known)
+            known += there is not None
+            box.put(hint, now if there is None else box.pop(there)[1])
+        received = Received(len(found.events) + len(found.hints) + found.repeated - known, known)
+        box.arrived, box.received, box.repeated = now, box.received + received.new, box.repeated + received.known
+        return received
 
     async def after(self, system: str, number: int, limit: int = PAGE) -> list[Arrived]:
         found: list[Arrived] = []
@@ -56,8 +76,8 @@ class MemoryInbox:
 
     async def taken(self, system: str, number: int, now: int) -> None:
         box = self._box(system)
-        gone = [box.unread.pop(at) for at in sorted(box.unread) if at <= number]
-        box.ids.update({item.id: now for item in gone if isinstance(item, Event)})
+        gone = [box.pop(at) for at in sorted(box.unread) if at <= number]
+        box.ids.update({item.id: now for item, _ in gone if isinstance(item, Event)})
         for id in list(box.ids)[: len(gone) + PAGE]:
             at = box.ids[id]
             if at is not None and at < now - REMEMBERED:
@@ -65,6 +85,20 @@ class MemoryInbox:
 
     async def refused(self, system: str, number: int) -> None:
         self._box(system).refused += number
+
+    async def states(self) -> list[InboxState]:
+        return [
+            InboxState(
+                system,
+                len(box.unread),
+                box.since[min(box.unread)] if box.unread else None,
+                box.arrived,
+                box.received,
+                box.repeated,
+                box.refused,
+            )
+            for system, box in sorted(self.boxes.items())
+        ]
 
     async def close(self) -> None:
         return

@@ -24,12 +24,14 @@ import structlog
 from prometheus_client.exposition import choose_encoder
 
 from fieldwarden.operations.run import server as http
-from fieldwarden.operations.run.server import Answer, Request
+from fieldwarden.operations.run.hooks import PREFIX
+from fieldwarden.operations.run.server import Answer, Request, Wanted
 from fieldwarden.operations.unread import held_up
 from fieldwarden.rules.secret import Secret, Secretive
 
 if TYPE_CHECKING:
     from fieldwarden.engine.running.telemetry import Connector, Partition, Telemetry, Unread
+    from fieldwarden.operations.run.hooks import Hooks
 
 log = structlog.get_logger("fieldwarden.run")
 
@@ -131,15 +133,18 @@ class Health:
 
 
 class Asked:
-    """The answers, by path. `/metrics` is made anew after `_FRESH_SECONDS` and not more often: making it takes a moment
-    of the process, whoever asks."""
+    """The answers, by path; those below `/hooks/` are the hooks'. `/metrics` is made anew after `_FRESH_SECONDS` and
+    not more often: making it takes a moment of the process, whoever asks."""
 
-    def __init__(self, health: Health, token: Secretive | None = None) -> None:
+    def __init__(self, health: Health, token: Secretive | None = None, hooks: Hooks | None = None) -> None:
         self._health = health
+        self._hooks = hooks
         self._token = None if token is None else Secret.of(token)
         self._made: dict[str, tuple[float, bytes]] = {}
 
-    def __call__(self, request: Request) -> Answer:
+    def __call__(self, request: Request) -> Answer | Wanted:
+        if self._hooks is not None and request.path.startswith(PREFIX):
+            return self._hooks(request)
         paths = {"/livez": self._live, "/healthz": self._live, "/readyz": self._ready, "/metrics": self._metrics}
         found = paths.get(request.path)
         if found is None:
@@ -182,13 +187,16 @@ def _json(status: int, body: dict[str, Any], *headers: tuple[str, str]) -> Answe
 
 
 @contextlib.contextmanager
-def serving(health: Health, host: str, port: int, token: Secretive | None = None) -> Iterator[str]:
+def serving(
+    health: Health, host: str, port: int, token: Secretive | None = None, hooks: Hooks | None = None
+) -> Iterator[str]:
     """Answer while the context lasts; yields the base URL. `token`: what `/readyz` and `/metrics` ask for.
 
     Raises EnvironmentUnfit where the port cannot be had."""
     if token is None and not is_loopback(host):
         log.warning("run.open", host=host, message=OPEN)
-    with http.serving(Asked(health, token), host, port) as url:
+    beside = http.nothing if hooks is None else hooks.beside
+    with http.serving(Asked(health, token, hooks), host, port, beside=beside) as url:
         yield url
 
 

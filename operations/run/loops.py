@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,12 +26,14 @@ from fieldwarden.engine.ports.duties import SHARDS, Duty, Half, LoopName
 from fieldwarden.engine.ports.kinds import Reading, Writing
 from fieldwarden.engine.ports.parts import Begun
 from fieldwarden.engine.principal import Principal
+from fieldwarden.engine.running.arrivals import InboxArrivals
 from fieldwarden.engine.running.delivery import Delivery
 from fieldwarden.engine.running.ingest.session import Pipeline, microseconds
 from fieldwarden.engine.running.wake import Wake, either
 from fieldwarden.operations.onboarding import ONBOARDING
 from fieldwarden.operations.project import is_partitioned
 from fieldwarden.operations.run.catching_up import caught_up
+from fieldwarden.operations.run.while_held import WhileHeld
 from fieldwarden.operations.systems import begin_again, session
 from fieldwarden.operations.systems import source as source_of
 from fieldwarden.operations.systems import target as target_of
@@ -39,8 +41,8 @@ from fieldwarden.operations.systems import target as target_of
 if TYPE_CHECKING:
     from fieldwarden.engine.hub.duties import Duties
     from fieldwarden.engine.ports.hub import Hub
+    from fieldwarden.engine.ports.inbox import Inbox
     from fieldwarden.engine.ports.source import Source
-    from fieldwarden.engine.ports.target import Found, Intent, Target, Write, WriteResult
     from fieldwarden.engine.running.telemetry import Telemetry
     from fieldwarden.operations.project import Opened
     from fieldwarden.operations.run.health import Health
@@ -98,11 +100,12 @@ class Loops:
     """What its marks are sealed with."""
     rebaseline: Sequence[str] = ()
     eager: bool = False
+    wake: Wake = field(default_factory=Wake)
+    inbox: Inbox | None = None
     superseded: bool = False
     """Another rulebook has become live: all has ended in good order, to begin anew under that one."""
     _loops: dict[LoopName, _Loop] = field(default_factory=dict)
     _sources: dict[str, Source] = field(default_factory=dict)
-    _wake: Wake = field(default_factory=Wake)
     _begun: set[str] = field(default_factory=set)
     _ready: bool = False
     _started: bool = False
@@ -302,16 +305,18 @@ class Loops:
         project = self.project
         source = self._sources.get(name)
         if source is None:  # kept: it knows whether it has begun to read anew
-            anew, room = name in self.rebaseline, self._wake.room
-            system = project.rulebook.systems[name]
-            source = source_of(project, Reading(system, self.hub, self.id, anew, self.eager, room))
+            system, again = project.rulebook.systems[name], name in self.rebaseline
+            inbox = self.inbox if system.settings.hooks is not None else None
+            arrivals = InboxArrivals(name, inbox, self.wake) if inbox is not None else None
+            reading = Reading(system, self.hub, self.id, again, self.eager, self.wake.room, arrivals)
+            source = source_of(project, reading)
             self._sources[name] = source
         return Pipeline(
             project.rulebook,
             source,
             self.hub,
             self.telemetry,
-            wake=self._wake,
+            wake=self.wake,
             tolerance=project.future_tolerance,
             lane=lane,
             deletes=project.delete_bounds,
@@ -320,14 +325,14 @@ class Loops:
 
     def _delivery(self, name: str, duties: frozenset[Duty]) -> Delivery:
         writing = Writing(self.project.rulebook.systems[name], self.hub, self.id, self.key)
-        target = _WhileHeld(target_of(self.project, writing), self.duties, duties)
+        target = WhileHeld(target_of(self.project, writing), self.duties, duties)
         return Delivery(
             self.project.rulebook,
             name,
             target,
             self.hub,
             self.telemetry,
-            wake=self._wake,
+            wake=self.wake,
             shards=_shards(duties),
         )
 
@@ -361,36 +366,3 @@ _NOTHING = _Work("", frozenset())
 
 def _shards(duties: Collection[Duty]) -> list[int]:
     return sorted(duty.shard for duty in duties if duty.shard is not None)
-
-
-class _WhileHeld:
-    """A target that is written to only as long as the duties to do so have not run out."""
-
-    def __init__(self, target: Target, duties: Duties, needed: frozenset[Duty]) -> None:
-        self.system = target.system
-        self.capabilities = target.capabilities
-        self._target = target
-        self._duties = duties
-        self._needed = needed
-
-    async def write(self, writes: Sequence[Write]) -> AsyncGenerator[WriteResult, None]:
-        """Where a call may take effect late, none is begun either once the duties have run out in the midst: whoever
-        has them by now counts from when it saw the intents."""
-        self._held()
-        async with contextlib.aclosing(self._target.write(writes)) as results:
-            async for result in results:
-                yield result
-                if self.capabilities.leaves_doubt:
-                    self._held()
-
-    def _held(self) -> None:
-        if not all(map(self._duties.holds, self._needed)):
-            raise TransientError(
-                f"{self.system}: the right to write there ran out before the hub could be asked for it again"
-            )
-
-    async def look_up(self, intents: Sequence[Intent]) -> Sequence[Found]:
-        return await self._target.look_up(intents)
-
-    async def close(self) -> None:
-        await self._target.close()

@@ -22,17 +22,21 @@ import structlog
 
 from fieldwarden.engine.errors import TransientError
 from fieldwarden.engine.hub.duties import Duties
+from fieldwarden.engine.hub.inbox import PostgresInbox
 from fieldwarden.engine.hub.views.overview import DeadLetter, Overview
 from fieldwarden.engine.ports.duties import Duty
 from fieldwarden.engine.principal import Principal
+from fieldwarden.engine.running.arrivals import arrival
 from fieldwarden.engine.running.telemetry import Telemetry
-from fieldwarden.engine.running.wake import either, pause
+from fieldwarden.engine.running.wake import Wake, either, pause
+from fieldwarden.operations.hooks import taken
 from fieldwarden.operations.hub import no_hub
 from fieldwarden.operations.onboarding import onboarded_by_itself
 from fieldwarden.operations.project import Opened, is_partitioned
 from fieldwarden.operations.rules import take_live
 from fieldwarden.operations.run.allocation import give_back
 from fieldwarden.operations.run.health import Health, serving
+from fieldwarden.operations.run.hooks import Hooks
 from fieldwarden.operations.run.loops import Loops, duties_of
 from fieldwarden.operations.run.watch import Watch
 from fieldwarden.operations.systems import sessions
@@ -164,21 +168,26 @@ class _Running:
     strict: bool = False
     """What is set aside or parked meanwhile is looked for at the end."""
     holding: bool = False
+    wake: Wake = field(default_factory=Wake)
 
     async def main(self, served: Serving) -> Ran:
         project, health = self.project, Health(self.telemetry, patience=served.stall_after)
+        hooks = Hooks(PostgresInbox(project.hub_dsn, project.hub_schema), self.telemetry, self._rousing())
         async with contextlib.AsyncExitStack() as stack:
-            url = stack.enter_context(serving(health, served.host, served.port, served.token))
+            url = stack.enter_context(serving(health, served.host, served.port, served.token, hooks))
             beating = asyncio.create_task(health.keep_beating())
             stack.callback(beating.cancel)
             log.info("run.listening", url=url, pid=os.getpid())
             hub = await stack.enter_async_context(project.hub())
+            inbox = PostgresInbox(project.hub_dsn, project.hub_schema)
+            stack.push_async_callback(inbox.close)
             id, key = await hub.project(), await hub.mark_key()
             await self._take_live(health)
             before = {each.id for each in await self._letters()}
             rebaseline = self.rebaseline
             while True:
-                loops = self._loops(hub, health, id, key, rebaseline)
+                hooks.take(taken(project, url))
+                loops = self._loops(hub, inbox, health, id, key, rebaseline)
                 async with sessions(project):
                     await self._supervise(loops)
                 if not loops.superseded or self.ending.stop.is_set():
@@ -187,6 +196,15 @@ class _Running:
                 rebaseline = () if loops.began_again else rebaseline
             parked = [each for each in await self._letters() if each.id not in before]
         return Ran(self.ending.caught, health.onboarding, self.telemetry.totals(), parked)
+
+    def _rousing(self) -> Callable[[str], None]:
+        """Called on the server's thread: whoever reads that inbox in this process is roused."""
+        loop = asyncio.get_running_loop()
+
+        def rouse(system: str) -> None:
+            loop.call_soon_threadsafe(self.wake.rouse, [arrival(system)])
+
+        return rouse
 
     async def _letters(self) -> list[DeadLetter]:
         """What needs somebody; what only stands behind another goes with that."""
@@ -217,7 +235,9 @@ class _Running:
         if project.remark:
             log.warning("rules.differ", files=project.project.rulebook.hash[:12], message=project.remark)
 
-    def _loops(self, hub: PostgresHub, health: Health, id: str, key: bytes, rebaseline: Sequence[str]) -> Loops:
+    def _loops(
+        self, hub: PostgresHub, inbox: PostgresInbox, health: Health, id: str, key: bytes, rebaseline: Sequence[str]
+    ) -> Loops:
         project = self.project
         hub.rulebook = project.rulebook.hash
         duties = Duties(
@@ -229,7 +249,20 @@ class _Running:
             lease=project.project.settings.run.lease.total_seconds(),
         )
         eager = self.guide is not None
-        return Loops(project, hub, self.telemetry, duties, health, id, self.who, key, rebaseline, eager=eager)
+        return Loops(
+            project,
+            hub,
+            self.telemetry,
+            duties,
+            health,
+            id,
+            self.who,
+            key,
+            rebaseline,
+            eager=eager,
+            wake=self.wake,
+            inbox=inbox,
+        )
 
     async def _supervise(self, loops: Loops) -> None:
         """Run all loops until they have stopped; any exception of theirs cancels the others and is raised."""

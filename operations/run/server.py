@@ -1,6 +1,6 @@
 """The one HTTP server of a process: asynchronous, bounded, on a thread and an event loop of its own.
 
-    accept -> read the request's head -> ask `answering` -> send -> the same connection again, or close
+    accept -> read a request's head -> ask `answering` [-> read its body -> ask again] -> send -> the next, or close
 
 It shares no loop with the engine: what the engine does for seconds holds up no answer (which says so: `Health.live`),
 and whoever asks a thousand times a second holds up no batch. The protocol is h11's; what is here is what a stranger
@@ -8,6 +8,9 @@ may cost. Every connection has a deadline for each thing it does, every buffer a
 connections`; one more takes the place of the one that has waited longest for its peer, so that peers which say nothing,
 one letter a second, or never read, keep nobody out: a true request is answered in milliseconds, long before it is the
 oldest.
+
+A body is read where `answering` says that it wants it, and as far as it wants it; whatever else comes with a body is
+not read any further.
 """
 
 from __future__ import annotations
@@ -18,8 +21,8 @@ import errno
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Any
 
@@ -47,6 +50,10 @@ class Bounds:
     idle: float = 30.0
     """Between two requests of one connection."""
     answer: float = 10.0
+    body: float = 10.0
+    """From a request's head to the end of its body."""
+    bodies: int = 32 * 1024 * 1024
+    """Of all connections together: past it, the one that has been sending one for the longest time is dropped."""
     head: int = 16 * 1024
     requests: int = 1000
     """On one connection."""
@@ -54,11 +61,12 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`path` without its query; names of headers in lower case, the last of a name counts."""
+    """`path` without its `query`; names of headers in lower case, the last of a name counts."""
 
     method: str
     path: str
     headers: Mapping[str, str]
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +75,40 @@ class Answer:
     body: bytes
     content_type: str = "text/plain; charset=utf-8"
     headers: Sequence[tuple[str, str]] = field(default=())
+    bodiless: bool = True
+    """It is for a request without a body, and another is told that none is taken."""
 
 
-Answering = Callable[[Request], Answer]
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The body is wanted, if it has at most `limit` bytes: `then` gives the answer. `otherwise` gives it where the body
+    is larger (413) or does not come to its end (408)."""
+
+    limit: int
+    then: Callable[[bytes], Awaitable[Answer]]
+    otherwise: Callable[[int], Answer]
+
+
+Answering = Callable[[Request], Answer | Wanted]
 """Called on the server's thread, for one request at a time."""
+
+Beside = Callable[[], Coroutine[Any, Any, None]]
+"""What goes on beside the answers, on the same loop, until it is cancelled."""
+
+
+async def nothing() -> None:
+    """Beside the answers."""
 
 
 @contextlib.contextmanager
-def serving(answering: Answering, host: str, port: int, bounds: Bounds | None = None) -> Iterator[str]:
+def serving(
+    answering: Answering, host: str, port: int, bounds: Bounds | None = None, beside: Beside = nothing
+) -> Iterator[str]:
     """Serve while the context lasts; yields the base URL (with `port` 0, of the port that was free).
 
     Raises EnvironmentUnfit where the port cannot be had."""
     listening = _listening(host, port)
-    server = _Server(answering, listening, bounds or Bounds())
+    server = _Server(answering, listening, bounds or Bounds(), beside)
     thread = threading.Thread(target=server.work, name="http", daemon=True)
     thread.start()
     try:
@@ -103,14 +132,20 @@ def _listening(host: str, port: int) -> socket.socket:
         ) from error
 
 
+_OWN_BUG = Answer(500, b"a bug in Fieldwarden; its log names the place\n")
+_CLOSE = ("Connection", "close")
+
+
 class _Server:
     """All connections, those first that have waited longest for their peer."""
 
-    def __init__(self, answering: Answering, listening: socket.socket, bounds: Bounds) -> None:
+    def __init__(self, answering: Answering, listening: socket.socket, bounds: Bounds, beside: Beside) -> None:
         self.answering = answering
         self.bounds = bounds
         self._listening = listening
+        self._beside = beside
         self._connections: dict[_Connection, None] = {}
+        self._bodies: dict[_Connection, int] = {}
         self._ending = threading.Event()
         self._wake: Callable[[], object] = lambda: None
 
@@ -127,12 +162,17 @@ class _Server:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         loop.set_exception_handler(_tell)
         self._wake = lambda: loop.call_soon_threadsafe(stop.set)
+        beside = asyncio.create_task(self._beside())
         server = await asyncio.start_server(self._accepted, sock=self._listening, limit=self.bounds.head)
         if not self._ending.is_set():
             await stop.wait()
         server.close()
         for connection in list(self._connections):
             connection.drop()
+        beside.cancel()
+        for error in await asyncio.gather(beside, return_exceptions=True):
+            if isinstance(error, Exception):
+                _bug(error)
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._connections) >= self.bounds.connections:
@@ -149,7 +189,19 @@ class _Server:
             _bug(error)
         finally:
             self._connections.pop(connection, None)
+            self._bodies.pop(connection, None)
             connection.drop()
+
+    def holds(self, connection: _Connection, size: int) -> None:
+        """So many bytes of a body are in memory; 0: none any more."""
+        if not size:
+            self._bodies.pop(connection, None)
+            return
+        self._bodies[connection] = size
+        while len(self._bodies) > 1 and sum(self._bodies.values()) > self.bounds.bodies:
+            oldest = next(each for each in self._bodies if each is not connection)
+            del self._bodies[oldest]
+            oldest.drop()
 
     def moved_on(self, connection: _Connection) -> None:
         """It begins to wait anew, and is the youngest again."""
@@ -157,12 +209,19 @@ class _Server:
             del self._connections[connection]
             self._connections[connection] = None
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: Request) -> Answer | Wanted:
         try:
             return self.answering(request)
         except Exception as error:
             _bug(error)
-            return Answer(500, b"a bug in Fieldwarden; its log names the place\n")
+            return _OWN_BUG
+
+    async def answer_to(self, wanted: Wanted, body: bytes) -> Answer:
+        try:
+            return await wanted.then(body)
+        except Exception as error:
+            _bug(error)
+            return _OWN_BUG
 
 
 class _Connection:
@@ -186,7 +245,7 @@ class _Connection:
                 event = await self._head(fresh=number == 0)
                 if event is None:
                     return
-                await self._send(event.method == b"HEAD", self._answer(event), close=last)
+                await self._send(event.method == b"HEAD", await self._answer(event), close=last)
             except h11.RemoteProtocolError as error:
                 await self._refuse(error)
                 return
@@ -208,13 +267,50 @@ class _Connection:
                 self._http.receive_data(piece)
         return event if isinstance(event, h11.Request) else None
 
-    def _answer(self, event: h11.Request) -> Answer:
-        """Nobody here takes a body: a request that has one is not read any further."""
-        if not isinstance(self._http.next_event(), h11.EndOfMessage):
-            return Answer(413, b"a request with a body is not taken\n", headers=[("Connection", "close")])
+    async def _answer(self, event: h11.Request) -> Answer:
+        """What is not wanted of a request is not read any further."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in event.headers}
-        path = event.target.decode("latin-1").partition("?")[0]
-        return self._server.answer(Request(event.method.decode("latin-1"), path, headers))
+        path, _, query = event.target.decode("latin-1").partition("?")
+        first = self._http.next_event()
+        found = self._server.answer(Request(event.method.decode("latin-1"), path, headers, query))
+        if isinstance(found, Wanted):
+            return await self._answer_to_body(found, headers.get("content-length", "0"), first)
+        if isinstance(first, h11.EndOfMessage):
+            return found
+        if found.bodiless:
+            found = Answer(413, b"a request with a body is not taken\n")
+        return _last(found)
+
+    async def _answer_to_body(self, wanted: Wanted, declared: str, first: Any) -> Answer:
+        if int(declared) > wanted.limit:  # h11 has let through nothing but digits
+            return _last(wanted.otherwise(413))
+        try:
+            body = await self._body(wanted.limit, first)
+        except TimeoutError:
+            return _last(wanted.otherwise(408))
+        if body is None:
+            return _last(wanted.otherwise(413))
+        try:
+            return await self._server.answer_to(wanted, body)
+        finally:
+            self._server.holds(self, 0)
+
+    async def _body(self, limit: int, event: Any) -> bytes | None:
+        """All of it; None: it is larger than the limit. Raises TimeoutError, RemoteProtocolError."""
+        if self._http.they_are_waiting_for_100_continue:
+            self._put(h11.InformationalResponse(status_code=100, headers=[]))
+        body = bytearray()
+        async with asyncio.timeout(self._bounds.body):
+            while not isinstance(event, h11.EndOfMessage):
+                if event is h11.NEED_DATA:
+                    self._http.receive_data(await self._reader.read(_PIECE))
+                elif len(body) + len(event.data) > limit:
+                    return None
+                else:
+                    body += event.data
+                    self._server.holds(self, len(body))
+                event = self._http.next_event()
+        return bytes(body)
 
     async def _send(self, bare: bool, answer: Answer, *, close: bool) -> None:
         headers = [
@@ -224,7 +320,7 @@ class _Connection:
             ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
             *answer.headers,
-            *([("Connection", "close")] if close else []),
+            *([_CLOSE] if close and _CLOSE not in answer.headers else []),
         ]
         self._put(h11.Response(status_code=answer.status, headers=headers))
         if not bare:
@@ -253,6 +349,11 @@ class _Connection:
                 for _ in range(_LINGER_BYTES // _PIECE):
                     if not await self._reader.read(_PIECE):
                         break
+
+
+def _last(answer: Answer) -> Answer:
+    """The last one of its connection, since what follows the request was not read."""
+    return replace(answer, headers=[*answer.headers, _CLOSE])
 
 
 def _bug(error: BaseException) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import psycopg
 import pytest
 
 from fieldwarden.engine.hub.inbox import PostgresInbox
 from fieldwarden.engine.hub.queries import QUERIES
-from fieldwarden.engine.ports.inbox import PAGE, PAGE_BYTES, REMEMBERED, Event, Hint, Inbox, Item, Received
+from fieldwarden.engine.ports.inbox import PAGE, PAGE_BYTES, REMEMBERED, Event, Hint, Inbox, InboxState, Item, Received
 from fieldwarden.engine.testing.inbox import MemoryInbox
 from tests.contract.hub_builder import AWKWARD, ask
 from tests.patience import within
@@ -160,6 +161,20 @@ async def test_an_inbox_is_created_by_whoever_is_first(inbox: Inbox) -> None:
     await inbox.taken("shop", 0, NOW)
     await inbox.refused("desk", 3)
     assert await told(inbox, ANN) == Received(1, 0)
+
+
+async def test_its_state_tells_what_waits_and_what_came_and_counts(inbox: Inbox) -> None:
+    assert await inbox.states() == []
+    await inbox.receive("shop", [ANN, Hint("people", "1")], ROOM, NOW)
+    await inbox.receive("shop", [ANN, BOB, Hint("people", "1")], ROOM, NOW + 5)
+    await inbox.refused("desk", 3)
+    await inbox.refused("desk", 4)
+    shop = InboxState("shop", unread=3, oldest=NOW, arrived=NOW + 5, received=3, repeated=2)
+    assert await inbox.states() == [InboxState("desk", refused=7), shop]
+    await inbox.taken("shop", (await inbox.after("shop", 0))[0].number, NOW + 9)
+    assert await inbox.states() == [InboxState("desk", refused=7), replace(shop, unread=2, oldest=NOW + 5)]
+    await inbox.taken("shop", await end(inbox), NOW + 9)
+    assert (await inbox.states())[1] == replace(shop, unread=0, oldest=None)
 
 
 # --- as PostgreSQL keeps it ---------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ MANY = 2100
 """Rows that a baseline reads in more than one batch."""
 LATER = {"ingest": 12, "delivery": 5}
 """Passes after which every baseline should be done, and changes are streaming."""
-ELSEWHERE = ("apply", "partial", "intent")
+ELSEWHERE = ("apply", "partial", "intent", "inbox")
 DYING = [name for name in NAMES if name.split(".")[0] not in ELSEWHERE]
 TELLING = ("ingest.before_commit", "delivery.before_settle_commit")
 """Those of the first part: each stands between an effect and its being known."""

@@ -19,7 +19,8 @@ from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import MemoryHub
 from fieldwarden.operations.onboarding import ONBOARDING
 from fieldwarden.operations.run.health import Health
-from fieldwarden.operations.run.loops import Loops, _WhileHeld
+from fieldwarden.operations.run.loops import Loops
+from fieldwarden.operations.run.while_held import WhileHeld
 from fieldwarden.rules.rulebook import System
 from fieldwarden.rules.settings import Settings
 from tests.builders import debezium, postgres
@@ -314,7 +315,7 @@ async def test_once_the_duty_has_run_out_no_further_call_is_begun_that_somebody_
     able: Capabilities, made: int
 ) -> None:
     duties, target = ScriptedDuties(), Calls(able)
-    held = _WhileHeld(target, cast(Any, duties), frozenset({Duty("target", "erp", 0)}))
+    held = WhileHeld(target, cast(Any, duties), frozenset({Duty("target", "erp", 0)}))
     writes = [Write(n, f"r-{n}", "public.party", "create", None, {}) for n in range(2)]
     with pytest.raises(TransientError) if able.leaves_doubt else contextlib.nullcontext():
         async for _ in held.write(writes):
