@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from fieldwarden.connectors.rest.description import ErrorRule
+from fieldwarden.connectors.rest.moments import SECOND, moment
 
 Meaning = Literal["fine", "retry", "busy", "rebaseline", "halt", "gone", "login"]
 _AGAIN = frozenset({408, 425, 500, 502, 504})
 _BUSY = frozenset({429, 503})
+
+
+_SECONDS = re.compile(r"\d{1,9}(\.\d{1,6})?").fullmatch
 
 
 class Judged(NamedTuple):
@@ -47,3 +52,19 @@ def judge(status: int, answer: Any, rules: Sequence[ErrorRule]) -> Judged:
     if 300 <= status < 400:
         return Judged("halt", "it answers with a redirect, which is not followed: correct url:")
     return Judged("halt", "see what the login may read there (its scopes), and what url: and values: say")
+
+
+def pause_asked(header: str, now: int) -> float | None:
+    """The seconds for which a header Retry-After asks, given as such or as a date; None where it says nothing that can
+    be read. `now` is the vendor's time.
+
+    >>> pause_asked("2.5", 0), pause_asked("Thu, 01 Jan 1970 00:01:00 GMT", 20 * SECOND), pause_asked("soon", 0)
+    (2.5, 40.0, None)
+    """
+    text = header.strip()
+    if _SECONDS(text):
+        return float(text)
+    try:
+        return max(0.0, (moment(text, "http_date") - now) / SECOND)
+    except ValueError:
+        return None

@@ -23,7 +23,7 @@ CONNECTORS = {POSTGRES, f"{POSTGRES}.reading", f"{POSTGRES}.writing", f"{POSTGRE
     f"{DEBEZIUM}.{room}" for room in ("kafka", "decoding", "connect", "reading", "looking")
 }
 CONNECTORS |= {WIRE, *(f"{SALESFORCE}.{room}" for room in ("protocol", "decoding"))}
-FEEDS = {REST}
+FEEDS = {REST, f"{REST}.asking"}
 KINDS = {"connectors", *CONNECTORS, *FEEDS, *PURE, "operations.kinds"}
 COMMANDS = {
     *WHOLE_HUB,
@@ -65,6 +65,7 @@ ROOMS = {
     f"{SALESFORCE}.protocol": {f"{SALESFORCE}.protocol"},
     f"{SALESFORCE}.decoding": {*PURE, WIRE, f"{SALESFORCE}.decoding"},
     REST: {*PURE, REST},
+    f"{REST}.asking": {*PURE, REST, f"{REST}.asking"},
     "operations.kinds": KINDS,
     "operations": COMMANDS,
     "operations.run": COMMANDS,
