@@ -15,6 +15,7 @@ COPY rules rules
 COPY engine engine
 COPY connectors connectors
 COPY operations operations
+COPY sandbox sandbox
 COPY examples examples
 # The lock holds the tools for tests, too; the second environment takes only what Fieldwarden itself asks for.
 RUN pip install --quiet --disable-pip-version-check --no-index --find-links /wheels hatchling \
