@@ -50,6 +50,7 @@ A number is the exit code of the command that an error ends: 1 at run time, 2 us
     ├── NothingChosen 2               operations            neither ids nor a filter, or both
     ├── NothingToRead 2               operations            what a backfill asks for means no table, or not one
     ├── RunFailed 1                   operations            the process cannot go on, or come to its end
+    ├── SandboxRefused 2              sandbox               a sandbox's vendor, fault, port or data is none
     ├── StalePlan 1                   operations            the plan was made for other files or other live rules
     └── UnknownSystem 2               operations            no system of the project is called so
 

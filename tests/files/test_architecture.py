@@ -25,6 +25,9 @@ CONNECTORS = {POSTGRES, f"{POSTGRES}.reading", f"{POSTGRES}.writing", f"{POSTGRE
 CONNECTORS |= {WIRE, *(f"{SALESFORCE}.{room}" for room in ("protocol", "decoding", "reading"))}
 FEEDS = {REST, f"{REST}.asking"}
 KINDS = {"connectors", *CONNECTORS, *FEEDS, *PURE, "operations.kinds"}
+PLAYED = tuple(f"sandbox.{vendor}" for vendor in ("stripe",))
+PLAY = {"rules", "sandbox.frame"}
+"""What plays a vendor knows nothing of how the engine reads one: it would only mirror that reading."""
 COMMANDS = {
     *WHOLE_HUB,
     "operations.kinds",
@@ -36,7 +39,7 @@ COMMANDS = {
     "operations",
     "operations.run",
 }
-SHELL = {*COMMANDS, "operations.shell"}
+SHELL = {*COMMANDS, "operations.shell", "sandbox", "sandbox.frame"}
 ROOMS = {
     "rules": {"rules"},
     "engine": WORDS,
@@ -68,6 +71,9 @@ ROOMS = {
     "sandbox.pubsub": {"sandbox.pubsub"},
     REST: {*PURE, REST},
     f"{REST}.asking": {*PURE, REST, f"{REST}.asking"},
+    "sandbox.frame": PLAY,
+    **{vendor: {*PLAY, vendor} for vendor in PLAYED},
+    "sandbox": {*PLAY, *PLAYED, "sandbox"},
     "operations.kinds": KINDS,
     "operations": COMMANDS,
     "operations.run": COMMANDS,
@@ -87,7 +93,7 @@ OUTSIDE = {
     "connectors": {"aiokafka", "fastavro", "google", "grpc", "httpx", "msgspec", "psycopg", "structlog", "sqlglot"},
     REST: {"httpx", "jsonpath_rfc9535", "msgspec", "pydantic", "structlog"},
     "operations": {"h11", "msgspec", "pydantic", "prometheus_client", "structlog"},
-    "sandbox": {"fastavro", "google", "grpc"},
+    "sandbox": {"fastavro", "google", "grpc", "httpx", "msgspec", "starlette", "uvicorn"},
     "commands": {"click"},
     "cli": set(),
 }
@@ -267,7 +273,15 @@ MADE = {"secrets", ".fieldwarden", "__pycache__"}
 def committed() -> Iterator[Path]:
     """What a reader or a build takes as it stands, but for the tests; not what is made beside it."""
     yield from modules()
-    for pattern in ("*.toml", "*.md", "docs/*.md", "requirements.lock", "Makefile", "docker-compose.yml", "Dockerfile"):
+    for pattern in (
+        "*.toml",
+        "*.md",
+        "docs/**/*.md",
+        "requirements.lock",
+        "Makefile",
+        "docker-compose.yml",
+        "Dockerfile",
+    ):
         yield from ROOT.glob(pattern)
     for pattern in (".ci/*", "stack/*", "stack/checksums/*", "bench/*", "deploy/**/*", "examples/**/*"):
         yield from (path for path in ROOT.glob(pattern) if path.is_file() and not MADE & {*Path(name(path)).parts})

@@ -1,0 +1,16 @@
+"""The vendors that there is a sandbox of."""
+
+from __future__ import annotations
+
+from fieldwarden.sandbox.frame.faults import SandboxRefused
+from fieldwarden.sandbox.frame.vendor import Vendor
+from fieldwarden.sandbox.stripe.vendor import Stripe
+
+VENDORS: dict[str, type[Vendor]] = {each.name: each for each in (Stripe,)}
+
+
+def vendor(name: str) -> type[Vendor]:
+    """Raises SandboxRefused, which names those that there are."""
+    if name not in VENDORS:
+        raise SandboxRefused(f"there is no sandbox of {name!r}", suggestion=f"there is one of {', '.join(VENDORS)}")
+    return VENDORS[name]

@@ -1,0 +1,27 @@
+"""The sandboxes, one per test file, as it is after a reset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.sandbox.inbox import Inbox, listening
+from tests.sandbox.playing import Played, playing
+
+
+@pytest.fixture(scope="module")
+def _stripe() -> Iterator[Played]:
+    with playing("stripe") as played:
+        yield played
+
+
+@pytest.fixture
+def stripe_sandbox(_stripe: Played) -> Played:
+    return _stripe.anew({"authorization": "Bearer sk_test_one"})
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    with listening() as taking:
+        yield taking
