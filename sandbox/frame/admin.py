@@ -36,6 +36,7 @@ from fieldwarden.sandbox.frame.exchange import NotPossible, Refused, written
 from fieldwarden.sandbox.frame.faults import SLOW_SECONDS, Armed, SandboxRefused
 from fieldwarden.sandbox.frame.hooks import Destination
 from fieldwarden.sandbox.frame.limits import Rate
+from fieldwarden.sandbox.frame.page import foreign
 from fieldwarden.sandbox.frame.records import Json, Row
 from fieldwarden.sandbox.frame.stage import Stage
 
@@ -77,6 +78,8 @@ def _asked(stage: Stage, told: Told) -> Callable[[Request], Any]:
     async def answer(request: Request) -> Response:
         raw = await request.body()
         try:
+            if foreign(request):
+                raise NotPossible("this came from another site's page")
             body = json.loads(raw) if raw else {}
             if not isinstance(body, dict):
                 raise NotPossible("the body has to be a JSON object")

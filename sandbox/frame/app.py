@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from fieldwarden.sandbox.frame import admin
+from fieldwarden.sandbox.frame import admin, page
 from fieldwarden.sandbox.frame.exchange import Call, Endpoint
 from fieldwarden.sandbox.frame.stage import Outcome, Stage
 
@@ -59,7 +59,7 @@ def app(stage: Stage) -> Starlette:
         return await nothing(request)
 
     return Starlette(
-        routes=[*admin.routes(stage), *vendors],
+        routes=[*page.routes(stage), *admin.routes(stage), *vendors],
         lifespan=sending,
         exception_handlers={404: unknown, 405: unknown},
     )

@@ -79,6 +79,11 @@ class Vendor(ABC):
     def sample(self, table: str, number: int) -> Json:
         """What record number `number` of a table may be made of, the same whenever it is asked. Raises NotPossible."""
 
+    def actions(self, table: str) -> Sequence[str]:
+        """What a person can do with its records beside editing them."""
+        del table
+        return ()
+
     def act(self, table: str, key: str, action: str) -> None:
         """A person does something with a record that is no edit: `pay`, `void`. Raises NotPossible."""
         raise NotPossible(f"{self.name} has no action {action!r} on {table} {key}")

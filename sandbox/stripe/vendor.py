@@ -25,6 +25,7 @@ from fieldwarden.sandbox.stripe.seed import sample, seeded
 
 _SEARCHED = ("customers", "invoices", "prices", "products", "subscriptions", "payment_intents", "charges")
 _FILTERS = {"customer", "email", "invoice", "payment_intent", "product", "status", "type"}
+_PAGES = {"limit", "starting_after", "ending_before", "created", "expand"}
 _EXPANDED = {"customer": "customers", "invoice": "invoices", "product": "products", "payment_intent": "payment_intents"}
 _WAYS = {
     "draft": (),
@@ -124,11 +125,15 @@ class Stripe(Vendor):
             raise NotPossible(f"{table} cannot be deleted")
         doing.remove(key)
 
+    def actions(self, table: str) -> Sequence[str]:
+        return [path.rpartition("/")[2] for path in self._acts() if path.startswith(f"/v1/{table}/")]
+
     def act(self, table: str, key: str, action: str) -> None:
-        acts = {path.rpartition("/")[2]: act for path, act in self._acts().items() if path.startswith(f"/v1/{table}/")}
-        if action not in acts:
-            raise NotPossible(f"{table} have no action {action!r}; they have {', '.join(acts) or 'none'}")
-        acts[action](key, {})
+        act = self._acts().get(f"/v1/{table}/{{id}}/{action}")
+        if act is None:
+            there = ", ".join(self.actions(table)) or "none"
+            raise NotPossible(f"{table} have no action {action!r}; they have {there}")
+        act(key, {})
 
     def sample(self, table: str, number: int) -> Json:
         return sample(self.books, table, number)
@@ -264,7 +269,7 @@ class Stripe(Vendor):
     def _listing(self, table: str) -> Callable[[Call], Answer]:
         def answer(call: Call) -> Answer:
             asked = decoded(call.query)
-            if unknown := asked.keys() - _FILTERS - {"limit", "starting_after", "ending_before", "created", "expand"}:
+            if unknown := asked.keys() - _FILTERS - _PAGES - ({"types"} if table == "events" else set()):
                 name = min(unknown)
                 raise invalid(f"Received unknown parameter: {name}", name, "parameter_unknown")
             if asked.get("starting_after") and self.world.faults.strikes("repeated_page", call.path):
@@ -282,6 +287,8 @@ class Stripe(Vendor):
             ended = wanted.pop("status", "") == "all"
         else:
             ended = True
+        if table == "events" and "types" in asked:
+            wanted["type"] = asked["types"]
         made = lists.within(asked["created"]) if "created" in asked else lambda _: True
         since = self.world.clock.now() - RETENTION if table == "events" else 0.0
 

@@ -316,6 +316,15 @@ def test_what_changes_nothing_is_no_event(stripe_sandbox: Played) -> None:
     assert kinds(stripe_sandbox) == ["customer.created"]
 
 
+@pytest.mark.parametrize("query", [{"type": "customer.*"}, {"types[]": ["customer.updated", "customer.created"]}])
+def test_events_can_be_asked_by_their_types(stripe_sandbox: Played, query: Any) -> None:
+    made = customer(stripe_sandbox, name="A").json()["id"]
+    stripe_sandbox.http.post("/v1/products", data={"name": "P"})
+    stripe_sandbox.http.post(f"/v1/customers/{made}", data={"name": "B"})
+    found = [each["type"] for each in asked(stripe_sandbox, "/v1/events", **query)["data"]]
+    assert found == ["customer.updated", "customer.created"]
+
+
 def test_events_are_there_for_thirty_days(stripe_sandbox: Played) -> None:
     stripe_sandbox.at(NOON)
     customer(stripe_sandbox, name="Old")
