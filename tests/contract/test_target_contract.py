@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 import pytest
 
+from fieldwarden.connectors.salesforce.writing.target import SalesforceTarget
 from fieldwarden.engine.change import Value
 from fieldwarden.engine.ports.target import Target, Write, WriteResult, answers
 from fieldwarden.engine.testing import MemoryTarget, TargetRow
 from fieldwarden.engine.testing.vendor import KINDS, Manners, Vendor, VendorTarget
+from fieldwarden.rules.rulebook import System
+from tests.builders import postgres, rulebook
+from tests.integration.salesforce_org import EXT, RestOrg, logged_in
 from tests.integration.target_world import World, stream
 
 FIELDS = ("name", "phone")
@@ -81,8 +86,44 @@ class VendorBench(MemoryBench):
         self.target = VendorTarget(vendor)
 
 
-@pytest.fixture(params=["memory", "vendor", "postgres"])
+class SalesforceBench:
+    """Salesforce's REST API, as the sandbox's org has it."""
+
+    def __init__(self, org: RestOrg, target: Target) -> None:
+        self.org = org
+        self.target = target
+
+    def rows(self, stream: str) -> dict[str, dict[str, Value]]:
+        columns = {"name": "Name", "phone": "Phone"} if stream == PARTY else {"city": "City__c"}
+        rows = self.org.rows("Account" if stream == PARTY else "Site__c")
+        return {key: {name: row.get(column) for name, column in columns.items()} for key, row in rows.items()}
+
+    def edit(self, _stream: str, key: str, field: str, value: Value) -> None:
+        self.org.org.records[key][{"name": "Name", "phone": "Phone"}[field]] = value
+
+    def remove(self, _stream: str, key: str) -> None:
+        del self.org.org.records[key]
+
+
+@asynccontextmanager
+async def salesforce() -> AsyncIterator[Bench]:
+    columns = {"name": "Name", "phone": "Phone", "city": "City__c"}
+    below = {"table": "Site__c", "parent": PARTY, "parent_columns": ("Account__c",)}
+    streams = [
+        stream(PARTY, FIELDS, columns=columns, key=("Id",), external_id=EXT, table="Account"),
+        stream(ADDRESS, ("city",), columns=columns, key=("Id",), external_id=EXT, **below),
+    ]
+    async with RestOrg() as org, logged_in(org) as session:
+        system = System("erp", 0, postgres(), {each.name: each for each in streams})
+        yield SalesforceBench(org, SalesforceTarget(session, system, rulebook().entities))
+
+
+@pytest.fixture(params=["memory", "vendor", "salesforce", "postgres"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    if request.param == "salesforce":
+        async with salesforce() as made:
+            yield made
+        return
     if request.param != "postgres":
         yield MemoryBench() if request.param == "memory" else VendorBench(KINDS["unique ids"])
         return

@@ -22,7 +22,11 @@ KAFKA = {*PURE, f"{DEBEZIUM}.kafka"}
 CONNECTORS = {POSTGRES, f"{POSTGRES}.reading", f"{POSTGRES}.writing", f"{POSTGRES}.looking"} | {
     f"{DEBEZIUM}.{room}" for room in ("kafka", "decoding", "connect", "reading", "looking")
 }
-CONNECTORS |= {WIRE, *(f"{SALESFORCE}.{room}" for room in ("protocol", "decoding", "reading"))}
+CONNECTORS |= {
+    WIRE,
+    *(f"{SALESFORCE}.{room}" for room in ("protocol", "decoding", "reading", "asking", "looking", "writing")),
+}
+ASK_SALESFORCE = {*PURE, WIRE, f"{SALESFORCE}.decoding", f"{SALESFORCE}.asking"}
 FEEDS = {REST, f"{REST}.asking"}
 KINDS = {"connectors", *CONNECTORS, *FEEDS, *PURE, "operations.kinds"}
 PLAYED = tuple(f"sandbox.{vendor}" for vendor in ("stripe",))
@@ -67,7 +71,13 @@ ROOMS = {
     f"{DEBEZIUM}.looking": {*PURE, *CONNECTORS} - {f"{POSTGRES}.writing"},
     f"{SALESFORCE}.protocol": {f"{SALESFORCE}.protocol"},
     f"{SALESFORCE}.decoding": {*PURE, WIRE, f"{SALESFORCE}.decoding"},
-    f"{SALESFORCE}.reading": {*PURE, *(f"{SALESFORCE}.{each}" for each in ("protocol", "decoding", "reading"))},
+    f"{SALESFORCE}.reading": {
+        *ASK_SALESFORCE,
+        *(f"{SALESFORCE}.{room}" for room in ("protocol", "looking", "reading")),
+    },
+    f"{SALESFORCE}.asking": {*ASK_SALESFORCE, REST, f"{REST}.asking"},
+    f"{SALESFORCE}.looking": {*ASK_SALESFORCE, f"{SALESFORCE}.looking"},
+    f"{SALESFORCE}.writing": {*ASK_SALESFORCE, f"{SALESFORCE}.writing"},
     "sandbox.pubsub": {"sandbox.pubsub"},
     REST: {*PURE, REST},
     f"{REST}.asking": {*PURE, REST, f"{REST}.asking"},

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from fieldwarden.connectors.salesforce.asking.access import Access
 from fieldwarden.connectors.salesforce.decoding.events import EventDecoder
 from fieldwarden.connectors.salesforce.decoding.fields import Described
 from fieldwarden.connectors.salesforce.decoding.places import Place
-from fieldwarden.connectors.salesforce.reading.access import Access
 from fieldwarden.connectors.salesforce.reading.subscription import AHEAD, Bus, Limits, channel
 from fieldwarden.connectors.salesforce.reading.topic import Schemas, Taken, TopicReader
 from fieldwarden.engine.change import UNKNOWN

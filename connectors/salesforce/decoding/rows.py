@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from fieldwarden.connectors.salesforce.decoding.bitmaps import bits
-from fieldwarden.connectors.salesforce.decoding.fields import Described, NoText, Text, column
+from fieldwarden.connectors.salesforce.decoding.fields import Column, Described, NoText, Text, column
 from fieldwarden.connectors.salesforce.decoding.header import Header
 from fieldwarden.connectors.salesforce.decoding.shapes import EventSchema, Spot
 from fieldwarden.connectors.wire.unreadable import Unreadable
@@ -148,8 +148,29 @@ class ObjectReader:
 
 
 def _compiled(wanted: Wanted, name: str, fields: Mapping[str, Described], spot: Spot | None) -> tuple[str, Text | None]:
-    if name == KEY:
+    found = _column(wanted, name, fields)
+    if found is None:
         return "text", None
+    if spot is not None and not spot.avro & found.avro:
+        carried = ", ".join(sorted(spot.avro))
+        raise SchemaDrift(
+            f"{wanted.stream}.{name} is described as {fields[name].type}, but events carry it as {carried}",
+            suggestion="wait until Salesforce has finished the change of its type, then start `fieldwarden run`",
+            path=f"{wanted.stream}.{name}",
+        )
+    return found.type, found.text
+
+
+def typed(wanted: Wanted, name: str, fields: Mapping[str, Described]) -> str:
+    """The portable type of a wanted column. Raises SchemaDrift where it is missing, or has no text of its own."""
+    found = _column(wanted, name, fields)
+    return "text" if found is None else found.type
+
+
+def _column(wanted: Wanted, name: str, fields: Mapping[str, Described]) -> Column | None:
+    """None: the key."""
+    if name == KEY:
+        return None
     described = fields.get(name)
     if described is None:
         raise SchemaDrift(
@@ -158,18 +179,10 @@ def _compiled(wanted: Wanted, name: str, fields: Mapping[str, Described], spot: 
             path=f"{wanted.stream}.{name}",
         )
     try:
-        found = column(described)
+        return column(described)
     except NoText as error:
         raise SchemaDrift(
             f"{wanted.stream}.{name} cannot be read: {error}",
             suggestion="mend the mapping, then start `fieldwarden run`",
             path=f"{wanted.stream}.{name}",
         ) from None
-    if spot is not None and not spot.avro & found.avro:
-        carried = ", ".join(sorted(spot.avro))
-        raise SchemaDrift(
-            f"{wanted.stream}.{name} is described as {described.type}, but events carry it as {carried}",
-            suggestion="wait until Salesforce has finished the change of its type, then start `fieldwarden run`",
-            path=f"{wanted.stream}.{name}",
-        )
-    return found.type, found.text

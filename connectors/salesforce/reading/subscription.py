@@ -16,11 +16,11 @@ from typing import Final, NamedTuple, TypeVar
 
 import grpc
 
+from fieldwarden.connectors.salesforce.asking.access import Access, Login
 from fieldwarden.connectors.salesforce.decoding.events import Event
 from fieldwarden.connectors.salesforce.protocol import calls
 from fieldwarden.connectors.salesforce.protocol import pubsub_api_pb2 as api
 from fieldwarden.connectors.salesforce.reading import verdicts
-from fieldwarden.connectors.salesforce.reading.access import Access, Login
 from fieldwarden.engine.errors import EngineError
 
 AHEAD: Final = 100
