@@ -78,7 +78,7 @@ class Relation:
     siblings: tuple[Relation, ...] = ()
 
 
-Operation: TypeAlias = Literal["insert", "update", "delete", "observe", "vanish", "truncate", "rekey"]
+Operation: TypeAlias = Literal["insert", "update", "delete", "observe", "vanish", "truncate", "rekey", "hint"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,9 @@ class RawChange:
     1970 UTC (None for an observation). `echo`: the source knows that this transaction was written by Fieldwarden
     itself; None: it cannot know, but the hub can, by `transaction`, which also names it for people. `place` is where
     the change stands in its source, for people (a topic's partition and offset).
+
+    A "hint" names a row, by its key alone, of which something may have changed: its source is asked what the row holds
+    now (`Source.look`), and that is decided in its place.
 
     "rekey" says that a row goes on under another key: `values` hold the new key's columns and UNKNOWN for the rest,
     `old_values` the old key's. Where its own news under the new key may overtake that (they stand in different

@@ -197,10 +197,23 @@ from pg_replication_slots
 where database = current_database() and not active and plugin = 'pgoutput' and slot_name <> %s and slot_name ~ %s
 order by slot_name
 
--- name: key_types
--- The types of these columns, as the server writes them in a cast.
-select attname, format_type(atttypid, atttypmod) from pg_attribute
-where attrelid = to_regclass(%s) and attname = any(%s) and attnum > 0 and not attisdropped
+-- name: log_end
+-- Where the log ends now, in bytes.
+select ((case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_insert_lsn() end)
+        - '0/0'::pg_lsn)::bigint
+
+-- name: open_transactions
+-- The transactions that may be at their end just now: each holds its number's lock until all see what it did. One whose
+-- session waits for its client is not at its end.
+select array_agg(transactionid::text::bigint) from pg_locks left join pg_stat_activity using (pid)
+where locktype = 'transactionid' and mode = 'ExclusiveLock' and granted
+  and coalesce(state, '') not in ('idle in transaction', 'idle in transaction (aborted)')
+
+-- name: snapshot
+-- What this transaction sees: all that ended below `below`, but for `hidden`.
+select pg_snapshot_xmax(seen)::text::bigint as below,
+       array(select number::text::bigint from pg_snapshot_xip(seen) as t (number)) as hidden
+from pg_current_snapshot() as seen
 
 -- name: surveyed_tables
 -- Every table of the application but partitions, in order.

@@ -68,6 +68,7 @@ class BatchInHand:
         changes = self._tally.changes
         changes[mapped.entity] = changes.get(mapped.entity, 0) + 1
         change, letters = mapped.change, self._letters
+        letters.place(mapped)
         if change is not None and (change.operation == "delete" or mapped.leaves) and letters.hold(mapped):
             return
         if letters.block(mapped) and not letters.are_pointless(mapped, latest):
@@ -303,8 +304,7 @@ class BatchInHand:
         row = record.row(change.row) if record else None
         if record is None or row is None:
             return
-        if change.observation:
-            # A re-read did not find it: gone after all it said, and before whatever comes next.
+        if change.observation and not change.position:  # not found again: after all it said, before what comes next
             change.position = row.said + "!"
         if row.merged and row.deleted is None and change.position > row.said:
             self._merging.is_itself(change)

@@ -31,6 +31,8 @@ class Mapped:
     """In that case, those that it may turn out to state."""
     among: int = 0
     """Of a deletion: with how many others it was told at once, where that is known beforehand; itself counted."""
+    unseen: bool = False
+    """Nobody told of the row when all rows were told again: this counts only if that is still so at the commit."""
     held: str = ""
     """Of a deletion: why the brake holds it."""
     leaves: bool = False

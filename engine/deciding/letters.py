@@ -33,6 +33,18 @@ class Letters:
         self._gone: set[int] = set()
         self._freed: set[RowRef] = set()
 
+    def place(self, mapped: Mapped) -> None:
+        """Give what was seen of a row, at no position of its own (`Observation`), one behind all that is known of it.
+        What is set aside keeps it: by the time it is tried again there may be news."""
+        change, row = mapped.change, mapped.row
+        if change is None or not change.observation or change.position or change.operation == "delete":
+            return
+        record = self._known.records.get(self._known.links.get(row, ""))
+        said = record.row(row) if record is not None else None
+        known = [letter.position for letter in (*self._stored(row), *self._new.get(row, ()))]
+        known += [self._known.departed.get(row, ""), *((said.said, said.deleted or "") if said is not None else ())]
+        change.position = mapped.raw.position = max(known) + "!"
+
     def block(self, mapped: Mapped) -> bool:
         """True if an earlier change of the row, also under its former key, is still set aside, so that this one has to
         wait behind it."""

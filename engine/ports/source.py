@@ -32,6 +32,20 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class Observation:
+    """What a look found of one row: `image` shows it (an "observe"), or it is not there (None).
+
+    `position` is the look's place among the changes of this row: of what the source tells of the row, nothing that was
+    done before the look is greater, and all that is done after it is. A version `7` that is the row's last, for
+    example, gives `7!`: greater than `7`, less than `8`. "": the source cannot say. The look is then taken to stand
+    behind all that was told of the row before it was asked for: right where one lane alone tells of the row."""
+
+    row: RowRef
+    image: RawChange | None
+    position: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """From where a source is opened: after `position`, the last that is durable (None: none is).
 
@@ -44,7 +58,10 @@ class Start:
 
 
 class Source(Protocol):
-    """One ordered stream of committed changes out of one system."""
+    """One ordered stream of committed changes out of one system.
+
+    A change names the columns that it speaks of: all others are UNKNOWN, and stay as they were. A null that it names is
+    a null. A change may be a hint, which says nothing but that its row may have changed; the row is then looked at."""
 
     system: str
 
@@ -69,8 +86,10 @@ class Source(Protocol):
     async def again(self, raw: RawChange) -> RawChange:
         """A change that could not be decoded, tried again (the same, if in vain). Raises TransientError."""
 
-    async def standing(self, rows: Sequence[RowRef]) -> set[RowRef]:
-        """Those of these rows, which it has not told of where it should have, that its system holds all the same, as
-        far as that can be asked. Raises EnvironmentUnfit, TransientError."""
+    async def look(self, rows: Sequence[RowRef]) -> Sequence[Observation]:
+        """What these rows (each named once, a few hundred at most) hold now, as the system says itself: one observation
+        of each, in any order. Nothing is said of rows that cannot be asked for. Only while it is open.
+
+        Raises EnvironmentUnfit, TransientError; then nothing is known of any of them, and it is asked again."""
 
     async def close(self) -> None: ...

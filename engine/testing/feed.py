@@ -16,7 +16,8 @@ from fieldwarden.engine.change import RawChange, RowRef
 from fieldwarden.engine.errors import SourceGap
 from fieldwarden.engine.ports.hub import Hub
 from fieldwarden.engine.ports.parts import Part
-from fieldwarden.engine.ports.source import Batch, Start
+from fieldwarden.engine.ports.source import Batch, Observation, Start
+from fieldwarden.engine.testing.source import observed
 
 
 class Row(NamedTuple):
@@ -33,15 +34,27 @@ class Feed:
         self.system = system
         self.changes: dict[str, list[RawChange]] = {part: [] for part in parts}
         self.rows: dict[str, dict[str, Row]] = {part: {} for part in self.changes}
+        self._homes: dict[str, str] = {}
         self._forgotten = dict.fromkeys(self.changes, 0)
 
     def tell(self, part: str, key: str, change: RawChange, image: RawChange | None) -> None:
-        """`change` may name some of the row's columns only; `image` shows the whole row, None: it is deleted."""
+        """`change` may name some of the row's columns only, or be a hint; `image` shows the whole row, None: it is
+        deleted."""
         self.changes[part].append(change)
+        self._homes[key] = part
         if image is None:
             del self.rows[part][key]
         else:
             self.rows[part][key] = Row(image, len(self.changes[part]))
+
+    def row(self, key: str) -> tuple[RawChange | None, int]:
+        """A row as it is now, and a version at which it was so: that of its last change, or, where it is not there, of
+        its part's."""
+        part = self._homes.get(key)
+        if part is None:
+            return None, 0
+        row = self.rows[part].get(key)
+        return (None, len(self.changes[part])) if row is None else row
 
     def token(self, part: str, version: int) -> str:
         """What says nothing but to the feed."""
@@ -78,7 +91,8 @@ class Position(NamedTuple):
 
 
 class PolledSource:
-    """One worker that reads all parts of a feed, at most `page` changes at a time, and asks again every `seconds`.
+    """One worker that reads all parts of a feed, at most `page` changes at a time, and asks again every `seconds`. As
+    long a look takes.
 
     Each answer repeats the last `overlap` changes before its token, as a vendor's does whose clock is not exact; what
     has been told is known by its version. A token is durable with the last page of an answer only. `fail` is called
@@ -103,6 +117,7 @@ class PolledSource:
         self._seconds = seconds
         self._fail = fail
         self._parts: dict[str, Part] = {}
+        self._number = 0
 
     async def open(self, start: Start) -> None:
         assert start.position is None, "its positions are its parts'"
@@ -113,6 +128,7 @@ class PolledSource:
 
     async def batches(self) -> AsyncIterator[Batch]:
         baseline = await self._hub.baseline(self.system)
+        self._number = baseline.number
         if not baseline.heard:
             async for batch in self._all_rows(baseline.number):
                 yield batch
@@ -140,7 +156,7 @@ class PolledSource:
             for number, page in enumerate(pages, 1):
                 self._fail()
                 there = sorted((rows[key] for key in page if key in rows), key=lambda row: row.version)
-                seen = [(replace(row.image, operation="observe", at=None), row.version) for row in there]
+                seen = [(observed(row.image), row.version) for row in there]
                 told = [_placed(image, part, baseline, version) for image, version in seen]
                 yield self._batch(part, told, end if number == len(pages) else None)
 
@@ -173,12 +189,23 @@ class PolledSource:
     async def again(self, raw: RawChange) -> RawChange:
         return raw
 
-    async def standing(self, rows: Sequence[RowRef]) -> set[RowRef]:
-        return {row for row in rows if any(row.key in there for there in self._feed.rows.values())}
+    async def look(self, rows: Sequence[RowRef]) -> list[Observation]:
+        """Each row stands just behind the version at which it was so: its own changes up to there are older."""
+        self._fail()
+        found = [(row, *self._feed.row(row.key)) for row in rows]
+        await asyncio.sleep(self._seconds)  # people go on meanwhile
+        return [
+            Observation(row, None if image is None else observed(image), f"{_position(self._number, version)}!")
+            for row, image, version in found
+        ]
 
     async def close(self) -> None:
         return
 
 
 def _placed(change: RawChange, part: str, baseline: int, version: int) -> RawChange:
-    return replace(change, position=f"{baseline:04x}.{version:08x}", place=f"{part}@{version - 1}")
+    return replace(change, position=_position(baseline, version), place=f"{part}@{version - 1}")
+
+
+def _position(baseline: int, version: int) -> str:
+    return f"{baseline:04x}.{version:08x}"

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from fieldwarden.engine.change import RawChange, RowRef
 from fieldwarden.engine.ports.parts import Part
-from fieldwarden.engine.ports.source import Batch, Start
+from fieldwarden.engine.ports.source import Batch, Observation, Start
+from fieldwarden.engine.testing.source import observed
 
 Take = Callable[[Sequence[str]], Awaitable[dict[str, Part]]]
 
@@ -30,8 +31,8 @@ class PartitionedSource:
         self._parts: dict[str, Part] = {}
         self._rebalanced = False
         self._news = asyncio.Event()
-        self.untold: set[RowRef] = set()
-        """Rows that its system holds, whatever the log says."""
+        self.holds: dict[RowRef, RawChange] = {}
+        """The rows that its system holds, whatever the log says, for whoever looks."""
 
     def give(self, partitions: Sequence[str]) -> None:
         self._given = list(partitions)
@@ -84,8 +85,8 @@ class PartitionedSource:
     async def again(self, raw: RawChange) -> RawChange:
         return raw
 
-    async def standing(self, rows: Sequence[RowRef]) -> set[RowRef]:
-        return self.untold.intersection(rows)
+    async def look(self, rows: Sequence[RowRef]) -> list[Observation]:
+        return [Observation(row, observed(self.holds[row]) if row in self.holds else None) for row in rows]
 
     async def close(self) -> None:
         return

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 
 from fieldwarden.engine.change import RawChange, RowRef
-from fieldwarden.engine.ports.source import Batch, Start
+from fieldwarden.engine.ports.source import Batch, Observation, Start
 
 
 def _never(_next: int) -> None:
     return
+
+
+def observed(image: RawChange) -> RawChange:
+    """A row as a look shows it: when it came to be so is not seen."""
+    return replace(image, operation="observe", at=None)
 
 
 class ScriptedSource:
@@ -46,6 +52,8 @@ class ScriptedSource:
         self._reading = False
         self._finished = False
         self._news = asyncio.Event()
+        self.holds: dict[RowRef, RawChange] = {}
+        """The rows that its system holds, for whoever looks."""
 
     def extend(self, changes: Sequence[RawChange]) -> None:
         self.changes.extend(changes)
@@ -99,9 +107,8 @@ class ScriptedSource:
     async def again(self, raw: RawChange) -> RawChange:
         return raw
 
-    async def standing(self, rows: Sequence[RowRef]) -> set[RowRef]:
-        del rows
-        return set()
+    async def look(self, rows: Sequence[RowRef]) -> list[Observation]:
+        return [Observation(row, observed(self.holds[row]) if row in self.holds else None) for row in rows]
 
     async def close(self) -> None:
         return

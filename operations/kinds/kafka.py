@@ -50,7 +50,7 @@ def kafka_source(session: DebeziumSession, reading: Reading) -> KafkaSource:
         lookout=kafka_lag(session, system),
         tell_again=_tell_again(system, kafka) if reading.rebaseline or system.mends_gaps else None,
         always=reading.rebaseline,
-        look=_look(session),
+        look=_look(session, system),
         idle_seconds=EAGER_SECONDS if reading.eager else IDLE_SECONDS,
         timeouts=timeouts(reach.file.run.lease.total_seconds()),
     )
@@ -76,14 +76,14 @@ def kafka_lag(session: DebeziumSession, system: System) -> KafkaLag:
     return KafkaLag(system, session.kafka.brokers, session.dsn if session.settings.is_postgres else None)
 
 
-def _look(session: DebeziumSession) -> Look | None:
+def _look(session: DebeziumSession, system: System) -> Look | None:
     """What asks the system itself, where that can be done."""
     if not session.settings.is_postgres:
         return None
-    from fieldwarden.connectors.postgres.looking.still_there import standing
+    from fieldwarden.connectors.postgres.reading.at_rows import look_at
 
-    name, dsn = session.name, session.dsn
-    return lambda stream, keys: standing(name, dsn, stream, keys)
+    dsn = session.dsn
+    return lambda rows: look_at(system, dsn, rows, None)
 
 
 def timeouts(lease: float) -> Timeouts:

@@ -1,6 +1,7 @@
 """A polled feed with several parts whose tokens expire, driven by a seed: with `on_gap: rebaseline` nothing is missed.
 
-Whatever was told partly, in pages, twice, or never, since its token had expired, the records end as the system's rows.
+Whatever was told partly, in pages, twice, or never, since its token had expired, the records end as the system's rows;
+also where it was told by hints that a key had changed, some of the time or always, and by then had changed once more.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import random
 
 import pytest
 
-from fieldwarden.engine.change import UNKNOWN, RawValue, Value
+from fieldwarden.engine.change import UNKNOWN, RawChange, RawValue, Value
 from fieldwarden.engine.errors import TransientError
 from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.telemetry import Telemetry
@@ -24,13 +25,16 @@ RULES = rulebook(crm=CRM | {"on_gap": "rebaseline"})
 STREAM = "public.account"
 NAMES = ("tax_id", "name", "phone", "segment", "credit_limit", "terms", "street", "city")
 STEPS = 60
+HINTS = {"no hints": 0.0, "some hints": 0.4, "hints alone": 1.0}
+"""How often a change is told by a hint."""
 
 
 class Life:
     """People at work in a system of two parts, a worker that polls it, and what goes wrong meanwhile."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, hints: float = 0.0) -> None:
         self.rng = random.Random(seed)
+        self.hints = hints
         self.feed = Feed("crm", ["accounts/0", "accounts/1"])
         self.rows: dict[str, dict[str, Value]] = {}
         self.hub = MemoryHub()
@@ -57,7 +61,7 @@ class Life:
             self.tell(key, "update", {name: self.rows[key][name]})
         else:
             del self.rows[key]
-            self.feed.tell(self.part(key), key, raw(STREAM, "delete", self.said, id=key), None)
+            self.told(key, raw(STREAM, "delete", self.said, id=key), None)
         if self.rng.random() < 0.15:
             self.feed.forget(self.rng.choice(sorted(self.feed.changes)))
 
@@ -65,7 +69,11 @@ class Life:
         """The change speaks of these columns alone."""
         unsaid: dict[str, RawValue] = dict.fromkeys(("ext", *NAMES), UNKNOWN)
         image = raw(STREAM, "update", self.said, id=key, ext=None, **self.rows[key])
-        self.feed.tell(self.part(key), key, raw(STREAM, operation, self.said, id=key, **(unsaid | told)), image)
+        self.told(key, raw(STREAM, operation, self.said, id=key, **(unsaid | told)), image)
+
+    def told(self, key: str, change: RawChange, image: RawChange | None) -> None:
+        hint = raw(STREAM, "hint", self.said, id=key)
+        self.feed.tell(self.part(key), key, hint if self.rng.random() < self.hints else change, image)
 
     def part(self, key: str) -> str:
         return f"accounts/{sum(key.encode()) % 2}"
@@ -97,9 +105,10 @@ class Life:
         return stop, asyncio.create_task(pipeline.run(stop))
 
 
+@pytest.mark.parametrize("hints", HINTS)
 @pytest.mark.parametrize("seed", first(20, range(200)))
-def test_the_records_end_as_the_rows_whatever_expired_meanwhile(seed: int) -> None:
-    life = Life(seed)
+def test_the_records_end_as_the_rows_whatever_expired_meanwhile(seed: int, hints: str) -> None:
+    life = Life(seed, HINTS[hints])
     simulate(life.run())
     hub = life.hub
     linked = {row.key: id for row, id in hub.crosswalk.items() if not hub.record(id).retired}

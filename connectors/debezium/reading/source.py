@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from itertools import groupby
 from typing import TypeAlias
 
 import structlog
@@ -39,13 +38,13 @@ from fieldwarden.engine.change import RawChange, RowRef
 from fieldwarden.engine.errors import SchemaDrift, TransientError
 from fieldwarden.engine.ports.hub import Hub
 from fieldwarden.engine.ports.parts import Baseline
-from fieldwarden.engine.ports.source import Batch, Start
-from fieldwarden.rules.rulebook import Entity, Stream, System
+from fieldwarden.engine.ports.source import Batch, Observation, Start
+from fieldwarden.rules.rulebook import Entity, System
 
 log = structlog.get_logger(__name__)
 
-Look: TypeAlias = Callable[[Stream, Sequence[str]], Awaitable[set[str]]]
-"""Which of a stream's keys its system holds at this moment."""
+Look: TypeAlias = Callable[[Sequence[RowRef]], Awaitable[list[Observation]]]
+"""What its system holds of rows at this moment."""
 IDLE_SECONDS = 10.0
 """An idle partition's position moves on no more often than this; as often new topics are looked for."""
 
@@ -56,7 +55,8 @@ class KafkaSource:
     `registry` is for Avro. `group` is the consumer group's whole name. `max_changes` and `max_bytes` bound a batch, and
     twice the bytes what is fetched ahead of it. `tell_again` has the connector tell all rows once more, in a new
     baseline: `always`, or while this worker has the first of all partitions, which one worker has at any time. `look`
-    asks the system itself. The source closes `lookout`'s connections with its own; they come back when needed.
+    asks the system itself; where that stands among a partition's changes nobody can say. The source closes
+    `lookout`'s connections with its own; they come back when needed.
     `clock`: µs since 1970 UTC.
     """
 
@@ -316,24 +316,10 @@ class KafkaSource:
     async def again(self, raw: RawChange) -> RawChange:
         return await self._records.again(raw)
 
-    async def standing(self, rows: Sequence[RowRef]) -> set[RowRef]:
+    async def look(self, rows: Sequence[RowRef]) -> list[Observation]:
         """An incremental snapshot may lose rows without a word when it meets the stream (debezium/debezium pull request
         6147), and a row that is taken for gone may be deleted elsewhere."""
-        found: set[RowRef] = set()
-        for name, some in groupby(sorted(rows), lambda row: row.stream):
-            keys = [row.key for row in some]
-            standing = await self._look(self._system.streams[name], keys) if self._look is not None else set()
-            if standing:
-                log.warning(
-                    "source.rows_not_told",
-                    system=self.system,
-                    stream=name,
-                    count=len(standing),
-                    suggestion=f"the connector has left out rows that are there: fieldwarden backfill start"
-                    f" --system {self.system} --entity {self._system.streams[name].entity} --stream {name}",
-                )
-            found.update(RowRef(self.system, name, key) for key in standing)
-        return found
+        return await self._look(rows) if self._look is not None else []
 
     # --- what is durable --------------------------------------------------------------------------------------------
 

@@ -14,16 +14,15 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from fieldwarden.connectors.postgres.catalog import Table, describe, readable_column, table_name
+from fieldwarden.connectors.postgres.catalog import Table, describe, table_name
 from fieldwarden.connectors.postgres.following import resolved
 from fieldwarden.connectors.postgres.queries import QUERIES
-from fieldwarden.connectors.postgres.reading.observing import Observing, relation_of
+from fieldwarden.connectors.postgres.reading.at_rows import readable_relation, rows_at, table_of
+from fieldwarden.connectors.postgres.reading.observing import Observing
 from fieldwarden.connectors.postgres.reading.position import WalPosition, lsn_text
 from fieldwarden.connectors.postgres.session import connect, take_bytes_as_they_are, translated
-from fieldwarden.engine.change import RawChange, Relation, key_parts
-from fieldwarden.engine.errors import EnvironmentUnfit
+from fieldwarden.engine.change import RawChange, Relation
 from fieldwarden.engine.ports.foothold import Followed
-from fieldwarden.engine.wanted import wanted_columns
 from fieldwarden.rules.rulebook import Stream, System
 from fieldwarden.rules.secret import Secretive
 
@@ -53,10 +52,7 @@ class Looking:
 
     def relation(self, stream: Stream) -> Relation:
         """The shape in which the stream's rows come."""
-        table = self._table(stream)
-        for name in sorted(wanted_columns(stream).columns):
-            readable_column(self._system.name, stream, table, name)
-        return relation_of(stream, table)
+        return readable_relation(self._system.name, stream, self._table(stream))
 
     async def rows(self, stream: Stream, relation: Relation) -> AsyncGenerator[list[RawChange], None]:
         """Every row of the stream's table by key, in pages, as of one moment."""
@@ -73,21 +69,7 @@ class Looking:
 
     async def again(self, stream: Stream, relation: Relation, keys: Sequence[str]) -> list[RawChange]:
         """Those of these rows that are there now, in any order."""
-        table = self._table(stream)
-        parts = list(zip(*(key_parts(key, len(stream.key)) for key in keys), strict=True))
-        names = [sql.Identifier(f"k{number}") for number in range(len(stream.key))]
-        asked = sql.SQL(" join unnest({}) as k ({}) on {}").format(
-            sql.SQL(", ").join(
-                sql.SQL("{}::text[]::{}[]").format(sql.Literal(list(values)), sql.SQL(table.columns[name].written))
-                for name, values in zip(stream.key, parts, strict=True)
-            ),
-            sql.SQL(", ").join(names),
-            sql.SQL(" and ").join(
-                sql.SQL("t.{} = k.{}").format(sql.Identifier(column), name)
-                for column, name in zip(stream.key, names, strict=True)
-            ),
-        )
-        return [raw async for page in self._copied(stream, relation, asked) for raw in page]
+        return await rows_at(self._connection, stream, self._table(stream), relation, keys)
 
     async def untold(self, followed: Followed, position: str | None) -> bool | None:
         """Whether the slot that is followed holds changes of the mapped tables that stand after a stored position; None
@@ -137,11 +119,4 @@ class Looking:
         return sql.SQL("convert_to({}, {})").format(text, sql.Literal("SQL_ASCII" if ascii else "UTF8"))
 
     def _table(self, stream: Stream) -> Table:
-        name = table_name(stream.table)
-        if name not in self._tables:
-            raise EnvironmentUnfit(
-                f"{self._system.name}: there is no table {name}",
-                suggestion=f"mend the system file of {self._system.name}, or create the table",
-                path=name,
-            )
-        return self._tables[name]
+        return table_of(self._system.name, stream, self._tables)

@@ -20,9 +20,10 @@ from psycopg.rows import TupleRow
 from fieldwarden.connectors.postgres.catalog import Table, describe, table_name, tables_of, type_names
 from fieldwarden.connectors.postgres.following import Memory, check_unread, prefixes_of, resolved
 from fieldwarden.connectors.postgres.marks import Marks, Seal
+from fieldwarden.connectors.postgres.reading.at_rows import look_at
 from fieldwarden.connectors.postgres.reading.pace import IDLE_SECONDS, SETTLING, patience, until_worth, worth_confirming
 from fieldwarden.connectors.postgres.reading.pgoutput import Decoder
-from fieldwarden.connectors.postgres.reading.position import WalPosition
+from fieldwarden.connectors.postgres.reading.position import WalPosition, row_position
 from fieldwarden.connectors.postgres.reading.publications import check_publication, ensure_publication
 from fieldwarden.connectors.postgres.reading.renewal import Renewal, renewed
 from fieldwarden.connectors.postgres.reading.replication import ReplicationConnection
@@ -37,7 +38,8 @@ from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift, TransientEr
 from fieldwarden.engine.failpoints import hit
 from fieldwarden.engine.ports.foothold import Followed
 from fieldwarden.engine.ports.kinds import Room
-from fieldwarden.engine.ports.source import Batch, Start
+from fieldwarden.engine.ports.parts import FIRST_BASELINE
+from fieldwarden.engine.ports.source import Batch, Observation, Start
 from fieldwarden.engine.process import PROCESS
 from fieldwarden.engine.wanted import wanted_tables
 from fieldwarden.rules.connections import database_settings
@@ -366,9 +368,9 @@ class PostgresSource:
     async def again(self, raw: RawChange) -> RawChange:
         return raw  # the server's own output is never undecodable for one row alone
 
-    async def standing(self, rows: Sequence[RowRef]) -> set[RowRef]:
-        del rows
-        return set()  # a snapshot shows every row
+    async def look(self, rows: Sequence[RowRef]) -> list[Observation]:
+        baseline = self._start.baseline if self._start is not None else FIRST_BASELINE
+        return await look_at(self._system, self._dsn, rows, lambda end: row_position(baseline, end, 0))
 
     async def health(self) -> SlotHealth:
         """How the slot fares; on a connection of its own, so that it can be asked at any time after `open`."""

@@ -125,7 +125,7 @@ class Commits:
             if seen:
                 fresh = await tx.saw([item.row for item in mapped])
                 # One that was missing may have been told of by another lane since it was looked for.
-                mapped = [item for item in mapped if item.raw.operation != "vanish" or item.row in fresh]
+                mapped = [item for item in mapped if not item.unseen or item.row in fresh]
             await self._brake.look(tx, mapped, known)
             now = self._clock()
             outcome = self.decider.decide(

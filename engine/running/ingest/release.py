@@ -13,6 +13,7 @@ from fieldwarden.engine.ports.hub import Hub, Lease
 from fieldwarden.engine.ports.parts import FIRST_BASELINE
 from fieldwarden.engine.ports.source import Source
 from fieldwarden.engine.running.ingest.commit import UNMOVED, Commits
+from fieldwarden.engine.running.ingest.looking import Looker
 from fieldwarden.engine.running.ingest.reuniting import next_reunion
 from fieldwarden.engine.running.ingest.second_tries import SecondTries
 from fieldwarden.engine.running.ingest.vanished import unseen
@@ -34,14 +35,15 @@ class Release:
         hub: Hub,
         commits: Commits,
         meanings: Meanings,
+        looker: Looker,
         turn: asyncio.Lock,
     ) -> None:
-        self._source = source
         self._system = source.system
         self._streams = streams
         self._hub = hub
         self._commits = commits
         self._aside = SecondTries(hub, source, streams, meanings, commits.found)
+        self._looker = looker
         self._turn = turn
         self.telling_again = False
         """All rows are being told again by partitions: what comes is noted as seen, until the others are swept."""
@@ -71,17 +73,18 @@ class Release:
             await either(asyncio.sleep(_RELEASE_EVERY if self._aside.over else _PAGE_EVERY), stop)
 
     async def sweep(self, lease: Lease, streams: Sequence[str]) -> None:
-        """Rows of these streams that were not told of again are gone; then what they stood in the way of has its chance
-        before anything is delivered: a row that is there under another key now must not look deleted."""
-        async for gone in unseen(self._hub, lease, {name: self._streams[name] for name in streams}, self._source):
-            await self._commits.commit(lease, gone, UNMOVED, seen=True)
+        """Rows of these streams that were not told of again are looked for, and gone if not found. Then what they stood
+        in the way of has its chance before anything is delivered: a row that is there under another key now must not
+        look deleted."""
+        async for looked in unseen(self._hub, lease, {name: self._streams[name] for name in streams}, self._looker):
+            await self._commits.commit(lease, looked, UNMOVED, seen=True)
         await self._hub.reconsider(self._system)
         tried: set[int] = set()
         while not tried.issuperset(found := await self._round(lease)):
             tried |= found
 
     async def _sweep_unheard(self, lease: Lease) -> None:
-        """Once everything has been told again, rows that were not are gone."""
+        """Once everything has been told again, rows that were not are looked for."""
         if not self.telling_again:
             return
         baseline = await self._hub.baseline(self._system)

@@ -26,6 +26,7 @@ from fieldwarden.engine.ports.source import Batch, Source, Start
 from fieldwarden.engine.principal import Principal
 from fieldwarden.engine.running.ingest.brake import Bounds
 from fieldwarden.engine.running.ingest.commit import UNMOVED, Commits
+from fieldwarden.engine.running.ingest.looking import AT_ONCE, Looker, is_hint
 from fieldwarden.engine.running.ingest.release import Release
 from fieldwarden.engine.running.ingest.vanished import truncated
 from fieldwarden.engine.running.retry import backoff, judge
@@ -95,7 +96,8 @@ class Pipeline:
         )
         self._meanings = Meanings(rulebook.systems[self._system].streams, rulebook.entities, self._commits.found)
         self._turn = asyncio.Lock()
-        self._release = Release(source, self._streams, hub, self._commits, self._meanings, self._turn)
+        self._looker = Looker(source, self._streams, self._meanings)
+        self._release = Release(source, self._streams, hub, self._commits, self._meanings, self._looker, self._turn)
         self._moves = 0
         self._mended = 0
         """Baselines begun for gaps, one after the other, of which none has come to its end."""
@@ -220,7 +222,8 @@ class Pipeline:
             del batch  # it may be long until the next one, and this one large
 
     async def _take(self, lease: Lease, batch: Batch, mapped: list[Mapped]) -> None:
-        """Commit a batch and acknowledge it. A truncate in its midst is a delete of every row known of its stream."""
+        """Commit a batch and acknowledge it. A truncate in its midst is a delete of every row known of its stream; the
+        rows that its hints name are looked at."""
         if (forged := batch.forged).number:  # before the batch is durable, so that a crash between the two loses none
             noted = await self._hub.forged(self._system, forged, self._clock())
             self._telemetry.forged(self._system, noted, forged.transaction)
@@ -236,11 +239,13 @@ class Pipeline:
         half = batch.partial and self._commits.decider.assembles
         state = "snapshot" if half or batch.snapshot == "running" else "streaming"
         again = batch.snapshot is not None and self._rereading
+        seen = self._release.telling_again or again
+        if any(map(is_hint, mapped)):
+            mapped, start = await self._looked_at(lease, mapped[start:], seen, fence), 0
         if batch.snapshot == "done" and again:
             await self._commits.commit(lease, mapped[start:], UNMOVED, seen=True)
             await self._release.sweep(lease, batch.streams or tuple(self._streams))
             mapped, start = [], 0
-        seen = self._release.telling_again or again
         parked = parked_words(batch.parked)
         await self._commits.commit(
             lease, mapped[start:], batch.position, seen=seen, faring=(state, parked), parts=batch.parts
@@ -253,6 +258,21 @@ class Pipeline:
         await self._source.acknowledge(batch)
         failpoints.hit("ingest.after_acknowledge")
         self._progress(batch, state, parked)
+
+    async def _looked_at(
+        self, lease: Lease, mapped: Sequence[Mapped], seen: bool, fence: Mapping[str, Part]
+    ) -> list[Mapped]:
+        """The rows that hints name, each once and as it is now, in place of the changes given: all but the last rows
+        are committed. What else was told is durable before anything is looked at, whether that fails or not."""
+        if told := [item for item in mapped if not is_hint(item)]:
+            await self._commits.commit(lease, told, UNMOVED, seen=seen, parts=fence)
+        rows = list(dict.fromkeys(item.row for item in mapped if is_hint(item)))
+        looked = list[Mapped]()
+        for start in range(0, len(rows), AT_ONCE):
+            if looked:
+                await self._commits.commit(lease, looked, UNMOVED, seen=seen, parts=fence)
+            looked = await self._looker.hinted(rows[start : start + AT_ONCE])
+        return looked
 
     def _progress(self, batch: Batch, state: str, parked: str) -> None:
         telemetry, name = self._telemetry, self._system

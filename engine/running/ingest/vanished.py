@@ -1,20 +1,22 @@
-"""Rows that are gone without a word of their own: truncated, or not found when everything was told again.
+"""Rows of which nobody told: all of a table that was truncated, and what is missing when everything was told again.
 
-Each function gives their deletes page by page, in bounded memory; the next page is asked for once this one is
+Each function gives what becomes of them page by page, in bounded memory; the next page is asked for once this one is
 committed. Interrupted and begun again, it finds what is left.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
-from fieldwarden.engine.change import Operation, RawChange, Relation, RowRef, key_parts
+import structlog
+
+from fieldwarden.engine.change import RawChange, RowRef
 from fieldwarden.engine.deciding.known import Mapped
-from fieldwarden.engine.deciding.mapping import deletion
-from fieldwarden.engine.ports.durable import IngestOutcome
 from fieldwarden.engine.ports.hub import Hub, Lease
-from fieldwarden.engine.ports.source import Source
+from fieldwarden.engine.running.ingest.looking import AT_ONCE, Looker, gone
 from fieldwarden.rules.rulebook import Stream
+
+log = structlog.get_logger(__name__)
 
 _PAGE = 2000
 
@@ -24,12 +26,12 @@ async def truncated(hub: Hub, lease: Lease, stream: Stream, raw: RawChange) -> A
     async with hub.ingest(lease) as tx:
         live = await tx.live(stream.system, stream.name) if stream.parent is None else 0
     async for rows in _known(hub, lease, stream):
-        yield [_gone(stream, row, raw.position, raw.at, observation=False, among=live) for row in rows]
+        yield [gone(stream, row, "delete", raw.position, raw.at, among=live) for row in rows]
 
 
-async def unseen(hub: Hub, lease: Lease, streams: Mapping[str, Stream], source: Source) -> AsyncIterator[list[Mapped]]:
-    """Rows that were not told of when everything was told again (`IngestTransaction.unseen`), and do not stand there
-    all the same."""
+async def unseen(hub: Hub, lease: Lease, streams: Mapping[str, Stream], looker: Looker) -> AsyncIterator[list[Mapped]]:
+    """Rows that were not told of when everything was told again (`IngestTransaction.unseen`). They are looked at: those
+    that are there all the same are taken in as they are now, the others are gone."""
     for stream in streams.values():
         among = 0
         async for rows in _known(hub, lease, stream):
@@ -37,15 +39,26 @@ async def unseen(hub: Hub, lease: Lease, streams: Mapping[str, Stream], source: 
                 missing = sorted(await tx.unseen(rows))
             if missing and not among and stream.parent is None:
                 among = len(missing) + await _missing(hub, lease, stream, rows[-1].key)
-            untold = await source.standing(missing) if missing else set()
-            if untold:
-                async with hub.ingest(lease) as tx:
-                    await tx.saw(sorted(untold))
-                    await tx.commit(IngestOutcome(), position="", rulebook="")
-            if gone := [
-                _gone(stream, row, "", None, observation=True, among=among) for row in missing if row not in untold
-            ]:
-                yield gone
+            for start in range(0, len(missing), AT_ONCE):
+                yield await _looked_for(stream, missing[start : start + AT_ONCE], looker, among)
+
+
+async def _looked_for(stream: Stream, missing: Sequence[RowRef], looker: Looker, among: int) -> list[Mapped]:
+    found = await looker.look(missing)
+    there = {row: item for row, item in found.items() if item.raw.operation != "vanish"}
+    if there:
+        log.warning(
+            "source.rows_not_told",
+            system=stream.system,
+            stream=stream.name,
+            count=len(there),
+            message="they are there, though nobody told of them when all rows were told; they are taken in as they are",
+        )
+    looked = [found.get(row) or gone(stream, row, "vanish", "", None) for row in missing]
+    for row, item in zip(missing, looked, strict=True):
+        item.unseen = True
+        item.among = 0 if row in there else among
+    return looked
 
 
 async def _missing(hub: Hub, lease: Lease, stream: Stream, after: str) -> int:
@@ -66,14 +79,3 @@ async def _known(hub: Hub, lease: Lease, stream: Stream, after: str | None = Non
             return
         yield rows
         after = rows[-1].key
-
-
-def _gone(stream: Stream, row: RowRef, position: str, at: int | None, *, observation: bool, among: int) -> Mapped:
-    relation = Relation(stream.name, stream.key, ("text",) * len(stream.key))
-    operation: Operation = "vanish" if observation else "delete"
-    try:
-        parts = key_parts(row.key, len(stream.key))
-    except ValueError:  # a row known only by the name of its unusable key
-        parts = (row.key, *[""] * (len(stream.key) - 1))
-    raw = RawChange(relation, operation, parts, position, at)
-    return Mapped(raw, row, stream.entity, deletion(stream, raw), among=among)

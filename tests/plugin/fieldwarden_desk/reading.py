@@ -14,7 +14,7 @@ from typing import Any, Literal
 from fieldwarden.engine.change import UNKNOWN, RawChange, RawValue, Relation, RowRef
 from fieldwarden.engine.ports.foothold import Followed
 from fieldwarden.engine.ports.kinds import Reading
-from fieldwarden.engine.ports.source import Batch, Start
+from fieldwarden.engine.ports.source import Batch, Observation, Start
 from fieldwarden.engine.wanted import wanted_columns
 from fieldwarden.rules.rulebook import Stream
 
@@ -70,7 +70,7 @@ class DeskSource:
         shape = self._relations.get(told["type"])
         if shape is None:
             return None
-        number = f"{self._baseline:04x}.{told['number']:012d}"
+        number = self._number(told["number"])
         if self._first is not None:
             return None if told["deleted"] else RawChange(shape, "observe", values(shape, told), number, None)
         return RawChange(shape, "delete" if told["deleted"] else "update", values(shape, told), number, told["at"])
@@ -84,8 +84,18 @@ class DeskSource:
     async def again(self, raw: RawChange) -> RawChange:
         return raw
 
-    async def standing(self, rows: Sequence[RowRef]) -> set[RowRef]:
-        return {row for row in rows if await held(self._session, row.stream, row.key) is not None}
+    async def look(self, rows: Sequence[RowRef]) -> list[Observation]:
+        """All changes up to the desk's last number, which is asked for first, are older than what is seen."""
+        position = f"{self._number(await end(self._session))}!"
+        return [Observation(row, await self._seen(row, position), position) for row in rows]
+
+    async def _seen(self, row: RowRef, position: str) -> RawChange | None:
+        shape = self._relations[row.stream]
+        told = await held(self._session, row.stream, row.key)
+        return None if told is None else RawChange(shape, "observe", values(shape, told), position, None)
+
+    def _number(self, number: int) -> str:
+        return f"{self._baseline:04x}.{number:012d}"
 
     async def close(self) -> None:
         """The session is not ours."""

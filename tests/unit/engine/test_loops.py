@@ -19,6 +19,7 @@ from fieldwarden.engine.ports.hub import Settlement
 from fieldwarden.engine.ports.source import Batch, Source, Start
 from fieldwarden.engine.ports.target import Write
 from fieldwarden.engine.running.delivery import Delivery
+from fieldwarden.engine.running.ingest.brake import Bounds
 from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.ingest.vanished import unseen
 from fieldwarden.engine.running.retry import backoff, judge
@@ -52,6 +53,7 @@ def live(
     beside: Callable[[], Awaitable[None]] | None = None,
     rules: Rulebook = RULES,
     lane: str = "",
+    deletes: Bounds | None = None,
 ) -> Telemetry:
     """Run one pipeline for some virtual seconds; `during` is called half-way, `beside` runs along."""
     telemetry = Telemetry()
@@ -59,7 +61,9 @@ def live(
     async def main() -> None:
         hub.clock = lambda: int(asyncio.get_running_loop().time() * 1e6)
         stop = asyncio.Event()
-        pipeline = Pipeline(rules, source, hub, telemetry, clock=hub.clock, chance=lambda: 0.5, lane=lane)
+        pipeline = Pipeline(
+            rules, source, hub, telemetry, clock=hub.clock, chance=lambda: 0.5, lane=lane, deletes=deletes
+        )
         along = asyncio.ensure_future(beside()) if beside is not None else None
         running = asyncio.create_task(pipeline.run(stop))
         await asyncio.sleep(seconds / 2)
@@ -550,7 +554,7 @@ def test_a_row_that_was_left_out_when_everything_was_told_again_is_not_gone_whil
 
     asyncio.run(tell_again())
     source = partitioned(hub, *rows, account(4, name="Acme"))
-    source.untold = {RowRef("crm", "public.account", "C-3")}
+    source.holds = {RowRef("crm", "public.account", "C-3"): account(0, "C-3", name="Third, by now")}
     live(source, hub, lane="crm#1")
     assert {row.key: hub.record(id).retired for row, id in hub.crosswalk.items()} == {
         "C-1": False,
