@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fieldwarden.sandbox.frame.faults import SandboxRefused
 from fieldwarden.sandbox.frame.vendor import Vendor
+from fieldwarden.sandbox.hubspot.vendor import HubSpot
 from fieldwarden.sandbox.stripe.vendor import Stripe
 
-VENDORS: dict[str, type[Vendor]] = {each.name: each for each in (Stripe,)}
+VENDORS: dict[str, type[Vendor]] = {each.name: each for each in (Stripe, HubSpot)}
 
 
 def vendor(name: str) -> type[Vendor]:

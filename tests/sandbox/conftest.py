@@ -25,3 +25,14 @@ def stripe_sandbox(_stripe: Played) -> Played:
 def inbox() -> Iterator[Inbox]:
     with listening() as taking:
         yield taking
+
+
+@pytest.fixture(scope="module")
+def _hubspot() -> Iterator[Played]:
+    with playing("hubspot") as played:
+        yield played
+
+
+@pytest.fixture
+def hubspot_sandbox(_hubspot: Played) -> Played:
+    return _hubspot.anew({"authorization": "Bearer pat-one"})
