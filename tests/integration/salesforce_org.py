@@ -50,11 +50,13 @@ class RestOrg:
     requests: list[tuple[str, str]] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
     token: str = "token-1"
+    now: int = NOW
+    """Milliseconds since 1970, there and here."""
     usage: str = "api-usage=18/5000"
     port: int = 0
 
     def __post_init__(self) -> None:
-        self.org = Org(self.bus, lambda: NOW)
+        self.org = Org(self.bus, lambda: self.now)
 
     @property
     def url(self) -> str:
@@ -219,7 +221,7 @@ async def logged_in(org: RestOrg) -> AsyncIterator[SalesforceSession]:
     wire = Wire("erp", org.url, seconds=10.0, answer_bytes=1 << 24)
     client = Client(wire, "/services/oauth2/token", "client-1", Secret("hush-hush"), in_body=True)
     login = OAuth("erp", client, lambda: {"grant_type": "client_credentials"}, lambda: 0.0)
-    session = SalesforceSession(wire, login, client="fieldwarden-7", micros=lambda: NOW * 1_000)
+    session = SalesforceSession(wire, login, client="fieldwarden-7", micros=lambda: org.now * 1_000)
     try:
         yield session
     finally:

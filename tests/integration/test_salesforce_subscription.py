@@ -13,7 +13,7 @@ from fieldwarden.connectors.salesforce.decoding.events import EventDecoder
 from fieldwarden.connectors.salesforce.decoding.fields import Described
 from fieldwarden.connectors.salesforce.decoding.places import Place
 from fieldwarden.connectors.salesforce.reading.subscription import AHEAD, Bus, Limits, channel
-from fieldwarden.connectors.salesforce.reading.topic import Schemas, Taken, TopicReader
+from fieldwarden.connectors.salesforce.reading.topic import OVERLAP, Schemas, Taken, TopicReader
 from fieldwarden.engine.change import UNKNOWN
 from fieldwarden.engine.errors import EnvironmentUnfit, SourceGap, TransientError
 from fieldwarden.engine.wanted import Wanted
@@ -259,7 +259,7 @@ async def test_what_was_committed_before_the_baseline_began_is_passed_over() -> 
         assert names(taken) == ["new"]
 
 
-async def test_rows_that_events_do_not_tell_of_whole_are_to_be_looked_at_once() -> None:
+async def test_rows_that_events_do_not_tell_of_are_hinted_at() -> None:
     async with scene() as at:
         one, two = (at.org.create("Account", {"Name": name}) for name in ("Ann", "Bob"))
         at.org.change_unseen([one, two], {"Phone": "1"})
@@ -267,10 +267,22 @@ async def test_rows_that_events_do_not_tell_of_whole_are_to_be_looked_at_once() 
         at.org.overflow("Account")
         at.org.update_everything("Account", {"Phone": "3"})
         at.org.create("Account", {"Name": "last"})
-        taken = await at.told(at.reader(), changes(3))
-        look = [key for each in taken for key in each.look.get("account", ())]
-        assert look == [one, two]
-        assert [prefix for each in taken for prefix in each.rescan.get("account", ())] == ["", "001"]
+        taken = await at.told(at.reader(), changes(6))
+        told = [change for each in taken for change in each.changes]
+        assert [each.values[0] for each in told if each.operation == "hint"] == [one, two, two]
+        assert {stream for each in taken for stream in each.rescan} == {"account"}
+        assert {stream for each in taken for stream in each.lost} == {"account"}
+
+
+async def test_what_was_read_since_needs_no_look() -> None:
+    """A baseline that began after an overflow has read what that was about: else it would begin again for ever."""
+    async with scene() as at:
+        id = at.org.create("Account", {"Name": "Ann"})
+        at.org.overflow("Account")
+        at.org.change_unseen([id], {"Phone": "1"})
+        taken = await at.told(at.reader(Place(1, 0, b"", NOW - OVERLAP + 10_000)), changes(1))
+        assert (taken[-1].lost, taken[-1].rescan) == (set(), set())
+        assert [each.operation for each in taken[-1].changes] == ["insert"]
 
 
 # --- repetitions and changes of schema ----------------------------------------------------------------------------

@@ -55,6 +55,12 @@ class SalesforceSession:
         self._wire = wire
         self._micros = micros
         self._turns = asyncio.Semaphore(concurrency)
+        self._ahead = 0
+
+    async def now(self) -> int:
+        """Salesforce's own time (µs since 1970 UTC), as its answer tells it: never later than it is there."""
+        await self.ask("GET", "/limits")
+        return self._micros() + self._ahead
 
     async def ask(self, method: str, path: str, *, query: Sequence[tuple[str, str]] = (), body: Any = None) -> Reply:
         """An answer below the version's address, whatever became of the records in it. `body` is sent as JSON, with
@@ -124,6 +130,8 @@ class SalesforceSession:
         url = self._wire.address(f"/services/data/{VERSION}{path}")
         async with self._turns:
             answered = await self._wire.send(self._wire.request(method, url, headers, query=query, body=content))
+        if answered.date is not None:
+            self._ahead = answered.date - self._micros()
         self.used = used(answered.headers.get("sforce-limit-info", "")) or self.used
         return self._reply(answered)
 

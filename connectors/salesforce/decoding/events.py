@@ -44,14 +44,15 @@ class Event(NamedTuple):
 class Told:
     """What one event comes to.
 
-    `changes`: what it tells of rows. `look`: keys of rows of `stream` that have to be read, since it does not tell all;
-    they may be gone. `rescan`: beginnings of the keys of all rows that have to be read ("": every row of the stream),
-    and those that are not there any more are gone. `head` is None where not even that could be read."""
+    `changes`: what it tells of rows. `hints`: rows that have to be looked at, since it does not tell all; they may be
+    gone. `rescan`: all rows of the stream have to be read; `lost`: and some may be gone that nobody tells
+    of. `head` is None where not even that could be read."""
 
     stream: str = ""
     changes: list[RawChange] = field(default_factory=list)
-    look: tuple[str, ...] = ()
-    rescan: tuple[str, ...] = ()
+    hints: list[RawChange] = field(default_factory=list)
+    rescan: bool = False
+    lost: bool = False
     head: Header | None = None
 
 
@@ -77,6 +78,7 @@ class EventDecoder:
         self._schema_of = schema_of
         self._schemas: dict[str, EventSchema | Unreadable] = {}
         self._readers: dict[tuple[str, str], ObjectReader] = {}
+        self._keys = {name: each.relation((KEY,), ("text",)) for name, each in wanted.items()}
         self._relations: dict[str, dict[tuple[tuple[str, ...], tuple[str, ...]], Relation]] = {}
 
     def describe(self, fields: Mapping[str, Mapping[str, Described]]) -> None:
@@ -97,29 +99,41 @@ class EventDecoder:
         if wanted is None:
             return Told(head=head)
         if head.kind == OVERFLOW:
-            return Told(wanted.stream, rescan=("",), head=head)
+            return Told(wanted.stream, rescan=True, lost=True, head=head)
         if head.kind.startswith("GAP_"):
-            return Told(wanted.stream, look=head.ids, rescan=head.prefixes, head=head)
+            many = bool(head.prefixes)
+            hints = self._hints(head.ids, head, event, place)
+            return Told(wanted.stream, hints=hints, rescan=many, lost=many and head.kind == "GAP_DELETE", head=head)
         return self._written(self._reader(event.schema, schema, head.entity, wanted), event, head, content, place)
 
     def _written(
-        self, reader: ObjectReader, event: Event, head: Header, content: Mapping[str, object], place: Place
+        self,
+        reader: ObjectReader,
+        event: Event,
+        head: Header,
+        content: Mapping[str, object],
+        place: Place,
     ) -> Told:
-        ids, prefixes = head.ids, head.prefixes
+        ids, many = head.ids, bool(head.prefixes)
         stream = reader.relation.stream
         if head.kind == "DELETE":
             gone = [self._change(reader, "delete", id, reader.nothing(), head, event, place) for id in ids]
-            return Told(stream, gone, rescan=prefixes, head=head)
+            return Told(stream, gone, rescan=many, lost=many, head=head)
         try:
             row = reader.row(head, content)
         except Unreadable as error:
             undecoded = [self._undecoded(reader.relation, id, event, place, str(error)) for id in ids]
-            return Told(stream, undecoded, rescan=prefixes, head=head)
+            return Told(stream, undecoded, rescan=many, head=head)
         changes: list[RawChange] = []
         if row.speaks:
             operation = _OPERATIONS[head.kind]
             changes = [self._change(reader, operation, id, row.values, head, event, place) for id in ids]
-        return Told(stream, changes, ids if row.look else (), prefixes, head)
+        hints = self._hints(ids, head, event, place) if row.look else []
+        return Told(stream, changes, hints, many, head=head)
+
+    def _hints(self, ids: tuple[str, ...], head: Header, event: Event, place: Place) -> list[RawChange]:
+        relation, where = self._keys[head.entity], self._where(event)
+        return [RawChange(relation, "hint", (id,), place.row, None, place=where) for id in ids]
 
     def _change(
         self,
@@ -146,7 +160,7 @@ class EventDecoder:
     def _unreadable(self, event: Event, place: Place, reason: str) -> Told:
         """Of an event that nobody can read it is not even known of which object it speaks: of one of this topic."""
         wanted = next(iter(self._wanted.values()))
-        relation = Relation(wanted.stream, (KEY,), ("text",))
+        relation = wanted.relation((KEY,), ("text",))
         return Told(wanted.stream, [self._undecoded(relation, None, event, place, reason)])
 
     def _undecoded(self, relation: Relation, id: str | None, event: Event, place: Place, reason: str) -> RawChange:

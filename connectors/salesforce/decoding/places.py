@@ -52,3 +52,31 @@ class Place(NamedTuple):
         if match is None:
             raise ValueError(f"{text!r} is no position of a Salesforce topic")
         return cls(int(match[1], 16), int(match[2], 16), bytes.fromhex(match[3]), int(match[4], 16))
+
+
+class Progress(NamedTuple):
+    """How far a part is: where on its topic it goes on, and, while its rows are read, behind which id ("": none was
+    read); None: all rows have been told.
+
+    >>> Progress(Place(1, 0, b"", 16), "001A").text
+    '0001.000000000000..10!001A'
+    >>> Progress.parse("0001.00000000002a.01ff.10")
+    Progress(place=Place(baseline=1, number=42, replay=b'\\x01\\xff', since=16), after=None)
+    """
+
+    place: Place
+    after: str | None = None
+
+    @property
+    def text(self) -> str:
+        return self.place.text if self.after is None else f"{self.place.text}!{self.after}"
+
+    @classmethod
+    def parse(cls, text: str) -> Progress:
+        """Raises ValueError for what is no position of a part."""
+        place, mark, after = text.partition("!")
+        return cls(Place.parse(place), after if mark else None)
+
+    def reread(self) -> Progress:
+        """All rows are to be read first, as they are now: newer than what was told of them."""
+        return Progress(self.place.after(self.place.replay), "")

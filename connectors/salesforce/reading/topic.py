@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Final
 
-from fieldwarden.connectors.salesforce.decoding.events import EventDecoder, SchemaNeeded, Told
+from fieldwarden.connectors.salesforce.decoding.events import Event, EventDecoder, SchemaNeeded, Told
 from fieldwarden.connectors.salesforce.decoding.places import Place
 from fieldwarden.connectors.salesforce.decoding.repeats import Repeats
 from fieldwarden.connectors.salesforce.reading.subscription import Fetched
 from fieldwarden.engine.change import RawChange
 
-_MOST_SCHEMAS = 256
+OVERLAP: Final = 120_000
+"""Milliseconds before a baseline begins from which on events are told: their order puts right whatever they say of rows
+that were read later."""
+_SURE: Final = 5_000
+"""Milliseconds by which an event is older than rows that hold what it tells of, whoever's clock it is."""
+_MOST_SCHEMAS: Final = 256
 
 
 class Schemas:
@@ -35,20 +41,24 @@ class Schemas:
 
 @dataclass(slots=True)
 class Taken:
-    """What some events come to. `look` has the keys of rows that have to be read from Salesforce now, `rescan` the
-    beginnings of those of all rows that have to be ("": all), both by stream; what is read stands behind `place`."""
+    """What some events come to. `rescan` are streams of which all rows have to be read, `lost` those of which some may
+    be gone that nobody tells of; what is read stands behind `place`."""
 
     place: Place
     changes: list[RawChange] = field(default_factory=list)
-    look: dict[str, dict[str, None]] = field(default_factory=dict)
-    rescan: dict[str, dict[str, None]] = field(default_factory=dict)
+    rescan: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
 
-    def add(self, told: Told) -> None:
+    def add(self, told: Told, *, read_since: bool) -> None:
+        """`read_since`: the rows were read after the event was committed."""
         self.changes += told.changes
-        if told.look:
-            self.look.setdefault(told.stream, {}).update(dict.fromkeys(told.look))
+        if read_since:
+            return
+        self.changes += told.hints
         if told.rescan:
-            self.rescan.setdefault(told.stream, {}).update(dict.fromkeys(told.rescan))
+            self.rescan.add(told.stream)
+        if told.lost:
+            self.lost.add(told.stream)
 
 
 class TopicReader:
@@ -67,21 +77,26 @@ class TopicReader:
         taken = Taken(self.place)
         for event in fetched.events:
             place = taken.place.after(event.replay)
-            while True:
-                try:
-                    told = self._decoder.decode(event, place)
-                    break
-                except SchemaNeeded as needed:
-                    await self._schemas.fetch(needed.id)
+            told = await self._decoded(event, place)
             taken.place = place
-            if told.head is not None:
-                if told.head.at < place.since * 1_000:
-                    continue
-                if self._repeats.again(told.head.identity):
-                    self.repeated += 1
-                    continue
-            taken.add(told)
+            if told.head is None:
+                taken.add(told, read_since=False)
+                continue
+            at = told.head.at // 1_000
+            if at < place.since:
+                continue
+            if self._repeats.again(told.head.identity):
+                self.repeated += 1
+                continue
+            taken.add(told, read_since=at < place.since + OVERLAP - _SURE)
         if fetched.latest != taken.place.replay:
             taken.place = taken.place.after(fetched.latest)
         self.place = taken.place
         return taken
+
+    async def _decoded(self, event: Event, place: Place) -> Told:
+        while True:
+            try:
+                return self._decoder.decode(event, place)
+            except SchemaNeeded as needed:
+                await self._schemas.fetch(needed.id)

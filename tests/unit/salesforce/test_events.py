@@ -9,7 +9,7 @@ import pytest
 
 from fieldwarden.connectors.salesforce.decoding.events import Event, SchemaNeeded
 from fieldwarden.connectors.salesforce.decoding.fields import Described
-from fieldwarden.engine.change import UNKNOWN
+from fieldwarden.engine.change import UNKNOWN, RawChange
 from fieldwarden.engine.errors import SchemaDrift
 from tests.unit.salesforce.events import (
     ACCOUNT,
@@ -28,6 +28,11 @@ from tests.unit.salesforce.events import (
     told,
 )
 
+
+def keys(hints: list[RawChange]) -> list[object]:
+    return [each.values[0] for each in hints]
+
+
 # --- what changed -------------------------------------------------------------------------------------------------
 
 
@@ -36,7 +41,7 @@ def test_an_update_tells_of_what_changed_and_leaves_all_else_unknown() -> None:
     found = told(["Name", "Phone", "AnnualRevenue"], payload(changed=at("Phone"), Phone="+49 30 1"))
     (change,) = found.changes
     assert row(change) == {"Phone": "+49 30 1", "Name": UNKNOWN, "AnnualRevenue": UNKNOWN}
-    assert found.look == ()
+    assert found.hints == []
 
 
 def test_a_field_is_null_where_the_event_says_that_it_was_set_to_null() -> None:
@@ -48,7 +53,7 @@ def test_a_new_record_is_told_of_whole() -> None:
     found = told(["Name", "Phone"], payload("CREATE", Name="Ann"))
     (change,) = found.changes
     assert (change.operation, row(change)) == ("insert", {"Name": "Ann", "Phone": None})
-    assert found.look == ()
+    assert found.hints == []
 
 
 def test_a_record_that_came_back_is_told_of_whole() -> None:
@@ -63,7 +68,7 @@ def test_a_deletion_carries_the_key_alone() -> None:
 
 def test_a_change_of_nothing_that_is_mapped_is_not_told() -> None:
     found = told(["Name"], payload(changed=at("LastModifiedDate"), LastModifiedDate=AT))
-    assert (found.changes, found.look) == ([], ())
+    assert (found.changes, found.hints) == ([], [])
     assert found.head is not None
 
 
@@ -86,23 +91,23 @@ def test_a_long_text_that_came_as_a_difference_is_read_from_salesforce() -> None
     found = told(["Description", "Phone"], data)
     (change,) = found.changes
     assert row(change) == {"Description": UNKNOWN, "Phone": "1"}
-    assert found.look == (ANN,)
+    assert keys(found.hints) == [ANN]
 
 
 def test_a_field_that_changed_and_has_no_value_is_read_from_salesforce() -> None:
     found = told(["Phone"], payload(changed=at("Phone")))
     assert [row(each) for each in found.changes] == [{"Phone": UNKNOWN}]
-    assert found.look == (ANN,)
+    assert keys(found.hints) == [ANN]
 
 
 def test_a_field_that_others_compute_is_read_with_every_change_of_its_row() -> None:
     found = told(["Score__c", "Phone"], payload(changed=at("LastModifiedDate")))
-    assert (found.changes, found.look) == ([], (ANN,))
+    assert (found.changes, keys(found.hints)) == ([], [ANN])
 
 
 def test_a_name_that_came_in_parts_is_read_where_it_is_mapped_as_one_text() -> None:
     found = told(["Name"], payload("CREATE", Name={"Salutation": None, "FirstName": "Ann", "LastName": "Lee"}))
-    assert found.look == (ANN,)
+    assert keys(found.hints) == [ANN]
 
 
 # --- several records, wildcards, gaps -----------------------------------------------------------------------------
@@ -115,23 +120,31 @@ def test_one_event_of_several_records_tells_of_each() -> None:
 
 def test_a_wildcard_has_all_rows_of_its_beginning_read_again() -> None:
     found = told(["Phone"], payload(ids=["001*"], changed=at("Phone"), Phone="1"))
-    assert (found.changes, found.look, found.rescan) == ([], (), ("001",))
+    assert (found.changes, found.hints, found.rescan, found.lost) == ([], [], True, False)
 
 
 @pytest.mark.parametrize("kind", KINDS[4:])
 def test_a_gap_has_its_records_looked_at(kind: str) -> None:
     found = told(["Phone"], payload(kind, [ANN, BOB]))
-    assert (found.stream, found.changes, found.look, found.rescan) == ("account", [], (ANN, BOB), ())
+    assert (found.stream, found.changes, keys(found.hints), found.rescan) == ("account", [], [ANN, BOB], False)
+    assert {(each.operation, each.position, each.relation.columns) for each in found.hints} == {
+        ("hint", HERE.row, ("Id",))
+    }
 
 
 def test_a_gap_of_a_wildcard_has_those_rows_read_again() -> None:
     found = told(["Phone"], payload("GAP_UPDATE", ["001*"]))
-    assert (found.look, found.rescan) == ((), ("001",))
+    assert (found.hints, found.rescan, found.lost) == ([], True, False)
 
 
-def test_an_overflow_has_every_row_of_the_object_read_again() -> None:
+@pytest.mark.parametrize("kind", ["DELETE", "GAP_DELETE"])
+def test_a_wildcard_of_deletions_leaves_nobody_to_tell_which_rows_are_gone(kind: str) -> None:
+    assert told(["Phone"], payload(kind, ["001*"])).lost
+
+
+def test_an_overflow_has_every_row_read_again_and_leaves_nobody_to_tell_which_are_gone() -> None:
     found = told(["Phone"], payload("GAP_OVERFLOW", ["000000000000000AAA"]))
-    assert (found.changes, found.look, found.rescan) == ([], (), ("",))
+    assert (found.changes, found.hints, found.rescan, found.lost) == ([], [], True, True)
 
 
 # --- parts of compound fields -------------------------------------------------------------------------------------
@@ -303,7 +316,7 @@ def test_a_field_that_events_do_not_carry_is_read_with_every_change() -> None:
     reads = decoder("Phone", schemas={"s2": schema_of(optional("Name", "string"))})
     data = payload(schema=schema_of(optional("Name", "string")), changed=["0x2"], Name="Ann")
     found = reads.decode(Event("s2", data, b""), HERE)
-    assert (found.changes, found.look) == ([], (ANN,))
+    assert (found.changes, keys(found.hints)) == ([], [ANN])
 
 
 @pytest.mark.parametrize("text", ["{", '{"type":"record","name":"E","fields":[]}', '"string"', "[]"])
@@ -317,4 +330,4 @@ def test_a_schema_that_is_none_spoils_its_events_only(text: str) -> None:
 
 def test_an_object_that_nobody_reads_is_passed_over() -> None:
     found = told(["Name"], payload("CREATE", entity="Contact", Name="Ann"))
-    assert (found.changes, found.look, found.rescan) == ([], (), ())
+    assert (found.changes, found.hints, found.rescan) == ([], [], False)
