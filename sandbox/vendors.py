@@ -5,9 +5,10 @@ from __future__ import annotations
 from fieldwarden.sandbox.frame.faults import SandboxRefused
 from fieldwarden.sandbox.frame.vendor import Vendor
 from fieldwarden.sandbox.hubspot.vendor import HubSpot
+from fieldwarden.sandbox.quickbooks.vendor import QuickBooks
 from fieldwarden.sandbox.stripe.vendor import Stripe
 
-VENDORS: dict[str, type[Vendor]] = {each.name: each for each in (Stripe, HubSpot)}
+VENDORS: dict[str, type[Vendor]] = {each.name: each for each in (Stripe, HubSpot, QuickBooks)}
 
 
 def vendor(name: str) -> type[Vendor]:

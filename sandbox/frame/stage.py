@@ -16,6 +16,8 @@ from fieldwarden.sandbox.frame.journal import Asked, Journal, shown
 from fieldwarden.sandbox.frame.limits import Bucket, Rate
 from fieldwarden.sandbox.frame.vendor import Vendor, World
 
+AGE = 20 * 86400.0
+"""How long ago, in seconds, a sandbox's first records were made: no search lags behind them."""
 HTML = b"<!doctype html><html><head><title>Maintenance</title></head><body><h1>We'll be back soon</h1></body></html>"
 
 
@@ -54,7 +56,9 @@ class Stage:
         self.world.random.seed(seed)
         self.world.faults.clear()
         self.world.quiet = True
+        self.world.clock.move(-AGE)
         self.vendor.begin()
+        self.world.clock.move(AGE)
         self.world.quiet = False
         self.world.hooks.clear()
         self.journal.clear()

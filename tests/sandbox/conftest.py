@@ -36,3 +36,14 @@ def _hubspot() -> Iterator[Played]:
 @pytest.fixture
 def hubspot_sandbox(_hubspot: Played) -> Played:
     return _hubspot.anew({"authorization": "Bearer pat-one"})
+
+
+@pytest.fixture(scope="module")
+def _quickbooks() -> Iterator[Played]:
+    with playing("quickbooks") as played:
+        yield played
+
+
+@pytest.fixture
+def quickbooks_sandbox(_quickbooks: Played) -> Played:
+    return _quickbooks.anew()

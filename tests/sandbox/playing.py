@@ -15,6 +15,8 @@ from fieldwarden.sandbox.serving import address, bound, server
 from fieldwarden.sandbox.vendors import VENDORS
 from tests.patience import eventually
 
+NOON = "2026-11-28T12:00:00Z"
+
 
 class Played:
     """`http` speaks as a program does, `admin` as a test; the vendor's key is not put in by itself."""
@@ -24,9 +26,10 @@ class Played:
         self.http = httpx.Client(base_url=url, trust_env=False, timeout=60)
 
     def anew(self, headers: dict[str, str] | None = None) -> Played:
-        """As it was at first: records by the seed, no faults, the machine's time, webhooks to nobody."""
+        """As it was at first: records by the seed, no faults, webhooks to nobody; and it is noon of a day, until a test
+        moves the clock."""
+        self.at(NOON)
         self.admin("POST", "reset", {"seed": 1})
-        self.admin("POST", "clock", {"follow": True})
         self.admin("POST", "hooks", {"forget": True})
         self.admin("POST", "limits", {})
         self.http.headers.update(headers or {})

@@ -232,7 +232,6 @@ def test_the_last_webhook_that_is_held_back_can_be_released(stripe_sandbox: Play
 
 
 def test_a_webhook_that_was_not_taken_is_sent_again_when_its_time_comes(stripe_sandbox: Played, inbox: Inbox) -> None:
-    stripe_sandbox.at("2026-11-28T12:00:00Z")
     stripe_sandbox.admin("POST", "hooks", {"url": inbox.url})
     inbox.statuses = [500, 200]
     edit(stripe_sandbox, "A")

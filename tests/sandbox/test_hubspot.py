@@ -14,7 +14,6 @@ from tests.sandbox.inbox import Inbox
 from tests.sandbox.playing import Played
 
 CONTACTS = "/crm/v3/objects/contacts"
-NOON = "2026-11-28T12:00:00Z"
 
 
 def created(played: Played, table: str = "contacts", **properties: str) -> str:
@@ -54,7 +53,6 @@ def test_the_dated_path_answers_as_the_numbered_one(hubspot_sandbox: Played) -> 
 
 def test_what_is_archived_is_listed_apart_and_has_its_time(hubspot_sandbox: Played) -> None:
     key = created(hubspot_sandbox, email="gone@example.com")
-    hubspot_sandbox.at(NOON)
     assert hubspot_sandbox.http.delete(f"{CONTACTS}/{key}").status_code == 204
     assert hubspot_sandbox.http.delete(f"{CONTACTS}/{key}").status_code == 204
     assert hubspot_sandbox.http.get(f"{CONTACTS}/{key}").status_code == 404
@@ -63,7 +61,6 @@ def test_what_is_archived_is_listed_apart_and_has_its_time(hubspot_sandbox: Play
 
 
 def test_a_search_lags_and_a_read_by_id_does_not(hubspot_sandbox: Played) -> None:
-    hubspot_sandbox.at(NOON)
     key = created(hubspot_sandbox, email="new@example.com")
     groups = by("email", "EQ", value="NEW@example.com")
     assert found(hubspot_sandbox, filterGroups=groups)["total"] == 0
@@ -99,7 +96,6 @@ def test_a_filter_finds_what_its_operator_says(
 
 
 def test_times_are_searched_by_milliseconds(hubspot_sandbox: Played) -> None:
-    hubspot_sandbox.at(NOON)
     key = created(hubspot_sandbox, lastname="now")
     hubspot_sandbox.pass_by(11)
     groups = by("lastmodifieddate", "GTE", value="1795867200000")
@@ -186,7 +182,6 @@ def test_the_properties_say_who_writes_them(hubspot_sandbox: Played) -> None:
 
 
 def test_a_token_is_good_for_half_an_hour_and_can_be_refreshed(hubspot_sandbox: Played) -> None:
-    hubspot_sandbox.at(NOON)
     form = {"grant_type": "refresh_token", "client_id": "client", "client_secret": SECRET, "refresh_token": "refresh"}
     told = hubspot_sandbox.http.post("/oauth/v1/token", data=form).json()
     headers = {"authorization": f"Bearer {told['access_token']}"}

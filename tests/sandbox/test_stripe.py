@@ -9,7 +9,6 @@ import pytest
 
 from tests.sandbox.playing import Played
 
-NOON = "2026-11-28T12:00:00Z"
 DAY = 86400.0
 
 
@@ -126,7 +125,6 @@ def test_the_first_ten_lines_stand_in_the_invoice_and_all_in_its_list(stripe_san
 
 
 def test_a_search_does_not_see_yet_what_a_list_sees(stripe_sandbox: Played) -> None:
-    stripe_sandbox.at(NOON)
     made = customer(stripe_sandbox, email="new@example.com").json()["id"]
     query = {"query": "email:'new@example.com'"}
     assert asked(stripe_sandbox, "/v1/customers/search", **query)["data"] == []
@@ -183,7 +181,6 @@ def test_a_deleted_customer_says_so_and_is_in_no_list(stripe_sandbox: Played) ->
 
 
 def test_a_key_answers_again_for_a_day_and_then_it_is_new(stripe_sandbox: Played) -> None:
-    stripe_sandbox.at(NOON)
     first = customer(stripe_sandbox, "k1", name="A")
     again = customer(stripe_sandbox, "k1", name="A")
     assert again.json() == first.json()
@@ -326,7 +323,6 @@ def test_events_can_be_asked_by_their_types(stripe_sandbox: Played, query: Any) 
 
 
 def test_events_are_there_for_thirty_days(stripe_sandbox: Played) -> None:
-    stripe_sandbox.at(NOON)
     customer(stripe_sandbox, name="Old")
     old = asked(stripe_sandbox, "/v1/events")["data"][0]["id"]
     stripe_sandbox.pass_by(30 * DAY + 1)

@@ -12,6 +12,12 @@ from tests.sandbox.inbox import Inbox
 from tests.sandbox.playing import Played
 
 
+@pytest.fixture(autouse=True)
+def _its_clock_is_the_clients(stripe_sandbox: Played) -> None:
+    """The client refuses webhooks of another time."""
+    stripe_sandbox.admin("POST", "clock", {"follow": True})
+
+
 @pytest.fixture
 def client(stripe_sandbox: Played) -> stripe.StripeClient:
     return stripe.StripeClient(
