@@ -15,6 +15,7 @@ from fieldwarden.rules.debezium_checks import check_debezium
 from fieldwarden.rules.errors import FieldwardenError
 from fieldwarden.rules.files import Files
 from fieldwarden.rules.findings import CheckResults
+from fieldwarden.rules.salesforce import SalesforceConnector, check_salesforce
 from fieldwarden.rules.settings import Settings
 
 
@@ -59,6 +60,15 @@ class _DebeziumRules:
         check_debezium(files, systems, findings)
 
 
+@dataclass(frozen=True, slots=True)
+class _SalesforceRules:
+    settings: type[Settings] = SalesforceConnector
+
+    def check(self, files: Files, systems: Sequence[str], findings: CheckResults) -> None:
+        check_salesforce(files, systems, findings)
+
+
 POSTGRES: RulesOfKind = _PostgresRules()
 DEBEZIUM: RulesOfKind = _DebeziumRules()
+SALESFORCE: RulesOfKind = _SalesforceRules()
 BUILT_IN: Kinds = {"postgres": POSTGRES, "debezium": DEBEZIUM}

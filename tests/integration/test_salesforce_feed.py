@@ -39,8 +39,11 @@ class Scene:
     table: dict[str, dict[str, Any]] = field(default_factory=dict)
     newest: dict[str, str] = field(default_factory=dict)
 
+    def feed(self, *wanted: str) -> OrgFeed:
+        return OrgFeed(self.session, self.bus, {name: WANTED[name] for name in wanted or WANTED}, "fieldwarden-7")
+
     async def read(self, enough: Enough, baseline: int = 1, *wanted: str) -> list[Read]:
-        feed = OrgFeed(self.session, self.bus, {name: WANTED[name] for name in wanted or WANTED}, "fieldwarden-7")
+        feed = self.feed(*wanted)
         reads: list[Read] = []
         async with aclosing(feed.read(self.positions, baseline)) as reading:
             async for read in reading:
@@ -208,3 +211,33 @@ async def test_where_nothing_is_left_to_follow_the_shape_is_the_error(at: Scene)
     at.rest.described["Name"] = {"gone": True}
     with pytest.raises(SchemaDrift, match="Salesforce describes no field Name"):
         await at.read(done, 1, "Account")
+
+
+async def test_a_look_tells_what_rows_hold_now_and_which_are_gone(at: Scene) -> None:
+    ann, bob = (at.rest.org.create("Account", {"Name": name}) for name in ("Ann", "Bob"))
+    at.rest.org.delete(bob)
+    found = await at.feed().look("account", [ann, bob])
+    assert found[bob] is None
+    image = found[ann]
+    assert image is not None
+    assert (image.operation, "Ann" in image.values) == ("observe", True)
+
+
+async def test_an_event_that_could_not_be_read_is_read_once_it_can_be(at: Scene) -> None:
+    """Its schema was spoiled on its way, say, and is whole when it is asked for again."""
+    await at.read(done, 1, "Account")
+    schemas, good = at.rest.bus.schemas, dict(at.rest.bus.schemas)
+    schemas[PARTY.schema_id] = "{"
+    ann = at.rest.org.create("Account", {"Name": "Ann"})
+    feed = at.feed("Account")
+    async with aclosing(feed.read(at.positions, 1)) as reading:
+        (spoiled,) = (await anext(reading)).changes
+        assert spoiled.undecoded is not None
+        assert (await feed.again(spoiled)).undecoded is not None
+    schemas.update(good)
+    later = at.feed("Account")
+    async with aclosing(later.read(at.positions, 1)) as reading:
+        await anext(reading)
+        mended = await later.again(spoiled)
+    assert (mended.operation, mended.position) == ("insert", spoiled.position)
+    assert ann in mended.values

@@ -46,6 +46,15 @@ class Place(NamedTuple):
         return self._replace(number=self.number + 1, replay=replay)
 
     @classmethod
+    def at(cls, row: str, replay: bytes) -> Place:
+        """Where an event stood, by the position of a row's change and its replay id. Raises ValueError for others.
+
+        >>> Place.at("0001.00000000002a", b"\\x01").row
+        '0001.00000000002a'
+        """
+        return cls.parse(f"{row}.{replay.hex()}.0")
+
+    @classmethod
     def parse(cls, text: str) -> Place:
         """Raises ValueError for what is no position of a topic."""
         match = _PLACE(text)

@@ -16,10 +16,10 @@ from typing import Literal
 
 from fieldwarden.connectors.salesforce.asking.session import SalesforceSession
 from fieldwarden.connectors.salesforce.decoding.described import ObjectOf
-from fieldwarden.connectors.salesforce.decoding.events import EventDecoder
+from fieldwarden.connectors.salesforce.decoding.events import Event, EventDecoder
 from fieldwarden.connectors.salesforce.decoding.places import Place, Progress
 from fieldwarden.connectors.salesforce.decoding.rows import KEY
-from fieldwarden.connectors.salesforce.looking.rows import RowShape, all_rows
+from fieldwarden.connectors.salesforce.looking.rows import RowShape, all_rows, some_rows
 from fieldwarden.connectors.salesforce.reading.subscription import Bus, Fetched
 from fieldwarden.connectors.salesforce.reading.topic import OVERLAP, Schemas, TopicReader
 from fieldwarden.engine.change import RawChange
@@ -60,6 +60,7 @@ class OrgFeed:
         self._bus = bus
         self._wanted = wanted
         self._client = client
+        self._parts: list[_Part] = []
 
     async def read(self, positions: Mapping[str, str | None], baseline: int) -> AsyncGenerator[Read, None]:
         """All that is behind these positions, by part; for ever. Of a part that has none, or one of a baseline before,
@@ -69,7 +70,7 @@ class OrgFeed:
         objects = {name: await self._session.described(name) for name in self._wanted}
         since = (await self._session.now()) // 1_000 - OVERLAP
         begin = Progress(Place(baseline, 0, b"", since), "")
-        parts = [self._part(objects[name], positions, begin) for name in sorted(self._wanted)]
+        parts = self._parts = [self._part(objects[name], positions, begin) for name in sorted(self._wanted)]
         untold = [each for each in parts if each.progress.after is not None]
         for each in untold:
             async for read in self._rows(each, last=each is untold[-1]):
@@ -90,6 +91,30 @@ class OrgFeed:
         )
         reader = TopicReader(decoder, schemas, progress.place)
         return _Part(topic, wanted, RowShape(wanted, object), reader, progress)
+
+    async def again(self, raw: RawChange) -> RawChange:
+        """An event that could not be read, tried once more by what is known now; the same, if in vain. Raises
+        TransientError, EnvironmentUnfit."""
+        undecoded = raw.undecoded
+        if undecoded is None or undecoded.value is None:
+            return raw
+        told = dict(undecoded.headers)
+        part = next((each for each in self._parts if each.wanted.stream == raw.relation.stream), None)
+        if part is None or not {"schema", "replay"} <= told.keys():
+            return raw
+        event = Event(told["schema"].decode(), undecoded.value, told["replay"])
+        found = await part.reader.decoded(event, Place.at(raw.position, event.replay))
+        mine = (each for each in found.changes if undecoded.key in (None, _key(each).encode()))
+        return next((each for each in mine if each.undecoded is None), raw)
+
+    async def look(self, stream: str, keys: Sequence[str]) -> dict[str, RawChange | None]:
+        """What these rows of a stream hold now, by key; None: there is none. Raises TransientError, EnvironmentUnfit,
+        SchemaDrift."""
+        name, wanted = next(found for found in self._wanted.items() if stream in (found[1].stream, *found[1].others))
+        shape = RowShape(wanted, await self._session.described(name))
+        rows: dict[str, RawChange | None] = dict.fromkeys(keys)
+        rows |= {_key(each): each for each in await some_rows(self._session, shape, shape.relation, keys)}
+        return rows
 
     # --- rows ----------------------------------------------------------------------------------------------------
 

@@ -77,7 +77,7 @@ class TopicReader:
         taken = Taken(self.place)
         for event in fetched.events:
             place = taken.place.after(event.replay)
-            told = await self._decoded(event, place)
+            told = await self.decoded(event, place)
             taken.place = place
             if told.head is None:
                 taken.add(told, read_since=False)
@@ -94,7 +94,8 @@ class TopicReader:
         self.place = taken.place
         return taken
 
-    async def _decoded(self, event: Event, place: Place) -> Told:
+    async def decoded(self, event: Event, place: Place) -> Told:
+        """What one event tells that stands at `place`. Raises SchemaDrift, TransientError, EnvironmentUnfit."""
         while True:
             try:
                 return self._decoder.decode(event, place)
