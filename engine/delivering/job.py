@@ -13,7 +13,7 @@ from fieldwarden.engine.deciding.meant import wanted
 from fieldwarden.engine.delivering.refusals import Place, Refusals, refusal, remembered, said, still_refused
 from fieldwarden.engine.delivering.settling import overlaid
 from fieldwarden.engine.ports.hub import Pending
-from fieldwarden.engine.ports.target import Write
+from fieldwarden.engine.ports.target import Intent, Write
 from fieldwarden.engine.record import Record
 
 _LONGEST = 4_000
@@ -57,8 +57,8 @@ class Job:
     """Seconds after which to go on, and why: the target is busy, or has not answered. It was no attempt."""
     answered: Sequence[str] = ()
     """The idempotency keys of intents whose result is known."""
-    repeats: Mapping[str, str] = MappingProxyType({})
-    """By stream the idempotency key of a create without an answer that may be made again."""
+    repeats: Mapping[str, Intent] = MappingProxyType({})
+    """By stream a create without an answer that may be made again, as it was."""
     row_versions: Mapping[RowRef, str] = MappingProxyType({})
     unanswered = False
     """A write of it is without a result."""
@@ -103,10 +103,20 @@ class Job:
         if place in self.differing:
             self.differing = {other: value for other, value in self.differing.items() if other != place}
 
-    def intends(self, key: str) -> None:
-        """A call with this key is about to be made (again): what was known of the last one is not known of this."""
-        if key in self.answered:
-            self.answered = tuple(each for each in self.answered if each != key)
+    def repeats_in(self, write: Write) -> None:
+        """Have a write make the call again that was not answered, if there is one. It brings what that one brought:
+        under its key a service may give the answer that it gave then, which says nothing of other values."""
+        again = self.repeats.get(write.stream) if write.operation == "create" else None
+        if again is not None:
+            write.repeats, write.values, write.parent_key = again.key, dict(again.values), again.parent
+
+    def hears_of(self, write: Write) -> Intent | None:
+        """A call was answered; gives the one that it made again, which is none to be repeated any more."""
+        self.answered = (*self.answered, write.idempotency_key)
+        again = self.repeats.get(write.stream) if write.repeats else None
+        if again is not None:
+            self.repeats = {stream: each for stream, each in self.repeats.items() if each is not again}
+        return again
 
     def refuses(self, write: Write, reasons: Mapping[str, str]) -> None:
         """The target does not take these fields of a write, which is left with the others."""

@@ -77,6 +77,16 @@ class Judge:
         if not strange:
             job.knows_version(ref, row_version)
 
+    def repeated(self, job: Job, intent: Intent, write: Write, result: WriteResult) -> bool:
+        """A create that was made again, as it was then, has been answered: what is wanted by now is yet to be planned.
+        True if that can be done at once. What was refused may be wanted no more, and is no word about what is."""
+        job.wrote = True
+        if result.status == "applied":
+            assert result.key is not None, "a write that was applied names its row"
+            written = {name: value for name, value in write.values.items() if name not in result.refused}
+            self.observed(job, intent, result.key, {**written, **result.differing}, result.row_version)
+        return result.status != "busy" or self.absorb(job, write, result)
+
     def _applied(self, job: Job, write: Write, result: WriteResult) -> bool:
         job.freed = job.freed or write.operation != "create"
         key = write.key if result.key is None else result.key  # '' is a key like any other

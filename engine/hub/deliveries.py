@@ -74,7 +74,7 @@ class Deliveries:
             self._fresh.clear()
         of = _numbers(sorted(shards))
         async with self._session.transaction() as connection:
-            marked = await _rows(connection, "claim_marked", self._target, of, limit + len(but))
+            marked = await _rows(connection, "claim_marked", self._target, of, len(but), limit + len(but))
             loose = await _rows(connection, "claim_dirty", self._target, of, limit + len(but))
             due = self._due(marked, loose, limit, frozenset(but))
             # Asked after what is due was read: marks that other rules make from here on are newer than these.

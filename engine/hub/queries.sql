@@ -655,11 +655,13 @@ select old_key, position from rekeyed where system = %s and stream = %s and old_
 -- delivery --------------------------------------------------------------------------------------------------------
 
 -- name: claim_marked
--- The oldest marks, as many as it takes; bounded, so that a claim costs the same however long the backlog is.
+-- The oldest marks, as many as it takes; bounded, so that a claim costs the same however long the backlog is: 64 beside
+-- those of records that are under way, each of which may have a mark of its own.
 select mark, records::text from (
     select mark, records, sum(number) over (order by mark) - number as before
     from (
-        select mark, number, records from marked where target = %s and shard = any(%s::smallint[]) order by mark limit 64
+        select mark, number, records from marked where target = %s and shard = any(%s::smallint[])
+        order by mark limit 64 + %s
     ) as oldest
 ) as m where before < %s order by mark
 

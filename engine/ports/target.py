@@ -62,7 +62,8 @@ class Write:
     `blocks`: fields of which none is written if the target refuses one, or if somebody has changed one.
     `large`: some text of it may be large.
     `version` is the record's. `row_version`: what the target last called the row's version (an ETag, a SyncToken, a
-    lock version); "" where it never did. `repeats`: the idempotency key of the call that this one makes again.
+    lock version); "" where it never did. `repeats`: the idempotency key of the call that this one makes again, since no
+    answer came; `turn` sets every other call apart from all that were answered before it.
     """
 
     token: int
@@ -80,22 +81,25 @@ class Write:
     version: int = 0
     row_version: str = ""
     repeats: str = ""
+    turn: str = ""
 
     @property
     def idempotency_key(self) -> str:
-        """What the target may know a repeated call by: made of the target, the record and its version, so that it is
-        the same after a restart; and the same when a call without an answer is made again for a later version. Of
-        several rows of one record each has its own.
+        """What the target may know a repeated call by: made of the target, the record, its version and the call's turn.
+        A call without an answer that is made again has the same, also after a restart and for a later version. One
+        that was answered, as by a conflict, has had its turn: a service that keeps its answers by this key would give
+        that answer again. Of several rows of one record each has its own.
 
-        >>> Write(0, "0190-7", "customer", "create", None, {}, system="billing", version=3).idempotency_key
-        'billing/customer/0190-7/3/create'
+        >>> Write(0, "0190-7", "customer", "create", None, {}, system="billing", version=3, turn="a1").idempotency_key
+        'billing/customer/0190-7/3/create/a1'
         """
         row = (
             ""
             if self.key is None
             else f"/{hashlib.sha256(self.key.encode(errors='backslashreplace')).hexdigest()[:16]}"
         )
-        return self.repeats or f"{self.system}/{self.stream}/{self.record}/{self.version}/{self.operation}{row}"
+        turn = f"/{self.turn}" if self.turn else ""
+        return self.repeats or f"{self.system}/{self.stream}/{self.record}/{self.version}/{self.operation}{row}{turn}"
 
     def torn(self, differing: Mapping[str, Value]) -> frozenset[str]:
         """The fields that were not written since somebody has changed one of their block: `differing` are those that

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 
@@ -52,10 +53,12 @@ class Delivery:
         *,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
+        bits: Callable[[int], int] | None = None,
         wake: Wake | None = None,
         shards: Collection[int] = SHARDS,
     ) -> None:
-        """`shards`: the target's deliveries that nobody else does."""
+        """`shards`: the target's deliveries that nobody else does. `bits` set calls apart from one another (they are no
+        secret), by default out of one seed from the system."""
         self._system = system
         self._target = target
         self._hub = hub
@@ -64,7 +67,8 @@ class Delivery:
         self._wake = wake or Wake()
         self._shards = shards
         self._desk = asyncio.Lock()
-        self._writing = Writing(rulebook, target, hub, telemetry, clock, self._desk)
+        bits = bits or random.Random(secrets.token_bytes(32)).getrandbits  # noqa: S311
+        self._writing = Writing(rulebook, target, hub, telemetry, clock, self._desk, bits)
         self._calls: dict[asyncio.Task[None], frozenset[str]] = {}
         """Those under way, each with its records."""
         self._failed = 0  # attempts since one came to a good end

@@ -93,7 +93,7 @@ class Doubts:
             self.wait(job, left)
             return
         if verdict == "repeat":
-            job.repeats = {**job.repeats, intent.stream: intent.key}
+            job.repeats = {**job.repeats, intent.stream: intent}
             return
         if verdict == "known" and found is not None and found.row is not None:
             self._judge.observed(job, intent, found.row, found.values, found.row_version)
@@ -116,7 +116,7 @@ class Doubts:
         if job.awaits is not None or job.early or job.problem or job.bug is not None:
             return  # it was not planned to its end, and may be wanted yet
         written = {each.stream for each in job.writes if each.operation == "create"}
-        for stream, key in job.repeats.items():
+        for stream, intent in job.repeats.items():
             if stream not in written:
-                job.answered = (*job.answered, key)
-                self._since.pop(key, None)
+                job.answered = (*job.answered, intent.key)
+                self._since.pop(intent.key, None)

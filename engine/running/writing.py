@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -37,6 +37,7 @@ log = structlog.get_logger(__name__)
 _PASSES = 4
 _SOON = 0.2
 """Seconds after which results are settled while others are still to come."""
+_REMEMBERED = 20_000
 _NOTHING: dict[str, Value] = {}
 _MORE = "not all of it is written yet; it goes on"
 
@@ -60,7 +61,9 @@ class Writing:
         telemetry: Telemetry,
         clock: Callable[[], float],
         desk: asyncio.Lock,
+        bits: Callable[[int], int],
     ) -> None:
+        """The arguments are those of `Delivery`."""
         self._system = system = target.system
         self._streams = rulebook.systems[system].streams
         self._plan = TargetPlan(rulebook, system)
@@ -75,6 +78,9 @@ class Writing:
         self._judge = Judge(rulebook, system, self._plan)
         able = target.capabilities
         self._doubts = Doubts(target, hub, self._judge, self._streams, self._spoilt) if able.leaves_doubt else None
+        self._bits = bits
+        self._turns: dict[str, str] = {}
+        """Of calls that are under way, or were not answered, by what they are."""
         self._alone: set[str] = set()
         """Records of a call that met a bug and could not be made again at once: each gets a call of its own once."""
         self._hands_over = not able.leaves_doubt and able.concurrency == 1
@@ -191,15 +197,17 @@ class Writing:
         """Make these writes, and note what came of them; give the jobs for which planning again may do more."""
         for write, job in zip(writes, owners, strict=True):
             write.system, write.version = self._system, job.record.version
+            write.turn = self._turn(write)
         if self._doubts is not None:
             for write, job in zip(writes, owners, strict=True):
-                write.repeats = job.repeats.get(write.stream, "") if write.operation == "create" else ""
-                job.intends(write.idempotency_key)
+                job.repeats_in(write)
             await self._doubts.intend(writes)
         contested = await self._made(writes, owners, unsettled)
         if contested:
             for each in contested:
                 owners[each.token].unanswered = True
+                self._answered_turn(writes[each.token])
+                writes[each.token].turn = self._turn(writes[each.token])
             handover = Handover(self._target, self._plan, self._hub)
             results = await handover.tried(writes, contested, lambda error: self._telemetry.bug(self._system, error))
             for token, other in handover.behind.items():
@@ -250,6 +258,19 @@ class Writing:
                     owners[token].unanswered = False
         return contested
 
+    def _turn(self, write: Write) -> str:
+        """Whose turn a call is: its own, or that of the same call when it was made last, and not answered. (Where that
+        leaves a doubt, its intent is repeated, or it is known by now what came of it.)"""
+        fresh = f"{self._bits(64):016x}"
+        if self._doubts is not None:
+            return fresh
+        if len(self._turns) > _REMEMBERED:
+            self._turns.clear()
+        return self._turns.setdefault(replace(write, turn="").idempotency_key, fresh)
+
+    def _answered_turn(self, write: Write) -> None:
+        self._turns.pop(replace(write, turn="").idempotency_key, None)
+
     def _narrowed(self, writes: Sequence[Write], owners: Sequence[Job], error: Exception) -> list[Sequence[Write]]:
         """After an error without a result for these: what to try by itself. Raises what no record is to blame for."""
         if self._doubts is not None:
@@ -288,6 +309,8 @@ class Writing:
             if result.status == "busy":
                 self.pause = max(self.pause or 0.0, result.pause)
             if self._doubts is None:
+                if result.status != "unknown":
+                    self._answered_turn(write)
                 if self._judge.absorb(job, write, result):
                     job.more = True
                 return
@@ -296,9 +319,14 @@ class Writing:
                 self._doubts.begin([write])
                 self._unknown(job)
                 return
-            job.more |= self._judge.absorb(job, write, result)
+            again = job.hears_of(write)
+            judged = (
+                self._judge.absorb(job, write, result)
+                if again is None
+                else self._judge.repeated(job, again, write, result)
+            )
+            job.more |= judged
             self._doubts.over(write)
-            job.answered = (*job.answered, write.idempotency_key)
         except Exception as error:
             self._spoilt(job, error)
 

@@ -23,13 +23,15 @@ class Manners:
     """What a service promises.
 
     `unique`: external ids are unique, so that creating twice yields one row. `keyed`: a create with an idempotency key
-    that it has seen makes nothing. `versioned`: rows have versions, and an update for another one is a conflict. Where
+    that it has seen makes nothing. `caches`: whatever it is asked with a key that it has seen, it gives the answer that
+    it gave then. `versioned`: rows have versions, and an update for another one is a conflict. Where
     it is not `versioned`, updates are made whatever the row holds, unless it `compares` field by field. `natural`: rows
     carry no external id, and are found by this field.
     """
 
     unique: bool = True
     keyed: bool = False
+    caches: bool = False
     versioned: bool = False
     compares: bool = True
     natural: str = ""
@@ -67,7 +69,9 @@ class Vendor:
     refuse: Callable[[str, str, Value], str] = lambda _stream, _name, _value: ""
     versions: dict[tuple[str, str], int] = field(default_factory=dict)
     done: dict[str, WriteResult] = field(default_factory=dict)
-    """By idempotency key, what was answered."""
+    """By idempotency key, the writes that were made."""
+    answers: dict[str, WriteResult] = field(default_factory=dict)
+    """By idempotency key, whatever was answered."""
 
     def __post_init__(self) -> None:
         self.memory = MemoryTarget(self.system, rewrite=self.rewrite, refuse=self.refuse)
@@ -78,6 +82,14 @@ class Vendor:
 
     def do(self, write: Write) -> WriteResult:
         """Carry out a call."""
+        if self.manners.caches:
+            key = write.idempotency_key
+            if key not in self.answers:
+                self.answers[key] = self._carried_out(write)
+            return replace(self.answers[key], token=write.token)
+        return self._carried_out(write)
+
+    def _carried_out(self, write: Write) -> WriteResult:
         if self.manners.keyed and write.operation == "create" and (known := self.done.get(write.idempotency_key)):
             return replace(self._as_it_stands(write, known.key or ""), token=write.token)
         result = self._done(write)
@@ -190,6 +202,9 @@ KINDS: dict[str, Manners] = {
     "unique ids": Manners(settles_within=10.0),
     "unique ids, versions": Manners(versioned=True, settles_within=10.0, concurrency=4, batch=1),
     "idempotency keys": Manners(unique=False, keyed=True, compares=False, settles_within=10.0, concurrency=4, batch=1),
+    "answers kept by idempotency key, versions": Manners(
+        unique=False, keyed=True, caches=True, versioned=True, settles_within=10.0, concurrency=2, batch=1
+    ),
     "nothing but an external id": Manners(unique=False, compares=False, settles_within=10.0, concurrency=3, batch=2),
     "nothing but a natural key": Manners(unique=False, compares=False, natural="tax_id", settles_within=10.0),
     "versions, no unique ids": Manners(unique=False, versioned=True, settles_within=10.0),

@@ -77,6 +77,8 @@ class Watch:
                 self._parted[name] = lag
         self._positions: dict[str, str | None] = {}
         self._retrying: dict[str, float] = {}
+        self._paused: set[str] = set()
+        """Targets of whose pause it was told that it is waited for."""
         self._told: dict[str, str] = {}
         """Unread systems that the log has named, with the reason."""
         self._asked: set[tuple[str, str]] = set()
@@ -196,6 +198,7 @@ class Watch:
         while True:
             if stuck := self._stuck():
                 return stuck
+            self._tell_pauses()
             try:
                 if await reached():
                     return []
@@ -204,6 +207,13 @@ class Watch:
             except FieldwardenError as error:
                 log.debug("watch.failed", message=error.message)
             await asyncio.sleep(_POLL)
+
+    def _tell_pauses(self) -> None:
+        """What it takes long for though nothing is wrong: said once of each target."""
+        for each in self._telemetry.connectors():
+            if each.state == "busy" and each.label not in self._paused:
+                self._paused.add(each.label)
+                log.info("run.waits", system=each.name, message=f"{each.message}; the run ends after it")
 
     async def _ends(self) -> dict[str, Any]:
         """Where each source's log ends now; without those that cannot be asked, which `_stuck` tells about."""

@@ -53,6 +53,19 @@ async def claim(hub: Hub, record: str = A) -> Pending:
     return next(each for each in await hub.claim("erp", 200) if each.record.id == record)
 
 
+async def test_however_many_records_are_under_way_the_next_is_claimed(hub: Hub) -> None:
+    """Each has a mark of its own, and they stand before all others."""
+    ids = [ident(number) for number in range(1, 101)]
+    for id in ids:
+        await mark(hub, id)
+    under_way: list[str] = []
+    for _ in ids:
+        (next_one,) = await hub.claim("erp", 1, but=under_way)
+        under_way.append(next_one.record.id)
+    assert sorted(under_way) == ids
+    assert await hub.claim("erp", 1, but=under_way) == []
+
+
 def verdict(claim: Pending, status: str) -> Settlement:
     awaits = UNKNOWN if status == "wait" else None
     id, mark, revision = claim.record.id, claim.mark, claim.revision

@@ -153,7 +153,7 @@ EXAMPLES: dict[str, Sequence[Any] | Mapping[str, Any]] = {
     "rekeyed": [*CRM, KEYS],
     "next_keys": [*CRM, KEYS],
     "departed": [*CRM, KEYS],
-    "claim_marked": ["erp", "{0,1,2,3}", 10],
+    "claim_marked": ["erp", "{0,1,2,3}", 3, 10],
     "claim_dirty": ["erp", "{0,1,2,3}", 10],
     "read_records": [IDS],
     "read_plain_records": [IDS],

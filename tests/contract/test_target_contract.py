@@ -140,7 +140,8 @@ def create(record: str, /, *, to: str = PARTY, parent: str | None = None, **valu
 
 
 def update(key: str, was: dict[str, Value], /, **values: Value) -> Write:
-    return Write(next(tokens), "r-1", PARTY, "update", key, values, was)
+    token = next(tokens)
+    return Write(token, "r-1", PARTY, "update", key, values, was, turn=str(token))
 
 
 def delete(key: str, /, *, to: str = PARTY) -> Write:

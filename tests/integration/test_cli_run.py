@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
 
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.operations.project import Opened, opened
@@ -214,6 +215,27 @@ def test_a_bounded_run_does_not_wait_for_ever_for_a_system_that_nobody_reads(
         assert asyncio.run(stuck(project)) == [
             "nothing is delivered until all rows of crm have been read: it is to be read again"
         ]
+
+
+def test_a_bounded_run_says_once_for_whose_pause_it_waits(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in shop.environment.items():
+        monkeypatch.setenv(name, value)
+    telemetry = Telemetry()
+    telemetry.connector_state("target", "erp", "busy", "erp is busy and has asked for a pause of 60 s")
+
+    answers = iter([False, False, True])
+
+    async def reached() -> bool:
+        return next(answers)
+
+    async def waited(project: Opened) -> list[str]:
+        async with sessions(project), within():
+            return await Watch(project, telemetry, lambda *_: False, lambda _: [])._await(reached)
+
+    with opened(shop.folder) as project, capture_logs() as logs:
+        assert asyncio.run(waited(project)) == []
+    told = [(each["system"], each["message"]) for each in logs if each["event"] == "run.waits"]
+    assert told == [("erp", "erp is busy and has asked for a pause of 60 s; the run ends after it")]
 
 
 # --- what cannot start ---------------------------------------------------------------------------------------

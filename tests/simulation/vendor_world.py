@@ -173,7 +173,9 @@ class VendorWorld:
             target = VendorTarget(self.vendor, self._fate, self._blind)
             if self.naive:
                 target.capabilities = Capabilities(target.capabilities.batch, target.capabilities.concurrency)
-            delivery = Delivery(RULES, "shop", target, self.hub, Telemetry(), chance=self.rng.random)
+            delivery = Delivery(
+                RULES, "shop", target, self.hub, Telemetry(), chance=self.rng.random, bits=self.rng.getrandbits
+            )
             self._process = asyncio.create_task(delivery.run(self.over))
             await asyncio.wait([self._process])  # whoever ends this world is heard, and not taken for its death
             if not self._process.cancelled() and not isinstance(self._process.exception(), Killed):
