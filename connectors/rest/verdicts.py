@@ -14,7 +14,9 @@ _AGAIN = frozenset({408, 425, 500, 502, 504})
 _BUSY = frozenset({429, 503})
 
 
-_SECONDS = re.compile(r"\d{1,9}(\.\d{1,6})?").fullmatch
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?").fullmatch
+LONGEST_PAUSE = 86_400.0
+"""Seconds that a vendor is left alone at a time, whatever it says: then it is asked once more."""
 
 
 class Judged(NamedTuple):
@@ -55,16 +57,16 @@ def judge(status: int, answer: Any, rules: Sequence[ErrorRule]) -> Judged:
 
 
 def pause_asked(header: str, now: int) -> float | None:
-    """The seconds for which a header Retry-After asks, given as such or as a date; None where it says nothing that can
-    be read. `now` is the vendor's time.
+    """The seconds for which a header Retry-After asks, given as such or as a date, at most LONGEST_PAUSE; None where it
+    says nothing that can be read. `now` is the vendor's time.
 
     >>> pause_asked("2.5", 0), pause_asked("Thu, 01 Jan 1970 00:01:00 GMT", 20 * SECOND), pause_asked("soon", 0)
     (2.5, 40.0, None)
     """
     text = header.strip()
     if _SECONDS(text):
-        return float(text)
+        return min(float(text), LONGEST_PAUSE)
     try:
-        return max(0.0, (moment(text, "http_date") - now) / SECOND)
-    except ValueError:
+        return min(max(0.0, (moment(text, "http_date") - now) / SECOND), LONGEST_PAUSE)
+    except (ValueError, OverflowError, IndexError, TypeError):  # what the library raises for dates that are none
         return None
