@@ -5,10 +5,11 @@ from __future__ import annotations
 from fieldwarden.sandbox.frame.faults import SandboxRefused
 from fieldwarden.sandbox.frame.vendor import Vendor
 from fieldwarden.sandbox.hubspot.vendor import HubSpot
+from fieldwarden.sandbox.netsuite.vendor import NetSuite
 from fieldwarden.sandbox.quickbooks.vendor import QuickBooks
 from fieldwarden.sandbox.stripe.vendor import Stripe
 
-VENDORS: dict[str, type[Vendor]] = {each.name: each for each in (Stripe, HubSpot, QuickBooks)}
+VENDORS: dict[str, type[Vendor]] = {each.name: each for each in (Stripe, HubSpot, QuickBooks, NetSuite)}
 
 
 def vendor(name: str) -> type[Vendor]:

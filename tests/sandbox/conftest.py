@@ -47,3 +47,14 @@ def _quickbooks() -> Iterator[Played]:
 @pytest.fixture
 def quickbooks_sandbox(_quickbooks: Played) -> Played:
     return _quickbooks.anew()
+
+
+@pytest.fixture(scope="module")
+def _netsuite() -> Iterator[Played]:
+    with playing("netsuite") as played:
+        yield played
+
+
+@pytest.fixture
+def netsuite_sandbox(_netsuite: Played) -> Played:
+    return _netsuite.anew()
