@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fieldwarden.commands import project, proving, roles, rules, sandbox, sources, stewards
+from fieldwarden.commands import hooks, project, proving, roles, rules, sandbox, sources, stewards
 from fieldwarden.commands.program import cli, main
 
-__all__ = ["cli", "main", "project", "proving", "roles", "rules", "sandbox", "sources", "stewards"]
+__all__ = ["cli", "hooks", "main", "project", "proving", "roles", "rules", "sandbox", "sources", "stewards"]
 
 if __name__ == "__main__":
     main()

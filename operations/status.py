@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from math import inf
 from typing import Any
 
@@ -24,6 +24,8 @@ from fieldwarden.engine.hub.views.overview import (
 from fieldwarden.engine.hub.views.pulse import Pulse
 from fieldwarden.engine.running.ingest.session import PARKED
 from fieldwarden.operations.deletes import question
+from fieldwarden.operations.forged import Forged, forged
+from fieldwarden.operations.hooks import Unread, inboxes
 from fieldwarden.operations.onboarding import waits
 from fieldwarden.operations.project import Opened, is_partitioned
 from fieldwarden.operations.rebaselined import Rebaselined, rebaselined
@@ -157,16 +159,6 @@ class Records:
 
 
 @dataclass(frozen=True, slots=True)
-class Forged:
-    """Transactions of a system that somebody has marked as our own writes, and the last one's name and age."""
-
-    system: str
-    number: int
-    last: str
-    age_seconds: float
-
-
-@dataclass(frozen=True, slots=True)
 class Same:
     """Records that carry the same value of a match key, by their ids: what they share may be personal."""
 
@@ -195,6 +187,7 @@ class Status:
     targets: Sequence[Target]
     put_off: Sequence[PutOff]
     unanswered: Sequence[Unanswered]
+    inboxes: Sequence[Unread]
     set_aside: Sequence[SetAside]
     held_deletions: Sequence[HeldOfStream]
     parked: Sequence[Delivery]
@@ -238,11 +231,12 @@ async def status(project: Opened) -> Status:
                 _partition(part, look.lags.get(part.name))
                 for name, look in sources
                 for part in parts
-                if part.source == name
+                if part.source == name and is_partitioned(project, name)
             ],
             targets=[_target(name, pending.get(name)) for name in project.targets],
             put_off=await put_off(overview),
             unanswered=await unanswered(overview),
+            inboxes=await inboxes(project),
             set_aside=[
                 SetAside(each.system, each.kind, each.number, seconds_since(each.oldest))
                 for each in await overview.set_aside()
@@ -253,10 +247,7 @@ async def status(project: Opened) -> Status:
             parked=[_delivery(each) for each in await overview.dead_letters(kind="delivery", limit=_NAMED)],
             waiting=[_delivery(each) for each in await overview.dead_letters(kind="waiting", limit=_NAMED)],
             records={each.entity: Records(each.live, each.retired) for each in await overview.records()},
-            forged_marks=[
-                Forged(each.system, each.number, each.transaction, _since(each.at))
-                for each in await overview.forged_marks()
-            ],
+            forged_marks=await forged(overview),
             rebaselined=await rebaselined(overview),
             duplicates=await _duplicates(overview),
             refused_24h=await pulse.refused(HOURS),
@@ -393,7 +384,3 @@ def _target(name: str, pending: TargetState | None) -> Target:
 
 def _delivery(letter: DeadLetter) -> Delivery:
     return Delivery(letter.id, letter.system, letter.entity, letter.reason)
-
-
-def _since(at: int) -> float:
-    return seconds_since(datetime.fromtimestamp(at / 1e6, UTC))

@@ -87,6 +87,7 @@ def lines(found: Status) -> Iterator[str]:
         for source in found.sources:
             if not source.read:
                 yield f"  {held_up(source.name, source.unread)}\n"
+    yield from _inboxes(found)
     yield from _unfinished(found)
     parked, waiting = sum(t.parked for t in found.targets), sum(t.waiting for t in found.targets)
     hint = "a person ends it: see fieldwarden deadletter list --kind delivery"
@@ -132,6 +133,13 @@ def _unfinished(found: Status) -> Iterator[str]:
             f"  {count(each.number, 'write')} to {each.target} without an answer yet, the oldest for "
             f"{age(each.oldest_seconds)}; what became of it is looked up before its record is tried again\n"
         )
+
+
+def _inboxes(found: Status) -> Iterator[str]:
+    """What systems have told us and nobody has read yet."""
+    for each in found.inboxes:
+        number, first = count(each.number, "webhook item"), age(each.oldest_seconds)
+        yield f"  {number} of {each.system} not read yet, the first for {first}: fieldwarden hooks list\n"
 
 
 def _deliveries(kind: str, named: Sequence[Delivery], number: int, hint: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +25,8 @@ class Desk:
     number: int = 0
     objects: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
+    tells: Callable[[dict[str, Any]], object] = lambda _: None
+    """Called with each object as it has become."""
     hasty: int = 0
     """Requests that came too soon after another, or beside it."""
     _under_way: int = 0
@@ -38,6 +40,7 @@ class Desk:
             known = self.objects.setdefault(type, {}).get(id, {"fields": {}})
             made = {"id": id, "type": type, "number": self.number, "at": time.time_ns() // 1000, "deleted": deleted}
             self.objects[type][id] = made | {"fields": known["fields"] | fields}
+            self.tells(dict(self.objects[type][id]))
             return self.objects[type][id]
 
     def held(self, type: str) -> dict[str, dict[str, str | None]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from fieldwarden.operations.hooks import Unread
 from fieldwarden.operations.onboarding import ONBOARDING
 from fieldwarden.operations.shell.status import lines
 from fieldwarden.operations.status import Duplicates, Onboarded, Rules, Source, Status, Target, halted
@@ -26,6 +27,7 @@ def told(*, due: float, let: float | None) -> Status:
         targets=[Target("crm", due=1, waiting=0, parked=0, oldest_seconds=due, due_seconds=due)],
         put_off=[],
         unanswered=[],
+        inboxes=[],
         set_aside=[],
         held_deletions=[],
         parked=[],
@@ -51,6 +53,11 @@ def test_what_was_due_before_deliveries_were_let_counts_from_then_on() -> None:
 
 def test_what_waits_for_somebody_to_look_stands_rightly() -> None:
     assert list(halted(told(due=86_400, let=None))) == []
+
+
+def test_what_nobody_has_read_yet_of_an_inbox_is_told() -> None:
+    text = "\n".join(lines(replace(told(due=1, let=7200), inboxes=[Unread("desk", 3, 240.0)])))
+    assert "3 webhook items of desk not read yet, the first for 4 min" in text
 
 
 def test_a_busy_target_and_writes_in_doubt_are_told() -> None:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import ClassVar, Literal
+from datetime import timedelta
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from fieldwarden.connectors.rest.receiving import Receiver
+from fieldwarden.connectors.rest.signatures import BodySigned, Unsigned, secrets_of
 from fieldwarden.engine.ports.finding import Finding, bad, good
 from fieldwarden.engine.ports.kinds import Reach, Reading, Writing
 from fieldwarden.engine.ports.looks import Footing
@@ -18,11 +21,12 @@ from fieldwarden.rules.errors import FieldwardenError
 from fieldwarden.rules.files import Files
 from fieldwarden.rules.findings import CheckResults, Page
 from fieldwarden.rules.rulebook import System
-from fieldwarden.rules.settings import Settings
-from fieldwarden.rules.shapes import Text
+from fieldwarden.rules.settings import Settings, Webhooks
+from fieldwarden.rules.shapes import GIVEN, Duration, Text
 
 from .reading import DeskLag, DeskLooking, DeskSource, reread
 from .session import DeskSession
+from .telling import SIGNATURE, decode
 from .writing import DeskTarget
 
 
@@ -36,6 +40,12 @@ class DeskSettings(Settings):
     url: Text = Field(description="The desk's address.")
     token: Text = Field(description="As ${env:NAME} or ${file:path}.")
     per_second: int = Field(default=100, ge=1, description="Requests that the desk takes in a second.")
+    poll: Annotated[Duration, GIVEN] = Field(
+        default=timedelta(milliseconds=200), description="How long it is not asked for what is new, unless it tells us."
+    )
+    webhooks: Annotated[Webhooks | None, GIVEN] = Field(
+        default=None, description="Of a desk that tells us; without a secret it gives hints only."
+    )
 
 
 class DeskKind:
@@ -57,6 +67,13 @@ class DeskKind:
 
     def source(self, session: DeskSession, reading: Reading) -> DeskSource:
         return DeskSource(session, reading)
+
+    def receiving(self, system: System, reach: Reach) -> Receiver | None:
+        webhooks = system.settings.hooks
+        if webhooks is None:
+            return None
+        secrets = secrets_of(webhooks, reach, reach.where(system.name))
+        return Receiver(BodySigned(secrets, SIGNATURE) if secrets else Unsigned(), decode, taken=202, nothing=b"[]")
 
     def reread(self, position: str, streams: Collection[str]) -> str:
         return reread(position)

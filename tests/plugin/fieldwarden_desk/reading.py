@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from fieldwarden.engine.change import UNKNOWN, RawChange, RawValue, Relation, RowRef
 from fieldwarden.engine.ports.foothold import Followed
+from fieldwarden.engine.ports.inbox import INBOX, Event, Hint, Item
 from fieldwarden.engine.ports.kinds import Reading
+from fieldwarden.engine.ports.parts import Part
 from fieldwarden.engine.ports.source import Batch, Observation, Start
 from fieldwarden.engine.wanted import wanted_columns
 from fieldwarden.rules.rulebook import Stream
@@ -21,7 +25,6 @@ from fieldwarden.rules.rulebook import Stream
 from .session import DeskSession
 
 _PAGE = 50
-_POLL = 0.2
 _EAGER = 0.02
 
 
@@ -32,7 +35,11 @@ class DeskSource:
     def __init__(self, session: DeskSession, reading: Reading) -> None:
         self.system = reading.system.name
         self._session = session
-        self._poll = _EAGER if reading.eager else _POLL
+        self._hub = reading.hub
+        self._arrivals = reading.arrivals
+        self._inbox: Part | None = None
+        settings: Any = reading.system.settings
+        self._poll = _EAGER if reading.eager else settings.poll.total_seconds()
         self._relations = {each.table: relation(each) for each in reading.system.read_streams.values()}
         self._baseline = 0
         self._read = 0
@@ -40,6 +47,9 @@ class DeskSource:
 
     async def open(self, start: Start) -> None:
         self._baseline = start.baseline
+        if self._arrivals is not None:
+            self._inbox = (await self._hub.take(self.system, [INBOX]))[INBOX]
+            await self._arrivals.open(self._inbox.position)
         if start.position is None or start.anew:
             self._read, self._first = 0, await end(self._session)
             return
@@ -47,15 +57,34 @@ class DeskSource:
         self._read, self._first = held["read"], held.get("first")
 
     async def batches(self) -> AsyncIterator[Batch]:
+        """What it tells us, as soon as it does; and what it is asked for every now and then."""
         if self._first == 0:
             yield self._batch([])
         while True:
-            told = await _changes(self._session, self._read)
-            if told:
+            while told := await _changes(self._session, self._read):
                 self._read = told[-1]["number"]
                 yield self._batch([raw for each in told if (raw := self._raw(each)) is not None])
-            else:
-                await asyncio.sleep(self._poll)
+            due = time.monotonic() + self._poll
+            while (left := due - time.monotonic()) > 0:
+                if self._arrivals is None or self._inbox is None:
+                    await asyncio.sleep(left)
+                elif arrived := await self._arrivals.wait(left):
+                    changes = [raw for each in arrived if (raw := self._told(each.item)) is not None]
+                    part = replace(self._inbox, position=self._arrivals.position)
+                    yield replace(self._batch(changes), parts={INBOX: part})
+                    if any(isinstance(each.item, Hint) and not each.item.key for each in arrived):
+                        break
+
+    def _told(self, item: Item) -> RawChange | None:
+        """What an event or a hint is. An object's number is in its position, so an older one says nothing; a row of
+        which there is a hint is looked at."""
+        if isinstance(item, Event):
+            return self._raw(json.loads(item.payload))
+        shape = self._relations.get(item.stream)
+        if shape is None or not item.key:
+            return None
+        key = tuple(item.key if column == "id" else UNKNOWN for column in shape.columns)
+        return RawChange(shape, "hint", key, "", None)
 
     def _batch(self, changes: list[RawChange]) -> Batch:
         snapshot: Literal["running", "done"] | None = None
@@ -76,7 +105,9 @@ class DeskSource:
         return RawChange(shape, "delete" if told["deleted"] else "update", values(shape, told), number, told["at"])
 
     async def acknowledge(self, batch: Batch) -> None:
-        """A desk keeps its changes for ever."""
+        """A desk keeps its changes for ever; the inbox need not keep what it told us."""
+        if self._arrivals is not None and INBOX in batch.parts:
+            await self._arrivals.durable(batch.parts[INBOX].position or "")
 
     async def ends(self, baseline: int) -> None:
         """It reads its objects by itself."""
