@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,3 +18,4 @@ def read(path: Path) -> Any:
 
 COMPOSE: dict[str, Any] = read(ROOT / "docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+PINNED = re.compile(r"v?\d+\.\d+(\.\d+)?([.-]\S+)?|\d+\.\d+\.\d+_\d+-\S+")
