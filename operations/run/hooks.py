@@ -22,7 +22,7 @@ import structlog
 from fieldwarden.engine import failpoints
 from fieldwarden.engine.errors import FieldwardenError
 from fieldwarden.engine.ports.inbound import HookRequest, Receiving
-from fieldwarden.engine.ports.inbox import Hint, Item
+from fieldwarden.engine.ports.inbox import Hint, Item, Received
 from fieldwarden.operations.run.server import Answer, Request, Wanted
 from fieldwarden.rules.settings import Webhooks
 
@@ -71,6 +71,9 @@ class Hooks:
         self._store_seconds = store_seconds
         self._taking: Mapping[str, Taking] | None = None
         self._turned_away: Counter[str] = Counter()
+        self._uncounted: Counter[str] = Counter()
+        """Those of them of which the hub does not know yet."""
+        self._given_up: set[asyncio.Task[Received | None]] = set()
         self._trouble = False
 
     def take(self, taking: Mapping[str, Taking]) -> None:
@@ -102,17 +105,16 @@ class Hooks:
             await self._inbox.close()
 
     async def _count(self) -> None:
-        counted, self._turned_away = self._turned_away, Counter()
-        for system, number in counted.items():
+        for system, number in self._turned_away.items():
             log.warning("hooks.turned_away", system=system, count=number)
+            self._uncounted[system] += number
+        self._turned_away.clear()
         try:
-            async with asyncio.timeout(self._store_seconds):
-                for system in list(counted):
-                    await self._inbox.refused(system, counted[system])
-                    del counted[system]
-                states, now = await self._inbox.states(), self._clock()
-        except (FieldwardenError, TimeoutError):  # whoever sends something is told so
-            self._turned_away += counted
+            for system, number in list(self._uncounted.items()):
+                await self._inbox.refused(system, number)
+                del self._uncounted[system]
+            states, now = await self._inbox.states(), self._clock()
+        except FieldwardenError:  # whoever sends something is told so
             return
         ages = {each.system: 0.0 if each.oldest is None else (now - each.oldest) / 1e6 for each in states}
         self._telemetry.inboxes({each.system: (each.unread, ages[each.system]) for each in states})
@@ -133,21 +135,36 @@ class Hooks:
         return Answer(verdict.status, verdict.body, verdict.content_type, verdict.headers, bodiless=False)
 
     async def _store(self, system: str, room: int, items: Sequence[Item], now: int) -> Outcome:
+        storing = asyncio.create_task(self._inbox.receive(system, items, room, now))
+        # Not a timeout around it: a statement that is cancelled is waited for until its server says so, or ten seconds
+        # if that says nothing. What is stored all the same is known by its id when it is sent again.
+        if not (await asyncio.wait({storing}, timeout=self._store_seconds))[0]:
+            self._given_up.add(storing)
+            storing.add_done_callback(self._over)
+            storing.cancel()
+            return self._unavailable(system, "the hub does not answer")
         try:
-            async with asyncio.timeout(self._store_seconds):
-                received = await self._inbox.receive(system, items, room, now)
-        except (FieldwardenError, TimeoutError) as error:
-            if not self._trouble:
-                said = error.message if isinstance(error, FieldwardenError) else "the hub does not answer"
-                log.warning("hooks.unavailable", system=system, message=said)
-            self._trouble = True
-            return "unavailable"
+            received = storing.result()
+        except FieldwardenError as error:
+            return self._unavailable(system, error.message)
         self._trouble = False
         if received is None:
             return "full"
         failpoints.hit("inbox.durable")
         self._arrived(system)
         return "taken" if received.new else "known"
+
+    def _unavailable(self, system: str, why: str) -> Outcome:
+        if not self._trouble:
+            log.warning("hooks.unavailable", system=system, message=why)
+        self._trouble = True
+        return "unavailable"
+
+    def _over(self, storing: asyncio.Task[Received | None]) -> None:
+        """Whatever came of it, nobody waits for it any more."""
+        self._given_up.discard(storing)
+        if not storing.cancelled():
+            storing.exception()
 
     def _not_read(self, system: str, known: Taking, status: int) -> Answer:
         self._tell(system, "too_large" if status == 413 else "slow")
