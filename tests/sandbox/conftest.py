@@ -58,3 +58,14 @@ def _netsuite() -> Iterator[Played]:
 @pytest.fixture
 def netsuite_sandbox(_netsuite: Played) -> Played:
     return _netsuite.anew()
+
+
+@pytest.fixture(scope="module")
+def _sap() -> Iterator[Played]:
+    with playing("sap") as played:
+        yield played
+
+
+@pytest.fixture
+def sap_sandbox(_sap: Played) -> Played:
+    return _sap.anew()
