@@ -27,7 +27,8 @@ from fieldwarden.connectors.postgres.reading.pgoutput import Payload
 from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.connectors.postgres.reading.spill import Spool
 from fieldwarden.connectors.postgres.reading.transactions import Transactions
-from fieldwarden.engine.change import RawChange
+from fieldwarden.connectors.salesforce.decoding.events import Event
+from fieldwarden.engine.change import UNKNOWN, RawChange
 from fieldwarden.engine.errors import EngineError, SchemaDrift
 from fieldwarden.engine.record import LARGE
 from fieldwarden.engine.wanted import Wanted
@@ -47,6 +48,7 @@ from tests.unit.debezium import records as by_hand
 from tests.unit.debezium.test_recorded import golden, octets
 from tests.unit.postgres import wire
 from tests.unit.rules import projects
+from tests.unit.salesforce import events as by_event
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -243,6 +245,35 @@ def make_avro(random: Random) -> Input:
     return variant.encode(), topic.encode(), *halves, str(number).encode(), text
 
 
+# --- Salesforce's change events -----------------------------------------------------------------------------------
+
+_EVENTS = (
+    by_event.payload("CREATE", Name="Ann", Phone="1", AnnualRevenue=12.5, BillingAddress={"City": "Bonn"}),
+    by_event.payload(changed=by_event.at("Phone", nested={"BillingAddress": 2}), Phone="1"),
+    by_event.payload("DELETE", [by_event.ANN, by_event.BOB]),
+    by_event.payload("GAP_UPDATE", ["001*"]),
+)
+_MAPPED = ("Name", "Phone", "AnnualRevenue", "BillingCity", "Since__c", "Active__c", "NumberOfEmployees")
+
+
+def make_salesforce(random: Random) -> Input:
+    text, event = by_event.ACCOUNT.encode(), random.choice(_EVENTS)
+    if random.random() < 0.5:
+        text = restructured(random, json.loads(text)) if random.random() < 0.8 else spoiled(random, text)
+    if random.random() < 0.7:
+        event = spoiled(random, event, random.choice(_EVENTS))
+    return text, event
+
+
+def run_salesforce(data: Input) -> None:
+    text, event = data
+    decoder = by_event.decoder(*_MAPPED, schemas={"s": text.decode("utf-8", "replace")})
+    with suppress(SchemaDrift):
+        told = decoder.decode(Event("s", event, b"\x01"), by_event.HERE)
+        for change in told.changes:
+            assert all(value is None or value is UNKNOWN or "\0" not in value for value in change.values)
+
+
 def _system(variant: str) -> System:
     if variant == "small":
         columns = dict.fromkeys(("id", *_SMALL, *_AVRO_TYPES))
@@ -431,6 +462,7 @@ TARGETS = (
     Target("pgoutput", make_pgoutput, run_pgoutput, 40),
     Target("debezium json", make_json, run_debezium, 50),
     Target("debezium avro", make_avro, run_debezium, 50),
+    Target("salesforce", make_salesforce, run_salesforce, 40),
     Target("debezium notes", make_json, run_notes, 10),
     Target("yaml", make_yaml, run_yaml, 40),
     Target("project", make_project, run_project, 1),

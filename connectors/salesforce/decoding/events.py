@@ -17,7 +17,9 @@ from fieldwarden.connectors.salesforce.decoding.places import Place
 from fieldwarden.connectors.salesforce.decoding.rows import KEY, ObjectReader
 from fieldwarden.connectors.salesforce.decoding.shapes import HEADER, EventSchema
 from fieldwarden.connectors.wire.unreadable import Unreadable
+from fieldwarden.engine.bugs import bug_of
 from fieldwarden.engine.change import UNKNOWN, Operation, RawChange, RawValue, Relation, Undecoded
+from fieldwarden.engine.errors import SchemaDrift
 from fieldwarden.engine.wanted import Wanted
 
 _MOST_SCHEMAS = 256
@@ -88,6 +90,16 @@ class EventDecoder:
 
     def decode(self, event: Event, place: Place) -> Told:
         """What an event tells that stands at `place`. Raises SchemaNeeded, SchemaDrift."""
+        try:
+            return self._decoded(event, place)
+        except (SchemaNeeded, SchemaDrift):
+            raise
+        except Exception as error:  # of whatever kind (memory, recursion, a bug): it is this event's trouble alone
+            bug = bug_of(error)
+            reason = f"reading it failed ({bug.kind} at {bug.places[-1]}, fingerprint {bug.fingerprint})"
+            return self._unreadable(event, place, reason)
+
+    def _decoded(self, event: Event, place: Place) -> Told:
         try:
             schema = self._schema(event.schema)
             content = schema.read(event.payload)

@@ -104,7 +104,7 @@ def header(told: Mapping[str, Any]) -> Header:
         raise Unreadable("it has no header of a change event") from None
     if found.kind not in _KINDS:
         raise Unreadable("its header says a kind of change that is none of Salesforce's")
-    if not found.records or not all(type(each) is str and each for each in found.records):
+    if not found.records or not all(type(each) is str and each and "\0" not in each for each in found.records):
         raise Unreadable("its header names no records")
     if abs(found.at) > _MOST_MILLIS * 1_000 or "\0" in found.transaction:
         raise Unreadable("its header holds what cannot be stored")

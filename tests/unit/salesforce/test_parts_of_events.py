@@ -76,6 +76,7 @@ def test_an_overflow_names_no_record() -> None:
         ("changeType", None),
         ("recordIds", []),
         ("recordIds", [""]),
+        ("recordIds", ["001\0"]),
         ("recordIds", None),
         ("commitTimestamp", 1 << 62),
         ("commitTimestamp", None),
