@@ -26,7 +26,7 @@ UNANSWERED = "the target did not answer; it is tried again"
 def concluded(job: Job, system: str, streams: Mapping[str, Stream], habits: Habits, undone: str) -> Settlement:
     """The settlement of a record in `system`, whose streams these are. `undone`: what is said where nothing is kept."""
     pending = job.pending
-    settlement = Settlement(job.record.id, pending.mark, pending.revision, "done", held=job.held, links=job.links)
+    settlement = Settlement(job.record.id, pending.mark, pending.revision, "done", learnt=job.learnt, links=job.links)
     if job.row_versions or job.answered:
         settlement.row_versions, settlement.answered = job.row_versions, job.answered
     refused = [told(job.refused)] if job.refused else []

@@ -23,7 +23,7 @@ _NONE: Refusals = MappingProxyType({})
 class Job:
     """Nearly all jobs are one plain write that does what it should, so what they do not need is not made."""
 
-    held: Mapping[RowRef, Mapping[str, Value]] = MappingProxyType({})
+    learnt: Mapping[RowRef, Mapping[str, Value]] = MappingProxyType({})
     links: Sequence[RowRef] = ()
     expected: Mapping[Place, Value] = MappingProxyType({})
     differing: Mapping[Place, Value] = MappingProxyType({})
@@ -85,12 +85,12 @@ class Job:
             self.said = f"{self.said}\n{words}".strip()[-_LONGEST:]
 
     def learn(self, ref: RowRef, values: Mapping[str, Value]) -> None:
-        known = self.held.get(ref)
-        self.held = {**self.held, ref: {**known, **values} if known else values}
+        known = self.learnt.get(ref)
+        self.learnt = {**self.learnt, ref: {**known, **values} if known else values}
 
     def looks_anew(self) -> None:
         """The record as it would be once what is learnt so far is settled."""
-        rows = overlaid(self.record.rows, self.held, self.links, self.row_versions)
+        rows = overlaid(self.record.rows, self.learnt, self.links, self.row_versions)
         self.record = msgspec.structs.replace(self.record, rows=rows)
 
     def knows_version(self, ref: RowRef, version: str) -> None:

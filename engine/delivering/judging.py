@@ -61,19 +61,19 @@ class Judge:
         ref, stream = RowRef(self._system, intent.stream, key), self._streams[intent.stream]
         entity = self._rulebook.entities[stream.entity]
         before = next((row for row in job.record.rows if row.ref == ref and row.deleted is None), None)
-        held, strange = dict[str, Value](), False
+        found, strange = dict[str, Value](), False
         for name, value in values.items():
             if name not in stream.fields or stream.fields[name].reference:
                 continue
             meant = inward(entity, stream.fields[name], value)
             ours = name in intent.values and meant == inward(entity, stream.fields[name], intent.values[name])
             if ours or not stream.reads or (before is not None and before.holds(name) == meant):
-                held[name] = meant
+                found[name] = meant
             else:
                 strange |= value is not None
         if intent.operation == "create" and ref not in job.links:
             job.links = (*job.links, ref)
-        job.learn(ref, held)
+        job.learn(ref, found)
         if not strange:
             job.knows_version(ref, row_version)
 
@@ -131,18 +131,18 @@ class Judge:
             return created and self._plan.follows(stream)
         entity = self._rulebook.entities[stream.entity]
         meaning, torn = meant_values(job.record, ref, write.values), write.torn(result.differing)
-        held: dict[str, Value] = {}
+        found: dict[str, Value] = {}
         retry = created
         for name in write.values:
             place = (stream.name, name)
             if name not in result.differing:
-                held[name] = meaning[name]
+                found[name] = meaning[name]
                 job.agrees(place)
                 continue
             raw = result.differing[name]
             meant = raw if stream.fields[name].reference else inward(entity, stream.fields[name], raw)
             if meant == meaning[name] and not stream.fields[name].reference:
-                held[name] = meant
+                found[name] = meant
                 continue
             known = write.expected.get(name)
             job.differs(place, raw)
@@ -151,14 +151,14 @@ class Judge:
             )
             if not stream.reads:
                 if not stream.fields[name].reference:  # a key there is no record's id
-                    held[name] = meant
+                    found[name] = meant
                 job.expects(place, raw)
                 retry = retry or raw != known
             elif raw != known and self._same_meaning(job, stream, name, meant):
                 # The same value in another spelling (a second code for it): expect that spelling instead.
                 job.expects(place, raw)
                 retry = True
-        job.learn(ref, held)
+        job.learn(ref, found)
         return retry
 
     def _same_meaning(self, job: Job, stream: Stream, name: str, meant: Value) -> bool:

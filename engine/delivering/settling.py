@@ -18,7 +18,7 @@ from fieldwarden.engine.change import RowRef, Value
 from fieldwarden.engine.deciding.echoes import added
 from fieldwarden.engine.record import Contribution, Record, Stamp
 
-Held = Mapping[RowRef, Mapping[str, Value]]
+Learnt = Mapping[RowRef, Mapping[str, Value]]
 """What rows are now known to hold, by field, where that is news."""
 Note = tuple[RowRef, dict[str, Value]]
 """A row that we created and what we wrote into it, as long as the record itself does not tell of it."""
@@ -37,7 +37,7 @@ def settle(
     current: Record,
     claimed: Record,
     target: str,
-    held: Held,
+    learnt: Learnt,
     links: Sequence[RowRef],
     versions: Mapping[RowRef, str] = MappingProxyType({}),
 ) -> Settled:
@@ -46,13 +46,13 @@ def settle(
     `links` are the rows that were created for it, `versions` what the target calls the versions of rows.
     """
     if current is claimed:
-        learnt = held or links or versions
-        return Settled(overlaid(claimed.rows, held, links, versions) if learnt else None, clean=True)
+        news = learnt or links or versions
+        return Settled(overlaid(claimed.rows, learnt, links, versions) if news else None, clean=True)
     then = {row.ref: row for row in claimed.rows}
     now = {row.ref: row for row in current.rows}
-    standing = {ref: _standing(values, now.get(ref), then.get(ref)) for ref, values in held.items()}
+    standing = {ref: _standing(values, now.get(ref), then.get(ref)) for ref, values in learnt.items()}
     rows = overlaid(current.rows, standing, links, versions)
-    expected = overlaid(claimed.rows, held, links)
+    expected = overlaid(claimed.rows, learnt, links)
     clean = (
         current.golden == claimed.golden
         and current.retired == claimed.retired
@@ -63,7 +63,7 @@ def settle(
 
 def overlaid(
     rows: Sequence[Contribution],
-    held: Held,
+    learnt: Learnt,
     links: Sequence[RowRef],
     versions: Mapping[RowRef, str] = MappingProxyType({}),
 ) -> list[Contribution]:
@@ -72,7 +72,7 @@ def overlaid(
     for link in links:
         if not any(row.system == link.system and row.stream == link.stream and row.key == link.key for row in rows):
             merged.append(Contribution(link.system, link.stream, link.key, "", Stamp("", None), {}))
-    for ref, news in held.items():
+    for ref, news in learnt.items():
         for index, row in enumerate(merged):
             if row.key == ref.key and row.stream == ref.stream and row.system == ref.system and row.deleted is None:
                 merged[index] = msgspec.structs.replace(row, sent=_overlay(row, news), known=_superseded(row, news))
@@ -88,11 +88,11 @@ def noted(rows: list[Contribution], notes: Sequence[Note]) -> None:
             rows.append(Contribution(*ref, "", Stamp("", None), {}, sent=sent))
 
 
-def only_created(claimed: Record, held: Held, links: Sequence[RowRef]) -> bool:
+def only_created(claimed: Record, learnt: Learnt, links: Sequence[RowRef]) -> bool:
     """Whether all that was learnt is of rows that were created, and that the record did not know."""
     if not links:
         return False
-    for ref in held:
+    for ref in learnt:
         if ref not in links:
             return False
     for row in claimed.rows:  # noqa: SIM110 (asked for every row settled)

@@ -2,7 +2,7 @@
 
 A claim locks nothing: it hands out records as they stand and remembers them. What this process has just committed
 itself is not read again, if nobody has touched it since. Settling first takes it that the records still stand so; those
-that moved on meanwhile are then locked, in id order, and merged by `engine.delivering.settling`. What was learnt of a
+that moved on meanwhile are then locked, in id order, and merged by `engine.delivering.settling`. What was telling of a
 row that was created goes with its link, as a note, and the record is not rewritten for it. Each part is a transaction
 of its own, since settlements do not depend on each other; one that is repeated finds its marks gone and changes
 nothing.
@@ -208,17 +208,17 @@ class Deliveries:
         return [each for each in settlements if each.record in moved]
 
     def _learnt(self, settlements: Sequence[Settlement]) -> tuple[list[Settlement], list[Settlement]]:
-        """Those that learnt of rows they created only, and of other rows too."""
-        learnt = [each for each in settlements if each.links or each.held or each.row_versions]
+        """Those that telling of rows they created only, and of other rows too."""
+        telling = [each for each in settlements if each.links or each.learnt or each.row_versions]
         created = [
-            e for e in learnt if not e.row_versions and only_created(self._claimed[e.record].record, e.held, e.links)
+            e for e in telling if not e.row_versions and only_created(self._claimed[e.record].record, e.learnt, e.links)
         ]
         alone = {each.record for each in created}
-        return created, [each for each in learnt if each.record not in alone]
+        return created, [each for each in telling if each.record not in alone]
 
     def _merged(self, each: Settlement) -> Line:
         claim = self._claimed[each.record]
-        settled = settle(claim.record, claim.record, self._target, each.held, each.links, each.row_versions)
+        settled = settle(claim.record, claim.record, self._target, each.learnt, each.links, each.row_versions)
         large = claim.record.large
         return _line(each, each.status, each.delay, each.revision, settled.rows, large=large)
 
@@ -233,7 +233,7 @@ class Deliveries:
         for each in settlements:
             for link in each.links:
                 large = self._claimed[each.record].record.large
-                rows.append((link, each.record, each.held.get(link, {}), large))
+                rows.append((link, each.record, each.learnt.get(link, {}), large))
         rows.sort(key=itemgetter(0))
         if await copied_links(connection, [noted_link_row(*row) for row in rows]):
             return set()
@@ -256,7 +256,7 @@ class Deliveries:
     async def _settle_locked(self, settlements: Sequence[Settlement]) -> Sequence[Settlement]:
         """Settle what moved on, or waits for another record: with all of them locked, nothing moves any more.
 
-        Gives back what was learnt of records that were joined to others meanwhile, as said of those."""
+        Gives back what was telling of records that were joined to others meanwhile, as said of those."""
         ids = {each.record for each in settlements} | {each.awaits for each in settlements if each.awaits}
         async with self._session.transaction() as connection:
             rows = await _rows(connection, "lock_records", plain_array(sorted(ids)))
@@ -272,10 +272,10 @@ class Deliveries:
             for each in here:
                 record, revision = current[each.record]
                 claim = self._claim_of(each)
-                held = {row: values for row, values in each.held.items() if row not in strange}
+                learnt = {row: values for row, values in each.learnt.items() if row not in strange}
                 links = [link for link in each.links if link not in strange]
                 known = claim.record if claim else record
-                settled = settle(record, known, self._target, held, links, each.row_versions)
+                settled = settle(record, known, self._target, learnt, links, each.row_versions)
                 again = self._again(each, settled.clean and claim is not None, current)
                 status, delay = ("again", again) if again is not None else (each.status, each.delay)
                 if status == "done":

@@ -44,7 +44,7 @@ def lock_class(schema: str) -> int:
 
 
 class Duties:
-    """Call `beat` again and again, every `period` seconds; `number` and `held` are as the last one found them.
+    """Call `beat` again and again, every `period` seconds; `number` and `mine` are as the last one found them.
 
     `all_duties` are the project's, `keep` those of them that this worker takes from whoever has them and then does
     not give up. `process` is what the names of the worker's sessions end with."""
@@ -61,7 +61,7 @@ class Duties:
         process: str = PROCESS,
     ) -> None:
         self.number = 0
-        self.held: frozenset[Duty] = frozenset()
+        self.mine: frozenset[Duty] = frozenset()
         self.former: dict[Duty, str] = {}
         """Of duties that another worker did not give up: its process."""
         self.live = ""
@@ -83,7 +83,7 @@ class Duties:
 
     def holds(self, duty: Duty) -> bool:
         """Whether a duty is still ours, as far as can be told without asking."""
-        return duty in self.held and time.monotonic() < self._good_until
+        return duty in self.mine and time.monotonic() < self._good_until
 
     def want(self, duties: Collection[Duty]) -> None:
         """Take these from whoever has them with the next beats, until they are ours."""
@@ -106,14 +106,14 @@ class Duties:
 
     async def give(self, duty: Duty) -> None:
         """Let another worker have a duty; its loop has ended. Raises TransientError: then the lease has to run out."""
-        self.held -= {duty}
+        self.mine -= {duty}
         if self._connection is not None:
             with translated():
                 await self._run("give_duty", {"name": str(duty), "token": self._process})
 
     async def leave(self) -> None:
         """Give up everything; raises nothing, since what is not given up runs out."""
-        self.held = frozenset()
+        self.mine = frozenset()
         with contextlib.suppress(TransientError, TimeoutError):
             if self._connection is not None:
                 with translated():
@@ -128,7 +128,7 @@ class Duties:
         if self._connection is None or self._connection.closed:
             self._connection = await self._enrolled()
         began = time.monotonic()
-        self.held = frozenset(Duty.parse(name) for (name,) in await self._run("renew", self._self()))
+        self.mine = frozenset(Duty.parse(name) for (name,) in await self._run("renew", self._self()))
         self._good_until = began + self._lease
         live = await self._run("live_hash", None)
         self.live, self.onboarded = live[0] if live else ("", False)
@@ -157,7 +157,7 @@ class Duties:
 
     async def _take_wanted(self, holders: dict[Duty, tuple[str | None, int | None]]) -> None:
         for duty in sorted(self._wanted):
-            if duty in self.held or await self._claim(duty, holders[duty][0], free=True):
+            if duty in self.mine or await self._claim(duty, holders[duty][0], free=True):
                 self._wanted.discard(duty)
                 holders[duty] = self._process, self.number
 
@@ -165,7 +165,7 @@ class Duties:
         """Take a duty, unless it has changed hands since it was looked at, or (if not `free`) was renewed."""
         if not await self._run("claim_duty", {**self._self(), "name": str(duty), "seen": seen, "free": free}):
             return False
-        self.held |= {duty}
+        self.mine |= {duty}
         if seen and seen != self._process:
             self.former[duty] = seen
         return True

@@ -140,7 +140,7 @@ class Settlement:
 
     done: agree, forget the mark. retry: again after `delay` seconds. again: so too, and it was no attempt. wait: until
     `awaits` (a record id) has a key in this target. park: set aside for a person, with `reason`.
-    `held`: what rows are now known to hold, by field; `links`: rows that were created. A parked one may stand behind
+    `learnt`: what rows are now known to hold, by field; `links`: rows that were created. A parked one may stand behind
     the record that it `awaits`, whose revision was `awaits_at` when that was tried: it is due again once that has
     moved, or a settlement of it `frees` what it held.
     `row_versions`: what the target calls the versions of rows now. `answered`: the idempotency keys of intents whose
@@ -154,7 +154,7 @@ class Settlement:
     reason: str = ""
     delay: float = 0.0
     awaits: str | None = None
-    held: Mapping[RowRef, Mapping[str, Value]] = field(default_factory=dict)
+    learnt: Mapping[RowRef, Mapping[str, Value]] = field(default_factory=dict)
     links: Sequence[RowRef] = ()
     result: str = ""
     awaits_at: int = 0

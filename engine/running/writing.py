@@ -352,7 +352,7 @@ class Writing:
                 [one] = settlements
                 self._telemetry.bug(self._system, error)
                 why = bugs.reason(error, "this delivery")
-                one.status, one.reason, one.result, one.held, one.links = "park", why, "", {}, ()
+                one.status, one.reason, one.result, one.learnt, one.links = "park", why, "", {}, ()
                 one.row_versions, one.answered = {}, ()
                 async with self._desk:
                     await self._hub.settle(self._system, settlements)

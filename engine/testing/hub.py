@@ -120,15 +120,15 @@ class MemoryHub(MemoryState):
 
     @contextlib.asynccontextmanager
     async def ingest(self, lease: Lease) -> AsyncIterator[MemoryIngest]:
-        held = RowLocks(self._locks)
+        locks = RowLocks(self._locks)
         try:
-            await held.take(lease.chain)
+            await locks.take(lease.chain)
             row = self.sources.get(lease.chain)
             if row is None or row.epoch != lease.epoch:
                 raise Fenced(f"another worker took over {lease.chain!r}")
-            yield MemoryIngest(self, lease, held)
+            yield MemoryIngest(self, lease, locks)
         finally:
-            held.release()
+            locks.release()
 
     async def releasable(self, source: str, limit: int, after: int = 0) -> tuple[list[SetAside], int | None]:
         stuck, looked, found = set(), [], []
@@ -230,7 +230,7 @@ class MemoryHub(MemoryState):
     def _settle(self, target: str, each: Settlement) -> None:
         links = [link for link in each.links if self.crosswalk.get(link, each.record) == each.record]
         strange = set(each.links) - set(links)
-        held = {row: values for row, values in each.held.items() if row not in strange}
+        learnt = {row: values for row, values in each.learnt.items() if row not in strange}
         for link in links:
             self._link(link, each.record)
         for key in each.answered:
@@ -242,7 +242,7 @@ class MemoryHub(MemoryState):
             del self._claimed[target, each.record]  # settled: a second verdict on it only asks for another look
         unmoved = claimed is not None and revision == each.revision
         settled = settle(
-            current, current if unmoved or claimed is None else claimed, target, held, links, each.row_versions
+            current, current if unmoved or claimed is None else claimed, target, learnt, links, each.row_versions
         )
         if settled.rows is not None:
             current.rows = settled.rows

@@ -207,7 +207,7 @@ class Loops:
         """The loops that should run, by name."""
         if not self._ready:
             return {}
-        held = sorted(duty for duty in self.duties.held if self.duties.holds(duty) and self._may(duty))
+        held = sorted(duty for duty in self.duties.mine if self.duties.holds(duty) and self._may(duty))
         wanted = {name: _Work("", frozenset(duties)) for name, duties in groupby(held, lambda duty: duty.loop)}
         for name in self.project.sources:
             if is_partitioned(self.project, name):

@@ -48,11 +48,11 @@ async def load(hub: Hub, *ids: str) -> dict[str, Record]:
 
 
 def settled(claim: Pending, status: str = "done", **more: Any) -> Settlement:
-    """`held` as (row, field, value)."""
-    held: dict[RowRef, dict[str, Any]] = {}
-    for row, name, value in more.pop("held", ()):
-        held.setdefault(row, {})[name] = value
-    more["held"] = held
+    """`learnt` as (row, field, value)."""
+    learnt: dict[RowRef, dict[str, Any]] = {}
+    for row, name, value in more.pop("learnt", ()):
+        learnt.setdefault(row, {})[name] = value
+    more["learnt"] = learnt
     return Settlement(claim.record.id, claim.mark, claim.revision, status, **more)  # type: ignore[arg-type]
 
 

@@ -227,12 +227,12 @@ class Model:
         more: dict[str, Any] = {"reason": f"why {next(self.numbers)}", "result": chance.choice(["", "a", "b"])}
         more["awaits"] = chance.choice([each for each in RECORDS if each != record.id]) if status == "wait" else None
         live = [row.ref for row in record.rows if row.system == target and row.live]
-        held = {ref: {"name": record.golden.get("name")} for ref in live if chance.random() < 0.5}
+        learnt = {ref: {"name": record.golden.get("name")} for ref in live if chance.random() < 0.5}
         if not live and chance.random() < 0.5:
             created = RowRef(target, "s", f"new {next(self.numbers)}")
             more["links"] = (created,)
-            held[created] = {"name": record.golden.get("name")}
-        more["held"] = held
+            learnt[created] = {"name": record.golden.get("name")}
+        more["learnt"] = learnt
         return (
             Settlement(record.id, ours.mark, ours.revision, status, **more),
             Settlement(record.id, theirs.mark, theirs.revision, status, **more),

@@ -67,7 +67,7 @@ async def test_a_claim_shows_the_rows_that_other_processes_have_created_since(hu
     assert await hub.claim("erp", 10) == []
     await commit(hub, records=[record(A, said(ACCOUNT), name="one")], dirty=[("erp", A)])
     [claim] = await elsewhere.claim("erp", 10)
-    await elsewhere.settle("erp", [settled(claim, links=(PARTY,), held=[(PARTY, "name", "one")])])
+    await elsewhere.settle("erp", [settled(claim, links=(PARTY,), learnt=[(PARTY, "name", "one")])])
     await commit(elsewhere, "billing", suspect=[("erp", A)])
     [again] = await hub.claim("erp", 10)
     assert [row.ref for row in again.record.rows] == [ACCOUNT, PARTY]
@@ -125,7 +125,7 @@ async def test_what_a_delivery_learnt_is_merged_into_the_record(hub: Hub) -> Non
     await commit(hub, records=[record(A, said(PARTY, name="old", city="x"), name="new")], links=[(PARTY, A)],
                  dirty=[("erp", A)])  # fmt: skip
     (claim,) = await hub.claim("erp", 10)
-    await hub.settle("erp", [settled(claim, held=[(PARTY, "name", AWKWARD), (PARTY, "city", "x")])])
+    await hub.settle("erp", [settled(claim, learnt=[(PARTY, "name", AWKWARD), (PARTY, "city", "x")])])
     (row,) = (await load(hub, A))[A].rows
     assert row.fields == {"name": "old", "city": "x"}
     assert (row.sent, row.carried) == ({"name": AWKWARD}, {}), "what equals the row's own word is no overlay"
@@ -135,7 +135,7 @@ async def test_what_a_delivery_learnt_is_merged_into_the_record(hub: Hub) -> Non
 async def test_created_rows_are_linked_and_have_a_contribution(hub: Hub) -> None:
     await commit(hub, records=[record(A, name="x")], dirty=[("erp", A)])
     (claim,) = await hub.claim("erp", 10)
-    await hub.settle("erp", [settled(claim, links=[PARTY], held=[(PARTY, "name", "x")])])
+    await hub.settle("erp", [settled(claim, links=[PARTY], learnt=[(PARTY, "name", "x")])])
     (row,) = (await load(hub, A))[A].rows
     assert (row.ref, row.said, row.base, row.fields, row.sent) == (PARTY, "", Stamp("", None), {}, {"name": "x"})
     assert await hub.keys([A, B], "erp") == {A: [PARTY]}
@@ -148,7 +148,7 @@ async def test_created_rows_are_linked_and_have_a_contribution(hub: Hub) -> None
 async def test_settling_twice_changes_nothing_more(hub: Hub) -> None:
     await commit(hub, records=[record(A, name="x")], dirty=[("erp", A)])
     (claim,) = await hub.claim("erp", 10)
-    settlement = settled(claim, links=[PARTY], held=[(PARTY, "name", "x")])
+    settlement = settled(claim, links=[PARTY], learnt=[(PARTY, "name", "x")])
     await hub.settle("erp", [settlement])
     before = await load(hub, A)
     await hub.settle("erp", [settlement])
@@ -161,7 +161,7 @@ async def test_settling_merges_into_a_record_that_moved_on(hub: Hub) -> None:
     (claim,) = await hub.claim("erp", 10)
     newer = said(ACCOUNT, "p2", phone="2")
     await commit(hub, "erp", records=[record(A, party, newer, version=2, name="new")])
-    await hub.settle("erp", [settled(claim, held=[(PARTY, "name", "new")], links=[RowRef("erp", "t", "1")])])
+    await hub.settle("erp", [settled(claim, learnt=[(PARTY, "name", "new")], links=[RowRef("erp", "t", "1")])])
     rows = {row.ref: row for row in (await load(hub, A))[A].rows}
     assert rows[PARTY].sent == {"name": "new"}
     assert rows[ACCOUNT].fields == {"phone": "2"}, "the source's newer word was not overwritten"
@@ -173,7 +173,7 @@ async def test_a_newer_word_about_a_written_row_wins_over_what_we_wrote(hub: Hub
     await commit(hub, records=[record(A, said(PARTY, name="old"), name="new")], dirty=[("erp", A)])
     (claim,) = await hub.claim("erp", 10)
     await commit(hub, "erp", records=[record(A, said(PARTY, "p2", name="theirs"), version=2, name="new")])
-    await hub.settle("erp", [settled(claim, held=[(PARTY, "name", "new")])])
+    await hub.settle("erp", [settled(claim, learnt=[(PARTY, "name", "new")])])
     found = (await load(hub, A))[A]
     assert found.rows[0].holds("name") == "theirs"
     assert await due(hub) == [A], "the verdict no longer stands, so the record is looked at again"
@@ -184,13 +184,13 @@ async def test_a_word_that_may_be_older_or_newer_than_our_write_is_looked_at_aga
     (claim,) = await hub.claim("erp", 10)
     repeated = said(PARTY, "p2", name="old", city="y")
     await commit(hub, "erp", records=[record(A, repeated, version=2, name="new")])
-    await hub.settle("erp", [settled(claim, held=[(PARTY, "name", "new")])])
+    await hub.settle("erp", [settled(claim, learnt=[(PARTY, "name", "new")])])
     (again,) = await hub.claim("erp", 10)
     assert again.record.rows[0].holds("name") == "old"
     echoed = said(PARTY, "p3", name="old", city="y")
     echoed.carried["name"] = "new"
     await commit(hub, "erp", records=[record(A, echoed, version=3, name="new")])
-    await hub.settle("erp", [settled(again, held=[(PARTY, "name", "new")])])
+    await hub.settle("erp", [settled(again, learnt=[(PARTY, "name", "new")])])
     assert await due(hub) == [], "its source tells the same"
 
 
@@ -208,7 +208,7 @@ async def test_a_created_row_that_belongs_to_another_record_meanwhile_stays_ther
     await commit(hub, records=[record(A, name="x"), record(B, said(PARTY, name="x"))], dirty=[("erp", A)])
     (claim,) = await hub.claim("erp", 10)
     await commit(hub, "erp", links=[(PARTY, B)])
-    await hub.settle("erp", [settled(claim, links=[PARTY], held=[(PARTY, "name", "x")])])
+    await hub.settle("erp", [settled(claim, links=[PARTY], learnt=[(PARTY, "name", "x")])])
     assert (await load(hub, A))[A].rows == []
     lease = await hub.lease("erp")
     async with hub.ingest(lease) as tx:
@@ -304,7 +304,7 @@ async def test_many_settlements_at_once_each_by_its_own_fate(hub: Hub) -> None:
     settlements = []
     for number, (id, claim) in enumerate(claims.items()):
         row = RowRef("erp", "public.party", id)
-        more: dict[str, Any] = {"links": [row], "held": [(row, "name", id)]} if number % 4 == 0 else {}
+        more: dict[str, Any] = {"links": [row], "learnt": [(row, "name", id)]} if number % 4 == 0 else {}
         settlements.append(settled(claim, statuses[number % 4], **more))
     await hub.settle("erp", settlements)
     fates = {settlement.record: settlement for settlement in settlements}

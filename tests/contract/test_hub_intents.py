@@ -103,6 +103,6 @@ async def test_the_version_of_a_created_row_is_kept_too(hub: Hub) -> None:
     new = RowRef("erp", "public.party", "P-9")
     await commit(hub, records=[record(A)], dirty=[("erp", A)])
     (claim,) = await hub.claim("erp", 10)
-    await hub.settle("erp", [settled(claim, links=[new], held=[(new, "name", "x")], row_versions={new: "1"})])
+    await hub.settle("erp", [settled(claim, links=[new], learnt=[(new, "name", "x")], row_versions={new: "1"})])
     (row,) = (await load(hub, A))[A].rows
     assert (row.ref, row.sent, row.row_version) == (new, {"name": "x"}, "1")

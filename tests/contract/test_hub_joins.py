@@ -61,7 +61,7 @@ async def test_a_row_created_for_a_record_that_was_joined_meanwhile_is_the_other
     await commit(hub, records=[record(A), record(B, name="x")], dirty=[("billing", B)])
     (claim,) = await hub.claim("billing", 10)
     await commit(hub, records=[record(A, name="x"), emptied(record(B))], joined=[Join("customer", B, A, ())])
-    await hub.settle("billing", [settled(claim, links=[row], held=[(row, "name", "x")])])
+    await hub.settle("billing", [settled(claim, links=[row], learnt=[(row, "name", "x")])])
     records = await load(hub, A, B)
     assert [each.ref for each in records[A].rows] == [row]
     assert records[B].rows == []

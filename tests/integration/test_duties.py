@@ -55,30 +55,30 @@ async def its_lease_runs_out(hub_dsn: str, process: str) -> None:
 async def settle(*workers: Duties) -> list[set[Duty]]:
     """They beat in turn until nothing moves, giving up at once what they should."""
     while True:
-        before = [worker.held for worker in workers]
+        before = [worker.mine for worker in workers]
         for worker in workers:
             for name in await worker.beat():
                 await worker.give(name)
-        if [worker.held for worker in workers] == before:
+        if [worker.mine for worker in workers] == before:
             return [set(held) for held in before]
 
 
 async def test_one_alone_does_everything(worker: Make) -> None:
     one = worker("a")
     assert await one.beat() == []
-    assert (one.number, one.held) == (1, frozenset(NAMES))
+    assert (one.number, one.mine) == (1, frozenset(NAMES))
     assert all(one.holds(name) for name in NAMES)
 
 
 async def test_two_share_and_the_first_gives_up_half(worker: Make) -> None:
     one, two = worker("a"), worker("b")
     await one.beat()
-    assert (await two.beat(), two.held, two.number) == ([], frozenset(), 2)
+    assert (await two.beat(), two.mine, two.number) == ([], frozenset(), 2)
     surplus = await one.beat()
     assert len(surplus) == 2
     assert await one.beat(leaving=surplus) == [], "what is on its way out is not asked for again"
     await two.beat()
-    assert two.held == frozenset(), "not before it is given"
+    assert two.mine == frozenset(), "not before it is given"
     mine, theirs = await settle(one, two)
     assert (mine | theirs, len(mine), len(theirs)) == (set(NAMES), 2, 2)
     assert await settle(one, two) == [mine, theirs], "and nothing moves any more"
@@ -103,16 +103,16 @@ async def test_what_a_dead_worker_held_is_free_at_once_and_so_is_its_number(work
 
 async def _has_everything(worker: Duties) -> bool:
     await worker.beat()
-    return worker.held == frozenset(NAMES)
+    return worker.mine == frozenset(NAMES)
 
 
 async def test_who_only_hangs_keeps_its_duties_until_its_lease_has_run_out(worker: Make, hub_dsn: str) -> None:
     hanging, other = worker("a"), worker("b")
     await settle(hanging, other)
-    held = hanging.held
+    held = hanging.mine
     for _ in range(3):
         await other.beat()
-    assert not other.held & held
+    assert not other.mine & held
     await its_lease_runs_out(hub_dsn, "a")
     await until(lambda: _has_everything(other), "the other to do everything")
 
@@ -125,7 +125,7 @@ async def test_the_one_that_wakes_up_learns_of_it(worker: Make, hub_dsn: str) ->
     with pytest.raises(TransientError):
         await hanging.beat()  # its sessions were ended
     await hanging.beat()
-    assert hanging.held == frozenset()
+    assert hanging.mine == frozenset()
     mine, theirs = await settle(hanging, other)
     assert mine | theirs == set(NAMES)
     assert not mine & theirs
@@ -136,7 +136,7 @@ async def test_who_slept_but_was_not_missed_goes_on(worker: Make, hub_dsn: str) 
     await alone.beat()
     await its_lease_runs_out(hub_dsn, "a")
     await alone.beat()
-    assert alone.held == frozenset(NAMES)
+    assert alone.mine == frozenset(NAMES)
 
 
 async def test_nothing_is_held_by_a_clock_that_has_run_out(worker: Make) -> None:
@@ -169,21 +169,21 @@ async def test_leaving_frees_at_once(worker: Make) -> None:
     one, two = worker("a"), worker("b")
     await settle(one, two)
     await one.leave()
-    assert one.held == frozenset()
+    assert one.mine == frozenset()
     await two.beat()
-    assert two.held == frozenset(NAMES)
+    assert two.mine == frozenset(NAMES)
 
 
 async def test_what_a_worker_needs_itself_it_takes_and_keeps(worker: Make) -> None:
     one, two = worker("a"), worker("b", keep=[Duty("source", "crm"), Duty("source", "erp")])
     await one.beat()
     await two.beat()
-    assert two.held == {Duty("source", "crm"), Duty("source", "erp")}
+    assert two.mine == {Duty("source", "crm"), Duty("source", "erp")}
     await one.beat()
-    assert one.held == {Duty("target", "crm"), Duty("target", "erp")}
+    assert one.mine == {Duty("target", "crm"), Duty("target", "erp")}
     three = worker("c")
     await settle(one, two, three)
-    assert two.held >= {Duty("source", "crm"), Duty("source", "erp")}
+    assert two.mine >= {Duty("source", "crm"), Duty("source", "erp")}
 
 
 async def test_what_is_wanted_is_taken_back_from_whoever_took_it_meanwhile(worker: Make) -> None:
@@ -193,13 +193,13 @@ async def test_what_is_wanted_is_taken_back_from_whoever_took_it_meanwhile(worke
     await two.beat()
     await two.give(crm)
     await one.beat()
-    assert (crm in one.held, crm in two.held) == (True, False)
+    assert (crm in one.mine, crm in two.mine) == (True, False)
     await two.beat()
-    assert crm not in two.held, "it had it once, and was not told to take it again"
+    assert crm not in two.mine, "it had it once, and was not told to take it again"
     two.want([crm])
     await two.beat()
     await one.beat()
-    assert (crm in one.held, crm in two.held) == (False, True)
+    assert (crm in one.mine, crm in two.mine) == (False, True)
 
 
 async def test_a_lost_connection_is_no_lost_duty(worker: Make, hub_dsn: str) -> None:
@@ -209,9 +209,9 @@ async def test_a_lost_connection_is_no_lost_duty(worker: Make, hub_dsn: str) -> 
         await admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name like '%[a]'")
     with pytest.raises(TransientError):
         await one.beat()
-    assert one.held == frozenset(NAMES)
+    assert one.mine == frozenset(NAMES)
     await one.beat()
-    assert (one.number, one.held) == (1, frozenset(NAMES))
+    assert (one.number, one.mine) == (1, frozenset(NAMES))
 
 
 async def test_a_number_that_another_took_meanwhile_is_lost(worker: Make) -> None:
@@ -244,7 +244,7 @@ async def test_a_hub_that_restarts(crashable_postgres: EmbeddedServer) -> None:
     for each in (one, two):
         with pytest.raises(TransientError):
             await each.beat()
-    assert [set(one.held), set(two.held)] == held
+    assert [set(one.mine), set(two.mine)] == held
     crashable_postgres.start()
     assert await settle(one, two) == held
     assert (one.number, two.number) == (1, 2)
@@ -257,8 +257,8 @@ async def test_people_see_who_does_what(worker: Make, hub_dsn: str) -> None:
     await settle(one, two)
     overview = Overview(hub_dsn)
     first, second = await overview.workers()
-    assert (first.number, first.duties, first.hangs) == (1, tuple(sorted(one.held)), False)
-    assert (second.number, second.duties, second.hangs) == (2, tuple(sorted(two.held)), False)
+    assert (first.number, first.duties, first.hangs) == (1, tuple(sorted(one.mine)), False)
+    assert (second.number, second.duties, second.hangs) == (2, tuple(sorted(two.mine)), False)
     await its_lease_runs_out(hub_dsn, "b")
     assert [(each.number, each.hangs) for each in await overview.workers()] == [(1, False), (2, True)]
     await one.leave()

@@ -31,7 +31,7 @@ async def test_a_claim_reads_no_more_than_its_bound_of_large_records_and_notes(p
         (claim,) = await hub.claim("erp", 10)
         row = party(number)
         sent = "n" * number + "!" * size
-        await hub.settle("erp", [settled(claim, held=[(row, "note", sent)], links=(row,))])
+        await hub.settle("erp", [settled(claim, learnt=[(row, "note", sent)], links=(row,))])
     assert await hub.claim("erp", 10) == []
     await commit(hub, dirty=[("erp", id) for id in IDS])
     seen: dict[str, str | None] = {}

@@ -74,8 +74,8 @@ async def test_hot_statements_planned_on_empty_tables_stay_fast_on_full_ones(hub
                 outcome = IngestOutcome(records=records, dirty=[("erp", id) for id in ids])
                 await tx.commit(outcome, position=str(round_), rulebook="book")
             claims = await hub.claim("erp", 2000)
-            held: dict[RowRef, dict[str, Value]] = {ACCOUNT: {"name": str(round_)}}
-            done = [Settlement(each.record.id, each.mark, each.revision, "done", held=held) for each in claims]
+            learnt: dict[RowRef, dict[str, Value]] = {ACCOUNT: {"name": str(round_)}}
+            done = [Settlement(each.record.id, each.mark, each.revision, "done", learnt=learnt) for each in claims]
             await hub.settle("erp", done)
     assert ask(hub_dsn, "select count(*), min(revision) from record") == [(2000, 8)]
     assert ask(hub_dsn, "select count(*) from pending") == [(0,)]
@@ -120,7 +120,7 @@ async def test_a_created_row_is_noted_with_its_link_until_its_record_is_rewritte
 ) -> None:
     await commit(hub, records=[record(A, name="x")], dirty=[("erp", A)])
     (claim,) = await hub.claim("erp", 10)
-    done = Settlement(A, claim.mark, claim.revision, "done", held={PARTY: {"name": "x"}}, links=[PARTY])
+    done = Settlement(A, claim.mark, claim.revision, "done", learnt={PARTY: {"name": "x"}}, links=[PARTY])
     await hub.settle("erp", [done])
     noted = "select revision, contributions, (select sent from crosswalk where system = 'erp') from record"
     ((revision, contributions, sent),) = ask(hub_dsn, noted)
@@ -160,7 +160,7 @@ async def test_a_record_that_another_process_moved_on_is_looked_at_again(hub: Po
         moved.golden["name"] = "newer"
         await tx.commit(IngestOutcome(records=[moved]), position="1", rulebook="book")
     await other.close()
-    done = Settlement(A, stale.mark, stale.revision, "done", held={PARTY: {"name": "x"}}, links=[PARTY])
+    done = Settlement(A, stale.mark, stale.revision, "done", learnt={PARTY: {"name": "x"}}, links=[PARTY])
     await hub.settle("erp", [done])
     (again,) = await hub.claim("erp", 10)
     assert again.record.golden == {"name": "newer"}

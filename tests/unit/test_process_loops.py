@@ -33,7 +33,7 @@ CRM, READ_ERP, WRITE_ERP = LoopName("source", "crm"), LoopName("source", "erp"),
 class ScriptedDuties:
     """What `engine.hub.duties.Duties` would find, as the test says."""
 
-    held: frozenset[Duty] = frozenset({Duty("source", "erp"), Duty("target", "erp", 0), Duty("target", "erp", 1)})
+    mine: frozenset[Duty] = frozenset({Duty("source", "erp"), Duty("target", "erp", 0), Duty("target", "erp", 1)})
     number: int = 1
     surplus: list[Duty] = field(default_factory=list)
     away: bool = False
@@ -48,7 +48,7 @@ class ScriptedDuties:
     onboarded: bool = True
 
     def holds(self, name: Duty) -> bool:
-        return name in self.held and not self.away
+        return name in self.mine and not self.away
 
     def want(self, duties: Collection[Duty]) -> None:
         self.wanted.update(duties)
@@ -56,11 +56,11 @@ class ScriptedDuties:
     async def beat(self, *, leaving: Collection[Duty] = (), taking: bool = True) -> list[Duty]:
         if self.away:
             raise TransientError("the hub is away")
-        return [name for name in self.surplus if name in self.held and name not in leaving]
+        return [name for name in self.surplus if name in self.mine and name not in leaving]
 
     async def give(self, name: Duty) -> None:
         self.given.append(name)
-        self.held -= {name}
+        self.mine -= {name}
 
     async def leave(self) -> None:
         self.left = True
@@ -184,7 +184,7 @@ async def test_a_target_of_which_some_shards_go_is_left_in_good_order_and_goes_o
 
 async def test_a_target_of_which_more_shards_come_is_left_in_good_order_and_goes_on_with_all(running: Running) -> None:
     await running.until(lambda: running.process.shards("erp") == [0, 1])
-    running.duties.held |= {Duty("target", "erp", 3)}
+    running.duties.mine |= {Duty("target", "erp", 3)}
     await running.until(lambda: running.process.shards("erp") == [0, 1, 3])
     first, _ = running.begun(WRITE_ERP)
     assert (first.stopped, first.cancelled, running.duties.given) == (True, False, [])
@@ -192,7 +192,7 @@ async def test_a_target_of_which_more_shards_come_is_left_in_good_order_and_goes
 
 async def test_a_target_of_which_a_shard_was_lost_is_cancelled_and_goes_on_with_the_others(running: Running) -> None:
     await running.until(lambda: running.process.shards("erp") == [0, 1])
-    running.duties.held -= {Duty("target", "erp", 1)}
+    running.duties.mine -= {Duty("target", "erp", 1)}
     await running.until(lambda: running.process.shards("erp") == [0])
     assert running.begun(WRITE_ERP)[0].cancelled
     assert running.duties.given == []
@@ -200,7 +200,7 @@ async def test_a_target_of_which_a_shard_was_lost_is_cancelled_and_goes_on_with_
 
 async def test_what_was_lost_is_cancelled_where_it_stands(running: Running) -> None:
     await running.until(lambda: running.begun(READ_ERP))
-    running.duties.held -= {Duty("source", "erp")}
+    running.duties.mine -= {Duty("source", "erp")}
     await running.until(lambda: running.begun(READ_ERP)[0].cancelled)
     await running.until(lambda: not running.process.does("source", "erp"))
     assert running.process.does("target", "erp"), "nothing else is"
@@ -221,12 +221,12 @@ async def test_nothing_begins_before_what_is_to_be_read_anew_is_ours(running: Ru
     process = Process(
         running.process.project, MemoryHub(), Telemetry(), duties, health, "inmemory", who, b"", rebaseline=["erp"]
     )
-    running.duties.held -= {Duty("source", "erp")}
+    running.duties.mine -= {Duty("source", "erp")}
     stop = asyncio.Event()
     task = asyncio.create_task(process.run(stop))
     await running.until(lambda: running.duties.wanted == {Duty("source", "erp")})
     assert not process.work
-    running.duties.held |= {Duty("source", "erp")}
+    running.duties.mine |= {Duty("source", "erp")}
     await running.until(lambda: process.work)
     assert process.began_again
     stop.set()
@@ -262,7 +262,7 @@ async def test_a_bug_cancels_everything_and_is_raised(running: Running) -> None:
 async def test_nothing_to_do_is_standby_and_a_hub_that_is_away_is_said(running: Running) -> None:
     await running.until(lambda: len(running.process.work) == 3)
     running.process.project.sources = ["erp"]  # type: ignore[misc]
-    running.duties.held = frozenset()
+    running.duties.mine = frozenset()
     await running.until(lambda: "standby" in running.process.health.standby)
     assert running.process.health.ready()[0] is False
     running.duties.away = True
@@ -315,9 +315,9 @@ async def test_once_the_duty_has_run_out_no_further_call_is_begun_that_somebody_
     able: Capabilities, made: int
 ) -> None:
     duties, target = ScriptedDuties(), Calls(able)
-    held = WhileHeld(target, cast(Any, duties), frozenset({Duty("target", "erp", 0)}))
+    guarded = WhileHeld(target, cast(Any, duties), frozenset({Duty("target", "erp", 0)}))
     writes = [Write(n, f"r-{n}", "public.party", "create", None, {}) for n in range(2)]
     with pytest.raises(TransientError) if able.leaves_doubt else contextlib.nullcontext():
-        async for _ in held.write(writes):
+        async for _ in guarded.write(writes):
             duties.away = True
     assert target.made == made

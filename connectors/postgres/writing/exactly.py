@@ -102,7 +102,7 @@ class _Field:
         mapping = asked.stream.fields[name]
         assert mapping.column is not None
         self.name, self.number, self.column = name, number, mapping.column
-        self.kind, self.read_as = asked.shape.columns[mapping.column], asked.shape.held(mapping)
+        self.kind, self.read_as = asked.shape.columns[mapping.column], asked.shape.stored(mapping)
         self.wire = asked.shape.wire(mapping)
         self.guarded = name not in asked.unguarded
         self.holds = _q("t", mapping.column) if mapping.read is None else f"({mapping.read.sql('t')})"
@@ -324,9 +324,9 @@ class _Text:
         if not self.stream.parent_row:
             return ""
         table, key = self.stream.parent_row
-        held = [f"{_q('parent', name)} = {_q('i', f'p{number}')}" for number, name in enumerate(key)]
+        same = [f"{_q('parent', name)} = {_q('i', f'p{number}')}" for number, name in enumerate(key)]
         return (
-            f'SELECT 1 FROM {_q(*qualified(table))} AS "parent" JOIN {self.source} ON {_all(*held)} '
+            f'SELECT 1 FROM {_q(*qualified(table))} AS "parent" JOIN {self.source} ON {_all(*same)} '
             f'WHERE {_all(*_RANGE)} ORDER BY {", ".join(_q("parent", name) for name in key)} FOR UPDATE OF "parent"'
         )
 

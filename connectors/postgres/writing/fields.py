@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
-from fieldwarden.connectors.postgres.writing.shapes import INPUT, ColumnType, TargetTable, cast, column, held
+from fieldwarden.connectors.postgres.writing.shapes import INPUT, ColumnType, TargetTable, cast, column, stored_value
 from fieldwarden.engine.guard import GuardViolation, Operation
 from fieldwarden.rules.rulebook import FieldMap, Stream
 
@@ -20,7 +20,7 @@ class Slot:
     number: int
     column: str
     kind: ColumnType
-    held: ColumnType
+    stored: ColumnType
     wire: str
     guarded: bool = True
     mates: tuple[Slot, ...] = ()
@@ -50,23 +50,25 @@ class Slot:
 
     def differs(self, what: exp.Expr) -> exp.Expr:
         """Whether `what` (of the type the field is read as) is not the new value."""
-        wanted = self.new if self.wire == self.held.plain else cast(self.new, self.held.plain)
-        return exp.NullSafeNEQ(this=self.held.comparable(what), expression=self.held.comparable(wanted))
+        wanted = self.new if self.wire == self.stored.plain else cast(self.new, self.stored.plain)
+        return exp.NullSafeNEQ(this=self.stored.comparable(what), expression=self.stored.comparable(wanted))
 
     def unchanged(self) -> exp.Expr:
         """Whether the row still holds what was expected."""
         expected: exp.Expr = column(f"o{self.number}", INPUT)
-        expected = expected if self.held.wire == self.held.plain else cast(expected, self.held.plain)
-        return exp.NullSafeEQ(this=self.held.comparable(held(self.mapping)), expression=self.held.comparable(expected))
+        expected = expected if self.stored.wire == self.stored.plain else cast(expected, self.stored.plain)
+        return exp.NullSafeEQ(
+            this=self.stored.comparable(stored_value(self.mapping)), expression=self.stored.comparable(expected)
+        )
 
     def due(self) -> exp.Expr:
         guards = [self.unchanged()] if self.guarded else []
         guards += [mate.open() for mate in self.mates if mate.guarded]
-        return exp.and_(self.asked, *guards, self.differs(held(self.mapping)), copy=False)
+        return exp.and_(self.asked, *guards, self.differs(stored_value(self.mapping)), copy=False)
 
     def open(self) -> exp.Expr:
         """Whether it does not stand in the way of what is written together with it: nobody has changed it."""
-        same = exp.not_(exp.Paren(this=self.differs(held(self.mapping))))
+        same = exp.not_(exp.Paren(this=self.differs(stored_value(self.mapping))))
         return exp.Paren(this=exp.or_(exp.not_(self.asked), self.unchanged(), same, copy=False))
 
 
@@ -85,7 +87,7 @@ def slots_of(
             raise GuardViolation(f"{stream.system} {stream.name}: the field {name} is not in the {operation} set")
         kind = shape.columns[mapping.column]
         wire, guarded = shape.wire(mapping), name not in unguarded
-        result.append(Slot(mapping, numbers[name], mapping.column, kind, shape.held(mapping), wire, guarded))
+        result.append(Slot(mapping, numbers[name], mapping.column, kind, shape.stored(mapping), wire, guarded))
     return result
 
 

@@ -77,7 +77,7 @@ class TargetTable:
     fires_first: bool = False
     """A trigger of the table runs before an insert, and so even for a row that then turns out to exist already."""
 
-    def held(self, mapping: FieldMap) -> ColumnType:
+    def stored(self, mapping: FieldMap) -> ColumnType:
         """The type of what a field is read as."""
         assert mapping.column is not None
         return self.reads.get(mapping.field) or self.columns[mapping.column]
@@ -153,7 +153,7 @@ def _spelled(kind: str) -> str:
     return f"pg_catalog.interval({', '.join(modifier)}){interval['array'] or ''}"
 
 
-def held(mapping: FieldMap) -> exp.Expr:
+def stored_value(mapping: FieldMap) -> exp.Expr:
     """What the row holds of a field: its column, or the expression it is read through."""
     assert mapping.column is not None
     return column(mapping.column) if mapping.read is None else parsed(mapping.read.sql(ROW))
@@ -196,7 +196,7 @@ def description(stream: Stream) -> str:
 
     Raises GuardViolation if an expression of the stream is not of the rules."""
     columns, reads = touched(stream)
-    values = [column(name) for name in columns] + [held(stream.fields[name]) for name in reads]
+    values = [column(name) for name in columns] + [stored_value(stream.fields[name]) for name in reads]
     text = exp.select(*values).from_(table(stream)).limit(0).sql(dialect="postgres")
     check_expressions(stream)
     check_question(stream, text)

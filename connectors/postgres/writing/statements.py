@@ -28,8 +28,8 @@ from fieldwarden.connectors.postgres.writing.shapes import (
     arbiter,
     cast,
     column,
-    held,
     parsed,
+    stored_value,
     table,
 )
 from fieldwarden.connectors.postgres.writing.wide import part_fields
@@ -61,7 +61,7 @@ def input_table(stream: Stream, operation: Operation, shape: TargetTable, part: 
     for slot in slots_of(stream, operation, shape, part_fields(stream, operation, part)):
         result.append((f"n{slot.number}", slot.wire))
         if operation == "update":
-            result += [(f"w{slot.number}", "boolean"), (f"o{slot.number}", slot.held.wire)]
+            result += [(f"w{slot.number}", "boolean"), (f"o{slot.number}", slot.stored.wire)]
     return result
 
 
@@ -242,7 +242,7 @@ def _conflict(stream: Stream, unique: Sequence[str]) -> exp.OnConflict:
 def _made(stream: Stream, unique: Sequence[str], slots: Sequence[Slot]) -> list[exp.Expr]:
     result = [exp.alias_(column(name), f"a{n}", quoted=True) for n, name in enumerate(unique)]
     result.append(exp.alias_(_key(stream), "key", quoted=True))
-    return result + [exp.alias_(held(slot.mapping), f"h{slot.number}", quoted=True) for slot in slots]
+    return result + [exp.alias_(stored_value(slot.mapping), f"h{slot.number}", quoted=True) for slot in slots]
 
 
 def _stranger(stream: Stream, unique: Sequence[str], values: Mapping[str, exp.Expr]) -> tuple[exp.Expr, str] | None:
@@ -324,7 +324,7 @@ def _differing(slots: Sequence[Slot], *, asked: bool, source: str = "") -> exp.E
     """What the row holds in those fields that were asked for and do not hold the new value; null if there is none."""
     tests, values = [], []
     for slot in slots:
-        what = column(f"h{slot.number}", source) if source else held(slot.mapping)
+        what = column(f"h{slot.number}", source) if source else stored_value(slot.mapping)
         test = exp.and_(slot.asked, slot.differs(what), copy=False) if asked else slot.differs(what)
         tests.append(test)
         values.append(exp.case().when(test.copy(), _json([cast(what.copy(), "text")]), copy=False))

@@ -138,10 +138,10 @@ class _Holder:
 def _holder(file: IO[bytes]) -> _Holder | None:
     """Who holds the lock of a file, as the kernel lists it (Linux: proc_locks(5)); None where that is not told."""
     with contextlib.suppress(OSError, ValueError):
-        held = f"{_device(file)}:{os.fstat(file.fileno()).st_ino}"
+        inode = f"{_device(file)}:{os.fstat(file.fileno()).st_ino}"
         for line in _LOCKS.read_text().splitlines():
             words = line.split()
-            if words[1] == "FLOCK" and words[5] == held and int(words[4]) > 0:
+            if words[1] == "FLOCK" and words[5] == inode and int(words[4]) > 0:
                 place = Path("/proc") / words[4]
                 return _Holder(int(words[4]), place.stat().st_uid, (place / "comm").read_text().strip())
     return None

@@ -246,7 +246,7 @@ def _row(teller: _Teller, row: Contribution, timeline: list[Event]) -> StoryRow:
     differs = [
         name
         for name in (stream.fields if stream and row.live else ())
-        if golden.get(name) != (None if (held := row.holds(name)) is msgspec.UNSET else held)
+        if golden.get(name) != (None if (now := row.holds(name)) is msgspec.UNSET else now)
     ]
     return StoryRow(row.system, row.stream, shown, linked, since, row.live, differs)
 
