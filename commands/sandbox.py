@@ -22,7 +22,7 @@ from fieldwarden.operations.shell.report import Report
 @click.option("--hooks", multiple=True, metavar="URL", help="Where webhooks go.")
 @click.option("--rate", type=click.IntRange(0), help="Requests a second (default: the vendor's; 0: no limit).")
 def sandbox(vendor: str, **options: Any) -> Report:
-    """Play a vendor over HTTP (stripe, hubspot, quickbooks, netsuite, sap): its pages, limits and faults."""
+    """Play a vendor over HTTP (stripe, hubspot, quickbooks, netsuite, sap, salesforce), with its faults."""
     from fieldwarden.operations.shell.sandbox import sandbox
 
     return sandbox(vendor, say=say, **options)

@@ -7,10 +7,13 @@ from fieldwarden.sandbox.frame.vendor import Vendor
 from fieldwarden.sandbox.hubspot.vendor import HubSpot
 from fieldwarden.sandbox.netsuite.vendor import NetSuite
 from fieldwarden.sandbox.quickbooks.vendor import QuickBooks
+from fieldwarden.sandbox.salesforce.vendor import Salesforce
 from fieldwarden.sandbox.sap.vendor import Sap
 from fieldwarden.sandbox.stripe.vendor import Stripe
 
-VENDORS: dict[str, type[Vendor]] = {each.name: each for each in (Stripe, HubSpot, QuickBooks, NetSuite, Sap)}
+VENDORS: dict[str, type[Vendor]] = {
+    each.name: each for each in (Stripe, HubSpot, QuickBooks, NetSuite, Sap, Salesforce)
+}
 
 
 def vendor(name: str) -> type[Vendor]:

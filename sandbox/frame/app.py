@@ -58,11 +58,13 @@ def app(stage: Stage) -> Starlette:
     async def unknown(request: Request, _: Exception) -> Response:
         return await nothing(request)
 
-    return Starlette(
+    made = Starlette(
         routes=[*page.routes(stage), *admin.routes(stage), *vendors],
         lifespan=sending,
         exception_handlers={404: unknown, 405: unknown},
     )
+    made.router.redirect_slashes = False  # no vendor sends anybody elsewhere for a slash
+    return made
 
 
 def _answering(stage: Stage, endpoint: Endpoint | None) -> Callable[[Request], Awaitable[Response]]:

@@ -98,6 +98,19 @@ class Table:
         row.data = data
         return row
 
+    def forget(self, key: str) -> None:
+        """The newest row was never made."""
+        row = self._rows.pop()
+        assert row.key == key, f"{key!r} is not the newest"
+        del self._places[key]
+        self._living -= 0 if row.deleted else 1
+
+    def restore(self, former: Row) -> None:
+        """A row is as it was: `former` is a copy from before."""
+        now = self._rows[self._places[former.key]]
+        self._living += int(now.deleted) - int(former.deleted)
+        self._rows[self._places[former.key]] = former
+
     def remove(self, key: str) -> Row:
         row = self._changed(key)
         row.deleted = True

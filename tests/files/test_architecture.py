@@ -29,7 +29,7 @@ CONNECTORS |= {
 ASK_SALESFORCE = {*PURE, WIRE, f"{SALESFORCE}.decoding", f"{SALESFORCE}.asking"}
 FEEDS = {REST, f"{REST}.asking"}
 KINDS = {"connectors", *CONNECTORS, *FEEDS, *PURE, "operations.kinds"}
-PLAYED = tuple(f"sandbox.{vendor}" for vendor in ("stripe", "hubspot", "quickbooks", "netsuite", "sap"))
+PLAYED = tuple(f"sandbox.{vendor}" for vendor in ("stripe", "hubspot", "quickbooks", "netsuite", "sap", "salesforce"))
 PLAY = {"rules", "sandbox.frame"}
 """What plays a vendor knows nothing of how the engine reads one: it would only mirror that reading."""
 COMMANDS = {

@@ -69,3 +69,14 @@ def _sap() -> Iterator[Played]:
 @pytest.fixture
 def sap_sandbox(_sap: Played) -> Played:
     return _sap.anew()
+
+
+@pytest.fixture(scope="module")
+def _salesforce() -> Iterator[Played]:
+    with playing("salesforce") as played:
+        yield played
+
+
+@pytest.fixture
+def salesforce_sandbox(_salesforce: Played) -> Played:
+    return _salesforce.anew()
