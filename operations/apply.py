@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from fieldwarden.engine.errors import RulesChanged, TransientError
 from fieldwarden.engine.hub.rules import Again, LiveRules
@@ -176,7 +177,7 @@ def _again(found: Planned) -> dict[str, Again]:
     def moved(system: str, position: str) -> str:
         return reread(found.new.systems[system], position, wanted[system])
 
-    return dict.fromkeys(wanted, moved)
+    return {system: partial(moved, system) for system in wanted}
 
 
 def _direct(found: Planned, system: str) -> bool:

@@ -22,6 +22,7 @@ from fieldwarden.engine.hub.views.overview import (
     WorkerState,
 )
 from fieldwarden.engine.hub.views.pulse import Pulse
+from fieldwarden.engine.ports.parts import LOG
 from fieldwarden.engine.running.ingest.session import PARKED
 from fieldwarden.operations.deletes import question
 from fieldwarden.operations.forged import Forged, forged
@@ -231,7 +232,7 @@ async def status(project: Opened) -> Status:
                 _partition(part, look.lags.get(part.name))
                 for name, look in sources
                 for part in parts
-                if part.source == name and is_partitioned(project, name)
+                if part.source == name and part.name != LOG and is_partitioned(project, name)
             ],
             targets=[_target(name, pending.get(name)) for name in project.targets],
             put_off=await put_off(overview),
@@ -359,7 +360,7 @@ def _partition(part: PartitionState, lag: int | None) -> Partition:
         partition=int(number),
         offset=_offset(part.position),
         lag=lag,
-        lane=f"{part.source}#{part.worker}" if part.worker is not None else None,
+        lane=str(part.lane) if part.lane else None,
         message=part.message,
         age_seconds=seconds_since(part.updated_at),
     )

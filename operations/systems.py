@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from fieldwarden.engine.ports.inbound import ReceivingKind
 from fieldwarden.operations.kinds.table import KINDS, AnyKind
@@ -15,11 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from fieldwarden.engine.ports.finding import Finding
-    from fieldwarden.engine.ports.hub import Hub
     from fieldwarden.engine.ports.inbound import Receiving
-    from fieldwarden.engine.ports.kinds import DirectKind, PartitionedKind, Reading, Session, Writing
+    from fieldwarden.engine.ports.kinds import Reading, Session, Writing
     from fieldwarden.engine.ports.looks import Footing, Lag, Looking
-    from fieldwarden.engine.ports.parts import Begun
     from fieldwarden.engine.ports.source import Source
     from fieldwarden.engine.ports.target import Target
     from fieldwarden.operations.project import Opened
@@ -86,15 +84,8 @@ def receiving(project: Opened, name: str) -> Receiving | None:
 
 
 def reread(system: System, position: str, streams: Collection[str]) -> str:
-    """Where the source of a system that is read directly goes on, to read all rows of these streams first."""
-    kind = cast("DirectKind[Any]", KINDS[system.kind])
-    return kind.reread(position, streams)
-
-
-async def begin_again(project: Opened, name: str, hub: Hub, begun: Begun) -> None:
-    """Begin a new baseline of a partitioned system. Raises EnvironmentUnfit, TransientError."""
-    kind = cast("PartitionedKind[Any]", _kind(project, name))
-    await kind.begin_again(session(project, name), project.rulebook.systems[name], hub, begun)
+    """Where a part of a system that is read directly goes on, to read all rows of these streams first."""
+    return KINDS[system.kind].reread(position, streams)
 
 
 def _kind(project: Opened, name: str) -> AnyKind:

@@ -34,10 +34,10 @@ async def unheard(project: Opened, system: str, looking: Looking) -> str:
         if why := (await unread(project, overview, states)).get(system):
             return f"not all rows of {system} have been read: {why}"
         awaited = await _is_read(system, overview, states)
-        if await _reached(project, system, lag, pulse, _PATIENCE if awaited else 0.0):
+        if await _reached(system, lag, pulse, _PATIENCE if awaited else 0.0):
             return ""
         followed = None if is_partitioned(project, system) else await footing.followed(system)
-        if followed is not None and await looking.untold(followed, (await pulse.positions()).get(system)) is False:
+        if followed is not None and await looking.untold(followed, await footing.position(system)) is False:
             return ""
         return f"{system} has changes that have not been read yet"
     finally:
@@ -53,7 +53,7 @@ async def _is_read(system: str, overview: Overview, states: list[SourceState]) -
     return not halted and bool(await overview.workers())
 
 
-async def _reached(project: Opened, system: str, lag: Lag, pulse: Pulse, patience: float) -> bool:
+async def _reached(system: str, lag: Lag, pulse: Pulse, patience: float) -> bool:
     """Whether everything that is committed by now has been read."""
     try:
         end = await lag.end()
@@ -61,9 +61,7 @@ async def _reached(project: Opened, system: str, lag: Lag, pulse: Pulse, patienc
         return False
     deadline = asyncio.get_running_loop().time() + patience
     while True:
-        parts = is_partitioned(project, system)
-        position = (await pulse.parts()).get(system, {}) if parts else (await pulse.positions()).get(system)
-        if lag.reached(position, end):
+        if lag.reached((await pulse.parts()).get(system, {}), end):
             return True
         if asyncio.get_running_loop().time() >= deadline:
             return False

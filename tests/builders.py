@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fieldwarden.engine.change import Change, RawChange, RawValue, Relation, RowRef, Value
-from fieldwarden.engine.ports.parts import Begun
+from fieldwarden.engine.ports.parts import FIRST_BASELINE, LOG, Begun, Part
+from fieldwarden.engine.ports.source import Batch, Start
 from fieldwarden.rules.connections import DebeziumConnector, PostgresConnector
 from fieldwarden.rules.loading import rulebook_from_documents
 from fieldwarden.rules.rulebook import Rulebook
@@ -109,3 +111,19 @@ ACCOUNT = RowRef("crm", "public.account", "C-1")
 SUBSCRIBER = RowRef("billing", "public.customer", "B-1")
 PARTY = RowRef("erp", "public.party", "P-1")
 ADDRESS = RowRef("erp", "public.address", "A-1")
+
+
+def starting(position: str | None = None, baseline: int = FIRST_BASELINE, *, read_in: int | None = None) -> Start:
+    """With what a source of one part is opened that is durable up to `position`, in this baseline, or one before."""
+
+    async def take(names: Sequence[str]) -> dict[str, Part]:
+        return {name: Part(1, position, baseline=read_in or baseline) for name in names}
+
+    return Start(take, baseline)
+
+
+def reached(batch: Batch) -> str:
+    """Where the part of a source of one part is with a batch."""
+    position = batch.parts[LOG].position
+    assert position is not None, "it moves on with every batch"
+    return position

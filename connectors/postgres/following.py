@@ -69,8 +69,10 @@ def resolved(system: System, followed: Followed) -> Followed:
 
 
 async def check_unread(system: System, memory: Memory) -> None:
-    """Raises EnvironmentUnfit where rows that are to be read for the first time have been told by topics before."""
-    if (await memory.baseline(system.name)).parts:
+    """Of a log that was never read. Raises EnvironmentUnfit where topics have told its rows in this baseline, or were
+    to tell them."""
+    known = await memory.baseline(system.name)
+    if known.told or not known.swept or any(baseline == known.number for baseline in known.parts.values()):
         raise EnvironmentUnfit(
             f"{system.name} was read by topics before, and positions there do not compare with those of its log",
             suggestion=f"read all its rows again with `fieldwarden run --rebaseline {system.name}`",

@@ -30,7 +30,7 @@ from fieldwarden.engine.hub.session import Connection, copied, copied_links
 from fieldwarden.engine.large import Pieces
 from fieldwarden.engine.ports.aside import Letter, SetAside
 from fieldwarden.engine.ports.durable import Duplicate, IngestOutcome
-from fieldwarden.engine.ports.hub import Lease
+from fieldwarden.engine.ports.hub import NO_PARTS, Lease
 from fieldwarden.engine.ports.parts import Part
 from fieldwarden.engine.record import LARGE, Record
 
@@ -60,7 +60,8 @@ class PostgresIngest:
         self.applying, self.joins, self.parted = applying, joins, parted
         self._connection = connection
         self._source = lease.source
-        self._lane = lease.chain
+        self._lane = str(lease.lane)
+        self._baseline = lease.baseline
         self._clock = clock
         self._tell = tell
         self._loaded: dict[str, int] = {}
@@ -176,26 +177,17 @@ class PostgresIngest:
         self,
         outcome: IngestOutcome,
         *,
-        position: str,
         rulebook: str,
         changes: int = 0,
         echoes: int = 0,
         state: str | None = None,
         message: str = "",
-        parts: Mapping[str, Part] | None = None,
+        parts: Mapping[str, Part] = NO_PARTS,
     ) -> Sequence[Duplicate]:
-        """An empty `position` leaves the stored one as it is."""
         failpoints.hit("ingest.before_write")
-        if parts:
-            await self._move_parts(parts)
         duplicates = await self.write(outcome, rulebook)
-        moved = [position, position, changes, echoes, state, state, message, state, self._lane, rulebook, rulebook]
-        cursor = await self._connection.execute(QUERIES["move_source"], moved, prepare=True)
-        if not cursor.rowcount:
-            raise RulesChanged(
-                f"other rules than those that this batch of {self._lane} was decided by are live now",
-                suggestion="nothing of it was stored; it is decided again by the live rules",
-            )
+        faring = {"changes": changes, "echoes": echoes, "state": state, "message": message, "rulebook": rulebook}
+        await self._move(parts, faring)
         failpoints.hit("ingest.before_commit")
         await self._connection.commit()
         failpoints.hit("ingest.after_commit")
@@ -226,18 +218,31 @@ class PostgresIngest:
         await self._check_identity(outcome)
         return await self._write_match_keys(outcome)
 
-    async def _move_parts(self, parts: Mapping[str, Part]) -> None:
+    async def _move(self, parts: Mapping[str, Part], faring: Mapping[str, object]) -> None:
+        """The parts and their lane, in one statement: every batch waits for its answer."""
         names = sorted(parts)
-        epochs = [parts[name].epoch for name in names]
-        positions = [parts[name].position or "" for name in names]
-        messages = [parts[name].message for name in names]
-        cursor = await self._connection.execute(
-            QUERIES["move_parts"], [names, epochs, positions, messages, self._source], prepare=True
-        )
-        if cursor.rowcount != len(names):
+        moved = {
+            "source": self._source,
+            "lane": self._lane,
+            "baseline": self._baseline,
+            "names": names,
+            "epochs": [parts[name].epoch for name in names],
+            "positions": [parts[name].position or "" for name in names],
+            "messages": [parts[name].message for name in names],
+            **faring,
+        }
+        cursor = await self._connection.execute(QUERIES["move"], moved, prepare=True)
+        row = await cursor.fetchone()
+        assert row is not None
+        if row[0] != len(names):
             raise PartitionLost(
-                f"another worker reads some of {self._source}'s partitions now",
+                f"another worker reads some parts of {self._source} now",
                 suggestion="nothing of this batch was stored; the other worker goes on from the last position",
+            )
+        if not row[1]:
+            raise RulesChanged(
+                f"other rules than those that this batch of {self._lane} was decided by are live now",
+                suggestion="nothing of it was stored; it is decided again by the live rules",
             )
 
     async def _check_identity(self, outcome: IngestOutcome) -> None:

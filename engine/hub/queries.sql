@@ -54,10 +54,18 @@ select system, number, transaction, at from forged_mark order by system
 -- ingest ----------------------------------------------------------------------------------------------------------
 
 -- name: lease
--- The baseline is its source's, also where it is one of the source's lanes.
+-- The baseline is its source's, also where it is one of the source's lanes. `leased_at` is when the rows began to be read
+-- that nobody has looked for yet: where the parts tell them, that goes on under the next lease.
 insert into source as s (name, system, epoch) values (%s, %s, 1)
-on conflict (name) do update set epoch = s.epoch + 1, leased_at = clock_timestamp()
-returning epoch, position, coalesce((select b.baseline from source b where b.name = s.system), s.baseline), anew
+on conflict (name) do update set epoch = s.epoch + 1,
+    leased_at = case when s.swept then clock_timestamp() else s.leased_at end
+returning epoch, coalesce((select b.baseline from source b where b.name = s.system), s.baseline),
+    exists (select from partition p where p.source = s.system and p.position > '')
+        or exists (select from source b where b.name = s.system and b.baseline > 1)
+
+-- name: see_anew
+-- A source that reads its rows by itself begins with them anew; what the parts have told of theirs is told once.
+delete from seen where system = %s and not exists (select from source where name = %s and not swept)
 
 -- name: forget_seen
 delete from seen where system = %s
@@ -68,8 +76,8 @@ on conflict (name) do update set state = excluded.state, message = excluded.mess
 
 -- name: fence
 -- Shared with the other lanes, kept from whoever changes the rules: from here to the commit they stay as they are. What
--- they are, `move_source` asks, since this statement may have seen them before it got the lock.
-select epoch, position, exists (select from live_rulebook where former is not null), exists (select from joined),
+-- they are, `move` asks, since this statement may have seen them before it got the lock.
+select epoch, exists (select from live_rulebook where former is not null), exists (select from joined),
     exists (select from kept_apart), pg_advisory_xact_lock_shared(1718183270, hashtext(current_schema()))::text
 from source where name = %s for update
 
@@ -452,23 +460,35 @@ where id = %s
 -- name: drop_set_aside
 delete from set_aside where id = any(%s::bigint[])
 
--- name: move_source
-update source set position = coalesce(nullif(%s, ''), position), anew = anew and %s = '', changes = changes + %s, echoes = echoes + %s,
-    state = coalesce(%s, state), message = case when %s::text is null then message else %s end,
-    read_at = case %s::text when 'snapshot' then null when 'streaming' then coalesce(read_at, clock_timestamp())
-        else read_at end,
-    updated_at = clock_timestamp()
-where name = %s and (%s = '' or not exists (select from live_rulebook where hash <> %s))
+-- name: move
+-- The parts that a batch is of, but only those that nobody else has taken, and how its lane fares. Gives the number of parts
+-- that moved, which the caller compares, and of lanes: none under other rules than the batch was decided by.
+with part as (
+    update partition p set position = coalesce(nullif(n.position, ''), p.position),
+        baseline = case when n.position = '' then p.baseline else %(baseline)s end,
+        message = coalesce(n.message, p.message), updated_at = clock_timestamp()
+    from unnest(%(names)s::text[], %(epochs)s::bigint[], %(positions)s::text[], %(messages)s::text[])
+        as n (name, epoch, position, message)
+    where p.source = %(source)s and p.name = n.name and p.epoch = n.epoch
+    returning 1
+), lane as (
+    update source set changes = changes + %(changes)s, echoes = echoes + %(echoes)s,
+        state = coalesce(%(state)s, state), message = case when %(state)s::text is null then message else %(message)s end,
+        read_at = case %(state)s::text when 'snapshot' then null when 'streaming' then coalesce(read_at, clock_timestamp())
+            else read_at end,
+        updated_at = clock_timestamp()
+    where name = %(lane)s and (%(rulebook)s = '' or not exists (select from live_rulebook where hash <> %(rulebook)s))
+    returning 1
+)
+select (select count(*) from part), (select count(*) from lane)
 
 -- name: unread
--- A source of partitions is read once each of them has come to where its first rows end and, in a new baseline, rows that
--- were not told of have been looked for. One that is read as one stream since has a position.
+-- A source is read once each of its parts has come to where its first rows end, if that was said apart, and, in a new
+-- baseline whose rows the parts tell, rows that were not told of have been looked for.
 select wanted from unnest(%s::text[]) as wanted
 where not exists (
-    select from source s where s.name = wanted and s.read_at is not null and (
-        s.position is not null or s.swept and not exists (
-            select from partition p where p.source = wanted and p.until > coalesce(p.position, '')
-        )
+    select from source s where s.name = wanted and s.read_at is not null and s.swept and not exists (
+        select from partition p where p.source = wanted and p.until > coalesce(p.position, '')
     )
 )
 
@@ -480,7 +500,7 @@ from unnest(%s::text[]) as w (name) left join source s on s.name = w.name order 
 
 -- name: mapped_later
 select s.name from source s join unnest(%s::text[], %s::text[]) as m (source, stream) on m.source = s.name
-where s.position is null and s.streams <> '{}' and m.stream <> all(s.streams)
+where s.streams <> '{}' and m.stream <> all(s.streams)
 
 -- name: releasable_page
 -- The next of those that wait, ready or not: which is the last of them, and how many they are.
@@ -551,19 +571,12 @@ select id, system, stream, key, entity, kind, reason, position, payload::text, c
 from (select *, sum(size) over (order by id) - size as ahead from few) as f where ahead < %(bytes)s
 order by id
 
--- sources of many partitions ----------------------------------------------------------------------------------------
+-- the parts of a source ----------------------------------------------------------------------------------------
 
 -- name: take
 insert into partition as p (source, name, epoch, holder) select %s, n, 1, %s from unnest(%s::text[]) as n order by n
 on conflict (source, name) do update set epoch = p.epoch + 1, holder = excluded.holder
-returning name, epoch, position
-
--- name: move_parts
--- Only those that nobody else has taken; the caller compares the number.
-update partition p set position = coalesce(nullif(n.position, ''), p.position),
-    message = coalesce(n.message, p.message), updated_at = clock_timestamp()
-from unnest(%s::text[], %s::bigint[], %s::text[], %s::text[]) as n (name, epoch, position, message)
-where p.source = %s and p.name = n.name and p.epoch = n.epoch
+returning name, epoch, position, baseline
 
 -- name: begin_reading
 insert into source as s (name, system, state, read_at, streams)
@@ -579,16 +592,19 @@ update source set streams = %(streams)s::text[] where name = %(source)s and base
 update partition set until = null where source = %s and until is not null
 
 -- name: baseline
-select baseline, read_at is not null, swept, position, read_at is not null and not exists (
+select baseline, read_at is not null, swept, read_at is not null and not exists (
     select from partition p where p.source = s.name and p.until > coalesce(p.position, '')
-), streams, exists (select from partition p where p.source = s.name and p.position > '') from source s where name = %s
+), streams, array(select p.name from partition p where p.source = s.name and p.position > '' order by p.name),
+    array(select p.baseline from partition p where p.source = s.name and p.position > '' order by p.name)
+from source s where name = %s
 
 -- name: begin_again
--- `anew`: its source reads its rows by itself, and looks then for those that are gone. Of partitions that is done apart.
-insert into source as s (name, system, baseline, anew, swept, began_at, began_why)
-values (%(source)s, %(source)s, %(baseline)s, %(anew)s, %(anew)s, clock_timestamp(), %(why)s)
-on conflict (name) do update set baseline = excluded.baseline, anew = excluded.anew, swept = excluded.swept,
-    read_at = null, position = case when excluded.anew then s.position end, leased_at = clock_timestamp(),
+-- `itself`: its source reads its rows by itself, and looks then for those that are gone. Of rows that the parts tell, that
+-- is done apart.
+insert into source as s (name, system, baseline, swept, began_at, began_why)
+values (%(source)s, %(source)s, %(baseline)s, %(itself)s, clock_timestamp(), %(why)s)
+on conflict (name) do update set baseline = excluded.baseline, swept = excluded.swept, read_at = null,
+    streams = case when %(itself)s then '{}' else s.streams end, leased_at = clock_timestamp(),
     began_at = excluded.began_at, began_why = excluded.began_why
 where s.baseline < excluded.baseline
 returning name
@@ -597,10 +613,17 @@ returning name
 -- Whoever works in one of them has to begin anew, and learns of the baseline then.
 update source set epoch = epoch + 1 where system = %s
 
+-- name: forget_other_parts
+-- Of whoever read the system otherwise before, and such as are no more: they would be read from the beginning.
+update partition set position = null, message = '' where source = %(source)s and name <> all(%(names)s::text[])
+  and position is not null
+
 -- name: begin_parts_again
-insert into partition as p (source, name, epoch, position) select %s, n.name, 1, n.position
-from unnest(%s::text[], %s::text[]) as n (name, position) order by 2
-on conflict (source, name) do update set epoch = p.epoch + 1, position = excluded.position, message = ''
+insert into partition as p (source, name, epoch, position, baseline)
+select %(source)s, n.name, 1, n.position, %(baseline)s
+from unnest(%(names)s::text[], %(positions)s::text[]) as n (name, position) order by 2
+on conflict (source, name) do update set epoch = p.epoch + 1, position = excluded.position,
+    baseline = excluded.baseline, message = ''
 
 -- name: swept
 -- What was seen is forgotten with it: whoever is still looking must find nothing missing.
@@ -793,7 +816,7 @@ returning system, stream, key, record::text
 -- for people --------------------------------------------------------------------------------------------------------
 
 -- name: sources
-select system, name, state, message, position, changes, echoes, updated_at from source order by system, name
+select system, name, state, message, changes, echoes, updated_at from source order by system, name
 
 -- name: rebaselined
 select name, baseline, began_at, began_why from source where began_at is not null order by name
@@ -939,11 +962,17 @@ update live_rulebook set hash = %s, since = clock_timestamp(), worker = %s, afte
     former = case when former is null then hash else '' end, total = (select count(*) from record)
 where hash = %s
 
--- name: position_of
-select position from source where name = %s for update
+-- name: position
+select position from partition where source = %s and name = %s
+
+-- name: positions_of
+select name, position from partition where source = %s and position > '' order by name for update
+
+-- name: read_part_again
+update partition set position = nullif(%s, '') where source = %s and name = %s
 
 -- name: read_streams_again
-update source set position = %s, read_at = null where name = %s
+update source set read_at = null where name = %s
 
 -- name: lock_progress
 select hash, after from live_rulebook for update

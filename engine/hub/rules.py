@@ -27,6 +27,7 @@ from fieldwarden.engine.hub.ingest import PostgresIngest
 from fieldwarden.engine.hub.queries import QUERIES
 from fieldwarden.engine.hub.session import Connection, Session, has_table
 from fieldwarden.engine.ledger.entries import RULES, Act
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.ports.hub import Lease
 from fieldwarden.rules.rulebook import Rulebook
 from fieldwarden.rules.secret import Secretive
@@ -34,8 +35,8 @@ from fieldwarden.rules.secret import Secretive
 BATCH = 1000
 """Records resolved in one transaction: their locks are held for a fraction of a second."""
 
-Again = Callable[[str, str], str]
-"""(system, stored position) -> the position from which the streams that have to be read are read."""
+Again = Callable[[str], str]
+"""The stored position of a part -> the one from which the streams that have to be read are read."""
 
 
 class ApplyRuns(EngineError):
@@ -145,10 +146,10 @@ class LiveRules:
                     "another rulebook has become live meanwhile", suggestion="see what it changes: `fieldwarden plan`"
                 )
             for name, moved in again.items():
-                row = await (await connection.execute(QUERIES["position_of"], [name])).fetchone()
-                if row is not None:
-                    position = moved(name, row[0]) if row[0] else row[0]
-                    await connection.execute(QUERIES["read_streams_again"], [position, name])
+                await connection.execute(QUERIES["read_streams_again"], [name])
+                parts = await (await connection.execute(QUERIES["positions_of"], [name])).fetchall()
+                for part, position in parts:
+                    await connection.execute(QUERIES["read_part_again"], [moved(position), name, part])
             await acts.append(connection, act, rulebook.hash)
             failpoints.hit("apply.before_switch")
             await connection.commit()
@@ -191,7 +192,7 @@ class LiveRules:
         builder = OutcomeBuilder(
             scope_of(rulebook, next(iter(rulebook.systems)), plans, ordered=True), Known(), Tally()
         )
-        writing = PostgresIngest(connection, Lease(RULES, 0, None), self._clock, lambda *_: None)
+        writing = PostgresIngest(connection, Lease(Lane(RULES), 0), self._clock, lambda *_: None)
         for record in (await writing.records(ids)).values():
             builder.applied(record, resolve(record), rematch=record.entity in rematch)
         outcome = builder.finish()

@@ -26,6 +26,7 @@ from fieldwarden.engine.hub.parting import CannotDecide, Giving, Parting, came_w
 from fieldwarden.engine.hub.queries import QUERIES
 from fieldwarden.engine.hub.session import Connection, Session
 from fieldwarden.engine.ledger.entries import STEWARDS, Act
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.ports.hub import Lease
 from fieldwarden.engine.record import Record
 from fieldwarden.rules.rulebook import Rulebook
@@ -52,7 +53,7 @@ class _Deciding:
         self.connection = connection
         self.scope: Scope = scope_of(rulebook, next(iter(rulebook.systems)), plans, ordered=True)
         self.builder = OutcomeBuilder(self.scope, Known(), Tally())
-        self.ingest = PostgresIngest(connection, Lease(STEWARDS, 0, None), clock, lambda *_: None)
+        self.ingest = PostgresIngest(connection, Lease(Lane(STEWARDS), 0), clock, lambda *_: None)
 
     def called(self, row: RowRef) -> str:
         """A row in words, its key hidden where it is personal."""

@@ -25,7 +25,7 @@ from fieldwarden.engine.hub.waiting import releasable
 from fieldwarden.engine.ledger.entries import Act
 from fieldwarden.engine.ports.aside import SetAside
 from fieldwarden.engine.ports.durable import AlikePair
-from fieldwarden.engine.ports.duties import SHARDS
+from fieldwarden.engine.ports.duties import SHARDS, Lane
 from fieldwarden.engine.ports.foothold import Followed
 from fieldwarden.engine.ports.forged import Forged, Noted
 from fieldwarden.engine.ports.hub import ANNOUNCED_FOR, AT_ONCE, MANY_ALIKE, Lease, Pending, Settlement
@@ -44,8 +44,8 @@ class PostgresHub:
     """`dsn` names a database that `engine.hub.migrate` has brought up to date. Nothing connects before it must.
 
     `clock` gives the time of ledger blocks (µs since 1970 UTC). Every method raises TransientError when the
-    database cannot be reached or gave way; whether a commit that failed so took effect, the next lease's position
-    tells.
+    database cannot be reached or gave way; whether a commit that failed so took effect, the positions of the
+    parts tell whoever takes them next.
     """
 
     def __init__(self, dsn: Secretive, schema: str = SCHEMA, clock: Callable[[], int] = now_us) -> None:
@@ -93,36 +93,35 @@ class PostgresHub:
             await connection.execute(QUERIES["follow"], [source, followed.slot, followed.publication])
             await connection.commit()
 
-    async def lease(self, source: str, lane: str = "") -> Lease:
-        for old in [lease for lease in self._ingesting if lease.chain == (lane or source)]:
+    async def lease(self, lane: Lane) -> Lease:
+        for old in [lease for lease in self._ingesting if lease.lane == lane]:
             if not self._ingesting[old].busy:
                 await self._ingesting.pop(old).close()
         async with self._reading.transaction() as connection:
-            found = await (await connection.execute(QUERIES["lease"], [lane or source, source])).fetchone()
+            found = await (await connection.execute(QUERIES["lease"], [str(lane), lane.source])).fetchone()
             assert found is not None
-            epoch, position, baseline, anew = found
-            if not lane:
-                await connection.execute(QUERIES["forget_seen"], [source])
+            epoch, baseline, begun = found
+            await connection.execute(QUERIES["see_anew"], [lane.source, lane.source])
             await connection.commit()
-        return Lease(source, epoch, position, lane, baseline, anew)
+        return Lease(lane, epoch, baseline, begun)
 
-    async def take(self, source: str, partitions: Sequence[str]) -> dict[str, Part]:
+    async def take(self, source: str, parts: Sequence[str]) -> dict[str, Part]:
         async with self._reading.transaction() as connection:
-            cursor = await connection.execute(QUERIES["take"], [source, PROCESS, list(partitions)])
-            taken = {name: Part(epoch, position) for name, epoch, position in await cursor.fetchall()}
+            cursor = await connection.execute(QUERIES["take"], [source, PROCESS, list(parts)])
+            rows = await cursor.fetchall()
             await connection.commit()
-        return taken
+        return {name: Part(epoch, position, baseline=baseline) for name, epoch, position, baseline in rows}
 
     async def baseline(self, source: str) -> Baseline:
         async with self._reading.transaction() as connection:
             row = await (await connection.execute(QUERIES["baseline"], [source])).fetchone()
         if row is None:
             return Baseline()
-        number, told, swept, direct, heard, streams, parts = row
-        return Baseline(number, told, swept, direct, heard, tuple(streams), parts)
+        number, told, swept, heard, streams, parts, numbers = row
+        return Baseline(number, told, swept, heard, tuple(streams), dict(zip(parts, numbers, strict=True)))
 
     async def begin_again(self, source: str, number: int, positions: Mapping[str, str] | None, begun: Begun) -> bool:
-        begins = {"source": source, "baseline": number, "anew": positions is None, "why": begun.why}
+        begins = {"source": source, "baseline": number, "itself": positions is None, "why": begun.why}
         async with self._reading.transaction() as connection:
             cursor = await connection.execute(QUERIES["begin_again"], begins)
             if await cursor.fetchone() is None:
@@ -130,9 +129,10 @@ class PostgresHub:
             await connection.execute(QUERIES["fence_lanes"], [source])
             await connection.execute(QUERIES["forget_seen"], [source])
             await connection.execute(QUERIES["forget_until"], [source])
-            if positions:
-                parts = [source, list(positions), list(positions.values())]
-                await connection.execute(QUERIES["begin_parts_again"], parts)
+            if positions is not None:
+                parts = {"source": source, "names": list(positions), "positions": list(positions.values())}
+                await connection.execute(QUERIES["forget_other_parts"], parts)
+                await connection.execute(QUERIES["begin_parts_again"], {**parts, "baseline": number})
             details = {"system": source, "baseline": str(number)}
             act = Act("rebaselined", begun.who, begun.why, begun.at, details, begun.known_by)
             await acts.append(connection, act, self.rulebook)
@@ -173,9 +173,9 @@ class PostgresHub:
             await connection.execute(QUERIES["forget_announced"], [system, at - ANNOUNCED_FOR])
             await connection.commit()
 
-    async def note(self, source: str, state: str, message: str) -> None:
+    async def note(self, lane: Lane, state: str, message: str) -> None:
         async with self._reading.transaction() as connection:
-            await connection.execute(QUERIES["note"], [source, source.partition("#")[0], state, message])
+            await connection.execute(QUERIES["note"], [str(lane), lane.source, state, message])
             await connection.commit()
 
     @contextlib.asynccontextmanager
@@ -183,17 +183,17 @@ class PostgresHub:
         """Raises Fenced if the source was leased again; the check holds until the transaction ends."""
         session = self._ingesting.get(lease)
         if session is None:
-            session = self._ingesting[lease] = Session(self._dsn, self._schema, f"ingest {lease.chain}", hot=True)
+            session = self._ingesting[lease] = Session(self._dsn, self._schema, f"ingest {lease.lane}", hot=True)
         async with session.transaction() as connection:
-            cursor = await connection.execute(QUERIES["fence"], [lease.chain], prepare=True)
+            cursor = await connection.execute(QUERIES["fence"], [str(lease.lane)], prepare=True)
             row = await cursor.fetchone()
             if row is None or row[0] != lease.epoch:
                 raise Fenced(
-                    f"another worker took over {lease.chain!r}",
+                    f"another worker took over {str(lease.lane)!r}",
                     suggestion="nothing of this batch was stored; the other worker goes on from the last position",
                 )
             yield PostgresIngest(
-                connection, lease, self._clock, self._tell, applying=row[2], joins=row[3], parted=row[4]
+                connection, lease, self._clock, self._tell, applying=row[1], joins=row[2], parted=row[3]
             )
 
     async def releasable(self, source: str, limit: int, after: int = 0) -> tuple[list[SetAside], int | None]:

@@ -57,6 +57,26 @@ class Duty(NamedTuple):
         return cls(cast(Half, half), system, int(shard) if slash else None)
 
 
+class Lane(NamedTuple):
+    """What a worker commits a source's changes in: the source as a whole, where one worker at a time reads it, or the
+    worker's own lane, where all workers of a group share its parts. Each has a chain of the ledger."""
+
+    source: str
+    worker: int | None = None
+
+    def __str__(self) -> str:
+        """As the hub, the ledger and `status` have it: `crm`, `crm#2`."""
+        return self.source if self.worker is None else f"{self.source}#{self.worker}"
+
+    @classmethod
+    def parse(cls, text: str) -> Lane:
+        """The lane that is written like this. Raises ValueError for what is none."""
+        source, mark, worker = text.partition("#")
+        if not source:
+            raise ValueError(f"{text!r} is no lane")
+        return cls(source, int(worker) if mark else None)
+
+
 class Share(NamedTuple):
     take: list[Duty]
     give: list[Duty]

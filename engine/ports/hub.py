@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 from fieldwarden.engine.change import RowRef, Value
 from fieldwarden.engine.ports.aside import Letter, SetAside
 from fieldwarden.engine.ports.durable import AlikePair, Duplicate, IngestOutcome
-from fieldwarden.engine.ports.duties import SHARDS
+from fieldwarden.engine.ports.duties import SHARDS, Lane
 from fieldwarden.engine.ports.foothold import Footholds
 from fieldwarden.engine.ports.forged import Forged, Noted
 from fieldwarden.engine.ports.parts import FIRST_BASELINE, Baseline, Begun, Part
@@ -25,20 +25,21 @@ from fieldwarden.engine.record import Record
 class Lease:
     """The right to commit for one source; a newer epoch fences an older worker out.
 
-    `lane` is the chain of the ledger it appends to: the source itself, or, where many workers share the source's
-    partitions, the worker's own (`crm#2`). `baseline` is the number of the present one; `anew`: it has begun, and
-    nothing of it is durable, so that `position` is of the one before."""
+    `baseline` is the number of the present one. `begun`: some of its source's rows have been read, in this baseline or
+    one before, so that what its system does not show any more may be known here."""
 
-    source: str
+    lane: Lane
     epoch: int
-    position: str | None
-    lane: str = ""
     baseline: int = FIRST_BASELINE
-    anew: bool = False
+    begun: bool = False
 
     @property
-    def chain(self) -> str:
-        return self.lane or self.source
+    def source(self) -> str:
+        return self.lane.source
+
+
+NO_PARTS: Mapping[str, Part] = MappingProxyType({})
+"""Of a commit between the batches of its source."""
 
 
 class IngestTransaction(Protocol):
@@ -99,22 +100,21 @@ class IngestTransaction(Protocol):
         self,
         outcome: IngestOutcome,
         *,
-        position: str,
         rulebook: str,
         changes: int = 0,
         echoes: int = 0,
         state: str | None = None,
         message: str = "",
-        parts: Mapping[str, Part] | None = None,
+        parts: Mapping[str, Part] = NO_PARTS,
     ) -> Sequence[Duplicate]:
-        """Write everything, append one ledger block, move the position (or those of `parts`), commit. Gives records
-        that carry the same match pair since.
+        """Write everything, append one ledger block, move the positions of `parts`, commit. Gives records that carry
+        the same match pair since.
 
         With nothing stored, raises RulesChanged if `rulebook` (a hash; empty: nothing was decided) is not the live one,
         PartitionLost if another worker has taken a part, IdentityMoved if another lane has committed records that carry
         what was asked for.
 
-        An empty `position` leaves the stored one as it is. `changes` and `echoes` add to the source's counts;
+        A part with the position None stays where it is. `changes` and `echoes` add to the source's counts;
         `state` is how it fares from now on (None: as before): in `snapshot` the source is `unread`, from `streaming`
         on it is read. `message` goes with it: what people should know of it while it fares so.
         """
@@ -181,22 +181,22 @@ class Hub(Footholds, Protocol):
 
     rulebook: str  # the hash of the rules that its user works by: what is delivered by others is looked at anew
 
-    async def lease(self, source: str, lane: str = "") -> Lease:
+    async def lease(self, lane: Lane) -> Lease:
         """Take over a source, or one lane of it: raises its epoch, so that whoever held it before can no longer
-        commit."""
+        commit. What was seen of a reading that this one begins anew is forgotten."""
 
-    async def take(self, source: str, partitions: Sequence[str]) -> dict[str, Part]:
-        """Take over these partitions of a source: raises their epochs, and tells how far each is durable."""
+    async def take(self, source: str, parts: Sequence[str]) -> dict[str, Part]:
+        """Take over these parts of a source: raises their epochs, and tells how far each is durable."""
 
     async def baseline(self, source: str) -> Baseline:
         """How a source stands to its first rows."""
 
     async def begin_again(self, source: str, number: int, positions: Mapping[str, str] | None, begun: Begun) -> bool:
         """A new baseline of a source, which is an act in the ledger: it is `unread`, until a commit says `streaming`
-        or all its partitions are heard, and whoever works in one of its lanes is fenced.
+        or all its parts are heard, and whoever works in one of its lanes is fenced.
 
-        Of a source of partitions each goes on from its position here, and is nobody's. None: the source reads its rows
-        by itself; its next lease is `anew`.
+        Each part goes on from its position here, and is nobody's; others have been read by nobody. None: the source
+        reads its rows by itself, and its parts stay where the baseline before left them (`Start.is_new_to`).
 
         False, and nothing is changed, if another baseline of this `number` or a greater one has begun meanwhile."""
 
@@ -207,8 +207,8 @@ class Hub(Footholds, Protocol):
         number: int = FIRST_BASELINE,
         streams: Collection[str] = (),
     ) -> None:
-        """The rows that these streams of a source of partitions had to begin with (in the baseline of this number)
-        stand before these positions: once the partitions are that far (and a new baseline is `swept`), it is read.
+        """The rows that these streams of a source had to begin with (in the baseline of this number) stand before these
+        positions of its parts: once they are that far (and a new baseline is `swept`), it is read.
 
         Says nothing of another baseline's, and nothing new of a source of which that is known, but for its streams if
         nobody has noted them."""
@@ -223,8 +223,8 @@ class Hub(Footholds, Protocol):
         """Our own write to a system is about to be committed there under this transaction's name, at this time of its
         server (µs since 1970 UTC). Durable when it returns, so that it is known before its changes come back."""
 
-    async def note(self, source: str, state: str, message: str) -> None:
-        """How a source fares, for people: retrying or halted, and why."""
+    async def note(self, lane: Lane, state: str, message: str) -> None:
+        """How a source fares, or one lane of it, for people: retrying or halted, and why."""
 
     async def forged(self, source: str, forged: Forged, now: int) -> Noted:
         """Count transactions with a forged mark, up to `forged.position` each once. The first of a source is an act in
@@ -248,8 +248,8 @@ class Hub(Footholds, Protocol):
         """Records that are found by the id of a record that was joined to another, and are to follow."""
 
     async def unread(self, sources: Sequence[str], mapped: Mapping[str, Collection[str]] | None = None) -> list[str]:
-        """Those of these sources whose rows have not all been read: never yet, or since they are read again, or, of
-        partitions, those of a `mapped` stream (by source) that was not there when the others' were read."""
+        """Those of these sources whose rows have not all been read: never yet, or since they are read again, or
+        those of a `mapped` stream (by source) that was not there when the others' were told."""
 
     async def claim(
         self, target: str, limit: int, shards: Collection[int] = SHARDS, but: Collection[str] = ()

@@ -19,7 +19,6 @@ from fieldwarden.engine.ports.finding import Finding
 from fieldwarden.engine.ports.hub import Hub
 from fieldwarden.engine.ports.inbox import Arrivals
 from fieldwarden.engine.ports.looks import Footing, Lag, Looking
-from fieldwarden.engine.ports.parts import Begun
 from fieldwarden.engine.ports.source import Source
 from fieldwarden.engine.ports.target import Target
 from fieldwarden.rules.kinds import RulesOfKind
@@ -112,6 +111,11 @@ class Kind(RulesOfKind, Protocol[S]):
 
     def source(self, session: S, reading: Reading) -> Source: ...
 
+    def reread(self, position: str, streams: Collection[str]) -> str:
+        """Where a part goes on that was read up to `position`, if all rows of these streams have to be read first,
+        since more of their columns are mapped by now. A position that is no source's of this kind stays as it is, and
+        so does one of a source that does not read its rows by itself."""
+
     def target(self, session: S, writing: Writing) -> Target: ...
 
     def lag(self, session: S, system: System, footing: Footing) -> Lag:
@@ -123,19 +127,3 @@ class Kind(RulesOfKind, Protocol[S]):
     async def findings(self, session: S, system: System, footing: Footing | None) -> Sequence[Finding]:
         """What `doctor` says of a system: everything that was looked at, good and bad. `footing` is None where the hub
         cannot be asked. A server that cannot be reached is a finding, or any FieldwardenError."""
-
-
-class DirectKind(Kind[S], Protocol[S]):
-    """A kind whose settings do not say `partitioned`: its sources are read from one position."""
-
-    def reread(self, position: str, streams: Collection[str]) -> str:
-        """Where a source goes on that has read up to `position`, and has to read all rows of these streams first, since
-        more of their columns are mapped by now. A position that is no source's of this kind stays as it is."""
-
-
-class PartitionedKind(Kind[S], Protocol[S]):
-    """A kind whose settings say `partitioned`."""
-
-    async def begin_again(self, session: S, system: System, hub: Hub, begun: Begun) -> None:
-        """Begin a new baseline: nothing is delivered before every row has been told again. Raises TransientError,
-        EnvironmentUnfit."""

@@ -9,6 +9,9 @@ from fieldwarden.engine.change import RawChange, Relation
 from fieldwarden.engine.ports.foothold import Followed
 from fieldwarden.rules.rulebook import Stream
 
+Positions = Mapping[str, str | None]
+"""The parts of a source that somebody has taken, with their positions, as its batches have them."""
+
 
 class Footing(Protocol):
     """What the hub knows of a source's place in its system; also of one that nothing was read from."""
@@ -20,7 +23,7 @@ class Footing(Protocol):
         """The slot and publication of a source that is read directly; None: it has none."""
 
     async def position(self, source: str) -> str | None:
-        """How far a source was read; None: not at all."""
+        """How far a source of one part was read; None: not at all."""
 
     async def processes(self) -> set[str]:
         """How the sessions of this project's living processes are marked."""
@@ -42,15 +45,13 @@ class Retained(Protocol):
 
 
 class Lag(Protocol):
-    """How far a system is ahead of us. Connections are made when needed, and given up after any failure.
-
-    Its positions are text, as the source's batches have them; for a partitioned source a mapping, one of each part."""
+    """How far a system is ahead of us. Connections are made when needed, and given up after any failure."""
 
     async def end(self) -> Any:
         """What `reached` is asked with for everything committed by now. Raises TransientError, EnvironmentUnfit."""
 
-    def reached(self, position: Any, end: Any) -> bool:
-        """Whether a position that the hub has (None: nothing was read) is at or past `end`."""
+    def reached(self, positions: Positions, end: Any) -> bool:
+        """Whether the parts, by their positions in the hub (None: nothing was read), are at or past `end`."""
 
     async def slot(self) -> Retained | None:
         """What is kept for us; None in a system that keeps nothing. Raises TransientError, EnvironmentUnfit."""
@@ -64,7 +65,7 @@ class PartitionsLag(Lag, Protocol):
     async def ends(self) -> Mapping[str, int]:
         """Where its parts end now. Raises TransientError, EnvironmentUnfit."""
 
-    async def lags(self, positions: Mapping[str, str | None]) -> dict[str, int]:
+    async def lags(self, positions: Positions) -> dict[str, int]:
         """By part, how much has not been read, given the hub's positions. Raises TransientError, EnvironmentUnfit."""
 
 

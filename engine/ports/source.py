@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -10,25 +10,32 @@ from fieldwarden.engine.change import RawChange, RowRef
 from fieldwarden.engine.ports.forged import NONE, Forged
 from fieldwarden.engine.ports.parts import FIRST_BASELINE, Part
 
+Phase = Literal["running", "done"] | None
+"""Of a source that reads its rows by itself: they are being read, or with this batch all have been."""
+
 
 @dataclass(slots=True)
 class Batch:
-    """What a source hands over at once; committing `position` with it makes all of it durable.
+    """What a source hands over at once; committing its `parts` with it makes all of it durable.
 
-    A source of many partitions has none of its own: `parts` says how far each is with this batch, fenced by its own
-    epoch. `streams`: of a snapshot that does not read all of them, those that it reads. `parked`: streams that cannot
-    be followed for the moment, while all others are, with why and what to do. `partial`: its last transaction goes on
-    in the next batch. `forged`: transactions of which somebody says, by a mark that is not ours, that we wrote them."""
+    `parts` says how far each part is with this batch, fenced by the epoch under which it was taken. Every part that a
+    change is of stands there, with the position None where it is no further. `streams`: of a snapshot that does not
+    read all of them, those that it reads. `parked`: streams that cannot be followed for the moment, while all others
+    are, with why and what to do. `partial`: its last transaction goes on in the next batch. `forged`: transactions of
+    which somebody says, by a mark that is not ours, that we wrote them."""
 
     changes: list[RawChange]
-    position: str
-    snapshot: Literal["running", "done"] | None = None
+    parts: dict[str, Part]
+    snapshot: Phase = None
     lag_bytes: int | None = None
     streams: tuple[str, ...] = ()
-    parts: dict[str, Part] = field(default_factory=dict)
     parked: Mapping[str, str] = field(default_factory=dict)
     partial: bool = False
     forged: Forged = NONE
+
+
+Take = Callable[[Sequence[str]], Awaitable[dict[str, Part]]]
+"""`Hub.take` of one source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +54,31 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """From where a source is opened: after `position`, the last that is durable (None: none is).
+    """With what a source is opened. `baseline` is the present one's number, which stands in front of the positions of
+    all that is told.
 
-    `baseline` is the present one's number, which stands in front of the positions of all that is told. `anew`: it has
-    begun, and all rows are to be read, whatever `position` says; that is where the one before stood."""
+    `take` takes over parts by name, when the source is opened and whenever it is given others: after that, whoever had
+    them can commit nothing more of them. It tells how far each is durable. A part without a position, or whose position
+    is of a baseline before (`is_new_to`), is read from the beginning of its rows.
 
-    position: str | None = None
+    >>> part = Part(epoch=3, position="17", baseline=1)
+    >>> Start(take=None, baseline=2).is_new_to(part), Start(take=None, baseline=1).is_new_to(part)
+    (True, False)
+    """
+
+    take: Take
     baseline: int = FIRST_BASELINE
-    anew: bool = False
+
+    def is_new_to(self, part: Part) -> bool:
+        """Whether the baseline has begun, and nothing of it is durable in this part, which was read before."""
+        return part.position is not None and part.baseline < self.baseline
 
 
 class Source(Protocol):
-    """One ordered stream of committed changes out of one system.
+    """One system's committed changes. Each part of it is an ordered stream; what is of one row stays in one part.
+
+    Where only one worker at a time reads a system there may be one part (`engine.ports.parts.LOG`), or one per object;
+    the partitions of a Kafka topic are shared by all workers.
 
     A change names the columns that it speaks of: all others are UNKNOWN, and stay as they were. A null that it names is
     a null. A change may be a hint, which says nothing but that its row may have changed; the row is then looked at."""
@@ -66,7 +86,7 @@ class Source(Protocol):
     system: str
 
     async def open(self, start: Start) -> None:
-        """Go on from `start`; without a position, or `anew`, begin with a snapshot. Raises SourceGap, EnvironmentUnfit,
+        """Go on where the parts are durable, or with all rows first (see Start). Raises SourceGap, EnvironmentUnfit,
         TransientError."""
 
     async def ends(self, baseline: int) -> Mapping[str, str] | None:
@@ -78,7 +98,7 @@ class Source(Protocol):
 
     def batches(self) -> AsyncIterator[Batch]:
         """Whatever has queued, as soon as there is any, bounded in changes and bytes. Empty batches only move
-        the position on. Raises TransientError when the connection is lost, SchemaDrift, SourceGap."""
+        the positions on. Raises TransientError when the connection is lost, SchemaDrift, SourceGap."""
 
     async def acknowledge(self, batch: Batch) -> None:
         """`batch`, and all before it, is durable in the hub: the source may forget everything up to it."""

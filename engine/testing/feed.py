@@ -120,8 +120,7 @@ class PolledSource:
         self._number = 0
 
     async def open(self, start: Start) -> None:
-        assert start.position is None, "its positions are its parts'"
-        self._parts = await self._hub.take(self.system, sorted(self._feed.changes))
+        self._parts = await start.take(sorted(self._feed.changes))
 
     async def ends(self, baseline: int) -> dict[str, str]:
         return {part: self._now(part, baseline).encode() for part in self._feed.changes}
@@ -180,7 +179,7 @@ class PolledSource:
         moved = replace(self._parts[part], position=position)
         if reached is not None:
             self._parts[part] = moved
-        return Batch(changes, "", parts={part: moved})
+        return Batch(changes, {part: moved})
 
     async def acknowledge(self, batch: Batch) -> None:
         """Nobody asks how far it is but the hub."""

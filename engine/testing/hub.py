@@ -11,7 +11,7 @@ from fieldwarden.engine.change import RowRef
 from fieldwarden.engine.delivering.settling import settle
 from fieldwarden.engine.errors import Fenced
 from fieldwarden.engine.ports.aside import FOR_A_STEWARD, SetAside
-from fieldwarden.engine.ports.duties import SHARDS, shard_of
+from fieldwarden.engine.ports.duties import SHARDS, Lane, shard_of
 from fieldwarden.engine.ports.hub import ANNOUNCED_FOR, AT_ONCE, Lease, Pending, Settlement
 from fieldwarden.engine.ports.parts import FIRST_BASELINE, Baseline, Begun, Part
 from fieldwarden.engine.ports.target import Intent
@@ -27,22 +27,24 @@ class MemoryHub(MemoryState):
 
     # --- sources ---------------------------------------------------------------------------------------------
 
-    async def lease(self, source: str, lane: str = "") -> Lease:
-        await free(self._locks, [lane or source])
-        row = self.sources.setdefault(lane or source, SourceRow())
+    async def lease(self, lane: Lane) -> Lease:
+        await free(self._locks, [str(lane)])
+        row = self.sources.setdefault(str(lane), SourceRow(lane.source))
         row.epoch += 1
-        row.leased_at = next(self._numbers)
-        if not lane:
-            self._forget_seen(source)
-        baseline = self.sources.get(source, row).baseline
-        return Lease(source, row.epoch, row.position, lane, baseline, row.anew)
+        number = next(self._numbers)
+        row.leased_at = number if row.swept else row.leased_at
+        whole = self.sources.get(lane.source, row)
+        if whole.swept:
+            self._forget_seen(lane.source)
+        begun = whole.baseline > FIRST_BASELINE or bool(self._read_parts(lane.source))
+        return Lease(lane, row.epoch, whole.baseline, begun)
 
-    async def take(self, source: str, partitions: Sequence[str]) -> dict[str, Part]:
+    async def take(self, source: str, parts: Sequence[str]) -> dict[str, Part]:
         taken = {}
-        for name in partitions:
+        for name in parts:
             row = self.partitions.setdefault((source, name), PartitionRow())
             row.epoch += 1
-            taken[name] = Part(row.epoch, row.position)
+            taken[name] = Part(row.epoch, row.position, baseline=row.baseline)
         return taken
 
     async def baseline(self, source: str) -> Baseline:
@@ -50,34 +52,40 @@ class MemoryHub(MemoryState):
         if row is None:
             return Baseline()
         heard = row.read and source not in self._behind()
-        parts = any(part.position for (name, _), part in self.partitions.items() if name == source)
-        return Baseline(row.baseline, row.read, row.swept, row.position, heard, row.streams, parts)
+        return Baseline(row.baseline, row.read, row.swept, heard, row.streams, self._read_parts(source))
 
     async def begin_again(self, source: str, number: int, positions: Mapping[str, str] | None, begun: Begun) -> bool:
-        await free(self._locks, [name for name in self.sources if name.partition("#")[0] == source])
+        await free(self._locks, [name for name, lane in self.sources.items() if lane.system == source])
         row = self.sources.get(source)
         if row is not None and row.baseline >= number:
             return False
-        row = self.sources.setdefault(source, SourceRow())
-        row.baseline, row.anew, row.swept, row.read = number, positions is None, positions is None, False
-        if positions is not None:
-            row.position = None
+        row = self.sources.setdefault(source, SourceRow(source))
+        row.baseline, row.swept, row.read = number, positions is None, False
+        if positions is None:
+            row.streams = ()
         self.begun.append((source, number, begun))
         row.leased_at = next(self._numbers)
-        for name, lane in self.sources.items():
-            if name.partition("#")[0] == source:
+        for lane in self.sources.values():
+            if lane.system == source:
                 lane.epoch += 1
         self._forget_seen(source)
         self._forget_until(source)
-        for name, position in (positions or {}).items():
-            part = self.partitions.setdefault((source, name), PartitionRow())
-            part.epoch, part.position, part.message = part.epoch + 1, position, ""
+        if positions is not None:
+            self._begin_parts_again(source, number, positions)
         return True
+
+    def _begin_parts_again(self, source: str, number: int, positions: Mapping[str, str]) -> None:
+        for (system, name), other in self.partitions.items():
+            if system == source and name not in positions:
+                other.position, other.message = None, ""
+        for name, position in positions.items():
+            part = self.partitions.setdefault((source, name), PartitionRow())
+            part.epoch, part.position, part.message, part.baseline = part.epoch + 1, position, "", number
 
     async def read_until(
         self, source: str, ends: Mapping[str, str], number: int = FIRST_BASELINE, streams: Collection[str] = ()
     ) -> None:
-        row = self.sources.setdefault(source, SourceRow())
+        row = self.sources.setdefault(source, SourceRow(source))
         if row.baseline == number and not (row.read and row.streams):
             row.streams = tuple(streams)
         if not row.read and row.baseline == number:
@@ -95,6 +103,11 @@ class MemoryHub(MemoryState):
     async def reconsider(self, source: str) -> None:
         ambiguous = (id for id, kept in self.set_aside.items() if kept.kind in FOR_A_STEWARD)
         self.released.update(id for id in ambiguous if self.set_aside[id].row.system == source)
+
+    def _read_parts(self, source: str) -> dict[str, int]:
+        """Those that have a position, each with the number of its baseline."""
+        parts = sorted((name, part) for (system, name), part in self.partitions.items() if system == source)
+        return {name: part.baseline for name, part in parts if part.position}
 
     def _forget_seen(self, source: str) -> None:
         self.seen = {ref for ref in self.seen if ref.system != source}
@@ -114,18 +127,18 @@ class MemoryHub(MemoryState):
             del self.announcements[each]
         self.announcements[system, transaction] = at
 
-    async def note(self, source: str, state: str, message: str) -> None:
-        row = self.sources.setdefault(source, SourceRow())
+    async def note(self, lane: Lane, state: str, message: str) -> None:
+        row = self.sources.setdefault(str(lane), SourceRow(lane.source))
         row.state, row.message = state, message
 
     @contextlib.asynccontextmanager
     async def ingest(self, lease: Lease) -> AsyncIterator[MemoryIngest]:
         locks = RowLocks(self._locks)
         try:
-            await locks.take(lease.chain)
-            row = self.sources.get(lease.chain)
+            await locks.take(str(lease.lane))
+            row = self.sources.get(str(lease.lane))
             if row is None or row.epoch != lease.epoch:
-                raise Fenced(f"another worker took over {lease.chain!r}")
+                raise Fenced(f"another worker took over {str(lease.lane)!r}")
             yield MemoryIngest(self, lease, locks)
         finally:
             locks.release()
@@ -165,10 +178,8 @@ class MemoryHub(MemoryState):
         return [name for name in sources if not self._is_read(name, name in behind, wanted.get(name, ()))]
 
     def _is_read(self, source: str, behind: bool, mapped: Collection[str]) -> bool:
-        row = self.sources.get(source, SourceRow())
-        if not row.read or row.position is not None:
-            return row.read
-        return row.swept and not behind and (not row.streams or set(mapped) <= set(row.streams))
+        row = self.sources.get(source, SourceRow(source))
+        return row.read and row.swept and not behind and (not row.streams or set(mapped) <= set(row.streams))
 
     # --- targets ---------------------------------------------------------------------------------------------
 

@@ -8,11 +8,12 @@ from fieldwarden.engine.change import RowRef
 from fieldwarden.engine.errors import IdentityMoved, PartitionLost, RulesChanged
 from fieldwarden.engine.ports.aside import Letter
 from fieldwarden.engine.ports.durable import Duplicate, IngestOutcome
-from fieldwarden.engine.ports.hub import Lease
+from fieldwarden.engine.ports.hub import NO_PARTS, Lease
 from fieldwarden.engine.ports.parts import Part
 from fieldwarden.engine.record import Record
 from fieldwarden.engine.testing.locks import RowLocks
 from fieldwarden.engine.testing.state import MemoryState
+from fieldwarden.engine.testing.tables import PartitionRow
 
 
 class MemoryIngest:
@@ -117,20 +118,19 @@ class MemoryIngest:
         self,
         outcome: IngestOutcome,
         *,
-        position: str,
         rulebook: str,
         changes: int = 0,
         echoes: int = 0,
         state: str | None = None,
         message: str = "",
-        parts: Mapping[str, Part] | None = None,
+        parts: Mapping[str, Part] = NO_PARTS,
     ) -> Sequence[Duplicate]:
         hub = self._hub
         await hub.pace()
         hub.crash("ingest.before_write")
         if rulebook and hub.live not in ("", rulebook):
             raise RulesChanged("other rules than those that this batch was decided by are live now")
-        self._check_parts(parts or {})
+        self._check_parts(parts)
         for entity, asked in outcome.asked.items():
             if {pair: list(ids) for pair, ids in asked.items() if ids} != self._matches(entity, asked):
                 raise IdentityMoved(f"another lane has created a {entity} that this batch looked for")
@@ -138,13 +138,9 @@ class MemoryIngest:
         hub.apply(self._lease, outcome, rulebook)
         duplicates = self._duplicates(outcome)
         hub.seen |= self._saw
-        for name, part in (parts or {}).items():
-            row = hub.partitions[self._lease.source, name]
-            row.position = part.position or row.position
-            row.message = row.message if part.message is None else part.message
-        source = hub.sources[self._lease.chain]
-        source.position = position or source.position
-        source.anew = source.anew and not position
+        for name, part in parts.items():
+            self._move(hub.partitions[self._lease.source, name], part)
+        source = hub.sources[str(self._lease.lane)]
         source.changes += changes
         source.echoes += echoes
         if state is not None:
@@ -152,6 +148,11 @@ class MemoryIngest:
             source.read = state == "streaming" or (source.read and state != "snapshot")
         hub.crash("ingest.after_commit")
         return duplicates
+
+    def _move(self, row: PartitionRow, part: Part) -> None:
+        if part.position:
+            row.position, row.baseline = part.position, self._lease.baseline
+        row.message = row.message if part.message is None else part.message
 
     def _duplicates(self, outcome: IngestOutcome) -> list[Duplicate]:
         hub = self._hub

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
 from fieldwarden.engine.change import RawChange, RowRef
 from fieldwarden.engine.ports.parts import Part
-from fieldwarden.engine.ports.source import Batch, Observation, Start
+from fieldwarden.engine.ports.source import Batch, Observation, Start, Take
 from fieldwarden.engine.testing.source import observed
-
-Take = Callable[[Sequence[str]], Awaitable[dict[str, Part]]]
 
 
 class PartitionedSource:
@@ -22,10 +20,10 @@ class PartitionedSource:
     until it opens anew.
     """
 
-    def __init__(self, system: str, log: Mapping[str, list[RawChange]], take: Take, *, size: int = 3) -> None:
+    def __init__(self, system: str, log: Mapping[str, list[RawChange]], *, size: int = 3) -> None:
         self.system = system
         self._log = log
-        self._take = take
+        self._take: Take | None = None
         self._size = size
         self._given: list[str] = []
         self._parts: dict[str, Part] = {}
@@ -47,10 +45,11 @@ class PartitionedSource:
         self._news.set()
 
     async def open(self, start: Start) -> None:
-        assert start.position is None, "its positions are its partitions'"
+        self._take = start.take
         self._rebalanced = True
 
     async def batches(self) -> AsyncIterator[Batch]:
+        assert self._take is not None, "it is open"
         while True:
             if self._rebalanced:
                 self._rebalanced = False
@@ -64,7 +63,7 @@ class PartitionedSource:
                 await self._news.wait()
 
     def _cut(self) -> Batch:
-        batch = Batch([], "")
+        batch = Batch([], {})
         for name, part in self._parts.items():
             start = int(part.position or "0", 16)
             told = self._log[name][start : start + self._size]

@@ -1,4 +1,4 @@
-"""A source that replays a script, from any position, with the faults that it is told."""
+"""A source of one part that replays a script, from any position, with the faults that it is told."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 
 from fieldwarden.engine.change import RawChange, RowRef
+from fieldwarden.engine.ports.parts import LOG, Part
 from fieldwarden.engine.ports.source import Batch, Observation, Start
 
 
@@ -43,6 +44,7 @@ class ScriptedSource:
         self.changes = list(changes)
         self.acknowledged: list[str] = []
         self.opened: list[str | None] = []
+        self._part = Part(0, None)
         self._size = size
         self._rewind = rewind
         self._snapshot = range(snapshot)
@@ -69,11 +71,11 @@ class ScriptedSource:
         self._news.set()
 
     async def open(self, start: Start) -> None:
-        position = start.position
-        self.opened.append(position)
-        done = int(position) if position else 0
+        part = self._part = (await start.take([LOG]))[LOG]
+        self.opened.append(part.position)
+        done = int(part.position or "0")
         self._reached = done
-        self._reading = start.anew or done in self._snapshot
+        self._reading = start.is_new_to(part) or done in self._snapshot
         self._next = self._snapshot.start if self._reading else max(0, done - self._rewind)
 
     async def batches(self) -> AsyncIterator[Batch]:
@@ -92,14 +94,14 @@ class ScriptedSource:
         end = min(start + self._size, self._snapshot.stop if reading else len(self.changes))
         self._next = end
         self._reached = max(self._reached, end)
-        batch = Batch(self.changes[start:end], f"{self._reached:012d}")
+        batch = Batch(self.changes[start:end], {LOG: replace(self._part, position=f"{self._reached:012d}")})
         if reading:
             batch.snapshot = "done" if end == self._snapshot.stop else "running"
         batch.lag_bytes = len(self.changes) - end
         return batch
 
     async def acknowledge(self, batch: Batch) -> None:
-        self.acknowledged.append(batch.position)
+        self.acknowledged.append(batch.parts[LOG].position or "")
 
     async def ends(self, baseline: int) -> None:
         del baseline  # it reads its rows by itself

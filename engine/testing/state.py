@@ -57,6 +57,7 @@ class MemoryState(MemoryJoins, MemoryFootholds, MemoryAside):
         self.crash = crash
         self.pace = pace
         self.sources: dict[str, SourceRow] = {}
+        """By their lane, as it is written."""
         self.records: dict[str, tuple[Record, int]] = {}
         self.crosswalk: dict[RowRef, str] = {}
         self.match_keys: dict[str, tuple[str, list[tuple[str, str]]]] = {}
@@ -128,7 +129,7 @@ class MemoryState(MemoryJoins, MemoryFootholds, MemoryAside):
         for id, (entity, pairs) in outcome.match_keys.items():
             self._index(id, entity, pairs)
         if outcome.entries:
-            self._append(lease.chain, outcome.entries, rulebook)
+            self._append(str(lease.lane), outcome.entries, rulebook)
         self._mark(outcome)
         self._join(outcome)
         for rekey in outcome.rekeyed:

@@ -10,8 +10,10 @@ from fieldwarden.engine.ports.parts import FIRST_BASELINE
 
 @dataclass(slots=True)
 class SourceRow:
+    """`system` is that of the lane."""
+
+    system: str
     epoch: int = 0
-    position: str | None = None
     state: str = "new"
     message: str = ""
     changes: int = 0
@@ -19,7 +21,6 @@ class SourceRow:
     leased_at: int = 0
     read: bool = False
     baseline: int = FIRST_BASELINE
-    anew: bool = False
     swept: bool = True
     streams: tuple[str, ...] = ()
 
@@ -30,6 +31,7 @@ class PartitionRow:
     position: str | None = None
     until: str = ""
     message: str = ""
+    baseline: int = FIRST_BASELINE
 
 
 @dataclass(slots=True)

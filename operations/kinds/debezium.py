@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from fieldwarden.connectors.debezium.reading.lag import KafkaLag
     from fieldwarden.connectors.postgres.writing.target import PostgresTarget
     from fieldwarden.engine.ports.finding import Finding
-    from fieldwarden.engine.ports.hub import Hub
     from fieldwarden.engine.ports.kinds import Reach, Reading, Writing
     from fieldwarden.engine.ports.looks import Footing, Looking
-    from fieldwarden.engine.ports.parts import Begun
     from fieldwarden.engine.ports.source import Source
     from fieldwarden.operations.kinds.kafka_access import DebeziumSession
     from fieldwarden.rules.rulebook import System
@@ -64,7 +62,6 @@ class DebeziumKind:
             found = [note("database", f"{system.name} is {session.settings.product}, which only Debezium asks")]
         return found + await probe(system, session.reach.rulebook.entities, session.kafka)
 
-    async def begin_again(self, session: DebeziumSession, system: System, hub: Hub, begun: Begun) -> None:
-        from fieldwarden.operations.kinds.kafka import begin_again
-
-        await begin_again(session, system, hub, begun)
+    def reread(self, position: str, streams: Collection[str]) -> str:  # noqa: ARG002 - the port's
+        """Debezium tells rows again, where a person has it do so."""
+        return position

@@ -18,16 +18,13 @@ from fieldwarden.connectors.debezium.connect.snapshots import Asked, Progress, r
 from fieldwarden.connectors.debezium.kafka.access import Endpoint, KafkaAccess
 from fieldwarden.connectors.debezium.kafka.consumer import Timeouts
 from fieldwarden.connectors.debezium.kafka.topics import Topics
-from fieldwarden.connectors.debezium.reading.baselines import positions_at
 from fieldwarden.connectors.debezium.reading.lag import KafkaLag
 from fieldwarden.connectors.debezium.reading.source import IDLE_SECONDS, KafkaSource, Look
 from fieldwarden.engine.errors import EnvironmentUnfit
 from fieldwarden.rules.connections import debezium_names
 
 if TYPE_CHECKING:
-    from fieldwarden.engine.ports.hub import Hub
     from fieldwarden.engine.ports.kinds import Reading
-    from fieldwarden.engine.ports.parts import Begun
     from fieldwarden.operations.kinds.kafka_access import DebeziumSession
     from fieldwarden.rules.rulebook import System
 
@@ -54,21 +51,6 @@ def kafka_source(session: DebeziumSession, reading: Reading) -> KafkaSource:
         idle_seconds=EAGER_SECONDS if reading.eager else IDLE_SECONDS,
         timeouts=timeouts(reach.file.run.lease.total_seconds()),
     )
-
-
-async def begin_again(session: DebeziumSession, system: System, hub: Hub, begun: Begun) -> None:
-    """Begin a new baseline: from here on nothing is delivered before every row has been told again.
-
-    Raises EnvironmentUnfit, TransientError."""
-    _endpoint(system.name, session.kafka)
-    lag = kafka_lag(session, system)
-    try:
-        ends = await lag.ends()
-    finally:
-        await lag.close()
-    number = (await hub.baseline(system.name)).number + 1
-    if not await hub.begin_again(system.name, number, positions_at(ends, number), begun):
-        log.info("rebaseline.joined", system=system.name)  # another worker's, of a moment ago: it tells what ours would
 
 
 def kafka_lag(session: DebeziumSession, system: System) -> KafkaLag:

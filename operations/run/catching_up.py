@@ -59,10 +59,10 @@ class _Log:
         anew = source.updated_at != self.first.updated_at and not self.parted
         return anew or now - self.began > _FORMER
 
-    def reached(self, source: SourceState, parts: dict[str, PartitionState], now: float) -> bool:
-        if not self.parted:
-            return bool(self.lag.reached(source.position, self.end))
+    def reached(self, parts: dict[str, PartitionState], now: float) -> bool:
         read = {name: part.position for name, part in parts.items()}
+        if not self.parted:
+            return bool(self.lag.reached(read, self.end))
         for name in self.end:
             at, since = self.moved.get(name, (read.get(name), now))
             self.moved[name] = read.get(name), since if at == read.get(name) else now
@@ -90,7 +90,7 @@ async def caught_up(
         while waiting and not stop.is_set():
             try:
                 sources = {source.name: source for source in await overview.sources()}
-                parts = await overview.partitions() if any(logs[each].parted for each in waiting) else []
+                parts = await overview.partitions()
             except TransientError as error:
                 log.debug("target.waits", system=name, message=error.message)
                 await pause(_POLL, stop)
@@ -112,7 +112,7 @@ async def _is_read(
     log: _Log, source: SourceState | None, parts: dict[str, PartitionState], target: str, now: float
 ) -> bool:
     """Whether a system need not be waited for any more."""
-    if source is None or not (parts if log.parted else source.position):
+    if source is None or not any(part.position for part in parts.values()):
         return True
     awaited_when_down = log.system == target and not log.parted
     if log.is_in_trouble(source, now) and (source.state == "halted" or not awaited_when_down):
@@ -124,4 +124,4 @@ async def _is_read(
         return not awaited_when_down
     except FieldwardenError:
         return True  # whoever reads or writes there says why
-    return log.reached(source, parts, now)
+    return log.reached(parts, now)

@@ -22,7 +22,7 @@ import structlog
 
 from fieldwarden.engine.deciding.unidentified import waits_for_logs
 from fieldwarden.engine.errors import Fenced, FieldwardenError, TransientError
-from fieldwarden.engine.ports.duties import SHARDS, Duty, Half, LoopName
+from fieldwarden.engine.ports.duties import SHARDS, Duty, Half, Lane, LoopName
 from fieldwarden.engine.ports.kinds import Reading, Writing
 from fieldwarden.engine.ports.parts import Begun
 from fieldwarden.engine.principal import Principal
@@ -34,7 +34,7 @@ from fieldwarden.operations.onboarding import ONBOARDING
 from fieldwarden.operations.project import is_partitioned
 from fieldwarden.operations.run.catching_up import caught_up
 from fieldwarden.operations.run.while_held import WhileHeld
-from fieldwarden.operations.systems import begin_again, session
+from fieldwarden.operations.systems import session
 from fieldwarden.operations.systems import source as source_of
 from fieldwarden.operations.systems import target as target_of
 
@@ -61,9 +61,10 @@ def duties_of(project: Opened, *, reading: bool = False) -> list[Duty]:
 
 
 class _Work(NamedTuple):
-    """What a loop is for: the lane it commits in, or duties that are held for it (one, or the shards of a target)."""
+    """What a loop is for: its share of a source that all workers read, or duties that are held for it (one, or the
+    shards of a target). `worker` is this one's number, where it is a share."""
 
-    lane: str
+    worker: int | None
     duties: frozenset[Duty]
 
 
@@ -185,33 +186,29 @@ class Loops:
         if missing:  # also where it was ours, and the lease ran out while this process hung
             self.duties.want(missing)
             return
-        for name in direct:
+        for name in self.rebaseline:
             if name not in self._begun:
                 number = (await self.hub.baseline(name)).number + 1
-                await self.hub.begin_again(name, number, None, self._begins())
-                self._begun.add(name)
-        for name in self.rebaseline:
-            if name not in direct and name not in self._begun:
                 try:
-                    await begin_again(self.project, name, self.hub, self._begins())
+                    positions = await self._source(name).ends(number)
                 except TransientError as error:
                     log.warning("source.not_begun_again", system=name, message=error.message)
                     return
+                begun = Begun(self.who.name, "run --rebaseline", microseconds(), self.who.known_by)
+                if not await self.hub.begin_again(name, number, positions, begun):
+                    log.info("rebaseline.joined", system=name)  # another worker's: it tells what ours would
                 self._begun.add(name)
         self._ready = True
-
-    def _begins(self) -> Begun:
-        return Begun(self.who.name, "run --rebaseline", microseconds(), self.who.known_by)
 
     def _wanted(self) -> dict[LoopName, _Work]:
         """The loops that should run, by name."""
         if not self._ready:
             return {}
         held = sorted(duty for duty in self.duties.mine if self.duties.holds(duty) and self._may(duty))
-        wanted = {name: _Work("", frozenset(duties)) for name, duties in groupby(held, lambda duty: duty.loop)}
+        wanted = {name: _Work(None, frozenset(duties)) for name, duties in groupby(held, lambda duty: duty.loop)}
         for name in self.project.sources:
             if is_partitioned(self.project, name):
-                wanted[LoopName("source", name)] = _Work(f"{name}#{self.duties.number}", frozenset())
+                wanted[LoopName("source", name)] = _Work(self.duties.number, frozenset())
         return wanted
 
     def _may(self, duty: Duty) -> bool:
@@ -226,20 +223,20 @@ class Loops:
                 loop.end([duty])
             else:
                 await self._give(duty)
-        for name, (lane, held) in self._wanted().items():
+        for name, (worker, held) in self._wanted().items():
             loop, duties = self._loops.get(name), held.difference(surplus)
             if loop is not None:
                 if duties - loop.work.duties:
                     loop.end()  # to begin anew with what has come to it
-            elif lane or duties:
-                self._start(name, _Work(lane, duties))
+            elif worker is not None or duties:
+                self._start(name, _Work(worker, duties))
 
     def _cancel(self) -> None:
         """What is not ours any more (or may not be: the lease ran out), and what takes too long to end."""
         wanted, now = self._wanted(), time.monotonic()
         for name, loop in self._loops.items():
             work = wanted.get(name, _NOTHING)
-            lost = work.lane != loop.work.lane or not work.duties >= loop.work.duties
+            lost = work.worker != loop.work.worker or not work.duties >= loop.work.duties
             if (lost or now > loop.patience) and not loop.task.done():
                 log.warning("duty.lost" if lost else "duty.cancelled", duty=str(name))
                 loop.task.cancel()
@@ -283,13 +280,14 @@ class Loops:
     def _start(self, name: LoopName, work: _Work) -> None:
         half, system = name
         stop = asyncio.Event()
-        loop = self._pipeline(system, work.lane) if half == "source" else self._delivery(system, work.duties)
+        loop = self._pipeline(system, work.worker) if half == "source" else self._delivery(system, work.duties)
         self.telemetry.connector_state(half, system, "new")
         former = {self.duties.former.pop(duty, "") for duty in work.duties} - {""}
         doing = self._do(loop, stop, system, former)
         self._loops[name] = _Loop(asyncio.create_task(doing, name=str(name)), stop, work)
+        lane = str(Lane(system, work.worker)) if work.worker is not None else None
         shards = _shards(work.duties) if half == "target" else None
-        log.info("duty.taken", duty=str(name), lane=work.lane, shards=shards, worker=self.duties.number)
+        log.info("duty.taken", duty=str(name), lane=lane, shards=shards, worker=self.duties.number)
 
     async def _do(self, loop: Pipeline | Delivery, stop: asyncio.Event, system: str, former: Collection[str]) -> None:
         """Do a duty, after workers that were cut off from it: they may still hold a slot, or locks on rows."""
@@ -301,27 +299,28 @@ class Loops:
             await caught_up(self.project, system, stop)
         await loop.run(stop)
 
-    def _pipeline(self, name: str, lane: str) -> Pipeline:
+    def _pipeline(self, name: str, worker: int | None) -> Pipeline:
         project = self.project
-        source = self._sources.get(name)
-        if source is None:  # kept: it knows whether it has begun to read anew
-            system, again = project.rulebook.systems[name], name in self.rebaseline
-            inbox = self.inbox if system.settings.hooks is not None else None
-            arrivals = InboxArrivals(name, inbox, self.wake) if inbox is not None else None
-            reading = Reading(system, self.hub, self.id, again, self.eager, self.wake.room, arrivals)
-            source = source_of(project, reading)
-            self._sources[name] = source
         return Pipeline(
             project.rulebook,
-            source,
+            self._source(name),
             self.hub,
             self.telemetry,
             wake=self.wake,
             tolerance=project.future_tolerance,
-            lane=lane,
+            worker=worker,
             deletes=project.delete_bounds,
             who=Principal(f"fieldwarden run of {self.who.name}", self.who.known_by),
         )
+
+    def _source(self, name: str) -> Source:
+        if name not in self._sources:  # kept: it knows whether it has begun to read anew
+            system, again = self.project.rulebook.systems[name], name in self.rebaseline
+            inbox = self.inbox if system.settings.hooks is not None else None
+            arrivals = InboxArrivals(name, inbox, self.wake) if inbox is not None else None
+            reading = Reading(system, self.hub, self.id, again, self.eager, self.wake.room, arrivals)
+            self._sources[name] = source_of(self.project, reading)
+        return self._sources[name]
 
     def _delivery(self, name: str, duties: frozenset[Duty]) -> Delivery:
         writing = Writing(self.project.rulebook.systems[name], self.hub, self.id, self.key)
@@ -361,7 +360,7 @@ class Loops:
                 log.info("duty.given", duty=str(duty))
 
 
-_NOTHING = _Work("", frozenset())
+_NOTHING = _Work(None, frozenset())
 
 
 def _shards(duties: Collection[Duty]) -> list[int]:

@@ -75,7 +75,7 @@ class Watch:
             self._lags[name] = lag
             if is_partitioned(project, name):
                 self._parted[name] = lag
-        self._positions: dict[str, str | None] = {}
+        self._positions: dict[str, dict[str, str | None]] = {}
         self._retrying: dict[str, float] = {}
         self._paused: set[str] = set()
         """Targets of whose pause it was told that it is waited for."""
@@ -128,12 +128,13 @@ class Watch:
     async def _look_at_hub(self) -> None:
         targets = await self._overview.targets()
         sources = await self._overview.sources()
+        parts = await self._pulse.parts()
         for name in self._project.targets:
             if shards := self._shards(name):
                 self._telemetry.waiting("target", name, await self._overview.due(name, shards))
         for source in sources:
-            if self._does("source", source.name) and source.position != self._positions.get(source.name):
-                self._positions[source.name] = source.position
+            if self._does("source", source.name) and parts.get(source.name) != self._positions.get(source.name):
+                self._positions[source.name] = parts.get(source.name, {})
                 self._telemetry.progressed("source", source.name)
         changes = {source.name: source.changes for source in sources}
         found = await unread(self._project, self._overview, sources)
@@ -231,12 +232,8 @@ class Watch:
 
     def _caught_up(self, ends: dict[str, Any]) -> Callable[[], Awaitable[bool]]:
         async def caught_up() -> bool:
-            positions, parts = await self._pulse.positions(), await self._pulse.parts()
-            for name, end in ends.items():
-                position: Any = parts.get(name, {}) if name in self._parted else positions.get(name)
-                if not self._lags[name].reached(position, end):
-                    return False
-            return True
+            parts = await self._pulse.parts()
+            return all(self._lags[name].reached(parts.get(name, {}), end) for name, end in ends.items())
 
         return caught_up
 

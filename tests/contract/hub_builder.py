@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -9,7 +10,9 @@ import psycopg
 from fieldwarden.engine.change import RowRef, Value
 from fieldwarden.engine.ports.aside import SetAside
 from fieldwarden.engine.ports.durable import Duplicate, IngestOutcome
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.ports.hub import Hub, Pending, Settlement
+from fieldwarden.engine.ports.parts import LOG, Part
 from fieldwarden.engine.record import Contribution, Record, Stamp
 
 AWKWARD = 'tab\t line\n back\\slash "quote" {brace} ünïcødé \u2028'
@@ -32,17 +35,26 @@ def record(id: str = A, *rows: Contribution, version: int = 1, **golden: Value) 
     return Record(id, "customer", version, dict(golden), list(rows))
 
 
-async def commit(hub: Hub, source: str = "crm", *, position: str = "1", **parts: Any) -> list[Duplicate]:
-    """One ingest transaction that loads what it changes, as the pipeline does."""
-    outcome = IngestOutcome(**parts)
-    lease = await hub.lease(source)
+async def commit(
+    hub: Hub, source: str = "crm", *, position: str | None = "1", state: str | None = None, **outcome: Any
+) -> list[Duplicate]:
+    """One ingest transaction of a source of one part that loads what it changes, as the pipeline does."""
+    made = IngestOutcome(**outcome)
+    lease = await hub.lease(Lane(source))
+    part = (await hub.take(source, [LOG]))[LOG]
     async with hub.ingest(lease) as tx:
-        await tx.records([each.id for each in outcome.records])
-        return list(await tx.commit(outcome, position=position, rulebook="book"))
+        await tx.records([each.id for each in made.records])
+        parts = {LOG: replace(part, position=position)}
+        return list(await tx.commit(made, rulebook="book", state=state, parts=parts))
+
+
+async def log(hub: Hub, source: str = "crm") -> Part:
+    """Where the part of a source of one part is durable; whoever had it has it no more."""
+    return (await hub.take(source, [LOG]))[LOG]
 
 
 async def load(hub: Hub, *ids: str) -> dict[str, Record]:
-    lease = await hub.lease("reader")
+    lease = await hub.lease(Lane("reader"))
     async with hub.ingest(lease) as tx:
         return await tx.records(ids)
 

@@ -16,7 +16,9 @@ from fieldwarden.engine.change import RowRef
 from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.ports.aside import SetAside, SetAsideKind
 from fieldwarden.engine.ports.durable import Entry, IngestOutcome, Rekey
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.ports.hub import Lease, Pending, Settlement
+from fieldwarden.engine.ports.parts import LOG, Part
 from fieldwarden.engine.record import Contribution, Record, Stamp
 from fieldwarden.engine.testing import MemoryHub
 from fieldwarden.engine.testing.state import copied
@@ -26,6 +28,7 @@ SYSTEMS = ("crm", "erp")
 RECORDS = [f"01900000-0000-7000-8000-{number:012x}" for number in range(1, 8)]
 ROWS = {system: [RowRef(system, stream, key) for stream in ("s", "t") for key in "123"] for system in SYSTEMS}
 ALL = [row for rows in ROWS.values() for row in rows]
+PARTS = (LOG, "t/0")
 MATCHES = [("tax_id", "1"), ("tax_id", "2"), ("name", "x")]
 WAITING = ("parent", "reference", "rekey")
 _PENDING = """
@@ -43,6 +46,8 @@ class Model:
         self.chance = random.Random(seed)
         self.memory, self.real, self.person = memory, real, person
         self.leases: dict[str, tuple[Lease, Lease]] = {}
+        self.parts: dict[str, dict[str, Part]] = {}
+        """Source -> the parts of whoever leased it last, as both hubs gave them."""
         self.claims: dict[str, list[tuple[Pending, Pending]]] = {system: [] for system in SYSTEMS}
         self.aside: dict[int, int] = {}
         """Changes set aside: id in memory -> id in PostgreSQL."""
@@ -61,19 +66,28 @@ class Model:
         await self._lease(self.chance.choice(SYSTEMS))
 
     async def _lease(self, source: str) -> tuple[Lease, Lease]:
-        found = self.leases[source] = (await self.memory.lease(source), await self.real.lease(source))
+        found = self.leases[source] = (await self.memory.lease(Lane(source)), await self.real.lease(Lane(source)))
         assert found[0] == found[1]
+        self.parts[source] = await self.memory.take(source, PARTS)
+        assert self.parts[source] == await self.real.take(source, PARTS)
         return found
 
     async def tell(self) -> None:
         source = self.chance.choice(SYSTEMS)
-        doing = self.chance.randrange(3)
-        number = (await self.memory.baseline(source)).number + 1
+        doing = self.chance.randrange(5)
+        known = await self.memory.baseline(source)
+        assert known == await self.real.baseline(source)
+        number = known.number + 1
+        positions = self.chance.choice([None, None, {LOG: "b"}, {PARTS[1]: "b"}, {}])
         for hub in (self.memory, self.real):
             if doing == 0:
-                await hub.note(source, "halted", "why")
+                await hub.note(Lane(source), "halted", "why")
             elif doing == 1:
-                assert await hub.begin_again(source, number, None, BEGUN)
+                assert await hub.begin_again(source, number, positions, BEGUN)
+            elif doing == 2:
+                await hub.read_until(source, {PARTS[1]: "p1"}, known.number, ["s"])
+            elif doing == 3:
+                await hub.swept(source, known.number)
             else:
                 await hub.reconsider(source)
         if doing == 1:
@@ -109,13 +123,18 @@ class Model:
                 mine for mine, its in self.aside.items() if its in await there.still_aside(real.released)
             }
             more: dict[str, Any] = {
-                "position": chance.choice(["", "p1", "p2"]),
+                "parts": self._moved(source),
                 "rulebook": "book",
                 "state": self._state(),
             }
             await here.commit(outcome, **more)
             await there.commit(real, **more)
         await self._match_ids()
+
+    def _moved(self, source: str) -> dict[str, Part]:
+        moved = self.chance.sample(PARTS, self.chance.randint(0, 2))
+        parts = self.parts[source]
+        return {name: replace(parts[name], position=self.chance.choice([None, "p1", "p2"])) for name in moved}
 
     def _state(self) -> str | None:
         return self.chance.choice([None, None, "snapshot", "streaming"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fieldwarden.engine.change import RowRef
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.ports.hub import Hub
 from tests.contract.hub_builder import (
     ACCOUNT,
@@ -25,7 +26,7 @@ async def test_a_deletion_that_is_held_goes_on_only_when_a_person_says_so(hub: H
     """And what stands behind it waits with it."""
     await commit(hub, set_aside=[aside("brake"), aside("behind")], records=[record(A)], links=[(ACCOUNT, A)])
     assert await released(hub) == []
-    lease = await hub.lease("crm")
+    lease = await hub.lease(Lane("crm"))
     async with hub.ingest(lease) as tx:
         assert [[each.kind for each in found] for found in (await tx.letters([CHILD])).values()] == [
             ["brake", "behind"]
@@ -39,7 +40,7 @@ async def test_rows_of_a_stream_that_stand_for_live_records_are_counted(hub: Hub
     others = [RowRef("crm", "public.account", str(number)) for number in (2, 3)]
     links = [(ACCOUNT, A), (others[0], A), (others[1], B), (PARTY, A)]
     await commit(hub, records=[record(A), retired], links=links)
-    lease = await hub.lease("crm")
+    lease = await hub.lease(Lane("crm"))
     async with hub.ingest(lease) as tx:
         assert await tx.live("crm", "public.account") == 2
         assert await tx.live("crm", "public.nothing") == 0
@@ -48,7 +49,7 @@ async def test_rows_of_a_stream_that_stand_for_live_records_are_counted(hub: Hub
 async def test_what_waits_for_a_person_goes_on_once_it_is_to_be_tried_again(hub: Hub) -> None:
     await commit(hub, set_aside=[aside("data", awaits=ACCOUNT)], records=[record(A)], links=[(ACCOUNT, A)])
     assert await may_go_on(hub, "crm", 10) == [], "that the row named is known is no reason"
-    async with hub.ingest(await hub.lease("crm")) as tx:
+    async with hub.ingest(await hub.lease(Lane("crm"))) as tx:
         ((letter,),) = (await tx.letters([CHILD])).values()
     await commit(hub, retried=[letter.id])
     (found,) = await may_go_on(hub, "crm", 10)
@@ -61,7 +62,7 @@ async def test_what_waits_for_a_person_goes_on_once_it_is_to_be_tried_again(hub:
 async def test_a_set_aside_change_blocks_its_row_and_comes_back_whole(hub: Hub) -> None:
     kept = aside("parent", awaits=ACCOUNT, candidates=(A, B))
     await commit(hub, set_aside=[kept], records=[record(A)], links=[(ACCOUNT, A)])
-    lease = await hub.lease("crm")
+    lease = await hub.lease(Lane("crm"))
     async with hub.ingest(lease) as tx:
         letters = await tx.letters([CHILD, ACCOUNT, CHILD])
         assert [(row, [each[1:] for each in found]) for row, found in letters.items()] == [
@@ -73,7 +74,7 @@ async def test_a_set_aside_change_blocks_its_row_and_comes_back_whole(hub: Hub) 
     assert found == kept
     await commit(hub, released=[found.id])
     assert await released(hub) == []
-    lease = await hub.lease("crm")
+    lease = await hub.lease(Lane("crm"))
     async with hub.ingest(lease) as tx:
         assert await tx.letters([CHILD]) == {}
 
@@ -83,7 +84,7 @@ async def test_an_unreadable_value_holds_up_nothing_and_is_tried_again_when_a_pe
     assert await released(hub) == []
     await commit(hub, records=[record(A)], links=[(ACCOUNT, A)])
     assert await released(hub) == [("9", "parent"), ("9", "behind")]
-    async with hub.ingest(await hub.lease("crm")) as tx:
+    async with hub.ingest(await hub.lease(Lane("crm"))) as tx:
         letters = await tx.letters([CHILD])
     assert [(each.kind, each.moves, each.blocks) for each in letters[CHILD]] == [
         ("unreadable", False, False),
@@ -146,7 +147,7 @@ async def test_a_change_that_still_waits_holds_up_those_behind_it(hub: Hub) -> N
 async def test_who_holds_up_a_row_is_told_by_its_first_letter(hub: Hub) -> None:
     other = CHILD._replace(key="77")
     await commit(hub, set_aside=[aside("unreadable", other), aside("data"), aside("behind")])
-    async with hub.ingest(await hub.lease("crm")) as tx:
+    async with hub.ingest(await hub.lease(Lane("crm"))) as tx:
         letters = (await tx.letters([CHILD]))[CHILD]
     assert await hub.held_up([CHILD, other, ACCOUNT]) == {CHILD: letters[0].id}
     assert await hub.held_up([]) == {}

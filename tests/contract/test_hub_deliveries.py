@@ -9,7 +9,7 @@ import pytest
 
 from fieldwarden.engine.change import RowRef
 from fieldwarden.engine.hub.store import PostgresHub
-from fieldwarden.engine.ports.duties import SHARDS, shard_of
+from fieldwarden.engine.ports.duties import SHARDS, Lane, shard_of
 from fieldwarden.engine.ports.hub import Hub, Settlement
 from fieldwarden.engine.record import Stamp
 from fieldwarden.engine.testing import MemoryHub
@@ -140,7 +140,7 @@ async def test_created_rows_are_linked_and_have_a_contribution(hub: Hub) -> None
     assert (row.ref, row.said, row.base, row.fields, row.sent) == (PARTY, "", Stamp("", None), {}, {"name": "x"})
     assert await hub.keys([A, B], "erp") == {A: [PARTY]}
     assert await hub.keys([A], "crm") == {}
-    lease = await hub.lease("erp")
+    lease = await hub.lease(Lane("erp"))
     async with hub.ingest(lease) as tx:
         assert await tx.links([PARTY]) == {PARTY: A}
 
@@ -210,7 +210,7 @@ async def test_a_created_row_that_belongs_to_another_record_meanwhile_stays_ther
     await commit(hub, "erp", links=[(PARTY, B)])
     await hub.settle("erp", [settled(claim, links=[PARTY], learnt=[(PARTY, "name", "x")])])
     assert (await load(hub, A))[A].rows == []
-    lease = await hub.lease("erp")
+    lease = await hub.lease(Lane("erp"))
     async with hub.ingest(lease) as tx:
         assert await tx.links([PARTY]) == {PARTY: B}
 

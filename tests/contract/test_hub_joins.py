@@ -8,6 +8,7 @@ import pytest
 
 from fieldwarden.engine.change import RowRef
 from fieldwarden.engine.ports.durable import AlikePair, Join
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.ports.hub import MANY_ALIKE, Hub
 from fieldwarden.engine.record import Record
 from tests.contract.hub_builder import ACCOUNT, PARTY, A, B, C, commit, ident, load, record, said, settled
@@ -37,7 +38,7 @@ async def joined(hub: Hub) -> None:
 async def test_the_id_of_a_joined_record_stands_for_the_one_that_goes_on(hub: Hub) -> None:
     await joined(hub)
     assert await hub.keys([B, C], "erp") == {B: [PARTY]}
-    async with hub.ingest(await hub.lease("crm")) as tx:
+    async with hub.ingest(await hub.lease(Lane("crm"))) as tx:
         assert tx.joins
         assert await tx.joined([A, B, C]) == {B: A}
 
@@ -46,12 +47,12 @@ async def test_what_was_joined_before_goes_on_with_it(hub: Hub) -> None:
     await commit(hub, records=[record(A), record(B), record(C)])
     await commit(hub, records=[], joined=[Join("customer", C, B, ())])
     await commit(hub, records=[], joined=[Join("customer", B, A, ())])
-    async with hub.ingest(await hub.lease("crm")) as tx:
+    async with hub.ingest(await hub.lease(Lane("crm"))) as tx:
         assert await tx.joined([B, C]) == {B: A, C: A}
 
 
 async def test_nothing_was_joined_in_a_new_hub(hub: Hub) -> None:
-    async with hub.ingest(await hub.lease("crm")) as tx:
+    async with hub.ingest(await hub.lease(Lane("crm"))) as tx:
         assert (tx.joins, tx.parted) == (False, False)
         assert (await tx.joined([A]), await tx.apart([A, B])) == ({}, set())
 
@@ -65,7 +66,7 @@ async def test_a_row_created_for_a_record_that_was_joined_meanwhile_is_the_other
     records = await load(hub, A, B)
     assert [each.ref for each in records[A].rows] == [row]
     assert records[B].rows == []
-    async with hub.ingest(await hub.lease("crm")) as tx:
+    async with hub.ingest(await hub.lease(Lane("crm"))) as tx:
         assert await tx.links([row]) == {row: A}
 
 

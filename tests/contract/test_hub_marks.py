@@ -11,6 +11,7 @@ import pytest
 
 from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.ports.hub import Hub, Pending, Settlement
 from fieldwarden.engine.record import Record
 from fieldwarden.engine.testing import MemoryHub
@@ -40,13 +41,13 @@ async def pending(hub: Hub, dsn: str, record: str = A) -> list[tuple[str, int]]:
 
 
 async def mark(hub: Hub, *records: str) -> None:
-    lease = await hub.lease("crm")
+    lease = await hub.lease(Lane("crm"))
     async with hub.ingest(lease) as tx:
         known = await tx.records(records)
         for id in records:
             known.setdefault(id, Record(id, "customer", 0, {}, [])).version += 1
         outcome = IngestOutcome(records=list(known.values()), dirty=[("erp", id) for id in records])
-        await tx.commit(outcome, position="", rulebook="book")
+        await tx.commit(outcome, rulebook="book")
 
 
 async def claim(hub: Hub, record: str = A) -> Pending:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -10,10 +11,12 @@ from fieldwarden.engine.errors import RulesChanged
 from fieldwarden.engine.hub.rules import LiveRules
 from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.ports.hub import Hub
+from fieldwarden.engine.ports.parts import LOG
 from fieldwarden.engine.testing import MemoryHub
 from tests.builders import CUSTOMER, rulebook
-from tests.contract.hub_builder import A, record
+from tests.contract.hub_builder import A, log, record
 
 RULES = rulebook()
 OTHER = rulebook({**CUSTOMER, "fields": {**CUSTOMER["fields"], "terms": {"type": "text"}}})
@@ -38,16 +41,17 @@ async def live(hub: Hub, request: pytest.FixtureRequest) -> AsyncIterator[Callab
 
 
 async def store(hub: Hub, by: str) -> None:
-    lease = await hub.lease("crm")
+    lease = await hub.lease(Lane("crm"))
+    parts = {LOG: replace(await log(hub), position="7")}
     async with hub.ingest(lease) as tx:
-        await tx.commit(IngestOutcome(records=[record(name="A")]), position="7", rulebook=by)
+        await tx.commit(IngestOutcome(records=[record(name="A")]), rulebook=by, parts=parts)
 
 
 async def stored(hub: Hub) -> tuple[bool, str | None]:
-    lease = await hub.lease("crm")
+    lease = await hub.lease(Lane("crm"))
     async with hub.ingest(lease) as tx:
         found = A in await tx.records([A])
-    return found, lease.position
+    return found, (await log(hub)).position
 
 
 async def test_a_batch_that_was_decided_by_the_live_rules_is_stored(
@@ -71,10 +75,10 @@ async def test_nothing_is_claimed_by_whoever_plans_by_other_rules(
     hub: Hub, live: Callable[[], Awaitable[None]]
 ) -> None:
     await live()
-    lease = await hub.lease("crm")
+    lease = await hub.lease(Lane("crm"))
     async with hub.ingest(lease) as tx:
         outcome = IngestOutcome(records=[record(name="A")], dirty=[("erp", A)])
-        await tx.commit(outcome, position="7", rulebook=RULES.hash)
+        await tx.commit(outcome, rulebook=RULES.hash)
     assert isinstance(hub, (PostgresHub, MemoryHub))
     hub.rulebook = OTHER.hash
     assert await hub.claim("erp", 10) == []

@@ -15,6 +15,7 @@ import pytest
 
 from fieldwarden.connectors.postgres.reading.at_rows import look_at
 from fieldwarden.engine.change import UNKNOWN, RawChange, RawValue, RowRef
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.ports.source import Observation, Source, Start
 from fieldwarden.engine.testing import Feed, MemoryHub, PartitionedSource, PolledSource, ScriptedSource
 from stack import Stack
@@ -69,9 +70,9 @@ class Scripted:
 class Partitions:
     placed = False
 
-    def __init__(self, hub: MemoryHub) -> None:
+    def __init__(self) -> None:
         self.log: list[RawChange] = []
-        self.source = PartitionedSource("crm", {"crm.account/0": self.log}, functools.partial(hub.take, "crm"))
+        self.source = PartitionedSource("crm", {"crm.account/0": self.log})
         self.source.give(["crm.account/0"])
 
     def tell(self, operation: str, number: int, **columns: RawValue) -> None:
@@ -174,9 +175,9 @@ def row(number: int) -> RowRef:
 @pytest.fixture(params=["scripted", "partitions", "feed", "postgres", pytest.param("kafka", marks=pytest.mark.kafka)])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     hub = MemoryHub()
-    await hub.lease("crm", "crm#1")
+    await hub.lease(Lane("crm", 1))
     fakes: dict[str, Callable[[], World]] = {
-        "scripted": Scripted, "partitions": lambda: Partitions(hub), "feed": lambda: Polled(hub)
+        "scripted": Scripted, "partitions": Partitions, "feed": lambda: Polled(hub)
     }  # fmt: skip
     async with AsyncExitStack() as stack:
         if request.param in fakes:
@@ -188,7 +189,7 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
             topics = await stack.enter_async_context(Topics(kafka.bootstrap, request.getfixturevalue("prefix")))
             await topics.make(account=1)
             made = Debezium(request.getfixturevalue("database"), topics, hub)
-        await made.source.open(Start())
+        await made.source.open(Start(functools.partial(hub.take, "crm")))
         stack.push_async_callback(made.source.close)
         yield made
 

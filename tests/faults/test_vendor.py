@@ -11,6 +11,7 @@ import pytest
 
 from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.record import Contribution, Record, Stamp
 from tests.faults.vendor_service import Service
 from tests.patience import called
@@ -25,7 +26,7 @@ def ident(number: int) -> str:
 async def golden(dsn: str, name: str) -> None:
     """The CRM's people call all customers so, and each is due in the shop."""
     hub = PostgresHub(dsn)
-    async with hub.ingest(await hub.lease("crm")) as tx:
+    async with hub.ingest(await hub.lease(Lane("crm"))) as tx:
         known = await tx.records([ident(n) for n in range(RECORDS)])
         records = []
         for n in range(RECORDS):
@@ -37,7 +38,7 @@ async def golden(dsn: str, name: str) -> None:
             records.append(Record(ident(n), "customer", version, dict(values), [said, *rows]))
         dirty = [("shop", record.id) for record in records]
         outcome = IngestOutcome(records=records, links=[(each.rows[0].ref, each.id) for each in records], dirty=dirty)
-        await tx.commit(outcome, position="p", rulebook="book", state="streaming")
+        await tx.commit(outcome, rulebook="book", state="streaming")
     await hub.close()
 
 

@@ -126,7 +126,9 @@ class World(Shop):
         """I7: each slot has been told of nothing that the hub lacks. (A baseline under way makes a new slot.)"""
         positions: list[tuple[str, str]] = []
         with contextlib.suppress(psycopg.errors.UndefinedTable):
-            positions = self.sql("hub", f"select name, position from {SCHEMA}.source where position is not null")
+            positions = self.sql(
+                "hub", f"select source, position from {SCHEMA}.partition where name = 'log' and position is not null"
+            )
         for system, position in positions:
             if system not in self.direct:
                 continue

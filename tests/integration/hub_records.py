@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fieldwarden.engine.change import RowRef
 from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.ports.duties import Lane
+from fieldwarden.engine.ports.hub import Lease
+from fieldwarden.engine.ports.parts import LOG, Part
 from fieldwarden.engine.record import Contribution, Record, Stamp
+from tests.contract.hub_builder import log
 
 A = "01900000-0000-7000-8000-000000000001"
 B = "01900000-0000-7000-8000-000000000002"
@@ -22,6 +27,9 @@ def record(id: str = A, **golden: str | None) -> Record:
 
 
 async def commit(hub: PostgresHub, position: str = "1", **parts: Any) -> None:
-    lease = await hub.lease("crm")
+    await commit_one(hub, await hub.lease(Lane("crm")), await log(hub), position, **parts)
+
+
+async def commit_one(hub: PostgresHub, lease: Lease, part: Part, position: str, **outcome: Any) -> None:
     async with hub.ingest(lease) as tx:
-        await tx.commit(IngestOutcome(**parts), position=position, rulebook="book")
+        await tx.commit(IngestOutcome(**outcome), rulebook="book", parts={LOG: replace(part, position=position)})

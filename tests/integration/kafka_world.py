@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -22,6 +23,7 @@ from fieldwarden.connectors.debezium.reading.lag import KafkaLag
 from fieldwarden.connectors.debezium.reading.source import KafkaSource
 from fieldwarden.engine.change import RawChange
 from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.ports.hub import Hub
 from fieldwarden.engine.ports.source import Batch, Start
 from fieldwarden.rules.rulebook import Entity, Field, FieldMap, Policy, Stream, System, Unit
@@ -190,8 +192,8 @@ class Worker:
         await self.lookout.close()
 
     async def __aenter__(self) -> Worker:
-        self._lease = await self.hub.lease("crm", f"crm#{self.number}")
-        await self.source.open(Start())
+        self._lease = await self.hub.lease(Lane("crm", self.number))
+        await self.source.open(Start(partial(self.hub.take, "crm"), self._lease.baseline))
         self._stream = self.source.batches()
         return self
 
@@ -209,7 +211,7 @@ class Worker:
 
     async def commit(self, batch: Batch) -> None:
         async with self.hub.ingest(self._lease) as tx:
-            await tx.commit(IngestOutcome(), position="", rulebook="book", parts=batch.parts)
+            await tx.commit(IngestOutcome(), rulebook="book", parts=batch.parts)
         self.changes += batch.changes
         self.batches.append(batch)
         self.held |= {name: part.message for name, part in batch.parts.items() if part.message is not None}

@@ -13,11 +13,11 @@ from fieldwarden.connectors.postgres.reading.position import lsn_text
 from fieldwarden.connectors.postgres.reading.source import PostgresSource
 from fieldwarden.engine.change import RawChange
 from fieldwarden.engine.ports.parts import FIRST_BASELINE
-from fieldwarden.engine.ports.source import Batch, Start
+from fieldwarden.engine.ports.source import Batch
 from fieldwarden.engine.testing.footholds import MemoryFootholds
 from fieldwarden.rules.rulebook import FieldMap, Stream, System
 from tests import patience
-from tests.builders import postgres
+from tests.builders import postgres, reached, starting
 from tests.patience import within
 
 
@@ -93,7 +93,7 @@ class Reader:
             batch = await anext(self.batches)
         self.changes += batch.changes
         self.told.append(batch)
-        self.positions.append(batch.position)
+        self.positions.append(reached(batch))
         self.snapshots.append(batch.snapshot)
         if acknowledge:
             await self.source.acknowledge(batch)
@@ -117,7 +117,7 @@ class Reader:
 @asynccontextmanager
 async def reading(source: PostgresSource, position: str | None = None, *, anew: int = 0) -> AsyncIterator[Reader]:
     """`anew`: the number of a new baseline, which begins."""
-    await source.open(Start(position, anew or FIRST_BASELINE, anew=anew > 0))
+    await source.open(starting(position, anew or FIRST_BASELINE, read_in=anew - 1))
     batches = source.batches()
     try:
         yield Reader(source, batches)

@@ -20,7 +20,7 @@ from fieldwarden.operations import trail as trailing
 from fieldwarden.operations.hub import LiveHub
 from fieldwarden.operations.shell import explain as explain_words
 from fieldwarden.rules.loading import rulebook_from_documents
-from tests.builders import BILLING, CRM, CUSTOMER, ERP, RANKS
+from tests.builders import BILLING, CRM, CUSTOMER, ERP, RANKS, reached
 
 SCHEMA = "fieldwarden"
 NOON = 1_769_853_600_000_000  # 2026-01-31 10:00, µs
@@ -84,7 +84,7 @@ class Stage:
         stop = asyncio.Event()
 
         async def acknowledge(batch: Batch) -> None:
-            if int(batch.position) == len(told):
+            if int(reached(batch)) == len(told):
                 stop.set()
 
         source.acknowledge = acknowledge  # type: ignore[method-assign]

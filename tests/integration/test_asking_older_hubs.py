@@ -38,6 +38,12 @@ def test_a_hub_of_before_sealed_marks_is_answered_for(older: Older, command: str
     assert code == 0, body
 
 
+@pytest.mark.parametrize("command", ASKING)
+def test_a_hub_of_before_every_source_had_parts_is_answered_for(older: Older, command: str) -> None:
+    code, body = older("parts").call_here(*command.split())
+    assert code == 0, body
+
+
 def test_of_a_hub_that_is_much_older_each_command_answers_or_says_who_has_to_do_what(older: Older) -> None:
     shop = older("project")
     ends = [shop.call_here(*command.split()) for command in ASKING]

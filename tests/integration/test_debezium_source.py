@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -16,8 +17,9 @@ from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.engine.change import UNKNOWN
 from fieldwarden.engine.errors import EnvironmentUnfit, Fenced, SourceGap, TransientError
 from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.ports.hub import Hub
-from fieldwarden.engine.ports.parts import Begun
+from fieldwarden.engine.ports.parts import LOG, Begun
 from fieldwarden.engine.testing import MemoryHub
 from stack import Stack
 from tests.integration.kafka_world import ACCOUNT, CONTACT, Topics, Worker, event, key
@@ -251,10 +253,12 @@ async def test_a_system_that_was_read_directly_before_asks_for_a_new_baseline_ab
 ) -> None:
     await topics.make(account=1)
     await hub.begin_again("crm", 7, None, Begun("somebody", "read again and again", 0))
-    direct = await hub.lease("crm")
+    direct = await hub.lease(Lane("crm"))
     at = WalPosition("stream", 99, streams=(ACCOUNT,), server="s", baseline=7).encode()
+    part = (await hub.take("crm", [LOG]))[LOG]
     async with hub.ingest(direct) as tx:
-        await tx.commit(IngestOutcome(), position=at, rulebook="book", state="streaming")
+        parts = {LOG: replace(part, position=at)}
+        await tx.commit(IngestOutcome(), rulebook="book", state="streaming", parts=parts)
     with pytest.raises(EnvironmentUnfit, match="read directly before") as caught:
         async with worker(topics, hub) as reader:
             await reader.step()

@@ -14,7 +14,7 @@ from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.hub.views.overview import Overview
 from fieldwarden.engine.ports.durable import IngestOutcome
-from fieldwarden.engine.ports.duties import Duty
+from fieldwarden.engine.ports.duties import Duty, Lane
 from fieldwarden.engine.ports.parts import Part
 from fieldwarden.engine.process import PROCESS, session_name
 from tests.patience import until
@@ -274,15 +274,15 @@ async def test_a_source_of_partitions_is_told_of_as_one_and_each_partition_with_
     hub, overview = PostgresHub(hub_dsn), Overview(hub_dsn)
     await hub.read_until("crm", {})
     leases = {}
-    for lane, state in (("crm#1", "streaming"), ("crm#2", "halted")):
-        leases[lane] = await hub.lease("crm", lane)
+    for lane, state in ((Lane("crm", 1), "streaming"), (Lane("crm", 2), "halted")):
+        leases[lane] = await hub.lease(lane)
         await hub.note(lane, state, f"of {lane}")
 
     async def stands_still(why: str) -> None:
         epoch = (await hub.take("crm", ["crm.public.account/0"]))["crm.public.account/0"].epoch
         parts = {"crm.public.account/0": Part(epoch, None, why)}
-        async with hub.ingest(leases["crm#1"]) as tx:
-            await tx.commit(IngestOutcome(), position="", rulebook="book", parts=parts)
+        async with hub.ingest(leases[Lane("crm", 1)]) as tx:
+            await tx.commit(IngestOutcome(), rulebook="book", parts=parts)
 
     await stands_still("a column is gone")
     (source,) = await overview.sources()

@@ -161,8 +161,8 @@ def test_a_server_that_is_another_is_a_matter_for_a_person(shop: Shop) -> None:
     mending(shop)
     shop.sql(
         "hub",
-        'update fieldwarden.source set position = regexp_replace(position, \'"server":"[0-9]+"\', \'"server":"7"\')'
-        " where name = 'crm'",
+        'update fieldwarden.partition set position = regexp_replace(position, \'"server":"[0-9]+"\', \'"server":"7"\')'
+        " where source = 'crm'",
     )
     with shop.running() as run:
         event = run.await_event("source.halted")

@@ -15,7 +15,7 @@ from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.hub.views.checkup import check_up
 from fieldwarden.engine.hub.views.overview import Overview
 from fieldwarden.engine.hub.views.pulse import Pulse
-from fieldwarden.engine.ports.duties import Duty
+from fieldwarden.engine.ports.duties import Duty, Lane
 from fieldwarden.engine.process import NEVER_CUT_OFF, NOTICED
 
 Opened = list[tuple[dict[str, str], dict[str, str]]]
@@ -54,7 +54,7 @@ async def test_every_connection_of_ours_notices_a_dead_server_and_is_never_cut_o
     async with snapshot(hub_dsn):
         pass
     hub, overview, pulse = PostgresHub(hub_dsn), Overview(hub_dsn), Pulse(hub_dsn, SCHEMA)
-    lease = await hub.lease("crm")
+    lease = await hub.lease(Lane("crm"))
     async with hub.ingest(lease):
         pass
     await hub.claim("erp", 1)

@@ -16,10 +16,9 @@ from fieldwarden.engine.hub.migrate import migrate
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
 from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.ports.durable import IngestOutcome
-from fieldwarden.engine.ports.hub import Lease
-from fieldwarden.engine.record import Record
-from tests.contract.hub_builder import ask
-from tests.integration.hub_records import ACCOUNT, A, B, commit, record
+from fieldwarden.engine.ports.duties import Lane
+from tests.contract.hub_builder import ask, log
+from tests.integration.hub_records import ACCOUNT, A, B, commit, commit_one, record
 from tests.patience import until
 
 
@@ -32,7 +31,7 @@ def hub(postgres_hub: PostgresHub) -> PostgresHub:
 
 
 async def test_a_lost_connection_is_transient_and_the_next_transaction_works(hub: PostgresHub, hub_dsn: str) -> None:
-    lease = await hub.lease("crm")
+    lease = await hub.lease(Lane("crm"))
 
     async def interrupted() -> None:
         async with hub.ingest(lease) as tx:
@@ -40,15 +39,14 @@ async def test_a_lost_connection_is_transient_and_the_next_transaction_works(hub
             ask(
                 hub_dsn, "select pg_terminate_backend(pid) from pg_stat_activity where application_name like '%ingest%'"
             )
-            await tx.commit(IngestOutcome(records=[record()]), position="9", rulebook="book")
+            await tx.commit(IngestOutcome(records=[record()]), rulebook="book")
 
     with pytest.raises(TransientError) as caught:
         await interrupted()
     assert isinstance(caught.value.__cause__, psycopg.Error)
     async with hub.ingest(lease) as tx:
         assert await tx.records([A]) == {}
-        await tx.commit(IngestOutcome(records=[record()]), position="1", rulebook="book")
-    assert (await hub.lease("crm")).position == "1"
+        await tx.commit(IngestOutcome(records=[record()]), rulebook="book")
 
 
 async def test_what_the_database_can_never_store_is_not_tried_for_ever(hub: PostgresHub) -> None:
@@ -65,12 +63,12 @@ async def test_a_server_that_crashes_loses_nothing_committed(crashable_postgres:
     hub = PostgresHub(server.dsn())
     try:
         await commit(hub, records=[record(name="x")], links=[(ACCOUNT, A)], dirty=[("erp", A)])
-        lease = await hub.lease("crm")
+        lease = await hub.lease(Lane("crm"))
         async with hub.ingest(lease) as tx:
             await tx.saw([ACCOUNT])
-            await tx.commit(IngestOutcome(), position="2", rulebook="book")
+            await tx.commit(IngestOutcome(), rulebook="book")
         await asyncio.to_thread(server.stop, "immediate")
-        for attempt in (hub.lease("crm"), hub.claim("erp", 1), hub.releasable("crm", 1)):
+        for attempt in (hub.lease(Lane("crm")), hub.claim("erp", 1), hub.releasable("crm", 1)):
             with pytest.raises(TransientError):
                 await attempt
         await asyncio.to_thread(server.start)
@@ -83,31 +81,26 @@ async def test_a_server_that_crashes_loses_nothing_committed(crashable_postgres:
         await hub.close()
 
 
-async def test_when_the_reply_to_commit_is_lost_the_next_lease_tells(hub_dsn: str, tmp_path: Path) -> None:
+async def test_when_the_reply_to_commit_is_lost_the_next_worker_is_told(hub_dsn: str, tmp_path: Path) -> None:
     async with SwallowingProxy(hub_dsn, tmp_path) as proxy:
         hub = PostgresHub(proxy.dsn)
         try:
-            lease = await hub.lease("crm")
-            await commit_one(hub, lease, "1", record())
+            lease, part = await hub.lease(Lane("crm")), await log(hub)
+            await commit_one(hub, lease, part, "1", records=[record()])
             proxy.swallow = True
             with pytest.raises(TransientError):
-                await commit_one(hub, lease, "2", record(B))
+                await commit_one(hub, lease, part, "2", records=[record(B)])
             proxy.swallow = False
-            assert (await hub.lease("crm")).position == "2", "it did take effect"
+            assert (await log(hub)).position == "2", "it did take effect"
             assert ask(hub_dsn, "select count(*) from record") == [(2,)]
         finally:
             await hub.close()
 
 
-async def commit_one(hub: PostgresHub, lease: Lease, position: str, *records: Record) -> None:
-    async with hub.ingest(lease) as tx:
-        await tx.commit(IngestOutcome(records=list(records)), position=position, rulebook="book")
-
-
 @pytest.mark.long
 async def test_a_deadlock_is_transient(hub: PostgresHub, hub_dsn: str) -> None:
     await commit(hub, records=[record(A), record(B)])
-    leases = [await hub.lease("crm"), await hub.lease("erp")]
+    leases = [await hub.lease(Lane("crm")), await hub.lease(Lane("erp"))]
     met = asyncio.Barrier(2)
 
     async def cross(index: int) -> None:
@@ -115,14 +108,14 @@ async def test_a_deadlock_is_transient(hub: PostgresHub, hub_dsn: str) -> None:
             await tx.records([(A, B)[index]])
             await met.wait()
             await tx.records([(B, A)[index]])
-            await tx.commit(IngestOutcome(), position="2", rulebook="book")
+            await tx.commit(IngestOutcome(), rulebook="book")
 
     outcomes = await asyncio.gather(cross(0), cross(1), return_exceptions=True)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["NoneType", "TransientError"]
 
 
 async def test_cancelling_a_transaction_leaves_the_hub_usable(hub: PostgresHub, hub_dsn: str) -> None:
-    lease = await hub.lease("crm")
+    lease = await hub.lease(Lane("crm"))
     with psycopg.connect(hub_dsn, options="-c search_path=fieldwarden") as other:
         other.execute("select from source where name = 'crm' for update")
 
@@ -137,7 +130,7 @@ async def test_cancelling_a_transaction_leaves_the_hub_usable(hub: PostgresHub, 
         with pytest.raises(asyncio.CancelledError):
             await task
     async with hub.ingest(lease) as tx:
-        await tx.commit(IngestOutcome(), position="1", rulebook="book")
+        await tx.commit(IngestOutcome(), rulebook="book")
 
 
 class SwallowingProxy:

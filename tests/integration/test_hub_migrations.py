@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -11,7 +12,10 @@ import pytest
 from fieldwarden.engine.errors import EnvironmentUnfit
 from fieldwarden.engine.hub.migrate import known_migrations, migrate
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
-from fieldwarden.engine.ports.duties import shard_of
+from fieldwarden.engine.hub.store import PostgresHub
+from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.ports.duties import Lane, shard_of
+from fieldwarden.engine.ports.parts import LOG
 from tests.contract.hub_builder import ask
 
 
@@ -71,7 +75,77 @@ def test_the_numbers_of_baselines_are_those_that_positions_begin_with(database: 
     migrate(database)
     found = dict(ask(database, "select name, baseline from source where name = system"))
     assert found == {name: number for name, _, _, number in told} | {"half read": 0}
-    assert ask(database, "select 1 from source where anew or began_at is not null") == []
+    assert ask(database, "select 1 from source where began_at is not null") == []
+    later = (
+        "select from source s join partition p on p.source = s.name where p.baseline > s.baseline and p.position > ''"
+    )
+    assert ask(database, later) == []
+
+
+def test_what_was_read_as_one_stream_goes_on_as_its_one_part(database: str, tmp_path: Path) -> None:
+    """Nothing is read again, and what a new baseline has begun stays begun."""
+    before = next(index for index, each in enumerate(known_migrations()) if each.name.endswith("_parts"))
+    for each in known_migrations()[:before]:
+        (tmp_path / f"{each.name}.sql").write_bytes(each.script)
+    migrate(database, folder=tmp_path)
+    with psycopg.connect(database, autocommit=True, options="-c search_path=fieldwarden") as connection:
+        for name, position, baseline, anew in (
+            ("crm", "{crm}", 1, False),
+            ("erp", "{erp}", 3, True),
+            ("new", None, 1, False),
+            ("begun", None, 2, True),
+            ("kafka", None, 4, False),
+            ("kafka once", "{direct}", 5, False),
+        ):
+            connection.execute(
+                "insert into source (name, system, position, baseline, anew, read_at, streams) values"
+                " (%s, %s, %s, %s, %s, now(), case when %s like 'kafka%%' then array['a'] else '{}' end)",
+                [name, name, position, baseline, anew, name],
+            )
+        connection.execute("insert into source (name, system) values ('kafka#1', 'kafka')")
+        for source, position in (("kafka", "0004.00000000000004d2.0002"), ("kafka once", "0002.00000000000004d2.0001")):
+            connection.execute(
+                "insert into partition (source, name, epoch, position, until) values (%s, 't/0', 7, %s, '9')",
+                [source, position],
+            )
+        connection.execute("update source set swept = false where name = 'kafka once'")
+    migrate(database)
+    assert ask(database, "select source, name, position, baseline, until from partition order by 1, 2") == [
+        ("crm", "log", "{crm}", 1, None),
+        ("erp", "log", "{erp}", 2, None),
+        ("kafka", "t/0", "0004.00000000000004d2.0002", 4, "9"),
+        ("kafka once", "log", "{direct}", 5, None),
+        ("kafka once", "t/0", "0002.00000000000004d2.0001", 2, None),
+    ]
+    assert ask(database, "select name from source where not swept") == []
+    assert ask(database, "select streams from source where name like 'kafka%' order by name") == [
+        (["a"],),
+        ([],),
+        ([],),
+    ]
+
+
+async def test_of_an_upgraded_hub_each_part_is_taken_where_it_was_left(database: str, tmp_path: Path) -> None:
+    for each in known_migrations():
+        if each.name.endswith("_parts"):
+            break
+        (tmp_path / f"{each.name}.sql").write_bytes(each.script)
+    migrate(database, folder=tmp_path)
+    with psycopg.connect(database, autocommit=True, options="-c search_path=fieldwarden") as connection:
+        connection.execute(
+            "insert into source (name, system, position, baseline, read_at) values ('crm', 'crm', '{at}', 2, now())"
+        )
+    migrate(database)
+    hub = PostgresHub(database)
+    try:
+        assert await hub.unread(["crm"], {"crm": ["account"]}) == []
+        lease, part = await hub.lease(Lane("crm")), (await hub.take("crm", [LOG]))[LOG]
+        assert (lease.baseline, lease.begun, part.position, part.baseline) == (2, True, "{at}", 2)
+        async with hub.ingest(lease) as tx:
+            await tx.commit(IngestOutcome(), rulebook="book", parts={LOG: replace(part, position="{on}")})
+        assert (await hub.take("crm", [LOG]))[LOG].position == "{on}"
+    finally:
+        await hub.close()
 
 
 def test_a_changed_or_newer_migration_is_noticed(database: str, tmp_path: Path) -> None:

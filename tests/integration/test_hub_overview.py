@@ -14,8 +14,9 @@ from fieldwarden.engine.hub.views.overview import Overview, UnreadSource
 from fieldwarden.engine.ledger.entries import Act
 from fieldwarden.engine.ports.aside import SetAside
 from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.ports.hub import Settlement
-from fieldwarden.engine.ports.parts import Part
+from fieldwarden.engine.ports.parts import LOG, Part
 from fieldwarden.engine.ports.target import Intent
 from tests.builders import BEGUN
 from tests.contract.hub_builder import may_go_on, settled
@@ -85,7 +86,9 @@ async def test_dead_letters_are_listed_chosen_retried_and_discarded(hub: Postgre
 async def test_the_state_of_everything(hub: PostgresHub, overview: Overview) -> None:
     await commit(hub, "5", records=[record(A), record(B)], dirty=[("erp", A)], set_aside=[aside("1")])
     (source,) = await overview.sources()
-    assert (source.name, source.position, source.state) == ("crm", "5", "new")
+    assert (source.name, source.state) == ("crm", "new")
+    (part,) = await overview.partitions()
+    assert (part.source, part.name, part.position, part.message, part.ours) == ("crm", LOG, "5", "", True)
     (target,) = await overview.targets()
     assert (target.name, target.due, target.waiting, target.parked) == ("erp", 1, 0, 0)
     assert target.oldest is not None
@@ -137,10 +140,10 @@ async def test_what_holds_up_deliveries_is_known_step_by_step(hub: PostgresHub, 
         return await overview.unread({"crm": streams, "erp": ["party"]})
 
     async def move(position: str) -> None:
-        lease = await hub.lease("crm", "crm#1")
+        lease = await hub.lease(Lane("crm", 1))
         parts = {name: Part(part.epoch, position) for name, part in (await hub.take("crm", ["t/0", "t/1"])).items()}
         async with hub.ingest(lease) as tx:
-            await tx.commit(IngestOutcome(), position="", rulebook="book", parts=parts)
+            await tx.commit(IngestOutcome(), rulebook="book", parts=parts)
 
     erp = UnreadSource("erp", told=False, again=False, partitions=())
     assert await seen() == [UnreadSource("crm", told=False, again=False, partitions=()), erp]

@@ -13,7 +13,7 @@ from fieldwarden.engine.hub.queries import QUERIES
 from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.ledger.entries import GENESIS, block_hash, leaf, merkle_root
 from fieldwarden.engine.ports.durable import Entry, IngestOutcome
-from fieldwarden.engine.ports.duties import SHARDS
+from fieldwarden.engine.ports.duties import SHARDS, Lane
 from fieldwarden.engine.ports.hub import Settlement
 from fieldwarden.rules.secret import revealed
 from tests.builders import rulebook
@@ -53,7 +53,7 @@ async def test_the_longest_match_values_are_stored_and_found(hub: PostgresHub) -
     for text in (widest, widest + "x", widest * 20):
         pairs = match_pairs(customer, {"tax_id": text})
         await commit(hub, records=[record()], match_keys={A: ("customer", pairs)})
-        async with hub.ingest(await hub.lease("crm")) as tx:
+        async with hub.ingest(await hub.lease(Lane("crm"))) as tx:
             assert await tx.matches("customer", pairs) == {pairs[0]: [A]}
         ask(revealed(hub._dsn), "truncate record, match_key")
 
@@ -65,14 +65,14 @@ async def test_the_longest_match_values_are_stored_and_found(hub: PostgresHub) -
 async def test_hot_statements_planned_on_empty_tables_stay_fast_on_full_ones(hub: PostgresHub, hub_dsn: str) -> None:
     """Two thousand records come, are delivered and change again, on the connections that began with nothing."""
     ids = [f"01900000-0000-7000-8000-{number:012x}" for number in range(2000)]
-    lease = await hub.lease("crm")
+    lease = await hub.lease(Lane("crm"))
     async with within(60):
         for round_ in range(4):
             async with hub.ingest(lease) as tx:
                 known = await tx.records(ids)
                 records = list(known.values()) or [record(id, name="x") for id in ids]
                 outcome = IngestOutcome(records=records, dirty=[("erp", id) for id in ids])
-                await tx.commit(outcome, position=str(round_), rulebook="book")
+                await tx.commit(outcome, rulebook="book")
             claims = await hub.claim("erp", 2000)
             learnt: dict[RowRef, dict[str, Value]] = {ACCOUNT: {"name": str(round_)}}
             done = [Settlement(each.record.id, each.mark, each.revision, "done", learnt=learnt) for each in claims]
@@ -126,12 +126,12 @@ async def test_a_created_row_is_noted_with_its_link_until_its_record_is_rewritte
     ((revision, contributions, sent),) = ask(hub_dsn, noted)
     assert (revision, sent) == (1, '{"name":"x"}'), "the record itself is not rewritten"
     assert "public.party" not in contributions
-    lease = await hub.lease("crm")
+    lease = await hub.lease(Lane("crm"))
     async with hub.ingest(lease) as tx:
         known = await tx.records([A])
         assert [(row.ref, row.sent) for row in known[A].rows] == [(ACCOUNT, {}), (PARTY, {"name": "x"})]
         outcome = IngestOutcome(records=list(known.values()))
-        await tx.commit(outcome, position="2", rulebook="book")
+        await tx.commit(outcome, rulebook="book")
     ((revision, contributions, sent),) = ask(hub_dsn, noted)
     assert (revision, sent) == (2, None)
     assert '"sent":{"name":"x"}' in contributions
@@ -155,10 +155,10 @@ async def test_a_record_that_another_process_moved_on_is_looked_at_again(hub: Po
     await commit(hub, records=[record(A, name="x")], dirty=[("erp", A)])
     (stale,) = await hub.claim("erp", 10)
     other = PostgresHub(hub_dsn)
-    async with other.ingest(await other.lease("billing")) as tx:
+    async with other.ingest(await other.lease(Lane("billing"))) as tx:
         (moved,) = (await tx.records([A])).values()
         moved.golden["name"] = "newer"
-        await tx.commit(IngestOutcome(records=[moved]), position="1", rulebook="book")
+        await tx.commit(IngestOutcome(records=[moved]), rulebook="book")
     await other.close()
     done = Settlement(A, stale.mark, stale.revision, "done", learnt={PARTY: {"name": "x"}}, links=[PARTY])
     await hub.settle("erp", [done])

@@ -81,8 +81,8 @@ class Lane:
     def __init__(self, dsn: str, source: str, number: int, log: Log, *partitions: str, size: int = 3) -> None:
         self.hub = Halting(dsn)
         self.log = log
-        self.name = f"{source}#{number}"
-        self.source = PartitionedSource(source, log, partial(self.hub.take, source), size=size)
+        self.number = number
+        self.source = PartitionedSource(source, log, size=size)
         self.source.give(partitions)
         self._stop = asyncio.Event()
 
@@ -99,7 +99,7 @@ class Lane:
         """One that is fenced begins anew, as its process has it do."""
         while not self._stop.is_set():
             with contextlib.suppress(Fenced):
-                await Pipeline(RULES, self.source, self.hub, Telemetry(), lane=self.name).run(self._stop)
+                await Pipeline(RULES, self.source, self.hub, Telemetry(), worker=self.number).run(self._stop)
 
     def tell(self, partition: str, *changes: RawChange) -> None:
         self.log[partition] += changes

@@ -15,9 +15,9 @@ import pytest
 from fieldwarden.connectors.postgres.reading.position import WalPosition, row_position
 from fieldwarden.engine.errors import EnvironmentUnfit, SourceGap
 from fieldwarden.engine.ports.parts import Baseline
-from fieldwarden.engine.ports.source import Start
 from fieldwarden.engine.testing.footholds import MemoryFootholds
 from tests import patience
+from tests.builders import reached, starting
 from tests.integration.reading import (
     ACCOUNT,
     CRM,
@@ -63,7 +63,7 @@ async def test_gaps_halt_and_a_new_baseline_mends_them(database: str, statements
     await until(database, "select not active from pg_replication_slots where database = current_database()")
     run(database, *statements)
     with pytest.raises(SourceGap, match=message) as caught:
-        await direct(CRM, database).open(Start(position))
+        await direct(CRM, database).open(starting(position))
     assert "fieldwarden run --rebaseline crm" in caught.value.suggestion
     source = direct(CRM, database)
     async with reading(source, position, anew=2) as again:
@@ -87,7 +87,7 @@ async def test_a_new_baseline_is_newer_than_what_was_read_at_higher_positions(da
     async with reading(direct(CRM, database), ahead.encode(), anew=2) as again:
         first = await again.step()
         assert (first.changes, first.snapshot) == ([], "running")
-        assert WalPosition.decode(first.position).baseline == 2, "durable before any row that carries it"
+        assert WalPosition.decode(reached(first)).baseline == 2, "durable before any row that carries it"
         await again.baseline()
         run(database, "update account set name = 'after'")
         changes = await again.count(2)
@@ -101,7 +101,7 @@ async def test_a_new_baseline_is_newer_than_what_was_read_at_higher_positions(da
 async def test_a_position_that_cannot_be_read_is_mended_by_a_new_baseline(database: str) -> None:
     run(database, ACCOUNT, "insert into account values (1, 'a')")
     with pytest.raises(EnvironmentUnfit) as caught:
-        await direct(CRM, database).open(Start("from another connector"))
+        await direct(CRM, database).open(starting("from another connector"))
     assert "--rebaseline crm" in caught.value.suggestion
     async with reading(direct(CRM, database), "from another connector", anew=20001) as reader:
         [change] = await reader.baseline()
@@ -127,9 +127,9 @@ async def test_another_server_and_one_restored_to_an_earlier_state_are_gaps(data
         await reader.baseline()
         position = WalPosition.decode(reader.positions[-1])
     with pytest.raises(SourceGap, match="another server"):
-        await direct(CRM, database).open(Start(replace(position, server="7").encode()))
+        await direct(CRM, database).open(starting(replace(position, server="7").encode()))
     with pytest.raises(SourceGap, match="restored to an earlier state"):
-        await direct(CRM, database).open(Start(replace(position, end=position.end + (1 << 40)).encode()))
+        await direct(CRM, database).open(starting(replace(position, end=position.end + (1 << 40)).encode()))
 
 
 async def test_a_system_that_was_read_by_topics_before_asks_for_a_new_baseline_above_all_they_said(
@@ -137,10 +137,11 @@ async def test_a_system_that_was_read_by_topics_before_asks_for_a_new_baseline_a
 ) -> None:
     run(database, ACCOUNT, "insert into account values (1, 'Ann')")
     hub = MemoryFootholds("test")
-    hub.baselines["crm"] = Baseline(7, parts=True)
+    hub.baselines["crm"] = Baseline(7, parts={"crm.public.account/0": 7})
     with pytest.raises(EnvironmentUnfit, match="read by topics before") as caught:
-        await direct(CRM, database, hub).open(Start(None, 7))
+        await direct(CRM, database, hub).open(starting(None, 7))
     assert "--rebaseline crm" in caught.value.suggestion
+    hub.baselines["crm"] = Baseline(8, parts={"crm.public.account/0": 7})
     async with reading(direct(CRM, database, hub), anew=8) as reader:
         [row] = await reader.baseline()
         position = reader.positions[0]
@@ -161,7 +162,7 @@ async def test_a_slot_that_is_gone_may_be_mended_but_not_where_the_server_was_pr
     run(database, drop)
     for timeline, safe in [(position.timeline, True), (position.timeline + 1, False), (0, True)]:
         with pytest.raises(SourceGap, match="is gone") as caught:
-            await direct(CRM, database).open(Start(replace(position, timeline=timeline).encode()))
+            await direct(CRM, database).open(starting(replace(position, timeline=timeline).encode()))
         assert caught.value.safe is safe
 
 
@@ -172,7 +173,7 @@ async def test_an_interrupted_baseline_starts_again(database: str) -> None:
         batch = reader.told[-1]
         assert batch.snapshot == "running"
     run(database, "delete from account where id > 500")
-    async with reading(direct(CRM, database, max_changes=300), batch.position) as again:
+    async with reading(direct(CRM, database, max_changes=300), reached(batch)) as again:
         changes = await again.baseline()
     assert len(changes) == 500
     assert {change.operation for change in changes} == {"observe"}
@@ -189,9 +190,9 @@ async def test_an_interrupted_baseline_of_a_server_that_is_not_as_it_was_takes_a
     """Rows that were read of it stand under the same number, and may be at higher places of the log."""
     run(database, ACCOUNT, "insert into account select generate_series(1, 10)")
     async with reading(direct(CRM, database)) as reader:
-        position = replace(WalPosition.decode((await reader.step()).position), **other).encode()
+        position = replace(WalPosition.decode(reached(await reader.step())), **other).encode()
     with pytest.raises(SourceGap) as caught:
-        await direct(CRM, database).open(Start(position))
+        await direct(CRM, database).open(starting(position))
     assert not caught.value.safe
     async with reading(direct(CRM, database), position, anew=2) as again:
         assert {change.position[:5] for change in await again.baseline()} == {"0002."}
@@ -203,15 +204,14 @@ async def test_a_baseline_that_is_killed_starts_again(database: str, failpoint: 
     run(database, ACCOUNT, "insert into account select generate_series(1, 100)")
     script = """if True:
         import asyncio, sys
-        from fieldwarden.engine.ports.source import Start
-        from tests.integration.reading import CRM
+                from tests.integration.reading import CRM
         from tests.integration.reading import source as direct
 
         async def main():
             source = direct(CRM, sys.argv[1], max_changes=30)
-            await source.open(Start())
+            await source.open(starting())
             async for batch in source.batches():
-                print(batch.position, flush=True)
+                print(reached(batch), flush=True)
 
         asyncio.run(main())"""
     killed = await asyncio.to_thread(

@@ -6,7 +6,7 @@ import pytest
 
 from fieldwarden.connectors.postgres.reading.source import PostgresSource
 from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift, TransientError
-from fieldwarden.engine.ports.source import Start
+from tests.builders import starting
 from tests.integration.cli_project import Shop
 from tests.integration.reading import Reader, ask, reading, run, stream, system
 from tests.integration.reading import source as direct
@@ -96,14 +96,14 @@ async def test_a_column_that_was_gone_for_a_moment_costs_its_stream_another_read
 async def test_a_stream_that_was_never_read_is_not_parked_since_its_rows_are_not_known(database: str) -> None:
     run(database, *TABLES, "alter table account replica identity nothing")
     with pytest.raises(EnvironmentUnfit, match="account"):
-        await source(database).open(Start())
+        await source(database).open(starting())
 
 
 async def test_where_nothing_is_left_to_flow_the_source_stops_with_the_reason(database: str) -> None:
     at = await baseline(database)
     run(database, "alter table account rename name to title", "alter table contact rename name to title")
     with pytest.raises(SchemaDrift):
-        await source(database).open(Start(at))
+        await source(database).open(starting(at))
 
 
 EVERY_STATE_KEPT = (

@@ -10,7 +10,7 @@ import pytest
 from fieldwarden.engine.change import UNKNOWN, RawChange
 from fieldwarden.engine.errors import SchemaDrift, TransientError
 from fieldwarden.engine.hub.server.embedded import EmbeddedServer
-from fieldwarden.engine.ports.source import Start
+from tests.builders import reached, starting
 from tests.integration.reading import (
     ACCOUNT,
     CRM,
@@ -127,7 +127,7 @@ async def test_restart_at_every_batch_boundary_inside_a_copy(database: str) -> N
         async with reading(direct(CRM, database, max_changes=23), position) as reader:
             batch = await reader.step()
             seen += batch.changes
-            position = batch.position
+            position = reached(batch)
             if len(seen) < 501:
                 await reader.step(acknowledge=False)  # taken, never made durable: must come again
     assert [change.values[0] for change in seen] == [str(number) for number in range(501)]
@@ -191,7 +191,7 @@ async def test_restart_inside_a_streamed_transaction(database: str) -> None:
         async with reading(direct(CRM, database, max_changes=800), position) as reader:
             batch = await reader.step()
             seen += batch.changes
-            position = batch.position
+            position = reached(batch)
     assert [int(str(change.values[0])) for change in seen] == [*range(3001)]
     assert ask(database, STREAMED) > 0
 
@@ -216,7 +216,7 @@ async def test_relation_changes_in_the_middle_of_the_stream(database: str) -> No
         with pytest.raises(SchemaDrift, match=r"public\.account has no column city"):
             await reader.count(4)
     with pytest.raises(SchemaDrift, match=r"public\.account has no column city"):
-        await direct(CRM, database).open(Start(reader.positions[-1]))
+        await direct(CRM, database).open(starting(reader.positions[-1]))
 
 
 async def test_a_type_made_while_streaming_is_looked_up(database: str) -> None:
@@ -321,7 +321,7 @@ async def test_a_server_that_crashes_neither_loses_nor_repeats(crashable_postgre
         with pytest.raises(TransientError):
             await reader.count(51)
     with pytest.raises(TransientError):
-        await source.open(Start(reader.positions[-1]))
+        await source.open(starting(reader.positions[-1]))
     crashable_postgres.start()
     run(dsn, "insert into account values (51)")
     async with reading(source, reader.positions[-1]) as again:

@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from fieldwarden.connectors.postgres.reading.position import WalPosition, parse_lsn
 from fieldwarden.engine.errors import EnvironmentUnfit, TransientError
-from fieldwarden.engine.ports.source import Start
+from tests.builders import reached, starting
 from tests.integration.reading import (
     ACCOUNT,
     CONFIRMED,
@@ -41,7 +41,7 @@ async def test_feedback_moves_only_with_what_was_acknowledged(database: str) -> 
             idle = await reader.step(acknowledge=False)
         assert not idle.changes
         assert parse_lsn(ask(database, CONFIRMED)) == first.end
-        durable = WalPosition.decode(batch.position).end
+        durable = WalPosition.decode(reached(batch)).end
         await reader.source.acknowledge(batch)
         await eventually(database, CONFIRMED, durable)
         await reader.source.acknowledge(reader.told[0])  # never backwards
@@ -79,20 +79,20 @@ async def test_a_slot_in_use_names_the_process(database: str) -> None:
             database, "select active_pid from pg_replication_slots where active and database = current_database()"
         )
         with pytest.raises(TransientError, match=rf"process {pid} of the server, fieldwarden \["):
-            await direct(CRM, database).open(Start(reader.positions[-1]))
+            await direct(CRM, database).open(starting(reader.positions[-1]))
         with pytest.raises(TransientError, match=f"process {pid}"):
-            await direct(CRM, database).open(Start())
+            await direct(CRM, database).open(starting())
 
 
 async def test_a_foreign_publication_is_checked_and_left_alone(database: str) -> None:
     run(database, ACCOUNT, "create table other (id int primary key)", "create publication theirs for table other")
     crm = system(*CRM.streams.values(), publication="theirs")
     with pytest.raises(EnvironmentUnfit, match=r"does not cover public\.account"):
-        await direct(crm, database).open(Start())
+        await direct(crm, database).open(starting())
     run(database, "alter publication theirs add table account (id, name, city, code)")
     run(database, "alter publication theirs set (publish = 'insert, update')")
     with pytest.raises(EnvironmentUnfit, match="does not publish delete, truncate"):
-        await direct(crm, database).open(Start())
+        await direct(crm, database).open(starting())
     run(database, "alter publication theirs set (publish = 'insert, update, delete, truncate')")
     async with reading(direct(crm, database)) as reader:
         await reader.baseline()
@@ -104,11 +104,11 @@ async def test_a_foreign_publication_is_checked_and_left_alone(database: str) ->
 async def test_what_a_table_lacks_is_said_before_anything_is_made(database: str) -> None:
     run(database, "create table account (id int, name text, city text, code text)")
     with pytest.raises(EnvironmentUnfit, match=r"public\.account has no replica identity") as raised:
-        await direct(CRM, database).open(Start())
+        await direct(CRM, database).open(starting())
     assert "ADD PRIMARY KEY (id)" in raised.value.suggestion
     missing = system(stream("public.nowhere", ("id",), ()))
     with pytest.raises(EnvironmentUnfit, match=r"there is no table public\.nowhere"):
-        await direct(missing, database).open(Start())
+        await direct(missing, database).open(starting())
     assert ask(database, "select count(*) from pg_publication") == 0
     assert ask(database, "select count(*) from pg_replication_slots where database = current_database()") == 0
 
@@ -118,14 +118,14 @@ async def test_missing_privileges_are_named(database: str, make_role: Callable[.
     dsn = make_role(database)
     role = conninfo_to_dict(dsn)["user"]
     with pytest.raises(EnvironmentUnfit, match=r"no privilege to read public\.account"):
-        await direct(CRM, dsn).open(Start())
+        await direct(CRM, dsn).open(starting())
     run(database, f"grant select on account to {role}")
     with pytest.raises(EnvironmentUnfit, match="no privilege to create the publication"):
-        await direct(CRM, dsn).open(Start())
+        await direct(CRM, dsn).open(starting())
     run(database, f"grant create on database {ask(database, 'select current_database()')} to {role}")
     run(database, f"alter table account owner to {role}")
     with pytest.raises(EnvironmentUnfit, match="the role may not stream changes"):
-        await direct(CRM, dsn).open(Start())
+        await direct(CRM, dsn).open(starting())
 
 
 @pytest.mark.long

@@ -17,8 +17,8 @@ from structlog.testing import capture_logs
 from fieldwarden.connectors.postgres.reading import renewal
 from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.engine.errors import SourceGap, TransientError
-from fieldwarden.engine.ports.source import Start
 from tests import patience
+from tests.builders import reached, starting
 from tests.integration.reading import (
     CONFIRMED,
     Reader,
@@ -211,7 +211,7 @@ async def test_what_is_acknowledged_between_two_connections_is_told_the_server(d
             more = asyncio.create_task(reader.step(acknowledge=False))
             await let_go(session)
             await reader.source.acknowledge(durable)
-        await eventually(database, CONFIRMED, WalPosition.decode(durable.position).end)
+        await eventually(database, CONFIRMED, WalPosition.decode(reached(durable)).end)
         more.cancel()
         await asyncio.gather(more, return_exceptions=True)
 
@@ -226,7 +226,7 @@ async def test_a_slot_that_somebody_moves_on_between_two_connections_is_a_gap(da
             with pytest.raises(TransientError, match="moved on by somebody else"):
                 await more
     with pytest.raises(SourceGap):
-        await reader.source.open(Start(reader.positions[-1]))
+        await reader.source.open(starting(reader.positions[-1]))
 
 
 async def test_a_source_between_two_connections_can_be_stopped(database: str) -> None:

@@ -12,9 +12,9 @@ from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.engine.errors import SlotTaken, SourceGap, TransientError
 from fieldwarden.engine.ports.finding import Finding
 from fieldwarden.engine.ports.foothold import Followed
-from fieldwarden.engine.ports.source import Start
 from fieldwarden.engine.process import PROCESS, session_mark
 from fieldwarden.engine.testing.footholds import MemoryFootholds
+from tests.builders import starting
 from tests.integration.reading import Outlook, ask, mark, reading, run, source, stream, system
 from tests.patience import until
 
@@ -65,7 +65,7 @@ async def test_a_slot_that_the_files_name_is_not_taken_from_another_project(data
         position = reader.positions[-1]
     await idle(database)
     with pytest.raises(SlotTaken, match="slot named already, which this project did not make") as caught:
-        await source(NAMED, database, ours).open(Start())
+        await source(NAMED, database, ours).open(starting())
     assert "name another slot" in caught.value.suggestion
     assert "pg_drop_replication_slot('named')" in caught.value.suggestion
     found = about(await probe(NAMED, database, footing=Outlook(ours)))
@@ -79,7 +79,7 @@ async def test_a_slot_that_we_noted_before_we_made_it_is_ours_after_a_crash(data
     run(database, ACCOUNT, "insert into account values (1)")
     ours = hub()
     killed = source(NAMED, database, ours)
-    await killed.open(Start())
+    await killed.open(starting())
     await killed.close()  # before any position is stored
     await idle(database)
     async with reading(source(NAMED, database, ours)) as reader:
@@ -96,7 +96,7 @@ async def test_a_slot_of_the_same_name_in_another_database(
     run(database, ACCOUNT)
     run(elsewhere, f"select pg_create_logical_replication_slot('{slot}', 'pgoutput')")
     with pytest.raises(SlotTaken, match=f"slot {slot} belongs to the database test_") as caught:
-        await source(crm, database, hub()).open(Start())
+        await source(crm, database, hub()).open(starting())
     assert "name another slot" in caught.value.suggestion
     found = about(await probe(crm, database, footing=Outlook(hub())))
     assert not found.ok
@@ -155,7 +155,7 @@ async def test_a_copied_hub_finds_the_slot_in_use_or_moved_on(database: str) -> 
         run(database, "insert into account values (1)")
         await reader.count(1)
         with pytest.raises(TransientError, match=r"in use by the process \d+ of the server, fieldwarden") as caught:
-            await source(CRM, database, original).open(Start(reader.positions[-1]))
+            await source(CRM, database, original).open(starting(reader.positions[-1]))
         assert "A copy of a project" in caught.value.suggestion
 
         taken = about(await probe(CRM, database, footing=Outlook(original, at=dumped, mine=[session_mark("0" * 8)])))
@@ -167,7 +167,7 @@ async def test_a_copied_hub_finds_the_slot_in_use_or_moved_on(database: str) -> 
     run(database, "insert into account values (2)")
     run(database, "select pg_replication_slot_advance('fieldwarden_ours_crm', pg_current_wal_lsn())")
     with pytest.raises(SourceGap, match="a copy of this project's hub"):
-        await source(CRM, database, original).open(Start(dumped))
+        await source(CRM, database, original).open(starting(dumped))
     ahead = about(await probe(CRM, database, footing=Outlook(original, at=dumped)))
     assert not ahead.ok
     assert "ahead of what the hub has read" in ahead.message
@@ -182,7 +182,7 @@ async def test_a_hub_that_follows_nothing_any_more_begins_anew(database: str) ->
         position = reader.positions[-1]
     copied = hub("copy")
     with pytest.raises(SourceGap, match="follows no replication slot there"):
-        await source(CRM, database, copied).open(Start(position))
+        await source(CRM, database, copied).open(starting(position))
     async with reading(source(CRM, database, copied), position, anew=2) as reader:
         await reader.baseline()
     assert ask(database, SLOTS) == "fieldwarden_copy_crm fieldwarden_original_crm"
@@ -196,7 +196,7 @@ async def test_another_slot_in_the_files_is_a_gap_and_the_next_baseline_moves_th
         position = reader.positions[-1]
     await idle(database)
     with pytest.raises(SourceGap, match="the files name the slot named, but it was read by fieldwarden_ours_crm"):
-        await source(NAMED, database, ours).open(Start(position))
+        await source(NAMED, database, ours).open(starting(position))
     async with reading(source(NAMED, database, ours), position, anew=2) as reader:
         await reader.baseline()
     assert ask(database, SLOTS) == "named", "the other one would keep the server's log for ever"

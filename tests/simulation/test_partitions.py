@@ -163,10 +163,7 @@ class Group:
     def __init__(self, topic: Topic | Family, hub: MemoryHub, workers: int) -> None:
         self.topic = topic
         self.stop = asyncio.Event()
-        self.sources = [
-            PartitionedSource(topic.system, topic.log, lambda names: hub.take(topic.system, names), size=3)
-            for _ in range(workers)
-        ]
+        self.sources = [PartitionedSource(topic.system, topic.log, size=3) for _ in range(workers)]
         self.held: dict[str, int] = {}
         self.running = [
             asyncio.create_task(
@@ -178,7 +175,7 @@ class Group:
                     clock=hub.clock,
                     chance=lambda: 0.5,
                     bits=topic.rng.getrandbits,
-                    lane=f"{topic.system}#{number}",
+                    worker=number,
                 ).run(self.stop)
             )
             for number, source in enumerate(self.sources)

@@ -19,6 +19,7 @@ from fieldwarden.engine.deciding.reresolve import Reresolver
 from fieldwarden.engine.ledger.entries import EntryBody, decode, encode
 from fieldwarden.engine.ledger.replay import Fold
 from fieldwarden.engine.ports.durable import Entry, IngestOutcome
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.running.ingest import second_tries as secondtry
 from fieldwarden.rules.changes import compare
 from fieldwarden.rules.rulebook import Rulebook
@@ -103,7 +104,7 @@ class Days(World):
                 await self.hub.begin_again(name, (await self.hub.baseline(name)).number + 1, None, BEGUN)
         reresolve, whole = Reresolver(rules, former), Reresolver(rules)
         plans = {name: TargetPlan(rules, name) for name in rules.systems}
-        lease = await self.hub.lease("rules")
+        lease = await self.hub.lease(Lane("rules"))
         for id in list(self.hub.records):
             record = self.hub.record(id)
             unhurried = copy.deepcopy(record)

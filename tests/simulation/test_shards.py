@@ -195,7 +195,7 @@ class World:
                 if task.done():
                     await task
             self.try_again()
-            positions = {name: int(row.position or "0") for name, row in self.hub.sources.items()}
+            positions = {name: int(row.position or "0") for (name, _), row in self.hub.partitions.items()}
             read = positions == {source.system: len(source.changes) for source in self.sources}
             if read and not self.hub.dirty and not self.hub.set_aside:
                 return

@@ -20,7 +20,7 @@ def log(*, parted: bool = True) -> _Log:
 
 
 def source(state: str, noted: datetime = THEN) -> SourceState:
-    return SourceState("crm", state, "", None, 0, 0, noted)
+    return SourceState("crm", state, "", 0, 0, noted)
 
 
 def parts(account: int, contact: int) -> dict[str, PartitionState]:
@@ -33,15 +33,15 @@ def parts(account: int, contact: int) -> dict[str, PartitionState]:
 
 def test_partitions_are_awaited_to_where_they_ended() -> None:
     waits = log()
-    assert not waits.reached(source("streaming"), parts(9, 5), 101.0)
-    assert waits.reached(source("streaming"), parts(10, 7), 102.0)
+    assert not waits.reached(parts(9, 5), 101.0)
+    assert waits.reached(parts(10, 7), 102.0)
 
 
 def test_a_partition_that_does_not_move_is_awaited_for_a_while_only() -> None:
     waits = log()
-    assert not waits.reached(source("streaming"), parts(3, 4), 100.0)
-    assert not waits.reached(source("streaming"), parts(8, 4), 100.0 + _STILL), "the accounts move"
-    assert waits.reached(source("streaming"), parts(10, 4), 101.0 + _STILL)
+    assert not waits.reached(parts(3, 4), 100.0)
+    assert not waits.reached(parts(8, 4), 100.0 + _STILL), "the accounts move"
+    assert waits.reached(parts(10, 4), 101.0 + _STILL)
 
 
 def test_trouble_of_a_former_process_is_no_trouble_until_it_is_said_again() -> None:

@@ -13,10 +13,11 @@ import pytest
 
 from fieldwarden.engine.errors import Fenced, TransientError
 from fieldwarden.engine.ports.duties import Duty, LoopName
+from fieldwarden.engine.ports.source import Source
 from fieldwarden.engine.ports.target import Capabilities, Found, Intent, Write, WriteResult
 from fieldwarden.engine.principal import Principal
 from fieldwarden.engine.running.telemetry import Telemetry
-from fieldwarden.engine.testing import MemoryHub
+from fieldwarden.engine.testing import MemoryHub, ScriptedSource
 from fieldwarden.operations.onboarding import ONBOARDING
 from fieldwarden.operations.run.health import Health
 from fieldwarden.operations.run.loops import Loops
@@ -70,7 +71,7 @@ class ScriptedDuties:
 class Work:
     """A loop that runs until it is stopped, or fails when told to."""
 
-    lane: str
+    worker: int | None
     duties: frozenset[Duty]
     error: asyncio.Future[Any]
     stopped: bool = False
@@ -96,16 +97,19 @@ class Process(Loops):
 
     work: dict[LoopName, list[Work]] = field(default_factory=dict)
 
-    def _begin(self, name: LoopName, lane: str, duties: frozenset[Duty] = frozenset()) -> Any:
-        work = Work(lane, duties, asyncio.get_running_loop().create_future())
+    def _begin(self, name: LoopName, worker: int | None, duties: frozenset[Duty] = frozenset()) -> Any:
+        work = Work(worker, duties, asyncio.get_running_loop().create_future())
         self.work.setdefault(name, []).append(work)
         return work
 
-    def _pipeline(self, name: str, lane: str) -> Any:
-        return self._begin(LoopName("source", name), lane)
+    def _pipeline(self, name: str, worker: int | None) -> Any:
+        return self._begin(LoopName("source", name), worker)
+
+    def _source(self, name: str) -> Source:
+        return ScriptedSource(name)
 
     def _delivery(self, name: str, duties: frozenset[Duty]) -> Any:
-        return self._begin(LoopName("target", name), "", duties)
+        return self._begin(LoopName("target", name), None, duties)
 
 
 @dataclass
@@ -149,8 +153,8 @@ async def running() -> AsyncIterator[Running]:
 
 async def test_duties_and_lanes_run_and_a_stop_gives_everything_up(running: Running) -> None:
     await running.until(lambda: len(running.process.work) == 3)
-    assert running.begun(CRM)[0].lane == "crm#1"
-    assert running.begun(READ_ERP)[0].lane == ""
+    assert running.begun(CRM)[0].worker == 1
+    assert running.begun(READ_ERP)[0].worker is None
     assert running.process.does("target", "erp")
     running.stop.set()
     await running.task
@@ -238,7 +242,7 @@ async def test_a_new_number_is_a_new_lane(running: Running) -> None:
     running.duties.number = 3
     await running.until(lambda: len(running.begun(CRM)) == 2)
     first, second = running.begun(CRM)
-    assert (first.cancelled, second.lane) == (True, "crm#3")
+    assert (first.cancelled, second.worker) == (True, 3)
 
 
 @pytest.mark.parametrize("loop", [READ_ERP, CRM], ids=str)

@@ -13,7 +13,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def state(word: str, message: str = "") -> SourceState:
-    return SourceState("crm", word, message, None, 0, 0, NOW)
+    return SourceState("crm", word, message, 0, 0, NOW)
 
 
 def partition(name: str, message: str = "") -> PartitionState:

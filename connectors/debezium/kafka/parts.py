@@ -65,6 +65,11 @@ def partition_name(topic: str, number: int) -> str:
     return f"{topic}/{number}"
 
 
+def is_partition(name: str) -> bool:
+    """Whether a part of this name is a partition of a topic."""
+    return "/" in name
+
+
 def split_name(name: str) -> tuple[str, int]:
     """(topic, number) of a partition's name; a topic's name holds no slash."""
     topic, _, number = name.rpartition("/")

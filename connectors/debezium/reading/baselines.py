@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fieldwarden.connectors.debezium.kafka.parts import PartitionPosition, split_name
+from fieldwarden.connectors.debezium.kafka.parts import PartitionPosition, is_partition, split_name
 from fieldwarden.engine.errors import EnvironmentUnfit
 from fieldwarden.engine.ports.parts import Baseline
 
 
 def number_of(system: str, baseline: Baseline) -> int:
     """The present one's. Raises EnvironmentUnfit where the hub's positions are those of another kind of source."""
-    if baseline.direct is not None:
+    if not all(is_partition(name) for name in baseline.parts):
         raise EnvironmentUnfit(
             f"{system} was read directly before, and positions there do not compare with Kafka's",
             suggestion=f"have all its rows told again with `fieldwarden run --rebaseline {system}`",

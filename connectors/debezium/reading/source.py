@@ -103,10 +103,9 @@ class KafkaSource:
         self._telling: asyncio.Task[None] | None = None
         self._drained = asyncio.Event()
 
-    async def open(self, start: Start) -> None:  # noqa: ARG002
-        """`start` is not looked at: positions are the partitions', and so is the baseline of each.
-
-        Raises EnvironmentUnfit, TransientError."""
+    async def open(self, start: Start) -> None:
+        """Raises EnvironmentUnfit, TransientError."""
+        self._take = start.take
         self._assignment = Assignment(self.system)
         self._intake = Intake(Buffers(depths(self._topics.streams)), 2 * self._max_bytes)
         self._records = Records(self._system, self._entities, self._registry, self._lookout)
@@ -194,7 +193,7 @@ class KafkaSource:
         if number != self._number:  # with nothing to commit nobody would be fenced, nor have all rows told again
             raise TransientError(f"{self.system}: a new baseline has begun", suggestion="it is opened anew for it")
         await self._check_streams(baseline)
-        taken = await self._hub.take(self.system, names) if names else {}
+        taken = await self._take(names) if names else {}
         extents = await member.extents(assigned)
         if member.rebalancing or member.round != current:
             return
@@ -244,7 +243,7 @@ class KafkaSource:
 
     async def _cut(self, member: Member) -> Batch | None:
         """What has been fetched, as a batch; None if there is nothing to tell yet, or it is no longer ours to tell."""
-        batch = Batch([], "")
+        batch = Batch([], {})
         room, repeats, ahead, now = self._max_bytes, 0, 0, self._clock()
         while self._intake.buffers and room > 0 and len(batch.changes) < self._max_changes:
             partition, record = self._intake.buffers.peek()

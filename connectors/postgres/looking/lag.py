@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -15,6 +15,7 @@ from fieldwarden.connectors.postgres.reading.server import check_server
 from fieldwarden.connectors.postgres.reading.slots import SlotHealth, slot_health
 from fieldwarden.connectors.postgres.session import connect
 from fieldwarden.engine.errors import FieldwardenError
+from fieldwarden.engine.ports.parts import LOG
 from fieldwarden.rules.rulebook import System
 from fieldwarden.rules.secret import Secretive
 
@@ -44,9 +45,9 @@ class SourceLag:
         async with self._open() as connection:
             return await slot_health(self._system.name, connection, resolved(self._system, followed).slot)
 
-    def reached(self, position: str | None, end: int) -> bool:
-        """Whether a stored position is at or past `end`."""
-        at = WalPosition.known(position)  # None: nothing was read, or a new baseline is to replace it
+    def reached(self, positions: Mapping[str, str | None], end: int) -> bool:
+        """Whether the stored position of the log is at or past `end`."""
+        at = WalPosition.known(positions.get(LOG))  # None: nothing was read, or a new baseline is to replace it
         return at is not None and at.phase == "stream" and at.end >= end
 
     async def close(self) -> None:

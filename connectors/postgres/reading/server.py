@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import psycopg
 from psycopg.rows import TupleRow
 
-from fieldwarden.connectors.postgres.catalog import Table, readable_column, table_name
+from fieldwarden.connectors.postgres.catalog import Table, describe, readable_column, table_name, tables_of
 from fieldwarden.connectors.postgres.harm import harms, untold
 from fieldwarden.connectors.postgres.queries import QUERIES
-from fieldwarden.connectors.postgres.reading.position import parse_lsn
+from fieldwarden.connectors.postgres.reading.position import WalPosition, parse_lsn
 from fieldwarden.connectors.postgres.session import rows, translated
 from fieldwarden.engine.errors import EngineError, EnvironmentUnfit, SourceGap
 from fieldwarden.engine.wanted import wanted_columns
@@ -58,6 +58,25 @@ def check_tables(system: System, tables: Mapping[str, Table], server: Server) ->
     """Raises EnvironmentUnfit or SchemaDrift at the first mapped table that cannot be followed."""
     for trouble in troubles(system, tables, server).values():
         raise trouble
+
+
+async def check_readable(system: System, connection: Connection) -> None:
+    """Raises what would keep a source from reading all rows of the mapped tables now."""
+    server = await check_server(system, connection)
+    with translated(system.name):
+        tables = await describe(connection, tables_of(system))
+    check_tables(system, tables, server)
+
+
+def stored_position(system: System, text: str | None) -> WalPosition | None:
+    """What the hub holds of a source. Raises EnvironmentUnfit for what is no position."""
+    try:
+        return None if text is None else WalPosition.decode(text)
+    except ValueError as error:
+        raise EnvironmentUnfit(
+            f"{system.name}: the hub holds a position that is {error}",
+            suggestion=f"read everything again with `fieldwarden run --rebaseline {system.name}`",
+        ) from error
 
 
 def troubles(system: System, tables: Mapping[str, Table], server: Server) -> dict[str, EngineError]:

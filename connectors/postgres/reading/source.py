@@ -27,19 +27,27 @@ from fieldwarden.connectors.postgres.reading.position import WalPosition, row_po
 from fieldwarden.connectors.postgres.reading.publications import check_publication, ensure_publication
 from fieldwarden.connectors.postgres.reading.renewal import Renewal, renewed
 from fieldwarden.connectors.postgres.reading.replication import ReplicationConnection
-from fieldwarden.connectors.postgres.reading.server import Server, check_server, check_tables, gap, troubles
+from fieldwarden.connectors.postgres.reading.server import (
+    Server,
+    check_readable,
+    check_server,
+    check_tables,
+    gap,
+    stored_position,
+    troubles,
+)
 from fieldwarden.connectors.postgres.reading.slots import SlotHealth, check_same, check_slot, slot_health, take_place
 from fieldwarden.connectors.postgres.reading.snapshot import Snapshot
 from fieldwarden.connectors.postgres.reading.spill import Spool
 from fieldwarden.connectors.postgres.reading.transactions import Transactions
 from fieldwarden.connectors.postgres.session import connect, translated
 from fieldwarden.engine.change import RawChange, RowRef
-from fieldwarden.engine.errors import EnvironmentUnfit, SchemaDrift, TransientError
+from fieldwarden.engine.errors import SchemaDrift, TransientError
 from fieldwarden.engine.failpoints import hit
 from fieldwarden.engine.ports.foothold import Followed
 from fieldwarden.engine.ports.kinds import Room
-from fieldwarden.engine.ports.parts import FIRST_BASELINE
-from fieldwarden.engine.ports.source import Batch, Observation, Start
+from fieldwarden.engine.ports.parts import FIRST_BASELINE, LOG, Part
+from fieldwarden.engine.ports.source import Batch, Observation, Phase, Start
 from fieldwarden.engine.process import PROCESS
 from fieldwarden.engine.wanted import wanted_tables
 from fieldwarden.rules.connections import database_settings
@@ -96,6 +104,8 @@ class PostgresSource:
         self._drifted: set[str] = set()
         """Streams that lost what is mapped in mid-stream: to be read anew, if they can be."""
         self._read_anew = 0
+        self._part = Part(0, None)
+        """The one part, as it was taken."""
         self._start: WalPosition | None = None
         self._snapshot: Snapshot | None = None
         self._unread: tuple[str, ...] = ()
@@ -104,9 +114,10 @@ class PostgresSource:
         self._spool: Spool | None = None
 
     async def open(self, start: Start) -> None:
-        position = start.position
-        after = None if start.anew else self._parse(position)
-        if after is None and not start.anew:
+        part = self._part = (await start.take([LOG]))[LOG]
+        position = part.position
+        after = None if start.is_new_to(part) else stored_position(self._system, position)
+        if position is None:
             await check_unread(self._system, self._memory)
         try:
             connection = self._catalog = await connect(self.system, self._dsn)
@@ -234,19 +245,19 @@ class PostgresSource:
     async def _baseline(self, snapshot: Snapshot, start: WalPosition) -> AsyncGenerator[Batch, None]:
         running = replace(start, phase="snapshot").encode()
         # Before any row: with it the baseline is begun, so that one after a crash finds what has gone since.
-        yield Batch([], running, "running")
+        yield self._batch([], running, "running")
         waiting: Batch | None = None
         async with aclosing(snapshot.chunks(self._max_changes, self._max_bytes)) as chunks:
             async for chunk in chunks:
                 if waiting is not None:
                     yield waiting
                     hit("snapshot.running")
-                waiting = Batch(chunk, running, "running")
+                waiting = self._batch(chunk, running, "running")
         await snapshot.close()
         self._snapshot = None
         hit("snapshot.done")
         assert waiting is not None, "a snapshot has at least one chunk"
-        yield Batch(waiting.changes, start.encode(), "done")
+        yield self._batch(waiting.changes, start.encode(), "done")
 
     async def _partly(self, snapshot: Snapshot, start: WalPosition) -> AsyncGenerator[Batch, None]:
         """The rows of the unread streams; only with all of them durable do these count as read."""
@@ -254,14 +265,18 @@ class PostgresSource:
         waiting: list[RawChange] = []
         async with aclosing(snapshot.chunks(self._max_changes, self._max_bytes, unread)) as chunks:
             async for chunk in chunks:
-                yield Batch(waiting, begun, "running", streams=unread, parked=self._parked)
+                yield self._batch(waiting, begun, "running", unread)
                 hit("partial.running")
                 waiting = chunk
         await snapshot.close()
         self._snapshot = None
         self._start = replace(start, streams=tuple(self._system.read_streams), parked=tuple(self._parked))
         self._drifted.difference_update(unread)
-        yield Batch(waiting, self._start.encode(), "done", streams=unread, parked=self._parked)
+        yield self._batch(waiting, self._start.encode(), "done", unread)
+
+    def _batch(self, changes: list[RawChange], at: str, phase: Phase = None, streams: tuple[str, ...] = ()) -> Batch:
+        """With which the one part is at this position."""
+        return Batch(changes, {LOG: replace(self._part, position=at)}, phase, None, streams, self._parked)
 
     async def _live(self, start: WalPosition) -> AsyncGenerator[Batch, None]:
         stream = await self._connect(start)
@@ -272,7 +287,7 @@ class PostgresSource:
         handed_over, handed_over_at, looked = start, 0.0, clock()
         soon = looked + SETTLING
         if self._parked:
-            yield Batch([], start.encode(), parked=self._parked)
+            yield self._batch([], start.encode())
         while True:
             if clock() - looked >= self._look_seconds:
                 await self._look_at_tables()
@@ -293,7 +308,7 @@ class PostgresSource:
                 handed_over, handed_over_at = transactions.position, clock()
                 lag = max(0, stream.newest - handed_over.end)
                 partial, position, forged = handed_over.ordinal > 0, handed_over.encode(), transactions.found_forged()
-                yield Batch(transactions.cut(), position, None, lag, (), {}, self._parked, partial, forged)
+                yield replace(self._batch(transactions.cut(), position), lag_bytes=lag, partial=partial, forged=forged)
             elif stream.frames or transactions.replaying:
                 await asyncio.sleep(0)
             elif drained and not at.ordinal and not spool and renewal.due(stream.largest, clock()):
@@ -351,7 +366,7 @@ class PostgresSource:
         return stream
 
     async def acknowledge(self, batch: Batch) -> None:
-        durable = WalPosition.decode(batch.position)
+        durable = WalPosition.decode(batch.parts[LOG].position or "")
         if durable.phase == "stream" and self._stream is not None:
             self._stream.acknowledge(durable.end)
 
@@ -360,10 +375,7 @@ class PostgresSource:
         read: deliveries to all systems would wait for it."""
         del baseline
         async with await connect(self.system, self._dsn) as connection:
-            server = await check_server(self._system, connection)
-            with translated(self.system):
-                tables = await describe(connection, tables_of(self._system))
-        check_tables(self._system, tables, server)
+            await check_readable(self._system, connection)
 
     async def again(self, raw: RawChange) -> RawChange:
         return raw  # the server's own output is never undecodable for one row alone
@@ -386,12 +398,3 @@ class PostgresSource:
                 await part.close()
         self._stream = self._snapshot = self._catalog = self._spool = self._start = None
         self._unread = ()
-
-    def _parse(self, position: str | None) -> WalPosition | None:
-        try:
-            return None if position is None else WalPosition.decode(position)
-        except ValueError as error:
-            raise EnvironmentUnfit(
-                f"{self.system}: the hub holds a position that is {error}",
-                suggestion=f"read everything again with `fieldwarden run --rebaseline {self.system}`",
-            ) from error

@@ -8,8 +8,9 @@ from typing import Any
 from fieldwarden.engine.hub.duties import lock_class
 from fieldwarden.engine.hub.migrate import SCHEMA
 from fieldwarden.engine.hub.queries import QUERIES
-from fieldwarden.engine.hub.session import Session, has_table
+from fieldwarden.engine.hub.session import Session, has_column, has_table
 from fieldwarden.engine.ports.foothold import Followed
+from fieldwarden.engine.ports.parts import LOG
 from fieldwarden.engine.process import session_mark
 from fieldwarden.rules.secret import Secretive
 
@@ -36,7 +37,12 @@ class HubFooting:
         return Followed() if await self.position(source) is not None else None
 
     async def position(self, source: str) -> str | None:
-        found = await self._ask("source", b"select position from source where name = %s", source)
+        async with self._session.transaction() as connection:
+            former = await has_column(connection, "source", "position")
+        if former:  # a hub of before every source had parts
+            found = await self._ask("source", b"select position from source where name = %s", source)
+        else:
+            found = await self._ask("partition", QUERIES["position"], source, LOG)
         return found[0][0] if found else None
 
     async def processes(self) -> set[str]:

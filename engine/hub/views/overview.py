@@ -23,25 +23,22 @@ from fieldwarden.engine.hub.queries import QUERIES
 from fieldwarden.engine.hub.session import Connection, Session, has_column, has_table
 from fieldwarden.engine.ledger.entries import Act
 from fieldwarden.engine.ports.durable import Duplicate
-from fieldwarden.engine.ports.duties import Duty
+from fieldwarden.engine.ports.duties import Duty, Lane
 from fieldwarden.engine.process import PROCESS
 from fieldwarden.rules.secret import Secretive
 
 _ALL = 1_000_000_000
 _DELIVERY = re.compile(r"(.+):([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
-
-
 _WORST = ("halted", "retrying", "snapshot", "streaming")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """A source; where many workers share its partitions (then it has no position), all of its lanes together."""
+    """A source; where many workers share its parts, all of its lanes together."""
 
     name: str
     state: str
     message: str
-    position: str | None
     changes: int
     echoes: int
     updated_at: datetime
@@ -49,9 +46,9 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True)
 class UnreadSource:
-    """A source of which not all rows have been read: nothing is delivered to any system until they have. Of partitions:
-    `told` if it is known where its first rows end, `partitions` are those that have not come there; `again` if a new
-    baseline was begun; `later` if a stream is mapped that was not when the others were read."""
+    """A source of which not all rows have been read: nothing is delivered to any system until they have. Where its
+    parts tell them: `told` if it is known where the first rows end, `partitions` are those that have not come there;
+    `again` if a new baseline was begun; `later` if a stream is mapped that was not when the others were read."""
 
     name: str
     told: bool
@@ -62,8 +59,8 @@ class UnreadSource:
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """`worker` is the number of the one that reads it, None if that one is gone (`ours`: it is this process);
-    `message` says why it stands still."""
+    """A part of a source. `worker` is the number of the one that reads it, None if that one is gone (`ours`: it is this
+    process); `message` says why it stands still."""
 
     source: str
     name: str
@@ -72,6 +69,11 @@ class PartitionState:
     updated_at: datetime
     worker: int | None
     ours: bool
+
+    @property
+    def lane(self) -> Lane | None:
+        """In which its changes are committed, where a group of workers shares the parts."""
+        return Lane(self.source, self.worker) if self.worker is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,7 @@ class Overview:
         ]
 
     async def standing_still(self) -> list[PartitionState]:
-        """Partitions of which the worker that reads them has said, since it began, that a person is needed."""
+        """Parts of which the worker that reads them has said, since it began, that a person is needed."""
         began = {worker.number: worker.since for worker in await self.workers()}
         return [
             part
@@ -381,12 +383,12 @@ def _together(system: str, states: list[SourceState], living: Collection[int]) -
     lanes = [state for state in states if state.name != system]
     if not lanes:
         return states[0]
-    alive = [lane for lane in lanes if int(lane.name.rpartition("#")[2]) in living]
+    alive = [lane for lane in lanes if Lane.parse(lane.name).worker in living]
     newest = max(lanes, key=lambda lane: lane.updated_at)
     ranked = [lane for word in _WORST for lane in alive if lane.state == word]
     shown = ranked[0] if ranked else newest
     changes, echoes = sum(state.changes for state in states), sum(state.echoes for state in states)
-    return SourceState(system, shown.state, shown.message, None, changes, echoes, newest.updated_at)
+    return SourceState(system, shown.state, shown.message, changes, echoes, newest.updated_at)
 
 
 def _dead_letter(*row: Any) -> DeadLetter:

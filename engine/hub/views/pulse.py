@@ -22,14 +22,8 @@ class Pulse:
     def __init__(self, dsn: Secretive, schema: str) -> None:
         self._session = Session(dsn, schema, "pulse")
 
-    async def positions(self) -> dict[str, str | None]:
-        """Source -> the position up to which it is durable."""
-        async with self._session.transaction() as connection:
-            rows = await (await connection.execute("select name, position from source")).fetchall()
-        return dict(rows)
-
     async def parts(self) -> dict[str, dict[str, str | None]]:
-        """Source of many partitions -> partition -> the position up to which it is durable."""
+        """Source -> part -> the position up to which it is durable."""
         async with self._session.transaction() as connection:
             rows = await (await connection.execute("select source, name, position from partition")).fetchall()
         found: dict[str, dict[str, str | None]] = {}

@@ -16,7 +16,7 @@ from fieldwarden.engine.deciding.known import Mapped, Tally
 from fieldwarden.engine.deciding.narrowing import narrowed
 from fieldwarden.engine.deciding.scope import plans_of
 from fieldwarden.engine.errors import IdentityMoved
-from fieldwarden.engine.ports.hub import Hub, IngestTransaction, Lease
+from fieldwarden.engine.ports.hub import NO_PARTS, Hub, IngestTransaction, Lease
 from fieldwarden.engine.ports.parts import Part
 from fieldwarden.engine.running.ingest.brake import Bounds, Brake
 from fieldwarden.engine.running.ingest.loading import further, load
@@ -26,12 +26,15 @@ from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.running.wake import Wake
 from fieldwarden.rules.rulebook import Rulebook
 
-UNMOVED = ""
-"""Commits within a batch, and between batches, leave the source's position as the hub has it."""
 _AS_BEFORE = (None, "")
 """A commit that says nothing of how the source fares."""
 _FORESTALLED = 10
 """Times in a row that a batch may find its new records created by another lane before the session begins anew."""
+
+
+def fence(parts: Mapping[str, Part]) -> dict[str, Part]:
+    """These parts, where they are: for commits within a batch."""
+    return {name: Part(part.epoch, None) for name, part in parts.items()}
 
 
 class Commits:
@@ -73,47 +76,44 @@ class Commits:
         self,
         lease: Lease,
         mapped: Sequence[Mapped],
-        position: str,
         *,
         seen: bool = False,
         faring: tuple[str | None, str] = _AS_BEFORE,
-        parts: Mapping[str, Part] | None = None,
+        parts: Mapping[str, Part] = NO_PARTS,
     ) -> None:
-        """Whatever of it has to be put aside. `faring`: the source's state once all of it is durable, and the words
-        that stand beside it."""
-        fence = {name: Part(part.epoch, None) for name, part in (parts or {}).items()}
+        """Whatever of it has to be put aside. `parts` are as far as they are once all of it is durable; so `faring`:
+        the source's state then, and the words that stand beside it."""
+        unmoved = fence(parts)
 
         async def commit(some: Sequence[Mapped], last: bool) -> None:
-            where = position if last else UNMOVED
             state, message = faring if last else _AS_BEFORE
-            kept = parts if last else fence
-            await self.until_settled(lease, some, where, seen=seen, state=state, message=message, parts=kept)
+            kept = parts if last else unmoved
+            await self.until_settled(lease, some, seen=seen, state=state, message=message, parts=kept)
 
         await narrowed(commit, mapped, self.found)
 
     async def until_settled(
-        self, lease: Lease, mapped: Sequence[Mapped], position: str, also: Collection[str] = (), **how: Any
+        self, lease: Lease, mapped: Sequence[Mapped], also: Collection[str] = (), **how: Any
     ) -> None:
         """Lanes create records side by side. One that was forestalled decides its batch again, knowing what the other
         has created: each time somebody has got further. So does one whose records may be one with others."""
         for _ in range(_FORESTALLED):
             try:
-                await self._transact(lease, mapped, position, also=also, **how)
+                await self._transact(lease, mapped, also=also, **how)
                 return
             except IdentityMoved as error:
                 also = error.also.union(also)
-        await self._transact(lease, mapped, position, also=also, **how)
+        await self._transact(lease, mapped, also=also, **how)
 
     async def _transact(
         self,
         lease: Lease,
         mapped: Sequence[Mapped],
-        position: str,
         *,
         seen: bool = False,
         state: str | None = None,
         message: str = "",
-        parts: Mapping[str, Part] | None = None,
+        parts: Mapping[str, Part] = NO_PARTS,
         also: Collection[str] = (),
         reunion: Reunion = Reunion(),  # noqa: B008 (it is frozen)
     ) -> None:
@@ -137,7 +137,6 @@ class Commits:
             outcome.considered, outcome.followed = list(reunion.alike), list(reunion.following)
             found = await tx.commit(
                 outcome,
-                position=position,
                 rulebook=self._rulebook.hash,
                 changes=len(mapped),
                 echoes=tally.echoes,

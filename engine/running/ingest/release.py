@@ -12,7 +12,7 @@ from fieldwarden.engine.deciding.meaning import Meanings
 from fieldwarden.engine.ports.hub import Hub, Lease
 from fieldwarden.engine.ports.parts import FIRST_BASELINE
 from fieldwarden.engine.ports.source import Source
-from fieldwarden.engine.running.ingest.commit import UNMOVED, Commits
+from fieldwarden.engine.running.ingest.commit import Commits
 from fieldwarden.engine.running.ingest.looking import Looker
 from fieldwarden.engine.running.ingest.reuniting import next_reunion
 from fieldwarden.engine.running.ingest.second_tries import SecondTries
@@ -46,14 +46,14 @@ class Release:
         self._looker = looker
         self._turn = turn
         self.telling_again = False
-        """All rows are being told again by partitions: what comes is noted as seen, until the others are swept."""
+        """All rows are being told again by the parts: what comes is noted as seen, until the others are swept."""
         self.baseline = FIRST_BASELINE
         """The one that this session reads."""
 
     async def open(self, lease: Lease) -> None:
         """A session begins. Whoever begins a new baseline fences all lanes, so each session knows of it from its
         start."""
-        self.telling_again = bool(lease.lane) and not (await self._hub.baseline(self._system)).swept
+        self.telling_again = not (await self._hub.baseline(self._system)).swept
         self.baseline = lease.baseline
 
     async def run(self, lease: Lease, stop: asyncio.Event) -> None:
@@ -77,7 +77,7 @@ class Release:
         in the way of has its chance before anything is delivered: a row that is there under another key now must not
         look deleted."""
         async for looked in unseen(self._hub, lease, {name: self._streams[name] for name in streams}, self._looker):
-            await self._commits.commit(lease, looked, UNMOVED, seen=True)
+            await self._commits.commit(lease, looked, seen=True)
         await self._hub.reconsider(self._system)
         tried: set[int] = set()
         while not tried.issuperset(found := await self._round(lease)):
@@ -106,9 +106,9 @@ class Release:
         """Try some of what is set aside; which."""
         mapped = await self._aside.next()
         if mapped:
-            await self._commits.commit(lease, mapped, UNMOVED)
+            await self._commits.commit(lease, mapped)
         return {item.release for item in mapped}
 
     async def _reunite(self, lease: Lease) -> None:
         if (reunion := await next_reunion(self._hub)).records or reunion.alike:
-            await self._commits.until_settled(lease, [], UNMOVED, also=reunion.records, reunion=reunion)
+            await self._commits.until_settled(lease, [], also=reunion.records, reunion=reunion)

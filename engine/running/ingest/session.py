@@ -4,7 +4,7 @@
 
 Reading and mapping the next batch goes on while the hub commits this one. A source is acknowledged strictly after the
 transaction that holds its changes is durable; if a commit's outcome is unknown, the pipeline starts anew from the
-position that the hub holds.
+positions that the hub holds.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from fieldwarden.engine import failpoints
 from fieldwarden.engine.deciding.known import Mapped
 from fieldwarden.engine.deciding.meaning import Meanings
 from fieldwarden.engine.errors import FieldwardenError, SchemaDrift, SourceGap, TransientError
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.ports.hub import Hub, Lease
 from fieldwarden.engine.ports.parts import Begun, Part
 from fieldwarden.engine.ports.source import Batch, Source, Start
 from fieldwarden.engine.principal import Principal
 from fieldwarden.engine.running.ingest.brake import Bounds
-from fieldwarden.engine.running.ingest.commit import UNMOVED, Commits
+from fieldwarden.engine.running.ingest.commit import Commits, fence
 from fieldwarden.engine.running.ingest.looking import AT_ONCE, Looker, is_hint
 from fieldwarden.engine.running.ingest.release import Release
 from fieldwarden.engine.running.ingest.vanished import truncated
@@ -64,13 +65,13 @@ class Pipeline:
         chance: Callable[[], float] = random.random,
         wake: Wake | None = None,
         tolerance: int = 300_000_000,
-        lane: str = "",
+        worker: int | None = None,
         deletes: Bounds | None = None,
         who: Principal = Principal("fieldwarden", "a process"),  # noqa: B008 (it is frozen)
     ) -> None:
         """`clock` gives µs since 1970 UTC; `tolerance` (µs) is how far ahead of it a source's time may be; `bits` makes
-        record ids unlike any other's (they are no secret), by default out of one seed from the system; `lane` is this
-        worker's own, where several share the source's partitions; past `deletes` deletions are held; `who` mends gaps,
+        record ids unlike any other's (they are no secret), by default out of one seed from the system; `worker` is this
+        one's number, where a group shares the source's parts; past `deletes` deletions are held; `who` mends gaps,
         as the ledger says."""
         self._rulebook = rulebook
         self._source = source
@@ -80,7 +81,7 @@ class Pipeline:
         self._clock = clock
         self._chance = chance
         self._wake = wake or Wake()
-        self._lane = lane
+        self._lane = Lane(self._system, worker)
         self._who = who
         self._streams = rulebook.systems[self._system].read_streams
         self._commits = Commits(
@@ -156,26 +157,33 @@ class Pipeline:
         log.warning("source." + state, system=self._system, message=error.message, suggestion=error.suggestion)
         self._telemetry.connector_state("source", self._system, "halted" if halted else "retrying", error.message)
         try:
-            await self._hub.note(self._lane or self._system, state, error.message)
+            await self._hub.note(self._lane, state, error.message)
         except FieldwardenError:
             log.warning("hub.unreachable", system=self._system)
 
+    @property
+    def _shared(self) -> bool:
+        """Whether a group of workers reads the source."""
+        return self._lane.worker is not None
+
+    async def _take_parts(self, names: Sequence[str]) -> dict[str, Part]:
+        return await self._hub.take(self._system, names)
+
     async def _session(self, stop: asyncio.Event) -> None:
-        lease = await self._hub.lease(self._system, self._lane)
-        position = lease.position or None
-        self._rereading = position is not None or lease.anew
+        lease = await self._hub.lease(self._lane)
+        self._rereading = lease.begun
         await self._release.open(lease)
         self._meanings.clear()
         queue: asyncio.Queue[tuple[Batch, list[Mapped]]] = asyncio.Queue(maxsize=1)
         reader: asyncio.Task[None] | None = None
         releaser: asyncio.Task[None] | None = None
         try:
-            opening = asyncio.ensure_future(self._source.open(Start(position, lease.baseline, lease.anew)))
+            opening = asyncio.ensure_future(self._source.open(Start(self._take_parts, lease.baseline)))
             if not await either(opening, stop):
                 return
             opening.result()
             log.info("source.open", system=self._system)
-            if self._lane:  # it may have no partition, or none in which anything happens
+            if self._shared:  # it may have no part, or none in which anything happens
                 self._telemetry.connector_state("source", self._system, "streaming")
             reader = asyncio.create_task(self._read(queue))
             releaser = asyncio.create_task(self._release.run(lease, stop))
@@ -228,28 +236,26 @@ class Pipeline:
             noted = await self._hub.forged(self._system, forged, self._clock())
             self._telemetry.forged(self._system, noted, forged.transaction)
         start = 0
-        fence = {name: Part(part.epoch, None) for name, part in batch.parts.items()}
+        unmoved = fence(batch.parts)
         for index, item in enumerate(mapped):
             if item.raw.operation == "truncate":
-                await self._commits.commit(lease, mapped[start:index], UNMOVED, parts=fence)
+                await self._commits.commit(lease, mapped[start:index], parts=unmoved)
                 stream = self._rulebook.systems[self._system].streams[item.row.stream]
                 async for gone in truncated(self._hub, lease, stream, item.raw):
-                    await self._commits.commit(lease, gone, UNMOVED, parts=fence)
+                    await self._commits.commit(lease, gone, parts=unmoved)
                 start = index + 1
         half = batch.partial and self._commits.decider.assembles
         state = "snapshot" if half or batch.snapshot == "running" else "streaming"
         again = batch.snapshot is not None and self._rereading
         seen = self._release.telling_again or again
         if any(map(is_hint, mapped)):
-            mapped, start = await self._looked_at(lease, mapped[start:], seen, fence), 0
+            mapped, start = await self._looked_at(lease, mapped[start:], seen, unmoved), 0
         if batch.snapshot == "done" and again:
-            await self._commits.commit(lease, mapped[start:], UNMOVED, seen=True)
+            await self._commits.commit(lease, mapped[start:], seen=True, parts=unmoved)
             await self._release.sweep(lease, batch.streams or tuple(self._streams))
             mapped, start = [], 0
         parked = parked_words(batch.parked)
-        await self._commits.commit(
-            lease, mapped[start:], batch.position, seen=seen, faring=(state, parked), parts=batch.parts
-        )
+        await self._commits.commit(lease, mapped[start:], seen=seen, faring=(state, parked), parts=batch.parts)
         self._moves += 1
         if state == "streaming" and batch.snapshot is None and not self._release.telling_again:
             self._mended = 0  # only what stands behind all its rows shows that they were read in time
@@ -260,17 +266,17 @@ class Pipeline:
         self._progress(batch, state, parked)
 
     async def _looked_at(
-        self, lease: Lease, mapped: Sequence[Mapped], seen: bool, fence: Mapping[str, Part]
+        self, lease: Lease, mapped: Sequence[Mapped], seen: bool, unmoved: Mapping[str, Part]
     ) -> list[Mapped]:
         """The rows that hints name, each once and as it is now, in place of the changes given: all but the last rows
         are committed. What else was told is durable before anything is looked at, whether that fails or not."""
         if told := [item for item in mapped if not is_hint(item)]:
-            await self._commits.commit(lease, told, UNMOVED, seen=seen, parts=fence)
+            await self._commits.commit(lease, told, seen=seen, parts=unmoved)
         rows = list(dict.fromkeys(item.row for item in mapped if is_hint(item)))
         looked = list[Mapped]()
         for start in range(0, len(rows), AT_ONCE):
             if looked:
-                await self._commits.commit(lease, looked, UNMOVED, seen=seen, parts=fence)
+                await self._commits.commit(lease, looked, seen=seen, parts=unmoved)
             looked = await self._looker.hinted(rows[start : start + AT_ONCE])
         return looked
 
@@ -281,7 +287,7 @@ class Pipeline:
             log.warning("source.parked", system=name, message=parked)
         self._parked = parked
         telemetry.progressed("source", name)
-        if not self._lane:
+        if not self._shared:
             telemetry.waiting("source", name, batch.lag_bytes or 0)
         if batch.changes and batch.changes[-1].at is not None:
             telemetry.source_progress(name, batch.changes[-1].at / 1e6)

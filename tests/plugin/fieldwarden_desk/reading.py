@@ -17,7 +17,7 @@ from fieldwarden.engine.change import UNKNOWN, RawChange, RawValue, Relation, Ro
 from fieldwarden.engine.ports.foothold import Followed
 from fieldwarden.engine.ports.inbox import INBOX, Event, Hint, Item
 from fieldwarden.engine.ports.kinds import Reading
-from fieldwarden.engine.ports.parts import Part
+from fieldwarden.engine.ports.parts import LOG, Part
 from fieldwarden.engine.ports.source import Batch, Observation, Start
 from fieldwarden.engine.wanted import wanted_columns
 from fieldwarden.rules.rulebook import Stream
@@ -35,12 +35,12 @@ class DeskSource:
     def __init__(self, session: DeskSession, reading: Reading) -> None:
         self.system = reading.system.name
         self._session = session
-        self._hub = reading.hub
         self._arrivals = reading.arrivals
         self._inbox: Part | None = None
         settings: Any = reading.system.settings
         self._poll = _EAGER if reading.eager else settings.poll.total_seconds()
         self._relations = {each.table: relation(each) for each in reading.system.read_streams.values()}
+        self._part = Part(0, None)
         self._baseline = 0
         self._read = 0
         self._first: int | None = None
@@ -48,12 +48,13 @@ class DeskSource:
     async def open(self, start: Start) -> None:
         self._baseline = start.baseline
         if self._arrivals is not None:
-            self._inbox = (await self._hub.take(self.system, [INBOX]))[INBOX]
+            self._inbox = (await start.take([INBOX]))[INBOX]
             await self._arrivals.open(self._inbox.position)
-        if start.position is None or start.anew:
+        part = self._part = (await start.take([LOG]))[LOG]
+        if part.position is None or start.is_new_to(part):
             self._read, self._first = 0, await end(self._session)
             return
-        held = json.loads(start.position)
+        held = json.loads(part.position)
         self._read, self._first = held["read"], held.get("first")
 
     async def batches(self) -> AsyncIterator[Batch]:
@@ -93,7 +94,7 @@ class DeskSource:
         held = {"read": self._read} | ({"first": self._first} if snapshot == "running" else {})
         if snapshot == "done":
             self._first = None
-        return Batch(changes, json.dumps(held), snapshot)
+        return Batch(changes, {LOG: replace(self._part, position=json.dumps(held))}, snapshot)
 
     def _raw(self, told: Mapping[str, Any]) -> RawChange | None:
         shape = self._relations.get(told["type"])
@@ -141,8 +142,8 @@ class DeskLag:
     async def end(self) -> int:
         return await end(self._session)
 
-    def reached(self, position: str | None, end: int) -> bool:
-        read = json.loads(position) if position else {"read": -1}
+    def reached(self, positions: Mapping[str, str | None], end: int) -> bool:
+        read = json.loads(positions.get(LOG) or '{"read": -1}')
         return "first" not in read and bool(read["read"] >= end)
 
     async def slot(self) -> None:

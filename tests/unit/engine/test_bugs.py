@@ -14,6 +14,7 @@ from fieldwarden.engine.errors import Fenced, SchemaDrift, ValueRefused
 from fieldwarden.engine.guard import GuardViolation
 from fieldwarden.engine.ports.durable import IngestOutcome
 from fieldwarden.engine.ports.hub import Lease, Settlement
+from fieldwarden.engine.ports.parts import LOG
 from fieldwarden.engine.ports.target import Write, WriteResult
 from fieldwarden.engine.testing import MemoryHub, MemoryTarget, ScriptedSource
 from fieldwarden.engine.testing.vendor import Manners, Vendor, VendorTarget
@@ -53,7 +54,7 @@ def test_a_change_that_meets_a_bug_is_set_aside_and_all_else_goes_on(arm: Arm, w
     assert found[0]["kind"] == "InjectedBug"
     assert found[0]["fingerprint"] in first.reason
     assert "Company B" not in str(logs)
-    assert source.acknowledged[-1] == hub.sources["crm"].position
+    assert source.acknowledged[-1] == hub.partitions["crm", LOG].position
 
 
 def test_many_bugs_in_one_batch_park_each_its_own_change(arm: Arm) -> None:
@@ -95,7 +96,7 @@ def test_a_commit_that_fails_for_one_records_data_is_made_without_it() -> None:
     assert names(hub) == ["Company A", "Company B", "Company D", "Company E"]
     assert [kept.row.key for kept in hub.set_aside.values()] == ["C"]
     assert "Company C" not in str(logs) + str([kept.reason for kept in hub.set_aside.values()])
-    assert source.acknowledged[-1] == hub.sources["crm"].position
+    assert source.acknowledged[-1] == hub.partitions["crm", LOG].position
 
 
 class BrokenHub(MemoryHub):

@@ -10,6 +10,7 @@ import pytest
 
 from fieldwarden.engine import failpoints
 from fieldwarden.engine.errors import FieldwardenError, TargetBusy, TransientError
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.ports.hub import Settlement
 from fieldwarden.engine.ports.target import Capabilities, Found, Intent, Write, WriteResult
 from fieldwarden.engine.running.delivery import Delivery
@@ -40,7 +41,7 @@ def running(
         start = hub.clock()
         hub.clock = lambda: start + int((asyncio.get_running_loop().time() - began) * 1e6)
         for system in ("crm", "billing", "erp"):
-            await hub.lease(system)
+            await hub.lease(Lane(system))
             hub.sources[system].read = True
         stop = asyncio.Event()
         loops = [Delivery(RULES, target.system, target, hub, telemetry, chance=lambda: 0.5).run(stop)]
@@ -157,7 +158,7 @@ def test_a_line_that_is_cut_loses_no_result_that_was_given() -> None:
 
     async def once() -> None:
         for system in ("crm", "billing", "erp"):
-            await hub.lease(system)
+            await hub.lease(Lane(system))
             hub.sources[system].read = True
         await Delivery(RULES, "billing", target, hub, Telemetry()).step()
 
@@ -317,7 +318,7 @@ def test_a_bug_ends_the_loop_and_no_call_of_it_goes_on() -> None:
 
     async def main() -> int:
         for system in ("crm", "billing", "erp"):
-            await hub.lease(system)
+            await hub.lease(Lane(system))
             hub.sources[system].read = True
         with pytest.raises(FieldwardenError, match="nobody foresaw it"):
             await Delivery(RULES, "billing", target, hub, Telemetry()).run(asyncio.Event())

@@ -67,7 +67,7 @@ def test_everything_public_says_what_it_does(path: Path) -> None:
     assert [name for name, node in public(tree) if not ast.get_docstring(node)] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=module)
+@pytest.mark.parametrize("path", [*FILES, ENGINE / "ports" / "source.py"], ids=module)
 def test_examples_give_what_they_say(path: Path) -> None:
     tested = importlib.import_module(module(path))
     failed, tried = doctest.testmod(tested, extraglobs=WORDS, optionflags=doctest.ELLIPSIS)

@@ -9,6 +9,7 @@ import pytest
 
 from fieldwarden.engine.change import RawChange
 from fieldwarden.engine.errors import SourceGap, TransientError
+from fieldwarden.engine.ports.parts import LOG
 from fieldwarden.engine.ports.source import Start
 from fieldwarden.engine.principal import Principal
 from fieldwarden.engine.running.ingest.brake import Bounds
@@ -31,7 +32,8 @@ class Gapped(ScriptedSource):
         never = whole("public.account", 9, "C-1", tax_id="T1", name="Never told")
         super().__init__("crm", [*FIRST, never], snapshot=len(FIRST), size=2, fail=self.lose)
         self.rows, self.safe, self.left, self.late = rows, safe, times, late
-        self.starts: list[Start] = []
+        self.starts: list[tuple[int, bool]] = []
+        """Each by the number of its baseline, and whether that had just begun."""
 
     def lose(self, done: int) -> None:
         first = self._snapshot.stop if self.late else max(len(FIRST), self._snapshot.start + 1)
@@ -39,11 +41,13 @@ class Gapped(ScriptedSource):
             raise TransientError("the connection was lost")
 
     async def open(self, start: Start) -> None:
-        self.starts.append(start)
-        if start.position is not None and not start.anew and self.left:
+        part = (await start.take([LOG]))[LOG]
+        new = start.is_new_to(part)
+        self.starts.append((start.baseline, new))
+        if part.position is not None and not new and self.left:
             self.left -= 1
             raise SourceGap("the slot is gone", safe=self.safe)
-        if start.anew and start.baseline == 2:
+        if new and start.baseline == 2:
             self.tell_again(self.rows)
             if self.late:
                 self.extend([later(6, "Behind all rows")])
@@ -90,7 +94,7 @@ def test_everything_is_read_again_and_what_went_meanwhile_is_noticed() -> None:
     source, hub = Gapped(REST), MemoryHub()
     telemetry = live(source, MENDING, hub)
     assert names(hub) == {"C-1": "Alder", "C-2": "Acme", "C-5": "Fir"}
-    assert [(start.baseline, start.anew) for start in source.starts] == [(1, False), (1, False), (2, True)]
+    assert source.starts == [(1, False), (1, False), (2, True)]
     [(system, number, begun)] = hub.begun
     assert (system, number, begun.who, begun.why) == ("crm", 2, "a process", "by itself: the slot is gone")
     assert telemetry.registry.get_sample_value("fieldwarden_rebaselines_total", {"system": "crm"}) == 1

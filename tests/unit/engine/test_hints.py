@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from fieldwarden.engine.change import UNKNOWN, RawChange, RowRef
 from fieldwarden.engine.errors import TransientError
+from fieldwarden.engine.ports.parts import LOG
 from fieldwarden.engine.ports.source import Observation
 from fieldwarden.engine.running.ingest.brake import Bounds
 from fieldwarden.engine.running.ingest.looking import AT_ONCE
@@ -55,7 +56,7 @@ def test_a_hint_brings_in_what_the_row_holds_now() -> None:
     source.holds = {row("C-1"): account(0, name="New"), row("C-2"): account(0, "C-2", name="Other")}
     live(source, hub)
     assert names(hub) == {"C-1": "New", "C-2": "Other"}
-    assert source.acknowledged[-1] == hub.sources["crm"].position
+    assert source.acknowledged[-1] == hub.partitions["crm", LOG].position
 
 
 def test_the_hints_of_a_batch_are_one_look_at_each_row_once_and_a_long_one_is_cut() -> None:

@@ -9,6 +9,7 @@ import pytest
 from fieldwarden.engine.change import UNKNOWN, RawChange
 from fieldwarden.engine.deciding.plan import TargetPlan
 from fieldwarden.engine.ledger.entries import EntryBody, decode
+from fieldwarden.engine.ports.parts import LOG
 from fieldwarden.engine.record import Contribution, Record
 from fieldwarden.engine.testing import MemoryHub, ScriptedSource
 from fieldwarden.rules.rulebook import Rulebook
@@ -21,8 +22,8 @@ BAD = "1.005"
 
 def tell(hub: MemoryHub, system: str, *changes: RawChange, size: int = 1, rules: Rulebook = RULES) -> None:
     """Let a source go on with these changes where it stopped."""
-    hub_position = hub.sources[system].position if system in hub.sources else None
-    before = [account(0)] * int(hub_position or 0)
+    part = hub.partitions.get((system, LOG))
+    before = [account(0)] * int(part.position or 0 if part else 0)
     live(ScriptedSource(system, [*before, *changes], size=size), hub, rules=rules)
 
 

@@ -15,6 +15,7 @@ from fieldwarden.engine.deciding.known import Mapped
 from fieldwarden.engine.delivering.conclusion import ATTEMPTS
 from fieldwarden.engine.errors import DecodeError, IdentityMoved, SourceGap, TargetBusy, TransientError
 from fieldwarden.engine.ports.durable import IngestOutcome
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.ports.hub import Settlement
 from fieldwarden.engine.ports.source import Batch, Source, Start
 from fieldwarden.engine.ports.target import Write
@@ -52,7 +53,7 @@ def live(
     during: Callable[[], None] = lambda: None,
     beside: Callable[[], Awaitable[None]] | None = None,
     rules: Rulebook = RULES,
-    lane: str = "",
+    worker: int | None = None,
     deletes: Bounds | None = None,
 ) -> Telemetry:
     """Run one pipeline for some virtual seconds; `during` is called half-way, `beside` runs along."""
@@ -62,7 +63,7 @@ def live(
         hub.clock = lambda: int(asyncio.get_running_loop().time() * 1e6)
         stop = asyncio.Event()
         pipeline = Pipeline(
-            rules, source, hub, telemetry, clock=hub.clock, chance=lambda: 0.5, lane=lane, deletes=deletes
+            rules, source, hub, telemetry, clock=hub.clock, chance=lambda: 0.5, worker=worker, deletes=deletes
         )
         along = asyncio.ensure_future(beside()) if beside is not None else None
         running = asyncio.create_task(pipeline.run(stop))
@@ -327,7 +328,7 @@ def deliver(hub: MemoryHub, target: MemoryTarget, rounds: int = 12, rules: Ruleb
     async def main() -> None:
         hub.clock = lambda: int(asyncio.get_running_loop().time() * 1e6)
         for system in ("crm", "billing", "erp"):
-            await hub.lease(system)
+            await hub.lease(Lane(system))
             hub.sources[system].read = True
         delivery = Delivery(rules, "billing", target, hub, Telemetry(), chance=lambda: 0.5)
         for _ in range(rounds):
@@ -462,7 +463,7 @@ def release(hub: MemoryHub) -> None:
 
 
 def partitioned(hub: MemoryHub, *changes: RawChange) -> PartitionedSource:
-    source = PartitionedSource("crm", {"crm.account/0": list(changes)}, lambda names: hub.take("crm", names))
+    source = PartitionedSource("crm", {"crm.account/0": list(changes)})
     source.give(["crm.account/0"])
     return source
 
@@ -529,7 +530,7 @@ def test_a_partition_that_stands_still_is_told_of_with_its_reason() -> None:
 
 def test_when_everything_was_told_again_rows_that_were_not_are_gone() -> None:
     hub = MemoryHub()
-    live(partitioned(hub, account(1, name="Acme"), account(2, "C-2", name="Other")), hub, lane="crm#1")
+    live(partitioned(hub, account(1, name="Acme"), account(2, "C-2", name="Other")), hub, worker=1)
     again = [account(0, name="unread"), account(0, name="unread"), account(3, name="Acme"), account(4, "C-3")]
 
     async def tell_again() -> None:
@@ -537,7 +538,7 @@ def test_when_everything_was_told_again_rows_that_were_not_are_gone() -> None:
         await hub.read_until("crm", {"crm.account/0": f"{4:016x}"}, 2)
 
     asyncio.run(tell_again())
-    live(partitioned(hub, *again), hub, lane="crm#1")
+    live(partitioned(hub, *again), hub, worker=1)
     retired = {row.key: hub.record(id).retired for row, id in hub.crosswalk.items()}
     assert retired == {"C-1": False, "C-2": True, "C-3": False}, "one that was told just as before is there"
     assert asyncio.run(hub.baseline("crm")).swept
@@ -546,7 +547,7 @@ def test_when_everything_was_told_again_rows_that_were_not_are_gone() -> None:
 def test_a_row_that_was_left_out_when_everything_was_told_again_is_not_gone_while_its_system_holds_it() -> None:
     hub = MemoryHub()
     rows = [account(1, name="Acme"), account(2, "C-2", name="Other"), account(3, "C-3", name="Third")]
-    live(partitioned(hub, *rows), hub, lane="crm#1")
+    live(partitioned(hub, *rows), hub, worker=1)
 
     async def tell_again() -> None:
         await hub.begin_again("crm", 2, {"crm.account/0": f"{3:016x}"}, BEGUN)
@@ -555,7 +556,7 @@ def test_a_row_that_was_left_out_when_everything_was_told_again_is_not_gone_whil
     asyncio.run(tell_again())
     source = partitioned(hub, *rows, account(4, name="Acme"))
     source.holds = {RowRef("crm", "public.account", "C-3"): account(0, "C-3", name="Third, by now")}
-    live(source, hub, lane="crm#1")
+    live(source, hub, worker=1)
     assert {row.key: hub.record(id).retired for row, id in hub.crosswalk.items()} == {
         "C-1": False,
         "C-2": True,
@@ -566,13 +567,13 @@ def test_a_row_that_was_left_out_when_everything_was_told_again_is_not_gone_whil
 
 def test_a_row_that_another_worker_hears_of_while_it_is_swept_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     hub = MemoryHub()
-    live(partitioned(hub, account(1, "C-1", name="Acme"), account(2, "C-2", tax_id="T2")), hub, lane="crm#1")
+    live(partitioned(hub, account(1, "C-1", name="Acme"), account(2, "C-2", tax_id="T2")), hub, worker=1)
 
     async def meanwhile(*args: Any) -> AsyncIterator[list[Mapped]]:
         async for page in unseen(*args):
-            async with hub.ingest(await hub.lease("crm", "crm#2")) as tx:
+            async with hub.ingest(await hub.lease(Lane("crm", 2))) as tx:
                 await tx.saw([item.row for item in page if item.row.key == "C-1"])
-                await tx.commit(IngestOutcome(), position="", rulebook="book")
+                await tx.commit(IngestOutcome(), rulebook="book")
             yield page
 
     async def begin() -> None:
@@ -581,7 +582,7 @@ def test_a_row_that_another_worker_hears_of_while_it_is_swept_is_there(monkeypat
 
     asyncio.run(begin())
     monkeypatch.setattr("fieldwarden.engine.running.ingest.release.unseen", meanwhile)
-    live(partitioned(hub), hub, lane="crm#1")
+    live(partitioned(hub), hub, worker=1)
     assert {row.key: hub.record(id).retired for row, id in hub.crosswalk.items()} == {"C-1": False, "C-2": True}
 
 
@@ -599,9 +600,9 @@ def retold(hub: MemoryHub, first: RawChange, again: RawChange) -> list[bool]:
         await hub.begin_again("crm", 2, {"crm.account/0": f"{1:016x}"}, BEGUN)
         await hub.read_until("crm", {"crm.account/0": f"{2:016x}"}, 2)
 
-    live(partitioned(hub, first), hub, lane="crm#1")
+    live(partitioned(hub, first), hub, worker=1)
     asyncio.run(begin())
-    live(partitioned(hub, first, again), hub, lane="crm#1", beside=look)
+    live(partitioned(hub, first, again), hub, worker=1, beside=look)
     return looks
 
 
@@ -643,7 +644,7 @@ def arriving(change: RawChange) -> RawChange:
 
 def over(hub: MemoryHub, system: str, *partitions: list[RawChange]) -> PartitionedSource:
     log = {f"{system}/{number}": told for number, told in enumerate(partitions)}
-    source = PartitionedSource(system, log, lambda names: hub.take(system, names))
+    source = PartitionedSource(system, log)
     source.give(list(log))
     return source
 

@@ -9,6 +9,7 @@ import pytest
 
 from fieldwarden.engine.change import RowRef
 from fieldwarden.engine.deciding.known import Mapped
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.running.ingest.recognising import recognise
 from fieldwarden.engine.testing import MemoryHub
 from tests.builders import ACCOUNT, ADDRESS, CRM, PARTY, deleted, raw, rulebook, said
@@ -28,7 +29,7 @@ async def recognised(row: RowRef, *, echo: bool | None, gone: bool = False, name
     change = replace(deleted(row, 1) if gone else said(row, 1, phone="1"), echo=bool(echo))
     told = replace(raw(row.stream, "delete" if gone else "update", 1), echo=echo, transaction=name, at=AT + late)
     mapped = Mapped(told, row, "customer", change)
-    async with hub.ingest(await hub.lease(row.system)) as tx:
+    async with hub.ingest(await hub.lease(Lane(row.system))) as tx:
         await recognise(tx, RULES.systems[row.system], [mapped])
     return change.echo
 
@@ -54,7 +55,7 @@ async def test_a_row_that_we_never_delete_is_not_deleted_by_us(echo: bool | None
 async def test_a_row_that_we_never_write_is_not_written_by_us() -> None:
     change = replace(said(ACCOUNT, 1, phone="1"), echo=True)
     hub = MemoryHub()
-    async with hub.ingest(await hub.lease("crm")) as tx:
+    async with hub.ingest(await hub.lease(Lane("crm"))) as tx:
         told = replace(raw(ACCOUNT.stream, "update", 1), echo=True)
         await recognise(tx, WITHOUT.systems["crm"], [Mapped(told, ACCOUNT, "customer", change)])
     assert not change.echo

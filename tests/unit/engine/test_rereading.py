@@ -7,6 +7,7 @@ from typing import Any
 
 from fieldwarden.engine.change import RawChange
 from fieldwarden.engine.errors import TransientError
+from fieldwarden.engine.ports.duties import Lane
 from fieldwarden.engine.running.delivery import Delivery
 from fieldwarden.engine.running.ingest.session import Pipeline
 from fieldwarden.engine.running.telemetry import Telemetry
@@ -80,7 +81,7 @@ def test_nothing_is_delivered_while_a_source_is_read_again() -> None:
     hub, rules, target = MemoryHub(), rulebook(), MemoryTarget("billing")
     read(hub, rules, [row("public.account", 1, "1", "T1")])
     for name in ("billing", "erp"):
-        asyncio.run(hub.lease(name))
+        asyncio.run(hub.lease(Lane(name)))
         hub.sources[name].read = True
     delivery = Delivery(rules, "billing", target, hub, Telemetry())
     asyncio.run(hub.begin_again("billing", 2, None, BEGUN))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldwarden.engine.ports.duties import SHARDS, Duty, LoopName, share
+from fieldwarden.engine.ports.duties import SHARDS, Duty, Lane, LoopName, share
 
 A, B, C, D = Duty("source", "a"), Duty("source", "b"), Duty("target", "a"), Duty("target", "b")
 
@@ -96,3 +96,17 @@ def test_a_duty_is_read_as_it_is_written(duty: Duty) -> None:
 def test_what_is_no_duty_is_told(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 (its words are not shown to anybody)
         Duty.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("lane", "text"), [(Lane("crm"), "crm"), (Lane("crm", 2), "crm#2"), (Lane("erp", 12), "erp#12")]
+)
+def test_a_lane_is_read_as_it_is_written(lane: Lane, text: str) -> None:
+    assert str(lane) == text
+    assert Lane.parse(text) == lane
+
+
+@pytest.mark.parametrize("text", ["", "#2", "crm#", "crm#x"])
+def test_what_is_no_lane_is_told(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 (its words are not shown to anybody)
+        Lane.parse(text)

@@ -7,6 +7,7 @@ import pytest
 from fieldwarden.connectors.postgres.looking.lag import SourceLag
 from fieldwarden.connectors.postgres.reading.position import WalPosition
 from fieldwarden.engine.hub.views.footing import HubFooting
+from fieldwarden.engine.ports.parts import LOG
 from fieldwarden.rules.rulebook import System
 from tests.builders import postgres
 
@@ -22,6 +23,5 @@ from tests.builders import postgres
     ],
 )
 def test_a_source_has_reached_a_point_once_it_streams_past_it(position: str | None, reached: bool) -> None:
-    assert (
-        SourceLag(System("crm", 0, postgres(), {}), "", HubFooting("host=nowhere")).reached(position, 0x200) == reached
-    )
+    lag = SourceLag(System("crm", 0, postgres(), {}), "", HubFooting("host=nowhere"))
+    assert lag.reached({LOG: position}, 0x200) == reached
