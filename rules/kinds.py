@@ -71,4 +71,4 @@ class _SalesforceRules:
 POSTGRES: RulesOfKind = _PostgresRules()
 DEBEZIUM: RulesOfKind = _DebeziumRules()
 SALESFORCE: RulesOfKind = _SalesforceRules()
-BUILT_IN: Kinds = {"postgres": POSTGRES, "debezium": DEBEZIUM}
+BUILT_IN: Kinds = {"postgres": POSTGRES, "debezium": DEBEZIUM, "salesforce": SALESFORCE}

@@ -14,13 +14,18 @@ from typing import Any, TypeAlias
 from fieldwarden.engine.ports.kinds import Kind
 from fieldwarden.operations.kinds.debezium import DebeziumKind
 from fieldwarden.operations.kinds.postgres import PostgresKind
+from fieldwarden.operations.kinds.salesforce import SalesforceKind
 from fieldwarden.rules.kinds import KindUnusable
 from fieldwarden.rules.settings import Settings
 
 GROUP = "fieldwarden.connectors"
 AnyKind: TypeAlias = Kind[Any]
 
-_BUILT_IN: Mapping[str, AnyKind] = {"postgres": PostgresKind(), "debezium": DebeziumKind()}
+_BUILT_IN: Mapping[str, AnyKind] = {
+    "postgres": PostgresKind(),
+    "debezium": DebeziumKind(),
+    "salesforce": SalesforceKind(),
+}
 
 
 class Table(Mapping[str, AnyKind]):

@@ -36,6 +36,8 @@ class Org:
         self.recycled: dict[str, dict[str, Any]] = {}
         self._clock = clock
         self._made = 0
+        self.touched: dict[str, int] = {}
+        """When a record of an object was changed last."""
 
     def begin(self, origin: str = "") -> Transaction:
         """A transaction for several changes."""
@@ -46,7 +48,9 @@ class Org:
         self._made += 1
         id = f"{self.bus.objects[entity].prefix}xx{self._made:010d}AAA"
         self.records[id] = {"entity": entity, **values}
-        self.bus.tell(within or self.begin(), entity, "CREATE", [id], values)
+        within = within or self.begin()
+        self.touched[entity] = within.at
+        self.bus.tell(within, entity, "CREATE", [id], values)
         return id
 
     def update(self, ids: Sequence[str], values: Mapping[str, Any], within: Transaction | None = None) -> None:
@@ -56,6 +60,7 @@ class Org:
             self.records[id].update(values)
         nulled = [name for name, value in values.items() if value is None]
         within = within or self.begin()
+        self.touched[entity] = within.at
         told = {**values, "LastModifiedDate": within.at}
         self.bus.tell(within, entity, "UPDATE", ids, told, {*told} - {*nulled}, nulled)
 

@@ -192,7 +192,7 @@ def test_only_the_named_libraries_are_used_where(path: Path) -> None:
             assert top in allowed, f"{name(path)} may not import {each}"
 
 
-KIND_NAMES = {"postgres", "debezium"}
+KIND_NAMES = {"postgres", "debezium", "salesforce"}
 KNOW_KINDS = {
     "rules/connections.py",  # their settings
     "rules/kinds.py",  # what `validate` says of them

@@ -9,6 +9,8 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import formatdate
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -28,6 +30,7 @@ NOW = 1_772_000_000_000
 _BASE = "/services/data/v65.0"
 _PAGE = re.compile(r"SELECT (\S+) FROM (\w+)(?: WHERE Id > '(\w*)')? ORDER BY Id LIMIT (\d+)").fullmatch
 _AMONG = re.compile(r"SELECT (\S+) FROM (\w+) WHERE (\w+) IN \((.*)\)").fullmatch
+_NEWEST = re.compile(r"SELECT MAX\(SystemModstamp\) newest FROM (\w+)").fullmatch
 _FLAGS = {
     EXT: {"unique": True, "externalId": True},
     "Score__c": {"calculated": True, "createable": False, "updateable": False},
@@ -85,15 +88,14 @@ class RestOrg:
                     name, _, value = line.decode().partition(":")
                     headers[name.lower()] = value.strip()
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
-                told = self._answered(method, target, headers, body)
-                if told is None:
+                answered = self._answered(method, target, headers, body)
+                if answered is None:
                     break
-                status, answer = told
+                status, answer = answered
                 content = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
-                head = (
-                    f"HTTP/1.1 {status} X\r\nContent-Length: {len(content)}\r\nSforce-Limit-Info: {self.usage}\r\n\r\n"
-                )
-                writer.write(head.encode() + content)
+                told = [f"Content-Length: {len(content)}", f"Sforce-Limit-Info: {self.usage}"]
+                told.append(f"Date: {formatdate(self.now / 1_000, usegmt=True)}")
+                writer.write("\r\n".join([f"HTTP/1.1 {status} X", *told, "", ""]).encode() + content)
                 await writer.drain()
         except asyncio.CancelledError:
             return  # the org is closed, and nobody waits for this connection
@@ -160,6 +162,10 @@ class RestOrg:
     def _query(self, text: str) -> tuple[int, Any]:
         if page := _PAGE(text):
             ids = sorted(id for id in self.rows(page[2]) if id > (page[3] or ""))[: int(page[4])]
+        elif newest := _NEWEST(text):
+            at = self.org.touched.get(newest[1])
+            told = None if at is None else datetime.fromtimestamp(at / 1_000, UTC).isoformat(timespec="milliseconds")
+            return 200, {"totalSize": 1, "done": True, "records": [{"newest": told}]}
         elif among := _AMONG(text):
             wanted = set(re.findall(r"'((?:[^'\\]|\\.)*)'", among[4]))
             ids = [id for id, each in self.rows(among[2]).items() if each.get(among[3]) in wanted]
@@ -221,7 +227,8 @@ async def logged_in(org: RestOrg) -> AsyncIterator[SalesforceSession]:
     wire = Wire("erp", org.url, seconds=10.0, answer_bytes=1 << 24)
     client = Client(wire, "/services/oauth2/token", "client-1", Secret("hush-hush"), in_body=True)
     login = OAuth("erp", client, lambda: {"grant_type": "client_credentials"}, lambda: 0.0)
-    session = SalesforceSession(wire, login, client="fieldwarden-7", micros=lambda: org.now * 1_000)
+    session = SalesforceSession(wire, login, micros=lambda: org.now * 1_000)
+    session.works_for("7")
     try:
         yield session
     finally:

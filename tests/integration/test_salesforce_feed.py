@@ -194,6 +194,14 @@ async def test_an_expired_replay_id_is_a_gap(at: Scene) -> None:
         await at.read(lambda _: False)
 
 
+async def test_rows_that_were_read_longer_ago_than_events_are_kept_are_a_gap(at: Scene) -> None:
+    """No event was told since, so that there is no replay id that Salesforce could refuse."""
+    await at.read(done)
+    at.rest.now += 80 * 3_600_000
+    with pytest.raises(SourceGap):
+        await at.read(lambda _: False)
+
+
 async def test_one_object_that_changed_its_shape_holds_up_no_other(at: Scene) -> None:
     await at.read(done)
     changed = SITE.__class__("Site__c", "a01", [each._replace(type="double") for each in SITE.fields])

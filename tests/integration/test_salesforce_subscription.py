@@ -59,7 +59,7 @@ class Scene:
         schemas = Schemas(lambda id: self.bus.schema(TOPIC, id))
         wanted = {"Account": Wanted("account", ("Id",), frozenset({"Id", *FIELDS}))}
         decoder = EventDecoder(TOPIC, wanted, {"Account": FIELDS}, client="us", schema_of=schemas.get)
-        return TopicReader(decoder, schemas, place)
+        return TopicReader(decoder, schemas, place, lambda: NOW)
 
     async def told(self, reader: TopicReader, enough: Callable[[list[Taken]], bool], topic: str = TOPIC) -> list[Taken]:
         """All that a reader takes until that is enough."""

@@ -41,15 +41,14 @@ class Reply:
 
 
 class SalesforceSession:
-    """`client` is the name under which we write: change events show it. `micros` is the time of day (µs since 1970
+    """`micros` is the time of day (µs since 1970
     UTC), `concurrency` how many requests may be under way at once."""
 
-    def __init__(
-        self, wire: Wire, login: Login, *, client: str, micros: Callable[[], int], concurrency: int = 4
-    ) -> None:
+    def __init__(self, wire: Wire, login: Login, *, micros: Callable[[], int], concurrency: int = 4) -> None:
         self.system = wire.system
         self.login = login
-        self.client = client
+        self.client = "fieldwarden"
+        """The name under which we write: change events show it."""
         self.used: tuple[int, int] | None = None
         """Requests of 24 hours, and those that there may be, as the last answer told."""
         self._wire = wire
@@ -57,10 +56,18 @@ class SalesforceSession:
         self._turns = asyncio.Semaphore(concurrency)
         self._ahead = 0
 
+    def works_for(self, project: str) -> None:
+        """What is written from here on is marked as this project's."""
+        self.client = f"fieldwarden-{project}"
+
     async def now(self) -> int:
         """Salesforce's own time (µs since 1970 UTC), as its answer tells it: never later than it is there."""
         await self.ask("GET", "/limits")
         return self._micros() + self._ahead
+
+    def clock(self) -> int:
+        """Salesforce's time in milliseconds, as far as its last answer has told."""
+        return (self._micros() + self._ahead) // 1_000
 
     async def ask(self, method: str, path: str, *, query: Sequence[tuple[str, str]] = (), body: Any = None) -> Reply:
         """An answer below the version's address, whatever became of the records in it. `body` is sent as JSON, with

@@ -56,5 +56,14 @@ def among(object: str, fields: Sequence[str], column: str, values: Sequence[str]
     return f"SELECT {_names(fields)} FROM {name(object)} WHERE {name(column)} IN ({listed})"
 
 
+def newest(object: str) -> str:
+    """When a record of an object was changed last.
+
+    >>> newest("Account")
+    'SELECT MAX(SystemModstamp) newest FROM Account'
+    """
+    return f"SELECT MAX(SystemModstamp) newest FROM {name(object)}"
+
+
 def _names(fields: Sequence[str]) -> str:
     return ",".join(name(each) for each in fields)

@@ -47,15 +47,20 @@ def text(described: Described) -> Callable[[Any], str | None]:
     return of
 
 
-def _millis(value: str) -> int:
+def millis(value: str) -> int:
+    """Milliseconds since 1970 of a moment. Raises ValueError.
+
+    >>> millis("2024-04-09T20:26:27.000+0000")
+    1712694387000
+    """
     return (datetime.fromisoformat(value.replace("+0000", "+00:00")) - _EPOCH) // (_ONE)
 
 
 _ONE: Final = datetime(1970, 1, 1, 0, 0, 0, 1000) - datetime(1970, 1, 1)
 _READ: Final[dict[str, Callable[[Any], Any]]] = {
-    "datetime": _millis,
-    "date": lambda value: _millis(f"{value}T00:00:00+00:00"),
-    "time": lambda value: _millis(f"1970-01-01T{value}".replace("Z", "+00:00")),
+    "datetime": millis,
+    "date": lambda value: millis(f"{value}T00:00:00+00:00"),
+    "time": lambda value: millis(f"1970-01-01T{value}".replace("Z", "+00:00")),
 }
 
 

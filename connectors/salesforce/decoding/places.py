@@ -9,28 +9,30 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_PLACE = re.compile(r"([0-9a-f]{4,8})\.([0-9a-f]{12})\.((?:[0-9a-f]{2})*)\.([0-9a-f]{1,13})").fullmatch
+_NUMBER = r"\.([0-9a-f]{1,13})"
+_PLACE = re.compile(rf"([0-9a-f]{{4,8}})\.([0-9a-f]{{12}})\.((?:[0-9a-f]{{2}})*){_NUMBER}{_NUMBER}").fullmatch
 
 
 class Place(NamedTuple):
     """Behind the event that came as the `number`-th of a baseline; an empty `replay` id: before the first event that
     is kept. Events that were committed before `since` (milliseconds since 1970) say less than the rows that the
-    baseline read.
+    baseline read; all that was committed before `told` has been told.
 
-    >>> Place(1, 42, b"\\x01\\xff", 16).text
-    '0001.00000000002a.01ff.10'
-    >>> Place.parse("0001.00000000002a.01ff.10")
-    Place(baseline=1, number=42, replay=b'\\x01\\xff', since=16)
+    >>> Place(1, 42, b"\\x01\\xff", 16, 17).text
+    '0001.00000000002a.01ff.10.11'
+    >>> Place.parse("0001.00000000002a.01ff.10.11")
+    Place(baseline=1, number=42, replay=b'\\x01\\xff', since=16, told=17)
     """
 
     baseline: int
     number: int
     replay: bytes
     since: int = 0
+    told: int = 0
 
     @property
     def text(self) -> str:
-        return f"{self.row}.{self.replay.hex()}.{self.since:x}"
+        return f"{self.row}.{self.replay.hex()}.{self.since:x}.{self.told:x}"
 
     @property
     def row(self) -> str:
@@ -52,7 +54,7 @@ class Place(NamedTuple):
         >>> Place.at("0001.00000000002a", b"\\x01").row
         '0001.00000000002a'
         """
-        return cls.parse(f"{row}.{replay.hex()}.0")
+        return cls.parse(f"{row}.{replay.hex()}.0.0")
 
     @classmethod
     def parse(cls, text: str) -> Place:
@@ -60,7 +62,7 @@ class Place(NamedTuple):
         match = _PLACE(text)
         if match is None:
             raise ValueError(f"{text!r} is no position of a Salesforce topic")
-        return cls(int(match[1], 16), int(match[2], 16), bytes.fromhex(match[3]), int(match[4], 16))
+        return cls(int(match[1], 16), int(match[2], 16), bytes.fromhex(match[3]), int(match[4], 16), int(match[5], 16))
 
 
 class Progress(NamedTuple):
@@ -68,9 +70,9 @@ class Progress(NamedTuple):
     read); None: all rows have been told.
 
     >>> Progress(Place(1, 0, b"", 16), "001A").text
-    '0001.000000000000..10!001A'
-    >>> Progress.parse("0001.00000000002a.01ff.10")
-    Progress(place=Place(baseline=1, number=42, replay=b'\\x01\\xff', since=16), after=None)
+    '0001.000000000000..10.0!001A'
+    >>> Progress.parse("0001.00000000002a.01ff.10.11")
+    Progress(place=Place(baseline=1, number=42, replay=b'\\x01\\xff', since=16, told=17), after=None)
     """
 
     place: Place

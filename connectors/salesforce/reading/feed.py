@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from fieldwarden.connectors.salesforce.asking.session import SalesforceSession
 from fieldwarden.connectors.salesforce.decoding.described import ObjectOf
@@ -26,18 +26,22 @@ from fieldwarden.engine.change import RawChange
 from fieldwarden.engine.errors import SchemaDrift, SourceGap
 from fieldwarden.engine.wanted import Wanted
 
+_KEPT: Final = 71 * 3_600_000
+"""Milliseconds for which Salesforce is sure to keep an event: it says 72 hours."""
 Phase = Literal["running", "done"] | None
 
 
 @dataclass(slots=True)
 class Read:
     """What is handed on at once, of one part. `position` is how far that part is with it; None: no further. `phase`:
-    rows are being read, or with this all have been. `parked`: why the part's stream cannot be followed any more."""
+    rows are being read, or with this all have been; of `streams`, where not of all. `parked`: why the part's stream
+    cannot be followed any more."""
 
     part: str
     changes: list[RawChange] = field(default_factory=list)
     position: str | None = None
     phase: Phase = None
+    streams: tuple[str, ...] = ()
     parked: str = ""
 
 
@@ -50,6 +54,11 @@ class _Part:
     shape: RowShape
     reader: TopicReader
     progress: Progress
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """All streams that read the object."""
+        return self.wanted.stream, *self.wanted.others
 
 
 class OrgFeed:
@@ -69,15 +78,30 @@ class OrgFeed:
         Raises SourceGap, SchemaDrift where nothing is left that can be followed, EnvironmentUnfit, TransientError."""
         objects = {name: await self._session.described(name) for name in self._wanted}
         since = (await self._session.now()) // 1_000 - OVERLAP
-        begin = Progress(Place(baseline, 0, b"", since), "")
+        begin = Progress(Place(baseline, 0, b"", since, since + OVERLAP), "")
         parts = self._parts = [self._part(objects[name], positions, begin) for name in sorted(self._wanted)]
         untold = [each for each in parts if each.progress.after is not None]
+        streams = () if len(untold) == len(parts) else tuple(name for each in untold for name in each.streams)
         for each in untold:
             async for read in self._rows(each, last=each is untold[-1]):
+                read.streams = streams
                 yield read
+        for each in parts:
+            self._check_kept(each)
         async with aclosing(self._news(parts)) as news:
             async for read in news:
                 yield read
+
+    def _check_kept(self, part: _Part) -> None:
+        """A topic of which nothing was told yet begins with what Salesforce keeps: it has to reach back far enough."""
+        place = part.progress.place
+        if not place.replay and self._session.clock() - place.since > _KEPT:
+            raise SourceGap(
+                f"{self._session.system}: Salesforce does not keep what followed the reading of {part.shape.object}",
+                suggestion="its rows have to be read again: run with --rebaseline, or set on_gap: rebaseline",
+                path=part.topic,
+                safe=True,
+            )
 
     def _part(self, object: ObjectOf, positions: Mapping[str, str | None], begin: Progress) -> _Part:
         topic, wanted = object.topic, self._wanted[object.name]
@@ -89,7 +113,7 @@ class OrgFeed:
         decoder = EventDecoder(
             topic, {object.name: wanted}, {object.name: object.reads}, client=self._client, schema_of=schemas.get
         )
-        reader = TopicReader(decoder, schemas, progress.place)
+        reader = TopicReader(decoder, schemas, progress.place, self._session.clock)
         return _Part(topic, wanted, RowShape(wanted, object), reader, progress)
 
     async def again(self, raw: RawChange) -> RawChange:

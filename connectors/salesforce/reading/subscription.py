@@ -12,7 +12,7 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 import grpc
 
@@ -29,6 +29,7 @@ _LARGEST: Final = 1 << 24
 """Bytes of an answer. An event has no more than a million."""
 _ATTEMPTS: Final = 6
 T = TypeVar("T")
+Channel: TypeAlias = grpc.aio.Channel
 
 
 class Fetched(NamedTuple):
@@ -177,7 +178,7 @@ def _metadata(access: Access) -> calls.Metadata:
     return (("accesstoken", access.token), ("instanceurl", access.instance), ("tenantid", access.tenant))
 
 
-def channel(address: str, *, plain: bool = False) -> grpc.aio.Channel:
+def channel(address: str, *, plain: bool = False) -> Channel:
     """A connection to the Pub/Sub API. `plain`: without TLS, as to a sandbox on this machine."""
     options = (("grpc.max_receive_message_length", _LARGEST),)
     if plain:

@@ -64,12 +64,14 @@ class Taken:
 class TopicReader:
     """Begins behind `place`. Events that come twice are told once, and those from before the baseline not at all."""
 
-    def __init__(self, decoder: EventDecoder, schemas: Schemas, place: Place) -> None:
+    def __init__(self, decoder: EventDecoder, schemas: Schemas, place: Place, now: Callable[[], int]) -> None:
+        """`now` is Salesforce's time (milliseconds since 1970), or a little earlier."""
         self.place = place
         self.repeated = 0
         self._decoder = decoder
         self._schemas = schemas
         self._repeats = Repeats()
+        self._now = now
 
     async def take(self, fetched: Fetched) -> Taken:
         """What these events come to. Raises SchemaDrift, TransientError, EnvironmentUnfit; then none of them counts,
@@ -83,14 +85,15 @@ class TopicReader:
                 taken.add(told, read_since=False)
                 continue
             at = told.head.at // 1_000
+            taken.place = place._replace(told=max(place.told, at))
             if at < place.since:
                 continue
             if self._repeats.again(told.head.identity):
                 self.repeated += 1
                 continue
             taken.add(told, read_since=at < place.since + OVERLAP - _SURE)
-        if fetched.latest != taken.place.replay:
-            taken.place = taken.place.after(fetched.latest)
+        if not fetched.events:  # there is nothing that was not told
+            taken.place = taken.place.after(fetched.latest)._replace(told=max(taken.place.told, self._now()))
         self.place = taken.place
         return taken
 

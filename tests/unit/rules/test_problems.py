@@ -46,7 +46,7 @@ SHAPE = [
     (CRM, "create: true", "create: ▸1", "'create' must be true or false"),
     (CRM, "key: id", "key: [id, ▸7]", "item 2 of 'key' must be text"),
     (CRM, "{column: mail, read", "{▸colum: mail, read", "unknown key 'colum' (did you mean 'column'?)"),
-    (CRM, "kind: postgres", "kind: ▸oracle", "there is no kind of connector 'oracle'; there are postgres and debezium (install the package that brings oracle (docs/connectors.md))"),
+    (CRM, "kind: postgres", "kind: ▸oracle", "there is no kind of connector 'oracle'; there are postgres, debezium and salesforce (install the package that brings oracle (docs/connectors.md))"),
     (CRM, "connector: {kind: postgres, ", "▸connector: {", "'kind' is missing (add kind:)"),
     (CRM, 'dsn: "${embedded:crm}"', '▸prefix: crm, dsn: "x"', "unknown key 'prefix' (there is dsn, kind, publication, slot, target_dsn)"),
     (CRM, "kind: postgres, dsn", "kind: debezium, ▸slott: a, dsn", "unknown key 'slott' (did you mean 'slot'?)"),

@@ -160,7 +160,7 @@ def test_no_time_of_day(millis: int) -> None:
 
 @given(st.integers(1, 1 << 16), st.integers(0, 1 << 40), st.binary(max_size=40), st.integers(0, 1 << 50))
 def test_a_position_is_read_as_it_was_written(baseline: int, number: int, replay: bytes, since: int) -> None:
-    place = Place(baseline, number, replay, since)
+    place = Place(baseline, number, replay, since, since + 1)
     assert Place.parse(place.text) == place
 
 
@@ -172,7 +172,9 @@ def test_positions_compare_in_the_order_of_events_whatever_their_replay_ids_are(
     assert [each.row for each in places] == sorted({each.row for each in places})
 
 
-@pytest.mark.parametrize("text", ["", "1.2.3", "0001.00000000002a.01", "0001.00000000002a.0.0", "0/1A", "0001.2a.01.0"])
+@pytest.mark.parametrize(
+    "text", ["", "1.2.3", "0001.00000000002a.01.0", "0001.00000000002a.0.0.0", "0/1A", "0001.2a.01.0.0"]
+)
 def test_what_is_no_position_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no position of a Salesforce topic"):
         Place.parse(text)
