@@ -26,7 +26,9 @@ class File(Generic[Model]):
 class Files:
     """All that makes a rulebook. `ranks` names the systems, best first; `unread` names the entities, systems and
     code lists whose files could not be read, so that naming them is not an error of its own. `unnamed` is the
-    normaliser of match keys that name none. `planned` names systems that rules may name, and that take no part yet."""
+    normaliser of match keys that name none. `planned` names systems that rules may name, and that take no part yet.
+    `vendors` are the project's own descriptions of vendors' APIs by name, as they were read: what they say is the
+    concern of whoever reads such systems."""
 
     entities: Mapping[str, File[EntityFile]]
     systems: Mapping[str, File[SystemFile]]
@@ -36,6 +38,7 @@ class Files:
     code_texts: Mapping[str, str] = field(default_factory=dict)
     unnamed: str = EXACT
     planned: tuple[str, ...] = ()
+    vendors: Mapping[str, Document] = field(default_factory=dict)
 
     def ranked(self) -> list[str]:
         """Known systems, best rank first."""

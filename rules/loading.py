@@ -153,6 +153,7 @@ class _Reader:
         self.entities: dict[str, File[EntityFile]] = {}
         self.systems: dict[str, File[SystemFile]] = {}
         self.code_files: dict[str, tuple[str, str]] = {}
+        self.vendors: dict[str, Document] = {}
         self.unread: set[str] = set()
 
     def entity(self, document: Document) -> None:
@@ -214,7 +215,7 @@ class _Reader:
             self.problems += problems
         texts = {name: text for name, (_, text) in self.code_files.items()}
         unread = frozenset(self.unread)
-        return Files(self.entities, self.systems, tables, ranks, unread, texts, planned=planned)
+        return Files(self.entities, self.systems, tables, ranks, unread, texts, planned=planned, vendors=self.vendors)
 
 
 class _FolderReader(_Reader):
@@ -245,6 +246,10 @@ class _FolderReader(_Reader):
                 self.unread.add(Path(name).stem)
             elif content is not None:
                 self.codes(Path(name).stem, f"codes/{name}", text)
+        for name in self.listing("vendors", "*.yaml", needed=False):
+            document = self.yaml(f"vendors/{name}", "")
+            if document:
+                self.vendors[Path(name).stem] = document
         return self.checked(settings, top, environment)
 
     def checked(self, settings: ProjectFile | None, top: Document | None, environment: Mapping[str, str]) -> Project:

@@ -24,6 +24,7 @@ from fieldwarden.connectors.rest.shapes import (
     RecordPlace,
     Statuses,
     Template,
+    TokenPath,
     Whole,
     one_or_list,
 )
@@ -313,7 +314,7 @@ class ClientCredentials(Strict):
     """OAuth 2.0: a token for the client itself."""
 
     kind: Literal["client_credentials"]
-    token_path: Text = Field(description="Where tokens are given: a path of the vendor's address, or an address.")
+    token_path: TokenPath = Field(description="Where tokens are given: a path of the vendor's address, or an address.")
     scope: Annotated[Text | None, GIVEN] = Field(default=None, description="What is asked for.")
     client: Literal["header", "body"] = Field(default="header", description="Where the client names itself.")
 
@@ -322,7 +323,7 @@ class RefreshToken(Strict):
     """OAuth 2.0: a token that a person allowed once, renewed by a refresh token that may be good for one use only."""
 
     kind: Literal["refresh_token"]
-    token_path: Text = Field(description="Where tokens are given: a path of the vendor's address, or an address.")
+    token_path: TokenPath = Field(description="Where tokens are given: a path of the vendor's address, or an address.")
     client: Literal["header", "body"] = Field(default="header", description="Where the client names itself.")
 
 

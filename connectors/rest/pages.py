@@ -27,6 +27,8 @@ from fieldwarden.connectors.rest.templates import Filled
 from fieldwarden.engine.errors import DecodeError
 
 Key = tuple[str, ...]
+_BEHIND = 50
+"""Of a page, the last keys: a place is kept with its rows, and is to be small."""
 
 
 class PageAt(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -137,7 +139,7 @@ def _after_offset(page: OffsetPages, at: PageAt, got: Got) -> After:
         return LAST
     if len(got.records) < 2:
         raise DecodeError("there is more, and the page does not tell of it")
-    behind = tuple(key for key in got.keys if all(key))
+    behind = tuple(key for key in got.keys if all(key))[-_BEHIND:]
     return After(_onward(at, PageAt(offset=at.offset + len(got.records) - 1, behind=behind)))
 
 

@@ -23,7 +23,7 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     """`step` counts what was handed over, so that a later telling has a greater position. `page`: where the reading of
     all rows goes on; None: it has not begun or is `told`. `since`: up to where changes are read, of a time window (µs
     since 1970 UTC); `delta`: the link or token for the next; `deletions`: as `since`, of the feed of deletions.
-    `asked`: the vendor's time up to which all is known."""
+    `asked`: the vendor's time up to which all is known. `streams` are those that all rows were read for."""
 
     baseline: int
     step: int = 0
@@ -33,6 +33,7 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     delta: str = ""
     deletions: int = 0
     asked: int = 0
+    streams: tuple[str, ...] = ()
 
     def encode(self) -> str:
         """As text: of two of one object the later is greater.
@@ -53,9 +54,10 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def begun(baseline: int, spec: ObjectSpec, now: int, step: int = 0) -> Progress:
     """Before anything of a baseline is read. `now` is the vendor's time."""
-    since = now - _micros(spec.changes.cursor.end_lag) if isinstance(spec.changes.cursor, TimeWindow) else 0
-    deletions = now - _micros(spec.delete.cursor.end_lag) if isinstance(spec.delete, SeparateFeed) else 0
-    return Progress(baseline, step, since=since, deletions=deletions)
+    cursor, delete = spec.changes.cursor, spec.delete
+    since = now - _micros(cursor.end_lag) if isinstance(cursor, TimeWindow) else 0
+    deletions = now - _micros(delete.cursor.end_lag) if isinstance(delete, SeparateFeed) else 0
+    return Progress(baseline, step, since=since, deletions=deletions, asked=since or now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -49,7 +49,8 @@ class _Unreadable(Exception):
 class Row:
     """One row as a record tells of it. `values` are those of the columns asked for, in their order; of one that is
     `gone` the key is all that is told. `version` is the vendor's word for it, "" where there is none; `modified` when
-    it was changed (µs since 1970 UTC), None where it is not told. `trouble`: why it cannot be read, in words."""
+    it was changed (µs since 1970 UTC), None where it is not told. `trouble`: why it cannot be read, in words; then
+    `record` is the record as JSON."""
 
     key: tuple[str, ...]
     values: tuple[RawValue, ...]
@@ -57,6 +58,7 @@ class Row:
     modified: int | None = None
     gone: bool = False
     trouble: str = ""
+    record: bytes = field(default=b"", repr=False)
 
 
 class Shape:
@@ -84,6 +86,10 @@ class Shape:
 
     def row(self, record: Any) -> Row:
         """A record as a row."""
+        row = self._row(record)
+        return replace(row, record=_ENCODER.encode(record)) if row.trouble else row
+
+    def _row(self, record: Any) -> Row:
         spec = self.spec
         if isinstance(spec.delete, Tombstone) and spec.delete.when.holds(record):
             return self.gone(self._tombstone_key(_key_part(spec.delete.key, record)))

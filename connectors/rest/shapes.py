@@ -68,6 +68,12 @@ def _below(value: str) -> str:
     return value
 
 
+def _token_path(value: str) -> str:
+    if not value.startswith(("/", "https://")) or value.startswith("//"):
+        raise ValueError("tokens are given at a path that begins with /, or at an https address")
+    return value
+
+
 def _pattern(value: str) -> str:
     try:
         groups = re.compile(value).groups
@@ -90,3 +96,4 @@ Template = Annotated[StrictStr, StringConstraints(max_length=4000)]
 Whole = Annotated[StrictInt, Field(ge=1)]
 Below = Annotated[StrictStr, StringConstraints(max_length=2000), AfterValidator(_below)]
 KeyPattern = Annotated[StrictStr, AfterValidator(_pattern)]
+TokenPath = Annotated[StrictStr, StringConstraints(max_length=2000), AfterValidator(_token_path)]

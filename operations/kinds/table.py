@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from fieldwarden.engine.ports.kinds import Kind
 from fieldwarden.operations.kinds.debezium import DebeziumKind
 from fieldwarden.operations.kinds.postgres import PostgresKind
+from fieldwarden.operations.kinds.rest import RestKind
 from fieldwarden.operations.kinds.salesforce import SalesforceKind
 from fieldwarden.rules.kinds import KindUnusable
 from fieldwarden.rules.settings import Settings
@@ -25,6 +26,7 @@ _BUILT_IN: Mapping[str, AnyKind] = {
     "postgres": PostgresKind(),
     "debezium": DebeziumKind(),
     "salesforce": SalesforceKind(),
+    "rest": RestKind(),
 }
 
 

@@ -1,4 +1,5 @@
-"""What every source promises, said once, and held against Kafka's, PostgreSQL's, a polled feed's and two scripted ones.
+"""What every source promises, said once, and held against Kafka's, PostgreSQL's, a vendor's, a polled feed's and two
+scripted ones.
 
 A system has two parts, or one, whose name stands twice; what is told in one is numbered. Some of it may be read with
 all rows first, and the rest comes as changes.
@@ -13,6 +14,8 @@ from typing import Protocol
 
 import pytest
 
+from fieldwarden.connectors.rest.asking.session import RestSession
+from fieldwarden.connectors.rest.reading.source import RestSource
 from fieldwarden.engine.change import RawChange
 from fieldwarden.engine.errors import Fenced, PartitionLost
 from fieldwarden.engine.ports.durable import IngestOutcome
@@ -22,10 +25,13 @@ from fieldwarden.engine.ports.parts import LOG
 from fieldwarden.engine.ports.source import Batch, Source, Start
 from fieldwarden.engine.testing import Feed, MemoryHub, PartitionedSource, PolledSource, ScriptedSource
 from fieldwarden.engine.testing.footholds import MemoryFootholds
+from fieldwarden.engine.wanted import Wanted
 from stack import Stack
 from tests.builders import raw
 from tests.integration import reading
 from tests.integration.kafka_world import ACCOUNT, Topics, Worker
+from tests.integration.rest_server import Served, serving
+from tests.integration.rest_shop import Shop, session_of
 from tests.patience import within
 
 
@@ -125,16 +131,44 @@ class KafkaLog:
         return Worker(self.topics.bootstrap, self.topics.prefix, hub).source
 
 
+class RestLog:
+    """A vendor's API, of which one object is read by links. What is there when a worker first opens it is read with all
+    rows."""
+
+    def __init__(self, served: Served, shop: Shop) -> None:
+        self.names = ("orders", "orders")
+        self.served, self.shop = served, shop
+        self.sessions: list[RestSession] = []
+
+    async def tell(self, partition: int, *numbers: int) -> None:
+        del partition
+        for number in numbers:
+            self.shop.put("orders", str(number), "Ann")
+
+    def worker(self, hub: Hub) -> Source:
+        del hub
+        self.sessions.append(session_of(self.served, self.shop))
+        return RestSource(self.sessions[-1], {"orders": Wanted("account", ("id",), frozenset({"id", "name"}))}, 0.01)
+
+
 IN_MEMORY: dict[str, Callable[[], Log]] = {"scripted": ScriptedLog, "partitions": MemoryLog, "feed": PolledLog}
 
 
-@pytest.fixture(params=[pytest.param("kafka", marks=pytest.mark.kafka), "postgres", *IN_MEMORY])
+@pytest.fixture(params=[pytest.param("kafka", marks=pytest.mark.kafka), "postgres", "rest", *IN_MEMORY])
 async def log(request: pytest.FixtureRequest) -> AsyncIterator[Log]:
     if request.param in IN_MEMORY:
         yield IN_MEMORY[request.param]()
         return
     if request.param == "postgres":
         yield PostgresLog(request.getfixturevalue("database"))
+        return
+    if request.param == "rest":
+        shop = Shop()
+        with serving(shop) as served:
+            rest = RestLog(served, shop)
+            yield rest
+            for session in rest.sessions:
+                await session.close()
         return
     stack: Stack = request.getfixturevalue("kafka")
     async with Topics(stack.bootstrap, request.getfixturevalue("prefix")) as topics:

@@ -27,7 +27,7 @@ CONNECTORS |= {
     *(f"{SALESFORCE}.{room}" for room in ("protocol", "decoding", "reading", "asking", "looking", "writing")),
 }
 ASK_SALESFORCE = {*PURE, WIRE, f"{SALESFORCE}.decoding", f"{SALESFORCE}.asking"}
-FEEDS = {REST, f"{REST}.asking"}
+FEEDS = {REST, *(f"{REST}.{room}" for room in ("asking", "reading", "looking"))}
 KINDS = {"connectors", *CONNECTORS, *FEEDS, *PURE, "operations.kinds"}
 PLAYED = tuple(f"sandbox.{vendor}" for vendor in ("stripe", "hubspot", "quickbooks", "netsuite", "sap", "salesforce"))
 PLAY = {"rules", "sandbox.frame"}
@@ -81,6 +81,8 @@ ROOMS = {
     "sandbox.pubsub": {"sandbox.pubsub"},
     REST: {*PURE, REST},
     f"{REST}.asking": {*PURE, REST, f"{REST}.asking"},
+    f"{REST}.reading": {*PURE, REST, f"{REST}.asking", f"{REST}.reading"},
+    f"{REST}.looking": {*PURE, *FEEDS},
     "sandbox.frame": PLAY,
     **{vendor: {*PLAY, vendor} for vendor in PLAYED},
     "sandbox": {*PLAY, *PLAYED, "sandbox"},
@@ -192,7 +194,7 @@ def test_only_the_named_libraries_are_used_where(path: Path) -> None:
             assert top in allowed, f"{name(path)} may not import {each}"
 
 
-KIND_NAMES = {"postgres", "debezium", "salesforce"}
+KIND_NAMES = {"postgres", "debezium", "salesforce", "rest"}
 KNOW_KINDS = {
     "rules/connections.py",  # their settings
     "rules/kinds.py",  # what `validate` says of them

@@ -224,7 +224,7 @@ def kinds_in(document: dict[str, Any]) -> set[str]:
 
 def test_an_editor_is_told_of_the_settings_of_a_kind_that_is_installed(installed: None) -> None:
     document = schema("system").result
-    assert kinds_in(document) == {"postgres", "debezium", "salesforce", "desk"}
+    assert kinds_in(document) == {"postgres", "debezium", "salesforce", "rest", "desk"}
     assert {"kind", "url", "token"} == set(document["$defs"]["DeskSettings"]["required"])
 
 
@@ -234,7 +234,9 @@ def test_a_kind_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -
     assert code == 2
     (problem,) = body["result"]["problems"]
     assert (problem["file"], problem["line"], problem["column"]) == ("systems/desk.yaml", 2, 19)
-    assert problem["message"] == "there is no kind of connector 'desk'; there are postgres, debezium and salesforce"
+    assert (
+        problem["message"] == "there is no kind of connector 'desk'; there are postgres, debezium, salesforce and rest"
+    )
     assert "docs/connectors.md" in problem["suggestion"]
 
 
@@ -243,7 +245,7 @@ def test_a_kind_that_is_misspelt_is_told_the_one_that_is_installed(installed: No
     code, body = Project(laid_out(tmp_path / "desks", files)).call_here("validate")
     (problem,) = body["result"]["problems"]
     assert (code, problem["suggestion"]) == (2, "did you mean 'desk'?")
-    assert problem["message"].endswith("there are postgres, debezium, salesforce and desk")
+    assert problem["message"].endswith("there are postgres, debezium, salesforce, rest and desk")
 
 
 BROKEN = {
@@ -284,7 +286,7 @@ def test_a_package_that_cannot_be_imported_is_named_and_breaks_nothing_that_does
     assert "fieldwarden-broken" in problem["suggestion"]
 
     report = schema("system")
-    assert kinds_in(report.result) == {"postgres", "debezium", "salesforce", "desk"}, (
+    assert kinds_in(report.result) == {"postgres", "debezium", "salesforce", "rest", "desk"}, (
         "an editor goes on with the others"
     )
     (note,) = report.notes
