@@ -18,13 +18,16 @@ Phase = Literal["running", "done"] | None
 class Batch:
     """What a source hands over at once; committing its `parts` with it makes all of it durable.
 
+    `changes` stand in the order in which they happened to each row: a list, or a `Block` where the source has them by
+    columns.
+
     `parts` says how far each part is with this batch, fenced by the epoch under which it was taken. Every part that a
     change is of stands there, with the position None where it is no further. `streams`: of a snapshot that does not
     read all of them, those that it reads. `parked`: streams that cannot be followed for the moment, while all others
     are, with why and what to do. `partial`: its last transaction goes on in the next batch. `forged`: transactions of
     which somebody says, by a mark that is not ours, that we wrote them."""
 
-    changes: list[RawChange]
+    changes: Sequence[RawChange]
     parts: dict[str, Part]
     snapshot: Phase = None
     lag_bytes: int | None = None

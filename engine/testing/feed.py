@@ -12,6 +12,7 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import NamedTuple
 
+from fieldwarden.engine.block import Block
 from fieldwarden.engine.change import RawChange, RowRef
 from fieldwarden.engine.errors import SourceGap
 from fieldwarden.engine.ports.hub import Hub
@@ -156,7 +157,7 @@ class PolledSource:
                 self._fail()
                 there = sorted((rows[key] for key in page if key in rows), key=lambda row: row.version)
                 seen = [(observed(row.image), row.version) for row in there]
-                told = [_placed(image, part, baseline, version) for image, version in seen]
+                told = _by_columns([_placed(image, part, baseline, version) for image, version in seen])
                 yield self._batch(part, told, end if number == len(pages) else None)
 
     def _news(self, part: str) -> Iterable[Batch]:
@@ -174,7 +175,7 @@ class PolledSource:
         version = len(self._feed.changes[part])
         return Position(baseline, False, version, self._feed.token(part, version))
 
-    def _batch(self, part: str, changes: list[RawChange], reached: Position | None) -> Batch:
+    def _batch(self, part: str, changes: Sequence[RawChange], reached: Position | None) -> Batch:
         position = reached.encode() if reached is not None else None
         moved = replace(self._parts[part], position=position)
         if reached is not None:
@@ -204,6 +205,16 @@ class PolledSource:
 
 def _placed(change: RawChange, part: str, baseline: int, version: int) -> RawChange:
     return replace(change, position=_position(baseline, version), place=f"{part}@{version - 1}")
+
+
+def _by_columns(rows: Sequence[RawChange]) -> Sequence[RawChange]:
+    """A page of rows that were seen, as a block where all have one shape: so a vendor's bulk export comes."""
+    shapes = {(row.relation.stream, row.relation.columns, row.relation.types) for row in rows}
+    if len(shapes) != 1:
+        return rows
+    columns = tuple(zip(*(row.values for row in rows), strict=True))
+    positions, places = [row.position for row in rows], [row.place for row in rows]
+    return Block(rows[0].relation, "observe", columns, positions, places=places)
 
 
 def _position(baseline: int, version: int) -> str:

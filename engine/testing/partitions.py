@@ -63,15 +63,15 @@ class PartitionedSource:
                 await self._news.wait()
 
     def _cut(self) -> Batch:
-        batch = Batch([], {})
+        changes: list[RawChange] = []
+        moved: dict[str, Part] = {}
         for name, part in self._parts.items():
             start = int(part.position or "0", 16)
             told = self._log[name][start : start + self._size]
             if told:
-                batch.changes += [_placed(change, name, start + n) for n, change in enumerate(told)]
-                moved = Part(part.epoch, f"{start + len(told):016x}")
-                self._parts[name] = batch.parts[name] = moved
-        return batch
+                changes += [_placed(change, name, start + n) for n, change in enumerate(told)]
+                self._parts[name] = moved[name] = Part(part.epoch, f"{start + len(told):016x}")
+        return Batch(changes, moved)
 
     async def acknowledge(self, batch: Batch) -> None:
         """Nobody asks how far it is but the hub."""

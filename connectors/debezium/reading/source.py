@@ -243,9 +243,9 @@ class KafkaSource:
 
     async def _cut(self, member: Member) -> Batch | None:
         """What has been fetched, as a batch; None if there is nothing to tell yet, or it is no longer ours to tell."""
-        batch = Batch([], {})
+        changes: list[RawChange] = []
         room, repeats, ahead, now = self._max_bytes, 0, 0, self._clock()
-        while self._intake.buffers and room > 0 and len(batch.changes) < self._max_changes:
+        while self._intake.buffers and room > 0 and len(changes) < self._max_changes:
             partition, record = self._intake.buffers.peek()
             part = self._assignment.parts[partition]
             try:
@@ -267,7 +267,7 @@ class KafkaSource:
                 if is_ahead(mark, now, record.timestamp):
                     mark, ahead = NOWHERE, ahead + 1
                 if part.hear(mark, readable=change.undecoded is None):
-                    batch.changes.append(change)
+                    changes.append(change)
                 else:
                     repeats += 1
                     log.debug("source.repeat", system=self.system, position=change.place)
@@ -280,7 +280,7 @@ class KafkaSource:
             log.info("source.repeats", system=self.system, count=repeats)
         if self._records.streaming:
             self._first_rows.sign.set()
-        return await self._whole(member, batch)
+        return await self._whole(member, Batch(changes, {}))
 
     async def _whole(self, member: Member, batch: Batch) -> Batch | None:
         """With the positions reached. A batch that says nothing else is held back for a while."""

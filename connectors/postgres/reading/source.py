@@ -246,18 +246,18 @@ class PostgresSource:
         running = replace(start, phase="snapshot").encode()
         # Before any row: with it the baseline is begun, so that one after a crash finds what has gone since.
         yield self._batch([], running, "running")
-        waiting: Batch | None = None
+        waiting: list[RawChange] | None = None
         async with aclosing(snapshot.chunks(self._max_changes, self._max_bytes)) as chunks:
             async for chunk in chunks:
                 if waiting is not None:
-                    yield waiting
+                    yield self._batch(waiting, running, "running")
                     hit("snapshot.running")
-                waiting = self._batch(chunk, running, "running")
+                waiting = chunk
         await snapshot.close()
         self._snapshot = None
         hit("snapshot.done")
         assert waiting is not None, "a snapshot has at least one chunk"
-        yield self._batch(waiting.changes, start.encode(), "done")
+        yield self._batch(waiting, start.encode(), "done")
 
     async def _partly(self, snapshot: Snapshot, start: WalPosition) -> AsyncGenerator[Batch, None]:
         """The rows of the unread streams; only with all of them durable do these count as read."""
