@@ -10,6 +10,7 @@ Positions are opaque text. Inside one source row they compare as text: greater i
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
@@ -26,9 +27,25 @@ __all__ = [
     "RowRef",
     "Undecoded",
     "Value",
+    "behind",
     "key_parts",
     "key_text",
 ]
+
+
+_COUNTED = re.compile(r"(.*!!)([0-9a-f]{8})", re.DOTALL).fullmatch
+
+
+def behind(position: str) -> str:
+    """A position greater than this one, and less than all that a source gives after it. It grows no longer, however
+    often there is nothing newer to stand behind.
+
+    >>> behind("7"), behind("7!"), behind("7!!00000001"), behind("7!!0000ffff")
+    ('7!', '7!!00000001', '7!!00000002', '7!!00010000')
+    """
+    if counted := _COUNTED(position):
+        return f"{counted[1]}{int(counted[2], 16) + 1:08x}"
+    return f"{position}!00000001" if position.endswith("!") else f"{position}!"
 
 
 class RowRef(NamedTuple):

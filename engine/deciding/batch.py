@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from fieldwarden.engine.change import Change, RowRef, Value
+from fieldwarden.engine.change import Change, RowRef, Value, behind
 from fieldwarden.engine.deciding import consequences as outcomes
 from fieldwarden.engine.deciding.alike import Alike
 from fieldwarden.engine.deciding.consequences import forget_older, moved, refused, stale, unreadable_key
@@ -305,7 +305,7 @@ class BatchInHand:
         if record is None or row is None:
             return
         if change.observation and not change.position:  # not found again: after all it said, before what comes next
-            change.position = row.said + "!"
+            change.position = behind(row.said)
         if row.merged and row.deleted is None and change.position > row.said:
             self._merging.is_itself(change)
         leader = self._leader(record, change.row)

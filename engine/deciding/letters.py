@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fieldwarden.engine.change import Change, RowRef
+from fieldwarden.engine.change import Change, RowRef, behind
 from fieldwarden.engine.deciding.identity import Ambiguous
 from fieldwarden.engine.deciding.known import Known, Mapped
 from fieldwarden.engine.deciding.outcome import OutcomeBuilder
@@ -43,7 +43,7 @@ class Letters:
         said = record.row(row) if record is not None else None
         known = [letter.position for letter in (*self._stored(row), *self._new.get(row, ()))]
         known += [self._known.departed.get(row, ""), *((said.said, said.deleted or "") if said is not None else ())]
-        change.position = mapped.raw.position = max(known) + "!"
+        change.position = mapped.raw.position = behind(max(known))
 
     def block(self, mapped: Mapped) -> bool:
         """True if an earlier change of the row, also under its former key, is still set aside, so that this one has to

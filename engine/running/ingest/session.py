@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from fieldwarden.engine import failpoints
+from fieldwarden.engine.change import RowRef
 from fieldwarden.engine.deciding.known import Mapped
 from fieldwarden.engine.deciding.meaning import Meanings
 from fieldwarden.engine.errors import FieldwardenError, SchemaDrift, SourceGap, TransientError
@@ -235,6 +236,9 @@ class Pipeline:
         if (forged := batch.forged).number:  # before the batch is durable, so that a crash between the two loses none
             noted = await self._hub.forged(self._system, forged, self._clock())
             self._telemetry.forged(self._system, noted, forged.transaction)
+        hinted = list(dict.fromkeys(item.row for item in mapped if is_hint(item)))
+        if hinted:
+            mapped = [item for item in mapped if not is_hint(item)]
         start = 0
         unmoved = fence(batch.parts)
         for index, item in enumerate(mapped):
@@ -248,8 +252,8 @@ class Pipeline:
         state = "snapshot" if half or batch.snapshot == "running" else "streaming"
         again = batch.snapshot is not None and self._rereading
         seen = self._release.telling_again or again
-        if any(map(is_hint, mapped)):
-            mapped, start = await self._looked_at(lease, mapped[start:], seen, unmoved), 0
+        if hinted:
+            mapped, start = await self._looked_at(lease, mapped[start:], hinted, seen, unmoved), 0
         if batch.snapshot == "done" and again:
             await self._commits.commit(lease, mapped[start:], seen=True, parts=unmoved)
             await self._release.sweep(lease, batch.streams or tuple(self._streams))
@@ -266,13 +270,12 @@ class Pipeline:
         self._progress(batch, state, parked)
 
     async def _looked_at(
-        self, lease: Lease, mapped: Sequence[Mapped], seen: bool, unmoved: Mapping[str, Part]
+        self, lease: Lease, told: Sequence[Mapped], rows: Sequence[RowRef], seen: bool, unmoved: Mapping[str, Part]
     ) -> list[Mapped]:
-        """The rows that hints name, each once and as it is now, in place of the changes given: all but the last rows
-        are committed. What else was told is durable before anything is looked at, whether that fails or not."""
-        if told := [item for item in mapped if not is_hint(item)]:
+        """These rows, which hints name, as they are now, in place of the changes given: all but the last rows are
+        committed. What else was told is durable before anything is looked at, whether that fails or not."""
+        if told:
             await self._commits.commit(lease, told, seen=seen, parts=unmoved)
-        rows = list(dict.fromkeys(item.row for item in mapped if is_hint(item)))
         looked = list[Mapped]()
         for start in range(0, len(rows), AT_ONCE):
             if looked:

@@ -168,3 +168,23 @@ def test_a_change_of_the_future_does_not_make_what_is_seen_wait() -> None:
     source.holds = {row("C-1"): account(0, name="seen")}
     live(source, hub)
     assert (names(hub), kinds(hub)) == ({"C-1": "seen"}, [])
+
+
+def test_a_hint_in_one_batch_with_a_truncate_is_looked_at_all_the_same() -> None:
+    hub, source = MemoryHub(), Asked([account(1, name="1"), hint(2, "C-2"), raw(STREAM, "truncate", 3), hint(4, "C-3")])
+    source.holds = {row("C-2"): account(0, "C-2", name="2"), row("C-3"): account(0, "C-3", name="3")}
+    live(source, hub)
+    assert (names(hub), source.looks) == ({"C-2": "2", "C-3": "3"}, [["C-2", "C-3"]])
+
+
+def test_however_often_a_row_is_seen_otherwise_its_position_stays_short_and_the_newest_look_stands() -> None:
+    hub, source = MemoryHub(), Asked([account(1, name="told"), *(hint(n) for n in range(2, 52))], size=1)
+
+    def renamed() -> None:
+        source.holds = {row("C-1"): account(0, name=f"seen {len(source.looks)}")} if len(source.looks) % 3 else {}
+
+    source._before = renamed
+    live(source, hub)
+    assert names(hub) == {"C-1": "seen 50"}
+    [id] = hub.records
+    assert [len(each.said) for each in hub.record(id).rows] == [len(f"{1:08}!!{49:08x}")]
