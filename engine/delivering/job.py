@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
@@ -103,12 +103,14 @@ class Job:
         if place in self.differing:
             self.differing = {other: value for other, value in self.differing.items() if other != place}
 
-    def repeats_in(self, write: Write) -> None:
+    def repeats_in(self, write: Write, allowed: Container[str]) -> None:
         """Have a write make the call again that was not answered, if there is one. It brings what that one brought:
-        under its key a service may give the answer that it gave then, which says nothing of other values."""
+        under its key a service may give the answer that it gave then, which says nothing of other values. Fields that
+        are not `allowed` by now, since the rules are others, are left out all the same."""
         again = self.repeats.get(write.stream) if write.operation == "create" else None
         if again is not None:
-            write.repeats, write.values, write.parent_key = again.key, dict(again.values), again.parent
+            write.values = {name: value for name, value in again.values.items() if name in allowed}
+            write.repeats, write.parent_key = again.key, again.parent
 
     def hears_of(self, write: Write) -> Intent | None:
         """A call was answered; gives the one that it made again, which is none to be repeated any more."""

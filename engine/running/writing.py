@@ -200,7 +200,9 @@ class Writing:
             write.turn = self._turn(write)
         if self._doubts is not None:
             for write, job in zip(writes, owners, strict=True):
-                job.repeats_in(write)
+                job.repeats_in(write, self._streams[write.stream].create_fields)
+                if write.repeats:
+                    write.blocks = self._plan.blocks(job.record.entity, write.values)
             await self._doubts.intend(writes)
         contested = await self._made(writes, owners, unsettled)
         if contested:

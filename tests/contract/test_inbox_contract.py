@@ -124,6 +124,16 @@ async def test_what_is_taken_goes_and_what_came_meanwhile_stays(inbox: Inbox) ->
         assert await read(inbox) == [BOB, Hint("people", "2")]
 
 
+async def test_a_smaller_number_that_is_taken_late_takes_nothing_back(inbox: Inbox) -> None:
+    """Of a worker whose part another one reads by now."""
+    await told(inbox, ANN, BOB)
+    first, last = [each.number for each in await inbox.after("shop", 0)]
+    await inbox.taken("shop", last, NOW)
+    await inbox.taken("shop", first, NOW)
+    assert await read(inbox) == []
+    assert [(each.unread, each.oldest) for each in await inbox.states()] == [(0, None)]
+
+
 async def test_a_full_inbox_takes_nothing_until_something_is_taken(inbox: Inbox) -> None:
     assert await told(inbox, ANN, Hint("people", "1"), room=2) == Received(2, 0)
     assert await told(inbox, BOB, Hint("people", "2"), room=2) is None

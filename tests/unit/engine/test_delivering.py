@@ -17,6 +17,7 @@ from fieldwarden.engine.running.delivery import Delivery
 from fieldwarden.engine.running.telemetry import Telemetry
 from fieldwarden.engine.testing import MemoryHub, MemoryTarget, ScriptedSource
 from fieldwarden.engine.testing.vendor import Fate, Manners, Vendor, VendorTarget
+from fieldwarden.rules.rulebook import Rulebook
 from tests.simulation.virtual_time import simulate
 from tests.unit.engine.test_loops import RULES, account, live
 
@@ -31,7 +32,7 @@ def due(count: int) -> MemoryHub:
 
 
 def running(
-    hub: MemoryHub, target: VendorTarget, seconds: float, also: MemoryTarget | None = None
+    hub: MemoryHub, target: VendorTarget, seconds: float, also: MemoryTarget | None = None, rules: Rulebook = RULES
 ) -> list[tuple[str, str]]:
     """Deliver for some virtual seconds, to another target beside. What is said of the first just before the end."""
     telemetry = Telemetry()
@@ -44,7 +45,7 @@ def running(
             await hub.lease(Lane(system))
             hub.sources[system].read = True
         stop = asyncio.Event()
-        loops = [Delivery(RULES, target.system, target, hub, telemetry, chance=lambda: 0.5).run(stop)]
+        loops = [Delivery(rules, target.system, target, hub, telemetry, chance=lambda: 0.5).run(stop)]
         if also is not None:
             loops.append(Delivery(RULES, also.system, also, hub, Telemetry(), chance=lambda: 0.5).run(stop))
         tasks = [asyncio.create_task(loop) for loop in loops]

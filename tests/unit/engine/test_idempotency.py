@@ -9,6 +9,7 @@ import pytest
 from fieldwarden.engine.ports.target import Write, WriteResult
 from fieldwarden.engine.testing import MemoryHub, ScriptedSource
 from fieldwarden.engine.testing.vendor import Fate, Manners, Vendor, VendorTarget
+from tests.builders import BILLING, CUSTOMER, FLAT, rulebook
 from tests.unit.engine.test_delivering import STREAM, due, marks, running
 from tests.unit.engine.test_loops import account, live
 
@@ -103,6 +104,26 @@ def test_a_create_that_is_refused_when_it_is_made_again_is_planned_anew() -> Non
     tell(hub, "bad", "2")
     running(hub, target, 60)
     assert (phones(service), marks(hub)) == (["2"], [])
+
+
+@pytest.mark.parametrize("gone", ["unmapped", "protected"])
+def test_a_create_that_is_made_again_under_other_rules_brings_nothing_that_they_do_not_allow(gone: str) -> None:
+    """`phone` is mapped there no more, or its value is the service's own by now."""
+    flat = {**FLAT, "fields": {name: name for name in CUSTOMER["fields"] if name != "phone"}}
+    owned = {"type": "text", "owner": "billing", "protected": True}
+    others = {
+        "unmapped": rulebook(billing={**BILLING, "streams": {STREAM: flat}}),
+        "protected": rulebook({**CUSTOMER, "fields": {**CUSTOMER["fields"], "phone": owned}}),
+    }
+    hub, service, calls = known("1"), Vendor("billing", KEEPS), Calls(Fate(lands=None))
+    target = VendorTarget(service, calls)
+    running(hub, target, 2.5)
+    tell(hub, "1", "2")
+    running(hub, target, 60, rules=others[gone])
+    (first, _), (again, phone), *_ = calls.made
+    assert (again, phone) == (first, None)
+    assert [row.values.get("phone") for row in service.rows[STREAM].values()] == [None]
+    assert hub.intended == {}
 
 
 def test_where_no_doubt_is_left_a_call_that_was_not_answered_keeps_its_key_until_it_is() -> None:
