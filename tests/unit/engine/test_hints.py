@@ -163,6 +163,18 @@ def test_a_row_gone_by_a_hint_is_deleted_also_while_all_rows_are_told_again() ->
     assert source.opened == [f"{2:012d}"]
 
 
+def test_what_was_told_or_seen_with_hints_while_all_rows_are_told_again_is_not_looked_for_once_more() -> None:
+    hub, keys = MemoryHub(), [f"C-{n:04}" for n in range(AT_ONCE + 1)]
+    told = [account(n, key, name=key) for n, key in enumerate(keys, 1)]
+    live(ScriptedSource("crm", [*told, account(9000, "told", name="told")], snapshot=len(told) + 1), hub)
+    source = Asked([*told, account(9000, "told", name="told")], size=5000)
+    source.tell_again([account(9001, "told", name="told"), *(hint(9002, key) for key in keys)])
+    source.holds = {row(key): account(0, key, name=key) for key in keys}
+    live(source, hub)
+    assert [len(look) for look in source.looks] == [AT_ONCE, 1]
+    assert len(names(hub)) == len(keys) + 1
+
+
 def test_a_change_of_the_future_does_not_make_what_is_seen_wait() -> None:
     hub, source = MemoryHub(), Asked([ahead(1, name="from the future"), hint(2)])
     source.holds = {row("C-1"): account(0, name="seen")}
