@@ -117,7 +117,7 @@ def starting(position: str | None = None, baseline: int = FIRST_BASELINE, *, rea
     """With what a source of one part is opened that is durable up to `position`, in this baseline, or one before."""
 
     async def take(names: Sequence[str]) -> dict[str, Part]:
-        return {name: Part(1, position, baseline=read_in or baseline) for name in names}
+        return {name: Part(1, position, baseline=baseline if read_in is None else read_in) for name in names}
 
     return Start(take, baseline)
 

@@ -117,7 +117,7 @@ class Reader:
 @asynccontextmanager
 async def reading(source: PostgresSource, position: str | None = None, *, anew: int = 0) -> AsyncIterator[Reader]:
     """`anew`: the number of a new baseline, which begins."""
-    await source.open(starting(position, anew or FIRST_BASELINE, read_in=anew - 1))
+    await source.open(starting(position, anew or FIRST_BASELINE, read_in=anew - 1 if anew else None))
     batches = source.batches()
     try:
         yield Reader(source, batches)
