@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger("fieldwarden.hooks")
 
 PREFIX: Final = "/hooks/"
-Outcome = Literal["taken", "known", "nothing", "refused", "unreadable", "too_large", "slow", "full", "unavailable"]
+Outcome = Literal[
+    "taken", "known", "nothing", "refused", "unreadable", "too_large", "slow", "full", "unavailable", "bug"
+]
 TURNED_AWAY: Final = frozenset({"refused", "unreadable", "too_large"})
 """Outcomes that more tries of the same request do not change."""
 _STORE_SECONDS = 4.0
@@ -167,8 +169,13 @@ class Hooks:
             storing.exception()
 
     def _not_read(self, system: str, known: Taking, status: int) -> Answer:
-        self._tell(system, "too_large" if status == 413 else "slow")
-        words = f"at most {known.settings.limit} bytes are read" if status == 413 else "it does not come to its end"
+        outcomes: dict[int, tuple[Outcome, str]] = {
+            408: ("slow", "it does not come to its end"),
+            413: ("too_large", f"at most {known.settings.limit} bytes are read"),
+            500: ("bug", "a bug in Fieldwarden; its log names the place"),
+        }
+        outcome, words = outcomes[status]
+        self._tell(system, outcome)
         return _said(known.receiving.told(status), words)
 
     def _tell(self, system: str, outcome: Outcome) -> None:

@@ -82,7 +82,7 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """The body is wanted, if it has at most `limit` bytes: `then` gives the answer. `otherwise` gives it where the body
-    is larger (413) or does not come to its end (408)."""
+    is larger (413), does not come to its end (408), or `then` meets a bug (500)."""
 
     limit: int
     then: Callable[[bytes], Awaitable[Answer]]
@@ -132,7 +132,7 @@ def _listening(host: str, port: int) -> socket.socket:
         ) from error
 
 
-_OWN_BUG = Answer(500, b"a bug in Fieldwarden; its log names the place\n")
+_OWN_BUG = Answer(500, b"a bug in Fieldwarden; its log names the place\n", bodiless=False)
 _CLOSE = ("Connection", "close")
 
 
@@ -214,14 +214,14 @@ class _Server:
             return self.answering(request)
         except Exception as error:
             _bug(error)
-            return _OWN_BUG
+            return _last(_OWN_BUG)
 
     async def answer_to(self, wanted: Wanted, body: bytes) -> Answer:
         try:
             return await wanted.then(body)
         except Exception as error:
             _bug(error)
-            return _OWN_BUG
+            return wanted.otherwise(500)
 
 
 class _Connection:

@@ -185,6 +185,11 @@ def test_a_system_that_gives_up_its_subscription_for_it_is_told_another_status()
         assert served.counted("too_large") == 1
 
 
+def test_a_system_that_must_not_be_told_of_our_bugs_is_told_another_status() -> None:
+    with serving_hooks(Shop(statuses={500: 503})) as served:
+        assert served.post(SECRET)[0] == 503
+
+
 def test_what_anybody_can_send_is_only_ever_a_hint() -> None:
     """Not even a kind that reads events out of it can have them taken."""
     with serving_hooks(Shop(trusted=False, hints=1)) as served:
@@ -202,6 +207,7 @@ def test_nothing_of_a_body_is_said_where_it_meets_a_bug_of_ours(served: Served) 
     with capture_logs() as logs:
         assert served.post(SECRET)[0] == 500
     assert "ada" not in str(logs)
+    assert served.counted("bug") == 1
     assert served.post(b"e1")[0] == 202
 
 
