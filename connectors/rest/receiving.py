@@ -13,10 +13,10 @@ from urllib.parse import parse_qs
 
 from fieldwarden.connectors.rest.signatures import Scheme
 from fieldwarden.engine.ports.inbound import HookRequest, Verdict
-from fieldwarden.engine.ports.inbox import Item
+from fieldwarden.engine.ports.inbox import Event, Item
 
 Decode: TypeAlias = Callable[[HookRequest], Sequence[Item]]
-"""What a request brings. Raises ValueError for what cannot be read."""
+"""What a request brings. Raises ValueError for what cannot be read. Names that are no text cannot be."""
 
 Handshake: TypeAlias = Callable[[HookRequest], Verdict | None]
 """What a system is answered that only asks whether we are there; None: the request is no such question."""
@@ -56,7 +56,7 @@ class Receiver:
         if not self.signed_by.holds(request, now):
             return Verdict(self.told(401), because="refused")
         try:
-            return Verdict(self.taken, self.decode(request))
+            return Verdict(self.taken, [_named_by_text(each) for each in self.decode(request)])
         except (ValueError, RecursionError):  # JSON may be nested deeper than Python follows
             return Verdict(self.told(400), because="unreadable")
 
@@ -66,6 +66,14 @@ class Receiver:
     def sample(self, address: str, now: int) -> HookRequest:
         request = HookRequest("POST", address, "", {"content-type": "application/json"}, self.nothing)
         return self.signed_by.signed(request, now)
+
+
+def _named_by_text(item: Item) -> Item:
+    """The item. Raises ValueError where a number, null or object of the body stands for an id, a stream or a key."""
+    names = (item.id,) if isinstance(item, Event) else (item.stream, item.key)
+    if not all(isinstance(each, str) for each in names):
+        raise ValueError("what is no text names an event or a row")
+    return item
 
 
 def validation_token(request: HookRequest) -> Verdict | None:

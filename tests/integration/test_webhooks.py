@@ -257,6 +257,23 @@ def test_what_the_desk_has_not_signed_is_not_taken_and_nowhere_written_down(told
     assert 'fieldwarden_webhooks_total{outcome="refused",system="desk"} 2.0' in told_of
 
 
+@pytest.mark.long
+def test_what_is_no_key_of_the_desk_is_looked_for_and_ends_nobody(told: Callable[..., Told]) -> None:
+    """What anybody sends as a key is not part of the path that is asked for."""
+    project = told("hint")
+    with project.at_work() as run:
+        run.await_ready()
+        keys = ["../../desk", "p1?x", "p1#x", "%2e%2e/x", "", "\ud800"]
+        assert post(project.url, json.dumps([{"type": "people", "key": each} for each in keys]).encode()) == 202
+        assert post(project.url, b'[{"type": "people", "key": 1}]') == 400
+        eventually(lambda: project.unread() == 0 or run.process.poll() is not None, "they are read")
+        assert run.process.poll() is None, run.log.read_text()
+        project.write(1, "0")
+        project.agree()
+        assert len(project.parties()) == 1
+        assert run.end()[0] == 143
+
+
 def test_a_person_is_told_of_them_and_can_try_one(told: Callable[..., Told]) -> None:
     project = told("data")
     with project.at_work() as run:

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
+from urllib.parse import quote
 
 from fieldwarden.engine.change import UNKNOWN, RawChange, RawValue, Relation, RowRef
 from fieldwarden.engine.ports.foothold import Followed
@@ -200,7 +201,7 @@ async def end(session: DeskSession) -> int:
 
 async def held(session: DeskSession, type: str, id: str) -> dict[str, Any] | None:
     """An object with its version; None if there is none."""
-    answer = await session.ask("GET", f"/objects/{type}/{id}")
+    answer = await session.ask("GET", f"/objects/{type}/{quote(id, safe='')}")
     return None if answer.status_code == 404 else answer.json() | {"version": answer.headers["ETag"]}
 
 

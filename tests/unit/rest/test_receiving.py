@@ -60,6 +60,13 @@ def test_what_cannot_be_read_is_told_so_only_to_the_system_itself(body: bytes) -
     assert (verdict.status, verdict.turned_away) == (401, "refused")
 
 
+@pytest.mark.parametrize("told_of", ['{"id": 1}', '{"id": null}', '{"id": ["e1"]}', '{"key": 1}', '{"key": {}}'])
+def test_a_name_that_is_no_text_cannot_be_read(told_of: str) -> None:
+    receiver, body = Receiver(SHOP, told), f'[{{"id": "e1"}}, {told_of}]'.encode()
+    verdict = receiver.receive(SHOP.signed(asked(body), NOW), NOW)
+    assert (verdict.status, verdict.turned_away) == (400, "unreadable")
+
+
 def test_a_sample_holds_and_brings_nothing() -> None:
     receiver = Receiver(SHOP, told, nothing=b"[]")
     verdict = receiver.receive(receiver.sample("https://hooks.test/hooks/shop", NOW), NOW)
