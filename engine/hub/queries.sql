@@ -819,7 +819,7 @@ returning system, stream, key, record::text
 select system, name, state, message, changes, echoes, updated_at from source order by system, name
 
 -- name: rebaselined
-select name, baseline, began_at, began_why from source where began_at is not null order by name
+select name, baseline, began_at, began_why, read_at is not null and swept from source where began_at is not null order by name
 
 -- name: targets
 -- A record that several commits marked counts once, but in a long backlog once for each: it is asked for all the time.

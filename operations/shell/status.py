@@ -113,8 +113,9 @@ def lines(found: Status) -> Iterator[str]:
             "like any other\n"
         )
     for begun in found.rebaselined:
+        read = "were read" if begun.read else "are being read"
         yield (
-            f"  all rows of {begun.system} were read again (baseline {begun.baseline}), begun "
+            f"  all rows of {begun.system} {read} again (baseline {begun.baseline}), begun "
             f"{age(begun.age_seconds)} ago: {begun.why}\n"
         )
     yield from _alike(found.duplicates)

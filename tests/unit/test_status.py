@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from fieldwarden.operations.hooks import Unread
 from fieldwarden.operations.onboarding import ONBOARDING
+from fieldwarden.operations.rebaselined import Rebaselined
 from fieldwarden.operations.shell.status import lines
 from fieldwarden.operations.status import Duplicates, Onboarded, Rules, Source, Status, Target, halted
 from fieldwarden.operations.unfinished import PutOff, Unanswered
@@ -58,6 +61,13 @@ def test_what_waits_for_somebody_to_look_stands_rightly() -> None:
 def test_what_nobody_has_read_yet_of_an_inbox_is_told() -> None:
     text = "\n".join(lines(replace(told(due=1, let=7200), inboxes=[Unread("desk", 3, 240.0)])))
     assert "3 webhook items of desk not read yet, the first for 4 min" in text
+
+
+@pytest.mark.parametrize(("read", "words"), [(True, "were read again"), (False, "are being read again")])
+def test_rows_are_not_said_to_have_been_read_again_before_they_have(read: bool, words: str) -> None:
+    begun = Rebaselined("crm", 2, 14.0, "run --rebaseline", read)
+    text = "\n".join(lines(replace(told(due=1, let=7200), rebaselined=[begun])))
+    assert f"all rows of crm {words} (baseline 2), begun 14 s ago: run --rebaseline" in text
 
 
 def test_a_busy_target_and_writes_in_doubt_are_told() -> None:

@@ -155,13 +155,13 @@ class ForgedMarks:
 
 @dataclass(frozen=True, slots=True)
 class Rebaselined:
-    """A system whose rows are read, or have been, from the beginning once more: the number of that baseline, and when
-    and why it was begun."""
+    """A system whose rows are read, or (`read`) all have been, once more: its number, since when, and why."""
 
     system: str
     baseline: int
     since: datetime
     why: str
+    read: bool
 
 
 @dataclass(frozen=True, slots=True)
