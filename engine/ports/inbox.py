@@ -27,7 +27,8 @@ PAGE_BYTES: Final = 8_000_000
 REMEMBERED: Final = 8 * 86_400 * 1_000_000
 """How long (µs) the id of an event is known after it was taken: longer than any vendor goes on repeating one."""
 
-_LONGEST = 500
+_LONGEST = 1000
+"""Bytes: an entry of an index holds two of them."""
 
 
 class Event(NamedTuple):
@@ -104,7 +105,8 @@ class Sorted:
 
 def _storable(text: str) -> bool:
     """Whether a database's text, and an index of it, can hold it."""
-    return len(text) <= _LONGEST and "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
+    size = len(text.encode("utf-8", "surrogatepass"))
+    return size <= _LONGEST and "\0" not in text and not any("\ud800" <= each <= "\udfff" for each in text)
 
 
 def _digest(text: str) -> str:

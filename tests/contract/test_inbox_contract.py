@@ -155,7 +155,11 @@ async def test_a_page_is_bounded_in_items_and_in_bytes_and_never_empty_while_the
     assert len(await inbox.after("shop", 0, 1)) == 1
 
 
-@pytest.mark.parametrize("awkward", ["x" * 100_000, "nul\0", "half \ud800", AWKWARD, ""])
+WIDE = "".join(chr(0x10000 + n * 7919 % 0xF000) for n in range(500))
+"""Which nothing makes shorter, in four bytes a letter."""
+
+
+@pytest.mark.parametrize("awkward", ["x" * 100_000, WIDE, "nul\0", "half \ud800", AWKWARD, ""])
 async def test_no_id_and_no_key_is_too_strange_to_be_kept(awkward: str, inbox: Inbox) -> None:
     """What cannot be kept as it is still is the same event; of a key that cannot be, the stream is looked at."""
     assert await told(inbox, Event(awkward, b"1"), Event(awkward + "x", b"2"), Hint("people", awkward)) == Received(
@@ -165,6 +169,12 @@ async def test_no_id_and_no_key_is_too_strange_to_be_kept(awkward: str, inbox: I
     *events, hint = await read(inbox)
     assert [each.payload for each in events if isinstance(each, Event)] == [b"1", b"2"]
     assert hint in (Hint("people", awkward), Hint("people", ""))
+
+
+async def test_a_hint_of_which_all_is_as_long_as_can_be_is_kept(inbox: Inbox) -> None:
+    longest = WIDE[:250]
+    assert await told(inbox, Hint(longest, longest)) == Received(1, 0)
+    assert await told(inbox, Hint(longest, longest), Hint(WIDE, longest)) == Received(1, 1)
 
 
 async def test_an_inbox_is_created_by_whoever_is_first(inbox: Inbox) -> None:
