@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -15,7 +16,7 @@ from fieldwarden.engine.hub.store import PostgresHub
 from fieldwarden.engine.hub.views.overview import Overview
 from fieldwarden.engine.ports.durable import IngestOutcome
 from fieldwarden.engine.ports.duties import Duty, Lane
-from fieldwarden.engine.ports.parts import Part
+from fieldwarden.engine.ports.parts import LOG, Part
 from fieldwarden.engine.process import PROCESS, session_name
 from tests.patience import until
 
@@ -295,8 +296,14 @@ async def test_a_source_of_partitions_is_told_of_as_one_and_each_partition_with_
     await two.beat()
     (source,) = await overview.sources()
     assert (source.state, source.message) == ("halted", "of crm#2"), "the worst of those that live"
+    lease = await hub.lease(Lane("crm"))  # its log is read from now on, and no topics
+    async with hub.ingest(lease) as tx:
+        log = (await hub.take("crm", [LOG]))[LOG]
+        await tx.commit(IngestOutcome(), rulebook="book", state="streaming", parts={LOG: replace(log, position="1")})
+    (source,) = await overview.sources()
+    assert (source.state, source.message) == ("streaming", ""), "what its lanes said once is of no concern"
     await one.leave()
-    assert [part.worker for part in await overview.partitions()] == [None]
+    assert [part.worker for part in await overview.partitions() if part.name != LOG] == [None]
     assert await overview.standing_still() == []
     await one.beat()
     await hub.take("crm", ["crm.public.account/0"])

@@ -24,6 +24,7 @@ from fieldwarden.engine.hub.session import Connection, Session, has_column, has_
 from fieldwarden.engine.ledger.entries import Act
 from fieldwarden.engine.ports.durable import Duplicate
 from fieldwarden.engine.ports.duties import Duty, Lane
+from fieldwarden.engine.ports.parts import LOG
 from fieldwarden.engine.process import PROCESS
 from fieldwarden.rules.secret import Secretive
 
@@ -202,9 +203,10 @@ class Overview:
     async def sources(self) -> list[SourceState]:
         living = {row[0] for row in await self._rows("workers", lock_class(self._schema))}
         lanes: dict[str, list[SourceState]] = {}
+        logs = {part.source for part in await self.partitions() if part.name == LOG and part.position}
         for system, *row in await self._rows("sources"):
             lanes.setdefault(system, []).append(SourceState(*row))
-        return [_together(system, states, living) for system, states in lanes.items()]
+        return [_together(system, states, living, whole=system in logs) for system, states in lanes.items()]
 
     async def unread(self, mapped: Mapping[str, Collection[str]]) -> list[UnreadSource]:
         """Those of these sources, each with the streams that are read of it."""
@@ -378,15 +380,13 @@ class Overview:
             return await (await connection.execute(QUERIES[name], values)).fetchall()
 
 
-def _together(system: str, states: list[SourceState], living: Collection[int]) -> SourceState:
-    """One state of all lanes: the worst of those whose workers live, or the last one heard of; counts of all."""
-    lanes = [state for state in states if state.name != system]
-    if not lanes:
-        return states[0]
+def _together(system: str, states: list[SourceState], living: Collection[int], *, whole: bool) -> SourceState:
+    """One state of all lanes: the worst of those whose workers live, or the last one heard of; counts of all. `whole`:
+    its log is read, and lanes are of the topics that were read before."""
+    lanes = [state for state in states if (state.name == system) == whole] or states
     alive = [lane for lane in lanes if Lane.parse(lane.name).worker in living]
     newest = max(lanes, key=lambda lane: lane.updated_at)
-    ranked = [lane for word in _WORST for lane in alive if lane.state == word]
-    shown = ranked[0] if ranked else newest
+    shown = next((lane for word in _WORST for lane in alive if lane.state == word), newest)
     changes, echoes = sum(state.changes for state in states), sum(state.echoes for state in states)
     return SourceState(system, shown.state, shown.message, changes, echoes, newest.updated_at)
 
