@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
+from psycopg.rows import TupleRow
 
 from fieldwarden.connectors.postgres.reading import at_rows
 from fieldwarden.connectors.postgres.reading.at_rows import look_at
@@ -108,3 +109,31 @@ async def test_rows_seen_beside_a_transaction_that_may_have_ended_unseen_are_tol
             blocker.rollback()
             await updating
     assert (shown([seen]), seen.position) == ({"1": ("1", "first")}, "")
+
+
+async def test_a_transaction_that_is_about_to_end_is_waited_for_and_what_it_did_is_seen(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(database, TABLE, "insert into account values (1, 'first')")
+    ending, asked = at_rows._ending, 0
+    with psycopg.connect(database) as blocker:
+        blocker.execute("lock table account in share row exclusive mode")
+        async with await psycopg.AsyncConnection.connect(database, autocommit=True) as waiting:
+            update = "select pg_current_xact_id(); update account set name = 'seen' where id = 1"
+            updating = asyncio.create_task(waiting.execute(update))
+            await until(database, BLOCKED)
+
+            async def it_ends(connection: psycopg.AsyncConnection[TupleRow]) -> set[int]:
+                nonlocal asked
+                asked += 1
+                if asked == 2:  # it was open when the log's end was asked for, and in the first snapshot
+                    blocker.rollback()
+                    await updating
+                return await ending(connection)
+
+            monkeypatch.setattr(at_rows, "_ending", it_ends)
+            (seen,) = await look_at(ACCOUNT, database, of("public.account", "1"), lambda end: row_position(1, end, 0))
+            blocker.rollback()
+            await updating
+    assert shown([seen]) == {"1": ("1", "seen")}
+    assert seen.position.startswith("0001.")

@@ -113,6 +113,18 @@ def test_what_a_look_saw_stands_behind_what_was_told_before_it_and_not_before_wh
     assert [each.said for each in hub.record(id).rows] == [f"{4:08}"]
 
 
+def test_a_row_that_a_look_has_placed_as_gone_is_not_brought_back_by_what_was_done_before_the_look() -> None:
+    class Placed(Asked):
+        async def look(self, rows: Sequence[RowRef]) -> list[Observation]:
+            return [Observation(each, None, f"{3:08}!") for each in rows]
+
+    hub = MemoryHub()
+    live(Placed([account(1, name="1"), hint(3), account(2, name="late")], size=1), hub)
+    assert names(hub) == {}
+    live(ScriptedSource("crm", [hint(1)] * 3 + [account(4, name="again")], size=1), hub)
+    assert names(hub) == {"C-1": "again"}
+
+
 def test_a_row_that_was_deleted_is_there_again_if_it_is_seen() -> None:
     hub, source = MemoryHub(), Asked([account(1, name="1"), raw(STREAM, "delete", 2, id="C-1"), hint(3)])
     source.holds = {row("C-1"): account(0, name="again")}
