@@ -190,6 +190,14 @@ def test_a_system_that_must_not_be_told_of_our_bugs_is_told_another_status() -> 
         assert served.post(SECRET)[0] == 503
 
 
+def test_that_it_cannot_be_kept_just_now_is_told_as_the_system_can_bear_it() -> None:
+    with serving_hooks(Shop(statuses={503: 429})) as served:
+        served.inbox.fails = [TransientError("gone")]
+        assert served.post(b"e1")[0] == 429
+        assert served.post(b"e1 e2 e3")[0] == 202
+        assert served.post(b"e4")[0] == 429, "it is full"
+
+
 def test_what_anybody_can_send_is_only_ever_a_hint() -> None:
     """Not even a kind that reads events out of it can have them taken."""
     with serving_hooks(Shop(trusted=False, hints=1)) as served:
