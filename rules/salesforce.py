@@ -35,6 +35,7 @@ class SalesforceConnector(Settings):
 
     connections: ClassVar[tuple[str, ...]] = ("url",)
     secrets: ClassVar[tuple[str, ...]] = ("client_secret",)
+    polled: ClassVar[bool] = True
 
     kind: Literal["salesforce"] = Field(description="An org of Salesforce.")
     url: Text = Field(description="The org's own address (My Domain): https://example.my.salesforce.com.")

@@ -42,6 +42,9 @@ class Settings(Strict):
     """The keys that are secret as a whole: a token, a password."""
     partitioned: ClassVar[bool] = False
     """Whether its tables come on topics, each in an order of its own, which any number of workers share."""
+    polled: ClassVar[bool] = False
+    """Whether it may be long until a position shows that what has changed was told: the system is asked now and then,
+    or tells when it likes. (The log of a database shows it at once.)"""
     needs_kafka: ClassVar[bool] = False
     """Whether the project has to say where Kafka is."""
 

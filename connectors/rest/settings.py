@@ -15,6 +15,7 @@ from fieldwarden.rules.shapes import GIVEN, Column, Duration, Name, Text
 class RestSettings(Settings):
     connections: ClassVar[tuple[str, ...]] = ("url", "user", "client_id")
     secrets: ClassVar[tuple[str, ...]] = ("token", "password", "client_secret")
+    polled: ClassVar[bool] = True
 
     kind: Literal["rest"] = Field(description="A vendor's API, as a vendor's file describes it.")
     vendor: Name = Field(description="The vendor: a file in vendors/, or one that comes along.")

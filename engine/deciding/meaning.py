@@ -75,7 +75,7 @@ class Meanings:
         if raw.operation == "truncate":
             return Mapped(raw, RowRef(stream.system, stream.name, ""), stream.entity, None)
         if raw.operation == "hint":
-            return Mapped(raw, deletion(stream, raw).row, stream.entity, None)
+            return Mapped(raw, deletion(stream, raw).row, stream.entity, None, release=release)
         if raw.operation == "rekey" or is_bare(stream, raw):
             change = rekeying(stream, raw) if raw.operation == "rekey" else deletion(stream, raw)
             # A rekey has its place among the changes of the old key.

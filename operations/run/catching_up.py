@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,11 @@ log = structlog.get_logger(__name__)
 _POLL = 0.1
 _STILL = 30.0
 """Seconds after which a partition that has not moved holds up nothing: somebody is needed, or no record is left in it
-(its end may be the marker of a transaction, or what was compacted away)."""
+(its end may be the marker of a transaction, or what was compacted away). So it is with a system that is asked now and
+then: nobody waits until it is asked again. The log of a database is waited for, though: it stands still in the midst of
+a long transaction."""
+_TOLD = 10.0
+"""Seconds after which it is said what is waited for."""
 _FORMER = 10.0
 """Seconds for which trouble that the hub tells of may be a former process's: whoever reads now says so by then."""
 
@@ -44,6 +48,7 @@ class _Log:
     lag: Any
     parted: bool
     began: float
+    polled: bool = False
     end: Any = None
     first: SourceState | None = None
     """What the hub told of its source at first."""
@@ -62,12 +67,16 @@ class _Log:
     def reached(self, parts: dict[str, PartitionState], now: float) -> bool:
         read = {name: part.position for name, part in parts.items()}
         if not self.parted:
-            return bool(self.lag.reached(read, self.end))
-        for name in self.end:
-            at, since = self.moved.get(name, (read.get(name), now))
-            self.moved[name] = read.get(name), since if at == read.get(name) else now
-        moving = {name: end for name, end in self.end.items() if now - self.moved[name][1] < _STILL}
-        return bool(self.lag.reached(read, moving))
+            return bool(self.lag.reached(read, self.end)) or (self.polled and not self._moving(read, now))
+        moving = self._moving(read | dict.fromkeys(self.end.keys() - read.keys()), now)
+        return bool(self.lag.reached(read, {name: end for name, end in self.end.items() if name in moving}))
+
+    def _moving(self, read: Mapping[str, str | None], now: float) -> set[str]:
+        """Those of these parts that have moved lately, or are looked at for the first time."""
+        for name, position in read.items():
+            at, since = self.moved.get(name, (position, now))
+            self.moved[name] = position, since if at == position else now
+        return {name for name in read if now - self.moved[name][1] < _STILL}
 
 
 async def caught_up(
@@ -78,12 +87,19 @@ async def caught_up(
     The log of a directly read system is its server's. The target's own (`name`) is waited for also while its server is
     down, where nothing could be written either; any other only as long as it is read. None is waited for that has not
     been read at all (deliveries wait for that by themselves), or whose source is halted, or partition stands still:
-    then a person is needed, and has been told."""
+    then a person is needed, and has been told. Nor is one for longer that is asked now and then, and has not been."""
     footing = HubFooting(project.hub_dsn, project.hub_schema)
     logs = {
-        each: _Log(each, lag_of(project, each, footing), is_partitioned(project, each), clock())
+        each: _Log(
+            each,
+            lag_of(project, each, footing),
+            is_partitioned(project, each),
+            clock(),
+            project.rulebook.systems[each].settings.polled,
+        )
         for each in project.sources
     }
+    tell_at = clock() + _TOLD
     overview = Overview(project.hub_dsn, project.hub_schema)
     waiting = set(logs)
     try:
@@ -99,6 +115,10 @@ async def caught_up(
                 mine = {part.name: part for part in parts if part.source == each}
                 if await _is_read(logs[each], sources.get(each), mine, name, clock()):
                     waiting.discard(each)
+            if waiting and clock() > tell_at:
+                message = f"what {', '.join(sorted(waiting))} held when this began is read first"
+                log.info("target.waits", system=name, message=message)
+                tell_at = float("inf")
             if waiting:
                 await pause(_POLL, stop)
     finally:

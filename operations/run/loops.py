@@ -108,6 +108,8 @@ class Loops:
     _loops: dict[LoopName, _Loop] = field(default_factory=dict)
     _sources: dict[str, Source] = field(default_factory=dict)
     _begun: set[str] = field(default_factory=set)
+    _away: set[str] = field(default_factory=set)
+    """Systems that are to be read anew, and could not be asked for their rows."""
     _ready: bool = False
     _started: bool = False
     _trouble: str = ""
@@ -193,27 +195,32 @@ class Loops:
                     positions = await self._source(name).ends(number)
                 except TransientError as error:
                     log.warning("source.not_begun_again", system=name, message=error.message)
-                    return
+                    self._away.add(name)
+                    continue
+                self._away.discard(name)
                 begun = Begun(self.who.name, "run --rebaseline", microseconds(), self.who.known_by)
                 if not await self.hub.begin_again(name, number, positions, begun):
                     log.info("rebaseline.joined", system=name)  # another worker's: it tells what ours would
                 self._begun.add(name)
-        self._ready = True
+        self._ready = not self._away
 
     def _wanted(self) -> dict[LoopName, _Work]:
         """The loops that should run, by name."""
-        if not self._ready:
+        if not self._ready and not self._away:
             return {}
         held = sorted(duty for duty in self.duties.mine if self.duties.holds(duty) and self._may(duty))
         wanted = {name: _Work(None, frozenset(duties)) for name, duties in groupby(held, lambda duty: duty.loop)}
         for name in self.project.sources:
-            if is_partitioned(self.project, name):
+            if is_partitioned(self.project, name) and name not in self._away:
                 wanted[LoopName("source", name)] = _Work(self.duties.number, frozenset())
         return wanted
 
     def _may(self, duty: Duty) -> bool:
-        """Deliveries are held, but begun by nobody before the onboarding has ended."""
-        return self.duties.onboarded or duty.half != "target"
+        """Deliveries are held, but begun by nobody before the onboarding has ended, nor by us while a system that is to
+        be read anew cannot be reached. That one is not read meanwhile, all others are."""
+        if duty.half == "target":
+            return self._ready and self.duties.onboarded
+        return duty.system not in self._away
 
     async def _reconcile(self, surplus: Collection[Duty]) -> None:
         self._cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from fieldwarden.connectors.debezium.kafka.parts import PartitionPosition
@@ -42,6 +43,32 @@ def test_a_partition_that_does_not_move_is_awaited_for_a_while_only() -> None:
     assert not waits.reached(parts(3, 4), 100.0)
     assert not waits.reached(parts(8, 4), 100.0 + _STILL), "the accounts move"
     assert waits.reached(parts(10, 4), 101.0 + _STILL)
+
+
+class Asked:
+    """How far a system is that is asked now and then."""
+
+    def reached(self, positions: Mapping[str, str | None], end: int) -> bool:
+        return all(int(position or "0") >= end for position in positions.values())
+
+
+def asked(number: int, polled: bool) -> tuple[_Log, dict[str, PartitionState]]:
+    waits = _Log("crm", Asked(), False, began=100.0, polled=polled, end=9)
+    return waits, {"people": PartitionState("crm", "people", str(number), "", THEN, 1, True)}
+
+
+def test_a_system_that_is_asked_now_and_then_is_not_awaited_until_it_is_asked_again() -> None:
+    waits, read = asked(7, polled=True)
+    assert not waits.reached(read, 100.0)
+    assert not waits.reached(read, 99.0 + _STILL)
+    assert waits.reached(read, 100.0 + _STILL)
+
+
+def test_a_log_that_stands_still_is_awaited_as_long_as_it_takes() -> None:
+    waits, read = asked(7, polled=False)
+    assert not waits.reached(read, 100.0)
+    assert not waits.reached(read, 101.0 + _STILL)
+    assert waits.reached(asked(9, polled=False)[1], 102.0 + _STILL)
 
 
 def test_trouble_of_a_former_process_is_no_trouble_until_it_is_said_again() -> None:

@@ -237,6 +237,32 @@ async def test_nothing_begins_before_what_is_to_be_read_anew_is_ours(running: Ru
     await task
 
 
+async def test_a_system_that_is_to_be_read_anew_and_is_away_holds_up_deliveries_and_no_other_source(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duties: Any = running.duties
+    health, who = Health(running.process.telemetry), running.process.who
+    process = Process(
+        running.process.project, MemoryHub(), Telemetry(), duties, health, "inmemory", who, b"", rebaseline=["erp"]
+    )
+    there = asyncio.Event()
+
+    async def ends(_source: ScriptedSource, baseline: int) -> None:
+        if not there.is_set():
+            raise TransientError("erp is away")
+
+    monkeypatch.setattr(ScriptedSource, "ends", ends)
+    stop = asyncio.Event()
+    task = asyncio.create_task(process.run(stop))
+    await running.until(lambda: CRM in process.work)
+    assert process.work.keys() == {CRM}
+    there.set()
+    await running.until(lambda: {CRM, READ_ERP, WRITE_ERP} == process.work.keys())
+    assert process.began_again
+    stop.set()
+    await task
+
+
 async def test_a_new_number_is_a_new_lane(running: Running) -> None:
     await running.until(lambda: running.begun(CRM))
     running.duties.number = 3

@@ -104,7 +104,7 @@ class Release:
 
     async def _look_again(self, lease: Lease) -> set[int]:
         """Try some of what is set aside; which."""
-        mapped = await self._aside.next()
+        mapped = await self._looker.instead(await self._aside.next())
         if mapped:
             await self._commits.commit(lease, mapped)
         return {item.release for item in mapped}

@@ -98,7 +98,7 @@ class Pipeline:
         )
         self._meanings = Meanings(rulebook.systems[self._system].streams, rulebook.entities, self._commits.found)
         self._turn = asyncio.Lock()
-        self._looker = Looker(source, self._streams, self._meanings)
+        self._looker = Looker(source, self._streams, self._meanings, self._commits.found)
         self._release = Release(source, self._streams, hub, self._commits, self._meanings, self._looker, self._turn)
         self._moves = 0
         self._mended = 0

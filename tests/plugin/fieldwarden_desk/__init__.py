@@ -35,6 +35,7 @@ class DeskSettings(Settings):
 
     connections: ClassVar[tuple[str, ...]] = ("url",)
     secrets: ClassVar[tuple[str, ...]] = ("token",)
+    polled: ClassVar[bool] = True
 
     kind: Literal["desk"] = Field(description="A help desk's objects, over HTTP.")
     url: Text = Field(description="The desk's address.")

@@ -212,3 +212,27 @@ def test_however_often_a_row_is_seen_otherwise_its_position_stays_short_and_the_
     assert names(hub) == {"C-1": "seen 50"}
     [id] = hub.records
     assert [len(each.said) for each in hub.record(id).rows] == [len(f"{1:08}!!{49:08x}")]
+
+
+def test_a_look_that_meets_a_bug_at_one_row_sets_that_one_aside_until_it_is_mended() -> None:
+    hub, source = MemoryHub(), Asked([hint(1), hint(2, "C-2"), hint(3, "C-3")])
+    source.holds = {row(key): account(0, key, name=f"Company {key}") for key in ("C-1", "C-2", "C-3")}
+    broken = {"C-2"}
+
+    def bug() -> None:
+        if broken.intersection(source.looks[-1]):
+            raise KeyError("nobody foresaw this")
+
+    def mend() -> None:
+        [kept] = hub.set_aside.values()
+        assert (kept.row, kept.kind) == (row("C-2"), "data")
+        assert "fingerprint" in kept.reason
+        assert names(hub) == {"C-1": "Company C-1", "C-3": "Company C-3"}
+        assert source.acknowledged
+        broken.clear()
+        hub.released.add(kept.id)
+
+    source._before = bug
+    live(source, hub, during=mend)
+    assert names(hub)["C-2"] == "Company C-2"
+    assert not hub.set_aside
