@@ -168,13 +168,18 @@ class Shop(Project):
             text=True,
             env=os.environ | self.environment | {"FIELDWARDEN_FAILPOINT": f"{failpoint}:1:stop"},
         )
-        state = Path(f"/proc/{process.pid}/stat")
         try:
-            eventually(lambda: state.read_text().rpartition(")")[2].split()[0] == "T", "the apply stands still")
+            await_standstill(process)
             yield process
         finally:
             process.kill()
             process.wait()
+
+
+def await_standstill(process: subprocess.Popen[str]) -> None:
+    """Wait until a signal that was sent, or a failpoint, has stopped it."""
+    state = Path(f"/proc/{process.pid}/stat")
+    eventually(lambda: state.read_text().rpartition(")")[2].split()[0] == "T", "the process to stand still")
 
 
 def execute(dsn: str, statement: str) -> list[tuple[Any, ...]]:
