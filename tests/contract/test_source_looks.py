@@ -165,7 +165,7 @@ class Debezium(Database):
 
     async def remove(self, number: int) -> None:
         await super().remove(number)
-        await self.tell(number, "d")
+        await self.tell(number, "d", name=None, credit=None)  # its schema is the table's, as with any change
 
 
 def row(number: int) -> RowRef:
