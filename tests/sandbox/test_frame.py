@@ -145,6 +145,7 @@ def test_what_stands_around_a_place_is_found_from_there() -> None:
     assert picked.key == "d"
 
 
+@pytest.mark.long
 def test_the_journal_keeps_the_last_requests_and_counts_all(stripe_sandbox: Played) -> None:
     for _ in range(KEPT + 3):
         stripe_sandbox.http.get("/v1/prices/price_none")
