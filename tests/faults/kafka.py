@@ -27,6 +27,8 @@ from tests.patience import eventually
 
 BEHIND_KAFKA = ("crm", "billing")
 TWO_PARTITIONS = ("crm.public.account", "billing.public.customer")
+OF_TOPICS = "strpos(p.name, '/') > 0"
+"""Of the parts `p` that the hub keeps the partitions of topics: what is read directly has one, too."""
 _SETTINGS = """
 kafka:
   servers: "${env:KAFKA}"
@@ -79,7 +81,7 @@ class KafkaWorld(World):
             self.sql(
                 "hub",
                 f"select p.name, split_part(w.name, ':', 2)::int from {SCHEMA}.partition p"
-                f" left join {SCHEMA}.worker w on w.token = p.holder",
+                f" left join {SCHEMA}.worker w on w.token = p.holder where {OF_TOPICS}",
             )
         )
 
@@ -87,7 +89,7 @@ class KafkaWorld(World):
         return {name for name, pid in self.holders().items() if pid == run.process.pid}
 
     def epochs(self) -> dict[str, int]:
-        return dict(self.sql("hub", f"select name, epoch from {SCHEMA}.partition"))
+        return dict(self.sql("hub", f"select name, epoch from {SCHEMA}.partition p where {OF_TOPICS}"))
 
     def await_baselines(self, run: Run) -> None:
         """All rows have been read once; what people do from now on has to be decided on, each edit by itself."""

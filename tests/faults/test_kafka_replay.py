@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.kafka import BEHIND_KAFKA, KafkaWorld
+from tests.faults.kafka import BEHIND_KAFKA, OF_TOPICS, KafkaWorld
 from tests.faults.landscape import SYSTEMS, WATCHED
 from tests.faults.world import SCHEMA
 
@@ -31,7 +31,7 @@ def everything(world: KafkaWorld) -> dict[str, list[tuple[object, ...]]]:
 
 def records_in_kafka(world: KafkaWorld) -> int:
     """As far as they were read."""
-    rows = world.sql("hub", f"select position from {SCHEMA}.partition")
+    rows = world.sql("hub", f"select position from {SCHEMA}.partition p where {OF_TOPICS}")
     return sum(int(position.split(".")[1], 16) for (position,) in rows)
 
 
@@ -52,8 +52,9 @@ def test_replaying_the_topics_adds_no_decision_and_changes_no_row(world: KafkaWo
     # The positions as they were before the first record.
     world.sql(
         "hub",
-        f"update {SCHEMA}.partition set position ="
-        " left(position, 5) || repeat('0', 16) || '.' || split_part(position, '.', 3)",
+        f"update {SCHEMA}.partition p set position ="
+        " left(position, 5) || repeat('0', 16) || '.' || split_part(position, '.', 3)"
+        f" where {OF_TOPICS}",
     )
     again = world.rest()
     assert again["changes"] > 150, "everything was read again"
@@ -64,7 +65,7 @@ def test_replaying_the_topics_adds_no_decision_and_changes_no_row(world: KafkaWo
     # A consumer group that Kafka never heard of, and a hub that knows of no partition.
     group = world.prefix.rstrip(".")
     world.edit("fieldwarden.yaml", f"group: {group}", f"group: {group}-new")
-    world.sql("hub", f"delete from {SCHEMA}.partition")
+    world.sql("hub", f"delete from {SCHEMA}.partition p where {OF_TOPICS}")
     again = world.rest()
     assert again["changes"] > 150
     assert (again["decisions"], again["deliveries"]) == (0, 0)
