@@ -13,6 +13,8 @@ from fieldwarden.sandbox.hubspot.vendor import SECRET
 from tests.sandbox.inbox import Inbox
 from tests.sandbox.playing import Played
 
+pytestmark = pytest.mark.long
+
 CONTACTS = "/crm/v3/objects/contacts"
 
 

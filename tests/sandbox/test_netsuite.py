@@ -13,6 +13,8 @@ from fieldwarden.sandbox.frame.clock import seconds_of
 from fieldwarden.sandbox.netsuite.vendor import CLIENT, RECORD, TOKEN_PATH
 from tests.sandbox.playing import NOON, Played
 
+pytestmark = pytest.mark.long
+
 AT = int(seconds_of(NOON))
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 

@@ -15,6 +15,8 @@ from fieldwarden.sandbox.quickbooks.vendor import CLIENT, REALM, SECRET, QuickBo
 from tests.sandbox.inbox import Inbox
 from tests.sandbox.playing import NOON, Played
 
+pytestmark = pytest.mark.long
+
 COMPANY = f"/v3/company/{REALM}"
 DAY = 86400.0
 

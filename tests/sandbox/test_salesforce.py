@@ -25,6 +25,8 @@ from fieldwarden.sandbox.frame.clock import seconds_of
 from fieldwarden.sandbox.salesforce.vendor import CLIENT, SECRET, TOKEN_PATH
 from tests.sandbox.playing import NOON, Played
 
+pytestmark = pytest.mark.long
+
 DATA = "/services/data/v65.0"
 
 

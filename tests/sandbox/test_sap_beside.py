@@ -19,6 +19,8 @@ from tests.patience import eventually
 from tests.sandbox.playing import Played
 from tests.sandbox.sap_client import ORDERS, ORDERS4, PARTNERS, PARTNERS4, TRACKED, Session
 
+pytestmark = pytest.mark.long
+
 PROGRAM = Path(sys.executable).with_name("mock-sap")
 WORDS = {
     *("d", "results", "__metadata", "id", "uri", "type", "etag", "__count", "__deferred", "to_Item"),

@@ -11,6 +11,8 @@ from fieldwarden.sandbox.stripe.vendor import Stripe
 from tests.sandbox.inbox import Inbox
 from tests.sandbox.playing import Played
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(autouse=True)
 def _its_clock_is_the_clients(stripe_sandbox: Played) -> None:
