@@ -204,7 +204,8 @@ async def test_a_baseline_that_is_killed_starts_again(database: str, failpoint: 
     run(database, ACCOUNT, "insert into account select generate_series(1, 100)")
     script = """if True:
         import asyncio, sys
-                from tests.integration.reading import CRM
+        from tests.builders import reached, starting
+        from tests.integration.reading import CRM
         from tests.integration.reading import source as direct
 
         async def main():
